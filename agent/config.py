@@ -1,0 +1,311 @@
+"""The configuration as typed models: one section per stage, every key with its unit and range.
+
+Reading files, environment references, nearest-key hints and masking live in ``agent.config_file``;
+this module only says what is allowed. Unknown keys are errors everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from agent.records import CaptureMode
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- who we are ----------------------------------------------------------------------------------
+
+
+class Site(Section):
+    """Levels of the topic tree ``{root}/v1/{enterprise}/{site}/{area}/{line}/{machine}``."""
+
+    root: Name = "pitwatch"
+    enterprise: Name = "plant"
+    site: Name = "site"
+    area: Name = "area"
+    line: Name = "line"
+    machine: Name = "pitter"
+
+
+# --- cameras -------------------------------------------------------------------------------------
+
+
+class Lane(Section):
+    """One lane of a picture: a camera of its own from here on."""
+
+    name: Name
+    region: tuple[int, int, int, int] | None = None
+    """x, y, width, height in pixels of the source's picture; the whole picture when absent."""
+    cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
+    mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
+
+
+class Camera(Section):
+    """One physical source of pictures."""
+
+    name: Name
+    source: str
+    """``sim:``, ``file:///folder``, a path to a folder or video, ``v4l2:///dev/video0``, ``rtsp://...``."""
+    mode: CaptureMode = CaptureMode.TRIGGERED
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Frame rate requested of the source (and the pace of a folder); triggered: pictures expected."""
+    width_px: Annotated[int, Field(ge=16, le=16384)] | None = None
+    height_px: Annotated[int, Field(ge=16, le=16384)] | None = None
+    queue_slots: Annotated[int, Field(ge=2, le=256)] = 16
+    max_age_s: Seconds = 2.0
+    open_timeout_s: Seconds = 10.0
+    read_timeout_s: Seconds = 5.0
+    """A read that has not returned after this long is ended by killing the capture process."""
+    frozen_after_s: Seconds = 3.0
+    backoff_first_s: Seconds = 0.5
+    backoff_max_s: Seconds = 30.0
+    round_aperture: bool | None = None
+    """True: a circle filling the lane is the field of view; None: take the picture's alpha if any."""
+    cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
+    mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
+    lanes: tuple[Lane, ...] = ()
+
+    def effective_lanes(self) -> tuple[Lane, ...]:
+        """The configured lanes, or one lane that is the whole picture and has the camera's name."""
+        if self.lanes:
+            return self.lanes
+        return (
+            Lane(name=self.name, cutting_line_deg=self.cutting_line_deg, mm_per_px=self.mm_per_px),
+        )
+
+
+# --- the model -----------------------------------------------------------------------------------
+
+
+class ModelFormat(enum.StrEnum):
+    AUTO = "auto"  # by suffix: .safetensors, .pt/.pth (state dict), .pt2, .ts
+    WEIGHTS = "weights"  # safetensors or a state dict for the built-in U-Net
+    TORCHSCRIPT = "torchscript"
+    EXPORT = "export"
+    FACTORY = "factory"
+
+
+class Head(enum.StrEnum):
+    LOGITS = "logits"  # C channels
+    SIGMOID = "sigmoid"  # one channel of probability; the other logit is 0
+    SOFTMAX = "softmax"  # C channels of probability, inverted by log
+
+
+class Preprocessing(Section):
+    """How a uint8 picture becomes the network's input; declared, never guessed."""
+
+    width_px: Annotated[int, Field(ge=16, le=4096)] = 192
+    height_px: Annotated[int, Field(ge=16, le=4096)] = 192
+    colour: Literal["rgb", "bgr", "gray"] = "rgb"
+    scale: Annotated[float, Field(gt=0)] = 1 / 255
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 1.0, 1.0)
+
+
+class Model(Section):
+    """The segmentation network. Fields left at None come from the model card beside the weights."""
+
+    path: Path | None = None
+    """None: the model shipped with the package."""
+    format: ModelFormat = ModelFormat.AUTO
+    trust: Literal["data", "program"] = "data"
+    """TorchScript, .pt2 and factories are programs: they load only with ``program`` and a sha256."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    classes: tuple[Name, ...] | None = None
+    head: Head | None = None
+    output_key: str | None = None
+    """Key of the logits when the network returns a dictionary (torchvision's ``out``)."""
+    preprocessing: Preprocessing | None = None
+    layer: str | None = None
+    """Target layer of the ablation, by name."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads inside operators of the live path; more than one competes with the workers."""
+
+
+class Segmentation(Section):
+    """From mask to reading."""
+
+    batch_max: Annotated[int, Field(ge=1, le=64)] = 8
+    min_suture_area: Share = 0.004
+    """Share of the aperture that suture pixels must cover for a line to be fitted."""
+    min_confidence: Share = 0.5
+    empty_brightness: Annotated[float, Field(ge=0, le=255)] = 30.0
+    """A cup whose aperture is darker than this (mean grey level) on most of its area is empty."""
+
+
+# --- explanation ---------------------------------------------------------------------------------
+
+
+class Sampling(Section):
+    """Which frames are explained, within a compute budget."""
+
+    period_s: Seconds = 2.0
+    """Wish of the periodic class, per lane."""
+    cooldown_s: Annotated[float, Field(ge=0, le=86_400)] = 0.5
+    """At least this long between two explanations of one lane, alarms and operators excepted."""
+    duty_cycle: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the workers' time that explanations may use."""
+    max_age_s: Seconds = 3.0
+    deadline_s: Seconds = 10.0
+    uncertain_margin: float = 1.0
+    """A frame whose suture margin or confidence falls below goes to the uncertain class."""
+    uncertain_confidence: Share = 0.6
+
+
+class Priority(enum.StrEnum):
+    IDLE = "idle"
+    LOW = "low"
+    NORMAL = "normal"
+
+
+class Workers(Section):
+    """The ablation pool."""
+
+    count: Annotated[int, Field(ge=0, le=64)] | None = None
+    """None: one per GPU, or one CPU worker where there is none; 0: no explanations."""
+    devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] | None = None
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    priority: Priority = Priority.IDLE
+    heartbeat_s: Seconds = 1.0
+    heartbeat_timeout_s: Seconds = 5.0
+    start_timeout_s: Seconds = 120.0
+    restart_budget: Annotated[int, Field(ge=1, le=1000)] = 5
+    restart_window_s: Seconds = 300.0
+    breaker_cooldown_s: Seconds = 60.0
+    memory_limit_mb: Annotated[int, Field(ge=128)] = 2048
+    """A worker above this is replaced after its job."""
+    recycle_after_jobs: Annotated[int, Field(ge=1)] = 100_000
+
+
+class Score(enum.StrEnum):
+    MARGIN = "margin"
+    LOGIT_SUM = "logit_sum"
+    DICE_DROP = "dice_drop"
+
+
+class Ablation(Section):
+    """What an explanation is."""
+
+    classes: tuple[Name, ...] = ("suture", "stem")
+    score: Score = Score.MARGIN
+    baseline: Literal["zero", "mean"] = "zero"
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A cell of the layer belongs to a region when at least this share of its area does."""
+    background_draws: Annotated[int, Field(ge=1, le=64)] = 4
+    seed: Annotated[int, Field(ge=0)] = 0
+    overlay_quality: Annotated[int, Field(ge=30, le=100)] = 85
+    overlay_range: Annotated[float, Field(gt=0)] | None = None
+    """One fixed colour range for all maps; None: from the model card's reference."""
+    workers: Workers = Workers()
+
+
+class AlarmLimits(Section):
+    """Fixed limits of the first alarms; window means over explanations or fruit."""
+
+    background_reliance: Share = 0.6
+    foreground_sensitivity: Share = 0.2
+    no_read_rate: Share = 0.2
+    explanations_window: Annotated[int, Field(ge=1, le=1000)] = 10
+    fruit_window: Annotated[int, Field(ge=10, le=100_000)] = 280
+    no_explanation_s: Seconds = 60.0
+    latency_p95_s: Seconds = 0.214
+
+
+class Alarms(Section):
+    ack_mode: Literal["scada", "operator"] = "scada"
+    limits: AlarmLimits = AlarmLimits()
+
+
+# --- the wire ------------------------------------------------------------------------------------
+
+
+class Tls(Section):
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: SecretStr | None = None
+
+
+class Mqtt(Section):
+    broker: str | None = None
+    """``mqtt://host:port``, ``mqtts://host:port``, ``embedded``, or ``none``."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    tls: Tls = Tls()
+    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    reconnect_first_s: Seconds = 1.0
+    reconnect_max_s: Seconds = 60.0
+    reconnect_penalty_s: Seconds = 60.0
+    """Least wait after an authentication failure or a session takeover."""
+    puback_timeout_s: Seconds = 20.0
+    in_flight_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    queue_max: Annotated[int, Field(ge=10, le=100_000)] = 1000
+    """Messages kept in memory while the broker is away; state topics keep only the newest."""
+    status_interval_s: Seconds = 10.0
+    metric_interval_s: Seconds = 30.0
+    metric_deadband: Share = 0.01
+    """Relative change below which a metric is not resent before its interval is over."""
+    message_limit_bytes: Annotated[int, Field(ge=1024, le=10_000_000)] = 100 * 1024
+    embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
+
+
+class Http(Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    public_url: str | None = None
+    loop_limit_s: Seconds = 5.0
+    """/livez fails when a loop of the parent has not moved for this long."""
+
+
+class Logging(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["keyvalue", "json"] = "keyvalue"
+    repeat_window_s: Seconds = 10.0
+    """Repeats of one event beyond ``repeat_max`` in this window are counted instead of written."""
+    repeat_max: Annotated[int, Field(ge=1)] = 5
+
+
+class Config(Section):
+    """The whole file."""
+
+    id: Name = "pitwatch"
+    state_dir: Path | None = None
+    """Where what must survive a restart is kept; None: nothing survives (the demonstration)."""
+    site: Site = Site()
+    cameras: tuple[Camera, ...] = (Camera(name="cam1", source="sim:"),)
+    model: Model = Model()
+    segmentation: Segmentation = Segmentation()
+    sampling: Sampling = Sampling()
+    ablation: Ablation = Ablation()
+    alarms: Alarms = Alarms()
+    mqtt: Mqtt = Mqtt()
+    http: Http = Http()
+    logging: Logging = Logging()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Config:
+        seen: set[str] = set()
+        for camera in self.cameras:
+            for lane in camera.effective_lanes():
+                if lane.name in seen or lane.name == "agent":
+                    raise ValueError(f"camera or lane name {lane.name!r} is taken")
+                seen.add(lane.name)
+        return self

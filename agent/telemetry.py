@@ -1,0 +1,174 @@
+"""The catalogue of metrics and the small interface through which every stage reports.
+
+Only the parent owns a Prometheus registry (``agent.observability``); stages are handed a
+``Telemetry`` and never see it. An unknown name or a wrong label set is a programming error and
+raises, in ``NullTelemetry`` as well, so that a test without Prometheus finds it.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Kind(enum.Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One exported metric; ``name`` is without the ``pitwatch_`` prefix and ``_total`` suffix."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+# Around the budgets: one fruit every 214 ms, a mask within one of them, an explanation within the
+# job deadline of seconds.
+FAST_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.02,
+    0.03,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.214,
+    0.3,
+    0.5,
+    1.0,
+    2.5,
+)
+SLOW_BUCKETS = (0.025, 0.05, 0.107, 0.214, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+
+CATALOGUE: tuple[Metric, ...] = (
+    # frames: captured = segmented + dropped + in flight, per camera (a lane is a camera)
+    Metric("frames_captured", Kind.COUNTER, "Frames grabbed from the camera", ("camera",)),
+    Metric("frames_segmented", Kind.COUNTER, "Frames segmented", ("camera",)),
+    Metric("frames_dropped", Kind.COUNTER, "Frames lost", ("camera", "stage", "reason")),
+    Metric("frames_in_flight", Kind.GAUGE, "Frames between grab and mask", ("camera",)),
+    Metric("pictures_unreadable", Kind.COUNTER, "Pictures that never became a frame", ("camera", "reason")),
+    Metric("camera_state", Kind.GAUGE, "1 for the state that the camera is in", ("camera", "state")),
+    Metric("camera_transitions", Kind.COUNTER, "Changes of camera state", ("camera", "state", "reason")),
+    Metric("camera_fps", Kind.GAUGE, "Frame rate that the source reports, Hz", ("camera",)),
+    Metric("last_frame_timestamp_seconds", Kind.GAUGE, "Unix time of the newest frame", ("camera",)),
+    Metric("capture_interval_seconds", Kind.HISTOGRAM, "Time between two grabs", ("camera",), FAST_BUCKETS),
+    Metric("capture_to_mask_seconds", Kind.HISTOGRAM, "From grab to finished reading", ("camera",), FAST_BUCKETS),
+    Metric("queue_wait_seconds", Kind.HISTOGRAM, "Time spent waiting before a stage", ("stage",), FAST_BUCKETS),
+    Metric("segmentation_seconds", Kind.HISTOGRAM, "One batch through the network", (), FAST_BUCKETS),
+    # fruit
+    Metric("fruit", Kind.COUNTER, "Fruit that passed, read or not", ("camera",)),
+    Metric("fruit_no_read", Kind.COUNTER, "Fruit without an angle", ("camera", "reason")),
+    Metric("cups_empty", Kind.COUNTER, "Cups without a fruit", ("camera",)),
+    Metric("suture_angle_degrees", Kind.HISTOGRAM, "Angle to the cutting line", ("camera",),
+           tuple(float(a) for a in range(15, 181, 15))),
+    Metric("reading_confidence", Kind.GAUGE, "Confidence of the newest reading", ("camera",)),
+    Metric("margin", Kind.GAUGE, "Mean margin of the newest frame", ("camera", "class")),
+    # explanation jobs: selected = completed + dropped + in flight
+    Metric("jobs_selected", Kind.COUNTER, "Frames chosen for explanation", ("camera", "class")),
+    Metric("jobs_completed", Kind.COUNTER, "Explanations made", ("camera", "rung")),
+    Metric("jobs_dropped", Kind.COUNTER, "Jobs without an explanation", ("camera", "stage", "reason")),
+    Metric("jobs_in_flight", Kind.GAUGE, "Jobs waiting or being explained", ("camera",)),
+    Metric("candidates_skipped", Kind.COUNTER, "Frames that sampling let go", ("camera", "reason")),
+    Metric("ablation_seconds", Kind.HISTOGRAM, "Compute time of one explanation", ("method",), SLOW_BUCKETS),
+    Metric("explanation_wait_seconds", Kind.HISTOGRAM, "From grab to finished explanation", ("camera",), SLOW_BUCKETS),
+    Metric("last_explanation_timestamp_seconds", Kind.GAUGE, "Unix time of the newest explained frame", ("camera",)),
+    Metric("sensitivity", Kind.GAUGE, "Occlusion sensitivity of the newest explanation", ("camera", "class", "region")),
+    Metric("context_reliance", Kind.GAUGE, "Background share of the sensitivity", ("camera", "class")),
+    Metric("workers", Kind.GAUGE, "Ablation workers by state", ("state",)),
+    Metric("worker_restarts", Kind.COUNTER, "Ablation workers replaced", ("reason",)),
+    Metric("breaker_open", Kind.GAUGE, "1 while explanations are switched off after too many restarts"),
+    Metric("worker_memory_bytes", Kind.GAUGE, "Resident memory of a worker", ("slot",)),
+    # alarms
+    Metric("alarm_active", Kind.GAUGE, "1 while the condition is true", ("alarm",)),
+    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made", ("alarm", "transition")),
+    # messages: enqueued = delivered + dropped + in flight
+    Metric("messages_enqueued", Kind.COUNTER, "Messages handed to the publisher", ("topic_family",)),
+    Metric("messages_delivered", Kind.COUNTER, "Messages that the broker took", ("topic_family",)),
+    Metric("messages_dropped", Kind.COUNTER, "Messages lost", ("topic_family", "reason")),
+    Metric("messages_in_flight", Kind.GAUGE, "Messages waiting or unacknowledged", ("topic_family",)),
+    Metric("publish_results", Kind.COUNTER, "Broker answers by reason", ("topic_family", "reason")),
+    Metric("broker_connected", Kind.GAUGE, "1 while the broker connection stands"),
+    Metric("broker_connects", Kind.COUNTER, "Connection attempts by outcome", ("outcome",)),
+    Metric("machine_messages", Kind.COUNTER, "Machine state reports", ("transport", "outcome")),
+    Metric("alarm_to_puback_seconds", Kind.HISTOGRAM, "From capture to the broker's word for an alarm", (), SLOW_BUCKETS),
+    Metric("cam_to_puback_seconds", Kind.HISTOGRAM, "From capture to the broker's word for a CAM", ("camera",), SLOW_BUCKETS),
+    # the agent itself
+    Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),
+    Metric("process_memory_bytes", Kind.GAUGE, "Resident memory by kind of process", ("process",)),
+    Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),
+    Metric("log_events_suppressed", Kind.COUNTER, "Repeated log events not written"),
+    Metric("http_requests", Kind.COUNTER, "Requests served", ("route", "status")),
+    Metric("info", Kind.GAUGE, "1, with the versions as labels", ("version", "model", "model_sha256", "config_hash")),
+)  # fmt: skip
+
+BY_NAME = {metric.name: metric for metric in CATALOGUE}
+
+
+class Telemetry(Protocol):
+    """What a stage may say about itself. Every call is cheap and never blocks or raises on load."""
+
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """Add to a counter."""
+
+    def gauge(self, name: str, value: float, /, **labels: str) -> None:
+        """Set a gauge."""
+
+    def observe(
+        self, name: str, seconds: float, /, *, exemplar: str | None = None, **labels: str
+    ) -> None:
+        """Record one value in a histogram; ``exemplar`` is a frame id."""
+
+    def beat(self, loop: str, /) -> None:
+        """Say that a loop of the parent has moved; /livez watches the ages."""
+
+
+def check(name: str, kind: Kind, labels: dict[str, str]) -> Metric:
+    """Return the catalogue entry, or raise ``KeyError``/``ValueError`` for a call that breaks it."""
+    metric = BY_NAME[name]
+    if metric.kind is not kind or set(labels) != set(metric.labels):
+        raise ValueError(
+            f"{name} is a {metric.kind.value} with labels {metric.labels}, not {labels}"
+        )
+    return metric
+
+
+class NullTelemetry:
+    """Checks every call against the catalogue and keeps nothing."""
+
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        check(name, Kind.COUNTER, labels)
+
+    def gauge(self, name: str, value: float, /, **labels: str) -> None:
+        check(name, Kind.GAUGE, labels)
+
+    def observe(
+        self, name: str, seconds: float, /, *, exemplar: str | None = None, **labels: str
+    ) -> None:
+        check(name, Kind.HISTOGRAM, labels)
+
+    def beat(self, loop: str, /) -> None:
+        pass
+
+
+def log_event(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
+    """Log one event with its fields; the formatter turns them into key=value or JSON.
+
+    ``event`` is a constant in snake case, so that a line can be searched for and repeats counted.
+    """
+    logger.log(level, event, extra={"fields": fields})
+
+
+Clock = Callable[[], float]
+"""Returns seconds; ``time.monotonic`` in production, a fake in tests."""
