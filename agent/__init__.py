@@ -1,3 +1,3 @@
-"""Pitwatch: a streaming agent that watches and explains the vision model of a fruit pitting machine."""
+"""Pitwatch: watches and explains the vision model of a fruit pitting machine, as it runs."""
 
 __version__ = "0.1.0"

@@ -60,7 +60,7 @@ class Camera(Section):
     """``sim:``, ``file:///folder``, a path to a folder or video, ``v4l2:///dev/video0``, ``rtsp://...``."""
     mode: CaptureMode = CaptureMode.TRIGGERED
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """Frame rate requested of the source (and the pace of a folder); triggered: pictures expected."""
+    """Rate requested of the source, and the pace of a folder; triggered: pictures expected."""
     width_px: Annotated[int, Field(ge=16, le=16384)] | None = None
     height_px: Annotated[int, Field(ge=16, le=16384)] | None = None
     queue_slots: Annotated[int, Field(ge=2, le=256)] = 16
@@ -72,7 +72,7 @@ class Camera(Section):
     backoff_first_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0
     round_aperture: bool | None = None
-    """True: a circle filling the lane is the field of view; None: take the picture's alpha if any."""
+    """True: a circle filling the lane is the field of view; None: the picture's alpha, if any."""
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
     lanes: tuple[Lane, ...] = ()
@@ -121,7 +121,7 @@ class Model(Section):
     """None: the model shipped with the package."""
     format: ModelFormat = ModelFormat.AUTO
     trust: Literal["data", "program"] = "data"
-    """TorchScript, .pt2 and factories are programs: they load only with ``program`` and a sha256."""
+    """TorchScript, .pt2 and factories are programs: they load only as ``program`` with a sha256."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     classes: tuple[Name, ...] | None = None

@@ -1,8 +1,8 @@
 """The values that flow from stage to stage: frozen, slotted, and free of behaviour.
 
 Units and clocks are in the names: ``_utc_ms`` is Unix time in milliseconds taken right after the
-grab, ``_mono`` is ``time.monotonic()`` in seconds (system-wide on Linux, so a child's stamp compares
-with the parent's), ``_px`` counts pixels of the lane's picture, ``_deg`` is degrees.
+grab, ``_mono`` is ``time.monotonic()`` in seconds (system-wide on Linux, so a child's stamp
+compares with the parent's), ``_px`` counts pixels of the lane's picture, ``_deg`` is degrees.
 
 Arrays that cross a stage are never written to again by either side.
 """
@@ -41,7 +41,7 @@ class MachineState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
-    """The machine's own word, by MQTT topic or HTTP POST: carried into every reading that follows."""
+    """The machine's own word, by MQTT or HTTP: carried into every reading that follows."""
 
     state: MachineState = MachineState.UNKNOWN
     fruit_id: str | None = None

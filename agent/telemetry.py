@@ -135,7 +135,7 @@ class Telemetry(Protocol):
 
 
 def check(name: str, kind: Kind, labels: dict[str, str]) -> Metric:
-    """Return the catalogue entry, or raise ``KeyError``/``ValueError`` for a call that breaks it."""
+    """Return the catalogue entry; ``KeyError`` or ``ValueError`` for a call that breaks it."""
     metric = BY_NAME[name]
     if metric.kind is not kind or set(labels) != set(metric.labels):
         raise ValueError(
