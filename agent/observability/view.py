@@ -1,0 +1,161 @@
+"""One frozen snapshot of the whole agent: what terminal, page and ``/api/v1/status`` show.
+
+The wiring makes a new ``AgentView`` when somebody asks (a scrape of the page, a tick of the
+terminal); nothing here is live, so a reader never sees half of a change. A number that is not known
+is NaN and becomes ``null`` in JSON and a dash on the screen; a default never looks like a
+measurement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.records import Alarm, LinkStatus, MachineInfo, PoolStatus
+
+UNKNOWN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Quantiles of one duration over the newest window; NaN where there was no sample."""
+
+    p50_s: float = UNKNOWN
+    p95_s: float = UNKNOWN
+    p99_s: float = UNKNOWN
+    count: int = 0
+    window_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingView:
+    """The newest fruit of one camera. ``angle_deg`` is -1.0 on a no-read, as on the wire."""
+
+    frame_id: str
+    captured_utc_ms: int
+    age_s: float
+    read: bool
+    angle_deg: float
+    reason: str
+    confidence: float
+    stem_x_px: float = UNKNOWN
+    stem_y_px: float = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class CameraView:
+    """One camera (a lane is a camera): its state, its books and its newest reading.
+
+    ``frames_captured = frames_segmented + frames_dropped + frames_in_flight``. ``drops`` holds
+    counts by ``"stage/reason"``. ``fruit`` counts read and unread fruit, not empty cups.
+    """
+
+    name: str
+    source: str  # without credentials
+    state: str  # a value of records.CameraState
+    cause: str = ""
+    state_age_s: float = UNKNOWN
+    width_px: int = 0
+    height_px: int = 0
+    fps: float = UNKNOWN  # frames per second over the last minute
+    frame_age_s: float = UNKNOWN  # since the newest frame was grabbed
+    frames_captured: int = 0
+    frames_segmented: int = 0
+    frames_dropped: int = 0
+    frames_in_flight: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)
+    fruit: int = 0
+    fruit_no_read: int = 0
+    no_reads: Mapping[str, int] = field(default_factory=dict)  # by reason
+    cups_empty: int = 0
+    fruit_per_minute: float = UNKNOWN
+    reading: ReadingView | None = None
+    capture_to_mask: Percentiles = Percentiles()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassView:
+    """What the newest explanation says of one class; all in [0, 1], NaN when undefined."""
+
+    class_name: str
+    explainable: bool
+    reason: str = ""
+    sensitivity_foreground: float = UNKNOWN
+    sensitivity_background: float = UNKNOWN
+    context_reliance: float = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationView:
+    """The newest explanation of one camera, without its arrays."""
+
+    camera: str
+    frame_id: str
+    captured_utc_ms: int
+    age_s: float  # since the explained frame was grabbed
+    sampling_class: str
+    rung: str
+    method: str
+    layer: str
+    seconds: float
+    classes: tuple[ClassView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationsView:
+    """The books of the explanation jobs: ``selected = completed + dropped + in_flight``."""
+
+    selected: int = 0
+    completed: int = 0
+    dropped: int = 0
+    in_flight: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)  # by "stage/reason"
+    per_minute: float = UNKNOWN
+    compute: Percentiles = Percentiles()
+    newest: tuple[ExplanationView, ...] = ()  # at most one per camera
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesView:
+    """The books of the publisher: ``enqueued = delivered + dropped + in_flight``."""
+
+    enqueued: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    in_flight: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)  # by "topic_family/reason"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessView:
+    """Resident memory of one kind of process: agent, capture, worker, broker."""
+
+    process: str
+    count: int
+    resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """Everything that a person who asks "how is it?" may want to see."""
+
+    agent_id: str
+    version: str
+    session: str
+    utc_ms: int
+    uptime_s: float
+    config_hash: str
+    model_name: str
+    model_sha256: str
+    layer: str
+    broker_url: str = ""  # without credentials
+    http_url: str = ""
+    machine: MachineInfo = MachineInfo()
+    cameras: tuple[CameraView, ...] = ()
+    explanations: ExplanationsView = ExplanationsView()
+    workers: PoolStatus | None = None
+    link: LinkStatus | None = None  # None: publishing is off
+    messages: MessagesView = MessagesView()
+    alarms: tuple[Alarm, ...] = ()
+    processes: tuple[ProcessView, ...] = ()
