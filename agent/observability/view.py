@@ -151,7 +151,7 @@ class AgentView:
     layer: str
     broker_url: str = ""  # without credentials
     http_url: str = ""
-    machine: MachineInfo = MachineInfo()
+    machine: MachineInfo = field(default_factory=MachineInfo)
     cameras: tuple[CameraView, ...] = ()
     explanations: ExplanationsView = ExplanationsView()
     workers: PoolStatus | None = None
