@@ -41,7 +41,10 @@ class MachineState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
-    """The machine's own word, by MQTT or HTTP: carried into every reading that follows."""
+    """The machine's own word, by MQTT or HTTP: carried into every reading that follows.
+
+    ``agent.machine.parse_machine`` reads it from the JSON of either transport.
+    """
 
     state: MachineState = MachineState.UNKNOWN
     fruit_id: str | None = None
