@@ -1,0 +1,159 @@
+"""The ``pitwatch`` command. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 done; 1 the work failed; 2 the command line itself was wrong; 78 (EX_CONFIG) the
+configuration was. An error that a user can act on is one line on stderr and no traceback; a
+traceback is a defect of Pitwatch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from agent import __version__
+
+if TYPE_CHECKING:
+    from agent.config_file import Loaded, Overrides
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 78
+
+app = typer.Typer(
+    name="pitwatch",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # a person reads one line; a developer the plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="YAML file; see config/pitwatch.yaml."),
+]
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    try:
+        app()
+    except BrokenPipeError:  # `pitwatch ... | head`: the reader has what it wanted
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pitwatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pitwatch(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Watch the vision model of a fruit pitting machine, and explain what it looks at."""
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Camera: sim:, a folder, a video file, v4l2:///dev/video0, rtsp://HOST/PATH. "
+            "Repeatable; replaces the configured cameras by cam1, cam2 ...",
+        ),
+    ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="mqtt://HOST:PORT, mqtts://HOST:PORT, embedded or none."),
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where /metrics and the page are served."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights: safetensors or a state dict.")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End cleanly after this long.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Log lines only, no terminal view.")
+    ] = False,
+) -> None:
+    """Watch the line. Without options: a simulated machine and a broker on this computer."""
+    from agent.config_file import Overrides
+
+    if duration is not None and not 0 < duration < float("inf"):
+        raise typer.BadParameter("must be more than 0 seconds", param_hint="--duration")
+    overrides = Overrides(sources=tuple(source or ()), broker=broker, http=http, model=model)
+    loaded = _load(config, overrides)
+    _show_warnings(loaded)
+    from agent.pipeline import RunOptions
+    from agent.pipeline import run as run_agent
+
+    options = RunOptions(duration_s=duration, plain=plain, config_hash=loaded.sha256)
+    raise typer.Exit(run_agent(loaded.config, options))
+
+
+@app.command("check-config")
+def check_config(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", show_default=False, help="The YAML file.")
+    ] = None,
+    config: ConfigOption = None,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the effective values, secrets masked.")
+    ] = False,
+) -> None:
+    """Name every error of a configuration file at once. Exit code 0, or 78 with errors."""
+    if file is not None and config is not None and file != config:
+        raise typer.BadParameter("give the file once", param_hint="--config")
+    from agent.config_file import Overrides, effective_yaml
+
+    loaded = _load(config or file, Overrides())
+    _show_warnings(loaded)
+    if show:
+        typer.echo(effective_yaml(loaded.config), nl=False)
+    else:
+        typer.echo(f"{loaded.source}: no errors")
+
+
+def _load(path: Path | None, overrides: Overrides) -> Loaded:
+    from agent.config_file import ConfigErrors, load_config
+
+    with _one_line(ConfigErrors, exit_code=EXIT_CONFIG):
+        return load_config(path, overrides)
+
+
+def _show_warnings(loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        typer.echo(f"pitwatch: warning: {warning}", err=True)
+
+
+@contextmanager
+def _one_line(*known: type[Exception], exit_code: int = EXIT_FAILED) -> Iterator[None]:
+    """End the program with the error's own words when it is one of ``known``."""
+    try:
+        yield
+    except known as error:
+        fail(str(error), exit_code)
+
+
+def fail(message: str, exit_code: int = EXIT_FAILED) -> NoReturn:
+    """Say what is wrong on stderr and end with ``exit_code``."""
+    typer.echo(f"pitwatch: {message}", err=True)
+    raise typer.Exit(exit_code)
