@@ -162,7 +162,7 @@ class Sampling(Section):
     budget_window_s: Seconds = 10.0
     """Unused share of the workers' time that may be caught up, in seconds of the wall clock."""
     borrow_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
-    """Worker-seconds by which alarm follow-ups and operator requests may run ahead of the budget."""
+    """Worker-seconds by which alarms and operator requests may run ahead of the budget."""
     max_age_s: Seconds = 3.0
     deadline_s: Seconds = 10.0
     uncertain_margin: float = 1.0
