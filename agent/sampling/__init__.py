@@ -1,0 +1,1 @@
+"""Which frames are explained, within a compute budget; see README.md beside this file."""

@@ -1,0 +1,80 @@
+"""The quality ladder: what each rung costs, and which one fits the time there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.records import Rung
+
+LADDER = (Rung.EXACT, Rung.PARTIAL, Rung.COARSE)
+"""Best first."""
+
+# Until a rung has been measured its cost is scaled from another one's. The shares only order the
+# first few jobs; measurements replace them.
+_RELATIVE = {Rung.EXACT: 1.0, Rung.PARTIAL: 0.5, Rung.COARSE: 0.25}
+_FIRST_GUESS_S = 1.0
+_WEIGHT = 0.2  # of a new measurement in the running estimate
+_HALF_LIFE_S = 300.0  # of an estimate that no job has confirmed, so that a rung is tried again
+_HEADROOM = 1.5  # a job that overruns its deadline costs a worker, so an estimate needs a margin
+
+
+@dataclass(slots=True)
+class _Estimate:
+    seconds: float
+    measured_mono: float
+
+
+class CostEstimates:
+    """Running mean (exponentially weighted) of the worker-seconds that each rung takes."""
+
+    def __init__(self) -> None:
+        self._known: dict[Rung, _Estimate] = {}
+
+    def measured(self, rung: Rung, seconds: float, now: float) -> None:
+        """A job of this rung was finished after ``seconds`` of work."""
+        known = self._known.get(rung)
+        if known is None:
+            self._known[rung] = _Estimate(seconds, now)
+            return
+        known.seconds += _WEIGHT * (seconds - known.seconds)
+        known.measured_mono = now
+
+    def overran(self, rung: Rung, seconds: float, now: float) -> None:
+        """A job of this rung was ended unfinished after ``seconds``: it takes at least twice that.
+
+        The factor makes sure that the rung no longer fits the same deadline.
+        """
+        self._known[rung] = _Estimate(max(2 * seconds, self.seconds(rung, now)), now)
+
+    def seconds(self, rung: Rung, now: float) -> float:
+        """Expected worker-seconds of one explanation; never less than that of a coarser rung."""
+        own = self._aged(rung, now)
+        if own is None:
+            own = self._scaled(rung, now)
+        coarser = LADDER[LADDER.index(rung) + 1 :]
+        return max([own, *(aged for r in coarser if (aged := self._aged(r, now)) is not None)])
+
+    def choose(self, available_s: float, now: float) -> Rung | None:
+        """The best rung that fits ``available_s`` seconds with headroom, None when none does."""
+        for rung in LADDER:
+            if self.seconds(rung, now) * _HEADROOM <= available_s:
+                return rung
+        return None
+
+    def coarsest(self, available_s: float, now: float) -> Rung | None:
+        """The last rung when it fits ``available_s`` seconds with headroom."""
+        return LADDER[-1] if self.seconds(LADDER[-1], now) * _HEADROOM <= available_s else None
+
+    def _aged(self, rung: Rung, now: float) -> float | None:
+        known = self._known.get(rung)
+        if known is None:
+            return None
+        age_s = max(0.0, now - known.measured_mono)
+        return float(known.seconds * 0.5 ** (age_s / _HALF_LIFE_S))
+
+    def _scaled(self, rung: Rung, now: float) -> float:
+        for other in LADDER:
+            aged = self._aged(other, now)
+            if aged is not None:
+                return aged * _RELATIVE[rung] / _RELATIVE[other]
+        return _FIRST_GUESS_S * _RELATIVE[rung]

@@ -1,0 +1,327 @@
+"""Which frames are explained: four classes, newest-wins slots, a compute budget, a quality ladder.
+
+Pure: no thread, no clock, no lock. Every call takes ``now`` (monotonic seconds, never going back)
+and is made from one thread. See README.md beside this file for the rules in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from agent import config
+from agent.records import Rung, SamplingClass, Selection
+from agent.sampling.budget import TokenBucket
+from agent.sampling.ladder import LADDER, CostEstimates
+from agent.sampling.uncertain import is_uncertain, nothing_to_explain
+from agent.sampling.values import (
+    Books,
+    Candidate,
+    Decision,
+    Skipped,
+    SkipReason,
+    Snapshot,
+    Waiting,
+)
+
+PRIORITY = tuple(SamplingClass)
+"""Highest first: alarm, operator, uncertain, periodic."""
+
+_URGENT = frozenset({SamplingClass.ALARM, SamplingClass.OPERATOR})
+
+# A class that has waited this many periods goes first once, so that a flood of a higher class slows
+# the lower ones down but never silences them.
+_STARVED_PERIODS = 5
+_STARVED_COOLDOWNS = 2
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What the scheduler remembers of one camera."""
+
+    waiting: dict[SamplingClass, Candidate] = field(default_factory=dict)
+    due_mono: float = -math.inf  # of the next periodic explanation
+    selected_mono: float = -math.inf
+    attention_until: float = -math.inf
+    requested_mono: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    rung: Rung
+    booked_s: float
+
+
+class Scheduler:
+    """Chooses frames for explanation; one per agent, over all of its cameras.
+
+    ``workers`` is the number of slots of the pool: the budget is ``duty_cycle`` of their time.
+    """
+
+    def __init__(self, settings: config.Sampling, *, workers: int = 1, now: float = 0.0) -> None:
+        self._settings = settings
+        rate = settings.duty_cycle * max(1, workers)
+        self._bucket = TokenBucket(rate, rate * settings.budget_window_s, settings.borrow_s, now)
+        self._costs = CostEstimates()
+        self._lanes: dict[str, _Lane] = {}
+        self._running: dict[str, _Job] = {}
+        self._owed_since: dict[SamplingClass, float] = {}
+        self._starved_after_s = max(
+            _STARVED_PERIODS * settings.period_s, _STARVED_COOLDOWNS * settings.cooldown_s
+        )
+        self._now = now
+        self._offered = 0
+        self._finished = 0
+        self._failed = 0
+        self._requests_expired = 0
+        self._selected: Counter[SamplingClass] = Counter()
+        self._skipped: Counter[SkipReason] = Counter()
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def offer(self, candidate: Candidate, now: float) -> list[Skipped]:
+        """Put a segmented frame into its camera's slot.
+
+        Returns the frames that this ends: the candidate itself when it is not wanted, or the older
+        one whose place it takes.
+        """
+        self._offered += 1
+        frame = candidate.frame
+        lane = self._lanes.setdefault(frame.camera, _Lane())
+        reason = nothing_to_explain(candidate.segmentation)
+        if reason is None and now - frame.captured_mono > self._settings.max_age_s:
+            reason = SkipReason.EXPIRED
+        if reason is not None:
+            return [self._skip(candidate, reason)]
+        sampling_class = self._classify(candidate, lane, now)
+        if sampling_class is None:
+            return [self._skip(candidate, SkipReason.NOT_DUE)]
+        self._owed_since.setdefault(sampling_class, now)
+        older = lane.waiting.get(sampling_class)
+        lane.waiting[sampling_class] = candidate
+        return [] if older is None else [self._skip(older, SkipReason.REPLACED, sampling_class)]
+
+    def request(self, camera: str, now: float) -> bool:
+        """An operator asks for the next explainable frame of ``camera``.
+
+        The request stands until a frame is selected for it, at most ``deadline_s``. False when no
+        frame of that camera was ever offered.
+        """
+        lane = self._lanes.get(camera)
+        if lane is None:
+            return False
+        lane.requested_mono = now
+        return True
+
+    def raise_attention(self, camera: str, until: float, now: float) -> bool:
+        """Follow ``camera`` up until the time ``until``: its frames become the alarm class.
+
+        False when no frame of that camera was ever offered. A shorter time never cuts a longer one.
+        """
+        lane = self._lanes.get(camera)
+        if lane is None:
+            return False
+        lane.attention_until = max(lane.attention_until, until)
+        return True
+
+    def finished(self, job_id: str, busy_s: float, now: float) -> bool:
+        """A job gave its explanation after ``busy_s`` worker-seconds; False for an unknown job."""
+        job = self._running.pop(job_id, None)
+        if job is None:
+            return False
+        self._finished += 1
+        self._bucket.spend(busy_s - job.booked_s, now)
+        self._costs.measured(job.rung, busy_s, now)
+        return True
+
+    def failed(self, job_id: str, busy_s: float, now: float, reason: str = "") -> bool:
+        """A job ended without one; ``deadline`` teaches the ladder that the rung takes longer.
+
+        A job that the pool did not take is told here with 0 seconds, which gives back its booking.
+        """
+        job = self._running.pop(job_id, None)
+        if job is None:
+            return False
+        self._failed += 1
+        self._bucket.spend(busy_s - job.booked_s, now)
+        if reason == "deadline":
+            self._costs.overran(job.rung, busy_s, now)
+        return True
+
+    # --- decisions -------------------------------------------------------------------------------
+
+    def decide(self, now: float, free_slots: int) -> Decision:
+        """Let go what is too old, then choose at most ``free_slots`` jobs within the budget."""
+        self._now = now
+        skipped = self._expire(now)
+        selected: list[Selection] = []
+        while len(selected) < free_slots:
+            turn = self._best(now)
+            if turn is None:
+                break
+            sampling_class, camera = turn
+            candidate = self._lanes[camera].waiting[sampling_class]
+            rung = self._rung(sampling_class, candidate, free_slots - len(selected), now)
+            if rung is None:
+                del self._lanes[camera].waiting[sampling_class]
+                skipped.append(self._skip(candidate, SkipReason.DEADLINE, sampling_class))
+                continue
+            borrow = sampling_class in _URGENT or self._starved(sampling_class, now)
+            if not self._bucket.covers(self._costs.seconds(rung, now), now, borrow=borrow):
+                break  # nobody of a lower rank may nibble at what this one is waiting for
+            selected.append(self._select(sampling_class, camera, rung, now))
+        return Decision(tuple(selected), tuple(skipped))
+
+    def flush(self) -> list[Skipped]:
+        """Let everything that waits go, at the end."""
+        return [
+            self._skip(lane.waiting.pop(sampling_class), SkipReason.SHUTDOWN, sampling_class)
+            for lane in self._lanes.values()
+            for sampling_class in tuple(lane.waiting)
+        ]
+
+    def snapshot(self) -> Snapshot:
+        """What the page shows, as of the last ``decide``."""
+        now = self._now
+        waiting = tuple(
+            Waiting(name, c, w.frame.frame_id, w.frame.captured_mono)
+            for name, lane in self._lanes.items()
+            for c, w in lane.waiting.items()
+        )
+        books = Books(
+            offered=self._offered,
+            selected=self._selected.total(),
+            waiting=len(waiting),
+            running=len(self._running),
+            finished=self._finished,
+            failed=self._failed,
+            skipped=dict(self._skipped),
+            selected_by_class=dict(self._selected),
+        )
+        lanes = self._lanes.items()
+        return Snapshot(
+            books=books,
+            budget_s=self._bucket.level(now),
+            capacity_s=self._bucket.capacity,
+            borrow_s=self._bucket.debt,
+            cost_s={rung: self._costs.seconds(rung, now) for rung in LADDER},
+            waiting=waiting,
+            attention={n: lane.attention_until for n, lane in lanes if lane.attention_until > now},
+            requests=tuple(n for n, lane in lanes if lane.requested_mono is not None),
+            requests_expired=self._requests_expired,
+        )
+
+    # --- rules -----------------------------------------------------------------------------------
+
+    def _classify(self, candidate: Candidate, lane: _Lane, now: float) -> SamplingClass | None:
+        # A request is for one frame and is served first even where an alarm follows the same lane.
+        if lane.requested_mono is not None:
+            return SamplingClass.OPERATOR
+        if now < lane.attention_until:
+            return SamplingClass.ALARM
+        if is_uncertain(candidate.segmentation, self._settings):
+            return SamplingClass.UNCERTAIN
+        return SamplingClass.PERIODIC if now >= lane.due_mono else None
+
+    def _expire(self, now: float) -> list[Skipped]:
+        skipped = []
+        for lane in self._lanes.values():
+            for sampling_class, candidate in tuple(lane.waiting.items()):
+                if now - candidate.frame.captured_mono > self._settings.max_age_s:
+                    del lane.waiting[sampling_class]
+                    skipped.append(self._skip(candidate, SkipReason.EXPIRED, sampling_class))
+            asked = lane.requested_mono
+            if asked is None or SamplingClass.OPERATOR in lane.waiting:
+                continue
+            if now - asked > self._settings.deadline_s:
+                lane.requested_mono = None
+                self._requests_expired += 1
+        return skipped
+
+    def _starved(self, sampling_class: SamplingClass, now: float) -> bool:
+        owed = self._owed_since.get(sampling_class)
+        return owed is not None and now - owed >= self._starved_after_s
+
+    def _eligible(self, now: float) -> Iterator[tuple[SamplingClass, str]]:
+        for camera, lane in self._lanes.items():
+            cooled = now - lane.selected_mono >= self._settings.cooldown_s
+            for sampling_class in lane.waiting:
+                if cooled or sampling_class in _URGENT or self._starved(sampling_class, now):
+                    yield sampling_class, camera
+
+    def _rank(self, sampling_class: SamplingClass, now: float) -> tuple[float, int]:
+        if self._starved(sampling_class, now):
+            return self._owed_since[sampling_class], -1
+        return math.inf, PRIORITY.index(sampling_class)
+
+    def _best(self, now: float) -> tuple[SamplingClass, str] | None:
+        """Starved classes first, then by rank; within one the camera explained longest ago."""
+        return min(
+            self._eligible(now),
+            key=lambda turn: (
+                self._rank(turn[0], now),
+                self._lanes[turn[1]].selected_mono,
+                turn[1],
+            ),
+            default=None,
+        )
+
+    def _rivals(self, sampling_class: SamplingClass, now: float) -> int:
+        """How many may start now with this one's rank or a higher one, itself included."""
+        rank = self._rank(sampling_class, now)
+        return sum(self._rank(other, now) <= rank for other, _ in self._eligible(now))
+
+    def _rung(
+        self, sampling_class: SamplingClass, candidate: Candidate, slots: int, now: float
+    ) -> Rung | None:
+        """The best rung at which all that may start now would be done in this one's time."""
+        left_s = self._left_s(candidate, now)
+        turns = math.ceil(self._rivals(sampling_class, now) / slots)
+        return self._costs.choose(left_s / turns, now) or self._costs.coarsest(left_s, now)
+
+    def _left_s(self, candidate: Candidate, now: float) -> float:
+        # An explanation is due so long after the picture, however long that has waited for it.
+        return candidate.frame.captured_mono + self._settings.deadline_s - now
+
+    def _select(
+        self, sampling_class: SamplingClass, camera: str, rung: Rung, now: float
+    ) -> Selection:
+        lane = self._lanes[camera]
+        candidate = lane.waiting.pop(sampling_class)
+        self._selected[sampling_class] += 1
+        lane.selected_mono = now
+        if sampling_class is SamplingClass.OPERATOR:
+            lane.requested_mono = None
+        elif sampling_class is SamplingClass.PERIODIC:
+            on_time = lane.due_mono + self._settings.period_s
+            # Keeping the phase makes the mean period the wish; a longer delay is not caught up.
+            lane.due_mono = on_time if on_time > now else now + self._settings.period_s
+        if any(sampling_class in other.waiting for other in self._lanes.values()):
+            self._owed_since[sampling_class] = now
+        else:
+            del self._owed_since[sampling_class]
+        cost = self._costs.seconds(rung, now)
+        self._bucket.spend(cost, now)
+        job_id = f"{candidate.frame.frame_id}.{self._selected.total()}"
+        self._running[job_id] = _Job(rung, cost)
+        return Selection(
+            job_id=job_id,
+            frame=candidate.frame,
+            segmentation=candidate.segmentation,
+            sampling_class=sampling_class,
+            rung=rung,
+            selected_mono=now,
+            deadline_s=self._left_s(candidate, now),
+        )
+
+    def _skip(
+        self,
+        candidate: Candidate,
+        reason: SkipReason,
+        sampling_class: SamplingClass | None = None,
+    ) -> Skipped:
+        self._skipped[reason] += 1
+        frame = candidate.frame
+        return Skipped(frame.camera, frame.frame_id, reason, sampling_class)

@@ -1,0 +1,93 @@
+"""What goes into the scheduler and what comes out of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.records import Frame, Rung, SamplingClass, Segmentation, Selection
+
+
+class SkipReason(enum.StrEnum):
+    """Why an offered frame was let go; label of ``candidates_skipped``."""
+
+    NOT_DUE = "not_due"  # an ordinary frame before the lane's next periodic turn
+    EMPTY = "empty"  # no fruit in the cup
+    IMAGE_QUALITY = "image_quality"  # a picture that no model can say anything about
+    REPLACED = "replaced"  # a newer frame took its place
+    EXPIRED = "expired"  # older than the maximum age before a worker was free
+    DEADLINE = "deadline"  # not even the coarsest rung would have been done in time
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One segmented frame, offered for explanation."""
+
+    frame: Frame
+    segmentation: Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The end of an offer that was not selected. ``sampling_class`` is None when it had none."""
+
+    camera: str
+    frame_id: str
+    reason: SkipReason
+    sampling_class: SamplingClass | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Jobs to hand to the pool, best first, and the frames that were let go meanwhile."""
+
+    selected: tuple[Selection, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Every offer ends once: ``offered == selected + sum(skipped) + waiting``.
+
+    Every selection ends once: ``selected == finished + failed + running``.
+    """
+
+    offered: int
+    selected: int
+    waiting: int
+    running: int
+    finished: int
+    failed: int
+    skipped: Mapping[SkipReason, int]
+    selected_by_class: Mapping[SamplingClass, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One occupied slot, for the page."""
+
+    camera: str
+    sampling_class: SamplingClass
+    frame_id: str
+    captured_mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """State of the scheduler at one moment.
+
+    ``budget_s`` is what the bucket holds in worker-seconds, below 0 while alarms or operators have
+    borrowed; ``cost_s`` the estimated worker-seconds of one explanation per rung.
+    """
+
+    books: Books
+    budget_s: float
+    capacity_s: float
+    borrow_s: float
+    cost_s: Mapping[Rung, float]
+    waiting: tuple[Waiting, ...]
+    attention: Mapping[str, float]  # camera -> monotonic time until which it is followed
+    requests: tuple[str, ...]  # cameras whose next frame an operator has asked for
+    requests_expired: int
