@@ -110,7 +110,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("process_memory_bytes", Kind.GAUGE, "Resident memory by kind of process", ("process",)),
     Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),
     Metric("log_events_suppressed", Kind.COUNTER, "Repeated log events not written"),
-    Metric("telemetry_errors", Kind.COUNTER, "Telemetry calls refused: nothing was recorded for them", ("reason",)),
+    Metric("telemetry_errors", Kind.COUNTER, "Telemetry calls refused, or a label value folded into 'other'", ("reason",)),
     Metric("http_requests", Kind.COUNTER, "Requests served", ("route", "status")),
     Metric("info", Kind.GAUGE, "1, with the versions as labels", ("version", "model", "model_sha256", "config_hash")),
 )  # fmt: skip
