@@ -1,0 +1,111 @@
+"""What every model is asked before it is trusted with a picture."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from agent.models.errors import ModelError
+from agent.models.loaded import LoadedModel, logits
+from agent.models.pictures import channels_of
+
+REPEAT_TOLERANCE = 1e-5
+"""Between two runs of the same input, relative to the largest logit: leaves room for a GPU's
+unordered sums, not for dropout."""
+BATCH_TOLERANCE = 1e-2
+"""Between a picture alone and beside another: other kernels may run (TF32 has about 3 digits), but
+statistics taken over the batch differ far more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What the self-test measured; differences are relative to the largest logit."""
+
+    seconds: float
+    channels: int
+    repeat_difference: float
+    batch_difference: float
+
+
+def to_eval(module: nn.Module, name: str) -> nn.Module:
+    """Eval mode and no gradients, checked part by part; ``ModelError`` where it does not hold."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        pass  # torch.export programs have no modes: theirs was checked in the graph
+    else:
+        stuck = [layer for layer, part in module.named_modules() if part.training]
+        if stuck:
+            raise ModelError(f"{name}: {stuck[0] or 'the module'} stays in training mode")
+    for layer, part in module.named_modules():
+        if isinstance(part, _BatchNorm) and part.running_mean is None:
+            raise ModelError(f"{name}: {layer}: BatchNorm without running statistics")
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def probe_batch(model: LoadedModel) -> Tensor:
+    """Two different inputs of the declared size, the same at every call: (2, C, h, w)."""
+    settings = model.preprocessing
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, channels_of(settings), settings.height_px, settings.width_px)
+    grey = torch.randint(0, 256, shape, generator=generator).to(torch.float32)
+    grey[1] = grey[1] / 4 + 128
+    mean = torch.tensor(settings.mean).view(1, -1, 1, 1)
+    std = torch.tensor(settings.std).view(1, -1, 1, 1)
+    batch = (grey * settings.scale - mean) / std
+    return batch.to(model.device).contiguous(memory_format=torch.channels_last)
+
+
+def fits_batches(model: LoadedModel) -> bool:
+    """Whether the network takes two pictures at once (programs may be made for exactly one)."""
+    batch = probe_batch(model)
+    try:
+        with torch.inference_mode():
+            model.module(batch)
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def self_test(model: LoadedModel) -> SelfTest:
+    """Run the model and raise ``ModelError`` unless it can be relied on.
+
+    Its output must have the declared channels and be finite, the same at a second run, and the
+    same for a picture whatever lies beside it in the batch (a BatchNorm that uses the statistics
+    of the batch fails here also inside a program that cannot be looked into).
+    """
+    started = time.monotonic()
+    batch = probe_batch(model)
+    alone = replace(model, batchable=False)
+    try:
+        first, second, single = logits(model, batch), logits(model, batch), logits(alone, batch)
+    except ModelError:
+        raise
+    except Exception as error:  # a foreign forward may raise anything
+        line = str(error).strip().partition("\n")[0]
+        size = tuple(batch.shape[1:])
+        raise ModelError(
+            f"{model.path or model.name}: fails on an input of shape {size}: {line}"
+        ) from error
+    if not bool(torch.isfinite(first).all()):
+        raise ModelError(f"{model.path or model.name}: gives NaN or infinite logits")
+    scale = max(1.0, float(first.abs().max()))
+    repeat = float((first - second).abs().max()) / scale
+    beside = float((first - single).abs().max()) / scale
+    if not repeat <= REPEAT_TOLERANCE:
+        raise ModelError(
+            f"{model.path or model.name}: two runs of one input differ by {repeat:.2g} of the largest logit: "
+            "something random is active (dropout?)"
+        )
+    if not beside <= BATCH_TOLERANCE:
+        raise ModelError(
+            f"{model.path or model.name}: a picture's logits change by {beside:.2g} with the picture beside it: "
+            "BatchNorm works in training mode"
+        )
+    return SelfTest(time.monotonic() - started, first.shape[1], repeat, beside)

@@ -1,0 +1,91 @@
+"""A faster equal of a model for the live path: BatchNorm folded, channels_last.
+
+Measured on one core of an AMD EPYC (Zen 4 class, AVX-512), U-Net of 8 first features, 192x192, one
+picture, median: plain 15.7 ms; plain channels_last 11.2; folded 15.1; folded channels_last 8.2;
+the same through torch.jit.trace and freeze 8.0; torch.jit.optimize_for_inference 13.3. The 3 %
+of TorchScript are not worth a fixed input shape and a module that nobody can look into.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import replace
+
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from agent.models.checks import probe_batch
+from agent.models.loaded import LoadedModel, logits
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4
+"""Largest difference to the plain model's logits, relative to the largest of them."""
+
+
+def fused(model: LoadedModel) -> LoadedModel:
+    """The same model with BatchNorm folded and channels_last weights, or ``model`` itself.
+
+    The folded module is compared with the plain one on a test input. Where it cannot be made or
+    differs by more than ``TOLERANCE``, the plain model is returned; the log says which and why.
+    The given model is never changed.
+    """
+    if isinstance(model.module, torch.jit.ScriptModule):
+        log_event(logger, logging.INFO, "model_not_fused", model=model.name, reason="torchscript")
+        return model
+    try:
+        module, folded = fold_batchnorm(model.module)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        faster = replace(model, module=module)
+        batch = probe_batch(model)
+        plain = logits(model, batch)
+        difference = float((logits(faster, batch) - plain).abs().max())
+        difference /= max(1.0, float(plain.abs().max()))
+    except Exception as error:  # noqa: BLE001 - a foreign forward under a tracer may raise anything
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        log_event(logger, logging.WARNING, "model_not_fused", model=model.name, reason=reason)
+        return model
+    if not difference <= TOLERANCE:
+        reason = f"logits differ by {difference:.2g}"
+        log_event(logger, logging.WARNING, "model_not_fused", model=model.name, reason=reason)
+        return model
+    log_event(
+        logger, logging.INFO, "model_fused", model=model.name, folded=folded, difference=difference
+    )
+    return faster
+
+
+def fold_batchnorm(module: nn.Module) -> tuple[nn.Module, int]:
+    """A copy of ``module`` with every BatchNorm2d that follows a convolution folded into it.
+
+    The new weights are W * gamma / sqrt(var + eps), the new bias beta + (b - mean) * gamma /
+    sqrt(var + eps). Returns the copy and how many were folded. A convolution that feeds anything
+    else as well, or is called twice, is left alone. Raises what torch.fx raises on a ``forward``
+    that it cannot trace.
+    """
+    traced = fx.symbolic_trace(copy.deepcopy(module))
+    parts = dict(traced.named_modules())
+    calls = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    folded = 0
+    for node in list(traced.graph.nodes):
+        norm = parts.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        before = node.args[0]
+        if not isinstance(before, fx.Node) or before.op != "call_module":
+            continue
+        conv = parts.get(str(before.target))
+        alone = len(before.users) == 1 and calls.count(before.target) == 1
+        if not isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) or not alone:
+            continue
+        new = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
+        traced.set_submodule(str(before.target), new.requires_grad_(False))
+        node.replace_all_uses_with(before)
+        traced.graph.erase_node(node)
+        folded += 1
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced.eval(), folded

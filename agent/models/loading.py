@@ -1,0 +1,236 @@
+"""Loading a model as the configuration and its card describe it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from agent import config
+from agent.config import Head, ModelFormat, Preprocessing
+from agent.models import programs, weights
+from agent.models.card import ModelCard, card_path, read_card
+from agent.models.checks import SelfTest, fits_batches, probe_batch, self_test, to_eval
+from agent.models.errors import ModelError
+from agent.models.fusing import fused
+from agent.models.layers import check_layer, layer_names
+from agent.models.loaded import LoadedModel, as_logits, logits, preprocess
+from agent.models.pictures import PictureError, channels_of
+from agent.models.unet import SIZE_MULTIPLE, UNet, unet_from_state_dict
+from agent.records import BACKGROUND, CLASSES, SUTURE
+
+__all__ = [
+    "LoadedModel",
+    "ModelError",
+    "PictureError",
+    "SelfTest",
+    "as_logits",
+    "default_weights",
+    "fused",
+    "layer_names",
+    "load_model",
+    "logits",
+    "preprocess",
+    "self_test",
+]
+
+FORMATS = {
+    ".safetensors": ModelFormat.WEIGHTS,
+    ".pt": ModelFormat.WEIGHTS,
+    ".pth": ModelFormat.WEIGHTS,
+    ".pt2": ModelFormat.EXPORT,
+    ".ts": ModelFormat.TORCHSCRIPT,
+}
+UNET_CLASSES = {1: (BACKGROUND, SUTURE), 2: (BACKGROUND, SUTURE), 3: CLASSES}
+UNET_LAYER = "encoder4.enc4relu2"
+"""The last encoder layer, after its non-linearity: where the method ablates by default."""
+
+
+def default_weights() -> Path:
+    """The weights shipped inside the package; ``ModelError`` when this installation has none."""
+    resource = importlib.resources.files("agent.models") / "weights" / "default.safetensors"
+    path = Path(str(resource))
+    if not path.is_file():
+        raise ModelError(
+            f"{path}: this installation has no default weights; name a file in model.path"
+        )
+    return path
+
+
+def load_model(settings: config.Model, device: str | None = None) -> LoadedModel:
+    """The model that ``settings`` names, checked, self-tested and on its device.
+
+    ``device`` overrides ``settings.device``; "auto" is CUDA where there is any. What the settings
+    leave at None is taken from the card beside the file, then from the built-in U-Net's defaults.
+    Raises ``ModelError`` naming the file or setting at fault.
+    """
+    where = choose_device(device or settings.device)
+    kind = _format(settings)
+    path = settings.path
+    if path is None and kind is ModelFormat.WEIGHTS:
+        path = default_weights()
+    found_card = read_card(card_path(path)) if path is not None else None
+    module, sha256, name = _read(settings, kind, path, found_card)
+    weights.check_finite(_tensors(module), name)
+    to_eval(module, name)
+    builtin = isinstance(module, UNet)
+    card = found_card or ModelCard(
+        name=path.stem if path is not None else name, architecture="unet" if builtin else kind
+    )
+    model = LoadedModel(
+        module=module.to(where),
+        name=card.name,
+        sha256=sha256,
+        classes=_classes(settings, card, module, name),
+        # The built-in network ends before any sigmoid or softmax: what it gives are logits.
+        head=Head.LOGITS if builtin else settings.head or card.head or Head.LOGITS,
+        preprocessing=_preprocessing(settings, card, module, name),
+        layer=settings.layer or card.layer or (UNET_LAYER if builtin else None),
+        output_key=settings.output_key or card.output_key,
+        device=where,
+        card=card,
+        path=str(path or settings.factory or ""),
+    )
+    if not builtin and not fits_batches(model):
+        model = dataclasses.replace(model, batchable=False)
+    self_test(model)
+    _check_layer(model)
+    return model
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The torch device for "auto", "cpu", "cuda" or "cuda:N"; ``ModelError`` when it is absent."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        wanted = "cuda" if count else "cpu"
+    chosen = torch.device(wanted)
+    if chosen.type == "cuda" and (chosen.index or 0) >= count:
+        raise ModelError(f"device {wanted}: this machine offers {count} CUDA devices to torch")
+    return chosen
+
+
+def _format(settings: config.Model) -> ModelFormat:
+    if settings.format is not ModelFormat.AUTO:
+        if settings.format is ModelFormat.FACTORY and settings.factory is None:
+            raise ModelError("model.format: factory needs model.factory: package.module:function")
+        if settings.format in (ModelFormat.EXPORT, ModelFormat.TORCHSCRIPT) and not settings.path:
+            raise ModelError(f"model.format: {settings.format} needs model.path")
+        return settings.format
+    if settings.factory is not None:
+        return ModelFormat.FACTORY
+    if settings.path is None:
+        return ModelFormat.WEIGHTS
+    kind = FORMATS.get(settings.path.suffix.lower())
+    if kind is None:
+        known = ", ".join(f"{suffix} ({value})" for suffix, value in FORMATS.items())
+        raise ModelError(
+            f"{settings.path}: its suffix names no format: set model.format; known: {known}"
+        )
+    return kind
+
+
+def _read(
+    settings: config.Model, kind: ModelFormat, path: Path | None, card: ModelCard | None
+) -> tuple[nn.Module, str, str]:
+    """The module, its sha256 and the name that errors call it by."""
+    if kind is ModelFormat.FACTORY:
+        return _read_factory(settings, path, card)
+    assert path is not None
+    name = str(path)
+    data = weights.read_file(path)
+    sha256 = weights.sha256_of(data)
+    if kind is ModelFormat.WEIGHTS:
+        weights.check_sha256(name, sha256, settings.sha256, "model.sha256")
+    else:
+        programs.require_trust(settings, name, f"a {kind} file", sha256)
+    weights.check_sha256(name, sha256, card.sha256 if card else None, "its model card")
+    if kind is ModelFormat.TORCHSCRIPT:
+        return programs.load_torchscript(data, name), sha256, name
+    if kind is ModelFormat.EXPORT:
+        return programs.load_export(data, name), sha256, name
+    state = weights.read_state_dict(data, name)
+    try:
+        return unet_from_state_dict(state), sha256, name
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
+
+
+def _read_factory(
+    settings: config.Model, path: Path | None, card: ModelCard | None
+) -> tuple[nn.Module, str, str]:
+    """A factory's module; with a path, its weights are read from there, as data.
+
+    The sha256 of the pair is that of both digests one after the other.
+    """
+    factory = settings.factory
+    assert factory is not None
+    sha256 = programs.factory_sha256(factory)
+    programs.require_trust(settings, factory, "a factory", sha256)
+    module = programs.load_factory(factory)
+    if path is None:
+        return module, sha256, factory
+    data = weights.read_file(path)
+    found = weights.sha256_of(data)
+    weights.check_sha256(str(path), found, card.sha256 if card else None, "its model card")
+    try:
+        module.load_state_dict(weights.read_state_dict(data, str(path)))
+    except RuntimeError as error:
+        lines = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise ModelError(f"{path}: does not fit {factory}: {lines}") from error
+    return module, weights.sha256_of((sha256 + found).encode()), factory
+
+
+def _classes(
+    settings: config.Model, card: ModelCard, module: nn.Module, name: str
+) -> tuple[str, ...]:
+    classes = settings.classes or card.classes
+    if classes is None and isinstance(module, UNet):
+        classes = UNET_CLASSES.get(module.out_channels)
+    if classes is None:
+        raise ModelError(f"{name}: its classes are not known: set model.classes, background first")
+    if len(classes) < 2 or len(set(classes)) != len(classes):
+        raise ModelError(
+            f"{name}: expected two or more different classes, found: {', '.join(classes)}"
+        )
+    return classes
+
+
+def _preprocessing(
+    settings: config.Model, card: ModelCard, module: nn.Module, name: str
+) -> Preprocessing:
+    chosen = settings.preprocessing or card.preprocessing or Preprocessing()
+    channels = channels_of(chosen)
+    if len(chosen.std) != channels or (chosen.colour != "gray" and channels != 3):
+        raise ModelError(
+            f"{name}: preprocessing: mean has {channels} entries and std {len(chosen.std)}; "
+            "expected one of each per input channel (three for rgb and bgr)"
+        )
+    if isinstance(module, UNet):
+        if module.in_channels != channels:
+            raise ModelError(
+                f"{name}: encoder1.enc1conv1.weight: the network takes {module.in_channels} "
+                f"channels, but the preprocessing makes {channels}"
+            )
+        for side, value in (("width_px", chosen.width_px), ("height_px", chosen.height_px)):
+            if value % SIZE_MULTIPLE:
+                raise ModelError(
+                    f"{name}: preprocessing.{side}: {value} is no multiple of {SIZE_MULTIPLE}, "
+                    "which the built-in U-Net needs"
+                )
+    return chosen
+
+
+def _tensors(module: nn.Module) -> Mapping[str, Tensor]:
+    return {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
+
+
+def _check_layer(model: LoadedModel) -> None:
+    if model.layer is None:
+        return
+    names = layer_names(model.module, probe_batch(model)[:1])
+    if names:
+        check_layer(model.layer, names, model.path)

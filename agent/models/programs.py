@@ -1,0 +1,110 @@
+"""Models that are programs: TorchScript, torch.export and factories. Loading one runs its code.
+
+They load only where the configuration says ``trust: program`` and names the sha256: of the file,
+or, for a factory, of the source file of its module (found without importing anything). Only that
+one file is checked; what it imports is as trusted as the Python environment around it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from agent import config
+from agent.models.errors import ModelError
+from agent.models.weights import check_sha256, read_file, sha256_of
+
+TRAINING_ARGUMENTS = ("training", "train")
+
+
+def require_trust(settings: config.Model, name: str, what: str, sha256: str) -> None:
+    """Raise ``ModelError`` unless the configuration trusts exactly this program."""
+    if settings.trust != "program":
+        raise ModelError(
+            f"{name}: {what} is a program, not data, and runs code when loaded: if its origin "
+            f"is trusted, set model.trust: program and model.sha256 (this one has {sha256})"
+        )
+    if settings.sha256 is None:
+        raise ModelError(
+            f"{name}: model.trust: program also needs model.sha256 (this one has {sha256})"
+        )
+    check_sha256(name, sha256, settings.sha256, "model.sha256")
+
+
+def load_torchscript(data: bytes, name: str) -> nn.Module:
+    """The TorchScript module in ``data``, on the CPU."""
+    try:
+        module: nn.Module = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{name}: not a TorchScript file: {_first_line(error)}") from error
+    return module
+
+
+def load_export(data: bytes, name: str) -> nn.Module:
+    """The torch.export program in ``data``; refused when it was exported in training mode."""
+    try:
+        program = torch.export.load(io.BytesIO(data))
+    except Exception as error:  # the deserialiser raises whatever the file made it meet
+        raise ModelError(f"{name}: not a torch.export file: {_first_line(error)}") from error
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        for index, argument in enumerate(schema.arguments if schema is not None else ()):
+            value = node.args[index] if index < len(node.args) else node.kwargs.get(argument.name)
+            if argument.name in TRAINING_ARGUMENTS and value is True:
+                raise ModelError(
+                    f"{name}: {node.name}: exported in training mode; call eval() first"
+                )
+    return program.module()
+
+
+def factory_source(factory: str) -> Path:
+    """The source file of ``package.module:function``'s module, found without importing it."""
+    module_name = factory.partition(":")[0]
+    search: list[str] | None = None
+    spec: ModuleSpec | None = None
+    parts = module_name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = _find(".".join(parts[:depth]), search)
+        if spec is None:
+            break
+        search = list(spec.submodule_search_locations or [])
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise ModelError(f"{factory}: no Python source of the module {module_name!r} is importable")
+    return Path(spec.origin)
+
+
+def load_factory(factory: str) -> nn.Module:
+    """Call the function of ``package.module:function`` and return its ``nn.Module``."""
+    module_name, _, function_name = factory.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+        module = function()
+    except Exception as error:  # foreign code may raise anything; all of it is one message
+        raise ModelError(
+            f"{factory}: failed: {type(error).__name__}: {_first_line(error)}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"{factory}: expected a torch.nn.Module, got {type(module).__name__}")
+    return module
+
+
+def factory_sha256(factory: str) -> str:
+    return sha256_of(read_file(factory_source(factory)))
+
+
+def _find(name: str, search: list[str] | None) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, search)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
