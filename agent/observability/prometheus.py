@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from agent.observability.loops import LoopAges
 from agent.observability.quantiles import WindowQuantiles, WindowRate
 from agent.observability.view import Percentiles
-from agent.telemetry import CATALOGUE, Clock, Kind, Metric, check, log_event
+from agent.telemetry import BY_NAME, CATALOGUE, Clock, Kind, Metric, check, log_event
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +40,21 @@ Key = tuple[object, ...]
 class _Series:
     """One child of one metric, with its window where it has one."""
 
-    __slots__ = ("child", "labels", "lock", "rate", "window")
+    __slots__ = ("child", "labels", "lock", "metric", "rate", "window")
 
     def __init__(self, metric: Metric, child: Wrapped, labels: tuple[str, ...]) -> None:
+        self.metric = metric
         self.child = child
         self.labels = labels
         self.lock = threading.Lock()
         self.rate = WindowRate() if metric.name in RATED else None
         timed = metric.kind is Kind.HISTOGRAM and metric.name.endswith("_seconds")
         self.window = WindowQuantiles() if timed else None
+
+    def carries(self, labels: Mapping[str, str]) -> bool:
+        """Return whether each of ``labels`` has that value here."""
+        own = dict(zip(self.metric.labels, self.labels, strict=True))
+        return all(own.get(label) == value for label, value in labels.items())
 
 
 class PrometheusTelemetry:
@@ -150,24 +156,28 @@ class PrometheusTelemetry:
         return sums
 
     def quantiles(self, name: str, /, **labels: str) -> Percentiles:
-        """Return p50, p95 and p99 of a ``_seconds`` histogram over the last minute."""
+        """Return p50, p95 and p99 of one ``_seconds`` histogram over the last minute."""
         series = self._existing(name, labels)
         if series is None or series.window is None:
             return Percentiles()
         return series.window.snapshot(self._clock())
 
     def per_second(self, name: str, /, **labels: str) -> float:
-        """Return the rate of a ``RATED`` counter over the last minute; NaN when it is not known."""
-        series = self._existing(name, labels)
-        if series is None or series.rate is None:
-            return math.nan
-        with series.lock:
-            return series.rate.per_second(self._clock())
+        """Return the rate of a ``RATED`` counter over the last minute, summed over all series
+        that carry ``labels``; NaN while none is known."""
+        now = self._clock()
+        rates = []
+        for series in list(self._by_name[name].values()):
+            if series.rate is not None and series.carries(labels):
+                with series.lock:
+                    rates.append(series.rate.per_second(now))
+        known = [rate for rate in rates if math.isfinite(rate)]
+        return sum(known) if known else math.nan
 
     # --- series ----------------------------------------------------------------------------------
 
     def _existing(self, name: str, labels: Mapping[str, str]) -> _Series | None:
-        metric = next(m for m in CATALOGUE if m.name == name)
+        metric = BY_NAME[name]
         return self._by_name[name].get(tuple(labels[label] for label in metric.labels))
 
     def _find(self, kind: Kind, name: str, labels: dict[str, str]) -> _Series:

@@ -1,0 +1,152 @@
+"""Puts the snapshot together from the newest records, the books and what each stage says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.observability.newest import Newest
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.observability.view import (
+    UNKNOWN,
+    AgentView,
+    CameraView,
+    ExplanationsView,
+    MessagesView,
+    ProcessView,
+)
+from agent.records import Alarm, CameraStatus, LinkStatus, MachineInfo, PoolStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """What does not change while the agent runs. URLs are without credentials."""
+
+    agent_id: str
+    version: str
+    session: str
+    config_hash: str
+    model_name: str
+    model_sha256: str
+    layer: str
+    sources: Mapping[str, str]  # by camera (lane)
+    started_mono: float
+    broker_url: str = ""
+    http_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What the stages say at this moment; ``mono`` is the same clock as in the records."""
+
+    mono: float
+    utc_ms: int
+    statuses: Sequence[CameraStatus] = ()
+    machine: MachineInfo = field(default_factory=MachineInfo)
+    workers: PoolStatus | None = None
+    link: LinkStatus | None = None
+    alarms: Sequence[Alarm] = ()
+    processes: Sequence[ProcessView] = ()
+
+
+def utc_ms() -> int:
+    """Return the Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def build_view(
+    facts: AgentFacts, now: Now, newest: Newest, telemetry: PrometheusTelemetry
+) -> AgentView:
+    """Return the whole snapshot. The books are those of the metrics, so that they agree."""
+    return AgentView(
+        agent_id=facts.agent_id,
+        version=facts.version,
+        session=facts.session,
+        utc_ms=now.utc_ms,
+        uptime_s=max(0.0, now.mono - facts.started_mono),
+        config_hash=facts.config_hash,
+        model_name=facts.model_name,
+        model_sha256=facts.model_sha256,
+        layer=facts.layer,
+        broker_url=facts.broker_url,
+        http_url=facts.http_url,
+        machine=now.machine,
+        cameras=tuple(_camera(name, facts, now, newest, telemetry) for name in newest.cameras),
+        explanations=_explanations(now, newest, telemetry),
+        workers=now.workers,
+        link=now.link,
+        messages=_messages(telemetry),
+        alarms=tuple(now.alarms),
+        processes=tuple(now.processes),
+    )
+
+
+def _camera(
+    name: str, facts: AgentFacts, now: Now, newest: Newest, telemetry: PrometheusTelemetry
+) -> CameraView:
+    status = next((s for s in now.statuses if name in s.cameras), None)
+    captured = int(telemetry.total("frames_captured", camera=name))
+    segmented = int(telemetry.total("frames_segmented", camera=name))
+    drops = _counts(telemetry, "frames_dropped", ("stage", "reason"), camera=name)
+    dropped = sum(drops.values())
+    return CameraView(
+        name=name,
+        source=facts.sources.get(name, ""),
+        state=status.state.value if status else "",
+        cause=status.cause if status else "not started",
+        state_age_s=max(0.0, now.mono - status.since_mono) if status else UNKNOWN,
+        width_px=status.width_px if status else 0,
+        height_px=status.height_px if status else 0,
+        fps=telemetry.per_second("frames_segmented", camera=name),
+        frame_age_s=newest.frame_age_s(name, now.mono),
+        frames_captured=captured,
+        frames_segmented=segmented,
+        frames_dropped=dropped,
+        frames_in_flight=max(0, captured - segmented - dropped),
+        drops=drops,
+        fruit=int(telemetry.total("fruit", camera=name)),
+        fruit_no_read=int(telemetry.total("fruit_no_read", camera=name)),
+        no_reads=_counts(telemetry, "fruit_no_read", ("reason",), camera=name),
+        cups_empty=int(telemetry.total("cups_empty", camera=name)),
+        fruit_per_minute=60.0 * telemetry.per_second("fruit", camera=name),
+        reading=newest.reading(name, now.mono),
+        capture_to_mask=telemetry.quantiles("capture_to_mask_seconds", camera=name),
+    )
+
+
+def _explanations(now: Now, newest: Newest, telemetry: PrometheusTelemetry) -> ExplanationsView:
+    selected = int(telemetry.total("jobs_selected"))
+    completed = int(telemetry.total("jobs_completed"))
+    drops = _counts(telemetry, "jobs_dropped", ("stage", "reason"))
+    shown = (newest.explanation(camera, now.mono) for camera in newest.cameras)
+    return ExplanationsView(
+        selected=selected,
+        completed=completed,
+        dropped=sum(drops.values()),
+        in_flight=max(0, selected - completed - sum(drops.values())),
+        drops=drops,
+        per_minute=60.0 * telemetry.per_second("jobs_completed"),
+        compute=newest.compute.snapshot(now.mono),
+        newest=tuple(one for one in shown if one is not None),
+    )
+
+
+def _messages(telemetry: PrometheusTelemetry) -> MessagesView:
+    enqueued = int(telemetry.total("messages_enqueued"))
+    delivered = int(telemetry.total("messages_delivered"))
+    drops = _counts(telemetry, "messages_dropped", ("topic_family", "reason"))
+    dropped = sum(drops.values())
+    return MessagesView(
+        enqueued=enqueued,
+        delivered=delivered,
+        dropped=dropped,
+        in_flight=max(0, enqueued - delivered - dropped),
+        drops=drops,
+    )
+
+
+def _counts(
+    telemetry: PrometheusTelemetry, name: str, by: tuple[str, ...], /, **labels: str
+) -> dict[str, int]:
+    return {key: int(n) for key, n in telemetry.breakdown(name, by, **labels).items()}

@@ -1,0 +1,134 @@
+"""The newest of everything per camera: all that page, terminal and pictures need to remember.
+
+Fed from the live path and the desk, read by whoever looks. Memory is one frame, one reading and one
+set of overlays per camera; the arrays of an explanation are let go at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.observability.quantiles import WindowQuantiles
+from agent.observability.view import ClassView, ExplanationView, ReadingView
+from agent.records import Explanation, Frame, FruitReading, Overlay, Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame with what the network saw in it."""
+
+    frame: Frame
+    segmentation: Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    explanation: ExplanationView
+    captured_mono: float
+    overlays: dict[str, Overlay]
+
+
+class Newest:
+    """Newest frame, fruit and explanation per camera.
+
+    Each write replaces one reference, so that writers never wait for readers. Only the cameras that
+    are named at the start exist: a lookup of any other name gives None. ``compute`` holds the compute
+    seconds of the explanations whose frame was grabbed within the last minute.
+    """
+
+    def __init__(self, cameras: Iterable[str]) -> None:
+        self.cameras = tuple(cameras)
+        self.compute = WindowQuantiles()
+        self._seen: dict[str, Seen | None] = dict.fromkeys(self.cameras)
+        self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.cameras)
+        self._explained: dict[str, _Explained | None] = dict.fromkeys(self.cameras)
+
+    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Keep a frame with its mask; both are only referenced, never copied."""
+        if frame.camera in self._seen:
+            self._seen[frame.camera] = Seen(frame, segmentation)
+
+    def on_fruit(self, fruit: FruitReading) -> None:
+        """Keep the reading of a fruit; an empty cup is none and leaves the last one standing."""
+        if fruit.segmentation.camera in self._fruit and not fruit.cup_empty:
+            self._fruit[fruit.segmentation.camera] = fruit
+
+    def on_explanation(self, explanation: Explanation) -> None:
+        """Keep the numbers and overlays; a class without an overlay keeps its older one."""
+        if explanation.camera not in self._explained:
+            return
+        self.compute.add(explanation.seconds, explanation.captured_mono)
+        before = self._explained[explanation.camera]
+        overlays = dict(before.overlays) if before else {}
+        overlays.update({overlay.class_name: overlay for overlay in explanation.overlays})
+        self._explained[explanation.camera] = _Explained(
+            _summary(explanation), explanation.captured_mono, overlays
+        )
+
+    def seen(self, camera: str) -> Seen | None:
+        """Return the newest frame with its mask."""
+        return self._seen.get(camera)
+
+    def overlay(self, camera: str, class_name: str) -> Overlay | None:
+        """Return the newest heat map of one class."""
+        explained = self._explained.get(camera)
+        return explained.overlays.get(class_name) if explained else None
+
+    def reading(self, camera: str, now: float) -> ReadingView | None:
+        """Return the newest fruit; ``now`` is monotonic and ages it."""
+        fruit = self._fruit.get(camera)
+        if fruit is None:
+            return None
+        seen, reading = fruit.segmentation, fruit.segmentation.reading
+        return ReadingView(
+            frame_id=seen.frame_id,
+            captured_utc_ms=seen.captured_utc_ms,
+            age_s=max(0.0, now - seen.captured_mono),
+            read=reading.read,
+            angle_deg=reading.angle_deg,
+            reason=reading.reason.value,
+            confidence=reading.confidence,
+            stem_x_px=reading.stem_x_px,
+            stem_y_px=reading.stem_y_px,
+        )
+
+    def frame_age_s(self, camera: str, now: float) -> float:
+        """Return seconds since the newest segmented frame was grabbed; NaN before the first."""
+        seen = self._seen.get(camera)
+        return max(0.0, now - seen.frame.captured_mono) if seen else math.nan
+
+    def explanation(self, camera: str, now: float) -> ExplanationView | None:
+        """Return the newest explanation; ``now`` is monotonic and ages it."""
+        explained = self._explained.get(camera)
+        if explained is None:
+            return None
+        age_s = max(0.0, now - explained.captured_mono)
+        return dataclasses.replace(explained.explanation, age_s=age_s)
+
+
+def _summary(explanation: Explanation) -> ExplanationView:
+    return ExplanationView(
+        camera=explanation.camera,
+        frame_id=explanation.frame_id,
+        captured_utc_ms=explanation.captured_utc_ms,
+        age_s=math.nan,
+        sampling_class=explanation.sampling_class.value,
+        rung=explanation.rung.value,
+        method=explanation.method,
+        layer=explanation.layer,
+        seconds=explanation.seconds,
+        classes=tuple(
+            ClassView(
+                class_name=one.class_name,
+                explainable=one.explainable,
+                reason=one.reason,
+                sensitivity_foreground=one.sensitivity_foreground,
+                sensitivity_background=one.sensitivity_background,
+                context_reliance=one.context_reliance,
+            )
+            for one in explanation.classes
+        ),
+    )
