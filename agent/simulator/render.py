@@ -1,0 +1,164 @@
+"""One fruit, or one empty cup, as the camera above the cups sees it, with its exact truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.simulator.layout import Layout, draw_layout, paint_mask
+from agent.simulator.noise import between, chance, fractal_field, smooth_field, smoothstep
+from agent.simulator.optics import expose, illuminate
+from agent.simulator.skin import paint_ground, paint_marks
+from agent.simulator.stem import lay_stem
+from agent.simulator.suture import lay_strip
+from agent.simulator.varieties import UNKNOWN, VARIETIES, Variety
+
+FAINT_BELOW = 0.08
+"""Sutures of less contrast than this count as faint; see ``Truth.suture_contrast``."""
+READABLE_FROM = 0.03
+"""A fruit is called readable when its suture has at least this contrast."""
+
+MIN_SIZE_PX, MAX_SIZE_PX = 48, 2048
+_STREAM_FRUIT, _STREAM_CUP = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the simulator knows.
+
+    ``angle_deg`` in [0, 180), counter-clockwise in the picture, 0 = to the right. Stem in pixels
+    (a pixel's centre is at its index), NaN where no cavity is in view. ``suture_contrast`` is the
+    mean over the line of its largest step against the skin beside it, as a share of the skin's
+    brightness, before light and camera.
+    """
+
+    empty: bool
+    angle_deg: float
+    stem_x_px: float
+    stem_y_px: float
+    variety: str
+    suture_contrast: float
+
+    @property
+    def readable(self) -> bool:
+        return not self.empty and self.suture_contrast >= READABLE_FROM
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """``image`` (S, S, 3) uint8 BGR, black outside ``aperture`` (S, S) bool; ``mask`` (S, S) uint8."""
+
+    image: NDArray[np.uint8]
+    aperture: NDArray[np.bool_]
+    mask: NDArray[np.uint8]
+    truth: Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Wishes: a variety by name (None: any) and the share of faint sutures."""
+
+    variety: str | None = None
+    faint: float = 0.25
+
+
+class Renderer:
+    """Draws pictures of one size; what depends on the size alone is computed once here."""
+
+    def __init__(self, size_px: int = 256) -> None:
+        if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
+            raise ValueError(f"size {size_px} px is outside {MIN_SIZE_PX}..{MAX_SIZE_PX}")
+        self.size_px = size_px
+        axis = (np.arange(size_px, dtype=np.float32) + 0.5) / np.float32(size_px / 2) - 1
+        self.aperture: NDArray[np.bool_] = (axis[None, :] ** 2 + axis[:, None] ** 2) <= 1.0
+        self.aperture.setflags(write=False)
+        coarse = max(24, size_px // 2)
+        line = (np.arange(coarse, dtype=np.float32) + 0.5) / np.float32(coarse / 2) - 1
+        x, y = np.meshgrid(line, line)
+        self._axes = (x.astype(np.float32), y.astype(np.float32))
+        rough = max(12, size_px // 8)
+        line = (np.arange(rough, dtype=np.float32) + 0.5) / np.float32(rough / 2) - 1
+        x, y = np.meshgrid(line, line)
+        self._rough_axes = (x.astype(np.float32), y.astype(np.float32))
+        # One sheet of sensor noise, cut at a random place for each picture: drawing 200,000 normals
+        # afresh would cost as much as the rest of the picture.
+        sheet = np.random.default_rng(size_px).standard_normal(
+            (size_px + 64, size_px + 64, 3), dtype=np.float32
+        )
+        self._noise = sheet
+
+    def fruit(self, seed: int, look: Look | None = None, masked: bool = True) -> Render:
+        """The fruit of this seed: the same pixels every time. ``masked`` False leaves the corners
+        outside the field of view painted, for a picture that is moved before it is cut out."""
+        look = look or Look()
+        rng = np.random.default_rng([_STREAM_FRUIT, seed])
+        variety = self._variety(rng, look.variety)
+        contrast = _draw_contrast(rng, look.faint)
+        layout = draw_layout(rng)
+        coarse = paint_ground(rng, variety, layout, self._axes)
+        colour = cv2.resize(coarse, (self.size_px, self.size_px), interpolation=cv2.INTER_LINEAR)
+        paint_marks(rng, colour, layout)
+        lay_strip(rng, colour, layout, contrast)
+        if layout.stem is not None:
+            lay_stem(rng, colour, layout.stem)
+        illuminate(rng, colour, variety, self._rough_axes)
+        image = expose(rng, colour, self._noise_cut(rng))
+        if masked:
+            image[~self.aperture] = 0
+        mask = paint_mask(layout, self.aperture)
+        return Render(image, self.aperture, mask, _truth(layout, variety, contrast, self.size_px))
+
+    def empty_cup(self, seed: int, masked: bool = True) -> Render:
+        """A cup without fruit: dark, or a plain rubber or metal cup with its rings."""
+        rng = np.random.default_rng([_STREAM_CUP, seed])
+        x, y = self._axes
+        r = np.hypot(x - np.float32(rng.normal(0, 0.05)), y - np.float32(rng.normal(0, 0.05)))
+        level = between(rng, 0.02, 0.07) if chance(rng, 0.6) else between(rng, 0.07, 0.45)
+        cup = np.float32(level) * (1 + np.float32(0.1) * fractal_field(rng, x.shape[0], 4, 3))
+        for _ in range(int(rng.integers(1, 5))):
+            at, width = between(rng, 0.1, 0.95), between(rng, 0.01, 0.08)
+            height = level * between(rng, -0.6, 0.8)
+            cup += np.float32(height) * np.exp(-(((r - np.float32(at)) / np.float32(width)) ** 2))
+        bottom = between(rng, 0.15, 0.6)
+        cup *= 1 - np.float32(between(rng, 0, 0.8)) * (1 - smoothstep(r, bottom * 0.8, bottom))
+        if chance(rng, 0.3):  # juice and fragments
+            cup += np.float32(level * 0.5) * smoothstep(smooth_field(rng, x.shape[0], 9), 0.8, 1.4)
+        tint = 1 + rng.normal(0, 0.08, 3)
+        colour = cv2.resize(cup, (self.size_px, self.size_px))[..., None] * tint.astype(np.float32)
+        plain = Variety("cup", (), 0.0, 0.0, 0.0, 0.0, 0.3)
+        illuminate(rng, colour, plain, self._rough_axes)
+        image = expose(rng, np.maximum(colour, 0), self._noise_cut(rng))
+        if masked:
+            image[~self.aperture] = 0
+        mask = np.zeros((self.size_px, self.size_px), np.uint8)
+        nan = math.nan
+        return Render(image, self.aperture, mask, Truth(True, nan, nan, nan, "", 0.0))
+
+    def _noise_cut(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        top, left = (int(v) for v in rng.integers(0, 64, 2))
+        return self._noise[top : top + self.size_px, left : left + self.size_px]
+
+    def _variety(self, rng: np.random.Generator, name: str | None) -> Variety:
+        drawn = list(VARIETIES.values())[int(rng.integers(len(VARIETIES)))]
+        if name is None:
+            return drawn
+        if name == UNKNOWN.name:
+            return UNKNOWN
+        return VARIETIES[name]
+
+
+def _draw_contrast(rng: np.random.Generator, faint: float) -> float:
+    low, high = (0.02, FAINT_BELOW) if chance(rng, faint) else (FAINT_BELOW, 0.45)
+    return float(low * (high / low) ** rng.random())
+
+
+def _truth(layout: Layout, variety: Variety, contrast: float, size_px: int) -> Truth:
+    x = y = math.nan
+    if layout.stem is not None:
+        x = (layout.stem.x + 1) * size_px / 2 - 0.5
+        y = (layout.stem.y + 1) * size_px / 2 - 0.5
+    return Truth(False, layout.angle_deg % 180.0, x, y, variety.name, contrast)

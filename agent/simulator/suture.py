@@ -1,0 +1,125 @@
+"""The suture as it looks: from a clear pale groove to a hardly visible brown line.
+
+It is painted straight, as a strip (across, along), where everything that varies along it is one
+dimensional, and then laid over the fruit by one affine warp.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.simulator.layout import Layout
+from agent.simulator.noise import Field, between, chance, smooth_line, smoothstep
+
+ACROSS_PX_AT_256 = 72
+REACH = 1.15
+"""Half length of the strip in radii, a little beyond the field of view."""
+
+
+def _visibility(rng: np.random.Generator, u: Field, floor: float) -> Field:
+    """(length,) 0..1: how well a component shows along the line; ``u`` is radii from the stem."""
+    noise = smooth_line(rng, len(u), int(rng.integers(4, 14)))
+    bias = between(rng, -0.6, 1.2)
+    seen = smoothstep(noise + np.float32(bias), -0.9, 0.7)
+    if chance(rng, 0.5):  # fades away from the stem
+        seen = seen * np.exp(-((u / np.float32(between(rng, 0.4, 1.6))) ** 2))
+    if chance(rng, 0.15):  # on one side only
+        sign = 1.0 if chance(rng, 0.5) else -1.0
+        seen = seen * smoothstep(u * np.float32(sign), -0.1, 0.1)
+    if chance(rng, 0.6):  # worn in places
+        worn = smooth_line(rng, len(u), int(rng.integers(18, 60)))
+        seen = seen * np.clip(0.75 + np.float32(between(rng, 0.1, 0.6)) * worn, 0, 1.5)
+    return np.asarray(floor + (1 - floor) * seen, np.float32)
+
+
+def paint_strip(
+    rng: np.random.Generator, layout: Layout, size_px: int, contrast: float
+) -> tuple[Field, Field]:
+    """Relief and brown of the straight suture, (across, along) float32.
+
+    Relief multiplies the colour by 1 + relief; brown is the opacity of a dark brown. Both are
+    scaled together so that the mean over the line of its largest step against the skin beside it,
+    within the field of view, is ``contrast`` (as a share of the skin's brightness).
+    """
+    scale = size_px / 256.0
+    across = max(24, int(ACROSS_PX_AT_256 * scale))
+    length = int(2 * REACH * size_px / 2)
+    half = size_px / 2.0
+    t = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(half) - np.float32(REACH)
+    u = t - np.float32(layout.along)
+    lateral = _lateral(rng, layout, u, scale)
+    n = (np.arange(across, dtype=np.float32) - np.float32((across - 1) / 2))[:, None] - lateral[None, :]
+    relief = np.zeros((across, length), np.float32)
+    brown = np.zeros((across, length), np.float32)
+    if chance(rng, 0.75):  # the groove, pale or dark, with a lit and a shaded flank
+        width = between(rng, 2.0, 7.0) * scale
+        bell = np.exp(-((n / np.float32(width)) ** 2) / 2)
+        amount = between(rng, 0.3, 1.0) * (1 if chance(rng, 0.55) else -1)
+        flank = between(rng, -0.8, 0.8)
+        seen = _visibility(rng, u, 0.25)
+        relief += seen * bell * (np.float32(amount) + np.float32(flank / width) * n)
+    if chance(rng, 0.6) or not relief.any():  # a thin brown line
+        width = between(rng, 0.6, 2.2) * scale
+        aside = between(rng, -1.5, 1.5) * scale
+        bell = np.exp(-(((n - np.float32(aside)) / np.float32(width)) ** 2) / 2)
+        brown += np.float32(between(rng, 0.5, 1.2)) * _visibility(rng, u, 0.1) * bell
+    if chance(rng, 0.35):  # a line that is dark only close to the stem
+        width = between(rng, 0.8, 1.8) * scale
+        bell = np.exp(-((n / np.float32(width)) ** 2) / 2)
+        near = np.exp(-np.abs(u) / np.float32(between(rng, 0.15, 0.5)))
+        brown += np.float32(between(rng, 0.3, 1.0)) * near * _visibility(rng, u, 0.2) * bell
+    _scale_to(contrast, relief, brown, np.abs(t) < np.sqrt(1 - layout.offset**2))
+    if chance(rng, 0.5):  # the broad valley between the cheeks; no edge that an eye would follow
+        width = between(rng, 9.0, 18.0) * scale
+        depth = between(rng, 0.02, 0.10) * min(1.0, contrast / 0.10)
+        relief -= np.float32(depth) * np.exp(-((n / np.float32(width)) ** 2) / 2)
+    edge = np.minimum(np.arange(across), np.arange(across)[::-1]).astype(np.float32)
+    relief *= np.clip(edge / np.float32(6 * scale), 0, 1)[:, None]
+    return relief, brown
+
+
+def _lateral(rng: np.random.Generator, layout: Layout, u: Field, scale: float) -> Field:
+    """(length,) px: the drawn line's deviation from its bar, without mean slope or shift at the stem."""
+    bend = np.float32(layout.bow) * u * u + np.float32(rng.normal(0, 0.012)) * u * u * u
+    bend -= u * np.float32((bend * u).sum() / max(float((u * u).sum()), 1e-6))
+    wander = smooth_line(rng, len(u), int(rng.integers(3, 9))) * np.float32(between(rng, 0, 0.9) * scale)
+    return np.asarray(bend * np.float32(128 * scale) + wander, np.float32)
+
+
+def _scale_to(contrast: float, relief: Field, brown: Field, inside: NDArray[np.bool_]) -> None:
+    step = np.abs(relief - np.float32(0.6) * brown)[:, inside].max(0)
+    factor = np.float32(contrast / max(float(step.mean()), 1e-6))
+    relief *= factor
+    brown *= factor
+    np.clip(relief, -0.6, 0.8, out=relief)
+    np.clip(brown, 0, 0.9, out=brown)
+
+
+def lay_strip(
+    rng: np.random.Generator, colour: NDArray[np.float32], layout: Layout, contrast: float
+) -> None:
+    """Warp the strip onto ``colour`` (S, S, 3), in place."""
+    size = colour.shape[0]
+    half = size / 2.0
+    relief, brown = paint_strip(rng, layout, size, contrast)
+    dx, dy = layout.direction()
+    # strip (column s, row r) -> picture: centre + along * d + across * normal, normal = (-dy, dx)
+    ox = half + half * (-dy * layout.offset)
+    oy = half + half * (dx * layout.offset)
+    s0, r0 = REACH * half, (relief.shape[0] - 1) / 2.0
+    to_picture = np.array(
+        [
+            [dx, -dy, ox - 0.5 - dx * (s0 - 0.5) + dy * r0],
+            [dy, dx, oy - 0.5 - dy * (s0 - 0.5) - dx * r0],
+        ]
+    )
+    laid_relief = cv2.warpAffine(relief, to_picture, (size, size))
+    colour *= 1 + laid_relief[..., None]
+    if brown.any():
+        laid_brown = cv2.warpAffine(brown, to_picture, (size, size))
+        tone = np.array([0.08, 0.20, 0.34], np.float32) * np.float32(between(rng, 0.7, 1.5))
+        for channel in range(3):
+            plane = colour[..., channel]
+            plane += laid_brown * (tone[channel] - plane)

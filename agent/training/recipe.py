@@ -1,0 +1,73 @@
+"""How the default model is trained: sizes, steps, rates and seeds, as data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+
+from agent.training.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``steps`` batches of ``batch`` pictures at ``size_px``, drawn at ``render_px`` by the simulator."""
+
+    size_px: int
+    steps: int
+    batch: int
+    render_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the outcome besides the data.
+
+    The small first stage finds the foreground quickly; the second works at the size of the live
+    path. The learning rate warms up over ``warmup`` steps and falls to a hundredth by a cosine
+    over all stages.
+    """
+
+    stages: tuple[Stage, ...] = (Stage(96, 2500, 24, 128), Stage(192, 3600, 16, 256))
+    features: int = 8
+    seed: int = 0
+    lr: float = 4e-3
+    weight_decay: float = 1e-3
+    warmup: int = 150
+    ema: float = 0.998
+    class_weights: tuple[float, ...] = (0.4, 1.0, 1.4)
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.stages or any(s.steps < 1 or s.batch < 1 for s in self.stages):
+            raise TrainingError("a recipe needs stages of at least one step and one picture")
+        for stage in self.stages:
+            if stage.size_px % 16 or stage.size_px < 32:
+                raise TrainingError(f"stage size {stage.size_px} px must be a multiple of 16, >= 32")
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage of this step, and the index of the step's first sample over all stages."""
+        first = 0
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, first + step * stage.batch
+            step -= stage.steps
+            first += stage.steps * stage.batch
+        raise TrainingError(f"the recipe has {self.steps} steps")
+
+    def rate(self, step: int) -> float:
+        """Learning rate at this step."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits: a checkpoint only resumes the recipe it was made with."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
