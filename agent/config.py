@@ -1,28 +1,61 @@
 """The configuration as typed models: one section per stage, every key with its unit and range.
 
-Reading files, environment references, nearest-key hints and masking live in ``agent.config_file``;
-this module only says what is allowed. Unknown keys are errors everywhere.
+Reading files, environment references, nearest-key hints and masking live in ``agent.config_file``,
+rules that join several keys in ``agent.config_rules``; this module says what each key may hold.
+Unknown keys are errors everywhere.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 
+from agent import config_rules as rules
+from agent.config_rules import Broken
+from agent.config_url import mask_url
 from agent.records import CaptureMode
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Pixel = Annotated[int, Field(ge=0, le=16384)]
+Extent = Annotated[int, Field(ge=16, le=16384)]
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, and an unknown key is an error."""
+    """Base of every section: frozen, and an unknown key is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    No representation of a section or of its errors shows a secret: not a password in a URL either.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    def _broken(self) -> Iterator[Broken]:
+        """Yield the rules between keys of this section that do not hold."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Section:
+        broken = tuple(self._broken())
+        if broken:
+            text = "; ".join(f"{'.'.join(map(str, b.path))} {b.message}" for b in broken)
+            raise PydanticCustomError("broken_rules", "{text}", {"text": text, "broken": broken})
+        return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, mask_url(value) if isinstance(value, str) else value
 
 
 # --- who we are ----------------------------------------------------------------------------------
@@ -46,7 +79,7 @@ class Lane(Section):
     """One lane of a picture: a camera of its own from here on."""
 
     name: Name
-    region: tuple[int, int, int, int] | None = None
+    region: tuple[Pixel, Pixel, Extent, Extent] | None = None
     """x, y, width, height in pixels of the source's picture; the whole picture when absent."""
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
@@ -76,6 +109,9 @@ class Camera(Section):
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
     lanes: tuple[Lane, ...] = ()
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.camera_rules(self)
 
     def effective_lanes(self) -> tuple[Lane, ...]:
         """The configured lanes, or one lane that is the whole picture and has the camera's name."""
@@ -113,6 +149,17 @@ class Preprocessing(Section):
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 1.0, 1.0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_channel_for_gray(cls, data: Any) -> Any:
+        """Grey has one channel, so its defaults have one value."""
+        if isinstance(data, dict) and data.get("colour") == "gray":
+            return {"mean": (0.0,), "std": (1.0,)} | data
+        return data
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.preprocessing_rules(self)
+
 
 class Model(Section):
     """The segmentation network. Fields left at None come from the model card beside the weights."""
@@ -134,6 +181,9 @@ class Model(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads inside operators of the live path; more than one competes with the workers."""
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.model_rules(self)
 
 
 class Segmentation(Section):
@@ -194,6 +244,9 @@ class Workers(Section):
     """A worker above this is replaced after its job."""
     recycle_after_jobs: Annotated[int, Field(ge=1)] = 100_000
 
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.workers_rules(self)
+
 
 class Score(enum.StrEnum):
     MARGIN = "margin"
@@ -216,6 +269,9 @@ class Ablation(Section):
     overlay_range: Annotated[float, Field(gt=0)] | None = None
     """One fixed colour range for all maps; None: from the model card's reference."""
     workers: Workers = Workers()
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.ablation_rules(self)
 
 
 class AlarmLimits(Section):
@@ -245,10 +301,16 @@ class Tls(Section):
     key_password: SecretStr | None = None
 
 
+Protocol = Annotated[
+    Literal["auto", "5", "3.1.1"],
+    BeforeValidator(lambda value: "5" if value == 5 else value),  # a bare 5 in YAML is a number
+]
+
+
 class Mqtt(Section):
     broker: str | None = None
     """``mqtt://host:port``, ``mqtts://host:port``, ``embedded``, or ``none``."""
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    protocol: Protocol = "auto"
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] | None = None
     username: str | None = None
     password: SecretStr | None = None
@@ -269,6 +331,9 @@ class Mqtt(Section):
     message_limit_bytes: Annotated[int, Field(ge=1024, le=10_000_000)] = 100 * 1024
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
 
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.mqtt_rules(self)
+
 
 class Http(Section):
     enabled: bool = True
@@ -277,6 +342,9 @@ class Http(Section):
     public_url: str | None = None
     loop_limit_s: Seconds = 5.0
     """/livez fails when a loop of the parent has not moved for this long."""
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.http_rules(self)
 
 
 class Logging(Section):
@@ -304,12 +372,5 @@ class Config(Section):
     http: Http = Http()
     logging: Logging = Logging()
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Config:
-        seen: set[str] = set()
-        for camera in self.cameras:
-            for lane in camera.effective_lanes():
-                if lane.name in seen or lane.name == "agent":
-                    raise ValueError(f"camera or lane name {lane.name!r} is taken")
-                seen.add(lane.name)
-        return self
+    def _broken(self) -> Iterator[Broken]:
+        yield from rules.config_rules(self)

@@ -1,0 +1,123 @@
+"""Addresses in the configuration: the broker, a camera's source, a listening socket; and masking.
+
+Every error text here is free of the address itself, because an address may hold a password.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+SOURCE_SCHEMES = ("sim", "file", "v4l2", "rtsp", "rtsps")
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+BROKER_FORMS = "mqtt://HOST:PORT, mqtts://HOST:PORT, embedded, or none"
+SOURCE_FORMS = "sim:, a folder, a video file, file:///PATH, v4l2:///dev/videoN, rtsp[s]://HOST/PATH"
+
+_USER_INFO = re.compile(r"(?<=://)\S*@")  # to the LAST @: a password may hold / and @ unescaped
+_SECRET_QUERY = re.compile(
+    r"(?i)(?<=[?&;])(pass(?:word|wd)?|pwd|token|access_token|secret|api_?key|key|auth)=[^&;\s]*"
+)
+_HOST = re.compile(r"^[A-Za-z0-9._:%-]{1,253}$")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def mask_url(text: str) -> str:
+    """Replace user name and password, and secrets in the query, by ``***``.
+
+    >>> mask_url("rtsp://admin:hunter2@10.0.0.9/h264?token=abc&channel=1")
+    'rtsp://***@10.0.0.9/h264?token=***&channel=1'
+    """
+    return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
+
+
+def has_credentials(text: str) -> bool:
+    """True when masking would hide something."""
+    return mask_url(text) != text
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """A broker as the configuration names it. ``host`` and ``port`` are set for a network one."""
+
+    kind: Literal["network", "embedded", "none"]
+    host: str = ""
+    port: int = 0
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def parse_broker(text: str) -> BrokerAddress:
+    """Read ``mqtt.broker``; ``ValueError`` says what is wrong without repeating the text."""
+    if text in ("embedded", "none"):
+        return BrokerAddress(kind="embedded" if text == "embedded" else "none")
+    if "://" not in text:
+        raise ValueError("has no mqtt:// or mqtts:// in front")
+    parts = _split(text)
+    if parts.scheme not in BROKER_PORTS:
+        raise ValueError(f"has a scheme that is not known: {parts.scheme}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("has something after the port; escape /, ? and # in a password as %2F ...")
+    return BrokerAddress(
+        kind="network",
+        host=_host(parts),
+        port=_port(parts, BROKER_PORTS[parts.scheme]),
+        tls=parts.scheme == "mqtts",
+        username=unquote(parts.username) if parts.username is not None else None,
+        password=unquote(parts.password) if parts.password is not None else None,
+    )
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Read ``HOST:PORT`` (an IPv6 address in brackets); ``ValueError`` for anything else."""
+    if "/" in text or "@" in text:
+        raise ValueError("is not HOST:PORT")
+    parts = _split(f"//{text}")
+    port = _port(parts, -1)
+    if port < 0:
+        raise ValueError("has no port")
+    return _host(parts), port
+
+
+def check_source(text: str) -> None:
+    """``ValueError`` when a camera's source is no address; whether it is there is asked later."""
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("is empty, or has blanks at an end or a control character in it")
+    scheme = text.partition(":")[0].lower() if _SCHEME.match(text) else ""
+    if not scheme:
+        return  # a path
+    if scheme not in SOURCE_SCHEMES:
+        nearest = difflib.get_close_matches(scheme, SOURCE_SCHEMES, n=1)
+        hint = f"; did you mean {nearest[0]}:" if nearest else ""
+        raise ValueError(f"has a scheme that is not known: {scheme}{hint}")
+    if scheme in ("rtsp", "rtsps"):
+        parts = _split(text)
+        _host(parts)
+        _port(parts, 554)
+    elif scheme in ("file", "v4l2") and not text.partition(":")[2].strip("/"):
+        raise ValueError("names no path")
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise ValueError("is not a URL") from error
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    if not _HOST.match(host):
+        raise ValueError("has no host name, or one with characters that no host name has")
+    return host
+
+
+def _port(parts: SplitResult, default: int) -> int:
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError("has a port that is not a number from 0 to 65535") from error
+    return default if port is None else port
