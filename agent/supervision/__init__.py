@@ -1,0 +1,1 @@
+"""Processes that may die: spawn, talk to, kill and replace them, and share frames with them."""

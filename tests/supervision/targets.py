@@ -1,0 +1,100 @@
+"""What the children of these tests run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+
+from agent.supervision.channel import Channel
+from agent.supervision.child import ChildSpec, spawn
+
+
+def echo(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Sends every message back until it is asked to stop."""
+    while not channel.stopping.is_set():
+        message = channel.receive(0.05)
+        if message is not None:
+            channel.send(message)
+
+
+def facts(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Reports what a child can know of itself."""
+    channel.send(
+        {
+            "args": args,
+            "pid": os.getpid(),
+            "group": os.getpgid(0),
+            "session": os.getsid(0),
+            "stdin": sys.stdin.read(),
+            "nice": os.nice(0),
+            "scheduler": os.sched_getscheduler(0),
+            "sigint_ignored": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
+            "environment": os.environ.get("PITWATCH_TEST"),
+            "modules": len(sys.modules),
+            "torch": "torch" in sys.modules,
+            "numpy": "numpy" in sys.modules,
+        }
+    )
+
+
+def write_fd(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    os.write(fds["pipe"], b"through the pipe")
+
+
+def raises(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    raise ValueError("cannot open rtsp://joe:secret@camera/1")
+
+
+def chatters(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Writes far more than a pipe holds, from Python and from below it, then says so."""
+    for _ in range(20_000):
+        print("chatter " * 8, file=sys.stderr)
+    libc = ctypes.CDLL(None)
+    for _ in range(20_000):
+        libc.dprintf(2, b"native chatter native chatter native chatter\n")
+    channel.send("done")
+    channel.receive(60)
+
+
+def floods(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Sends one message of the size asked for."""
+    channel.send(bytes(int(str(args))))
+    channel.receive(60)
+
+
+def stuck_native(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Sleeps in native code that holds the interpreter: no Python thread of this process runs."""
+    channel.send(os.getpid())
+    time.sleep(0.1)
+    ctypes.PyDLL(None).sleep(600)
+
+
+def idle(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Never looks at its parent."""
+    channel.send(os.getpid())
+    threading.Event().wait(600)
+
+
+def never_reads(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    threading.Event().wait(600)
+
+
+def family(spec_targets: list[str]) -> None:
+    """A parent for the tests that kill one: spawns children, prints their pids, waits."""
+    children = [spawn(ChildSpec(f"c{i}", target)) for i, target in enumerate(spec_targets)]
+    pids: list[object] = []
+    while len(pids) < len(children):
+        for child in children:
+            pids += child.receive()
+        time.sleep(0.01)
+    print(" ".join(str(pid) for pid in pids), flush=True)
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    family(sys.argv[1:])
