@@ -172,6 +172,7 @@ class Segmentation:
     seconds: float  # time in the network and its post-processing, this frame's share of the batch
     brightness: float = 0.0  # mean grey level inside the aperture, 0..255
     entropy: float = 0.0  # mean entropy of the class probabilities inside the aperture, nats
+    coverage: float = 1.0  # share of the aperture that is not dark: how much fruit is in view
 
 
 @dataclass(frozen=True, slots=True)
