@@ -90,22 +90,20 @@ def self_test(model: LoadedModel) -> SelfTest:
     except Exception as error:  # a foreign forward may raise anything
         line = str(error).strip().partition("\n")[0]
         size = tuple(batch.shape[1:])
-        raise ModelError(
-            f"{model.path or model.name}: fails on an input of shape {size}: {line}"
-        ) from error
+        raise ModelError(f"{model.label}: fails on an input of shape {size}: {line}") from error
     if not bool(torch.isfinite(first).all()):
-        raise ModelError(f"{model.path or model.name}: gives NaN or infinite logits")
+        raise ModelError(f"{model.label}: gives NaN or infinite logits")
     scale = max(1.0, float(first.abs().max()))
     repeat = float((first - second).abs().max()) / scale
     beside = float((first - single).abs().max()) / scale
     if not repeat <= REPEAT_TOLERANCE:
         raise ModelError(
-            f"{model.path or model.name}: two runs of one input differ by {repeat:.2g} of the largest logit: "
+            f"{model.label}: two runs of one input differ by {repeat:.2g} of the largest logit: "
             "something random is active (dropout?)"
         )
     if not beside <= BATCH_TOLERANCE:
         raise ModelError(
-            f"{model.path or model.name}: a picture's logits change by {beside:.2g} with the picture beside it: "
+            f"{model.label}: a picture's logits change by {beside:.2g} with the picture beside it: "
             "BatchNorm works in training mode"
         )
     return SelfTest(time.monotonic() - started, first.shape[1], repeat, beside)

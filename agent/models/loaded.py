@@ -42,6 +42,11 @@ class LoadedModel:
     batchable: bool = True
     path: str = ""
 
+    @property
+    def label(self) -> str:
+        """What an error message calls this model: its file, or its name."""
+        return self.path or self.name
+
 
 def preprocess(
     model: LoadedModel,
@@ -89,7 +94,7 @@ def as_logits(model: LoadedModel, output: object, size: tuple[int, int] | None =
         tensor = torch.cat((torch.zeros_like(tensor[:, :1]), tensor), dim=1)
     elif channels != wanted:
         raise ModelError(
-            f"{model.path or model.name}: the network has {channels} output channels, but "
+            f"{model.label}: the network has {channels} output channels, but "
             f"{wanted} classes are declared: {', '.join(model.classes)}"
         )
     if size is not None and tensor.shape[2:] != size:
@@ -103,24 +108,20 @@ def _selected(model: LoadedModel, output: object) -> Tensor:
         keys = ", ".join(str(name) for name in output)
         if key is None:
             raise ModelError(
-                f"{model.path or model.name}: the network returns a dictionary: name one of its keys in "
+                f"{model.label}: the network returns a dictionary: name one of its keys in "
                 f"model.output_key: {keys}"
             )
         if key not in output:
-            raise ModelError(
-                f"{model.path or model.name}: no output {key!r}; the network returns: {keys}"
-            )
+            raise ModelError(f"{model.label}: no output {key!r}; the network returns: {keys}")
         output = output[key]
     elif isinstance(output, Sequence) and not isinstance(output, str):
         if key is None or not key.isdigit() or int(key) >= len(output):
             raise ModelError(
-                f"{model.path or model.name}: the network returns {len(output)} outputs: name one by its number "
+                f"{model.label}: the network returns {len(output)} outputs: name one by its number "
                 "in model.output_key, from 0"
             )
         output = output[int(key)]
     if not isinstance(output, Tensor) or output.ndim != 4:
         found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ModelError(
-            f"{model.path or model.name}: expected an output of shape (N, C, h, w), found {found}"
-        )
+        raise ModelError(f"{model.label}: expected an output of shape (N, C, h, w), found {found}")
     return output

@@ -233,4 +233,4 @@ def _check_layer(model: LoadedModel) -> None:
         return
     names = layer_names(model.module, probe_batch(model)[:1])
     if names:
-        check_layer(model.layer, names, model.path)
+        check_layer(model.layer, names, model.label)
