@@ -84,6 +84,35 @@ def never_reads(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     threading.Event().wait(600)
 
 
+def writes_frames(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Fills a ring without a pause; every pixel of picture i has the value i % 251."""
+    import numpy as np
+
+    from agent.supervision.ring import FrameRing, RingShape, RingWriter
+
+    ring = FrameRing.allocate(fds["ring"], RingShape(4, 64 * 64 * 3, 4, 8))
+    writer = RingWriter(ring, fds["event"])
+    channel.send("ready")
+    index = 0
+    while True:
+        image = np.full((64, 64, 3), index % 251, np.uint8)
+        aperture = np.full((64, 64), index % 2 == 0)
+        index = 1 + writer.push(image, aperture, (index, float(index)), b"tagg", b"%d" % index)
+
+
+def no_room(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Tries to make a ring where files may not grow, and reports the error."""
+    import resource
+
+    from agent.supervision.ring import FrameRing, RingError, RingShape
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    try:
+        FrameRing.allocate(fds["ring"], RingShape(4, 2_000_000))
+    except RingError as error:
+        channel.send(str(error))
+
+
 def family(spec_targets: list[str]) -> None:
     """A parent for the tests that kill one: spawns children, prints their pids, waits."""
     children = [spawn(ChildSpec(f"c{i}", target)) for i, target in enumerate(spec_targets)]
