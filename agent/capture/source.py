@@ -1,0 +1,102 @@
+"""What a source of pictures is: the small interface behind which every camera looks the same.
+
+A source lives in a capture child. It is opened once, read until it fails or ends, and never
+reopened: a new try is a new process with a new handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config import Camera
+
+
+class SourceError(Exception):
+    """The source cannot go on.
+
+    ``reason`` is a constant in snake case; ``detail`` is for people and free of credentials.
+    ``permanent``: trying again cannot help (an error of configuration).
+    """
+
+    def __init__(self, reason: str, detail: str = "", permanent: bool = False) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+        self.permanent = permanent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SourceError, (self.reason, self.detail, self.permanent))
+
+
+class PictureError(Exception):
+    """One picture cannot be used; it costs itself, is counted by ``reason``, and the next is read.
+
+    ``reason``: ``corrupt``, ``picture_size``, ``channels`` or ``depth``.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class EndOfSource(Exception):  # noqa: N818 - an event, not an error
+    """A finite source was read to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What the opened source gives, which may differ from what was requested.
+
+    ``fps`` 0: unknown. ``live``: pictures come from a sensor, so two equal ones in a row are
+    suspicious; false for files, folders and noiseless simulations.
+    """
+
+    width_px: int
+    height_px: int
+    fps: float
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: ``image`` (H, W, 3) uint8 BGR, ``aperture`` (H, W) bool or None.
+
+    The stamps are taken right after the grab. ``truth`` and ``machine`` are what a simulator knows
+    (``machine``: state, fruit_id, encoder, variety, lot); both must go into JSON.
+    """
+
+    image: NDArray[np.uint8]
+    aperture: NDArray[np.bool_] | None
+    captured_utc_ms: int
+    captured_mono: float
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """An opened or to be opened camera; used by one thread."""
+
+    def open(self) -> SourceInfo:
+        """Open the camera, within ``camera.open_timeout_s``. ``SourceError``."""
+
+    def read(self) -> Picture | None:
+        """Return the next picture as soon as it is there.
+
+        None when none came within about a second and that is no fault (a trigger that has not
+        fired, a machine that stands): it shows that the source is not stuck. A call that lasts
+        longer than ``camera.read_timeout_s`` is ended by killing the process. ``SourceError``,
+        ``PictureError``, ``EndOfSource``.
+        """
+
+    def close(self) -> None:
+        """Release the camera."""
+
+
+OpenSource = Callable[[Camera], Source]
+"""What an opener is: named by URL scheme as ``package.module:function`` and run in the child."""
