@@ -1,0 +1,52 @@
+"""How bright a picture is inside its aperture: is there a fruit, and can it be seen?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BLACK_LEVEL = 4
+SATURATED_LEVEL = 250
+BLACK_SHARE = 0.995
+SATURATED_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Grey levels inside the aperture.
+
+    ``brightness``: mean, 0..255. ``coverage``: share at or above the level of an empty cup.
+    ``black`` and ``saturated``: shares at the two ends of the range.
+    """
+
+    brightness: float
+    coverage: float
+    black: float
+    saturated: float
+
+    @property
+    def usable(self) -> bool:
+        """False for a black picture (an empty cup still shows sensor noise) or a glaring one."""
+        return self.black < BLACK_SHARE and self.saturated < SATURATED_SHARE
+
+
+def measure_light(
+    picture: NDArray[np.uint8], inside: NDArray[np.bool_] | None, empty_brightness: float
+) -> Light:
+    """Of a (h, w, 3) BGR picture; an empty aperture counts as black."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    mask = None if inside is None else inside.view(np.uint8)
+    counts = cv2.calcHist([grey], [0], mask, [256], [0, 256]).ravel().astype(np.float64)
+    total = float(counts.sum())
+    if total == 0.0:
+        return Light(0.0, 0.0, 1.0, 0.0)
+    first_lit = int(np.ceil(empty_brightness))
+    return Light(
+        brightness=float(counts @ np.arange(256)) / total,
+        coverage=float(counts[first_lit:].sum()) / total,
+        black=float(counts[: BLACK_LEVEL + 1].sum()) / total,
+        saturated=float(counts[SATURATED_LEVEL:].sum()) / total,
+    )
