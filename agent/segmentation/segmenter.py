@@ -1,0 +1,263 @@
+"""Frames -> Segmentations: one batch through the network, one reading per picture.
+
+A picture that the network cannot be shown (channels, type, size) or whose logits are not finite is
+a fruit without a reading: it comes back as IMAGE_QUALITY, so that every frame taken is answered
+and the machine gets its no-read. Whatever the network itself raises (out of memory) is the
+caller's: it concerns the whole batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agent import config
+from agent.models import pictures
+from agent.models.card import ConfidenceCalibration
+from agent.models.errors import ModelError
+from agent.models.loaded import LoadedModel, logits
+from agent.records import STEM, SUTURE, Frame, NoReadReason, Segmentation
+from agent.segmentation.light import Light, measure_light
+from agent.segmentation.reading import (
+    FEATURES,
+    LaneGeometry,
+    Measurement,
+    View,
+    measure,
+    no_read,
+    read,
+)
+from agent.telemetry import Clock, log_event
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_SHARE = 1e-30
+"""Of the other classes' probability: bounds the margin at 69, where float32 still has numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A segmentation and what its reading was made from; ``measurement`` None: nothing was seen."""
+
+    segmentation: Segmentation
+    measurement: Measurement | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A frame as the network is shown it; ``inside`` is its aperture on the network's grid."""
+
+    frame: Frame
+    picture: NDArray[np.uint8]
+    inside: NDArray[np.bool_] | None
+    light: Light
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the network made of a batch, on the network's grid: arrays with the frames first."""
+
+    mask: NDArray[np.uint8]
+    margin: NDArray[np.float32]
+    suture: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    finite: NDArray[np.bool_]
+
+
+class Segmenter:
+    """Segments frames of any number of lanes with one model.
+
+    A lane missing from ``lanes`` has the default geometry. Raises ``ModelError`` when the model has
+    no class ``suture`` or its card's confidence was fitted on other features than these.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        settings: config.Segmentation,
+        lanes: Mapping[str, LaneGeometry],
+        clock: Clock,
+    ):
+        if SUTURE not in model.classes:
+            raise ModelError(
+                f"{model.label}: no class {SUTURE!r} among its classes: {', '.join(model.classes)}"
+            )
+        self._model = model
+        self._settings = settings
+        self._lanes = dict(lanes)
+        self._clock = clock
+        self._suture = model.classes.index(SUTURE)
+        self._stem = model.classes.index(STEM) if STEM in model.classes else None
+        self._calibration = check_calibration(model.card.confidence, model.label)
+
+    def segment(self, frames: Sequence[Frame]) -> list[Segmentation]:
+        """One segmentation per frame, in their order; at most ``batch_max`` frames a batch."""
+        return [analysis.segmentation for analysis in self.analyse(frames)]
+
+    def analyse(self, frames: Sequence[Frame]) -> list[Analysis]:
+        """As ``segment``, with the measurements that the readings were made from."""
+        size = self._settings.batch_max
+        return [
+            analysis
+            for start in range(0, len(frames), size)
+            for analysis in self._batch(frames[start : start + size])
+        ]
+
+    def _batch(self, frames: Sequence[Frame]) -> list[Analysis]:
+        started = self._clock()
+        shown = {index: ready for index, frame in enumerate(frames) if (ready := self._show(frame))}
+        drafts: list[tuple[Segmentation, Measurement | None]] = [
+            (self._blind(frame), None) for frame in frames
+        ]
+        if shown:
+            seen = self._look([ready.picture for ready in shown.values()])
+            for position, (index, ready) in enumerate(shown.items()):
+                if seen.finite[position]:
+                    drafts[index] = self._read(ready, seen, position)
+                else:
+                    event = {"camera": ready.frame.camera, "frame_id": ready.frame.frame_id}
+                    log_event(logger, logging.WARNING, "logits_not_finite", **event)
+        done = self._clock()
+        share = (done - started) / len(frames)
+        return [
+            Analysis(_stamped(segmentation, done, share), measurement)
+            for segmentation, measurement in drafts
+        ]
+
+    def _show(self, frame: Frame) -> _Shown | None:
+        """The frame at the network's size, or None for a picture that is not one."""
+        preprocessing = self._model.preprocessing
+        try:
+            picture, aperture = pictures.standard(frame.image, frame.aperture)
+        except pictures.PictureError as error:
+            event = {"camera": frame.camera, "frame_id": frame.frame_id, "reason": str(error)}
+            log_event(logger, logging.WARNING, "picture_refused", **event)
+            return None
+        fitted = pictures.fit(picture, aperture, preprocessing)
+        inside = None
+        if aperture is not None:
+            drawn = aperture.astype(np.uint8) * np.uint8(255)
+            inside = (
+                pictures.resize(drawn, preprocessing.width_px, preprocessing.height_px)
+                >= pictures.ALPHA_INSIDE
+            )
+        light = measure_light(fitted, inside, self._settings.empty_brightness)
+        return _Shown(frame, fitted, inside, light)
+
+    def _look(self, fitted: list[NDArray[np.uint8]]) -> _Seen:
+        with torch.inference_mode():
+            batch = pictures.to_tensor(fitted, self._model.preprocessing, self._model.device)
+            return _interpret(logits(self._model, batch), self._suture)
+
+    def _read(self, shown: _Shown, seen: _Seen, at: int) -> tuple[Segmentation, Measurement]:
+        frame, inside = shown.frame, shown.inside
+        mask, margin = seen.mask[at], seen.margin[at]
+        height, width = frame.image.shape[:2]
+        view = View(
+            mask=mask,
+            probability=seen.suture[at],
+            margin=margin,
+            inside=inside,
+            scale_x=width / mask.shape[1],
+            scale_y=height / mask.shape[0],
+        )
+        measurement = measure(view, self._suture, self._stem)
+        lane = self._lanes.get(frame.camera, LaneGeometry())
+        reading = read(measurement, shown.light, lane, self._settings, self._calibration)
+        labels = (mask if inside is None else mask[inside]).ravel()
+        weights = (margin if inside is None else margin[inside]).ravel()
+        entropy = seen.entropy[at] if inside is None else seen.entropy[at][inside]
+        count = len(self._model.classes)
+        areas = np.bincount(labels, minlength=count)
+        sums = np.bincount(labels, weights, minlength=count)
+        segmentation = Segmentation(
+            camera=frame.camera,
+            frame_id=frame.frame_id,
+            seq=frame.seq,
+            captured_utc_ms=frame.captured_utc_ms,
+            captured_mono=frame.captured_mono,
+            classes=self._model.classes,
+            mask=mask,
+            margins=tuple(
+                float(s / n) if n else math.nan for s, n in zip(sums, areas, strict=True)
+            ),
+            areas=tuple(float(n) / max(labels.size, 1) for n in areas),
+            reading=reading,
+            machine=frame.machine,
+            done_mono=0.0,
+            seconds=0.0,
+            brightness=shown.light.brightness,
+            entropy=float(entropy.mean()) if entropy.size else 0.0,
+            coverage=shown.light.coverage,
+        )
+        return segmentation, measurement
+
+    def _blind(self, frame: Frame) -> Segmentation:
+        """The answer for a frame in which nothing can be seen."""
+        size = (self._model.preprocessing.height_px, self._model.preprocessing.width_px)
+        count = len(self._model.classes)
+        return Segmentation(
+            camera=frame.camera,
+            frame_id=frame.frame_id,
+            seq=frame.seq,
+            captured_utc_ms=frame.captured_utc_ms,
+            captured_mono=frame.captured_mono,
+            classes=self._model.classes,
+            mask=np.zeros(size, np.uint8),
+            margins=(math.nan,) * count,
+            areas=(0.0,) * count,
+            reading=no_read(NoReadReason.IMAGE_QUALITY),
+            machine=frame.machine,
+            done_mono=0.0,
+            seconds=0.0,
+            coverage=0.0,
+        )
+
+
+def check_calibration(
+    calibration: ConfidenceCalibration | None, label: str
+) -> ConfidenceCalibration | None:
+    """The calibration as given; ``ModelError`` when it does not belong to these features."""
+    if calibration is not None and (
+        calibration.features != FEATURES or len(calibration.coefficients) != len(FEATURES)
+    ):
+        raise ModelError(
+            f"{label}: the card's confidence was fitted on {', '.join(calibration.features)}; "
+            f"expected one coefficient for each of {', '.join(FEATURES)}"
+        )
+    return calibration
+
+
+def _interpret(z: Tensor, suture: int) -> _Seen:
+    """Logits (N, C, h, w) -> predicted class, its margin, suture probability and entropy.
+
+    With t = the largest logit and s = sum over the others of exp(z - t): the margin of the
+    predicted class, t - logsumexp(others), is -log(s); its probability is 1 / (1 + s); the entropy
+    is log(1 + s) - sum of p (z - t). Computed so, nothing cancels when the network is sure.
+    """
+    finite = torch.isfinite(z).flatten(1).all(1)
+    top, label = z.max(dim=1, keepdim=True)
+    below = z - top
+    shares = below.exp()
+    others = shares.scatter(1, label, 0.0).sum(1)
+    total = others + 1.0
+    entropy = total.log() - (shares * below).sum(1) / total
+    return _Seen(
+        mask=label[:, 0].to(torch.uint8).cpu().numpy(),
+        margin=others.clamp_min(SMALLEST_SHARE).log_().neg_().float().cpu().numpy(),
+        suture=(shares[:, suture] / total).float().cpu().numpy(),
+        entropy=entropy.float().cpu().numpy(),
+        finite=finite.cpu().numpy(),
+    )
+
+
+def _stamped(segmentation: Segmentation, done_mono: float, seconds: float) -> Segmentation:
+    return dataclasses.replace(segmentation, done_mono=done_mono, seconds=seconds)
