@@ -17,7 +17,7 @@ class ExplainOptions:
     With none of ``out``, ``json`` and ``npz`` given, the figure goes to
     ``<picture's stem>-explained.png`` in the working directory. ``layer`` and ``class_name`` at
     None mean the model card's layer and every foreground class; ``class_name`` may be an index.
-    ``mask`` is a colour mask (white bar = suture, green = stem) that is shown beside the prediction.
+    ``mask`` is a colour mask (white bar = suture, green = stem) shown beside the prediction.
     """
 
     picture: Path

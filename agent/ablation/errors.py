@@ -1,0 +1,24 @@
+"""The two errors of this folder: they carry the facts, and no map leaves the engine with them."""
+
+from __future__ import annotations
+
+
+class AblationError(Exception):
+    """An explanation that cannot be given; the message names the place and what was expected."""
+
+
+class NullControlError(AblationError):
+    """With nothing ablated, the ablated path did not give what the plain model gives.
+
+    ``measured`` and ``tolerance`` are in the unit of what was compared: logits or the score.
+    """
+
+    def __init__(self, what: str, measured: float, tolerance: float) -> None:
+        super().__init__(
+            f"null control failed on {what}: with nothing ablated it differs from the plain "
+            f"model's forward by {measured:.3g}, more than rounding explains ({tolerance:.3g}); "
+            "no map is given"
+        )
+        self.what = what
+        self.measured = measured
+        self.tolerance = tolerance

@@ -1,0 +1,74 @@
+"""Reading the effect of items off their logits, on the pixels that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agent.ablation import scores
+from agent.config import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One class to explain: ``region`` is M and ``prediction`` its unperturbed pixels, (h, w) bool.
+
+    Both lie inside the aperture and stay as they are whatever is perturbed.
+    """
+
+    name: str
+    index: int
+    region: Tensor
+    prediction: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A set of pixels on which scores are read: ``index`` (P,) into the flattened picture."""
+
+    index: Tensor
+    targets: tuple[Target, ...]  # region and prediction restricted to those pixels, (P,)
+
+    def of(self, logits: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, P)."""
+        return logits.flatten(2).index_select(2, self.index)
+
+
+def view(pixels: Tensor, targets: Sequence[Target]) -> View:
+    """The view of ``pixels`` (h, w) bool."""
+    index = pixels.flatten().nonzero().squeeze(1)
+    inside = tuple(
+        Target(t.name, t.index, t.region.flatten()[index], t.prediction.flatten()[index])
+        for t in targets
+    )
+    return View(index, inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one item did to one class; ``drop`` is in the chosen score."""
+
+    drop: float
+    margin_drop: float
+    dice: float
+    margin_inside: float
+    margin_outside: float
+
+
+def drops(kind: Score, base: Tensor, logits: Tensor, target: Target) -> Tensor:
+    """(N,) float64: by how much each item lowers the score of one class. ``base`` is (C, P)."""
+    return scores.drop(kind, base, logits, target.index, target.region, target.prediction)
+
+
+def effects(kind: Score, base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
+    """Everything recorded of an occlusion, for N items on the pixels inside the aperture."""
+    margin = drops(Score.MARGIN, base, logits, target)
+    drop = margin if kind is Score.MARGIN else drops(kind, base, logits, target)
+    overlap = scores.dice(scores.predicted(logits, target.index), target.prediction)
+    before = scores.margin_mean(base.unsqueeze(0), target.index, target.region)
+    outside = scores.margin_mean(logits, target.index, ~target.region)
+    values = torch.stack((drop, margin, overlap, before - margin, outside), dim=1)
+    return [Effect(*row) for row in values.tolist()]

@@ -1,0 +1,112 @@
+"""One picture made ready: the network's input, the plain prediction, and the frozen regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agent.ablation.errors import AblationError
+from agent.ablation.measure import Target
+from agent.ablation.regions import Mask, to_grid
+from agent.config import Score
+from agent.models import pictures
+from agent.models.loaded import LoadedModel, as_logits, preprocess
+
+PREDICTED, TRUE = "predicted", "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``x`` (1, C, h, w), ``logits`` (1, classes, h, w) of the plain model, ``mask`` their argmax
+    (h, w) uint8, ``aperture`` (h, w) bool on the network's grid, ``regions`` what M is read from.
+    """
+
+    x: Tensor
+    logits: Tensor
+    mask: NDArray[np.uint8]
+    aperture: Mask
+    regions: NDArray[np.uint8]
+    region_source: str
+
+
+def load_case(
+    model: LoadedModel,
+    image_bgr: NDArray[np.uint8],
+    aperture: Mask | None,
+    region: NDArray[np.uint8] | None,
+) -> Case:
+    """Run the plain model once. ``region`` holds class indices and replaces the predicted mask."""
+    try:
+        picture, inside = pictures.standard(image_bgr, aperture)
+        x = preprocess(model, picture, inside).unsqueeze(0)
+    except pictures.PictureError as error:
+        raise AblationError(str(error)) from error
+    grid = (int(x.shape[2]), int(x.shape[3]))
+    logits = as_logits(model, model.module(x), grid)
+    if not bool(torch.isfinite(logits).all()):
+        raise AblationError(f"{model.name}: logits that are not finite for this picture")
+    mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+    inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
+    regions = mask if region is None else on_grid(region, grid)
+    return Case(x, logits, mask, inside_grid, regions, PREDICTED if region is None else TRUE)
+
+
+def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask of class indices on another grid, each pixel the class at its place."""
+    if region.ndim != 2 or region.dtype != np.uint8:
+        raise AblationError(
+            f"a region must be (h, w) uint8 class indices, found {region.shape} {region.dtype}"
+        )
+    if region.shape == grid:
+        return region
+    size = (grid[1], grid[0])
+    return np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def target(model: LoadedModel, case: Case, name: str) -> Target:
+    """The frozen region and prediction of one class, inside the aperture."""
+    index = model.classes.index(name)
+    region = (case.regions == index) & case.aperture
+    prediction = (case.mask == index) & case.aperture
+    device = case.logits.device
+    return Target(
+        name,
+        index,
+        torch.from_numpy(region).to(device),
+        torch.from_numpy(prediction).to(device),
+    )
+
+
+def why_not(found: Target, source: str, kind: Score) -> str:
+    """Why a class cannot be explained in this picture; empty when it can."""
+    if not bool(found.region.any()):
+        return f"not explainable: no pixel of {found.name} in the {source} mask"
+    if kind is Score.DICE_DROP and not bool(found.prediction.any()):
+        return f"not explainable: no pixel of {found.name} is predicted, so no Dice can drop"
+    return ""
+
+
+def check_classes(model: LoadedModel, names: Sequence[str]) -> None:
+    """``AblationError`` for a class the model does not have, or nothing to contrast it with."""
+    if len(model.classes) < 2:
+        raise AblationError(f"{model.name}: a margin needs at least two classes")
+    for name in names:
+        if name not in model.classes:
+            raise AblationError(
+                f"{model.name}: no class {name!r}; there are: {', '.join(model.classes)}"
+            )
+
+
+def random_input(model: LoadedModel) -> Tensor:
+    """(1, C, h, w): uniform noise as a picture, the same every time."""
+    settings = model.preprocessing
+    shape = (1, pictures.channels_of(settings), settings.height_px, settings.width_px)
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255 * settings.scale
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
+    return ((noise - mean) / std).to(model.device)

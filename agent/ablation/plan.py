@@ -1,0 +1,79 @@
+"""Which perturbed copies one explanation needs, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent import config
+from agent.ablation.masking import NULL, WHOLE, Item, channel
+from agent.ablation.regions import ClassCells, equal_draws, nested
+from agent.records import Region, Rung
+
+METHOD_CHANNELS = "ablation-cam"
+METHOD_REGIONS = "region-occlusion"
+METHOD_CONTROLS = "controls"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One item and what it is for.
+
+    ``channel`` is -1 for an item that is no single channel; ``target`` is the place of the class in
+    the list of explained classes, -1 for an item that serves all of them.
+    """
+
+    item: Item
+    method: str
+    channel: int = -1
+    target: int = -1
+    region: Region | None = None
+    fraction: float = 0.0
+    cells: int = 0
+
+
+def controls(grid: tuple[int, int]) -> list[Planned]:
+    """The null item, always first, and the ablation of the whole layer."""
+    return [
+        Planned(NULL, METHOD_CONTROLS),
+        Planned(WHOLE, METHOD_CONTROLS, region=Region.WHOLE, fraction=1.0, cells=grid[0] * grid[1]),
+    ]
+
+
+def channels(indices: Sequence[int]) -> list[Planned]:
+    return [Planned(channel(k), METHOD_CHANNELS, channel=k) for k in indices]
+
+
+def regions(
+    cells: ClassCells, target: int, settings: config.Ablation, rung: Rung, rng: np.random.Generator
+) -> list[Planned]:
+    """Foreground, background and equal-cell background items of one class.
+
+    The coarse rung keeps 100 % only. An empty region has no item.
+    """
+    fractions = (1.0,) if rung is Rung.COARSE else tuple(sorted({*settings.fractions, 1.0}))
+    out = []
+    for region, mask in (
+        (Region.FOREGROUND, cells.foreground),
+        (Region.BACKGROUND, cells.background),
+    ):
+        for fraction, chosen in zip(fractions, nested(mask, fractions, rng), strict=True):
+            if chosen.any():
+                out.append(_occlusion(chosen, target, region, fraction))
+    count = int(cells.foreground.sum())
+    draws = equal_draws(cells.background, count, settings.background_draws, rng)
+    out += [_occlusion(chosen, target, Region.BACKGROUND_EQUAL, 1.0) for chosen in draws]
+    return out
+
+
+def _occlusion(chosen: np.ndarray, target: int, region: Region, fraction: float) -> Planned:
+    return Planned(
+        Item(cells=chosen),
+        METHOD_REGIONS,
+        target=target,
+        region=region,
+        fraction=fraction,
+        cells=int(chosen.sum()),
+    )

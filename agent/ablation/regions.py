@@ -1,0 +1,78 @@
+"""Masks of the picture brought to the grid of a layer, and the cells an occlusion takes from them.
+
+A cell belongs to a region when at least a share ``threshold`` of its area does. The background of a
+class is the complement of its cells inside the aperture, other foreground classes included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCells:
+    """Cells of one class on the layer's grid, each (gh, gw) bool."""
+
+    foreground: Mask
+    background: Mask
+
+
+def overlaps(pixels: int, cells: int) -> NDArray[np.float64]:
+    """(cells, pixels): which share of each cell's length each pixel covers; rows sum to 1."""
+    edges = np.arange(cells + 1) * (pixels / cells)
+    left, right = np.arange(pixels), np.arange(1, pixels + 1)
+    shared = np.minimum(edges[1:, None], right) - np.maximum(edges[:-1, None], left)
+    shares: NDArray[np.float64] = np.clip(shared, 0.0, None) * (cells / pixels)
+    return shares
+
+
+def area_shares(mask: Mask, grid: tuple[int, int]) -> NDArray[np.float64]:
+    """(h, w) bool -> (gh, gw): the share of each cell's area that the mask covers, exactly."""
+    rows, columns = overlaps(mask.shape[0], grid[0]), overlaps(mask.shape[1], grid[1])
+    return rows @ mask.astype(np.float64) @ columns.T
+
+
+def to_grid(mask: Mask, grid: tuple[int, int], threshold: float) -> Mask:
+    """Cells of which at least ``threshold`` of the area is covered (within rounding)."""
+    return area_shares(mask, grid) >= threshold - 1e-9
+
+
+def class_cells(
+    region: Mask, aperture: Mask, grid: tuple[int, int], threshold: float
+) -> ClassCells:
+    """Cells of a class and of its complement; ``region`` and ``aperture`` are (h, w) bool."""
+    foreground = to_grid(region & aperture, grid, threshold)
+    return ClassCells(foreground, to_grid(aperture, grid, threshold) & ~foreground)
+
+
+def nested(cells: Mask, fractions: Sequence[float], rng: np.random.Generator) -> list[Mask]:
+    """One mask per fraction: the first cells of one random order, so that smaller lie in larger.
+
+    A fraction takes at least one cell; an empty region gives empty masks.
+    """
+    order = rng.permutation(np.flatnonzero(cells))
+    return [_of_cells(order[: _count(fraction, order.size)], cells) for fraction in fractions]
+
+
+def equal_draws(cells: Mask, count: int, draws: int, rng: np.random.Generator) -> list[Mask]:
+    """``draws`` random sets of ``count`` cells; none when there are too few or count is 0."""
+    pool = np.flatnonzero(cells)
+    if count == 0 or pool.size < count:
+        return []
+    return [_of_cells(rng.choice(pool, count, replace=False), cells) for _ in range(draws)]
+
+
+def _count(fraction: float, size: int) -> int:
+    return min(size, max(1, round(fraction * size)))
+
+
+def _of_cells(chosen: NDArray[np.int64], like: Mask) -> Mask:
+    out = np.zeros(like.size, dtype=np.bool_)
+    out[chosen] = True
+    return out.reshape(like.shape)

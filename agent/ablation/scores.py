@@ -1,0 +1,92 @@
+"""Scores of a segmentation over a frozen region, and their drops, in float64.
+
+Everywhere: ``logits`` is (N, C, *S) of any float dtype, ``base`` is (C, *S) (the unperturbed one),
+``region`` is (*S) bool, frozen before anything was perturbed. S is (h, w), or one axis of pixels
+when only some were computed: a score never looks beyond the pixels it is given.
+
+- margin:    y = mean over M of z_c(p) - logsumexp over j != c of z_j(p)
+- logit_sum: y = sum over M of z_c(p)
+- dice_drop: y = Dice of the perturbed against the unperturbed prediction of class c
+
+A drop is the sum of the per-pixel differences to the base, not the difference of two sums: the sums
+are large and nearly equal, so their difference would lose an order of magnitude of precision.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from agent.config import Score
+
+
+def class_margin(logits: Tensor, class_index: int) -> Tensor:
+    """(N, C, *S) -> (N, *S) float64: logit of the class minus logsumexp of the other classes."""
+    wide = logits.to(torch.float64)
+    others = torch.cat((wide[:, :class_index], wide[:, class_index + 1 :]), dim=1)
+    rest = others[:, 0] if others.shape[1] == 1 else torch.logsumexp(others, dim=1)
+    return wide[:, class_index] - rest
+
+
+def predicted(logits: Tensor, class_index: int) -> Tensor:
+    """(N, C, *S) -> (N, *S) bool: where the class wins; a tie goes to the lower index."""
+    return logits.argmax(dim=1) == class_index
+
+
+def dice(prediction: Tensor, reference: Tensor) -> Tensor:
+    """(N, *S) and (*S) bool -> (N,) float64; NaN where both are empty, 0 where only one is."""
+    flat, ref = prediction.flatten(1), reference.flatten()
+    both = (flat & ref).sum(1).to(torch.float64)
+    return 2 * both / (flat.sum(1) + ref.sum()).to(torch.float64)
+
+
+def rows(logits: Tensor, region: Tensor) -> Tensor:
+    """(N, C, *S) -> (N, C, P): the pixels of the region alone."""
+    index = region.flatten().nonzero().squeeze(1)
+    return logits.flatten(2).index_select(2, index)
+
+
+def margin_mean(logits: Tensor, class_index: int, region: Tensor) -> Tensor:
+    """(N,) float64: mean margin over the region; NaN where the region is empty."""
+    return class_margin(rows(logits, region), class_index).mean(1)
+
+
+def score(
+    kind: Score, logits: Tensor, class_index: int, region: Tensor, prediction: Tensor
+) -> Tensor:
+    """(N,) float64: y of each item. ``prediction`` (*S) bool: the class's unperturbed pixels."""
+    if kind is Score.DICE_DROP:
+        return dice(predicted(logits, class_index), prediction)
+    if kind is Score.LOGIT_SUM:
+        return rows(logits, region)[:, class_index].to(torch.float64).sum(1)
+    return margin_mean(logits, class_index, region)
+
+
+def drop(
+    kind: Score,
+    base: Tensor,
+    logits: Tensor,
+    class_index: int,
+    region: Tensor,
+    prediction: Tensor,
+) -> Tensor:
+    """(N,) float64: y of ``base`` minus y of each item. Arguments as in ``score``."""
+    if kind is Score.DICE_DROP:
+        before = dice(predicted(base.unsqueeze(0), class_index), prediction)
+        return before - dice(predicted(logits, class_index), prediction)
+    before, after = rows(base.unsqueeze(0), region), rows(logits, region)
+    if kind is Score.LOGIT_SUM:
+        difference = before[:, class_index].to(torch.float64) - after[:, class_index].to(
+            torch.float64
+        )
+        return difference.sum(1)
+    return (class_margin(before, class_index) - class_margin(after, class_index)).mean(1)
+
+
+def differentiable(kind: Score, logits: Tensor, class_index: int, region: Tensor) -> Tensor:
+    """(N,) y for a gradient, in the dtype of ``logits``; ``dice_drop`` is flat, so its margin."""
+    inside = rows(logits, region)
+    if kind is Score.LOGIT_SUM:
+        return inside[:, class_index].sum(1)
+    others = torch.cat((inside[:, :class_index], inside[:, class_index + 1 :]), dim=1)
+    return (inside[:, class_index] - torch.logsumexp(others, dim=1)).mean(1)

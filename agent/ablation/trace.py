@@ -1,0 +1,207 @@
+"""Cutting a traced graph at one module: what comes before it, and what depends on it.
+
+Whatever does not depend on the layer is computed once per picture. Skip tensors therefore enter the
+second half as constants of batch one and are expanded to the batch, never copied.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+NOT_TRACEABLE = (
+    fx.proxy.TraceError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    NotImplementedError,
+    RuntimeError,
+    AssertionError,
+)
+"""What a foreign ``forward`` raises when it meets a proxy instead of a tensor."""
+
+
+class CutError(Exception):
+    """The graph cannot be cut at this layer; another way has to be taken."""
+
+
+class _Tracer(fx.Tracer):
+    """Traces like the default, but keeps the target layer whole, container or not."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        named = module_qualified_name == self._layer
+        return named or bool(super().is_leaf_module(m, module_qualified_name))
+
+
+class Halves:
+    """``before(x)`` -> (layer's output, *constants); ``after(batch, *constants)`` -> output."""
+
+    def __init__(self, before: fx.GraphModule, after: fx.GraphModule) -> None:
+        self.before = before
+        self.after = after
+
+
+def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
+    """Trace ``module`` and cut it at ``layer``; raises ``CutError`` where that cannot be done."""
+    try:
+        graph = _Tracer(layer).trace(module)
+    except NOT_TRACEABLE as error:
+        raise CutError(f"not traceable: {error}") from error
+    targets = [n for n in graph.nodes if n.op == "call_module" and n.target == layer]
+    if len(targets) != 1:
+        raise CutError(f"{layer} is called {len(targets)} times in the traced graph")
+    if sum(node.op == "placeholder" for node in graph.nodes) != 1:
+        raise CutError("the network takes more than one input")
+    target = targets[0]
+    dependent = _dependents(target)
+    output = next(node for node in graph.nodes if node.op == "output")
+    if output not in dependent:
+        raise CutError(f"the network's output does not depend on {layer}")
+    result = output.args[0]
+    if isinstance(result, Mapping) and output_key in result:
+        result = {output_key: result[output_key]}
+    after_nodes = [n for n in graph.nodes if n in dependent and n is not output]
+    if isinstance(result, Mapping):
+        after_nodes = _reaching(after_nodes, result)
+    constants = _constants(after_nodes, result, target, dependent)
+    before = _before(module, graph, target, constants, dependent)
+    after = _after(module, after_nodes, target, constants, result)
+    return Halves(before, folded(after))
+
+
+def _dependents(target: fx.Node) -> set[fx.Node]:
+    found: set[fx.Node] = set()
+    open_nodes = list(target.users)
+    while open_nodes:
+        node = open_nodes.pop()
+        if node not in found:
+            found.add(node)
+            open_nodes.extend(node.users)
+    return found
+
+
+def _nodes_in(value: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.map_arg(value, found.append)
+    return found
+
+
+def _reaching(nodes: list[fx.Node], result: Any) -> list[fx.Node]:
+    """Those of ``nodes`` that ``result`` needs: a second head of the network is left out."""
+    needed: set[fx.Node] = set()
+    open_nodes = _nodes_in(result)
+    while open_nodes:
+        node = open_nodes.pop()
+        if node not in needed:
+            needed.add(node)
+            open_nodes.extend(node.all_input_nodes)
+    return [node for node in nodes if node in needed]
+
+
+def _constants(
+    nodes: list[fx.Node], result: Any, target: fx.Node, dependent: set[fx.Node]
+) -> list[fx.Node]:
+    """What the second half needs from the first, in a fixed order; weights are no such thing."""
+    found: dict[fx.Node, None] = {}
+    for source in [i for node in nodes for i in node.all_input_nodes] + _nodes_in(result):
+        if source is not target and source not in dependent and source.op != "get_attr":
+            found[source] = None
+    return list(found)
+
+
+def _before(
+    module: nn.Module,
+    graph: fx.Graph,
+    target: fx.Node,
+    constants: list[fx.Node],
+    dependent: set[fx.Node],
+) -> fx.GraphModule:
+    out = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        if node not in dependent and node.op != "output":
+            copies[node] = out.node_copy(node, copies.__getitem__)
+    out.output((copies[target], *(copies[node] for node in constants)))
+    return fx.GraphModule(module, out)
+
+
+def _after(
+    module: nn.Module,
+    nodes: list[fx.Node],
+    target: fx.Node,
+    constants: list[fx.Node],
+    result: Any,
+) -> fx.GraphModule:
+    out = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {target: out.placeholder("activation")}
+    for index, node in enumerate(constants):
+        copies[node] = out.placeholder(f"constant_{index}")
+
+    def copied(node: fx.Node) -> fx.Node:
+        if node not in copies:  # a weight of its own, read where it is used
+            copies[node] = out.node_copy(node, copied)
+        return copies[node]
+
+    for node in nodes:
+        copies[node] = out.node_copy(node, copied)
+    out.output(fx.map_arg(result, copied))
+    return fx.GraphModule(module, out)
+
+
+def folded(half: fx.GraphModule) -> fx.GraphModule:
+    """A copy of ``half``, every BatchNorm that directly follows a convolution folded into it."""
+    half = copy.deepcopy(half)
+    modules = dict(half.named_modules())
+    calls: dict[str, int] = {}
+    for node in half.graph.nodes:
+        if node.op == "call_module":
+            calls[node.target] = calls.get(node.target, 0) + 1
+    for node in list(half.graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source, norm = node.args[0], modules[node.target]
+        if (
+            norm.running_mean is None
+            or not isinstance(source, fx.Node)
+            or source.op != "call_module"
+            or len(source.users) != 1
+            or calls[str(source.target)] != 1
+        ):
+            continue
+        conv = modules[str(source.target)]
+        if not isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
+            continue
+        transposed = isinstance(conv, nn.ConvTranspose2d)
+        if transposed and conv.groups != 1:
+            continue  # the folding of a grouped transposed convolution pairs the wrong channels
+        fused = fuse_conv_bn_eval(conv, norm, transpose=transposed)
+        modules[str(source.target)] = fused
+        half.set_submodule(str(source.target), fused)
+        node.replace_all_uses_with(source)
+        half.graph.erase_node(node)
+    half.recompile()
+    return half
+
+
+def expanded(constant: Any, batch: int) -> Any:
+    """A constant of batch one as a batch of views; anything else as it is."""
+    if isinstance(constant, Tensor) and constant.ndim > 1 and constant.shape[0] == 1:
+        return constant.expand(batch, *constant.shape[1:])
+    return constant
+
+
+def channels_last(half: fx.GraphModule) -> fx.GraphModule:
+    """The same half with its weights in channels_last memory, which convolutions run faster in."""
+    half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return half
