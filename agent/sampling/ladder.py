@@ -73,8 +73,10 @@ class CostEstimates:
         return float(known.seconds * 0.5 ** (age_s / _HALF_LIFE_S))
 
     def _scaled(self, rung: Rung, now: float) -> float:
-        for other in LADDER:
-            aged = self._aged(other, now)
-            if aged is not None:
-                return aged * _RELATIVE[rung] / _RELATIVE[other]
-        return _FIRST_GUESS_S * _RELATIVE[rung]
+        # The most hopeful guess, so that a rung is measured instead of guessed.
+        guesses = (
+            aged * _RELATIVE[rung] / _RELATIVE[other]
+            for other in LADDER
+            if (aged := self._aged(other, now)) is not None
+        )
+        return min(guesses, default=_FIRST_GUESS_S * _RELATIVE[rung])
