@@ -35,8 +35,8 @@ class Newest:
     """Newest frame, fruit and explanation per camera.
 
     Each write replaces one reference, so that writers never wait for readers. Only the cameras that
-    are named at the start exist: a lookup of any other name gives None. ``compute`` holds the compute
-    seconds of the explanations whose frame was grabbed within the last minute.
+    are named at the start exist: a lookup of any other name gives None. ``compute`` holds the
+    compute seconds of the explanations whose frame was grabbed within the last minute.
     """
 
     def __init__(self, cameras: Iterable[str]) -> None:

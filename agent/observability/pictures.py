@@ -1,4 +1,4 @@
-"""The newest frame as a JPEG with the mask's outline, made when somebody asks and once per frame."""
+"""The newest frame as a JPEG with the mask outlined, made when somebody asks, once per frame."""
 
 from __future__ import annotations
 
