@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 
-def smooth_field(rng: np.random.Generator, size_px: int, cells: int, rows: int | None = None) -> Field:
+def smooth_field(
+    rng: np.random.Generator, size_px: int, cells: int, rows: int | None = None
+) -> Field:
     """(size_px, size_px) float32 of about unit variance with ``cells`` features across."""
     coarse = rng.standard_normal((rows or cells, cells), dtype=np.float32)
     field = cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)

@@ -11,7 +11,7 @@ from agent.simulator.varieties import Variety
 
 
 def light_field(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
-    """Brightness factor at the coarse resolution: a lamp from a side, a round fruit, soft shadows."""
+    """Brightness factor on the coarse grid: a lamp from a side, a round fruit, soft shadows."""
     x, y = axes
     slope = rng.normal(0, 0.12, 2)
     r2 = x * x + y * y
@@ -19,7 +19,9 @@ def light_field(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
     light += np.float32(slope[0]) * x + np.float32(slope[1]) * y
     light += np.float32(between(rng, 0.0, 0.07)) * smooth_field(rng, x.shape[0], 4)
     if chance(rng, 0.4):  # the fruit turns away at its limb
-        light *= 1 - np.float32(between(rng, 0.2, 0.7)) * smoothstep(r2, between(rng, 0.55, 0.8), 1.05)
+        light *= 1 - np.float32(between(rng, 0.2, 0.7)) * smoothstep(
+            r2, between(rng, 0.55, 0.8), 1.05
+        )
     return np.clip(light, 0.15, 1.6)
 
 
@@ -30,8 +32,12 @@ def gloss_field(rng: np.random.Generator, axes: tuple[Field, Field], count: int)
     for _ in range(count):
         cx, cy = rng.normal(0, 0.45, 2)
         a = between(rng, 0, np.pi)
-        u = (x - np.float32(cx)) * np.float32(np.cos(a)) + (y - np.float32(cy)) * np.float32(np.sin(a))
-        v = (y - np.float32(cy)) * np.float32(np.cos(a)) - (x - np.float32(cx)) * np.float32(np.sin(a))
+        u = (x - np.float32(cx)) * np.float32(np.cos(a)) + (y - np.float32(cy)) * np.float32(
+            np.sin(a)
+        )
+        v = (y - np.float32(cy)) * np.float32(np.cos(a)) - (x - np.float32(cx)) * np.float32(
+            np.sin(a)
+        )
         long, wide = between(rng, 0.05, 0.35), between(rng, 0.03, 0.16)
         bell = np.exp(-((u / np.float32(long)) ** 2 + (v / np.float32(wide)) ** 2))
         shine += np.float32(between(rng, 0.05, 0.45)) * bell
@@ -54,7 +60,7 @@ def illuminate(
     fine = (size, size)
     colour *= cv2.resize(light, fine, interpolation=cv2.INTER_LINEAR)[..., None]
     haze = np.float32(variety.fuzz * between(rng, 0.0, 0.12))
-    shine = cv2.resize(shine, fine, interpolation=cv2.INTER_LINEAR)
+    shine = np.asarray(cv2.resize(shine, fine, interpolation=cv2.INTER_LINEAR), np.float32)
     if variety.fuzz > 0 and chance(rng, 0.6):  # down: a faint bright grain
         grain = cv2.resize(rng.standard_normal((size // 2, size // 2), dtype=np.float32), fine)
         shine += np.float32(variety.fuzz * between(rng, 0.0, 0.035)) * grain
@@ -72,10 +78,10 @@ def expose(
     tone = between(rng, 0.8, 1.25)
     sigma = scale * between(rng, 0.35, 1.7)
     if sigma > 0.3:
-        colour = cv2.GaussianBlur(colour, (0, 0), sigma)
+        colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), sigma), np.float32)
     colour = np.maximum(colour * gain.astype(np.float32), 0)
     if chance(rng, 0.5):
-        colour = cv2.pow(colour, tone)
+        colour = np.asarray(cv2.pow(colour, tone), np.float32)
     if chance(rng, 0.7):  # saturation of the camera's colour processing
         grey = colour.mean(2, keepdims=True)
         colour = grey + (colour - grey) * np.float32(between(rng, 0.65, 1.35))

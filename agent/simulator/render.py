@@ -50,7 +50,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """``image`` (S, S, 3) uint8 BGR, black outside ``aperture`` (S, S) bool; ``mask`` (S, S) uint8."""
+    """``image`` (S, S, 3) uint8 BGR, black outside ``aperture`` (S, S) bool; ``mask`` likewise."""
 
     image: NDArray[np.uint8]
     aperture: NDArray[np.bool_]
@@ -100,7 +100,7 @@ class Renderer:
         contrast = _draw_contrast(rng, look.faint)
         layout = draw_layout(rng)
         coarse = paint_ground(rng, variety, layout, self._axes)
-        colour = cv2.resize(coarse, (self.size_px, self.size_px), interpolation=cv2.INTER_LINEAR)
+        colour = self._enlarge(coarse)
         paint_marks(rng, colour, layout)
         lay_strip(rng, colour, layout, contrast)
         if layout.stem is not None:
@@ -111,6 +111,25 @@ class Renderer:
             image[~self.aperture] = 0
         mask = paint_mask(layout, self.aperture)
         return Render(image, self.aperture, mask, _truth(layout, variety, contrast, self.size_px))
+
+    def double(self, seed: int, look: Look | None = None) -> Render:
+        """Two fruit pressed into one cup: nothing that could be cut, so no angle and no mask."""
+        left, right = self.fruit(seed, look, masked=False), self.fruit(seed ^ 1, look, masked=False)
+        half = self.size_px // 2
+        image = np.concatenate(
+            [left.image[:, half // 2 : half // 2 + half], right.image[:, half // 2 :]], 1
+        )
+        image = np.ascontiguousarray(image[:, : self.size_px])
+        width = max(2, self.size_px // 40)
+        image[:, half - width : half + width] = cv2.GaussianBlur(
+            image[:, half - width : half + width] // 3, (0, 0), width / 3
+        )
+        image[~self.aperture] = 0
+        mask = np.zeros((self.size_px, self.size_px), np.uint8)
+        nan = math.nan
+        return Render(
+            image, self.aperture, mask, Truth(False, nan, nan, nan, left.truth.variety, 0.0)
+        )
 
     def empty_cup(self, seed: int, masked: bool = True) -> Render:
         """A cup without fruit: dark, or a plain rubber or metal cup with its rings."""
@@ -128,7 +147,7 @@ class Renderer:
         if chance(rng, 0.3):  # juice and fragments
             cup += np.float32(level * 0.5) * smoothstep(smooth_field(rng, x.shape[0], 9), 0.8, 1.4)
         tint = 1 + rng.normal(0, 0.08, 3)
-        colour = cv2.resize(cup, (self.size_px, self.size_px))[..., None] * tint.astype(np.float32)
+        colour = self._enlarge(cup)[..., None] * tint.astype(np.float32)
         plain = Variety("cup", (), 0.0, 0.0, 0.0, 0.0, 0.3)
         illuminate(rng, colour, plain, self._rough_axes)
         image = expose(rng, np.maximum(colour, 0), self._noise_cut(rng))
@@ -137,6 +156,10 @@ class Renderer:
         mask = np.zeros((self.size_px, self.size_px), np.uint8)
         nan = math.nan
         return Render(image, self.aperture, mask, Truth(True, nan, nan, nan, "", 0.0))
+
+    def _enlarge(self, field: NDArray[np.float32]) -> NDArray[np.float32]:
+        size = (self.size_px, self.size_px)
+        return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def _noise_cut(self, rng: np.random.Generator) -> NDArray[np.float32]:
         top, left = (int(v) for v in rng.integers(0, 64, 2))

@@ -84,7 +84,9 @@ def _streaks(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]
     polar = np.concatenate([polar, polar[:, :2]], 1)
     lookup_x = turn * np.float32(cells / (2 * np.pi))
     lookup_y = np.clip(radius * np.float32(2.5), 0, 4.9)
-    streaks = cv2.remap(polar, lookup_x, lookup_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    streaks = cv2.remap(
+        polar, lookup_x, lookup_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(np.float32(between(rng, 0.02, 0.09)) * streaks, np.float32)
 
 
@@ -110,11 +112,11 @@ def paint_marks(rng: np.random.Generator, colour: Colour, layout: Layout) -> Non
     for _ in range(int(rng.integers(0, 4)) if chance(rng, 0.5) else 0):
         _scratch(rng, dark if chance(rng, 0.7) else pale, scale)
     if chance(rng, 0.3):
-        _bruise(rng, dark, scale)
+        _bruise(rng, dark)
     sigma = scale * between(rng, 0.5, 1.6)
     if dark.any():
         worn = np.clip(90 + 110 * smooth_field(rng, size, int(rng.integers(10, 40))), 0, 255)
-        dark = cv2.multiply(dark, worn.astype(np.uint8), scale=1 / 160)
+        dark = np.asarray(cv2.multiply(dark, worn.astype(np.uint8), scale=1 / 160), np.uint8)
         soft = cv2.GaussianBlur(dark, (0, 0), sigma).astype(np.float32)
         soft *= np.float32(1 / 255)
         tint = np.array([0.85, 0.75, 0.62], np.float32) * np.float32(between(rng, 0.7, 1.0))
@@ -136,7 +138,7 @@ def _stain(rng: np.random.Generator, colour: Colour, layout: Layout) -> None:
     x = line[None, :] - np.float32(layout.stem.x + away * dx)
     y = line[:, None] - np.float32(layout.stem.y + away * dy)
     turn = rng.normal(0, 0.5)
-    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    cos, sin = float(np.cos(turn)), float(np.sin(turn))
     dx, dy = dx * cos - dy * sin, dx * sin + dy * cos
     long, wide = between(rng, 0.15, 0.45), between(rng, 0.1, 0.3)
     bell = np.exp(-(((x * dx + y * dy) / long) ** 2 + ((y * dx - x * dy) / wide) ** 2))
@@ -166,7 +168,9 @@ def _dots(
     radii = (radius_px[0] + (radius_px[1] - radius_px[0]) * rng.random(count) ** 2) * scale
     values = rng.integers(strength[0], strength[1], count)
     for (px, py), radius, value in zip(places, radii, values, strict=True):
-        cv2.circle(layer, (int(px * 16), int(py * 16)), int(radius * 16), int(value), -1, cv2.LINE_AA, 4)
+        cv2.circle(
+            layer, (int(px * 16), int(py * 16)), int(radius * 16), int(value), -1, cv2.LINE_AA, 4
+        )
 
 
 def _speckled_patch(
@@ -200,7 +204,13 @@ def _scribble(
     track = start + np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * step, 0)
     thick = 1 if scale < 1.5 or chance(rng, 0.6) else 2
     cv2.polylines(
-        layer, [(track * 16).astype(np.int32)], False, int(rng.integers(50, 200)), thick, cv2.LINE_AA, 4
+        layer,
+        [(track * 16).astype(np.int32)],
+        False,
+        int(rng.integers(50, 200)),
+        thick,
+        cv2.LINE_AA,
+        4,
     )
 
 
@@ -217,7 +227,7 @@ def _scratch(rng: np.random.Generator, layer: NDArray[np.uint8], scale: float) -
     cv2.polylines(layer, [(track * 16).astype(np.int32)], False, value, 1, cv2.LINE_AA, 4)
 
 
-def _bruise(rng: np.random.Generator, dark: NDArray[np.uint8], scale: float) -> None:
+def _bruise(rng: np.random.Generator, dark: NDArray[np.uint8]) -> None:
     """Soft brown blobs; drawn coarse because they have no detail."""
     size = dark.shape[0]
     small = np.zeros((32, 32), np.uint8)
@@ -225,7 +235,16 @@ def _bruise(rng: np.random.Generator, dark: NDArray[np.uint8], scale: float) -> 
         centre = (int(rng.integers(2, 30) * 16), int(rng.integers(2, 30) * 16))
         axes = (int(between(rng, 1.0, 4.0) * 16), int(between(rng, 1.0, 3.0) * 16))
         cv2.ellipse(
-            small, centre, axes, between(rng, 0, 180), 0, 360, int(rng.integers(25, 110)), -1, cv2.LINE_AA, 4
+            small,
+            centre,
+            axes,
+            between(rng, 0, 180),
+            0,
+            360,
+            int(rng.integers(25, 110)),
+            -1,
+            cv2.LINE_AA,
+            4,
         )
-    small = cv2.GaussianBlur(small, (0, 0), between(rng, 0.6, 1.5))
+    small = np.asarray(cv2.GaussianBlur(small, (0, 0), between(rng, 0.6, 1.5)), np.uint8)
     np.maximum(dark, cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC), out=dark)

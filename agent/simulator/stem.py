@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from agent.simulator.layout import Stem
 from agent.simulator.noise import Field, between, chance, fractal_field, smooth_line, smoothstep
 
 PATCH_PX = 96
+Lay = Callable[[NDArray[np.float32], Field], None]
+
 EXTENT = 1.9
 """Half width of the patch in semi-axes: the halo reaches beyond the cavity."""
 
@@ -32,8 +36,12 @@ def paint_patch(
     ``ground`` is the skin's colour around it, (3,) BGR.
     """
     axis = np.linspace(-EXTENT, EXTENT, PATCH_PX, dtype=np.float32)
-    x, y = np.broadcast_to(axis[None, :], (PATCH_PX,) * 2), np.broadcast_to(axis[:, None], (PATCH_PX,) * 2)
-    rho, turn = cv2.cartToPolar(np.ascontiguousarray(x), np.ascontiguousarray(y))
+    x, y = (
+        np.broadcast_to(axis[None, :], (PATCH_PX,) * 2),
+        np.broadcast_to(axis[:, None], (PATCH_PX,) * 2),
+    )
+    rho = np.hypot(x, y)
+    turn = np.arctan2(y, x) % np.float32(2 * np.pi)
     spokes = 128
     index = (turn * np.float32(spokes / (2 * np.pi))).astype(np.int32) % spokes
     wobble = _closed_line(rng, spokes, 5) * np.float32(between(rng, 0.02, 0.13))
@@ -52,11 +60,17 @@ def paint_patch(
     tone = _tone(rng, ground)
     if chance(rng, 0.6):  # halo: a greenish, pale or dusky surround
         halo = ground * np.float32(between(rng, 0.7, 1.2)) + np.float32(rng.normal(0, 0.03))
-        lay(halo.astype(np.float32), (1 - smoothstep(rho, 0.8, 1.85)) * np.float32(between(rng, 0.1, 0.6)))
+        lay(
+            halo.astype(np.float32),
+            (1 - smoothstep(rho, 0.8, 1.85)) * np.float32(between(rng, 0.1, 0.6)),
+        )
     depth = between(rng, 0.35, 0.95)
     lay(tone, (1 - smoothstep(rho, between(rng, 0.45, 0.85), 1.02)) * np.float32(depth))
     rim = tone * np.float32(between(rng, 0.3, 0.75))
-    for where, strength in ((between(rng, 0.78, 0.95), between(rng, 0.2, 0.9)), (between(rng, 0.4, 0.65), 0.5)):
+    for where, strength in (
+        (between(rng, 0.78, 0.95), between(rng, 0.2, 0.9)),
+        (between(rng, 0.4, 0.65), 0.5),
+    ):
         if where < 0.7 and not chance(rng, 0.45):
             continue
         width = between(rng, 0.05, 0.17)
@@ -71,31 +85,45 @@ def paint_patch(
     lay(np.zeros(3, np.float32), np.clip(lean, 0, 1).astype(np.float32))
     lay(np.minimum(ground * 1.2, 1), np.clip(-lean, 0, 1).astype(np.float32))
     if chance(rng, 0.7):
-        _scar(rng, rho, x, y, lay)
+        _scar(rng, x, y, lay)
     elif chance(rng, 0.6):  # a bare deep pit
-        lay(tone * np.float32(0.25), ((1 - smoothstep(rho, 0.05, between(rng, 0.25, 0.6))) * np.float32(0.8)))
+        lay(
+            tone * np.float32(0.25),
+            ((1 - smoothstep(rho, 0.05, between(rng, 0.25, 0.6))) * np.float32(0.8)),
+        )
     if chance(rng, 0.6):  # seldom as sharp as the skin around it
         sigma = between(rng, 0.6, 2.2)
-        paint = cv2.GaussianBlur(paint, (0, 0), sigma)
-        cover = cv2.GaussianBlur(cover, (0, 0), sigma)
+        paint = np.asarray(cv2.GaussianBlur(paint, (0, 0), sigma), np.float32)
+        cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), sigma), np.float32)
     return paint, cover
 
 
-def _scar(rng: np.random.Generator, rho: Field, x: Field, y: Field, lay: object) -> None:
+def _scar(rng: np.random.Generator, x: Field, y: Field, lay: Lay) -> None:
     """Where the stalk was: wood, a dark heart, a fleck of light."""
-    assert callable(lay)
     at = rng.normal(0, 0.08, 2).astype(np.float32)
     near = np.hypot(x - at[0], y - at[1])
     radius = between(rng, 0.16, 0.42)
     wood = np.array([0.20, 0.33, 0.46], np.float32) * np.float32(between(rng, 0.35, 1.5))
-    lay(wood, ((1 - smoothstep(near, radius * 0.7, radius * 1.15)) * np.float32(between(rng, 0.6, 1.0))))
+    lay(
+        wood,
+        ((1 - smoothstep(near, radius * 0.7, radius * 1.15)) * np.float32(between(rng, 0.6, 1.0))),
+    )
     if chance(rng, 0.7):
         heart = radius * between(rng, 0.4, 0.8)
-        lay(np.array([0.08, 0.10, 0.12], np.float32), (1 - smoothstep(near, heart * 0.5, heart)) * np.float32(0.85))
+        lay(
+            np.array([0.08, 0.10, 0.12], np.float32),
+            (1 - smoothstep(near, heart * 0.5, heart)) * np.float32(0.85),
+        )
     if chance(rng, 0.6):
-        spot = np.hypot(x - at[0] - between(rng, -0.25, 0.25), y - at[1] - between(rng, -0.25, 0.25))
+        spot = np.hypot(
+            x - at[0] - between(rng, -0.25, 0.25), y - at[1] - between(rng, -0.25, 0.25)
+        )
         fleck = np.array([0.55, 0.75, 0.80], np.float32)
-        lay(fleck, (1 - smoothstep(spot, 0.04, between(rng, 0.09, 0.2))) * np.float32(between(rng, 0.3, 0.9)))
+        lay(
+            fleck,
+            (1 - smoothstep(spot, 0.04, between(rng, 0.09, 0.2)))
+            * np.float32(between(rng, 0.3, 0.9)),
+        )
 
 
 def _closed_line(rng: np.random.Generator, length: int, cells: int) -> Field:

@@ -47,10 +47,14 @@ def paint_strip(
     across = max(24, int(ACROSS_PX_AT_256 * scale))
     length = int(2 * REACH * size_px / 2)
     half = size_px / 2.0
-    t = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(half) - np.float32(REACH)
+    t = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(half) - np.float32(
+        REACH
+    )
     u = t - np.float32(layout.along)
     lateral = _lateral(rng, layout, u, scale)
-    n = (np.arange(across, dtype=np.float32) - np.float32((across - 1) / 2))[:, None] - lateral[None, :]
+    n = (np.arange(across, dtype=np.float32) - np.float32((across - 1) / 2))[:, None] - lateral[
+        None, :
+    ]
     relief = np.zeros((across, length), np.float32)
     brown = np.zeros((across, length), np.float32)
     if chance(rng, 0.75):  # the groove, pale or dark, with a lit and a shaded flank
@@ -81,10 +85,12 @@ def paint_strip(
 
 
 def _lateral(rng: np.random.Generator, layout: Layout, u: Field, scale: float) -> Field:
-    """(length,) px: the drawn line's deviation from its bar, without mean slope or shift at the stem."""
+    """(length,) px: how far the drawn line leaves its bar; no mean slope, no shift at the stem."""
     bend = np.float32(layout.bow) * u * u + np.float32(rng.normal(0, 0.012)) * u * u * u
     bend -= u * np.float32((bend * u).sum() / max(float((u * u).sum()), 1e-6))
-    wander = smooth_line(rng, len(u), int(rng.integers(3, 9))) * np.float32(between(rng, 0, 0.9) * scale)
+    wander = smooth_line(rng, len(u), int(rng.integers(3, 9))) * np.float32(
+        between(rng, 0, 0.9) * scale
+    )
     return np.asarray(bend * np.float32(128 * scale) + wander, np.float32)
 
 

@@ -1,1 +1,1 @@
-"""Training and evaluating the segmentation network, on simulated fruit, pictures with masks, or both."""
+"""Training and evaluating the network on simulated fruit, pictures with masks, or both."""

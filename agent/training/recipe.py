@@ -12,7 +12,7 @@ from agent.training.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``steps`` batches of ``batch`` pictures at ``size_px``, drawn at ``render_px`` by the simulator."""
+    """``steps`` batches of ``batch`` pictures at ``size_px``; simulated ones at ``render_px``."""
 
     size_px: int
     steps: int
@@ -44,7 +44,9 @@ class Recipe:
             raise TrainingError("a recipe needs stages of at least one step and one picture")
         for stage in self.stages:
             if stage.size_px % 16 or stage.size_px < 32:
-                raise TrainingError(f"stage size {stage.size_px} px must be a multiple of 16, >= 32")
+                raise TrainingError(
+                    f"stage size {stage.size_px} px must be a multiple of 16, >= 32"
+                )
 
     @property
     def steps(self) -> int:

@@ -16,7 +16,7 @@ TRAINING_SEEDS_FROM = 10**12
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """``image`` (H, W, 3) uint8 BGR; ``aperture`` (H, W) bool; ``mask`` (H, W) uint8 class indices."""
+    """``image`` (H, W, 3) uint8 BGR; ``aperture`` (H, W) bool; ``mask`` (H, W) uint8 classes."""
 
     image: NDArray[np.uint8]
     aperture: NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""The training loop: seeded, resumable to the bit, with an average of the weights kept beside them."""
+"""The training loop: seeded, resumable to the bit, with a running average of the weights."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Trainer:
         return x, target
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the old one survives whatever happens while the new one is written."""
+        """Write a checkpoint; the old one survives whatever befalls the new one."""
         state = {
             "version": CHECKPOINT_VERSION,
             "fingerprint": self.recipe.fingerprint(),
@@ -152,7 +152,7 @@ class Trainer:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             found, version = state["fingerprint"], state["version"]
-        except Exception as error:  # noqa: BLE001 - torch.load raises what the bytes make it raise
+        except Exception as error:  # torch.load raises whatever the bytes make it raise
             raise TrainingError(f"{path}: not a checkpoint of this trainer: {error}") from error
         if version != CHECKPOINT_VERSION or found != self.recipe.fingerprint():
             raise TrainingError(

@@ -1,0 +1,130 @@
+"""The URL of a simulated camera, ``sim:?rate=280&seed=3``; every error names its parameter."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from agent.simulator.faults import Fault, parse_fault
+from agent.simulator.machine import MachineSettings
+from agent.simulator.render import MAX_SIZE_PX, MIN_SIZE_PX, Look
+from agent.simulator.varieties import UNKNOWN, VARIETIES
+
+LANES_MAX = 16
+
+
+class ParameterError(ValueError):
+    """A parameter that is unknown or has a value out of range; the text names both."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimParameters:
+    """Everything the URL can say. ``size_px`` None: the camera's height, else 256.
+
+    ``anchor_mono``: the monotonic second at which the run began; None: when the camera is opened.
+    With it, a camera that is opened again finds the machine where it would be by then, and a fault
+    that is over stays over.
+    """
+
+    machine: MachineSettings
+    look: Look
+    size_px: int | None
+    ids: bool
+    anchor_mono: float | None
+    faults: tuple[Fault, ...]
+
+
+def _number(name: str, text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise ParameterError(f"{name}={text}: must be a number from {low:g} to {high:g}")
+    return value
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    value = _number(name, text, low, high)
+    if value != int(value):
+        raise ParameterError(f"{name}={text}: must be a whole number from {low} to {high}")
+    return int(value)
+
+
+def _varieties(name: str, text: str) -> tuple[str, ...]:
+    known = (*VARIETIES, UNKNOWN.name)
+    names = tuple(text.split(","))
+    for variety in names:
+        if variety not in known:
+            raise ParameterError(f"{name}={variety}: unknown variety; there are {', '.join(known)}")
+    return names
+
+
+_READERS: dict[str, Callable[[str, str], object]] = {
+    "rate": lambda n, t: _number(n, t, 1, 6000),
+    "lanes": lambda n, t: _whole(n, t, 1, LANES_MAX),
+    "seed": lambda n, t: _whole(n, t, 0, 9999),
+    "empty": lambda n, t: _number(n, t, 0, 1),
+    "doubles": lambda n, t: _number(n, t, 0, 1),
+    "stops": lambda n, t: _number(n, t, 0, 3600),
+    "stop_s": lambda n, t: _number(n, t, 0, 3600),
+    "lot": lambda n, t: _whole(n, t, 0, 10**9),
+    "variety": _varieties,
+    "faint": lambda n, t: _number(n, t, 0, 1),
+    "size": lambda n, t: _whole(n, t, MIN_SIZE_PX, MAX_SIZE_PX),
+    "ids": lambda n, t: bool(_whole(n, t, 0, 1)),
+    "anchor": lambda n, t: _number(n, t, 0, 1e12),
+}
+PARAMETERS = (*_READERS, "fault")
+
+
+def parse_url(url: str) -> SimParameters:
+    """Read ``sim:?name=value&...``; ``fault`` may be repeated, the others may not.
+
+    Raises ``ParameterError``.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "sim" or parts.netloc or parts.path.strip("/") or parts.fragment:
+        raise ParameterError(f"{url}: expected sim: or sim:?name=value&name=value")
+    values: dict[str, object] = {}
+    faults: list[Fault] = []
+    # Split by hand: a plus sign is part of a fault here, not a blank.
+    for item in filter(None, parts.query.split("&")):
+        name, _, text = (unquote(part) for part in item.partition("="))
+        if name == "fault":
+            try:
+                faults.append(parse_fault(text))
+            except ValueError as error:
+                raise ParameterError(f"fault={text}: {error}") from error
+            continue
+        if name not in _READERS:
+            near = difflib.get_close_matches(name, PARAMETERS, 1)
+            hint = f"; did you mean {near[0]}" if near else ""
+            raise ParameterError(
+                f"unknown parameter {name!r}{hint}; there are {', '.join(PARAMETERS)}"
+            )
+        if name in values:
+            raise ParameterError(f"{name}: given twice")
+        values[name] = _READERS[name](name, text)
+    return _assemble(values, tuple(faults))
+
+
+def _assemble(values: dict[str, object], faults: tuple[Fault, ...]) -> SimParameters:
+    renamed = {
+        "rate": "rate_per_min",
+        "stops": "stops_per_h",
+        "lot": "lot_rows",
+        "variety": "varieties",
+    }
+    look = Look(faint=float(values.pop("faint", Look().faint)))  # type: ignore[arg-type]
+    size: Any = values.pop("size", None)
+    ids = bool(values.pop("ids", True))
+    anchor: Any = values.pop("anchor", None)
+    machine = MachineSettings(**{renamed.get(k, k): v for k, v in values.items()})  # type: ignore[arg-type]
+    if machine.empty + machine.doubles > 1:
+        raise ParameterError("empty and doubles: together more than all cups")
+    return SimParameters(machine, look, size, ids, anchor, faults)
