@@ -102,6 +102,9 @@ class Camera(Section):
     read_timeout_s: Seconds = 5.0
     """A read that has not returned after this long is ended by killing the capture process."""
     frozen_after_s: Seconds = 3.0
+    """A sensor's picture that has not changed for this long while the machine may run is frozen."""
+    idle_after_s: Seconds = 60.0
+    """Triggered, and no machine state known: silence shorter than this is a pause and no fault."""
     backoff_first_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0
     round_aperture: bool | None = None
