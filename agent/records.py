@@ -286,6 +286,7 @@ class Overlay:
     data: bytes
     width_px: int
     height_px: int
+    value_range: float = 0.0  # the map's value drawn in full colour; 0 when nothing is drawn
 
 
 @dataclass(frozen=True, slots=True)
