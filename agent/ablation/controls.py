@@ -18,7 +18,7 @@ logit. Measured on the built-in U-Net: 2 to 8 between fused and plain, batched a
 
 
 def logit_rounding(head: Head, logits: Tensor) -> Tensor:
-    """How far each logit may be off by rounding alone: float64, broadcastable to ``logits`` (N, C, *S).
+    """How far each logit may be off by rounding: float64, broadcastable to ``logits`` (N, C, *S).
 
     The network rounds in its own output. Where that is a probability p, the step of p is divided
     by the slope of the inversion (p (1 - p) for a sigmoid, p for a softmax): next to 0 and 1 the

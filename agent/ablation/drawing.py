@@ -1,0 +1,142 @@
+"""Pictures for people, drawn with OpenCV and numpy alone. Colours are BGR.
+
+The two ends of the scale are a vermilion and a blue that stay apart for every common kind of colour
+blindness, and nothing is said by colour only: the bar carries its values, the text its words.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+FOR = (0, 94, 213)
+AGAINST = (178, 114, 0)
+INK, PAPER, FAINT = (30, 30, 30), (255, 255, 255), (150, 150, 150)
+CLASS_COLOURS = (
+    (0, 0, 0),
+    (255, 255, 255),
+    (20, 220, 80),
+    (233, 180, 86),
+    (66, 228, 240),
+    (167, 121, 204),
+)
+"""By class index; the first three as in the masks that people draw: white bar, green stem."""
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def canvas(height: int, width: int) -> Image:
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def text(
+    image: Image,
+    words: str,
+    at: tuple[int, int],
+    size: float = 0.5,
+    colour: tuple[int, int, int] = INK,
+    bold: bool = False,
+) -> int:
+    """Write at the left end of the base line ``at`` (x, y); returns the width in pixels.
+
+    Signs outside ASCII become '?': OpenCV 4's fonts have no others.
+    """
+    plain = words.encode("ascii", "replace").decode("ascii")
+    thickness = 2 if bold else 1
+    cv2.putText(image, plain, at, FONT, size, colour, thickness, cv2.LINE_AA)
+    return text_width(plain, size, bold)
+
+
+def text_width(words: str, size: float = 0.5, bold: bool = False) -> int:
+    return int(cv2.getTextSize(words, FONT, size, 2 if bold else 1)[0][0])
+
+
+def shortened(words: str, width: int, size: float = 0.5, bold: bool = False) -> str:
+    """``words``, cut with '...' where they would be wider than ``width`` pixels."""
+    if text_width(words, size, bold) <= width:
+        return words
+    while words and text_width(words + "...", size, bold) > width:
+        words = words[:-1]
+    return words + "..."
+
+
+def number(value: float) -> str:
+    """Three significant digits with a sign, short enough for a bar."""
+    if not np.isfinite(value):
+        return "-"
+    return "0" if value == 0 else f"{value:+.3g}"
+
+
+def fitted(image: Image, width: int, height: int, *, smooth: bool = True) -> Image:
+    """``image`` scaled to fit (width, height), its shape kept, centred on paper."""
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    method = (cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC) if smooth else cv2.INTER_NEAREST
+    scaled = cv2.resize(image, size, interpolation=method)
+    out = canvas(height, width)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    out[top : top + size[1], left : left + size[0]] = scaled
+    return out
+
+
+def upsampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w) -> ``size`` = (H, W), interpolated and smoothed over about a cell.
+
+    Linear, never cubic: a cubic overshoots, and would show more evidence than any cell holds.
+    """
+    height, width = size
+    grown = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    sigma_x, sigma_y = 0.4 * width / values.shape[1], 0.4 * height / values.shape[0]
+    return np.asarray(cv2.GaussianBlur(grown, (0, 0), sigma_x, sigmaY=sigma_y), np.float32)
+
+
+def diverging(base: Image, values: NDArray[np.float32], value_range: float) -> Image:
+    """Lay ``values`` (H, W) over ``base`` (H, W, 3): nothing at 0, full colour at +-range."""
+    share = np.clip(values / value_range, -1, 1)[..., None].astype(np.float32)
+    opacity = 0.85 * np.abs(share) ** 0.75
+    colour = np.where(share >= 0, np.asarray(FOR, np.float32), np.asarray(AGAINST, np.float32))
+    mixed = base.astype(np.float32) * (1 - opacity) + colour * opacity
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+
+
+def muted(image: Image) -> Image:
+    """The picture in grey, so that a fruit's own warm colours are not taken for evidence."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    return np.repeat(np.rint(40 + grey * 0.75).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
+    """Draw the contour of ``mask`` (any grid) over ``image``: white between two dark lines."""
+    size = (image.shape[1], image.shape[0])
+    grown = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
+    contours, _ = cv2.findContours(grown.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    out = image.copy()
+    cv2.drawContours(out, contours, -1, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.drawContours(out, contours, -1, (255, 255, 255), 1, cv2.LINE_AA)
+    return out
+
+
+def bar(height: int, width: int, value_range: float) -> Image:
+    """A vertical colour bar from +range to -range with its three values beside it."""
+    out = canvas(height, width)
+    top, bottom, thick = 10, height - 10, 18
+    values = np.linspace(value_range, -value_range, bottom - top, dtype=np.float32)
+    strip = np.repeat(values[:, None], thick, axis=1)
+    grey = np.full((bottom - top, thick, 3), 128, np.uint8)
+    out[top:bottom, 2 : 2 + thick] = diverging(grey, strip, value_range)
+    cv2.rectangle(out, (2, top), (2 + thick, bottom), INK, 1)
+    for share, value in ((0.0, value_range), (0.5, 0.0), (1.0, -value_range)):
+        y = round(top + share * (bottom - top))
+        cv2.line(out, (2 + thick, y), (6 + thick, y), INK, 1)
+        text(out, number(value), (9 + thick, y + 5), 0.42)
+    return out
+
+
+def class_picture(mask: NDArray[np.uint8]) -> Image:
+    """(h, w) class indices -> colours; an index without a colour of its own is grey."""
+    table = np.full((256, 3), 128, np.uint8)
+    table[: len(CLASS_COLOURS)] = CLASS_COLOURS
+    return table[mask]
