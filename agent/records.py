@@ -219,6 +219,8 @@ class Selection:
     rung: Rung
     selected_mono: float
     deadline_s: float
+    compute_s: float = 0.0
+    """Worker-seconds booked for it; PARTIAL and COARSE refine no longer than this (0: deadline)."""
 
 
 # --- explanation ---------------------------------------------------------------------------------
