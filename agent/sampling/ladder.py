@@ -16,6 +16,15 @@ _FIRST_GUESS_S = 1.0
 _WEIGHT = 0.2  # of a new measurement in the running estimate
 _HALF_LIFE_S = 300.0  # of an estimate that no job has confirmed, so that a rung is tried again
 _HEADROOM = 1.5  # a job that overruns its deadline costs a worker, so an estimate needs a margin
+_KEPT = 1.1  # an elastic rung that ended within this much of its grant has kept to it
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A rung and the worker-seconds to book for it."""
+
+    rung: Rung
+    compute_s: float
 
 
 @dataclass(slots=True)
@@ -25,16 +34,23 @@ class _Estimate:
 
 
 class CostEstimates:
-    """Running mean (exponentially weighted) of the worker-seconds that each rung takes."""
+    """Worker-seconds that each rung takes, as a running mean (exponentially weighted) over jobs.
+
+    EXACT takes what it takes. PARTIAL and COARSE are elastic: they refine for as long as they are
+    granted, so what is kept for them is the least they need.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Rung, _Estimate] = {}
 
-    def measured(self, rung: Rung, seconds: float, now: float) -> None:
-        """A job of this rung was finished after ``seconds`` of work."""
-        known = self._known.get(rung)
+    def measured(self, plan: Plan, seconds: float, now: float) -> None:
+        """A job was finished after ``seconds`` of work."""
+        known = self._known.get(plan.rung)
+        if plan.rung is not Rung.EXACT and seconds <= plan.compute_s * _KEPT:
+            # It filled its grant, which says only that it needs no more.
+            seconds = min(seconds, self.seconds(plan.rung, now))
         if known is None:
-            self._known[rung] = _Estimate(seconds, now)
+            self._known[plan.rung] = _Estimate(seconds, now)
             return
         known.seconds += _WEIGHT * (seconds - known.seconds)
         known.measured_mono = now
@@ -54,16 +70,17 @@ class CostEstimates:
         coarser = LADDER[LADDER.index(rung) + 1 :]
         return max([own, *(aged for r in coarser if (aged := self._aged(r, now)) is not None)])
 
-    def choose(self, available_s: float, now: float) -> Rung | None:
-        """The best rung that fits ``available_s`` seconds with headroom, None when none does."""
-        for rung in LADDER:
-            if self.seconds(rung, now) * _HEADROOM <= available_s:
-                return rung
-        return None
+    def plan(self, share_s: float, left_s: float, now: float) -> Plan | None:
+        """The best rung that fits ``share_s`` seconds with headroom; None when there is none.
 
-    def coarsest(self, available_s: float, now: float) -> Rung | None:
-        """The last rung when it fits ``available_s`` seconds with headroom."""
-        return LADDER[-1] if self.seconds(LADDER[-1], now) * _HEADROOM <= available_s else None
+        When no rung does, the coarsest is taken if it fits the whole time left, ``left_s``.
+        """
+        for rung in LADDER:
+            least = self.seconds(rung, now)
+            if least * _HEADROOM <= share_s:
+                return Plan(rung, least if rung is Rung.EXACT else share_s / _HEADROOM)
+        least = self.seconds(LADDER[-1], now)
+        return Plan(LADDER[-1], least) if least * _HEADROOM <= left_s else None
 
     def _aged(self, rung: Rung, now: float) -> float | None:
         known = self._known.get(rung)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agent import config
-from agent.records import Rung, SamplingClass, Selection
+from agent.records import SamplingClass, Selection
 from agent.sampling.budget import TokenBucket
-from agent.sampling.ladder import LADDER, CostEstimates
+from agent.sampling.ladder import LADDER, CostEstimates, Plan
 from agent.sampling.uncertain import is_uncertain, nothing_to_explain
 from agent.sampling.values import (
     Books,
@@ -48,12 +48,6 @@ class _Lane:
     requested_mono: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    rung: Rung
-    booked_s: float
-
-
 class Scheduler:
     """Chooses frames for explanation; one per agent, over all of its cameras.
 
@@ -66,7 +60,7 @@ class Scheduler:
         self._bucket = TokenBucket(rate, rate * settings.budget_window_s, settings.borrow_s, now)
         self._costs = CostEstimates()
         self._lanes: dict[str, _Lane] = {}
-        self._running: dict[str, _Job] = {}
+        self._running: dict[str, Plan] = {}
         self._owed_since: dict[SamplingClass, float] = {}
         self._starved_after_s = max(
             _STARVED_PERIODS * settings.period_s, _STARVED_COOLDOWNS * settings.cooldown_s
@@ -132,8 +126,8 @@ class Scheduler:
         if job is None:
             return False
         self._finished += 1
-        self._bucket.spend(busy_s - job.booked_s, now)
-        self._costs.measured(job.rung, busy_s, now)
+        self._bucket.spend(busy_s - job.compute_s, now)
+        self._costs.measured(job, busy_s, now)
         return True
 
     def failed(self, job_id: str, busy_s: float, now: float, reason: str = "") -> bool:
@@ -145,7 +139,7 @@ class Scheduler:
         if job is None:
             return False
         self._failed += 1
-        self._bucket.spend(busy_s - job.booked_s, now)
+        self._bucket.spend(busy_s - job.compute_s, now)
         if reason == "deadline":
             self._costs.overran(job.rung, busy_s, now)
         return True
@@ -163,15 +157,15 @@ class Scheduler:
                 break
             sampling_class, camera = turn
             candidate = self._lanes[camera].waiting[sampling_class]
-            rung = self._rung(sampling_class, candidate, free_slots - len(selected), now)
-            if rung is None:
+            plan = self._plan(sampling_class, candidate, free_slots - len(selected), now)
+            if plan is None:
                 del self._lanes[camera].waiting[sampling_class]
                 skipped.append(self._skip(candidate, SkipReason.DEADLINE, sampling_class))
                 continue
             borrow = sampling_class in _URGENT or self._starved(sampling_class, now)
-            if not self._bucket.covers(self._costs.seconds(rung, now), now, borrow=borrow):
+            if not self._bucket.covers(plan.compute_s, now, borrow=borrow):
                 break  # nobody of a lower rank may nibble at what this one is waiting for
-            selected.append(self._select(sampling_class, camera, rung, now))
+            selected.append(self._select(sampling_class, camera, plan, now))
         return Decision(tuple(selected), tuple(skipped))
 
     def flush(self) -> list[Skipped]:
@@ -273,20 +267,20 @@ class Scheduler:
         rank = self._rank(sampling_class, now)
         return sum(self._rank(other, now) <= rank for other, _ in self._eligible(now))
 
-    def _rung(
+    def _plan(
         self, sampling_class: SamplingClass, candidate: Candidate, slots: int, now: float
-    ) -> Rung | None:
+    ) -> Plan | None:
         """The best rung at which all that may start now would be done in this one's time."""
         left_s = self._left_s(candidate, now)
         turns = math.ceil(self._rivals(sampling_class, now) / slots)
-        return self._costs.choose(left_s / turns, now) or self._costs.coarsest(left_s, now)
+        return self._costs.plan(left_s / turns, left_s, now)
 
     def _left_s(self, candidate: Candidate, now: float) -> float:
         # An explanation is due so long after the picture, however long that has waited for it.
         return candidate.frame.captured_mono + self._settings.deadline_s - now
 
     def _select(
-        self, sampling_class: SamplingClass, camera: str, rung: Rung, now: float
+        self, sampling_class: SamplingClass, camera: str, plan: Plan, now: float
     ) -> Selection:
         lane = self._lanes[camera]
         candidate = lane.waiting.pop(sampling_class)
@@ -302,18 +296,18 @@ class Scheduler:
             self._owed_since[sampling_class] = now
         else:
             del self._owed_since[sampling_class]
-        cost = self._costs.seconds(rung, now)
-        self._bucket.spend(cost, now)
+        self._bucket.spend(plan.compute_s, now)
         job_id = f"{candidate.frame.frame_id}.{self._selected.total()}"
-        self._running[job_id] = _Job(rung, cost)
+        self._running[job_id] = plan
         return Selection(
             job_id=job_id,
             frame=candidate.frame,
             segmentation=candidate.segmentation,
             sampling_class=sampling_class,
-            rung=rung,
+            rung=plan.rung,
             selected_mono=now,
             deadline_s=self._left_s(candidate, now),
+            compute_s=plan.compute_s,
         )
 
     def _skip(

@@ -4,6 +4,7 @@ import pytest
 
 from agent import config
 from agent.records import Rung, SamplingClass
+from agent.sampling.ladder import Plan
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Skipped, SkipReason
 from tests.sampling.candidates import EMPTY, UNSURE, candidate
@@ -162,7 +163,7 @@ def test_the_rung_follows_from_the_time_left_to_the_deadline() -> None:
             assert job.deadline_s == pytest.approx(10.0 - waited)
             s.failed(job.job_id, 0.0, at + waited, "rejected")
         # keep the estimate from fading between the turns
-        s._costs.measured(Rung.EXACT, 4.0, at + 99.0)
+        s._costs.measured(Plan(Rung.EXACT, 4.0), 4.0, at + 99.0)
     assert rungs == [Rung.EXACT, Rung.PARTIAL, Rung.COARSE, SkipReason.DEADLINE]
 
 

@@ -52,7 +52,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.offered: set[str] = set()
         self.ended: set[str] = set()
-        self.running: dict[str, tuple[Selection, float]] = {}
+        self.running: dict[str, Selection] = {}
         self.largest_cost = 0.0
         # (time, worker-seconds booked and settled until then, overruns until then)
         self.marks: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]
@@ -97,16 +97,15 @@ class SchedulerMachine(RuleBasedStateMachine):
     def a_decision_is_taken(self) -> None:
         free = self.workers - len(self.running)
         decision = self.scheduler.decide(self.now, free)
-        costs = self.scheduler.snapshot().cost_s
         assert len(decision.selected) <= free
         for job in decision.selected:
             self.end(job.frame.frame_id)
             assert job.job_id not in self.running
             assert self.now - job.frame.captured_mono <= self.settings.max_age_s + EPS
-            assert costs[job.rung] <= job.deadline_s
-            self.running[job.job_id] = (job, costs[job.rung])
-            self.largest_cost = max(self.largest_cost, costs[job.rung])
-            self.spend(costs[job.rung])
+            assert 0 <= job.compute_s <= job.deadline_s
+            self.running[job.job_id] = job
+            self.largest_cost = max(self.largest_cost, job.compute_s)
+            self.spend(job.compute_s)
             self.last_selected[job.frame.camera] = self.now
         self.skip(decision.skipped)
         assert {s.reason for s in decision.skipped} <= {SkipReason.EXPIRED, SkipReason.DEADLINE}
@@ -115,7 +114,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3), share=st.floats(0.0, 1.0), outcome=st.sampled_from("fxd"))
     def a_job_ends(self, which: int, share: float, outcome: str) -> None:
         job_id = sorted(self.running)[which % len(self.running)]
-        job, booked = self.running.pop(job_id)
+        job = self.running.pop(job_id)
+        booked = job.compute_s
         busy = share * (job.deadline_s + 1.0)
         self.now = max(self.now, job.selected_mono + busy)
         self.spend(busy - booked, max(0.0, busy - booked))
