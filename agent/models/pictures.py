@@ -98,10 +98,10 @@ def to_tensor(fitted: Sequence[Picture], settings: Preprocessing, device: torch.
         grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None] for picture in fitted]
         stacked = np.repeat(np.stack(grey), len(settings.mean), axis=3)
     else:
-        stacked = np.stack(fitted)
-        if settings.colour == "rgb":
-            stacked = stacked[..., ::-1]
-    batch = torch.from_numpy(np.ascontiguousarray(stacked)).to(device).permute(0, 3, 1, 2)
+        code = cv2.COLOR_BGR2RGB
+        ordered = [cv2.cvtColor(p, code) for p in fitted] if settings.colour == "rgb" else fitted
+        stacked = np.stack(ordered)
+    batch = torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2)
     out = batch.to(torch.float32).mul_(settings.scale)
     if any(settings.mean):
         out.sub_(torch.tensor(settings.mean, device=device).view(1, -1, 1, 1))

@@ -83,7 +83,8 @@ def fit_line(
     for _ in range(ITERATIONS):
         near = distance[:points][distance[:points] <= cut_off]
         if len(near) >= 2:
-            cut_off = max(CUT_OFF * float(np.median(near)), pixel)
+            middle = len(near) // 2
+            cut_off = max(CUT_OFF * float(np.partition(near, middle)[middle]), pixel)
         robust = weights * np.square(np.maximum(1.0 - np.square(distance / cut_off), 0.0))
         mass = float(robust.sum())
         if mass <= 0.0:

@@ -45,20 +45,16 @@ class View:
 
     ``mask``: (h, w) uint8 class indices; ``probability``: (h, w) float32 of the suture class;
     ``margin``: (h, w) float32 of the predicted class; ``inside``: (h, w) bool or None for all.
-    ``scale_x``, ``scale_y``: pixels of the lane's picture per cell of the grid.
+    ``cells``: how many lie inside. ``scale_x``, ``scale_y``: pixels of the lane's picture per cell.
     """
 
     mask: NDArray[np.uint8]
     probability: NDArray[np.float32]
     margin: NDArray[np.float32]
     inside: NDArray[np.bool_] | None
+    cells: int
     scale_x: float
     scale_y: float
-
-    @property
-    def cells(self) -> int:
-        """Cells inside the aperture."""
-        return self.mask.size if self.inside is None else int(np.count_nonzero(self.inside))
 
 
 @dataclass(frozen=True, slots=True)
