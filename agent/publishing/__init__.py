@@ -1,0 +1,1 @@
+"""MQTT: topics, payloads, the connection to the broker, and the embedded broker."""

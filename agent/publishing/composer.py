@@ -1,0 +1,158 @@
+"""Records -> entries for the outbox: topic, payload and companions put together. Pure but for the
+picture that is encoded again; one composer belongs to one publisher and is used under its lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from agent.publishing import payloads
+from agent.publishing.deadband import Sample
+from agent.publishing.encoding import Flat, encode
+from agent.publishing.images import Image, fit
+from agent.publishing.messages import Entry, Message
+from agent.publishing.schemas import schema_ids
+from agent.publishing.settings import PublisherSettings
+from agent.publishing.topics import Topics
+from agent.records import Alarm, AlarmState, Explanation, FruitReading, Overlay, Quality
+
+EVIDENCE_KNOWN_MAX = 1000
+
+
+class OversizedError(ValueError):
+    """A message above the limit that cannot be made smaller."""
+
+
+class Composer:
+    """Makes every message of one machine's topics."""
+
+    def __init__(self, settings: PublisherSettings) -> None:
+        self._settings = settings
+        self._topics = Topics.for_site(settings.site)
+        self._evidence: OrderedDict[str, str] = OrderedDict()  # event_id -> topic of its picture
+
+    # --- the agent ---
+
+    def status_payload(
+        self, state: str, reason: str, *, online: bool, uptime_s: float, last_frame_ms: int
+    ) -> bytes:
+        """Return the bytes of the status topic; the will is made of the same."""
+        settings = self._settings
+        return encode(
+            payloads.status(
+                settings.identity,
+                state,
+                reason,
+                online=online,
+                timestamp_ms=settings.utc_ms(),
+                uptime_s=uptime_s,
+                last_frame_ms=last_frame_ms,
+            )
+        )
+
+    def status(self, payload: bytes, now: float) -> Entry:
+        return Entry((Message(self._topics.of("status"), "status", payload),), now)
+
+    def meta(self, now: float) -> Entry:
+        settings = self._settings
+        tree = {**settings.meta, "schema": schema_ids()}
+        payload = payloads.meta(settings.identity, tree, settings.utc_ms())
+        return self._entry("meta", payload, now)
+
+    def metric(self, camera: str, name: str, sample: Sample, now: float) -> Entry:
+        payload = payloads.metric(sample.value, sample.quality, sample.timestamp_ms)
+        return self._entry("metric", payload, now, camera=camera, name=name)
+
+    # --- fruit and explanations ---
+
+    def fruit(self, reading: FruitReading, camera: str, now: float) -> Entry:
+        return self._entry("fruit", payloads.fruit(reading), now, camera=camera)
+
+    def explanation(self, record: Explanation, now: float) -> Entry:
+        payload = payloads.explanation(record, self._settings.shape)
+        return self._entry("explanation", payload, now, camera=record.camera)
+
+    def cam(self, record: Explanation, overlay: Overlay, now: float) -> Entry:
+        """The picture and, right after it, what describes it."""
+        levels = {"camera": record.camera, "class": overlay.class_name}
+        image = self._fit(overlay)
+        image_topic = self._topics.of("cam_image", **levels)
+        url = self._settings.http_url
+        explained = any(
+            part.class_name == overlay.class_name and part.explainable for part in record.classes
+        )
+        payload: Flat = {
+            "timestamp_ms": record.captured_utc_ms,
+            "camera_id": record.camera,
+            "class": overlay.class_name,
+            "quality": Quality.GOOD if explained else Quality.UNCERTAIN,
+            "image_topic": image_topic,
+            "image_url": f"{url}/api/v1/cam/{record.camera}/{overlay.class_name}" if url else "",
+            "content_type": image.content_type,
+            "sha256": hashlib.sha256(image.data).hexdigest(),
+            "bytes": len(image.data),
+            "width": image.width_px,
+            "height": image.height_px,
+            "layer": record.layer,
+            "method": record.method,
+            "frame_id": record.frame_id,
+            "model": record.model_name,
+        }
+        described = Message(
+            self._topics.of("cam_meta", **levels),
+            "cam_meta",
+            self._sized(encode(payload)),
+            camera=record.camera,
+            captured_mono=record.captured_mono,
+            frame_id=record.frame_id,
+        )
+        picture = Message(image_topic, "cam_image", image.data, image.content_type)
+        return Entry((picture, described), now)
+
+    # --- alarms ---
+
+    def alarm(self, record: Alarm, evidence: Overlay | None, now: float) -> list[Entry]:
+        """The transition, the state after it, and the evidence if there is a new picture."""
+        entries = []
+        topic = record.evidence_topic or self._evidence.get(record.event_id, "")
+        if evidence is not None:
+            topic = self._topics.of("evidence", event_id=record.event_id)
+            image = self._fit(evidence)
+            entries.append(
+                Entry((Message(topic, "evidence", image.data, image.content_type),), now)
+            )
+            self._evidence[record.event_id] = topic
+            if len(self._evidence) > EVIDENCE_KNOWN_MAX:
+                self._evidence.popitem(last=False)
+        normal = record.state is AlarmState.NORM
+        state = Message(
+            self._topics.of("alarm", alarm_id=record.alarm_id),
+            "alarm_normal" if normal else "alarm",
+            self._sized(encode(payloads.alarm(record, topic))),
+            captured_mono=record.captured_mono,
+            frame_id=record.frame_id,
+        )
+        event = self._entry("event_alarm", payloads.alarm_event(record, topic), now)
+        return [event, Entry((state,), now), *entries]
+
+    # --- common ---
+
+    def _entry(self, route: str, payload: Flat, now: float, **levels: str) -> Entry:
+        topic = self._topics.of(route, **levels)
+        return Entry((Message(topic, route, self._sized(encode(payload))),), now)
+
+    def _sized(self, payload: bytes) -> bytes:
+        limit = self._settings.mqtt.message_limit_bytes
+        if len(payload) > limit:
+            raise OversizedError(f"{len(payload)} bytes; the limit is {limit}")
+        return payload
+
+    def _fit(self, overlay: Overlay) -> Image:
+        limit = self._settings.mqtt.message_limit_bytes
+        image = fit(overlay, limit)
+        if image is None:
+            raise OversizedError(
+                f"a picture of {len(overlay.data)} bytes cannot be made to fit {limit}"
+            )
+        return image

@@ -1,0 +1,68 @@
+"""When a metric is worth sending: beyond its deadband, and at least once an interval while it is
+still being measured. Pure: the time is an argument.
+
+A value that is no longer measured is not repeated: its retained message expires, because silence
+must not look normal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from agent.records import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured value of one metric."""
+
+    value: float
+    quality: Quality
+    timestamp_ms: int
+
+
+@dataclass(slots=True)
+class _Track:
+    sent: Sample
+    sent_at: float
+    held: Sample | None = None
+
+
+@dataclass(slots=True)
+class Deadband:
+    """Decides over the samples of any number of metrics, named by (camera, metric).
+
+    ``relative`` is the change, as a share of the value last sent, below which a sample is held;
+    from 0.0 any change is beyond. A change of quality always is.
+    """
+
+    relative: float
+    interval_s: float
+    _tracks: dict[tuple[str, str], _Track] = field(default_factory=dict)
+
+    def offer(self, key: tuple[str, str], sample: Sample, now: float) -> bool:
+        """Return whether to send this sample now; a held one may come back from ``due``."""
+        track = self._tracks.get(key)
+        if track is not None and not self._beyond(track, sample, now):
+            track.held = sample
+            return False
+        self._tracks[key] = _Track(sample, now)
+        return True
+
+    def due(self, now: float) -> list[tuple[tuple[str, str], Sample]]:
+        """Return the held samples whose interval is over, newest of each, and count them sent."""
+        result = []
+        for key, track in self._tracks.items():
+            if track.held is not None and now - track.sent_at >= self.interval_s:
+                result.append((key, track.held))
+                track.sent, track.sent_at, track.held = track.held, now, None
+        return result
+
+    def _beyond(self, track: _Track, sample: Sample, now: float) -> bool:
+        if now - track.sent_at >= self.interval_s or sample.quality is not track.sent.quality:
+            return True
+        if math.isfinite(sample.value) and math.isfinite(track.sent.value):
+            change = abs(sample.value - track.sent.value)
+            return change > self.relative * abs(track.sent.value)
+        return math.isfinite(sample.value) is not math.isfinite(track.sent.value)

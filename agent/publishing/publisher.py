@@ -1,0 +1,247 @@
+"""The publishing stage: records in, messages on the broker. No call waits for the network."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agent.config_url import parse_broker
+from agent.machine import MachineMessageError, parse_machine
+from agent.publishing.composer import Composer, OversizedError
+from agent.publishing.deadband import Deadband, Sample
+from agent.publishing.encoding import PayloadError
+from agent.publishing.messages import Entry, Message
+from agent.publishing.outbox import MemoryOutbox
+from agent.publishing.session import Session, SessionHooks, SessionSettings
+from agent.publishing.settings import PublisherSettings
+from agent.publishing.tls import tls_context
+from agent.publishing.topics import TopicError, Topics
+from agent.records import (
+    Alarm,
+    Explanation,
+    FruitReading,
+    LinkStatus,
+    MachineInfo,
+    Overlay,
+    Quality,
+    TopicFamily,
+)
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+LOST = "lost"
+STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class _AgentState:
+    """What the status topic says, and when it was said last."""
+
+    state: str = "starting"
+    reason: str = ""
+    last_frame_ms: int = 0
+    changed: bool = True
+    sent_mono: float = float("-inf")
+
+
+class Publisher:
+    """Publishes one machine's topics through one MQTT client.
+
+    ``on_machine`` is given every machine state that arrives, ``on_link`` every change of the
+    connection; both are called in the publisher's own thread and must return at once. Raises
+    ``ValueError`` when the broker's address is none or ``meta`` holds what has no flat form, and
+    ``TlsError`` for TLS files that cannot be used; none of it needs the broker to be there.
+    """
+
+    def __init__(
+        self,
+        settings: PublisherSettings,
+        telemetry: Telemetry,
+        clock: Clock,
+        on_machine: Callable[[MachineInfo], None],
+        on_link: Callable[[LinkStatus], None],
+    ) -> None:
+        mqtt = settings.mqtt
+        address = parse_broker(mqtt.broker or "")
+        if address.kind != "network":
+            raise ValueError(f"mqtt.broker is {mqtt.broker!r}, which names no host")
+        self._settings = settings
+        self._telemetry = telemetry
+        self._clock = clock
+        self._on_machine = on_machine
+        self._topics = Topics.for_site(settings.site)
+        self._composer = Composer(settings)
+        self._composer.meta(clock())  # what it cannot hold is an error now, not at the connect
+        self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
+        self._agent = _AgentState()
+        self._lock = threading.Lock()  # guards composer, deadband and the agent's state
+        self._started = clock()
+        self._outbox = MemoryOutbox(mqtt.queue_max, telemetry)
+        self._session = Session(
+            SessionSettings(
+                mqtt=mqtt,
+                address=address,
+                client_id=settings.client_id,
+                subscriptions=(self._topics.machine,),
+                tls=tls_context(mqtt.tls) if address.tls else None,
+            ),
+            self._outbox,
+            telemetry,
+            clock,
+            SessionHooks(
+                will=self._will,
+                online=self._online,
+                tick=self._tick,
+                farewell=self._farewell,
+                received=self._received,
+                link=on_link,
+            ),
+        )
+
+    # --- for the wiring ---
+
+    def start(self) -> None:
+        """Start the publisher's thread; messages may be handed over before."""
+        self._session.start()
+
+    def link(self) -> LinkStatus:
+        """Return the state of the connection."""
+        return self._session.status()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send what waits and the status ``stopped``, then DISCONNECT; at most ``timeout_s``.
+
+        True when the broker acknowledged that status. Otherwise the connection is cut and the
+        broker publishes the will.
+        """
+        return self._session.stop(timeout_s)
+
+    def status(self, state: str, reason: str, last_frame_ms: int) -> None:
+        """Say how the agent is; a change goes out at once, the rest with the heartbeat."""
+        with self._lock:
+            agent = self._agent
+            agent.changed |= (state, reason) != (agent.state, agent.reason)
+            agent.state, agent.reason, agent.last_frame_ms = state, reason, last_frame_ms
+            changed = agent.changed
+        if changed:
+            self._session.wake()
+
+    def fruit(self, reading: FruitReading, camera: str) -> None:
+        """Publish one fruit."""
+        self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, camera, now)])
+
+    def explanation(self, record: Explanation) -> None:
+        """Publish one explanation and, per overlay, the picture followed by its description."""
+        self._put(TopicFamily.EXPLANATION, lambda now: [self._composer.explanation(record, now)])
+        for overlay in record.overlays:
+            self._put(TopicFamily.CAM, self._cam(record, overlay))
+
+    def alarm(self, record: Alarm, evidence: Overlay | None = None) -> None:
+        """Publish one transition, the state after it, and the picture behind it."""
+        self._put(TopicFamily.ALARM, lambda now: self._composer.alarm(record, evidence, now))
+
+    def metric(
+        self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
+    ) -> None:
+        """Publish one value of a camera (or of ``agent``) when it is beyond its deadband."""
+        sample = Sample(float(value), quality, timestamp_ms)
+
+        def entries(now: float) -> list[Entry]:
+            if not self._deadband.offer((camera, name), sample, now):
+                return []
+            return [self._composer.metric(camera, name, sample, now)]
+
+        self._put(TopicFamily.METRIC, entries)
+
+    def _cam(self, record: Explanation, overlay: Overlay) -> Callable[[float], list[Entry]]:
+        return lambda now: [self._composer.cam(record, overlay, now)]
+
+    def _put(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> None:
+        """Make entries and queue them; what cannot be made costs this message only."""
+        now = self._clock()
+        try:
+            with self._lock:
+                entries = list(make(now))
+        except TopicError as error:
+            self._refuse(family, "invalid_topic", error)
+        except OversizedError as error:
+            self._refuse(family, "oversized", error)
+        except PayloadError as error:
+            self._refuse(family, "unencodable", error)
+        else:
+            for entry in entries:
+                self._outbox.put(entry, now)
+            if entries:
+                self._session.wake()
+
+    def _refuse(self, family: TopicFamily, reason: str, error: ValueError) -> None:
+        self._outbox.refuse(family, reason)
+        log_event(
+            logger,
+            logging.WARNING,
+            "message_refused",
+            topic_family=str(family),
+            reason=reason,
+            detail=str(error),
+        )
+
+    # --- hooks: called by the session's thread ---
+
+    def _will(self) -> Message:
+        payload = self._status_payload(LOST, "connection lost", online=False)
+        return Message(self._topics.of("status"), "status", payload)
+
+    def _online(self, now: float) -> None:
+        with self._lock:
+            self._agent.changed = True
+            meta = self._composer.meta(now)
+        self._outbox.put(meta, now)
+        self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        with self._lock:
+            agent = self._agent
+            state, reason = agent.state, agent.reason
+            beat = now - agent.sent_mono >= self._settings.mqtt.status_interval_s
+            if say := agent.changed or beat:
+                agent.changed, agent.sent_mono = False, now
+            due = self._deadband.due(now)
+        if say:
+            payload = self._status_payload(state, reason, online=True)
+            self._outbox.put(self._composer.status(payload, now), now)
+        for (camera, name), sample in due:
+            self._outbox.put(self._composer.metric(camera, name, sample, now), now)
+
+    def _farewell(self, now: float) -> Entry:
+        payload = self._status_payload(STOPPED, "stopped", online=False)
+        return self._composer.status(payload, now)
+
+    def _status_payload(self, state: str, reason: str, *, online: bool) -> bytes:
+        with self._lock:
+            return self._composer.status_payload(
+                state,
+                reason,
+                online=online,
+                uptime_s=self._clock() - self._started,
+                last_frame_ms=self._agent.last_frame_ms,
+            )
+
+    def _received(self, topic: str, payload: bytes) -> None:
+        try:
+            info = parse_machine(payload, self._settings.utc_ms())
+        except MachineMessageError as error:
+            self._telemetry.count("machine_messages", transport="mqtt", outcome="invalid")
+            log_event(
+                logger,
+                logging.WARNING,
+                "machine_message_invalid",
+                topic=topic,
+                bytes=len(payload),
+                detail=str(error),
+            )
+            return
+        self._telemetry.count("machine_messages", transport="mqtt", outcome="accepted")
+        self._on_machine(info)

@@ -1,0 +1,36 @@
+"""JSON Schemas (draft 2020-12) of the payloads, one file each; ``meta`` lists their ids."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+NAMES = (
+    "status",
+    "meta",
+    "metric",
+    "fruit",
+    "explanation",
+    "cam_meta",
+    "alarm",
+    "event_alarm",
+    "machine",
+)
+
+
+def schema_id(name: str) -> str:
+    """Return the id under which a payload's schema is known."""
+    return f"urn:pitwatch:v1:{name}"
+
+
+def schema_ids() -> dict[str, str]:
+    """Return the id of every schema by its name."""
+    return {name: schema_id(name) for name in NAMES}
+
+
+def load_schema(name: str) -> dict[str, Any]:
+    """Read one schema from the package."""
+    text = files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema

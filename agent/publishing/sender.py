@@ -1,0 +1,146 @@
+"""What goes through one connection: taken from the outbox into a bounded window, and settled.
+
+The first message of every topic after a connect goes out at QoS 1, and the next ones too until one
+was accepted: a broker's denial of a QoS 0 publish is invisible in every version of MQTT.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from agent.config import Mqtt
+from agent.publishing.connection import Answered, Connection, Opened
+from agent.publishing.messages import Entry, Message
+from agent.publishing.outbox import Outbox
+from agent.publishing.window import Flight, Window
+from agent.records import TopicFamily
+from agent.telemetry import Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+REFUSALS_LOGGED_MAX = 1000
+HEADER_BYTES = 100
+"""More than the fixed header, the properties and the lengths of a publish take."""
+
+NO_SUBSCRIBERS = "no_matching_subscribers"
+
+
+class Sender:
+    """Moves entries from the outbox to the connection, and the broker's answers back."""
+
+    def __init__(self, mqtt: Mqtt, outbox: Outbox, telemetry: Telemetry) -> None:
+        self._mqtt = mqtt
+        self._outbox = outbox
+        self._telemetry = telemetry
+        self._window = Window()
+        self._limits = Opened()
+        self._current: Entry | None = None
+        self._next = 0  # index of the current entry's next message
+        self._proven: set[str] = set()
+        self._refused: set[str] = set()
+
+    def opened(self, limits: Opened) -> None:
+        """A new connection stands, with the broker's limits."""
+        self._limits = limits
+        self._proven.clear()
+        self._refused.clear()
+
+    def idle(self) -> bool:
+        """Whether nothing is half sent or unanswered."""
+        return self._current is None and len(self._window) == 0
+
+    def send(self, connection: Connection, now: float) -> None:
+        """Hand over what the window has room for."""
+        room = min(self._mqtt.in_flight_max, self._limits.receive_maximum)
+        while len(self._window) < room:
+            if self._current is None:
+                self._current, self._next = self._outbox.take(now), 0
+            entry = self._current
+            if entry is None:
+                return
+            message = entry.messages[self._next]
+            size_bytes = len(message.payload) + len(message.topic) + HEADER_BYTES
+            if size_bytes > self._limits.packet_limit_bytes:
+                self._outbox.settle(entry, message, "packet_too_large")
+            else:
+                qos = message.spec.qos if message.topic in self._proven else 1
+                mid = connection.publish(message, qos, now - entry.made_mono)
+                if mid is None:
+                    return  # the connection is gone, and says so in its next step
+                self._window.add(mid, Flight(entry, message, qos, now))
+            self._next += 1
+            if self._next == len(entry.messages):
+                self._current = None
+
+    def answered(self, event: Answered, now: float) -> tuple[Entry, bool] | None:
+        """Settle one message; return its entry and whether it was delivered."""
+        flight = self._window.answered(event.mid)
+        if flight is None:
+            return None
+        message, reason = flight.message, event.reason
+        if flight.qos > 0:
+            self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
+        # An alarm that nobody was given has not been delivered; for any other topic "no
+        # subscribers" is information.
+        unheard = message.family is TopicFamily.EVENT and reason == NO_SUBSCRIBERS
+        if event.refused or unheard:
+            self._outbox.settle(flight.entry, message, reason)
+            self._log_refusal(message, reason)
+            return flight.entry, False
+        self._outbox.settle(flight.entry, message, None)
+        if message.spec.qos == 0:
+            self._proven.add(message.topic)
+        self._observe(message, now)
+        return flight.entry, True
+
+    def overdue(self, now: float) -> Message | None:
+        """Return the oldest message if its answer is later than allowed."""
+        flight = self._window.overdue(now, self._mqtt.puback_timeout_s)
+        if flight is None:
+            return None
+        family = flight.message.family
+        self._telemetry.count("publish_results", topic_family=family, reason="timeout")
+        return flight.message
+
+    def give_back(self) -> None:
+        """The connection is gone: return what was not answered, in order, entry by entry."""
+        unanswered: dict[int, tuple[Entry, tuple[Message, ...]]] = {}
+        for entry, message in self._unanswered():
+            before = unanswered.get(id(entry), (entry, ()))[1]
+            unanswered[id(entry)] = (entry, (*before, message))
+        self._current, self._next = None, 0
+        self._outbox.lost(list(unanswered.values()))
+
+    def _unanswered(self) -> Iterator[tuple[Entry, Message]]:
+        for flight in self._window.clear():
+            yield flight.entry, flight.message
+        if self._current is not None:
+            for message in self._current.messages[self._next :]:
+                yield self._current, message
+
+    def _observe(self, message: Message, now: float) -> None:
+        if message.captured_mono <= 0:
+            return
+        seconds = max(0.0, now - message.captured_mono)
+        exemplar = message.frame_id or None
+        if message.family is TopicFamily.ALARM:
+            self._telemetry.observe("alarm_to_puback_seconds", seconds, exemplar=exemplar)
+        elif message.family is TopicFamily.CAM:
+            self._telemetry.observe(
+                "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.camera
+            )
+
+    def _log_refusal(self, message: Message, reason: str) -> None:
+        """Once per topic and connection."""
+        if message.topic in self._refused or len(self._refused) >= REFUSALS_LOGGED_MAX:
+            return
+        self._refused.add(message.topic)
+        log_event(
+            logger,
+            logging.WARNING,
+            "publish_refused",
+            topic=message.topic,
+            topic_family=str(message.family),
+            reason=reason,
+        )

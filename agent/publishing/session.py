@@ -1,0 +1,304 @@
+"""The owner thread: one link, one connection at a time, from start to clean stop.
+
+All of paho is driven from here. Nothing is handed over while offline, and an answer that does not
+come in time ends the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.config import Mqtt
+from agent.config_url import BrokerAddress
+from agent.publishing.connection import (
+    Answered,
+    Connection,
+    ConnectRequest,
+    Ended,
+    Event,
+    Opened,
+    Received,
+    Subscribed,
+)
+from agent.publishing.link import Cause, Link, LinkPolicy, LinkState
+from agent.publishing.messages import Entry, Message
+from agent.publishing.outbox import Outbox
+from agent.publishing.sender import Sender
+from agent.publishing.waker import Waker
+from agent.records import LinkStatus
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+LOOP = "publisher"
+IDLE_S = 0.5
+"""The loop turns at least this often, whatever the broker does."""
+
+FAREWELL_SHARE = 0.4
+"""Share of the time for stopping that is kept for the last message and its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Where to connect, as whom, and which topics to listen to."""
+
+    mqtt: Mqtt
+    address: BrokerAddress
+    client_id: str
+    subscriptions: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHooks:
+    """What the session asks of its publisher; all but ``will`` are called in the owner thread."""
+
+    will: Callable[[], Message]
+    online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
+    tick: Callable[[float], None]  # every turn while online
+    farewell: Callable[[float], Entry]  # the last message of a clean stop
+    received: Callable[[str, bytes], None]
+    link: Callable[[LinkStatus], None]
+
+
+@dataclass(slots=True)
+class _Stop:
+    """A stop under way: first what waits goes out, then the farewell, then DISCONNECT."""
+
+    flush_until: float
+    until: float
+    farewell: Entry | None = None
+    acknowledged: bool = False
+    disconnecting: bool = False
+
+
+class Session:
+    """Runs the link to one broker until it is stopped."""
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        outbox: Outbox,
+        telemetry: Telemetry,
+        clock: Clock,
+        hooks: SessionHooks,
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._telemetry = telemetry
+        self._clock = clock
+        self._hooks = hooks
+        rng = random.Random()  # noqa: S311 - jitter, not a secret
+        self._link = Link(LinkPolicy.of(settings.mqtt), rng, clock())
+        self._sender = Sender(settings.mqtt, outbox, telemetry)
+        self._connection: Connection | None = None
+        self._status = LinkStatus(False, "", "starting", clock())
+        self._stop: _Stop | None = None
+        self._waker = Waker()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
+
+    # --- for other threads ---
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._waker.wake()
+
+    def status(self) -> LinkStatus:
+        return self._status
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flush, say farewell, wait for its answer, disconnect; true when it was acknowledged."""
+        if not self._thread.is_alive():
+            self._waker.close()
+            return False
+        now = self._clock()
+        self._stop = _Stop(now + (1 - FAREWELL_SHARE) * timeout_s, now + timeout_s)
+        self._waker.wake()
+        self._thread.join(timeout_s + 2 * IDLE_S)
+        return self._stop.acknowledged
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            try:
+                self._turn()
+            except Exception:  # the top of the thread: the agent outlives a fault in here
+                logger.exception("publisher_failed", extra={"fields": {}})
+                self._recover()
+        self._outbox.close("shutdown")
+        self._waker.close()
+
+    def _turn(self) -> None:
+        now = self._clock()
+        self._telemetry.beat(LOOP)
+        if self._stop is not None:
+            self._stopping(self._stop, now)
+        elif self._link.due(now) and not self._still_dialling():
+            self._connect(now)
+        connection = self._connection
+        if self._link.state is LinkState.ONLINE and connection is not None:
+            if self._stop is None:
+                self._hooks.tick(now)
+            self._sender.send(connection, now)
+            self._watch(connection, now)
+        fd = connection.fileno() if connection is not None else None
+        writing = fd is not None and connection is not None and connection.wants_write()
+        self._waker.wait(fd, writing, self._patience(now))
+        if connection is not None:
+            for event in connection.step(self._clock()):
+                self._on(event, self._clock())
+
+    def _patience(self, now: float) -> float:
+        if self._done.is_set():
+            return 0.0
+        if self._link.state is LinkState.WAITING:
+            return min(IDLE_S, max(0.01, self._link.due_at - now))
+        return IDLE_S
+
+    def _recover(self) -> None:
+        """Start over after a fault, without calling anybody who may have caused it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        self._sender.give_back()
+        if self._link.state is LinkState.ONLINE:
+            self._link.on(Cause.LOST, self._clock())
+        elif self._link.state is LinkState.CONNECTING:
+            self._link.on(Cause.REFUSED, self._clock())
+        if self._stop is not None:
+            self._done.set()
+        self._done.wait(IDLE_S)
+
+    # --- connecting ---
+
+    def _still_dialling(self) -> bool:
+        """A name look-up that hangs must not pile up threads: one at a time."""
+        return self._connection is not None and self._connection.dialling()
+
+    def _connect(self, now: float) -> None:
+        mqtt, address = self._settings.mqtt, self._settings.address
+        password = mqtt.password.get_secret_value() if mqtt.password is not None else None
+        self._link.on(Cause.DUE, now)
+        self._connection = Connection(
+            ConnectRequest(
+                address=address,
+                client_id=self._settings.client_id,
+                keepalive_s=mqtt.keepalive_s,
+                protocol=self._link.protocol,
+                will=self._hooks.will,
+                username=address.username if address.username is not None else mqtt.username,
+                password=address.password if address.password is not None else password,
+                tls=self._settings.tls,
+            ),
+            self._waker.wake,
+            now,
+        )
+
+    def _on(self, event: Event, now: float) -> None:
+        match event:
+            case Opened():
+                self._opened(event, now)
+            case Ended():
+                self._ended(event, now)
+            case Answered():
+                settled = self._sender.answered(event, now)
+                if settled is not None and self._stop is not None:
+                    entry, delivered = settled
+                    if entry is self._stop.farewell:
+                        self._stop.acknowledged = delivered
+            case Received():
+                self._hooks.received(event.topic, event.payload)
+            case Subscribed(accepted=False):
+                self._log(logging.WARNING, "subscription_refused", reason=event.reason)
+            case Subscribed():
+                pass
+
+    def _opened(self, event: Opened, now: float) -> None:
+        assert self._connection is not None
+        self._link.on(Cause.CONNECTED, now)
+        self._sender.opened(event)
+        self._telemetry.count("broker_connects", outcome=Cause.CONNECTED)
+        self._log(logging.INFO, "broker_connected", protocol=self._link.protocol)
+        self._report(True, Cause.CONNECTED, now)
+        for topic in self._settings.subscriptions:
+            self._connection.subscribe(topic)
+        self._hooks.online(now)
+        self._outbox.snapshot(now)
+
+    def _ended(self, event: Ended, now: float) -> None:
+        self._sender.give_back()
+        if event.wanted and self._stop is not None:
+            self._finish(now)
+            return
+        was_online, spoken = self._link.state is LinkState.ONLINE, self._link.protocol
+        self._link.on(event.cause, now)
+        if was_online:
+            self._telemetry.count("broker_disconnects", reason=event.cause)
+        else:
+            self._telemetry.count("broker_connects", outcome=event.cause)
+        self._log(
+            logging.WARNING,
+            "broker_lost" if was_online else "broker_connect_failed",
+            cause=str(event.cause),
+            reason=event.reason,
+            protocol=spoken,
+            retry_in_s=round(self._link.due_at - now, 1),
+        )
+        if self._link.protocol != spoken:
+            self._log(logging.INFO, "protocol_chosen", protocol=self._link.protocol)
+        self._report(False, event.cause, now)
+
+    def _watch(self, connection: Connection, now: float) -> None:
+        """End a connection whose answers stay away: it is half open."""
+        late = self._sender.overdue(now)
+        if late is not None:
+            connection.abort()
+            self._ended(Ended(Cause.SILENT, f"no answer to {late.topic}"), now)
+
+    def _report(self, connected: bool, reason: Cause, now: float) -> None:
+        self._telemetry.gauge("broker_connected", float(connected))
+        self._status = LinkStatus(
+            connected=connected,
+            protocol=self._link.protocol if connected else "",
+            reason=str(reason),
+            since_mono=now if connected != self._status.connected else self._status.since_mono,
+            reconnects=max(0, self._link.connects - 1),
+        )
+        self._hooks.link(self._status)
+
+    # --- stopping ---
+
+    def _stopping(self, stop: _Stop, now: float) -> None:
+        if self._link.state is not LinkState.ONLINE or now >= stop.until:
+            self._finish(now)
+        elif stop.farewell is None:
+            if now < stop.flush_until and (self._outbox.waiting() or not self._sender.idle()):
+                return
+            self._outbox.close("shutdown")
+            stop.farewell = self._hooks.farewell(now)
+            self._outbox.put(stop.farewell, now)
+        elif self._sender.idle() and self._connection is not None and not stop.disconnecting:
+            stop.disconnecting = True
+            self._connection.disconnect()
+
+    def _finish(self, now: float) -> None:
+        """Close whatever is left. Without a farewell the broker will publish the will."""
+        if self._connection is not None:
+            self._connection.abort()
+        self._sender.give_back()
+        self._link.on(Cause.STOPPED, now)
+        self._done.set()
+        self._report(False, Cause.STOPPED, now)
+
+    def _log(self, level: int, event: str, **fields: object) -> None:
+        address = self._settings.address
+        log_event(logger, level, event, broker=f"{address.host}:{address.port}", **fields)
