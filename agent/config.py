@@ -10,9 +10,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from agent import config_rules as rules
@@ -25,6 +33,9 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Pixel = Annotated[int, Field(ge=0, le=16384)]
 Extent = Annotated[int, Field(ge=16, le=16384)]
+
+RULES_LATER: Final = {"rules": "later"}
+"""Validation context of a caller that walks ``broken`` itself, to hear of all rules at once."""
 
 
 class Section(BaseModel):
@@ -41,13 +52,15 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         """Yield the rules between keys of this section that do not hold."""
         yield from ()
 
     @model_validator(mode="after")
-    def _rules_hold(self) -> Section:
-        broken = tuple(self._broken())
+    def _rules_hold(self, info: ValidationInfo) -> Section:
+        if info.context is RULES_LATER:
+            return self
+        broken = tuple(self.broken())
         if broken:
             text = "; ".join(f"{'.'.join(map(str, b.path))} {b.message}" for b in broken)
             raise PydanticCustomError("broken_rules", "{text}", {"text": text, "broken": broken})
@@ -113,7 +126,7 @@ class Camera(Section):
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
     lanes: tuple[Lane, ...] = ()
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.camera_rules(self)
 
     def effective_lanes(self) -> tuple[Lane, ...]:
@@ -160,7 +173,7 @@ class Preprocessing(Section):
             return {"mean": (0.0,), "std": (1.0,)} | data
         return data
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.preprocessing_rules(self)
 
 
@@ -185,7 +198,7 @@ class Model(Section):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads inside operators of the live path; more than one competes with the workers."""
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.model_rules(self)
 
 
@@ -247,7 +260,7 @@ class Workers(Section):
     """A worker above this is replaced after its job."""
     recycle_after_jobs: Annotated[int, Field(ge=1)] = 100_000
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.workers_rules(self)
 
 
@@ -273,7 +286,7 @@ class Ablation(Section):
     """One fixed colour range for all maps; None: from the model card's reference."""
     workers: Workers = Workers()
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.ablation_rules(self)
 
 
@@ -334,7 +347,7 @@ class Mqtt(Section):
     message_limit_bytes: Annotated[int, Field(ge=1024, le=10_000_000)] = 100 * 1024
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.mqtt_rules(self)
 
 
@@ -346,7 +359,7 @@ class Http(Section):
     loop_limit_s: Seconds = 5.0
     """/livez fails when a loop of the parent has not moved for this long."""
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.http_rules(self)
 
 
@@ -375,5 +388,5 @@ class Config(Section):
     http: Http = Http()
     logging: Logging = Logging()
 
-    def _broken(self) -> Iterator[Broken]:
+    def broken(self) -> Iterator[Broken]:
         yield from rules.config_rules(self)

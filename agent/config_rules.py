@@ -146,26 +146,31 @@ def mqtt_rules(mqtt: config.Mqtt) -> Iterator[Broken]:
     yield from _not_above(
         "reconnect_first_s", mqtt.reconnect_first_s, "reconnect_max_s", mqtt.reconnect_max_s
     )
-    if mqtt.password is not None and mqtt.username is None:
-        yield Broken(("username",), "is missing, although there is a password")
     if (mqtt.tls.certificate is None) != (mqtt.tls.key is None):
         missing = "key" if mqtt.tls.key is None else "certificate"
         yield Broken(("tls", missing), "is missing: a client certificate and its key go together")
     if mqtt.tls.key_password is not None and mqtt.tls.key is None:
         yield Broken(("tls", "key_password"), "has no effect without tls.key")
-    if mqtt.broker is None:
-        return
-    try:
-        address = parse_broker(mqtt.broker)
-    except ValueError as error:
-        yield Broken(("broker",), str(error), BROKER_FORMS)
-        return
-    if address.kind == "network" and address.port == 0:
-        yield Broken(("broker",), "has port 0", "a port from 1 to 65535")
-    if address.username is not None and mqtt.username is not None:
-        yield Broken(("username",), "is given here and in the broker's URL", "one of the two")
-    if (mqtt.tls.ca or mqtt.tls.certificate) and not address.tls:
-        yield Broken(("tls",), "has no effect: the broker is not mqtts://", BROKER_FORMS)
+    url_user = url_password = None
+    if mqtt.broker is not None:
+        try:
+            address = parse_broker(mqtt.broker)
+        except ValueError as error:
+            yield Broken(("broker",), str(error), BROKER_FORMS)
+            return
+        url_user, url_password = address.username, address.password
+        if address.kind == "network" and address.port == 0:
+            yield Broken(("broker",), "has port 0", "a port from 1 to 65535")
+        if (mqtt.tls.ca or mqtt.tls.certificate) and not address.tls:
+            yield Broken(("tls",), "has no effect: the broker is not mqtts://", BROKER_FORMS)
+    for key, here, in_url in (
+        ("username", mqtt.username, url_user),
+        ("password", mqtt.password, url_password),
+    ):
+        if here is not None and in_url is not None:
+            yield Broken((key,), "is given here and in the broker's URL", "one of the two")
+    if mqtt.password is not None and mqtt.username is None and url_user is None:
+        yield Broken(("username",), "is missing, although there is a password")
 
 
 def http_rules(http: config.Http) -> Iterator[Broken]:

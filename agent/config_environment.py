@@ -1,0 +1,143 @@
+"""What the configuration names outside of itself: is it there? And what deserves a warning.
+
+Looks, and changes nothing: no directory is made, no device opened, no host asked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from agent.config import Config
+from agent.config_rules import Broken
+from agent.config_url import SOURCE_FORMS, check_source, has_credentials, parse_broker
+from agent.config_values import get
+from agent.config_words import path_text
+from agent.config_yaml import KeyPath
+
+REFERENCES = "${ENV:NAME} and ${FILE:/path}"
+
+
+def missing_things(data: Any) -> Iterator[Broken]:
+    """Yield every file, folder and scheme that the plain values name and that cannot be used.
+
+    ``data`` may be wrong in any way: what is no text is left to the check of types.
+    """
+    cameras = get(data, ("cameras",))
+    for i in range(len(cameras) if isinstance(cameras, list) else 0):
+        source: KeyPath = ("cameras", i, "source")
+        yield from _source_problems(source, get(data, source))
+    for file in (
+        ("model", "path"),
+        ("mqtt", "tls", "ca"),
+        ("mqtt", "tls", "certificate"),
+        ("mqtt", "tls", "key"),
+    ):
+        yield from _file_problems(file, get(data, file))
+    yield from _folder_problems(("state_dir",), get(data, ("state_dir",)))
+
+
+def warnings(config: Config, *, from_file: bool, references: Collection[KeyPath]) -> Iterator[str]:
+    """Yield what works and is probably not meant. ``references`` are the paths of ``${...}``."""
+    urls: list[tuple[KeyPath, str]] = [
+        (("cameras", i, "source"), camera.source) for i, camera in enumerate(config.cameras)
+    ]
+    urls.append((("mqtt", "broker"), config.mqtt.broker or ""))
+    for path, url in urls:
+        if has_credentials(url) and path not in references:
+            yield f"{path_text(path)} holds credentials; {REFERENCES} keep them out of the file"
+    secrets: tuple[tuple[KeyPath, object], ...] = (
+        (("mqtt", "password"), config.mqtt.password),
+        (("mqtt", "tls", "key_password"), config.mqtt.tls.key_password),
+    )
+    for path, secret in secrets:
+        if secret is not None and path not in references:
+            yield f"{path_text(path)} is a secret; {REFERENCES} keep it out of the file"
+    yield from _exposure(config)
+    if from_file and config.state_dir is None:
+        yield "state_dir is not set: nothing survives a restart"
+
+
+def _exposure(config: Config) -> Iterator[str]:
+    broker = parse_broker(config.mqtt.broker) if config.mqtt.broker else None
+    if broker is not None and broker.kind == "network" and not broker.tls:
+        has_password = broker.password is not None or config.mqtt.password is not None
+        if has_password and not _is_loopback(broker.host):
+            yield "mqtt.broker is not mqtts://: the password crosses the network readable"
+    if config.http.enabled and not _is_loopback(config.http.host):
+        yield (
+            f"http.host {config.http.host}: whoever reaches port {config.http.port} sees the "
+            "pictures and may set the machine state"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:
+    if not isinstance(source, str):
+        return
+    try:
+        check_source(source)
+    except ValueError as error:
+        yield Broken(path, str(error), SOURCE_FORMS)
+        return
+    scheme, colon, rest = source.partition(":")
+    if colon and scheme in ("sim", "rtsp", "rtsps"):
+        return
+    if colon and scheme in ("file", "v4l2"):
+        place = Path(unquote(rest.removeprefix("//")))
+    else:
+        place = Path(source)
+    if not _exists(place):
+        yield Broken(path, "names a file or folder that is not there", SOURCE_FORMS)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def _file_problems(path: KeyPath, file: object) -> Iterator[Broken]:
+    if not isinstance(file, str):
+        return
+    try:
+        with Path(file).open("rb"):
+            return
+    except OSError as error:
+        yield Broken(path, f"cannot be read: {error.strerror}", "a readable file")
+    except ValueError:
+        yield Broken(path, "is no path", "a readable file")
+
+
+def _folder_problems(path: KeyPath, folder: object) -> Iterator[Broken]:
+    """A folder that is there must take a file; one that is not must have a parent that would."""
+    if not isinstance(folder, str):
+        return
+    allowed = "a folder in which the agent may write, or one that it may make"
+    try:
+        nearest = Path(folder).absolute()
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            yield Broken(path, f"cannot be used: {nearest} is not a folder", allowed)
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            yield Broken(path, f"cannot be written: {nearest} is read-only", allowed)
+        else:
+            with tempfile.TemporaryFile(dir=nearest):
+                return
+    except OSError as error:
+        yield Broken(path, f"cannot be written: {error.strerror}", allowed)
+    except ValueError:
+        yield Broken(path, "is no path", allowed)
