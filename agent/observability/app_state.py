@@ -1,0 +1,32 @@
+"""What the HTTP server may ask of the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from agent.observability.health import Readiness
+from agent.observability.newest import Newest
+from agent.observability.view import AgentView
+from agent.records import MachineInfo
+from agent.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """The agent as the server sees it. Every callable answers from memory and within milliseconds.
+
+    ``view`` is called in a worker thread and at most a few times a second, however many look;
+    ``loop_ages_s`` and ``readiness`` on the server's own loop, so they must not take a lock that
+    another loop may hold for long: a stalled loop is just what they are asked about.
+    """
+
+    view: Callable[[], AgentView]
+    loop_ages_s: Callable[[], Mapping[str, float]]
+    readiness: Callable[[], Readiness]
+    on_machine: Callable[[MachineInfo], None]
+    newest: Newest
+    registry: CollectorRegistry
+    telemetry: Telemetry

@@ -1,0 +1,177 @@
+"""The routes. Nothing of a request ever names a file: pictures come from memory, by known names."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from concurrent.futures import Executor
+from importlib import resources
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from agent.machine import MESSAGE_LIMIT_BYTES, MachineMessageError, parse_machine
+from agent.observability.app_state import AppState
+from agent.observability.build import utc_ms
+from agent.observability.exposition import expose
+from agent.observability.health import livez, readyz
+from agent.observability.http_answers import (
+    Refused,
+    json_answer,
+    judged,
+    on_disconnect,
+    on_http_exception,
+    picture_answer,
+    read_json_body,
+)
+from agent.observability.http_guard import Counted, Guard
+from agent.observability.jsonable import dumps
+from agent.observability.pictures import FramePictures, Picture
+from agent.telemetry import Clock
+
+WORK_LIMIT_S = 5.0
+STATUS_FRESH_S = 0.2
+IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
+
+Answer = TypeVar("Answer")
+
+
+class Routes:
+    """The endpoints. What takes a while runs in ``executor``: a probe never waits for it."""
+
+    def __init__(
+        self, state: AppState, loop_limit_s: float, executor: Executor, clock: Clock
+    ) -> None:
+        self._state = state
+        self._loop_limit_s = loop_limit_s
+        self._executor = executor
+        self._clock = clock
+        self._pictures = FramePictures(state.newest)
+        self._status: tuple[float, bytes] | None = None
+        self._status_lock = asyncio.Lock()
+        self._page, self._page_policy = load_page()
+
+    def table(self) -> list[Route]:
+        """Return every route; the paths are the templates that ``http_requests`` is labelled by."""
+        return [
+            Route("/", self.page),
+            Route("/livez", self.livez),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
+            Route("/api/v1/status", self.status),
+            Route("/api/v1/frame/{camera}.jpg", self.frame),
+            Route("/api/v1/cam/{camera}/{class}", self.cam),
+            Route("/machine", self.machine, methods=["POST"]),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The page for people."""
+        headers = {"Content-Security-Policy": self._page_policy, "Cache-Control": "no-cache"}
+        return Response(self._page, media_type="text/html", headers=headers)
+
+    async def livez(self, request: Request) -> Response:
+        """200 while every loop moves, 503 with the names of those that do not."""
+        ages_s = {loop: round(age_s, 3) for loop, age_s in self._state.loop_ages_s().items()}
+        return judged(livez(ages_s, self._loop_limit_s), {"loop_age_s": ages_s})
+
+    async def readyz(self, request: Request) -> Response:
+        """200 while fruit can be read, 503 with every reason why not."""
+        return judged(readyz(self._state.readiness()), {})
+
+    async def metrics(self, request: Request) -> Response:
+        """The registry as OpenMetrics or plain text; here and now, for a hung view must not hide
+        the numbers that show it."""
+        text, content_type = expose(self._state.registry, request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": content_type})
+
+    async def status(self, request: Request) -> Response:
+        """The snapshot as JSON; all who look share one for a fifth of a second."""
+        async with self._status_lock:
+            now = self._clock()
+            if self._status is None or now - self._status[0] > STATUS_FRESH_S:
+                self._status = (now, await self._work(lambda: dumps(self._state.view())))
+            return json_answer(self._status[1])
+
+    async def frame(self, request: Request) -> Response:
+        """The newest frame of a camera with its mask outlined."""
+        camera = self._camera(request)
+        picture = await self._work(lambda: self._pictures.jpeg(camera))
+        if picture is None:
+            raise Refused(404, f"camera {camera} has no frame yet")
+        return picture_answer(request, picture)
+
+    async def cam(self, request: Request) -> Response:
+        """The newest Ablation-CAM of a class; the content type tells what a suffix may not."""
+        camera = self._camera(request)
+        name = IMAGE_SUFFIX.sub("", request.path_params["class"])
+        overlay = self._state.newest.overlay(camera, name)
+        if overlay is None:
+            raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
+        digest = hashlib.sha256(overlay.data).hexdigest()[:16]
+        return picture_answer(request, Picture(digest, overlay.content_type, overlay.data))
+
+    async def machine(self, request: Request) -> Response:
+        """Take the machine's state: 204, or the reason why not."""
+        try:
+            info = parse_machine(await read_json_body(request, MESSAGE_LIMIT_BYTES), utc_ms())
+        except MachineMessageError as error:
+            self._count_machine("refused")
+            raise Refused(400, str(error)) from error
+        except Refused:
+            self._count_machine("refused")
+            raise
+        self._state.on_machine(info)
+        self._count_machine("accepted")
+        return Response(status_code=204)
+
+    def _count_machine(self, outcome: str) -> None:
+        self._state.telemetry.count("machine_messages", transport="http", outcome=outcome)
+
+    def _camera(self, request: Request) -> str:
+        camera = str(request.path_params["camera"])
+        if camera not in self._state.newest.cameras:
+            raise Refused(404, f"no camera is called {camera[:40]!r}")
+        return camera
+
+    async def _work(self, task: Callable[[], Answer]) -> Answer:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(WORK_LIMIT_S):
+                return await loop.run_in_executor(self._executor, task)
+        except TimeoutError as error:
+            raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
+
+
+def make_app(routes: Routes, state: AppState, *, loopback: bool, public_url: str | None) -> ASGIApp:
+    """Return the whole application: counted outside, guarded, then routed."""
+    table = routes.table()
+    app = Starlette(
+        routes=table,
+        exception_handlers={HTTPException: on_http_exception, ClientDisconnect: on_disconnect},
+    )
+    app.router.redirect_slashes = False
+    return Counted(Guard(app, loopback=loopback, public_url=public_url), table, state.telemetry)
+
+
+def load_page() -> tuple[bytes, str]:
+    """Return the page and a policy under which only its own inline script and style run."""
+    text = resources.files("agent.observability").joinpath("page.html").read_text("utf-8")
+    hashes = {
+        tag: base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+        for tag in ("script", "style")
+        for inline in re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    }
+    policy = (
+        "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'none'; "
+        f"script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'"
+    )
+    return text.encode(), policy

@@ -1,0 +1,61 @@
+"""uvicorn's HTTP/1.1 protocol with what it lacks against slow clients.
+
+uvicorn ends an idle keep-alive connection, but waits without end for a request that never comes in
+full, or for a client that does not read. Here every exchange has one time limit, and beyond a
+number of connections the one that has waited longest makes room, so that a probe always gets in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS_MAX = 128
+EXCHANGE_LIMIT_S = 10.0
+"""From the connection (or the end of the last response) to the end of the next response."""
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection that cannot stay longer than its exchanges take."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting_since = 0.0
+        self._limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection; make room for it when there are too many."""
+        super().connection_made(transport)
+        self._rearm()
+        if len(self.connections) > CONNECTIONS_MAX:
+            others = [
+                c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self
+            ]
+            min(others, key=_first_to_go).transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the time limit."""
+        if self._limit is not None:
+            self._limit.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Begin the time limit of the next exchange."""
+        super().on_response_complete()
+        self._rearm()
+
+    def in_exchange(self) -> bool:
+        """Return whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _rearm(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self.waiting_since = self.loop.time()
+        self._limit = self.loop.call_later(EXCHANGE_LIMIT_S, self.transport.abort)
+
+
+def _first_to_go(connection: BoundedProtocol) -> tuple[bool, float]:
+    return connection.in_exchange(), connection.waiting_since
