@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.simulator.layout import Layout, draw_layout, paint_mask
+from agent.simulator.layout import MASK_SUTURE, Layout, draw_layout, paint_mask
 from agent.simulator.noise import between, chance, fractal_field, smooth_field, smoothstep
 from agent.simulator.optics import expose, illuminate
 from agent.simulator.skin import paint_ground, paint_marks
@@ -19,8 +19,9 @@ from agent.simulator.varieties import UNKNOWN, VARIETIES, Variety
 
 FAINT_BELOW = 0.08
 """Sutures of less contrast than this count as faint; see ``Truth.suture_contrast``."""
-READABLE_FROM = 0.03
-"""A fruit is called readable when its suture has at least this contrast."""
+READABLE_FROM = 0.04
+"""A suture that shows with at least this visible contrast, ten grey levels of 255, is readable:
+below it a person mostly finds none. A reading is due for readable fruit only."""
 
 MIN_SIZE_PX, MAX_SIZE_PX = 48, 2048
 _STREAM_FRUIT, _STREAM_CUP = 1, 2
@@ -42,10 +43,6 @@ class Truth:
     stem_y_px: float
     variety: str
     suture_contrast: float
-
-    @property
-    def readable(self) -> bool:
-        return not self.empty and self.suture_contrast >= READABLE_FROM
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,25 @@ class Renderer:
     def fruit(self, seed: int, look: Look | None = None, masked: bool = True) -> Render:
         """The fruit of this seed: the same pixels every time. ``masked`` False leaves the corners
         outside the field of view painted, for a picture that is moved before it is cut out."""
-        look = look or Look()
+        return self._draw(seed, look or Look(), 1.0, masked)
+
+    def visible_contrast(self, seed: int, look: Look | None = None) -> float:
+        """How much of the suture the finished picture shows, 0..1: the fruit is drawn once more
+        without it. Mean over the line, outside the stem, of the largest difference in any colour
+        channel across the bar, of both pictures softened by a pixel, as a share of full scale.
+        """
+        drawn = self.fruit(seed, look)
+        bare = self._draw(seed, look or Look(), 0.0, True)
+        soft = [cv2.GaussianBlur(r.image, (0, 0), 1.0).astype(np.float32) for r in (drawn, bare)]
+        difference = np.abs(soft[0] - soft[1]).max(2) * (drawn.mask == MASK_SUTURE)
+        centre = (self.size_px - 1) / 2
+        level = cv2.getRotationMatrix2D((centre, centre), -drawn.truth.angle_deg, 1.0)
+        size = (self.size_px, self.size_px)
+        across = cv2.warpAffine(difference.astype(np.float32), level, size).max(0)
+        bar = cv2.warpAffine((drawn.mask == MASK_SUTURE).astype(np.uint8), level, size).max(0)
+        return float(across[bar > 0].mean() / 255) if bar.any() else 0.0
+
+    def _draw(self, seed: int, look: Look, ink: float, masked: bool) -> Render:
         rng = np.random.default_rng([_STREAM_FRUIT, seed])
         variety = self._variety(rng, look.variety)
         contrast = _draw_contrast(rng, look.faint)
@@ -102,7 +117,7 @@ class Renderer:
         coarse = paint_ground(rng, variety, layout, self._axes)
         colour = self._enlarge(coarse)
         paint_marks(rng, colour, layout)
-        lay_strip(rng, colour, layout, contrast)
+        lay_strip(rng, colour, layout, contrast * ink)
         if layout.stem is not None:
             lay_stem(rng, colour, layout.stem)
         illuminate(rng, colour, variety, self._rough_axes)
@@ -175,7 +190,7 @@ class Renderer:
 
 
 def _draw_contrast(rng: np.random.Generator, faint: float) -> float:
-    low, high = (0.02, FAINT_BELOW) if chance(rng, faint) else (FAINT_BELOW, 0.45)
+    low, high = (0.03, FAINT_BELOW) if chance(rng, faint) else (FAINT_BELOW, 0.45)
     return float(low * (high / low) ** rng.random())
 
 

@@ -74,7 +74,8 @@ def paint_strip(
         bell = np.exp(-((n / np.float32(width)) ** 2) / 2)
         near = np.exp(-np.abs(u) / np.float32(between(rng, 0.15, 0.5)))
         brown += np.float32(between(rng, 0.3, 1.0)) * near * _visibility(rng, u, 0.2) * bell
-    _scale_to(contrast, relief, brown, np.abs(t) < np.sqrt(1 - layout.offset**2))
+    inside = np.abs(t) < np.sqrt(1 - layout.offset**2)
+    _scale_to(contrast, relief, brown, inside, 1.2 * scale)
     if chance(rng, 0.5):  # the broad valley between the cheeks; no edge that an eye would follow
         width = between(rng, 9.0, 18.0) * scale
         depth = between(rng, 0.02, 0.10) * min(1.0, contrast / 0.10)
@@ -94,8 +95,12 @@ def _lateral(rng: np.random.Generator, layout: Layout, u: Field, scale: float) -
     return np.asarray(bend * np.float32(128 * scale) + wander, np.float32)
 
 
-def _scale_to(contrast: float, relief: Field, brown: Field, inside: NDArray[np.bool_]) -> None:
-    step = np.abs(relief - np.float32(0.6) * brown)[:, inside].max(0)
+def _scale_to(
+    contrast: float, relief: Field, brown: Field, inside: NDArray[np.bool_], sigma_px: float
+) -> None:
+    # Softened as a camera would, or a line of half a pixel would count as much as a broad one.
+    shown = cv2.GaussianBlur(relief - np.float32(0.6) * brown, (1, 0), sigmaX=0.01, sigmaY=sigma_px)
+    step = np.abs(shown)[:, inside].max(0)
     factor = np.float32(contrast / max(float(step.mean()), 1e-6))
     relief *= factor
     brown *= factor
@@ -123,9 +128,9 @@ def lay_strip(
     )
     laid_relief = cv2.warpAffine(relief, to_picture, (size, size))
     colour *= 1 + laid_relief[..., None]
+    tone = np.array([0.08, 0.20, 0.34], np.float32) * np.float32(between(rng, 0.7, 1.5))
     if brown.any():
         laid_brown = cv2.warpAffine(brown, to_picture, (size, size))
-        tone = np.array([0.08, 0.20, 0.34], np.float32) * np.float32(between(rng, 0.7, 1.5))
         for channel in range(3):
             plane = colour[..., channel]
             plane += laid_brown * (tone[channel] - plane)

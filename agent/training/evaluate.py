@@ -1,0 +1,182 @@
+"""A model judged through the very path that reads fruit on the line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from agent import config
+from agent.models.loaded import LoadedModel
+from agent.records import STEM, SUTURE, Frame
+from agent.segmentation.line import angle_error_deg
+from agent.segmentation.segmenter import Analysis, Segmenter
+from agent.training.cases import Case
+from agent.training.metrics import (
+    calibration_error,
+    dice,
+    iou,
+    mean_dice,
+    mean_of,
+    quantile_of,
+    share_of,
+)
+from agent.training.trainer import fit_mask
+
+ANGLE_TOLERANCE_DEG = 5.0
+"""A reading within this of the truth is right; its probability is what the confidence means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the model made of one case. NaN where there is nothing to compare.
+
+    ``line_error_deg`` is that of the fitted line whether it was reported or not;
+    ``angle_error_deg`` only of a reading. Pixels are the picture's own.
+    """
+
+    name: str
+    empty: bool
+    readable: bool
+    contrast: float
+    suture_dice: float
+    stem_dice: float
+    mean_dice: float
+    mean_iou: float
+    read: bool
+    reason: str
+    confidence: float
+    angle_error_deg: float
+    line_error_deg: float
+    stem_error_px: float
+    features: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All outcomes, and the numbers over them."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def summary(self) -> dict[str, float]:
+        """Every number of the table, by name."""
+        fruit = [o for o in self.outcomes if not o.empty]
+        cups = [o for o in self.outcomes if o.empty]
+        readable = [o for o in fruit if o.readable]
+        lines = [o for o in fruit if not math.isnan(o.line_error_deg)]
+        read = [o for o in fruit if o.read]
+        right = [o.line_error_deg <= ANGLE_TOLERANCE_DEG for o in lines]
+        return {
+            "fruit": float(len(fruit)),
+            "readable_share": share_of([o.readable for o in fruit]),
+            "suture_dice": mean_of(o.suture_dice for o in fruit),
+            "suture_dice_readable": mean_of(o.suture_dice for o in readable),
+            "stem_dice": mean_of(o.stem_dice for o in fruit),
+            "mean_dice": mean_of(o.mean_dice for o in self.outcomes),
+            "mean_iou": mean_of(o.mean_iou for o in fruit),
+            "angle_error_median_deg": quantile_of((o.angle_error_deg for o in fruit), 0.5),
+            "angle_error_p95_deg": quantile_of((o.angle_error_deg for o in fruit), 0.95),
+            "angle_right_of_read": share_of(
+                [o.angle_error_deg <= ANGLE_TOLERANCE_DEG for o in read]
+            ),
+            "line_error_p95_readable_deg": quantile_of((o.line_error_deg for o in readable), 0.95),
+            "no_read": share_of([not o.read for o in fruit]),
+            "no_read_readable": share_of([not o.read for o in readable]),
+            "empty_cups": float(len(cups)),
+            "read_on_empty": share_of([o.read for o in cups]),
+            "stem_error_median_px": quantile_of((o.stem_error_px for o in fruit), 0.5),
+            "stem_error_p95_px": quantile_of((o.stem_error_px for o in fruit), 0.95),
+            "confidence_error": calibration_error([o.confidence for o in lines], right),
+        }
+
+    def worst(self, count: int) -> list[Outcome]:
+        """Readable fruit first: no read, then the largest angle error, then the lowest Dice."""
+
+        def badness(o: Outcome) -> tuple[bool, bool, float, float]:
+            error = 90.0 if math.isnan(o.angle_error_deg) else o.angle_error_deg
+            return (o.empty and o.read, o.readable, error, -np.nan_to_num(o.suture_dice))
+
+        return sorted(self.outcomes, key=badness, reverse=True)[:count]
+
+    def as_json(self) -> dict[str, object]:
+        """Summary and outcomes with NaN as null."""
+        rows = [{k: _plain(v) for k, v in asdict(o).items()} for o in self.outcomes]
+        return {"summary": {k: _plain(v) for k, v in self.summary().items()}, "cases": rows}
+
+
+def evaluate(
+    model: LoadedModel,
+    cases: Iterable[Case],
+    settings: config.Segmentation | None = None,
+    on_case: Callable[[Case, Analysis, Outcome], None] | None = None,
+) -> Evaluation:
+    """Judge ``model``; ``on_case`` sees each case as it is done (progress, pictures)."""
+    settings = settings or config.Segmentation()
+    segmenter = Segmenter(model, settings, {}, clock=lambda: 0.0)
+    outcomes = []
+    batch: list[Case] = []
+
+    def finish() -> None:
+        frames = [_frame(case, number) for number, case in enumerate(batch)]
+        for case, analysis in zip(batch, segmenter.analyse(frames), strict=True):
+            outcome = judge(case, analysis, model)
+            outcomes.append(outcome)
+            if on_case is not None:
+                on_case(case, analysis, outcome)
+        batch.clear()
+
+    for case in cases:
+        batch.append(case)
+        if len(batch) == settings.batch_max:
+            finish()
+    if batch:
+        finish()
+    return Evaluation(tuple(outcomes))
+
+
+def judge(case: Case, analysis: Analysis, model: LoadedModel) -> Outcome:
+    """Compare one analysis with its case. The masks are compared on the network's grid."""
+    seen, measured = analysis.segmentation, analysis.measurement
+    wanted = fit_mask(case.sample, seen.mask.shape[0])
+    classes = len(model.classes)
+    overlaps = {
+        name: (seen.mask == index, wanted == index) for index, name in enumerate(model.classes)
+    }
+    line = None if measured is None else measured.line
+    known = not math.isnan(case.angle_deg)
+    error = angle_error_deg(line.angle_deg, case.angle_deg) if line and known else math.nan
+    reading = seen.reading
+    features = (
+        () if measured is None or measured.features is None else measured.features.as_vector()
+    )
+    stem = overlaps.get(STEM)
+    return Outcome(
+        name=case.name,
+        empty=case.empty,
+        readable=case.readable,
+        contrast=case.contrast,
+        suture_dice=dice(*overlaps[SUTURE]),
+        stem_dice=math.nan if stem is None else dice(*stem),
+        mean_dice=mean_dice(seen.mask, wanted, classes),
+        mean_iou=mean_of(iou(p, w) for p, w in overlaps.values()),
+        read=reading.read,
+        reason=reading.reason.value,
+        confidence=reading.confidence,
+        angle_error_deg=error if reading.read else math.nan,
+        line_error_deg=error,
+        stem_error_px=math.hypot(
+            reading.stem_x_px - case.stem_x_px, reading.stem_y_px - case.stem_y_px
+        ),
+        features=features,
+    )
+
+
+def _frame(case: Case, number: int) -> Frame:
+    sample = case.sample
+    return Frame("evaluation", case.name, number, 0, 0.0, sample.image, sample.aperture)
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value
