@@ -204,11 +204,6 @@ def _preprocessing(
 ) -> Preprocessing:
     chosen = settings.preprocessing or card.preprocessing or Preprocessing()
     channels = channels_of(chosen)
-    if len(chosen.std) != channels or (chosen.colour != "gray" and channels != 3):
-        raise ModelError(
-            f"{name}: preprocessing: mean has {channels} entries and std {len(chosen.std)}; "
-            "expected one of each per input channel (three for rgb and bgr)"
-        )
     if isinstance(module, UNet):
         if module.in_channels != channels:
             raise ModelError(

@@ -8,8 +8,8 @@
 3. It is stretched to the network's size: area averaging along an axis that shrinks, linear
    interpolation along one that grows. The scale may differ between the axes; who measures angles on
    the network's grid has to undo that.
-4. The channels are put in the declared order and become (value * scale - mean) / std. With
-   ``colour: gray`` the grey value is repeated over as many channels as ``mean`` has entries.
+4. The channels are put in the declared order (``gray``: one channel) and become
+   (value * scale - mean) / std.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def fit(picture: Picture, aperture: Aperture | None, settings: Preprocessing) ->
 def to_tensor(fitted: Sequence[Picture], settings: Preprocessing, device: torch.device) -> Tensor:
     """Rule 4 on N fitted pictures: (N, C, h, w) float32 in channels_last memory."""
     if settings.colour == "gray":
-        grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None] for picture in fitted]
-        stacked = np.repeat(np.stack(grey), len(settings.mean), axis=3)
+        grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in fitted]
+        stacked = np.stack(grey)[..., None]
     else:
         code = cv2.COLOR_BGR2RGB
         ordered = [cv2.cvtColor(p, code) for p in fitted] if settings.colour == "rgb" else fitted
@@ -112,4 +112,4 @@ def to_tensor(fitted: Sequence[Picture], settings: Preprocessing, device: torch.
 
 def channels_of(settings: Preprocessing) -> int:
     """How many input channels these settings make."""
-    return len(settings.mean)
+    return 1 if settings.colour == "gray" else 3
