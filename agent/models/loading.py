@@ -168,9 +168,11 @@ def _read_factory(
     """
     factory = settings.factory
     assert factory is not None
-    sha256 = programs.factory_sha256(factory)
+    source_path = programs.factory_source(factory)
+    source = weights.read_file(source_path)
+    sha256 = weights.sha256_of(source)
     programs.require_trust(settings, factory, "a factory", sha256)
-    module = programs.load_factory(factory)
+    module = programs.load_factory(factory, source, source_path)
     if path is None:
         return module, sha256, factory
     data = weights.read_file(path)

@@ -8,6 +8,7 @@ one file is checked; what it imports is as trusted as the Python environment aro
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 import sys
 from importlib.machinery import ModuleSpec
@@ -18,7 +19,7 @@ from torch import nn
 
 from agent import config
 from agent.models.errors import ModelError
-from agent.models.weights import check_sha256, read_file, sha256_of
+from agent.models.weights import check_sha256
 
 TRAINING_ARGUMENTS = ("training", "train")
 
@@ -79,12 +80,22 @@ def factory_source(factory: str) -> Path:
     return Path(spec.origin)
 
 
-def load_factory(factory: str) -> nn.Module:
-    """Call the function of ``package.module:function`` and return its ``nn.Module``."""
+def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
+    """Run ``source``, the module of ``package.module:function``, and return the function's module.
+
+    The source that was hashed is what runs: neither the file again nor a byte-code cache beside it.
+    """
     module_name, _, function_name = factory.partition(":")
+    parent = module_name.rpartition(".")[0]
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-        module = function()
+        if parent:
+            importlib.import_module(parent)
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        assert spec is not None
+        program = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = program
+        exec(compile(source, str(path), "exec"), program.__dict__)  # noqa: S102 - trusted by sha256
+        module = getattr(program, function_name)()
     except Exception as error:  # foreign code may raise anything; all of it is one message
         raise ModelError(
             f"{factory}: failed: {type(error).__name__}: {_first_line(error)}"
@@ -92,10 +103,6 @@ def load_factory(factory: str) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"{factory}: expected a torch.nn.Module, got {type(module).__name__}")
     return module
-
-
-def factory_sha256(factory: str) -> str:
-    return sha256_of(read_file(factory_source(factory)))
 
 
 def _find(name: str, search: list[str] | None) -> ModuleSpec | None:
