@@ -26,6 +26,7 @@ WORKERS = 2
 HEADER_LIMIT_BYTES = 16 * 1024
 KEEP_ALIVE_S = 5
 START_LIMIT_S = 10.0
+BEAT_S = 0.1
 
 
 class HttpError(OSError):
@@ -107,18 +108,20 @@ class HttpServer:
                 limit_concurrency=CONNECTIONS_MAX + 16,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
-                timeout_notify=0,
-                callback_notify=self._moved,
             )
         )
+        beating = asyncio.create_task(self._beat(server))
         await server.serve(sockets=[self._socket])
+        beating.cancel()
         for connection in list(server.server_state.connections):
             connection.transport.abort()  # what did not end in time
 
-    async def _moved(self) -> None:
-        """Called by uvicorn about once a second while its loop turns."""
-        self._state.telemetry.beat(LOOP)
-        self._started.set()
+    async def _beat(self, server: uvicorn.Server) -> None:
+        while True:
+            self._state.telemetry.beat(LOOP)
+            if server.started:
+                self._started.set()
+            await asyncio.sleep(BEAT_S)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -29,11 +29,11 @@ class BoundedProtocol(H11Protocol):
         """Take the connection; make room for it when there are too many."""
         super().connection_made(transport)
         self._rearm()
-        if len(self.connections) > CONNECTIONS_MAX:
-            others = [
-                c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self
-            ]
-            min(others, key=_first_to_go).transport.abort()
+        others = [c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self]
+        if len(others) >= CONNECTIONS_MAX:
+            loser = min(others, key=_first_to_go)
+            self.connections.discard(loser)  # now: many may be accepted in one turn of the loop
+            loser.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time limit."""
@@ -53,6 +53,8 @@ class BoundedProtocol(H11Protocol):
     def _rearm(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
+        if self.transport.is_closing():
+            return
         self.waiting_since = self.loop.time()
         self._limit = self.loop.call_later(EXCHANGE_LIMIT_S, self.transport.abort)
 

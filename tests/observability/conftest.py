@@ -1,0 +1,110 @@
+"""A running server over an agent that a test can change."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agent import config
+from agent.observability.app_state import AppState
+from agent.observability.build import AgentFacts, Now, build_view
+from agent.observability.health import Readiness
+from agent.observability.http import HttpServer
+from agent.observability.newest import Newest
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.observability.view import AgentView
+from agent.records import Alarm, CameraState, MachineInfo
+from tests.support.prometheus import prometheus  # noqa: F401 - a fixture
+
+
+@dataclass
+class FakeAgent:
+    """What the wiring would be: holds what the routes ask for, to be changed by a test."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    cameras: tuple[str, ...] = ("cam1", "cam2")
+    readiness: Readiness = field(default_factory=Readiness)
+    machine: list[MachineInfo] = field(default_factory=list)
+    alarms: tuple[Alarm, ...] = ()
+    views: int = 0
+    hold_view: threading.Event | None = None
+
+    def __post_init__(self) -> None:
+        self.telemetry = PrometheusTelemetry(self.registry, time.monotonic, strict=True)
+        self.newest = Newest(self.cameras)
+        self.started = time.monotonic()
+        self.make_ready()
+
+    def make_ready(self) -> None:
+        """Let every loop move, and model and camera be as they should."""
+        for loop in ("live", "desk"):
+            self.telemetry.beat(loop)
+        self.readiness = Readiness(
+            model_loaded=True, model_self_tested=True, cameras={"cam1": CameraState.LIVE}
+        )
+
+    def view(self) -> AgentView:
+        """Return the snapshot; stays away while ``hold_view`` is not set."""
+        self.views += 1
+        if self.hold_view is not None:
+            self.hold_view.wait(30)
+        facts = AgentFacts(
+            agent_id="line-1", version="0.1.0", session="7f", config_hash="c0ffee",
+            model_name="default", model_sha256="ab" * 32, layer="decoder1",
+            sources=dict.fromkeys(self.cameras, "sim:"), started_mono=self.started,
+        )  # fmt: skip
+        now = Now(mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms)
+        return build_view(facts, now, self.newest, self.telemetry)
+
+    def state(self) -> AppState:
+        """Return what the server is given."""
+        return AppState(
+            view=self.view,
+            loop_ages_s=self.telemetry.loops.ages_s,
+            readiness=lambda: self.readiness,
+            on_machine=self.machine.append,
+            newest=self.newest,
+            registry=self.registry,
+            telemetry=self.telemetry,
+        )
+
+
+@pytest.fixture
+def agent() -> FakeAgent:
+    return FakeAgent()
+
+
+ServeAgent = Callable[..., HttpServer]
+
+
+@pytest.fixture
+def serve(agent: FakeAgent) -> Iterator[ServeAgent]:
+    """Return a function that serves the agent until the test ends."""
+    servers = []
+
+    def start(**settings: object) -> HttpServer:
+        server = HttpServer(config.Http(**{"port": 0, **settings}), agent.state())
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(serve: ServeAgent) -> HttpServer:
+    return serve()
+
+
+@pytest.fixture
+def client(server: HttpServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+        yield client

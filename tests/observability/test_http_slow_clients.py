@@ -1,0 +1,108 @@
+"""Clients that are slow, many or gone take nothing from the others."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from agent.observability import http_answers, http_protocol
+from agent.observability.http import HttpServer
+from agent.observability.http_protocol import CONNECTIONS_MAX
+from tests.observability.conftest import FakeAgent
+from tests.support import wait_until
+
+
+@contextlib.contextmanager
+def connections(server: HttpServer, count: int, sends: bytes) -> Iterator[list[socket.socket]]:
+    """Open connections that send a few bytes and wait."""
+    opened: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            opened.append(socket.create_connection((server.host, server.port), timeout=10))
+            with contextlib.suppress(ConnectionError):  # it may have had to make room already
+                opened[-1].sendall(sends)
+        yield opened
+    finally:
+        for one in opened:
+            one.close()
+
+
+def closed(one: socket.socket) -> bool:
+    """Return whether the other side has ended the connection."""
+    one.settimeout(0.01)
+    try:
+        return one.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [b"G", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"POST /machine HTTP/1.1\r\n"
+     b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"],
+    ids=["one byte", "half a header", "half a body"],
+)  # fmt: skip
+def test_two_hundred_slow_clients_do_not_keep_a_probe_out(sends: bytes, server: HttpServer) -> None:
+    with connections(server, 200, sends) as opened:
+        for _ in range(3):
+            answer = httpx.get(f"{server.url}/livez", timeout=10, trust_env=False)
+            assert answer.status_code == 200
+        wait_until(lambda: sum(closed(one) for one in opened) >= 200 - CONNECTIONS_MAX, 10)
+
+
+def test_a_request_that_never_ends_is_ended(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "EXCHANGE_LIMIT_S", 0.3)
+    with connections(server, 1, b"G") as (one,):
+        wait_until(lambda: closed(one), 10, "the slow connection is closed")
+
+
+def test_a_body_that_never_ends_is_ended_with_an_answer(
+    agent: FakeAgent, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_answers, "BODY_LIMIT_S", 0.3)
+    half = (
+        b"POST /machine HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\n\r\n{"
+    )
+    with connections(server, 1, half) as (one,):
+        assert b" 408 " in one.recv(4096)
+    assert agent.telemetry.total("machine_messages", outcome="refused") == 1
+
+
+def test_a_client_that_goes_away_in_the_middle_costs_nothing(
+    agent: FakeAgent, server: HttpServer
+) -> None:
+    half = (
+        b"POST /machine HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\n\r\n{"
+    )
+    with connections(server, 20, half):
+        pass
+    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+    assert agent.machine == []
+
+
+def test_a_header_that_is_too_long_is_refused(server: HttpServer) -> None:
+    long = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000
+    with connections(server, 1, b"") as (one,):
+        with contextlib.suppress(ConnectionError):
+            one.sendall(long)
+        began = time.monotonic()
+        wait_until(lambda: closed(one) or b"400" in one.recv(4096), 10)
+        assert time.monotonic() - began < 10
+    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+
+
+def test_a_connection_that_is_kept_alive_serves_many_requests(server: HttpServer) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        for _ in range(50):
+            assert client.get("/livez").status_code == 200
