@@ -300,10 +300,17 @@ class AlarmLimits(Section):
     fruit_window: Annotated[int, Field(ge=10, le=100_000)] = 280
     no_explanation_s: Seconds = 60.0
     latency_p95_s: Seconds = 0.214
+    unknown_silence_s: Seconds = 300.0
+    """Silence of a triggered camera is no alarm for this long while no machine state is known."""
 
 
 class Alarms(Section):
     ack_mode: Literal["scada", "operator"] = "scada"
+    """``scada``: a cleared alarm is normal; ``operator``: it waits for an acknowledgement here."""
+    shelve_max_s: Seconds = 28_800.0
+    """Longest time for which an operator may shelve an alarm: one shift."""
+    out_of_service: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")], ...] = ()
+    """Alarms that never annunciate: a cause as ``no_read_rate``, or ``no_read_rate-cam1``."""
     limits: AlarmLimits = AlarmLimits()
 
 

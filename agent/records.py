@@ -403,6 +403,7 @@ class Alarm:
     transition: str  # why this record was made: raised, cleared, acked, suppressed ...
     seq: int  # gapless per agent over all alarms
     captured_mono: float = 0.0  # of the frame behind the transition; 0 when there is none
+    suppressed_by: str = ""  # why it is suppressed, in words; part of ``message`` too
 
 
 # --- publishing ----------------------------------------------------------------------------------
