@@ -153,6 +153,6 @@ class Composer:
         image = fit(overlay, limit)
         if image is None:
             raise OversizedError(
-                f"a picture of {len(overlay.data)} bytes cannot be made to fit {limit}"
+                f"a picture of {len(overlay.data)} bytes cannot be sent within {limit}"
             )
         return image

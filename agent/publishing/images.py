@@ -31,10 +31,10 @@ def fit(overlay: Overlay, limit_bytes: int) -> Image | None:
     First the JPEG quality goes down, then the size. None when the bytes are no picture, or when
     no picture of a useful size fits.
     """
+    if not overlay.data:
+        return None  # an empty retained message would wipe the topic
     if len(overlay.data) <= limit_bytes:
         return Image(overlay.data, overlay.content_type, overlay.width_px, overlay.height_px)
-    if not overlay.data:
-        return None
     try:
         picture = cv2.imdecode(np.frombuffer(overlay.data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
