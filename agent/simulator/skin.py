@@ -56,6 +56,8 @@ def paint_ground(
         start = between(rng, 0.0, 0.9)
         height = between(rng, 0.08, 0.45) * (1 if chance(rng, 0.65) else -0.6)
         level += np.float32(height) * smoothstep(patch, start, start + edge)
+    for _ in range(int(rng.integers(1, 4)) if chance(rng, 0.45) else 0):
+        level += _stroke(rng, axes)
     if chance(rng, variety.streaks):
         level += _streaks(rng, layout, axes)
     if chance(rng, 0.35):  # one cheek redder than the other
@@ -72,6 +74,20 @@ def paint_ground(
     colour[..., 1] += tint + hue
     colour[..., 2] += tint
     return np.asarray(colour, np.float32)
+
+
+def _stroke(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
+    """A long soft band of paler or deeper colour: it looks like a suture and is none."""
+    x, y = axes
+    a = between(rng, 0, np.pi)
+    cx, cy = rng.uniform(-0.8, 0.8, 2)
+    cos, sin = np.float32(np.cos(a)), np.float32(np.sin(a))
+    u = (x - np.float32(cx)) * cos + (y - np.float32(cy)) * sin
+    v = (y - np.float32(cy)) * cos - (x - np.float32(cx)) * sin
+    v += np.float32(rng.normal(0, 0.3)) * u * u
+    long, wide = between(rng, 0.15, 0.7), between(rng, 0.02, 0.12)
+    bell = np.exp(-((u / np.float32(long)) ** 2 + (v / np.float32(wide)) ** 2))
+    return np.asarray(np.float32(rng.normal(0, 0.12)) * bell, np.float32)
 
 
 def _streaks(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]) -> Field:
@@ -197,8 +213,9 @@ def _scribble(
     scale: float,
 ) -> None:
     """One short crooked line."""
-    points = int(rng.integers(4, 9))
-    heading = between(rng, 0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.55, points))
+    points = int(rng.integers(4, 14))
+    bend = rng.normal(0, 0.5)  # some curl into loops
+    heading = between(rng, 0, 2 * np.pi) + np.cumsum(rng.normal(bend, 0.45, points))
     step = between(rng, 2.0, 6.0) * scale
     start = np.array(centre) + rng.normal(0, spread, 2)
     track = start + np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * step, 0)

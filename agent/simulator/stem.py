@@ -44,7 +44,7 @@ def paint_patch(
     turn = np.arctan2(y, x) % np.float32(2 * np.pi)
     spokes = 128
     index = (turn * np.float32(spokes / (2 * np.pi))).astype(np.int32) % spokes
-    wobble = _closed_line(rng, spokes, 5) * np.float32(between(rng, 0.02, 0.13))
+    wobble = _closed_line(rng, spokes, 5) * np.float32(between(rng, 0.02, 0.09))
     rho = rho * (1 + wobble)[index]
     grain = np.clip(1 + 0.3 * fractal_field(rng, PATCH_PX, 7, 3), 0.2, 1.25)
     paint = np.zeros((PATCH_PX, PATCH_PX, 3), np.float32)
@@ -65,7 +65,7 @@ def paint_patch(
             (1 - smoothstep(rho, 0.8, 1.85)) * np.float32(between(rng, 0.1, 0.6)),
         )
     depth = between(rng, 0.35, 0.95)
-    lay(tone, (1 - smoothstep(rho, between(rng, 0.45, 0.85), 1.02)) * np.float32(depth))
+    lay(tone, (1 - smoothstep(rho, between(rng, 0.55, 0.9), 1.03)) * np.float32(depth))
     rim = tone * np.float32(between(rng, 0.3, 0.75))
     for where, strength in (
         (between(rng, 0.78, 0.95), between(rng, 0.2, 0.9)),

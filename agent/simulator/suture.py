@@ -64,6 +64,10 @@ def paint_strip(
         flank = between(rng, -0.8, 0.8)
         seen = _visibility(rng, u, 0.25)
         relief += seen * bell * (np.float32(amount) + np.float32(flank / width) * n)
+    if chance(rng, 0.25):  # one side of the line deeper in colour than the other
+        width = between(rng, 1.0, 4.0) * scale
+        side = np.tanh(n / np.float32(width)) * np.exp(-((n / np.float32(14 * scale)) ** 2))
+        relief += np.float32(rng.normal(0, 0.4)) * _visibility(rng, u, 0.2) * side
     if chance(rng, 0.6) or not relief.any():  # a thin brown line
         width = between(rng, 0.6, 2.2) * scale
         aside = between(rng, -1.5, 1.5) * scale
@@ -128,7 +132,8 @@ def lay_strip(
     )
     laid_relief = cv2.warpAffine(relief, to_picture, (size, size))
     colour *= 1 + laid_relief[..., None]
-    tone = np.array([0.08, 0.20, 0.34], np.float32) * np.float32(between(rng, 0.7, 1.5))
+    tones = np.array([[0.08, 0.20, 0.34], [0.10, 0.12, 0.36], [0.16, 0.24, 0.26]], np.float32)
+    tone = (rng.dirichlet([1.2, 0.5, 0.5]) @ tones * between(rng, 0.6, 1.5)).astype(np.float32)
     if brown.any():
         laid_brown = cv2.warpAffine(brown, to_picture, (size, size))
         for channel in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,23 +33,50 @@ class Samples(Protocol):
 
 
 class SimulatedSamples:
-    """An endless set of simulated fruit, with some empty cups among them."""
+    """Simulated fruit without end; some cups empty, some fruit only just passing the view."""
 
     def __init__(
-        self, size_px: int = 256, seed: int = 0, look: Look | None = None, empty: float = 0.05
+        self,
+        size_px: int = 256,
+        seed: int = 0,
+        look: Look | None = None,
+        empty: float = 0.05,
+        passing: float = 0.08,
     ) -> None:
         self._renderer = Renderer(size_px)
         self._first = TRAINING_SEEDS_FROM * (1 + seed)
         self._look = look or Look(faint=0.35)
         self._empty = empty
+        self._passing = passing
 
     def sample(self, index: int) -> Sample:
         seed = self._first + index
-        if np.random.default_rng([17, seed]).random() < self._empty:
+        rng = np.random.default_rng([17, seed])
+        kind = rng.random()
+        if kind < self._empty:
             render = self._renderer.empty_cup(seed)
         else:
             render = self._renderer.fruit(seed, self._look)
-        return Sample(render.image, render.aperture, render.mask)
+        sample = Sample(render.image, render.aperture, render.mask)
+        return passing(sample, rng) if kind > 1 - self._passing else sample
+
+
+def passing(sample: Sample, rng: np.random.Generator) -> Sample:
+    """The sample moved by up to 0.7 of its size, as a free-running camera sees it come and go.
+
+    The belt that shows behind it is dark.
+    """
+    height, width = sample.mask.shape
+    away, turn = rng.uniform(0.1, 0.7) * width, rng.uniform(0, 2 * np.pi)
+    matrix = np.array([[1, 0, away * np.cos(turn)], [0, 1, away * np.sin(turn)]])
+    belt = float(rng.uniform(0, 25))
+    image = sample.image.copy()
+    image[~sample.aperture] = belt
+    moved = cv2.warpAffine(image, matrix, (width, height), borderValue=(belt, belt, belt))
+    mask = cv2.warpAffine(sample.mask, matrix, (width, height), flags=cv2.INTER_NEAREST)
+    moved[~sample.aperture] = 0
+    mask[~sample.aperture] = 0
+    return Sample(np.asarray(moved, np.uint8), sample.aperture, np.asarray(mask, np.uint8))
 
 
 class MixedSamples:

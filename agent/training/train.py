@@ -1,0 +1,155 @@
+"""From data to a file of weights with its card: what ``pitwatch train`` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent import config
+from agent.config import Head, Preprocessing
+from agent.models.card import ModelCard
+from agent.models.loading import UNET_LAYER, load_model
+from agent.records import CLASSES
+from agent.training.calibrate import fit_confidence
+from agent.training.cases import Case, annotated_case, simulated_cases
+from agent.training.errors import TrainingError
+from agent.training.evaluate import Evaluation, evaluate
+from agent.training.folder import FolderSamples, Pair, check_pairs, find_pairs, split_pairs
+from agent.training.recipe import Recipe, Stage
+from agent.training.reference import overlay_ranges
+from agent.training.samples import MixedSamples, Samples, SimulatedSamples
+from agent.training.ship import rounded, ship, update_card
+from agent.training.trainer import Step, Trainer
+
+PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+CALIBRATION_SEED, EVALUATION_SEED, REFERENCE_SEED = 8001, 9001, 8501
+CHECKPOINT_EVERY_S = 60.0
+SIMULATED_NOTES = (
+    "Trained on simulated fruit only; it has seen no real peach. Its numbers are measured on "
+    "simulated fruit of other seeds and say little about a real line: train on the line's own "
+    "pictures (pitwatch train --folder) before relying on it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """``out`` gets the weights, the card lies beside it, ``<out>.checkpoint`` while training.
+
+    ``folder``: pictures and masks; ``folder_share`` of the samples come from it, the rest from the
+    simulator (1: folder alone). ``cases``: simulated fruit for calibration and for the evaluation.
+    """
+
+    out: Path
+    recipe: Recipe = field(default_factory=Recipe)
+    name: str = "peach-unet8"
+    folder: Path | None = None
+    folder_share: float = 0.5
+    device: str = "cpu"
+    resume: bool = False
+    cases: int = 2000
+    reference: int = 60
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out.with_name(self.out.name + ".checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The card as written, and the evaluations by data: ``simulated``, ``folder``."""
+
+    card: ModelCard
+    evaluations: dict[str, Evaluation]
+
+
+def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) -> Trained:
+    """Run the recipe, then ship, calibrate and judge the result.
+
+    A checkpoint is written every minute and at the end; with ``resume`` an interrupted run goes on
+    from it. Raises ``TrainingError`` for unusable data before anything is computed.
+    """
+    if not 0.0 <= options.folder_share <= 1.0:
+        raise TrainingError(f"folder share {options.folder_share} is outside 0..1")
+    kept: tuple[Pair, ...] = ()
+    held: tuple[Pair, ...] = ()
+    if options.folder is not None:
+        pairs = find_pairs(options.folder)
+        check_pairs(pairs)
+        kept, held = split_pairs(pairs)
+    trainer = Trainer(
+        options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
+    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.resume and options.checkpoint.exists():
+        trainer.resume(options.checkpoint)
+    saved = time.monotonic()
+    for step in trainer.run():
+        if on_step is not None:
+            on_step(step)
+        if time.monotonic() - saved >= CHECKPOINT_EVERY_S:
+            trainer.save(options.checkpoint)
+            saved = time.monotonic()
+    trainer.save(options.checkpoint)
+    return finish(trainer, options, held)
+
+
+def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ()) -> Trained:
+    """Ship the averaged weights of ``trainer``, calibrate, evaluate, and complete the card."""
+    notes = SIMULATED_NOTES
+    if options.folder is not None:
+        notes = f"Trained on a folder of pictures ({options.folder_share:.0%}) and simulated fruit."
+    size = options.recipe.stages[-1].size_px
+    card = ModelCard(
+        name=options.name,
+        classes=CLASSES,
+        head=Head.LOGITS,
+        preprocessing=PREPROCESSING.model_copy(update={"width_px": size, "height_px": size}),
+        layer=UNET_LAYER,
+        notes=notes,
+    )
+    card = ship(trainer.averaged(), card, options.out)
+    settings = config.Model(path=options.out)
+    model = load_model(settings, options.device)
+    calibration = evaluate(model, simulated_cases(CALIBRATION_SEED, options.cases))
+    try:
+        card = card.model_copy(update={"confidence": fit_confidence(calibration.outcomes)})
+    except (
+        TrainingError
+    ) as error:  # too young a network: shipped without a calibration, and says so
+        card = card.model_copy(update={"notes": f"{notes} No confidence calibration: {error}."})
+    update_card(card, options.out)
+    model = load_model(settings, options.device)
+    evaluations = {"simulated": evaluate(model, simulated_cases(EVALUATION_SEED, options.cases))}
+    if held:
+        evaluations["folder"] = evaluate(model, _annotated(held))
+    metrics = {
+        name if kind == "simulated" else f"{kind}_{name}": value
+        for kind, result in evaluations.items()
+        for name, value in result.summary().items()
+    }
+    reference = simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
+    ranges = overlay_ranges(model, (case.sample for case in reference))
+    update = {"metrics": rounded(metrics), "overlay_range": ranges or None}
+    card = card.model_copy(update=update)
+    update_card(card, options.out)
+    return Trained(card, evaluations)
+
+
+def folder_cases(folder: Path) -> Iterator[Case]:
+    """Every pair of a folder as a case; ``TrainingError`` for what is wrong with the folder."""
+    pairs = find_pairs(folder)
+    check_pairs(pairs)
+    return _annotated(pairs)
+
+
+def _annotated(pairs: tuple[Pair, ...]) -> Iterator[Case]:
+    return (annotated_case(pair.name, pair.load()) for pair in pairs)
+
+
+def _samples(stage: Stage, options: TrainOptions, pairs: tuple[Pair, ...]) -> Samples:
+    simulated = SimulatedSamples(stage.render_px, options.recipe.seed)
+    if not pairs:
+        return simulated
+    return MixedSamples(simulated, FolderSamples(pairs), options.folder_share)
