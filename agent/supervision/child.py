@@ -183,10 +183,14 @@ class Child:
             return False
         return True
 
-    def stop(self, timeout_s: float) -> bool:
-        """Ask for an orderly end (``Channel.stopping``), then kill; true when it ended itself."""
+    def ask_to_stop(self) -> None:
+        """Set ``Channel.stopping`` in the child; it should then end by itself."""
         with contextlib.suppress(ChildGone, ChildBusy):
             self.send(Control.STOP)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask for an orderly end (``Channel.stopping``), then kill; true when it ended itself."""
+        self.ask_to_stop()
         try:
             self._process.wait(timeout_s)
             orderly = True

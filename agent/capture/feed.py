@@ -1,0 +1,277 @@
+"""One camera's child and its queue: the shell around ``CameraLife``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.capture.fingerprint import read_tag
+from agent.capture.lanes import LaneCutter, Origin, read_meta
+from agent.capture.life import Action, CameraLife, Change
+from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.queue import RingQueue
+from agent.config import Camera
+from agent.records import CameraState, CameraStatus, Frame, MachineInfo, MachineState
+from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
+from agent.supervision.restart import Backoff
+from agent.supervision.ring import create_memory
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+KILL_WAIT_S = 0.2
+CHANGES = 256
+CHILD_ENV = {
+    # Libraries would start a thread a core in every child, and FFmpeg talks without end.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_LOG_LEVEL": "ERROR",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+}
+_LOG_LEVELS = {
+    CameraState.STALLED: logging.WARNING,
+    CameraState.FROZEN: logging.WARNING,
+    CameraState.BACKOFF: logging.WARNING,
+    CameraState.FAILED: logging.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedContext:
+    """What all feeds of a system share; ``event_fd`` is raised by every new picture."""
+
+    telemetry: Telemetry
+    clock: Clock
+    session: str
+    openers: Mapping[str, str]
+    event_fd: int
+
+
+class CameraFeed:
+    """Everything about one physical camera.
+
+    ``control``, ``ask_to_stop`` and ``shut_down`` belong to the supervisor's thread, which alone
+    touches children. All other methods are called with the system's lock held.
+    """
+
+    def __init__(self, camera: Camera, backoff: Backoff, context: FeedContext) -> None:
+        self.camera = camera
+        self._context = context
+        self._cutter = LaneCutter(camera)
+        self.lane_names = tuple(lane.name for lane in self._cutter.lanes)
+        self.queue = RingQueue(self.lane_names, camera.max_age_s, context.telemetry)
+        self._life = CameraLife(camera, backoff, context.clock())
+        self._changes: deque[CameraStatus] = deque(maxlen=CHANGES)
+        self._child: Child | None = None
+        self._memory_fd: int | None = None
+        self._spawn_error = ""
+        self._dying: list[Child] = []
+        self._said = MachineInfo()
+        self._pictured_state = MachineState.UNKNOWN
+        self._last_taken: tuple[int, float] = (0, 0.0)
+        self._report_changes()
+
+    @property
+    def over(self) -> bool:
+        """Whether no new frame will ever come."""
+        return self._life.over
+
+    # --- the supervisor's turn: observe (lock), control (no lock), settle (lock) -----------------
+
+    def observe(self, now: float) -> Action:
+        """Take in what the child said and did; return what must be done now."""
+        action = self._hear(now)
+        news = self.queue.news()
+        if action is Action.NONE:
+            if news.count:
+                self._life.delivered(news.count, news.newest_mono, now)
+            action = self._life.tick(self.queue.beat_mono, now)
+        self._report_changes()
+        return action
+
+    def control(self, action: Action) -> None:
+        """Start or kill the child; takes milliseconds, so the live loop must not wait for it."""
+        self._dying = [child for child in self._dying if child.alive()]
+        if action is Action.KILL and self._child is not None:
+            if not self._child.kill(KILL_WAIT_S):
+                self._dying.append(self._child)  # in a system call; it never runs its code again
+            self._child = None
+        elif action is Action.SPAWN:
+            try:
+                memory_fd = create_memory(f"pitwatch-{self.camera.name}")
+                self._memory_fd = memory_fd
+                self._child = spawn(self._spec(memory_fd))
+            except OSError as error:  # no descriptor, memory or process left
+                self._spawn_error = f"cannot start a process: {error.strerror}"
+
+    def settle(self, action: Action) -> None:
+        """Book what ``control`` has changed."""
+        if action is Action.KILL:
+            self.queue.retire()
+        elif self._memory_fd is not None:
+            if self._child is None:
+                os.close(self._memory_fd)
+            else:
+                self.queue.begin(self._memory_fd)
+            self._memory_fd = None
+
+    def ask_to_stop(self) -> None:
+        """Tell the child to end; ``shut_down`` waits for it."""
+        if self._child is not None:
+            self._child.ask_to_stop()
+
+    def shut_down(self, timeout_s: float) -> None:
+        """End the child, by force when it does not end in time."""
+        if self._child is not None:
+            self._child.stop(timeout_s)
+            self._child = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None without one."""
+        child = self._child
+        return None if child is None else child.pid
+
+    def rss_bytes(self) -> int:
+        """Resident memory of the child, its part of the ring included; 0 without one."""
+        return 0 if self._child is None else self._child.rss_bytes()
+
+    def _spec(self, memory_fd: int) -> ChildSpec:
+        return ChildSpec(
+            name=self.camera.name,
+            target="agent.capture.process:main",
+            args=CaptureArgs(self.camera, self._context.openers),
+            fds={"ring": memory_fd, "event": self._context.event_fd},
+            env=CHILD_ENV,
+        )
+
+    def _hear(self, now: float) -> Action:
+        if self._spawn_error:
+            error, self._spawn_error = self._spawn_error, ""
+            return self._life.died(error, now)
+        if self._child is None:
+            return Action.NONE
+        try:
+            messages = self._child.receive()
+        except ChildGone:
+            if self._child.alive():  # its socket closes a moment before it can be reaped
+                return Action.NONE
+            return self._life.died(self._child.describe_exit(), now)
+        for message in messages:
+            if isinstance(message, Opened):
+                self.queue.attach()
+                self._life.opened(message.info, now)
+                self._for_lanes("camera_fps", message.info.fps)
+            elif isinstance(message, Unreadable):
+                self._unreadable(message)
+            elif isinstance(message, Failed):
+                return self._life.failed(message, now)
+            elif isinstance(message, Ended):
+                return self._life.ended(now)
+        return Action.NONE
+
+    # --- the live loop's turn --------------------------------------------------------------------
+
+    def take(self, now: float) -> list[Frame]:
+        """Return the frames of the oldest waiting picture, one per lane; none without one."""
+        popped = self.queue.pop()
+        if popped is None:
+            return []
+        picture, seq = popped
+        if (seen := read_tag(picture.tag)) is not None:
+            self._life.looked_at(picture.captured_mono, seen, now)
+        if picture.meta:
+            self._judge_machine(read_meta(picture.meta)[1].get("state"), now)
+        self._report_changes()
+        last_seq, last_mono = self._last_taken
+        self._last_taken = (seq, picture.captured_mono)
+        self._for_lanes("last_frame_timestamp_seconds", picture.captured_utc_ms / 1000)
+        if seq == last_seq + 1 and last_seq:
+            for lane in self.lane_names:
+                self._context.telemetry.observe(
+                    "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
+                )
+        return self._cutter.cut(picture, Origin(self._context.session, seq, self._said))
+
+    def set_machine(self, info: MachineInfo, now: float) -> None:
+        """Take the machine's word: for the frames that follow, and for the watch."""
+        self._said = info
+        self._judge_machine(None, now)
+        self._report_changes()
+
+    def _judge_machine(self, pictured: str | None, now: float) -> None:
+        """The watch believes the machine; a picture's own word counts only where it is silent."""
+        if pictured in {state.value for state in MachineState}:
+            self._pictured_state = MachineState(pictured)
+        said = self._said.state
+        self._life.machine(self._pictured_state if said is MachineState.UNKNOWN else said, now)
+
+    # --- reports ---------------------------------------------------------------------------------
+
+    def status(self) -> CameraStatus:
+        """What capture says of this camera now."""
+        return self._status(self._life.change)
+
+    def drain_changes(self) -> list[CameraStatus]:
+        """The changes since the last call, oldest first."""
+        changes = list(self._changes)
+        self._changes.clear()
+        return changes
+
+    def _status(self, change: Change) -> CameraStatus:
+        info = self._life.info
+        return CameraStatus(
+            source_name=self.camera.name,
+            cameras=self.lane_names,
+            state=change.state,
+            cause=change.cause.value,
+            since_mono=change.since_mono,
+            width_px=info.width_px,
+            height_px=info.height_px,
+            fps=info.fps,
+            attempts=change.attempts,
+            detail=change.detail,
+        )
+
+    def _report_changes(self) -> None:
+        for change in self._life.drain():
+            self._changes.append(self._status(change))
+            for lane in self.lane_names:
+                self._context.telemetry.count(
+                    "camera_transitions", camera=lane, state=change.state, reason=change.cause
+                )
+                for state in CameraState:
+                    self._context.telemetry.gauge(
+                        "camera_state", float(state is change.state), camera=lane, state=state
+                    )
+            log_event(
+                logger,
+                _LOG_LEVELS.get(change.state, logging.INFO),
+                "camera_state",
+                camera=self.camera.name,
+                state=change.state.value,
+                cause=change.cause.value,
+                detail=change.detail,
+            )
+
+    def _unreadable(self, message: Unreadable) -> None:
+        for reason, count in message.counts.items():
+            for lane in self.lane_names:
+                self._context.telemetry.count(
+                    "pictures_unreadable", count, camera=lane, reason=reason
+                )
+        log_event(
+            logger,
+            logging.WARNING,
+            "pictures_unreadable",
+            camera=self.camera.name,
+            counts=dict(message.counts),
+            example=message.detail,
+        )
+
+    def _for_lanes(self, gauge: str, value: float) -> None:
+        for lane in self.lane_names:
+            self._context.telemetry.gauge(gauge, value, camera=lane)

@@ -1,0 +1,49 @@
+"""What a capture child is told, and what it says beside its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.capture.source import SourceInfo
+from agent.config import Camera
+
+META_BYTES = 8192
+"""Room for a simulator's truth and machine data, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureArgs:
+    """One session: open this camera once and read it to its end."""
+
+    camera: Camera
+    openers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The source is open and the ring has its shape; pictures follow."""
+
+    info: SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Pictures that became no frame since the last such message, by reason; one as an example."""
+
+    counts: Mapping[str, int]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The session is over; the child ends."""
+
+    reason: str
+    detail: str
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A finite source was read to its end; the child ends."""

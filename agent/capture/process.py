@@ -1,0 +1,131 @@
+"""The capture child: opens one source, puts its pictures into the ring, says why it ends.
+
+One session per process. A handle that hangs, leaks or crashes is ended with its process, and the
+next try starts with nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from agent.capture.check import check_regions
+from agent.capture.fingerprint import TAG_BYTES, fingerprint
+from agent.capture.messages import META_BYTES, CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.source import (
+    EndOfSource,
+    Picture,
+    PictureError,
+    Source,
+    SourceError,
+    SourceInfo,
+)
+from agent.capture.urls import opener_of
+from agent.supervision.bootstrap import resolve
+from agent.supervision.channel import Channel
+from agent.supervision.output import without_credentials
+from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
+
+REPORT_S = 0.2
+
+
+def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Target of the child; ``fds`` holds the ``ring``'s memory and the ``event`` to raise."""
+    assert isinstance(args, CaptureArgs)
+    try:
+        source: Source = resolve(opener_of(args.camera.source, args.openers))(args.camera)
+        info = source.open()
+        check_regions(args.camera, info.width_px, info.height_px)
+        shape = RingShape(
+            slots=args.camera.queue_slots,
+            image_bytes=info.width_px * info.height_px * 3,
+            tag_bytes=TAG_BYTES,
+            meta_bytes=META_BYTES,
+        )
+        writer = RingWriter(FrameRing.allocate(fds["ring"], shape), fds["event"])
+        _Session(channel, source, info, writer).run()
+    except EndOfSource:
+        channel.send(Ended())
+    except SourceError as error:
+        channel.send(Failed(error.reason, error.detail, error.permanent))
+    except RingError as error:
+        channel.send(Failed("no_shared_memory", str(error), permanent=False))
+    except Exception as error:  # noqa: BLE001 - the top of the process: whatever a source raises
+        text = without_credentials(f"{type(error).__name__}: {error}")
+        channel.send(Failed("crashed", text, permanent=False))
+
+
+class _Session:
+    """The reading loop of one open source."""
+
+    def __init__(
+        self, channel: Channel, source: Source, info: SourceInfo, writer: RingWriter
+    ) -> None:
+        self._channel = channel
+        self._source = source
+        self._size = (info.height_px, info.width_px, 3)
+        self._writer = writer
+        self._unreadable: Counter[str] = Counter()
+        self._example = ""
+        self._reported_mono = 0.0
+        writer.beat(time.monotonic())
+        channel.send(Opened(info))
+
+    def run(self) -> None:
+        """Read until the parent wishes an end or the source raises one."""
+        try:
+            while not self._channel.stopping.is_set():
+                self._step()
+        finally:
+            self._report()
+        # Not in ``finally``: closing a handle that has failed is what hangs most.
+        self._source.close()
+
+    def _step(self) -> None:
+        try:
+            picture = self._source.read()
+            if picture is not None:
+                self._store(picture)
+        except PictureError as error:
+            self._unreadable[error.reason] += 1
+            self._example = error.detail
+        now = time.monotonic()
+        self._writer.beat(now)
+        if self._unreadable and now - self._reported_mono >= REPORT_S:
+            self._reported_mono = now
+            self._report()
+
+    def _store(self, picture: Picture) -> None:
+        if picture.image.shape != self._size:
+            shape, expected = picture.image.shape, self._size
+            raise PictureError("picture_size", f"{shape} where the source said {expected}")
+        aperture = picture.aperture
+        if aperture is not None and aperture.shape != self._size[:2]:
+            raise PictureError("picture_size", f"aperture {aperture.shape} for {self._size}")
+        self._writer.push(
+            picture.image,
+            aperture,
+            (picture.captured_utc_ms, picture.captured_mono),
+            fingerprint(picture.image),
+            _meta(picture),
+        )
+
+    def _report(self) -> None:
+        if self._unreadable:
+            self._channel.send(Unreadable(dict(self._unreadable), self._example))
+            self._unreadable.clear()
+
+
+def _meta(picture: Picture) -> bytes:
+    if not picture.truth and not picture.machine:
+        return b""
+    both = {"truth": dict(picture.truth), "machine": dict(picture.machine)}
+    return json.dumps(both, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, which json does not know."""
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,87 @@
+"""A camera of Video4Linux: ``v4l2:///dev/video0`` or ``v4l2:0``."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.capture.source import Picture, SourceError, SourceInfo
+from agent.config import Camera
+from agent.records import CaptureMode
+
+TRIGGER_WAIT_S = 1
+
+
+def open_source(camera: Camera) -> V4l2Source:
+    """The device that ``camera.source`` names."""
+    return V4l2Source(camera)
+
+
+def device_path(source: str) -> str:
+    """Return the device of ``v4l2:///dev/video0``, ``v4l2:/dev/video0`` or ``v4l2:0``."""
+    location = source.partition(":")[2]
+    if location.startswith("//"):
+        location = location[2:]
+    return f"/dev/video{location}" if location.isdecimal() else location
+
+
+class V4l2Source:
+    """Asks for the configured size and rate, and reports what the driver really gave."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._device = device_path(camera.source)
+        self._triggered = camera.mode is CaptureMode.TRIGGERED
+        # How long the backend waits for a picture, in whole seconds, read when it opens a device.
+        # A trigger that does not come is waited for in short turns, so that a read always returns.
+        self._wait_s = TRIGGER_WAIT_S if self._triggered else max(1, int(camera.read_timeout_s))
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> SourceInfo:
+        """Open the device with the V4L2 backend, named. ``SourceError`` when it is absent."""
+        if not Path(self._device).exists():
+            raise SourceError("absent", f"{self._device} does not exist")
+        os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(self._wait_s)
+        capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2)
+        if not capture.isOpened():
+            raise SourceError("open_failed", f"{self._device} is busy or no camera")
+        self._capture = capture
+        for name, value in (
+            (cv2.CAP_PROP_FRAME_WIDTH, self._camera.width_px),
+            (cv2.CAP_PROP_FRAME_HEIGHT, self._camera.height_px),
+            (cv2.CAP_PROP_FPS, self._camera.fps),
+        ):
+            if value is not None:
+                capture.set(name, value)  # a refusal shows in what is read back
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        return SourceInfo(
+            width_px=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            height_px=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            fps=fps if math.isfinite(fps) and fps > 0 else 0.0,
+            live=True,
+        )
+
+    def read(self) -> Picture | None:
+        """Return the next picture; None when a triggered camera was not triggered."""
+        assert self._capture is not None
+        begin = time.monotonic()
+        if not self._capture.grab():
+            waited = time.monotonic() - begin
+            if self._triggered and waited >= 0.9 * self._wait_s:
+                return None
+            raise SourceError("read_failed", f"{self._device} gave no picture in {waited:.1f} s")
+        utc_ms, mono = time.time_ns() // 1_000_000, time.monotonic()
+        taken, image = self._capture.retrieve()
+        if not taken:
+            raise SourceError("read_failed", f"{self._device} gave a picture without content")
+        return Picture(np.asarray(image, np.uint8), None, utc_ms, mono)
+
+    def close(self) -> None:
+        """Release the device."""
+        if self._capture is not None:
+            self._capture.release()

@@ -1,0 +1,203 @@
+"""All cameras of an agent: a thread that watches over their processes, a call that takes frames."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import select
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.capture.feed import CameraFeed, FeedContext
+from agent.capture.life import Action
+from agent.capture.queue import FrameBooks
+from agent.config import Camera
+from agent.records import CameraStatus, Frame, MachineInfo
+from agent.supervision.restart import Backoff
+from agent.telemetry import Clock, Telemetry
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+MEMORY_EVERY_TICKS = 100
+CHILD_STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureContext:
+    """What the wiring hands in.
+
+    ``session`` goes into every frame id. ``openers`` maps a URL scheme to an ``OpenSource``, named
+    ``package.module:function`` and run in the capture child; it wins over capture's own.
+    """
+
+    telemetry: Telemetry
+    clock: Clock
+    session: str
+    openers: Mapping[str, str] = field(default_factory=dict)
+    rng: random.Random = field(default_factory=random.Random)
+
+
+class CaptureSystem:
+    """Starts a child per camera, keeps each alive, and hands out frames.
+
+    ``take`` belongs to the live loop; every other method may be called from any thread.
+    """
+
+    def __init__(self, cameras: Sequence[Camera], context: CaptureContext) -> None:
+        self._telemetry = context.telemetry
+        self._clock = context.clock
+        # One descriptor that all children raise: the live loop waits for all cameras at once.
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # Closed with this object and not by ``stop``: the live loop may be waiting on it then.
+        weakref.finalize(self, os.close, self._event_fd)
+        shared = FeedContext(
+            context.telemetry, context.clock, context.session, context.openers, self._event_fd
+        )
+        self._feeds = [
+            CameraFeed(
+                camera,
+                Backoff(camera.backoff_first_s, camera.backoff_max_s, context.rng),
+                shared,
+            )
+            for camera in cameras
+        ]
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._supervise, name="capture", daemon=True)
+
+    def start(self) -> None:
+        """Start watching; the children come up by themselves."""
+        self._thread.start()
+
+    def take(self, max_frames: int, timeout_s: float) -> list[Frame]:
+        """Return up to ``max_frames`` frames, the oldest of all cameras first.
+
+        Waits up to ``timeout_s`` for the first one. The lanes of one picture come together, so a
+        single picture of more lanes than ``max_frames`` is returned whole. Frames above their
+        camera's ``max_age_s`` are dropped and counted. Empty after ``stop``.
+        """
+        deadline = self._clock() + timeout_s
+        while True:
+            with self._lock:
+                frames = self._collect(max_frames)
+            remaining_s = deadline - self._clock()
+            if frames or remaining_s <= 0 or self._stopping.is_set():
+                return frames
+            # The writer raises the event after the picture is whole, and here it is lowered before
+            # the rings are looked at: no picture can be missed.
+            select.select([self._event_fd], [], [], remaining_s)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._event_fd)
+
+    def statuses(self) -> tuple[CameraStatus, ...]:
+        """The state of every camera, in the order of the configuration."""
+        with self._lock:
+            return tuple(feed.status() for feed in self._feeds)
+
+    def changes(self) -> list[CameraStatus]:
+        """The changes of state since the last call, oldest first per camera."""
+        with self._lock:
+            return [change for feed in self._feeds for change in feed.drain_changes()]
+
+    def set_machine(self, info: MachineInfo) -> None:
+        """Tell all cameras what the machine said."""
+        with self._lock:
+            now = self._clock()
+            for feed in self._feeds:
+                feed.set_machine(info, now)
+
+    def books(self) -> dict[str, FrameBooks]:
+        """The books per lane."""
+        with self._lock:
+            return {lane: feed.queue.books() for feed in self._feeds for lane in feed.lane_names}
+
+    def finished(self) -> bool:
+        """Whether no frame will ever come again: every source ended or failed, all frames taken."""
+        with self._lock:
+            now = self._clock()
+            return all(feed.over and feed.queue.oldest_mono(now) is None for feed in self._feeds)
+
+    def pids(self) -> dict[str, int]:
+        """Process id of each camera's child, where it has one."""
+        return {feed.camera.name: pid for feed in self._feeds if (pid := feed.pid) is not None}
+
+    def stop(self, timeout_s: float) -> bool:
+        """End all children within ``timeout_s`` and drop what was not taken.
+
+        False when the supervisor's thread did not come to its end in time; its children then die
+        with this process.
+        """
+        self._stopping.set()
+        os.eventfd_write(self._event_fd, 1)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        ended = not self._thread.is_alive()
+        with self._lock:
+            if ended and not self._closed:
+                self._closed = True
+                for feed in self._feeds:
+                    feed.queue.abandon("stopped")
+        return ended
+
+    def _collect(self, max_frames: int) -> list[Frame]:
+        frames: list[Frame] = []
+        while not self._stopping.is_set():
+            now = self._clock()
+            waiting = [
+                (mono, place)
+                for place, feed in enumerate(self._feeds)
+                if (mono := feed.queue.oldest_mono(now)) is not None
+            ]
+            if not waiting:
+                break
+            feed = self._feeds[min(waiting)[1]]
+            if frames and len(frames) + len(feed.lane_names) > max_frames:
+                break
+            frames += feed.take(now)
+            if len(frames) >= max_frames:
+                break
+        return frames
+
+    # --- the supervisor's thread -----------------------------------------------------------------
+
+    def _supervise(self) -> None:
+        ticks = 0
+        try:
+            while True:
+                self._telemetry.beat("capture")
+                for feed in self._feeds:
+                    self._turn(feed)
+                if ticks % MEMORY_EVERY_TICKS == 0:
+                    memory = float(sum(feed.rss_bytes() for feed in self._feeds))
+                    self._telemetry.gauge("process_memory_bytes", memory, process="capture")
+                ticks += 1
+                if self._stopping.wait(TICK_S):
+                    return
+        finally:
+            self._end_children()
+
+    def _turn(self, feed: CameraFeed) -> None:
+        try:
+            with self._lock:
+                action = feed.observe(self._clock())
+            feed.control(action)
+            if action is not Action.NONE:
+                with self._lock:
+                    feed.settle(action)
+        except Exception:
+            # The top of the thread: an error about one camera must not end the watch over all.
+            logger.exception("capture_supervision_failed")
+
+    def _end_children(self) -> None:
+        for feed in self._feeds:
+            feed.ask_to_stop()
+        end = time.monotonic() + CHILD_STOP_S
+        for feed in self._feeds:
+            feed.shut_down(max(0.0, end - time.monotonic()))
