@@ -92,18 +92,25 @@ class Evaluation:
         }
 
     def worst(self, count: int) -> list[Outcome]:
-        """Readable fruit first: no read, then the largest angle error, then the lowest Dice."""
-
-        def badness(o: Outcome) -> tuple[bool, bool, float, float]:
-            error = 90.0 if math.isnan(o.angle_error_deg) else o.angle_error_deg
-            return (o.empty and o.read, o.readable, error, -np.nan_to_num(o.suture_dice))
-
+        """In the order of ``badness``."""
         return sorted(self.outcomes, key=badness, reverse=True)[:count]
 
     def as_json(self) -> dict[str, object]:
         """Summary and outcomes with NaN as null."""
         rows = [{k: _plain(v) for k, v in asdict(o).items()} for o in self.outcomes]
         return {"summary": {k: _plain(v) for k, v in self.summary().items()}, "cases": rows}
+
+
+def badness(o: Outcome) -> tuple[float, ...]:
+    """For sorting: empty cups that were read, then readable fruit before others, then no read, the
+    largest angle error, the lowest Dice."""
+    error = 90.0 if math.isnan(o.angle_error_deg) else o.angle_error_deg
+    return (
+        float(o.empty and o.read),
+        float(o.readable),
+        error,
+        -float(np.nan_to_num(o.suture_dice)),
+    )
 
 
 def evaluate(

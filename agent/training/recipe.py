@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from agent.training.errors import TrainingError
 
@@ -68,6 +68,13 @@ class Recipe:
             return self.lr * (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+    def scaled(self, effort: float) -> Recipe:
+        """The same recipe with ``effort`` times the steps, at least one a stage."""
+        if not 0 < effort <= 100:
+            raise TrainingError(f"effort {effort:g} is outside 0..100")
+        stages = tuple(replace(s, steps=max(1, round(s.steps * effort))) for s in self.stages)
+        return replace(self, stages=stages, warmup=max(1, round(self.warmup * min(1.0, effort))))
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits: a checkpoint only resumes the recipe it was made with."""

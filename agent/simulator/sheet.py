@@ -1,0 +1,80 @@
+"""A contact sheet of renders, and where wanted a real picture hidden among them.
+
+``python -m agent.simulator.sheet sheet.png --seed 3 --beside picture.png`` puts the picture at a
+place drawn from the seed and does not say where: whoever looks at the sheet says which is real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.simulator.machine import SEEDS_PER_RUN
+from agent.simulator.render import Look, Renderer
+
+COLUMNS = 5
+GAP_PX = 4
+
+Image = NDArray[np.uint8]
+
+
+def tile(images: Sequence[Image], columns: int = COLUMNS) -> Image:
+    """Pictures of one size in rows, on black."""
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    sheet = np.zeros((rows * (height + GAP_PX), columns * (width + GAP_PX), 3), np.uint8)
+    for index, image in enumerate(images):
+        y, x = divmod(index, columns)
+        top, left = y * (height + GAP_PX), x * (width + GAP_PX)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def contact_sheet(
+    seed: int,
+    count: int = 24,
+    size_px: int = 256,
+    look: Look | None = None,
+    real: Image | None = None,
+) -> Image:
+    """``count`` fruit of a seed; ``real`` (any size) takes a place among them."""
+    renderer = Renderer(size_px)
+    images = [renderer.fruit(seed * SEEDS_PER_RUN + i, look).image for i in range(count)]
+    if real is not None:
+        fitted = cv2.resize(real[..., :3], (size_px, size_px), interpolation=cv2.INTER_AREA)
+        place = int(np.random.default_rng([seed, 37]).integers(count + 1))
+        images.insert(place, np.asarray(fitted, np.uint8))
+    return tile(images)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The script; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m agent.simulator.sheet", description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--variety", default=None)
+    parser.add_argument("--beside", type=Path, default=None)
+    given = parser.parse_args(arguments)
+    real: Image | None = None
+    if given.beside is not None:
+        found = cv2.imread(str(given.beside))
+        if found is None:
+            parser.error(f"{given.beside}: cannot be read as a picture")
+        real = np.asarray(found, np.uint8)
+    look = Look(given.variety)
+    sheet = contact_sheet(given.seed, given.count, given.size, look, real)
+    if not cv2.imwrite(str(given.out), sheet):
+        parser.error(f"{given.out}: cannot be written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
