@@ -301,7 +301,7 @@ class AlarmLimits(Section):
     no_explanation_s: Seconds = 60.0
     latency_p95_s: Seconds = 0.214
     unknown_silence_s: Seconds = 300.0
-    """Silence of a triggered camera is no alarm for this long while no machine state is known."""
+    """A lane without fruit is no alarm for this long while no machine state is known."""
 
 
 class Alarms(Section):

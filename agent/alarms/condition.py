@@ -1,0 +1,41 @@
+"""What the watch says of one cause at one camera: the input of the life cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.records import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The newest judgement of one cause at one camera (``agent`` for the agent as a whole).
+
+    ``beyond``: the condition is true; None: nobody can say, and the state holds. ``back``: it is
+    false by more than the deadband, so that an active alarm may clear. ``samples`` counts the
+    evidence behind it and never falls; a delay in samples waits for it to rise. ``window`` is how
+    many of them ``value`` is made of. ``suppressed_by`` says in words why nobody should be called
+    now; empty when somebody should. ``detail`` goes into the sentence. ``frame_id`` and
+    ``captured_*`` are those of the newest frame that was judged.
+    """
+
+    cause: str
+    camera: str
+    beyond: bool | None
+    back: bool = False
+    value: float = 0.0
+    limit: float = 0.0
+    deadband: float = 0.0
+    quality: Quality = Quality.GOOD
+    samples: int = 0
+    window: int = 0
+    detail: str = ""
+    suppressed_by: str = ""
+    frame_id: str = ""
+    model: str = ""
+    captured_utc_ms: int = 0
+    captured_mono: float = 0.0
+
+    @property
+    def alarm_id(self) -> str:
+        return f"{self.cause}-{self.camera}"

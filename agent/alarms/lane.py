@@ -1,0 +1,267 @@
+"""What is watched on one lane: its fruit, its explanations, and whether there are any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from agent import config
+from agent.alarms.catalogue import Cause
+from agent.alarms.condition import Condition
+from agent.alarms.machine import MachineWatch
+from agent.alarms.suppression import Situation, suppressed_by
+from agent.alarms.windows import MeanWindow, QuantileWindow
+from agent.records import (
+    SUTURE,
+    Explanation,
+    FruitReading,
+    JobFailure,
+    MachineState,
+    NoReadReason,
+    Quality,
+)
+
+FRUIT_LEAST = 50
+"""No share of fruit is judged on fewer: at a limit of 20 % its standard error is then 6 %."""
+DEADBAND = 0.05
+LATENCY_DEADBAND = 0.1  # of the limit
+FIRST_EXPLANATION_S = 180.0
+"""Until the first explanation the workers may be loading their model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a lane must know of the rest: its camera, and whether anybody explains."""
+
+    live: bool
+    situations: Collection[Situation]
+    explaining: bool
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The newest frame that stands behind a judgement."""
+
+    frame_id: str = ""
+    model: str = ""
+    captured_utc_ms: int = 0
+    captured_mono: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A number against its limit. ``low`` is true where too little is what is wrong."""
+
+    value: float
+    limit: float
+    deadband: float
+    samples: int
+    window: int
+    low: bool = False
+
+    @property
+    def beyond(self) -> bool:
+        return self.value < self.limit if self.low else self.value > self.limit
+
+    @property
+    def back(self) -> bool:
+        if self.low:
+            return self.value >= self.limit + self.deadband
+        return self.value <= self.limit - self.deadband
+
+
+class LaneWatch:
+    """Windows of one lane, and the conditions that they make."""
+
+    def __init__(self, name: str, limits: config.AlarmLimits) -> None:
+        self.name = name
+        self.machine = MachineWatch()
+        self._limits = limits
+        self._no_reads = MeanWindow(limits.fruit_window)
+        self._latency = QuantileWindow(limits.fruit_window, 0.95)
+        self._reliance = MeanWindow(limits.explanations_window)
+        self._sensitivity = MeanWindow(limits.explanations_window)
+        self._counts = {"fruit": 0, "reliance": 0, "sensitivity": 0}
+        self._fruit = _Seen()
+        self._explained = _Seen()
+        self._reading_mono = -math.inf  # of the newest reading, empty cups included
+        self._expected_mono: float | None = None  # since when there ought to be data
+        self._flowing_mono: float | None = None  # since when fruit have come without a long gap
+        self._failure = ""
+
+    # --- what is heard ---------------------------------------------------------------------------
+
+    def on_fruit(self, reading: FruitReading) -> None:
+        """Take one reading. While the machine stands it says nothing about the line."""
+        seen = reading.segmentation
+        self.machine.hear(seen.machine, seen.captured_utc_ms)
+        if self.machine.standing:
+            return
+        self._reading_mono = max(self._reading_mono, seen.captured_mono)
+        if reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY:
+            return
+        if self._flowing_mono is None:
+            self._flowing_mono = seen.captured_mono
+        self._counts["fruit"] += 1
+        self._no_reads.add(0.0 if seen.reading.read else 1.0)
+        self._latency.add(max(0.0, seen.done_mono - seen.captured_mono))
+        self._fruit = _Seen(
+            seen.frame_id, self._explained.model, seen.captured_utc_ms, seen.captured_mono
+        )
+
+    def on_explanation(self, explanation: Explanation) -> None:
+        """Take one explanation; only one that says something of the suture counts as fresh."""
+        suture = [each for each in explanation.classes if each.class_name == SUTURE]
+        if self.machine.standing or not suture:
+            return
+        (each,) = suture
+        reliance = each.context_reliance if each.explainable else math.nan
+        sensitivity = each.sensitivity_foreground if each.explainable else math.nan
+        defined = self._reliance.add(reliance), self._sensitivity.add(sensitivity)
+        self._counts["reliance"] += defined[0]
+        self._counts["sensitivity"] += defined[1]
+        self._failure = "" if any(defined) else each.reason or "undefined for the suture"
+        if any(defined) and explanation.captured_mono > self._explained.captured_mono:
+            self._explained = _Seen(
+                explanation.frame_id,
+                explanation.model_name,
+                explanation.captured_utc_ms,
+                explanation.captured_mono,
+            )
+
+    def on_failure(self, failure: JobFailure) -> None:
+        """Remember why there is no explanation, for whoever asks why."""
+        self._failure = failure.reason.replace("_", " ")
+
+    # --- what is concluded -----------------------------------------------------------------------
+
+    def conditions(self, around: Surroundings) -> Iterator[Condition]:
+        """Every condition of this lane now."""
+        now = around.now
+        if self._expected_mono is None or not self.machine.running(now):
+            self._expected_mono, self._flowing_mono = now, None
+        elif now - self._reading_mono > self._limits.no_explanation_s:
+            self._flowing_mono = None
+        yield self._judged(
+            Cause.NO_READ_RATE,
+            around,
+            self._fruit,
+            self._fruit_quality(around),
+            _Level(
+                self._no_reads.mean,
+                self._limits.no_read_rate,
+                min(DEADBAND, self._limits.no_read_rate / 2),
+                self._counts["fruit"],
+                len(self._no_reads),
+            ),
+        )
+        yield self._judged(
+            Cause.LATENCY_BUDGET,
+            around,
+            self._fruit,
+            self._fruit_quality(around),
+            _Level(
+                self._latency.value,
+                self._limits.latency_p95_s,
+                LATENCY_DEADBAND * self._limits.latency_p95_s,
+                self._counts["fruit"],
+                len(self._latency),
+            ),
+        )
+        yield self._judged(
+            Cause.BACKGROUND_RELIANCE,
+            around,
+            self._explained,
+            self._explained_quality(around, self._reliance),
+            _Level(
+                self._reliance.mean,
+                self._limits.background_reliance,
+                DEADBAND,
+                self._counts["reliance"],
+                len(self._reliance),
+            ),
+        )
+        yield self._judged(
+            Cause.FOREGROUND_INSENSITIVE,
+            around,
+            self._explained,
+            self._explained_quality(around, self._sensitivity),
+            _Level(
+                self._sensitivity.mean,
+                self._limits.foreground_sensitivity,
+                DEADBAND,
+                self._counts["sensitivity"],
+                len(self._sensitivity),
+                low=True,
+            ),
+        )
+        yield self._no_data(around, self._expected_mono)
+
+    def _judged(
+        self, cause: Cause, around: Surroundings, seen: _Seen, quality: Quality, level: _Level
+    ) -> Condition:
+        known = quality is Quality.GOOD
+        return Condition(
+            cause=cause,
+            camera=self.name,
+            beyond=level.beyond if known else None,
+            back=level.back if known else False,
+            value=level.value if math.isfinite(level.value) else 0.0,
+            limit=level.limit,
+            deadband=level.deadband,
+            quality=quality,
+            samples=level.samples,
+            window=level.window,
+            suppressed_by=suppressed_by(cause, around.situations),
+            frame_id=seen.frame_id,
+            model=seen.model,
+            captured_utc_ms=seen.captured_utc_ms,
+            captured_mono=max(0.0, seen.captured_mono),
+        )
+
+    def _fruit_quality(self, around: Surroundings) -> Quality:
+        if not around.live or self._older(around.now, self._reading_mono):
+            return Quality.BAD
+        enough = len(self._no_reads) >= min(FRUIT_LEAST, self._limits.fruit_window)
+        return Quality.GOOD if enough else Quality.UNCERTAIN
+
+    def _explained_quality(self, around: Surroundings, window: MeanWindow) -> Quality:
+        if not around.live or self._older(around.now, self._explained.captured_mono):
+            return Quality.BAD
+        return Quality.GOOD if window.full and not window.undefined else Quality.UNCERTAIN
+
+    def _older(self, now: float, stamp: float) -> bool:
+        """True when ``stamp`` is no longer fresh; before the first one, nothing is."""
+        return now - stamp > self._limits.no_explanation_s
+
+    def _no_data(self, around: Surroundings, expected_mono: float) -> Condition:
+        now, limit_s = around.now, self._limits.no_explanation_s
+        silent_s = now - max(self._reading_mono, expected_mono)
+        known = self.machine.state is MachineState.RUNNING
+        silence_limit_s = limit_s if known else max(limit_s, self._limits.unknown_silence_s)
+        situations = set(around.situations)
+        value, detail = 0.0, ""
+        if silent_s > silence_limit_s:
+            value, detail = silent_s, f"no fruit for {silent_s:.0f} s"
+            situations.discard(Situation.WORKERS_DEGRADED)  # they have no part in this
+        elif around.explaining and self._flowing_mono is not None:
+            newest = self._explained.captured_mono
+            if newest == -math.inf:
+                limit_s = max(limit_s, FIRST_EXPLANATION_S)
+            unexplained_s = now - max(newest, self._flowing_mono, expected_mono)
+            if unexplained_s > limit_s:
+                why = f" ({self._failure})" if self._failure else ""
+                value = unexplained_s
+                detail = f"no explanation of the suture for {unexplained_s:.0f} s{why}"
+        return Condition(
+            cause=Cause.AGENT_NO_DATA,
+            camera=self.name,
+            beyond=bool(detail),
+            back=not detail,
+            value=value,
+            limit=limit_s,
+            detail=detail,
+            suppressed_by=suppressed_by(Cause.AGENT_NO_DATA, situations),
+        )

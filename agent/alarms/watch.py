@@ -1,0 +1,194 @@
+"""What every stage says, put together: the conditions of all alarms, ten times a second or less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent import config
+from agent.alarms.catalogue import AGENT, Cause
+from agent.alarms.condition import Condition
+from agent.alarms.lane import LaneWatch, Surroundings
+from agent.alarms.suppression import Situation, suppressed_by
+from agent.records import (
+    CameraState,
+    CameraStatus,
+    Explanation,
+    FruitReading,
+    JobFailure,
+    LinkStatus,
+    MachineInfo,
+    PoolStatus,
+    Quality,
+)
+
+LOST = frozenset({CameraState.STALLED, CameraState.BACKOFF, CameraState.FAILED})
+CONNECT_GRACE_S = 10.0
+"""A camera that connects for the first time is lost when it takes longer."""
+SHORT_OF_WORKERS_S = 30.0
+WORKERS_START_S = 180.0
+"""Workers load a model before they are ready for the first time."""
+TAKEN_OVER = "taken_over"  # the link's reason when another client has our id
+CONFLICT_S = 300.0
+
+
+@dataclass(slots=True)
+class _Source:
+    """One physical camera and what is known of it."""
+
+    status: CameraStatus
+    lost: bool = False
+
+
+class Watch:
+    """Hears of everything through ``on_*`` and says on ``tick`` what is wrong.
+
+    ``lanes`` are the names of all lanes. Which physical camera feeds which lanes is learnt from the
+    cameras' own statuses.
+    """
+
+    def __init__(self, settings: config.Alarms, lanes: Sequence[str]) -> None:
+        self._lanes = {name: LaneWatch(name, settings.limits) for name in lanes}
+        self._sources: dict[str, _Source] = {}
+        self._pool: PoolStatus | None = None
+        self._pool_full_once = False
+        self._pool_short_mono: float | None = None
+        self._link_conflict: LinkStatus | None = None
+
+    def on_fruit(self, reading: FruitReading) -> None:
+        lane = self._lanes.get(reading.segmentation.camera)
+        if lane is not None:
+            lane.on_fruit(reading)
+
+    def on_explanation(self, explanation: Explanation) -> None:
+        lane = self._lanes.get(explanation.camera)
+        if lane is not None:
+            lane.on_explanation(explanation)
+
+    def on_failure(self, failure: JobFailure) -> None:
+        lane = self._lanes.get(failure.camera)
+        if lane is not None:
+            lane.on_failure(failure)
+
+    def on_camera(self, status: CameraStatus) -> None:
+        source = self._sources.setdefault(status.source_name, _Source(status))
+        source.status = status
+        if status.state in LOST:
+            source.lost = True
+        elif status.state is not CameraState.CONNECTING:  # a new try alone finds nothing again
+            source.lost = False
+
+    def on_pool(self, status: PoolStatus) -> None:
+        self._pool = status
+        self._pool_full_once = self._pool_full_once or status.ready >= status.workers
+
+    def on_link(self, status: LinkStatus) -> None:
+        if status.reason == TAKEN_OVER:
+            self._link_conflict = status
+
+    def on_machine(self, info: MachineInfo) -> None:
+        for lane in self._lanes.values():
+            lane.machine.hear(info, 0)
+
+    def tick(self, now: float) -> list[Condition]:
+        """Return every condition as of ``now``; a pure reading of what was heard."""
+        workers = self._workers_degraded(now)
+        explaining = self._pool is None or self._pool.workers > 0
+        conditions: list[Condition] = [workers, self._session_conflict(now)]
+        for name, source in self._sources.items():
+            conditions += self._camera(name, source, now)
+        for lane in self._lanes.values():
+            situations = self._situations(lane, now)
+            if workers.beyond:
+                situations.add(Situation.WORKERS_DEGRADED)
+            live = self._is_live(lane.name)
+            conditions += lane.conditions(Surroundings(live, situations, explaining, now))
+        return conditions
+
+    # --- cameras ---------------------------------------------------------------------------------
+
+    def _camera(self, name: str, source: _Source, now: float) -> Iterator[Condition]:
+        state, cause = source.status.state, source.status.cause
+        connecting = state is CameraState.CONNECTING
+        lost = self._is_lost(source, now)
+        situations: set[Situation] = {Situation.CAMERA_LOST} if lost else set()
+        lanes = [self._lanes[lane] for lane in source.status.cameras if lane in self._lanes]
+        if lanes and not all(lane.machine.running(now) for lane in lanes):
+            situations.add(Situation.NOT_RUNNING)
+        yield Condition(
+            cause=Cause.CAMERA_LOST,
+            camera=name,
+            beyond=lost,
+            back=not lost and not connecting,
+            detail=f"{state}: {cause}".replace("_", " "),
+            suppressed_by=suppressed_by(Cause.CAMERA_LOST, situations),
+        )
+        seeing = state in (CameraState.LIVE, CameraState.FROZEN)
+        yield Condition(
+            cause=Cause.CAMERA_FROZEN,
+            camera=name,
+            beyond=state is CameraState.FROZEN if seeing else None,
+            back=state is CameraState.LIVE,
+            quality=Quality.GOOD if seeing else Quality.BAD,
+            suppressed_by=suppressed_by(Cause.CAMERA_FROZEN, situations),
+        )
+
+    @staticmethod
+    def _is_lost(source: _Source, now: float) -> bool:
+        late = now - source.status.since_mono > CONNECT_GRACE_S
+        return source.lost or (source.status.state is CameraState.CONNECTING and late)
+
+    def _source_of(self, lane: str) -> _Source | None:
+        feeding = (s for s in self._sources.values() if lane in s.status.cameras)
+        return next(feeding, None)
+
+    def _is_live(self, lane: str) -> bool:
+        source = self._source_of(lane)
+        return source is None or source.status.state is CameraState.LIVE
+
+    def _situations(self, lane: LaneWatch, now: float) -> set[Situation]:
+        situations: set[Situation] = set()
+        if not lane.machine.running(now):
+            situations.add(Situation.NOT_RUNNING)
+        source = self._source_of(lane.name)
+        if source is not None and self._is_lost(source, now):
+            situations.add(Situation.CAMERA_LOST)
+        if source is not None and source.status.state is CameraState.FROZEN:
+            situations.add(Situation.CAMERA_FROZEN)
+        return situations
+
+    # --- the agent as a whole --------------------------------------------------------------------
+
+    def _workers_degraded(self, now: float) -> Condition:
+        pool = self._pool
+        if pool is None:
+            return Condition(Cause.WORKERS_DEGRADED, AGENT, None, quality=Quality.UNCERTAIN)
+        if pool.ready >= pool.workers:
+            self._pool_short_mono = None
+        elif self._pool_short_mono is None:
+            self._pool_short_mono = now
+        patience_s = SHORT_OF_WORKERS_S if self._pool_full_once else WORKERS_START_S
+        short = self._pool_short_mono is not None and now - self._pool_short_mono >= patience_s
+        detail = f"{pool.ready} of {pool.workers} workers can explain"
+        if pool.breaker_open:
+            detail = "explanations are switched off after too many failed workers"
+        return Condition(
+            cause=Cause.WORKERS_DEGRADED,
+            camera=AGENT,
+            beyond=pool.breaker_open or short,
+            back=not pool.breaker_open and self._pool_short_mono is None,
+            value=float(pool.ready),
+            limit=float(pool.workers),
+            detail=f"{detail} ({pool.reason})" if pool.reason else detail,
+        )
+
+    def _session_conflict(self, now: float) -> Condition:
+        conflict = self._link_conflict
+        recent = conflict is not None and now - conflict.since_mono < CONFLICT_S
+        return Condition(
+            cause=Cause.BROKER_SESSION_CONFLICT,
+            camera=AGENT,
+            beyond=recent,
+            back=not recent,
+            detail="the broker closed ours for it" if recent else "",
+        )

@@ -1,0 +1,69 @@
+"""Windows over the newest samples of a signal."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+
+class MeanWindow:
+    """Mean of the newest ``size`` defined samples. NaN is an undefined one: counted, not averaged.
+
+    ``undefined`` is true while fewer than half of the newest ``size`` samples were defined: the
+    mean is then mostly of old ones.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: deque[float] = deque(maxlen=size)
+        self._defined: deque[bool] = deque(maxlen=size)
+
+    def add(self, value: float) -> bool:
+        """Take one sample; return whether it was defined."""
+        defined = math.isfinite(value)
+        self._defined.append(defined)
+        if defined:
+            self._values.append(value)
+        return defined
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def full(self) -> bool:
+        return len(self._values) == self._size
+
+    @property
+    def mean(self) -> float:
+        """NaN while there is no defined sample."""
+        return math.fsum(self._values) / len(self._values) if self._values else math.nan
+
+    @property
+    def undefined(self) -> bool:
+        return sum(self._defined) * 2 < len(self._defined)
+
+
+class QuantileWindow:
+    """Quantiles of the newest ``size`` samples, computed when asked after a change."""
+
+    def __init__(self, size: int, share: float) -> None:
+        self._share = share
+        self._values: deque[float] = deque(maxlen=size)
+        self._answer: float | None = None
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+        self._answer = None
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def value(self) -> float:
+        """The smallest sample that at least ``share`` of them do not exceed; NaN without samples."""
+        if not self._values:
+            return math.nan
+        if self._answer is None:
+            ordered = sorted(self._values)
+            self._answer = ordered[math.ceil(self._share * len(ordered)) - 1]
+        return self._answer
