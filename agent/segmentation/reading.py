@@ -97,8 +97,8 @@ FEATURES = (
 
 CAUTIOUS = ConfidenceCalibration(
     features=FEATURES,
-    coefficients=(0.3, 1.0, 3.0, 0.2, 0.1, 0.3, -6.0),
-    intercept=-3.0,
+    coefficients=(0.5, 1.5, 3.0, 0.2, 0.1, 0.3, -6.0),
+    intercept=-5.0,
 )
 """Used where the model card has no calibration: set by hand, so it orders pictures sensibly (a
 long, straight, sure suture through its stem comes near 0.9, a short or scattered one below 0.5),
