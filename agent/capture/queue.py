@@ -71,6 +71,7 @@ class RingQueue:
         self._telemetry = telemetry
         self._sessions: deque[_Session] = deque()
         self._captured = 0
+        self._reported = 0  # of the captured, what ``news`` has already told
         self._taken = 0
         self._dropped: Counter[str] = Counter()
 
@@ -153,13 +154,14 @@ class RingQueue:
 
     def news(self) -> News:
         """Count what was captured since the last call."""
-        before = self._captured
         newest_mono = 0.0
         for session in self._sessions:
             self._count(session)
             if session.ring is not None:
                 newest_mono = max(newest_mono, session.ring.last_mono)
-        return News(self._captured - before, newest_mono)
+        # Not only what this call counted: a picture may be taken out between two looks.
+        count, self._reported = self._captured - self._reported, self._captured
+        return News(count, newest_mono)
 
     def books(self) -> FrameBooks:
         """The books, the same for each lane of this camera."""
