@@ -1,0 +1,12 @@
+"""The wiring: the only part that knows all stages.
+
+``run`` builds the stages from a configuration, connects them, and ends them in order. What flows::
+
+    capture --frames--> LiveLoop --readings--> publisher
+                           |  \\--readings--> Desk --alarms--> publisher
+                           \\--candidates--> ExplainLoop --explanations--> Desk, publisher
+"""
+
+from agent.pipeline.runner import RunOptions, run
+
+__all__ = ["RunOptions", "run"]

@@ -1,0 +1,409 @@
+"""The running agent: every stage built from one configuration, started and ended in order."""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+
+from prometheus_client import CollectorRegistry
+
+from agent import __version__
+from agent.ablation.pool import AblationPool
+from agent.ablation.messages import WorkerSpec
+from agent.alarms.book import AlarmBook
+from agent.alarms.watch import Watch
+from agent.capture.system import CaptureContext, CaptureSystem
+from agent.config import Config
+from agent.config_url import mask_url, parse_broker
+from agent.models.checks import self_test
+from agent.models.fusing import fused
+from agent.models.loaded import LoadedModel
+from agent.models.loading import load_model
+from agent.observability.app_state import AppState
+from agent.observability.build import AgentFacts, Now, build_view
+from agent.observability.health import Readiness
+from agent.observability.http import HttpServer
+from agent.observability.newest import Newest
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.observability.view import AgentView, ProcessView
+from agent.pipeline.desk import Desk, DeskParts
+from agent.pipeline.explain import ExplainLoop, Result
+from agent.pipeline.gauges import describe, reported
+from agent.pipeline.live import LiveLoop, LiveStages, count_fruit
+from agent.pipeline.processes import processes
+from agent.publishing.embedded import EmbeddedBroker
+from agent.publishing.publisher import Publisher
+from agent.publishing.settings import ExplanationShape, Identity, PublisherSettings
+from agent.records import (
+    Alarm,
+    CameraState,
+    CaptureMode,
+    Explanation,
+    Frame,
+    FruitReading,
+    LinkStatus,
+    MachineInfo,
+    Overlay,
+    PoolStatus,
+    Segmentation,
+)
+from agent.sampling.scheduler import Scheduler
+from agent.segmentation.fruit import FruitReader
+from agent.segmentation.reading import LaneGeometry
+from agent.segmentation.segmenter import Segmenter
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+OPENERS = {"sim": "agent.simulator.source:open_source"}
+METRICS_INTERVAL_S = 1.0
+"""How often the published metrics are looked at; the publisher's deadband decides what is sent."""
+STOP_S = 4.5
+"""All of the shutdown together: an operator's ``systemctl stop`` must not end in a kill."""
+
+
+def utc_ms() -> int:
+    """Return the Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What the wiring itself remembers between two looks."""
+
+    machine: MachineInfo = field(default_factory=MachineInfo)
+    processes: tuple[ProcessView, ...] = ()
+    metrics_due_mono: float = 0.0
+    pool: PoolStatus | None = None
+    last_frame_ms: int = 0
+
+
+class Agent:
+    """Everything between the cameras and SCADA.
+
+    The constructor does all that can go wrong for reasons of configuration (model, ports, sources)
+    and starts nothing; ``start`` starts the threads and children; ``stop`` ends them in order.
+    """
+
+    def __init__(self, config: Config, config_hash: str) -> None:
+        self._config = config
+        self._clock = time.monotonic
+        self._session = secrets.token_hex(4)
+        self._memory = _Memory()
+        self.registry = CollectorRegistry()
+        self.telemetry = PrometheusTelemetry(self.registry, self._clock)
+        self._lanes = _lanes(config)
+        self._newest = Newest(self._lanes)
+        self.telemetry.prime(self._lanes)
+        self._model = _load(config)
+        self._capture = CaptureSystem(
+            config.cameras,
+            CaptureContext(
+                telemetry=self.telemetry,
+                clock=self._clock,
+                session=self._session,
+                openers=OPENERS,
+                rng=random.Random(),  # noqa: S311 - jitter, not a secret
+            ),
+        )
+        self._pool = AblationPool(
+            WorkerSpec(model=config.model, ablation=config.ablation),
+            config.ablation.workers,
+            self.telemetry,
+            self._clock,
+        )
+        self._workers = self._pool.status().workers
+        self._explain = ExplainLoop(
+            Scheduler(config.sampling, workers=self._workers, now=self._clock()),
+            self._pool,
+            self._on_result,
+            self.telemetry,
+            self._clock,
+        )
+        self._live = LiveLoop(
+            LiveStages(
+                capture=self._capture,
+                segmenter=Segmenter(
+                    fused(self._model), config.segmentation, self._lanes, self._clock
+                ),
+                fruit=FruitReader(self._lanes),
+                batch_max=config.segmentation.batch_max,
+            ),
+            self,
+            self.telemetry,
+            self._clock,
+        )
+        self._count_fruit = count_fruit(self.telemetry)
+        self._desk = Desk(
+            DeskParts(
+                watch=Watch(config.alarms, tuple(self._lanes)),
+                book=AlarmBook(config.alarms, config.id, self._session),
+                publish=self._publish_alarm,
+                chores=self._chores,
+                utc_ms=utc_ms,
+            ),
+            self.telemetry,
+            self._clock,
+        )
+        self.http = self._http() if config.http.enabled else None
+        self._broker = self._embedded()
+        self._publisher: Publisher | None = None
+        self._facts = AgentFacts(
+            agent_id=config.id,
+            version=__version__,
+            session=self._session,
+            config_hash=config_hash,
+            model_name=self._model.name,
+            model_sha256=self._model.sha256,
+            layer=self._model.layer,
+            sources={
+                lane.name: mask_url(camera.source)
+                for camera in config.cameras
+                for lane in camera.effective_lanes()
+            },
+            started_mono=self._clock(),
+            http_url=self.http.url if self.http else "",
+        )
+
+    # --- life ------------------------------------------------------------------------------------
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start outwards in: whoever receives is there before whoever sends."""
+        if self.http:
+            self.http.start()
+        self._connect()
+        self._desk.start()
+        if self._workers:
+            self._pool.start()
+        self._explain.start()
+        self._live.start()
+        self._capture.start()
+        log_event(
+            logger,
+            logging.INFO,
+            "agent_started",
+            id=self._config.id,
+            session=self._session,
+            cameras=",".join(self._lanes),
+            model=self._model.name,
+            broker=self._facts.broker_url or "none",
+            http=self._facts.http_url or "none",
+        )
+
+    def finished(self) -> bool:
+        """Whether every source has ended, so that nothing more will come."""
+        return self._capture.finished()
+
+    def stop(self) -> bool:
+        """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
+        deadline = self._clock() + STOP_S
+        self._capture.stop(1.0)
+        self._live.stop(1.0)
+        self._explain.stop(1.0)
+        self._desk.stop(1.0)
+        acknowledged = True
+        if self._publisher:
+            acknowledged = self._publisher.stop(max(0.5, deadline - self._clock()))
+        if self._broker:
+            self._broker.stop()
+        if self.http:
+            self.http.stop()
+        self._log_books()
+        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
+        return acknowledged
+
+    # --- what the live loop hands on (no call waits) ---------------------------------------------
+
+    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Every frame: remembered for the page, offered for explanation."""
+        self._memory.last_frame_ms = frame.captured_utc_ms
+        self._newest.on_segmented(frame, segmentation)
+        if self._workers:
+            self._explain.offer(frame, segmentation)
+
+    def on_fruit(self, reading: FruitReading) -> None:
+        """One reading per fruit: counted, published, judged."""
+        self._count_fruit(reading)
+        self._newest.on_fruit(reading)
+        if self._publisher:
+            self._publisher.fruit(reading, reading.segmentation.camera)
+        self._desk.post(reading)
+
+    # --- what comes from elsewhere ---------------------------------------------------------------
+
+    def _on_result(self, result: Result) -> None:
+        if isinstance(result, Explanation):
+            self._newest.on_explanation(result)
+            if self._publisher:
+                self._publisher.explanation(result)
+        self._desk.post(result)
+
+    def _on_machine(self, machine: MachineInfo) -> None:
+        self._memory.machine = machine
+        self._capture.set_machine(machine)
+        self._desk.post(machine)
+
+    def _on_link(self, link: LinkStatus) -> None:
+        self._desk.post(link)
+
+    def _publish_alarm(self, alarm: Alarm, evidence: Overlay | None) -> None:
+        if self._publisher:
+            self._publisher.alarm(alarm, evidence)
+
+    # --- the desk's chores -----------------------------------------------------------------------
+
+    def _chores(self) -> None:
+        for change in self._capture.changes():
+            self._desk.post(change)
+        pool = self._pool.status()
+        if pool != self._memory.pool:
+            self._memory.pool = pool
+            self._desk.post(pool)
+        if self._clock() < self._memory.metrics_due_mono:
+            return
+        self._memory.metrics_due_mono = self._clock() + METRICS_INTERVAL_S
+        self._memory.processes = processes(
+            {
+                "capture": self._capture.pids().values(),
+                "worker": self._pool.pids().values(),
+                "broker": [self._broker.pid] if self._broker and self._broker.pid else [],
+            }
+        )
+        self._keep_gauges()
+        if self._publisher:
+            self._publish_metrics(self._publisher)
+
+    def _keep_gauges(self) -> None:
+        for row in self._memory.processes:
+            self.telemetry.gauge("process_memory_bytes", row.resident_bytes, process=row.process)
+        for camera in self.view().cameras:
+            self.telemetry.gauge("frames_in_flight", camera.frames_in_flight, camera=camera.name)
+
+    def _publish_metrics(self, publisher: Publisher) -> None:
+        view = self.view()
+        for one in reported(view):
+            publisher.metric(one.camera, one.name, one.value, one.quality, one.timestamp_ms)
+        bad = [f"{c.name} {c.state}" for c in view.cameras if c.state != CameraState.LIVE.value]
+        state = "degraded" if bad else "running"
+        publisher.status(state, ", ".join(bad), self._memory.last_frame_ms)
+
+    def view(self) -> AgentView:
+        """Return the whole state of this moment, for terminal, page and API."""
+        now = Now(
+            mono=self._clock(),
+            utc_ms=utc_ms(),
+            statuses=self._capture.statuses(),
+            machine=self._memory.machine,
+            workers=self._pool.status(),
+            link=self._publisher.link() if self._publisher else None,
+            alarms=self._desk.alarms(),
+            processes=self._memory.processes,
+        )
+        return build_view(self._facts, now, self._newest, self.telemetry)
+
+    # --- building --------------------------------------------------------------------------------
+
+    def _http(self) -> HttpServer:
+        return HttpServer(
+            self._config.http,
+            AppState(
+                view=self.view,
+                loop_ages_s=self.telemetry.loops.ages_s,
+                readiness=self._readiness,
+                on_machine=self._on_machine,
+                newest=self._newest,
+                registry=self.registry,
+                telemetry=self.telemetry,
+            ),
+        )
+
+    def _readiness(self) -> Readiness:
+        states = {
+            name: status.state for status in self._capture.statuses() for name in status.cameras
+        }
+        return Readiness(model_loaded=True, model_self_tested=True, cameras=states)
+
+    def _embedded(self) -> EmbeddedBroker | None:
+        address = parse_broker(self._config.mqtt.broker or "embedded")
+        if address.kind != "embedded":
+            return None
+        return EmbeddedBroker("127.0.0.1", self._config.mqtt.embedded_port)
+
+    def _connect(self) -> None:
+        """Start the embedded broker when there is one, then the publisher."""
+        mqtt = self._config.mqtt
+        if self._broker:
+            self._broker.start(20.0)
+            mqtt = mqtt.model_copy(update={"broker": f"mqtt://127.0.0.1:{self._broker.port}"})
+        elif parse_broker(mqtt.broker or "none").kind == "none":
+            return
+        self._facts = replace(self._facts, broker_url=mask_url(mqtt.broker or ""))
+        self._publisher = Publisher(
+            PublisherSettings(
+                mqtt=mqtt,
+                site=self._config.site,
+                identity=Identity(
+                    agent_id=self._config.id,
+                    session=self._session,
+                    version=__version__,
+                    config_hash=self._facts.config_hash,
+                    model_name=self._model.name,
+                    model_sha256=self._model.sha256,
+                ),
+                cameras=tuple(self._lanes),
+                meta={"metrics": describe(self._config.ablation.classes)},
+                shape=ExplanationShape(
+                    classes=self._config.ablation.classes,
+                    fractions=self._config.ablation.fractions,
+                ),
+                http_url=self._config.http.public_url or self._facts.http_url,
+            ),
+            self.telemetry,
+            self._clock,
+            self._on_machine,
+            self._on_link,
+        )
+        self._publisher.start()
+
+    def _log_books(self) -> None:
+        for camera in self.view().cameras:
+            log_event(
+                logger,
+                logging.INFO,
+                "books",
+                camera=camera.name,
+                captured=camera.frames_captured,
+                segmented=camera.frames_segmented,
+                dropped=camera.frames_dropped,
+                in_flight=camera.frames_in_flight,
+                fruit=camera.fruit,
+                no_read=camera.fruit_no_read,
+            )
+
+
+def _lanes(config: Config) -> dict[str, LaneGeometry]:
+    return {
+        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
+        for camera in config.cameras
+        for lane in camera.effective_lanes()
+    }
+
+
+def _load(config: Config) -> LoadedModel:
+    model = load_model(config.model)
+    tested = self_test(model)
+    log_event(
+        logger,
+        logging.INFO,
+        "model_loaded",
+        name=model.name,
+        sha256=model.sha256[:12],
+        device=str(model.device),
+        layer=model.layer,
+        self_test_s=round(tested.seconds, 3),
+    )
+    return model

@@ -1,0 +1,210 @@
+"""The explaining path: candidates to the scheduler, selections to the pool, results to the sinks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from agent.ablation.pool import Pool
+from agent.records import Explanation, Frame, JobFailure, Segmentation, Selection
+from agent.sampling.scheduler import Scheduler
+from agent.sampling.values import Candidate, Skipped
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+WAIT_S = 0.1
+"""Longest sleep of the loop; a new candidate or a result wakes it earlier."""
+
+Result = Explanation | JobFailure
+
+
+class ExplainLoop:
+    """Joins the pure scheduler with the pool. ``offer`` is called from the live path: never waits.
+
+    The books, per camera: selected = completed + dropped + in flight, where in flight is what
+    ``_open`` holds. A selection that the pool does not take is given back to the scheduler and
+    counted as dropped in stage ``pool``.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        pool: Pool,
+        sink: Callable[[Result], None],
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._scheduler = scheduler
+        self._pool = pool
+        self._sink = sink
+        self._telemetry = telemetry
+        self._clock = clock
+        self._lock = threading.Lock()  # guards the scheduler, whose calls take microseconds
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
+        self._open: dict[str, tuple[str, float]] = {}  # job id -> camera, submitted at
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Hand a segmented frame to the scheduler."""
+        with self._lock:
+            skipped = self._scheduler.offer(Candidate(frame, segmentation), self._clock())
+        self._count_skipped(skipped)
+        os.eventfd_write(self._wake, 1)
+
+    def request(self, camera: str) -> bool:
+        """An operator asks for the next frame of ``camera``; False for an unknown one."""
+        with self._lock:
+            return self._scheduler.request(camera, self._clock())
+
+    def raise_attention(self, camera: str, for_s: float) -> bool:
+        """Follow ``camera`` up for ``for_s`` seconds; False for an unknown one."""
+        with self._lock:
+            now = self._clock()
+            return self._scheduler.raise_attention(camera, now + for_s, now)
+
+    def stop(self, timeout_s: float) -> None:
+        """End the loop and the pool; jobs in the workers end as failures by reason ``shutdown``."""
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(timeout_s)
+        self._pool.stop(timeout_s)
+        self._collect()
+        with self._lock:
+            skipped = self._scheduler.flush()
+        self._count_skipped(skipped)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._telemetry.beat("explain")
+            self._sleep()
+            self._collect()
+            self._dispatch()
+
+    def _sleep(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(self._pool.fileno(), select.POLLIN)
+        poll.poll(WAIT_S * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _dispatch(self) -> None:
+        now = self._clock()
+        free = self._pool.free_slots()
+        with self._lock:
+            decision = self._scheduler.decide(now, free)
+        self._count_skipped(decision.skipped)
+        for selection in decision.selected:
+            self._submit(selection)
+        self._report_in_flight(selection.frame.camera for selection in decision.selected)
+
+    def _submit(self, selection: Selection) -> None:
+        camera = selection.frame.camera
+        self._telemetry.count(
+            "jobs_selected", camera=camera, **{"class": selection.sampling_class.value}
+        )
+        self._telemetry.observe(
+            "queue_wait_seconds",
+            max(0.0, self._clock() - selection.frame.captured_mono),
+            stage="explanation",
+        )
+        self._open[selection.job_id] = (camera, self._clock())
+        if not self._pool.submit(selection):
+            self._end(_refused(selection), busy_s=0.0)
+
+    def _collect(self) -> None:
+        for result in self._pool.results():
+            _, submitted = self._open.get(result.job_id, ("", self._clock()))
+            busy = (
+                result.seconds
+                if isinstance(result, Explanation)
+                else max(0.0, self._clock() - submitted)
+            )
+            self._end(result, busy)
+
+    def _end(self, result: Result, busy_s: float) -> None:
+        if self._open.pop(result.job_id, None) is None:
+            # A job must end once: a second answer would unbalance the books, so it is only told.
+            log_event(logger, logging.ERROR, "job_ended_twice", job=result.job_id)
+            return
+        now = self._clock()
+        with self._lock:
+            if isinstance(result, Explanation):
+                self._scheduler.finished(result.job_id, busy_s, now)
+            else:
+                self._scheduler.failed(result.job_id, busy_s, now, result.reason)
+        if isinstance(result, Explanation):
+            self._count_explanation(result, now)
+        else:
+            self._telemetry.count(
+                "jobs_dropped", camera=result.camera, stage="pool", reason=result.reason
+            )
+            log_event(
+                logger,
+                logging.WARNING,
+                "job_failed",
+                job=result.job_id,
+                reason=result.reason,
+                detail=result.detail,
+            )
+        self._report_in_flight([result.camera])
+        self._sink(result)
+
+    def _count_explanation(self, explanation: Explanation, now: float) -> None:
+        camera = explanation.camera
+        count, observe, gauge = (
+            self._telemetry.count,
+            self._telemetry.observe,
+            self._telemetry.gauge,
+        )
+        count("jobs_completed", camera=camera, rung=explanation.rung.value)
+        for method, seconds in explanation.seconds_by_method.items():
+            observe("ablation_seconds", seconds, method=method, exemplar=explanation.frame_id)
+        observe(
+            "explanation_wait_seconds",
+            max(0.0, now - explanation.captured_mono),
+            exemplar=explanation.frame_id,
+            camera=camera,
+        )
+        gauge(
+            "last_explanation_timestamp_seconds",
+            explanation.captured_utc_ms / 1000.0,
+            camera=camera,
+        )
+        for one in explanation.classes:
+            if not one.explainable:
+                continue
+            labels = {"camera": camera, "class": one.class_name}
+            gauge("context_reliance", one.context_reliance, **labels)
+            gauge("sensitivity", one.sensitivity_foreground, region="foreground", **labels)
+            gauge("sensitivity", one.sensitivity_background, region="background", **labels)
+
+    def _report_in_flight(self, cameras: Iterable[str]) -> None:
+        open_by_camera = Counter(camera for camera, _ in self._open.values())
+        for camera in set(cameras):
+            self._telemetry.gauge("jobs_in_flight", open_by_camera[camera], camera=camera)
+
+    def _count_skipped(self, skipped: Iterable[Skipped]) -> None:
+        for one in skipped:
+            self._telemetry.count("candidates_skipped", camera=one.camera, reason=one.reason.value)
+
+
+def _refused(selection: Selection) -> JobFailure:
+    return JobFailure(
+        job_id=selection.job_id,
+        camera=selection.frame.camera,
+        frame_id=selection.frame.frame_id,
+        sampling_class=selection.sampling_class,
+        reason="refused",
+        detail="no worker was free",
+    )

@@ -1,0 +1,151 @@
+"""The live path: take frames, segment them, hand the readings on. It waits for frames only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.capture.system import CaptureSystem
+from agent.records import Frame, FruitReading, Segmentation
+from agent.segmentation.fruit import FruitReader
+from agent.segmentation.segmenter import Segmenter
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+TAKE_TIMEOUT_S = 0.25
+"""Longest wait for a frame: the loop must move several times within the limit of /livez."""
+
+
+class LiveSinks(Protocol):
+    """Where the live loop's results go. No call may block."""
+
+    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Every frame, in capture order per camera."""
+
+    def on_fruit(self, reading: FruitReading) -> None:
+        """One reading per fruit."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStages:
+    """The stages that the live loop drives."""
+
+    capture: CaptureSystem
+    segmenter: Segmenter
+    fruit: FruitReader
+    batch_max: int
+
+
+class LiveLoop:
+    """One thread from frame to reading.
+
+    A failure inside one batch costs that batch, is counted as dropped by reason ``error``, and the
+    loop goes on: nothing that a picture can do ends the live path.
+    """
+
+    def __init__(
+        self, stages: LiveStages, sinks: LiveSinks, telemetry: Telemetry, clock: Clock
+    ) -> None:
+        self._stages = stages
+        self._sinks = sinks
+        self._telemetry = telemetry
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+        self._segmented: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End after the batch in hand; frames still in the rings are capture's to count."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def segmented(self) -> Mapping[str, int]:
+        """Frames segmented so far, per camera."""
+        return dict(self._segmented)
+
+    def dropped(self) -> Mapping[str, int]:
+        """Frames that were taken and lost in this loop, per camera."""
+        return dict(self._dropped)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._telemetry.beat("live")
+            frames = self._stages.capture.take(self._stages.batch_max, TAKE_TIMEOUT_S)
+            if frames:
+                self._handle(frames)
+            for reading in self._stages.fruit.tick(self._clock()):
+                self._sinks.on_fruit(reading)
+        for reading in self._stages.fruit.flush(self._clock()):
+            self._sinks.on_fruit(reading)
+
+    def _handle(self, frames: Sequence[Frame]) -> None:
+        started = self._clock()
+        for frame in frames:
+            wait = max(0.0, started - frame.captured_mono)
+            self._telemetry.observe("queue_wait_seconds", wait, stage="segmentation")
+        try:
+            segmentations = self._stages.segmenter.segment(frames)
+        except Exception as error:  # noqa: BLE001 - one bad batch must not end the live path
+            self._lose(frames, error)
+            return
+        self._telemetry.observe("segmentation_seconds", self._clock() - started)
+        for frame, segmentation in zip(frames, segmentations, strict=True):
+            self._deliver(frame, segmentation)
+
+    def _lose(self, frames: Sequence[Frame], error: Exception) -> None:
+        for frame in frames:
+            self._dropped[frame.camera] = self._dropped.get(frame.camera, 0) + 1
+            self._telemetry.count(
+                "frames_dropped", camera=frame.camera, stage="segmentation", reason="error"
+            )
+        log_event(
+            logger,
+            logging.ERROR,
+            "segmentation_failed",
+            frames=len(frames),
+            first=frames[0].frame_id,
+            error=repr(error),
+        )
+
+    def _deliver(self, frame: Frame, segmentation: Segmentation) -> None:
+        camera = frame.camera
+        self._segmented[camera] = self._segmented.get(camera, 0) + 1
+        self._telemetry.count("frames_segmented", camera=camera)
+        self._telemetry.observe(
+            "capture_to_mask_seconds",
+            max(0.0, segmentation.done_mono - frame.captured_mono),
+            exemplar=frame.frame_id,
+            camera=camera,
+        )
+        self._sinks.on_segmented(frame, segmentation)
+        for reading in self._stages.fruit.feed(segmentation, self._clock()):
+            self._sinks.on_fruit(reading)
+
+
+def count_fruit(telemetry: Telemetry) -> Callable[[FruitReading], None]:
+    """Return a sink that keeps the fruit counters and gauges."""
+
+    def on_fruit(fruit: FruitReading) -> None:
+        seen = fruit.segmentation
+        if fruit.cup_empty:
+            telemetry.count("cups_empty", camera=seen.camera)
+            return
+        telemetry.count("fruit", camera=seen.camera)
+        telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.camera)
+        if seen.reading.read:
+            telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.camera)
+        else:
+            telemetry.count("fruit_no_read", camera=seen.camera, reason=seen.reading.reason.value)
+        for name, margin in zip(seen.classes, seen.margins, strict=True):
+            if margin == margin:  # NaN: the class has no pixel, and the last true value stands
+                telemetry.gauge("margin", margin, camera=seen.camera, **{"class": name})
+
+    return on_fruit

@@ -1,0 +1,146 @@
+"""``pitwatch run``: build the agent, wait for a reason to stop, stop it in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+
+from agent.capture.check import check_source
+from agent.capture.source import SourceError
+from agent.config import Config
+from agent.models.errors import ModelError
+from agent.observability.http import HttpError
+from agent.observability.logs import Logs, configure_logging
+from agent.observability.terminal import TerminalView
+from agent.pipeline.agent import Agent
+from agent.publishing.embedded import BrokerError
+from agent.publishing.tls import TlsError
+from agent.telemetry import NullTelemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIG = 78
+EXIT_FORCED = 130
+WAIT_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says beside the configuration."""
+
+    duration_s: float | None = None
+    plain: bool = False
+    config_hash: str = ""
+
+
+def run(config: Config, options: RunOptions) -> int:
+    """Run the agent until a signal, the end of ``duration_s``, or the end of every source.
+
+    Returns the exit code: 0 done, 78 for an error of configuration, 1 for what this machine
+    refuses (a port in use). Errors are one line on stderr, before anything has started.
+    """
+    torch.set_num_threads(config.model.threads)
+    try:
+        _check_sources(config)
+        agent = Agent(config, options.config_hash)
+    except (ModelError, TlsError, _BadSource) as error:
+        return _refuse(error, EXIT_CONFIG)
+    except (HttpError, BrokerError) as error:
+        return _refuse(error, EXIT_FAILED)
+    logs = configure_logging(config.logging, agent.telemetry)
+    try:
+        return _run(agent, options, logs)
+    except (HttpError, BrokerError) as error:
+        return _refuse(error, EXIT_FAILED)
+    finally:
+        logs.close()
+
+
+class _BadSource(Exception):  # noqa: N818 - private carrier of a message
+    """A source that cannot work, with the camera's name in front."""
+
+
+def _check_sources(config: Config) -> None:
+    for camera in config.cameras:
+        try:
+            check_source(camera)
+        except SourceError as error:
+            raise _BadSource(f"cameras: {camera.name}: {error}") from error
+
+
+def _refuse(error: Exception, code: int) -> int:
+    sys.stderr.write(f"pitwatch: {error}\n")
+    return code
+
+
+def _run(agent: Agent, options: RunOptions, logs: Logs) -> int:
+    stop = threading.Event()
+    with _signals(stop):
+        try:
+            agent.start()
+            with _terminal(agent, options, logs):
+                _wait(agent, stop, options.duration_s)
+        finally:
+            agent.stop()
+    return EXIT_OK
+
+
+def _wait(agent: Agent, stop: threading.Event, duration_s: float | None) -> None:
+    end = time.monotonic() + duration_s if duration_s is not None else float("inf")
+    while not stop.wait(WAIT_S):
+        if time.monotonic() >= end:
+            log_event(logger, logging.INFO, "stopping", reason="duration")
+            return
+        if agent.finished():
+            log_event(logger, logging.INFO, "stopping", reason="sources_ended")
+            return
+    log_event(logger, logging.INFO, "stopping", reason="signal")
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks for an orderly end; the second ends at once.
+
+    ``os._exit`` skips every cleanup on purpose: children die with their parent by the kernel's
+    parent-death signal, and their shared memory has no name that could stay behind.
+    """
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(EXIT_FORCED)
+        stop.set()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _terminal(agent: Agent, options: RunOptions, logs: Logs) -> Iterator[None]:
+    """Show the live view on a terminal; log lines go above it."""
+    if options.plain:
+        yield
+        return
+    view = TerminalView(agent.view)
+    view.start()
+    try:
+        yield
+    finally:
+        view.stop()
