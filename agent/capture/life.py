@@ -99,6 +99,8 @@ class CameraLife:
         """A picture was taken out of the ring: is it a new one?"""
         count = judged(self.info.live, self._camera.mode, self._machine)
         verdict = self._frozen.feed(mono, seen, count, self._rhythm.period_s)
+        if self._opened_mono is None or self._session_mono is None or mono < self._session_mono:
+            return  # what an earlier session left: it says nothing about this one
         self._looked = True
         if verdict is Verdict.CHANGING:
             if self.state is CameraState.FROZEN:
