@@ -97,7 +97,6 @@ class Beat:
 class Done:
     """The job's explanation."""
 
-    job_id: str
     explanation: Explanation
     rss_bytes: int
 

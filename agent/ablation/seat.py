@@ -152,8 +152,9 @@ class Seat:
 
     def _answered(self, message: Done | Failed, now: float) -> None:
         job = self._job
-        if job is None or job.job_id != message.job_id:
-            self.lose(End.CRASHED, f"answered a job that it does not have: {message.job_id}")
+        answer = message.explanation if isinstance(message, Done) else message
+        if job is None or job.job_id != answer.job_id:
+            self.lose(End.CRASHED, f"answered a job that it does not have: {answer.job_id}")
             return
         self._job = None
         self._phase = ""

@@ -53,8 +53,6 @@ def plan_slots(
 
 def _check(devices: tuple[str, ...], gpu_count: Callable[[], int]) -> None:
     wanted = [int(device.partition(":")[2]) for device in devices if device != "cpu"]
-    if not devices:
-        raise SlotError("ablation.workers.devices: empty; name one or leave the key out")
     if wanted and max(wanted) >= (there := gpu_count()):
         raise SlotError(
             f"ablation.workers.devices: cuda:{max(wanted)}: this machine offers {there} GPUs"

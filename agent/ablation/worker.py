@@ -117,7 +117,7 @@ def _reply(order: Order, pictures: PictureReader, answer: Answer) -> Done | Fail
     except Exception as error:  # noqa: BLE001 - the top of a job: whatever it is, it costs this one
         reason, fatal = _judge(error)
         return Failed(order.job_id, reason, _line(error), rss_bytes(), fatal)
-    return Done(order.job_id, explanation, rss_bytes())
+    return Done(explanation, rss_bytes())
 
 
 def _judge(error: Exception) -> tuple[str, bool]:
