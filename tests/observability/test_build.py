@@ -1,0 +1,113 @@
+"""The snapshot: what the stages said, in books that agree with the metrics."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agent.observability.build import AgentFacts, Now, build_view
+from agent.observability.jsonable import dumps, jsonable
+from agent.observability.newest import Newest
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.observability.view import AgentView
+from agent.records import CameraState, CameraStatus, Overlay
+from tests.observability.samples import explanation, frame, fruit, segmentation
+from tests.observability.support import FakeClock
+
+FACTS = AgentFacts(
+    agent_id="line-1", version="0.1.0", session="7f", config_hash="c", model_name="default",
+    model_sha256="ab", layer="decoder1", sources={"cam1": "sim:"}, started_mono=990.0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def telemetry() -> PrometheusTelemetry:
+    return PrometheusTelemetry(CollectorRegistry(), FakeClock(), strict=True)
+
+
+def build(newest: Newest, telemetry: PrometheusTelemetry, **said: object) -> AgentView:
+    now = Now(mono=1000.5, utc_ms=1, **said)  # type: ignore[arg-type]
+    return build_view(FACTS, now, newest, telemetry)
+
+
+def test_the_books_of_frames_jobs_and_messages_balance(telemetry: PrometheusTelemetry) -> None:
+    telemetry.count("frames_captured", 10, camera="cam1")
+    telemetry.count("frames_segmented", 6, camera="cam1")
+    telemetry.count("frames_dropped", 3, camera="cam1", stage="capture", reason="expired")
+    telemetry.count("jobs_selected", 5, camera="cam1", **{"class": "periodic"})
+    telemetry.count("jobs_completed", 3, camera="cam1", rung="exact")
+    telemetry.count("jobs_dropped", 1, camera="cam1", stage="pool", reason="deadline")
+    telemetry.count("messages_enqueued", 9, topic_family="fruit")
+    telemetry.count("messages_delivered", 7, topic_family="fruit")
+    telemetry.count("messages_dropped", 1, topic_family="fruit", reason="offline")
+    view = build(Newest(["cam1"]), telemetry)
+    (camera,) = view.cameras
+    assert (camera.frames_captured, camera.frames_segmented) == (10, 6)
+    assert (camera.frames_dropped, camera.frames_in_flight) == (3, 1)
+    assert camera.drops == {"capture/expired": 3}
+    jobs, messages = view.explanations, view.messages
+    assert (jobs.selected, jobs.completed, jobs.dropped, jobs.in_flight) == (5, 3, 1, 1)
+    assert (messages.enqueued, messages.delivered, messages.dropped) == (9, 7, 1)
+    assert (messages.in_flight, messages.drops) == (1, {"fruit/offline": 1})
+    assert view.uptime_s == 10.5
+
+
+def test_each_camera_has_its_own_newest_and_a_lane_the_state_of_its_source(
+    telemetry: PrometheusTelemetry,
+) -> None:
+    newest = Newest(["cam1", "cam2"])
+    first = frame("cam2", mono=1000.0)
+    newest.on_segmented(first, segmentation(first))
+    newest.on_fruit(fruit(first, read=False))
+    newest.on_explanation(explanation(first))
+    status = CameraStatus("both", ("cam1", "cam2"), CameraState.STALLED, "no frame", 998.5)
+    view = build(newest, telemetry, statuses=(status,))
+    one, two = view.cameras
+    assert (one.reading, one.state, one.state_age_s) == (None, "stalled", 2.0)
+    assert two.reading is not None
+    assert (two.reading.read, two.reading.reason, two.reading.age_s) == (False, "no_suture", 0.5)
+    assert two.frame_age_s == 0.5
+    assert math.isnan(one.frame_age_s)
+    (explained,) = view.explanations.newest
+    assert (explained.camera, explained.age_s, explained.seconds) == ("cam2", 0.5, 0.84)
+    assert view.explanations.compute.p50_s == 0.84
+
+
+def test_an_empty_cup_is_no_reading_and_a_stranger_is_ignored() -> None:
+    newest = Newest(["cam1"])
+    newest.on_fruit(fruit(frame()))
+    newest.on_fruit(fruit(frame(seq=2), cup_empty=True))
+    reading = newest.reading("cam1", 1000.0)
+    assert reading is not None
+    assert reading.frame_id.endswith("000001")
+    stranger = frame("cam9")
+    newest.on_segmented(stranger, segmentation(stranger))
+    newest.on_fruit(fruit(stranger))
+    newest.on_explanation(explanation(stranger))
+    assert newest.seen("cam9") is None
+    assert newest.reading("cam9", 0.0) is None
+    assert newest.overlay("cam9", "suture") is None
+
+
+def test_a_class_that_was_left_out_keeps_its_last_overlay() -> None:
+    newest = Newest(["cam1"])
+    suture, stem = (Overlay(name, "image/png", name.encode(), 1, 1) for name in ("suture", "stem"))
+    newest.on_explanation(explanation(frame(), (suture, stem)))
+    newer = Overlay("suture", "image/png", b"newer", 1, 1)
+    newest.on_explanation(explanation(frame(seq=2), (newer,)))
+    assert newest.overlay("cam1", "suture") == newer
+    assert newest.overlay("cam1", "stem") == stem
+
+
+def test_json_has_no_nan_no_enum_and_no_tuple() -> None:
+    assert jsonable({"a": math.nan, "b": (CameraState.LIVE, math.inf), "c": True}) == {
+        "a": None, "b": ["live", None], "c": True,
+    }  # fmt: skip
+    assert dumps({"name": "µ"}) == '{"name": "µ"}'.encode()
+
+
+def test_what_has_no_place_in_json_is_an_error() -> None:
+    with pytest.raises(TypeError, match="set has no place in JSON"):
+        jsonable({"a": {1, 2}})
