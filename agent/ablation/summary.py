@@ -17,6 +17,10 @@ from agent.records import ClassExplanation, Region, RegionOcclusion
 MIN_LAYER_EFFECT = 0.1
 """Margin (in logits) that ablating the whole layer must cost, or sensitivities are undefined: with
 less at stake the ratio of two small numbers says nothing."""
+MIN_SENSITIVITY = 0.02
+"""Both sensitivities together must reach this, or the context reliance is undefined: where skips of
+earlier levels carry a class, occluding either region at this layer does nothing, and the share of
+nothing would come out as anything from 0 to 1."""
 BLANK = "blank: no channel's ablation moves the score beyond rounding"
 
 
@@ -69,7 +73,7 @@ def explanation(found: Findings, activation: NDArray[np.float32]) -> ClassExplan
         sign_balance=sign_balance(found.deltas),
         sensitivity_foreground=foreground,
         sensitivity_background=background,
-        context_reliance=context_reliance(foreground, background),
+        context_reliance=context_reliance(foreground, background, MIN_SENSITIVITY),
         occlusions=_occlusions(found),
     )
 

@@ -190,6 +190,7 @@ def folded(half: fx.GraphModule) -> fx.GraphModule:
         half.set_submodule(str(source.target), fused)
         node.replace_all_uses_with(source)
         half.graph.erase_node(node)
+    half.delete_all_unused_submodules()
     half.recompile()
     return half
 

@@ -1,0 +1,178 @@
+"""Faults planted in the fast path after it was verified: a control of the explanation must trip.
+
+Each mutant replaces the second half of an engine that works. A null control sees what changes
+everything; only the spot check sees what changes an ablated item alone.
+"""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from agent import config
+from agent.ablation.engine import Engine, Tuning
+from agent.ablation.errors import AblationError, NullControlError
+from tests.ablation.networks import bar_and_disc, picture, unet
+
+
+@pytest.fixture
+def engine():
+    torch.set_num_threads(1)
+    return Engine(unet(), config.Ablation(), tuning=Tuning(batch=8))
+
+
+def explain(engine, times=1):
+    for _ in range(times):
+        engine.explain(picture(64), region=bar_and_disc(64))
+
+
+class Mutant:
+    """The engine's split with its second half, or what goes into it, changed."""
+
+    name = "mutant"
+
+    def __init__(self, split, before=lambda batch: batch, after=None):
+        self._split = copy.deepcopy(split)
+        self._before = before
+        if after is not None:
+            after(self._split._after)
+
+    def prefix(self, x):
+        return self._split.prefix(x)
+
+    def suffix(self, batch, prepared):
+        return self._split.suffix(self._before(batch), prepared)
+
+
+def plant(engine, **changes):
+    engine._setup = replace(engine._setup, split=Mutant(engine._setup.split, **changes))
+
+
+def test_the_healthy_path_passes(engine):
+    plant(engine)
+    explain(engine)
+
+
+def test_a_lost_bias_trips_the_null_control(engine):
+    def lose(half):
+        with torch.no_grad():
+            half.get_submodule("upconv2").bias.zero_()
+
+    plant(engine, after=lose)
+    with pytest.raises(NullControlError, match="null control failed on the logits") as caught:
+        explain(engine)
+    assert caught.value.measured > caught.value.tolerance > 0
+
+
+def test_a_wrong_border_trips_the_null_control(engine):
+    def replicate(half):
+        conv = half.get_submodule("decoder2.dec2conv1")
+        conv.padding_mode, conv._reversed_padding_repeated_twice = "replicate", [1, 1, 1, 1]
+
+    plant(engine, after=replicate)
+    with pytest.raises(NullControlError):
+        explain(engine)
+
+
+def test_a_norm_that_was_not_folded_right_trips_the_null_control(engine):
+    def scale(half):
+        with torch.no_grad():
+            half.get_submodule("decoder1.dec1conv2").weight.mul_(1.001)
+
+    plant(engine, after=scale)
+    with pytest.raises(NullControlError):
+        explain(engine)
+
+
+def test_a_wrong_channel_trips_the_spot_check(engine):
+    """Channel k + 1 is ablated where k was meant: nothing changes for the null item."""
+
+    def shift(batch):
+        untouched = batch[(batch == 0).flatten(2).all(2).sum(1).argmin()][None]
+        ablated = (batch == 0).flatten(2).all(2) & ~(untouched == 0).flatten(2).all(2)
+        single = ablated.sum(1) == 1
+        moved = torch.where(ablated.roll(1, 1)[..., None, None], 0.0, untouched)
+        return torch.where(single[:, None, None, None], moved, batch)
+
+    plant(engine, before=shift)
+    with pytest.raises(AblationError, match="spot check failed") as caught:
+        explain(engine, times=3)
+    assert not isinstance(caught.value, NullControlError)
+
+
+def test_two_swapped_channels_trip_the_spot_check_within_some_explanations(engine):
+    """Two items of each batch of eight are swapped: about a quarter of all spot checks see it."""
+
+    def swap(batch):
+        out = batch.clone()
+        out[[2, 3]] = batch[[3, 2]]
+        return out
+
+    plant(engine, before=swap)
+    with pytest.raises(AblationError, match="spot check failed"):
+        explain(engine, times=40)
+
+
+def test_a_skip_that_is_not_ablated_trips_the_spot_check(engine):
+    """decoder4 gets the layer's untouched output: right for the null item, wrong for all others."""
+
+    class Untouched(nn.Module):
+        def __init__(self, conv):
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x):
+            kept = x.clone()
+            skip = x.shape[1] // 2
+            kept[:, skip:] = x[:, skip:].amax(0, keepdim=True)  # ReLU maps: what no item ablated
+            return self.conv(kept)
+
+    def wrong_skip(half):
+        conv = half.get_submodule("decoder4.dec4conv1")
+        half.set_submodule("decoder4.dec4conv1", Untouched(conv))
+
+    plant(engine, after=wrong_skip)
+    with pytest.raises(AblationError, match="spot check failed"):
+        explain(engine)
+
+
+def test_an_ablation_that_does_nothing_trips_the_spot_check(engine):
+    plant(engine, before=lambda batch: batch[:1].expand(len(batch), -1, -1, -1))
+    with pytest.raises(AblationError, match="spot check failed"):
+        explain(engine)
+
+
+def test_a_half_that_writes_to_its_constants_trips_a_control(engine):
+    class Writes(nn.Module):
+        def __init__(self, conv):
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x):
+            x.mul_(0.99)
+            return self.conv(x)
+
+    class Spoiled(Mutant):
+        def suffix(self, batch, prepared):
+            out = super().suffix(batch, prepared)
+            for constant in prepared.constants:
+                constant.mul_(0.999)
+            return out
+
+    engine._setup = replace(engine._setup, split=Spoiled(engine._setup.split))
+    with pytest.raises(AblationError):
+        explain(engine)
+
+
+def test_no_map_leaves_the_engine_with_not_a_number(engine):
+    def poison(batch):
+        out = batch.clone()
+        out[-1] = np.nan
+        return out
+
+    plant(engine, before=poison)
+    with pytest.raises(AblationError):
+        explain(engine)
