@@ -99,6 +99,7 @@ class RingQueue:
         if self._sessions:
             self._sessions[-1].attach()
             self._sessions[-1].dead = True
+            self._count(self._sessions[-1])  # the next session's numbers go on from here
             self._let_go()
 
     def abandon(self, reason: str) -> None:

@@ -1,0 +1,182 @@
+"""The books: captured = taken + dropped + in the ring, at every moment, over many sessions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.capture.queue import SESSIONS, FrameBooks, RingQueue
+from agent.supervision.ring import FrameRing, RingShape, RingWriter, create_memory
+from tests.capture.support import Ledger
+
+SHAPE = RingShape(slots=4, image_bytes=12)
+IMAGE = np.zeros((2, 2, 3), np.uint8)
+
+
+class Camera:
+    """A queue and the writers that its sessions would have in other processes."""
+
+    def __init__(self, max_age_s: float = 2.0) -> None:
+        self.ledger = Ledger()
+        self.queue = RingQueue(("left", "right"), max_age_s, self.ledger)
+        self.now = 0.0
+        self.pushed = 0
+        self._ring: FrameRing | None = None
+        self._cut_off = False
+
+    def begin(self) -> None:
+        memory = create_memory("test")
+        self.queue.begin(memory)
+        self._memory = os.dup(memory)
+        self._ring = FrameRing.allocate(self._memory, SHAPE)
+        self._cut_off = False
+        self.queue.attach()
+
+    def push(self) -> None:
+        if self._ring is not None and not self._cut_off:
+            RingWriter(self._ring).push(IMAGE, None, (0, self.now))
+            self.pushed += 1
+
+    def cut_off(self) -> None:
+        """The writer is killed in the middle of a picture."""
+        if self._ring is not None and not self._cut_off:
+            self._ring._words[5] += 1
+            self._cut_off = True
+            self.pushed += 1
+
+    def retire(self) -> None:
+        if self._ring is not None:
+            self.queue.retire()
+            self._ring.close()
+            os.close(self._memory)
+            self._ring = None
+
+    def take(self) -> int | None:
+        if self.queue.oldest_mono(self.now) is None:
+            return None
+        popped = self.queue.pop()
+        assert popped is not None
+        return popped[1]
+
+    def books(self) -> FrameBooks:
+        books = self.queue.books()
+        assert books.captured == self.pushed == books.taken + books.dropped + books.in_ring
+        assert books.dropped == sum(books.dropped_by_reason.values())
+        for lane in ("left", "right"):
+            assert self.ledger.counts[("frames_captured", lane)] == books.captured
+            for reason, count in books.dropped_by_reason.items():
+                assert self.ledger.counts[("frames_dropped", lane, "capture", reason)] == count
+        return books
+
+
+@pytest.fixture
+def cam() -> Iterator[Camera]:
+    camera = Camera()
+    camera.begin()
+    yield camera
+    camera.queue.abandon("stopped")
+
+
+def test_numbers_run_on_over_sessions_and_name_every_lost_picture(cam: Camera) -> None:
+    for _ in range(6):
+        cam.push()
+    assert [cam.take() for _ in range(5)] == [3, 4, 5, 6, None]
+    cam.push()
+    cam.cut_off()
+    cam.retire()
+    cam.begin()
+    cam.push()
+    assert [cam.take() for _ in range(3)] == [7, 9, None]
+    assert cam.books().dropped_by_reason == {"overrun": 2, "child_killed": 1}
+
+
+def test_what_a_killed_child_left_whole_is_read_before_anything_is_dropped(cam: Camera) -> None:
+    for _ in range(3):
+        cam.push()
+    cam.retire()
+    assert cam.books().in_ring == 3
+    assert [cam.take() for _ in range(4)] == [1, 2, 3, None]
+    assert cam.books().dropped == 0
+
+
+def test_pictures_above_the_age_limit_are_dropped_and_counted(cam: Camera) -> None:
+    cam.push()
+    cam.push()
+    cam.now = 2.5
+    cam.push()
+    assert cam.take() == 3
+    assert cam.books().dropped_by_reason == {"expired": 2}
+
+
+def test_a_stop_books_what_nobody_took(cam: Camera) -> None:
+    for _ in range(3):
+        cam.push()
+    cam.take()
+    cam.queue.abandon("stopped")
+    assert cam.books() == FrameBooks(3, 2, 1, 0, {"stopped": 2})
+
+
+def test_a_child_killed_before_its_ring_had_a_shape_captured_nothing() -> None:
+    queue = RingQueue(("a",), 2.0, Ledger())
+    queue.begin(create_memory("test"))
+    queue.retire()
+    assert queue.books() == FrameBooks(0, 0, 0, 0, {})
+
+
+def test_rings_that_nobody_reads_do_not_pile_up() -> None:
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    cam = Camera()
+    for _ in range(20):
+        cam.begin()
+        cam.push()
+        cam.retire()
+    # Of each ring that is kept: the memory, and the mapping's own copy of it.
+    assert len(list(Path("/proc/self/fd").iterdir())) - open_before <= 2 * SESSIONS
+    books = cam.books()
+    assert books.in_ring == SESSIONS
+    assert books.dropped_by_reason == {"child_killed": 20 - SESSIONS}
+    cam.queue.abandon("stopped")
+
+
+def test_news_are_told_once(cam: Camera) -> None:
+    cam.now = 7.0
+    cam.push()
+    cam.push()
+    news = cam.queue.news()
+    assert (news.count, news.newest_mono) == (2, 7.0)
+    assert cam.queue.news().count == 0
+
+
+ACTIONS = st.sampled_from(["push", "take", "cut_off", "renew", "wait", "books"])
+
+
+@given(actions=st.lists(ACTIONS, max_size=80))
+def test_the_books_balance_after_any_steps(actions: list[str]) -> None:
+    cam = Camera()
+    cam.begin()
+    seen: list[int] = []
+    for action in actions:
+        if action == "renew":
+            cam.retire()
+            cam.begin()
+        elif action == "wait":
+            cam.now += 0.7
+        elif action == "take":
+            if (number := cam.take()) is not None:
+                seen.append(number)
+        elif action == "push":
+            cam.push()
+        elif action == "cut_off":
+            cam.cut_off()
+        elif action == "books":  # not at every step: looking must not be what makes them right
+            cam.books()
+    assert seen == sorted(set(seen))
+    assert cam.books().taken == len(seen)
+    cam.queue.abandon("stopped")
+    assert cam.books().in_ring == 0

@@ -1,0 +1,288 @@
+"""Folders, video files and devices as cameras, read in this process."""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.capture.source import EndOfSource, Picture, PictureError, Source, SourceError
+from agent.capture.sources import folder, v4l2, video
+from agent.capture.sources.decode import decode
+from agent.capture.sources.pace import Pacer
+from tests.capture.support import camera, noise, write_pictures, write_video
+
+
+def encode(suffix: str, image: np.ndarray) -> bytes:
+    done, data = cv2.imencode(suffix, image)
+    assert done
+    return bytes(data)
+
+
+def next_picture(source: Source) -> Picture:
+    picture = source.read()
+    assert picture is not None
+    return picture
+
+
+# --- decoding ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
+def test_lossless_formats_come_out_as_they_went_in(suffix: str) -> None:
+    image, aperture = decode(encode(suffix, noise(1)))
+    assert np.array_equal(image, noise(1))
+    assert aperture is None
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_lossy_formats_come_out_nearly_so(suffix: str) -> None:
+    flat = np.full((48, 64, 3), (30, 120, 200), np.uint8)
+    image, _ = decode(encode(suffix, flat))
+    assert np.abs(image.astype(int) - flat).max() <= 8
+
+
+def test_alpha_is_the_field_of_view() -> None:
+    rgba = noise(2, channels=4)
+    rgba[:, :, 3] = 0
+    rgba[10:30, 10:40, 3] = 255
+    rgba[9, 10:40, 3] = 127
+    image, aperture = decode(encode(".png", rgba))
+    assert np.array_equal(image, rgba[:, :, :3])
+    assert aperture is not None
+    assert aperture.dtype == bool
+    assert aperture.sum() == 20 * 30
+
+
+def test_a_fully_opaque_alpha_is_no_aperture() -> None:
+    rgba = noise(2, channels=4)
+    rgba[:, :, 3] = 255
+    assert decode(encode(".png", rgba))[1] is None
+
+
+def test_an_alpha_that_lets_nothing_through_costs_the_picture() -> None:
+    rgba = noise(2, channels=4)
+    rgba[:, :, 3] = 0
+    with pytest.raises(PictureError, match="empty_aperture"):
+        decode(encode(".png", rgba))
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    image, _ = decode(encode(".png", noise(3)[:, :, 0]))
+    assert image.shape == (48, 64, 3)
+    assert all(np.array_equal(image[:, :, c], noise(3)[:, :, 0]) for c in range(3))
+
+
+def test_of_sixteen_bits_the_high_byte_is_taken() -> None:
+    deep = np.array([[0, 255, 256], [0x7FFF, 0xFF00, 0xFFFF]], np.uint16)
+    image, _ = decode(encode(".png", deep))
+    assert image[:, :, 0].tolist() == [[0, 0, 1], [127, 255, 255]]
+
+
+def test_floating_point_pixels_cost_the_picture() -> None:
+    with pytest.raises(PictureError, match="depth"):
+        decode(encode(".tiff", np.ones((8, 8, 3), np.float32)))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff", ".webp"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_picture_cut_short_is_corrupt_and_never_half_a_picture(suffix: str, share: float) -> None:
+    data = encode(suffix, noise(4, 256, 256))
+    with pytest.raises(PictureError, match="corrupt"):
+        decode(data[: int(share * len(data))])
+
+
+def test_a_header_that_announces_an_absurd_size_is_corrupt() -> None:
+    head = b"IHDR" + struct.pack(">IIBBBBB", 2**30, 2**30, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head
+    with pytest.raises(PictureError, match="corrupt"):
+        decode(png + struct.pack(">I", zlib.crc32(head)))
+
+
+# --- pace ----------------------------------------------------------------------------------------
+
+
+class FakeTime:
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_pictures_come_on_the_beat_without_drift() -> None:
+    time_ = FakeTime()
+    pacer = Pacer(4.0, time_.clock, time_.sleep)
+    moments = []
+    for _ in range(9):
+        assert pacer.wait()
+        moments.append(time_.now)
+        time_.now += 0.1  # decoding
+    assert moments == pytest.approx([50.0 + 0.25 * n for n in range(9)])
+
+
+def test_after_a_delay_the_beat_starts_anew_and_nothing_comes_in_a_burst() -> None:
+    time_ = FakeTime()
+    pacer = Pacer(4.0, time_.clock, time_.sleep)
+    pacer.wait()
+    time_.now += 10
+    moments = []
+    for _ in range(3):
+        assert pacer.wait()
+        moments.append(time_.now)
+    assert moments == pytest.approx([60.0, 60.25, 60.5])
+
+
+def test_a_slow_beat_shows_that_the_source_is_not_stuck() -> None:
+    time_ = FakeTime()
+    pacer = Pacer(0.25, time_.clock, time_.sleep)
+    assert [pacer.wait() for _ in range(6)] == [True, False, False, False, True, False]
+
+
+# --- a folder ------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_read_by_name_and_starts_over(tmp_path: Path) -> None:
+    images = write_pictures(tmp_path, 3)
+    source = folder.open_source(camera(str(tmp_path), fps=1000))
+    info = source.open()
+    assert (info.width_px, info.height_px, info.fps, info.live) == (64, 48, 1000, False)
+    for turn in range(2):
+        for image in images:
+            picture = next_picture(source)
+            assert np.array_equal(picture.image, image), turn
+            assert abs(picture.captured_mono - time.monotonic()) < 5
+            assert abs(picture.captured_utc_ms / 1000 - time.time()) < 5
+
+
+def test_the_rate_of_a_folder_is_that_of_the_machine_unless_configured(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    assert folder.open_source(camera(str(tmp_path), fps=None)).open().fps == 280 / 60
+
+
+def test_played_once_a_folder_ends(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 2)
+    source = folder.open_source(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.open()
+    next_picture(source)
+    next_picture(source)
+    with pytest.raises(EndOfSource):
+        source.read()
+
+
+def test_new_pictures_are_found_at_the_next_turn(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    source = folder.open_source(camera(str(tmp_path), fps=1000))
+    source.open()
+    next_picture(source)
+    images = write_pictures(tmp_path, 2)
+    next_picture(source)
+    assert np.array_equal(next_picture(source).image, images[1])
+
+
+def test_a_corrupt_picture_costs_one_picture_and_is_named(tmp_path: Path) -> None:
+    images = write_pictures(tmp_path, 3)
+    (tmp_path / "000.png").write_bytes(b"this is no picture")
+    source = folder.open_source(camera(f"{tmp_path}?loop=0", fps=1000))
+    assert source.open().width_px == 64
+    with pytest.raises(PictureError, match=r"corrupt: 000\.png"):
+        source.read()
+    assert np.array_equal(next_picture(source).image, images[1])
+
+
+def test_a_picture_that_vanishes_after_the_listing_costs_itself(tmp_path: Path) -> None:
+    images = write_pictures(tmp_path, 3)
+    source = folder.open_source(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.open()
+    (tmp_path / "001.png").unlink()
+    next_picture(source)
+    with pytest.raises(PictureError, match="No such file"):
+        source.read()
+    assert np.array_equal(next_picture(source).image, images[2])
+
+
+def test_a_folder_without_one_readable_picture_is_a_permanent_error(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    with pytest.raises(SourceError, match=r"no_readable_picture.*a\.png") as caught:
+        folder.open_source(camera(str(tmp_path))).open()
+    assert caught.value.permanent
+
+
+def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    rgba = noise(9, 100, 90, 4)
+    rgba[:, :, 3] = 0
+    rgba[20:80, 20:70, 3] = 255
+    cv2.imwrite(str(tmp_path / "other.png"), rgba)
+    source = folder.open_source(camera(str(tmp_path), fps=1000, width_px=32, height_px=24))
+    assert source.open().width_px == 32
+    first, second = next_picture(source), next_picture(source)
+    assert first.image.shape == second.image.shape == (24, 32, 3)
+    assert second.aperture is not None
+    assert second.aperture.shape == (24, 32)
+
+
+# --- a video file --------------------------------------------------------------------------------
+
+
+def grey(picture: Picture) -> int:
+    return round(float(picture.image.mean()) / 10)
+
+
+def test_a_video_is_read_in_order_and_starts_over(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    write_video(path, 4)
+    source = video.open_source(camera(str(path), fps=500))
+    info = source.open()
+    assert (info.width_px, info.height_px, info.fps, info.live) == (64, 48, 500, False)
+    assert [grey(next_picture(source)) for _ in range(9)] == [0, 1, 2, 3, 0, 1, 2, 3, 0]
+    source.close()
+
+
+def test_a_video_has_its_own_rate_unless_configured(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    write_video(path, 2, fps=12.5)
+    assert video.open_source(camera(str(path), fps=None)).open().fps == 12.5
+
+
+def test_played_once_a_video_ends(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    write_video(path, 2)
+    source = video.open_source(camera(f"{path}?loop=0", fps=500))
+    source.open()
+    next_picture(source)
+    next_picture(source)
+    with pytest.raises(EndOfSource):
+        source.read()
+
+
+def test_a_file_that_is_no_video_is_a_permanent_error(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_text("no video")
+    with pytest.raises(SourceError, match="not_a_video") as caught:
+        video.open_source(camera(str(path))).open()
+    assert caught.value.permanent
+
+
+# --- devices -------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_absent_is_an_error_that_may_mend(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="absent") as caught:
+        v4l2.open_source(camera(f"v4l2://{tmp_path}/video7")).open()
+    assert not caught.value.permanent
+
+
+def test_a_path_that_is_no_device_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "video0"
+    path.write_text("no device")
+    with pytest.raises(SourceError, match="open_failed"):
+        v4l2.open_source(camera(f"v4l2://{path}")).open()
