@@ -31,6 +31,9 @@ from agent.publishing.messages import JSON, Message
 CONNECT_TIMEOUT_S = 10.0
 """From the first name look-up to the CONNACK."""
 
+INBOUND_LIMIT_BYTES = 64 * 1024
+"""Nothing that the agent listens to is larger; under MQTT 5 the broker withholds what is."""
+
 UNLIMITED = 1 << 30
 READS_PER_STEP = 64
 _UNAUTHORISED = (134, 135, 138, 140)  # bad user name or password, not authorised, banned, method
@@ -138,8 +141,9 @@ class Connection:
         if not self._over:
             self._check_dial(now)
         if self.fileno() is not None:
-            self._client.loop_write()
+            # Reading first: a write that fails would hide why the broker closed.
             self._read()
+            self._client.loop_write()
             self._client.loop_misc()
         events = list(self._events)
         self._events.clear()
@@ -209,8 +213,17 @@ class Connection:
     def _dial(self) -> None:
         request = self._request
         outcome: Exception | bool = True
+        properties = None
+        if request.protocol == V5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = INBOUND_LIMIT_BYTES
         try:
-            self._client.connect(request.address.host, request.address.port, request.keepalive_s)
+            self._client.connect(
+                request.address.host,
+                request.address.port,
+                request.keepalive_s,
+                properties=properties,
+            )
         except (OSError, ValueError) as error:  # a host name that no name can be is a ValueError
             outcome = error
         with self._lock:

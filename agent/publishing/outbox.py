@@ -46,8 +46,11 @@ class Outbox(Protocol):
     def waiting(self) -> int:
         """Number of entries that could be taken now."""
 
-    def close(self, reason: str) -> None:
+    def discard(self, reason: str) -> None:
         """Drop everything that waits."""
+
+    def close(self, reason: str) -> None:
+        """Drop everything that waits, and from now on everything that is put."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,7 @@ class MemoryOutbox:
         self._cap = cap
         self._telemetry = telemetry
         self._lock = threading.Lock()
+        self._closed: str | None = None  # why nothing is accepted any more
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._ready: dict[int, OrderedDict[str, None]] = {}
         self._events: dict[int, deque[Entry]] = {}
@@ -88,7 +92,9 @@ class MemoryOutbox:
     def put(self, entry: Entry, now: float) -> None:
         with self._lock:
             self._enqueue(entry)
-            if entry.is_event:
+            if self._closed is not None:
+                self._drop(entry.family, len(entry.messages), self._closed)
+            elif entry.is_event:
                 self._put_event(entry, now)
             else:
                 self._put_state(entry)
@@ -148,11 +154,16 @@ class MemoryOutbox:
             ready = sum(len(keys) for keys in self._ready.values())
             return ready + sum(len(queue) for queue in self._events.values())
 
-    def close(self, reason: str) -> None:
+    def discard(self, reason: str) -> None:
         with self._lock:
             for rank in {*self._ready, *self._events}:
                 for entry in self._take_rank(rank):
                     self._drop(entry.family, len(entry.messages), reason)
+
+    def close(self, reason: str) -> None:
+        self.discard(reason)
+        with self._lock:
+            self._closed = reason
 
     def books(self) -> Mapping[TopicFamily, Book]:
         with self._lock:

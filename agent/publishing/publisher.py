@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -79,13 +80,14 @@ class Publisher:
         self._agent = _AgentState()
         self._lock = threading.Lock()  # guards composer, deadband and the agent's state
         self._started = clock()
+        self._claimed = False  # whether the broker has shown us our own status
         self._outbox = MemoryOutbox(mqtt.queue_max, telemetry)
         self._session = Session(
             SessionSettings(
                 mqtt=mqtt,
                 address=address,
                 client_id=settings.client_id,
-                subscriptions=(self._topics.machine,),
+                subscriptions=(self._topics.machine, self._topics.of("status")),
                 tls=tls_context(mqtt.tls) if address.tls else None,
             ),
             self._outbox,
@@ -229,7 +231,39 @@ class Publisher:
                 last_frame_ms=self._agent.last_frame_ms,
             )
 
-    def _received(self, topic: str, payload: bytes) -> None:
+    def _received(self, topic: str, payload: bytes) -> bool:
+        if topic == self._topics.of("status"):
+            return self._is_ours(payload)
+        self._machine_said(topic, payload)
+        return True
+
+    def _is_ours(self, payload: bytes) -> bool:
+        """Whether a status on our own topic is no sign of another agent with our id.
+
+        Brokers differ in whether they say that a session was taken over (mosquitto 2.0.11 just
+        closes the connection), but a status of another session that came after our own can only
+        have been published by somebody else.
+        """
+        try:
+            said = json.loads(payload)
+        except (ValueError, RecursionError):
+            return True
+        session = said.get("session") if isinstance(said, dict) else None
+        if session == self._settings.identity.session:
+            self._claimed = True
+        elif isinstance(session, str) and self._claimed:
+            log_event(
+                logger,
+                logging.ERROR,
+                "session_conflict",
+                client_id=self._settings.client_id,
+                other_session=session[:80],
+            )
+            self._claimed = False
+            return False
+        return True
+
+    def _machine_said(self, topic: str, payload: bytes) -> None:
         try:
             info = parse_machine(payload, self._settings.utc_ms())
         except MachineMessageError as error:

@@ -62,7 +62,7 @@ class SessionHooks:
     online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
     tick: Callable[[float], None]  # every turn while online
     farewell: Callable[[float], Entry]  # the last message of a clean stop
-    received: Callable[[str, bytes], None]
+    received: Callable[[str, bytes], bool]  # false: another client uses our session; step back
     link: Callable[[LinkStatus], None]
 
 
@@ -216,7 +216,8 @@ class Session:
                     if entry is self._stop.farewell:
                         self._stop.acknowledged = delivered
             case Received():
-                self._hooks.received(event.topic, event.payload)
+                if not self._hooks.received(event.topic, event.payload):
+                    self._step_back(now)
             case Subscribed(accepted=False):
                 self._log(logging.WARNING, "subscription_refused", reason=event.reason)
             case Subscribed():
@@ -264,6 +265,12 @@ class Session:
             connection.abort()
             self._ended(Ended(Cause.SILENT, f"no answer to {late.topic}"), now)
 
+    def _step_back(self, now: float) -> None:
+        """Another client uses our id: each would throw the other out for ever."""
+        if self._link.state is LinkState.ONLINE and self._connection is not None:
+            self._connection.abort()
+            self._ended(Ended(Cause.TAKEN_OVER, "another session publishes as this agent"), now)
+
     def _report(self, connected: bool, reason: Cause, now: float) -> None:
         self._telemetry.gauge("broker_connected", float(connected))
         self._status = LinkStatus(
@@ -283,7 +290,7 @@ class Session:
         elif stop.farewell is None:
             if now < stop.flush_until and (self._outbox.waiting() or not self._sender.idle()):
                 return
-            self._outbox.close("shutdown")
+            self._outbox.discard("shutdown")
             stop.farewell = self._hooks.farewell(now)
             self._outbox.put(stop.farewell, now)
         elif self._sender.idle() and self._connection is not None and not stop.disconnecting:

@@ -95,7 +95,9 @@ class FakeClock:
         return self.now
 
 
-def settings(broker: str = "mqtt://127.0.0.1:1883", **mqtt: Any) -> PublisherSettings:
+def settings(
+    broker: str = "mqtt://127.0.0.1:1883", session: str = "session-1", **mqtt: Any
+) -> PublisherSettings:
     quick: dict[str, Any] = {
         "reconnect_first_s": 0.1,
         "reconnect_max_s": 0.5,
@@ -108,7 +110,7 @@ def settings(broker: str = "mqtt://127.0.0.1:1883", **mqtt: Any) -> PublisherSet
     return PublisherSettings(
         mqtt=Mqtt(broker=broker, **(quick | mqtt)),
         site=Site(),
-        identity=Identity("pitwatch", "session-1", "0.1.0", "c0ffee", "default", "a" * 64),
+        identity=Identity("pitwatch", session, "0.1.0", "c0ffee", "default", "a" * 64),
         cameras=("cam1",),
         meta={"metrics": {"fps": {"unit": "Hz", "type": "double", "min": 0.0, "max": 100.0}}},
         http_url="http://127.0.0.1:9464",

@@ -1,0 +1,69 @@
+"""A publisher under test with everything that it reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from agent.publishing.publisher import Publisher
+from agent.records import LinkStatus, MachineInfo
+from tests.publishing import examples
+from tests.publishing.examples import Books
+from tests.support import wait_until
+
+
+class Rig:
+    """A publisher with quick back-off, and lists of what it called back with."""
+
+    def __init__(self, broker: str, session: str = "session-1", **mqtt: Any) -> None:
+        self.books = Books()
+        self.machine: list[MachineInfo] = []
+        self.links: list[LinkStatus] = []
+        self.publisher = Publisher(
+            examples.settings(broker, session, **mqtt),
+            self.books,
+            time.monotonic,
+            self.machine.append,
+            self.links.append,
+        )
+
+    def online(self) -> bool:
+        return self.publisher.link().connected
+
+    def wait_online(self, timeout_s: float = 15.0) -> None:
+        wait_until(self.online, timeout_s, "connected to the broker")
+
+    def wait_count(self, amount: int, name: str, *labels: str, timeout_s: float = 20.0) -> None:
+        """Wait until a counter is at least ``amount``."""
+        wait_until(
+            lambda: self.books.total(name, *labels) >= amount,
+            timeout_s,
+            f"{name}{labels} >= {amount}",
+        )
+
+    def settled(self) -> None:
+        """Wait until nothing waits and nothing is unanswered."""
+
+        def quiet() -> bool:
+            return not any(
+                value for (name, *_), value in list(self.books.gauges.items())
+                if name == "messages_in_flight"
+            )  # fmt: skip
+
+        wait_until(quiet, 15, "every message settled")
+
+
+@contextmanager
+def running(broker: str, *, wait: bool = True, stop_s: float = 3.0, **mqtt: Any) -> Iterator[Rig]:
+    """Run a publisher for the length of a ``with`` block; its books balance at the end."""
+    rig = Rig(broker, **mqtt)
+    rig.publisher.start()
+    try:
+        if wait:
+            rig.wait_online()
+        yield rig
+    finally:
+        rig.publisher.stop(stop_s)
+        rig.books.balance()

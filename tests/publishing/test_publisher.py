@@ -1,0 +1,441 @@
+"""The publisher on a real mosquitto: what a subscriber sees, and what the books say."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from agent.publishing.publisher import Publisher
+from agent.publishing.schemas import load_schema
+from agent.records import AlarmState, MachineState, Quality
+from tests.publishing import examples
+from tests.publishing.examples import BASE
+from tests.publishing.lexical import check_lexically
+from tests.publishing.rig import Rig, running
+from tests.support import free_port, wait_until
+from tests.support.mosquitto import Mosquitto, Observer, Seen, mosquitto, retained
+
+pytestmark = pytest.mark.needs_mosquitto
+
+SCHEMAS = {
+    "/status": "status",
+    "/meta": "meta",
+    "metric": "metric",
+    "fruit": "fruit",
+    "explanation": "explanation",
+    "cam": "cam_meta",
+    "alarm": "alarm",
+    "event": "event_alarm",
+}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with mosquitto(tmp_path_factory.mktemp("broker")) as running_broker:
+        yield running_broker
+
+
+def read(seen: Seen) -> dict[str, Any]:
+    """Read one JSON message, checked against the schema of its topic and lexically."""
+    assert seen.content_type in (None, "application/json")
+    payload = check_lexically(seen.payload)
+    below = seen.topic.removeprefix(BASE)
+    schema = SCHEMAS.get(below) or SCHEMAS[below.split("/")[1]]
+    Draft202012Validator(load_schema(schema)).validate(payload)
+    return payload
+
+
+def publish_everything(publisher: Publisher) -> None:
+    publisher.status("running", "", examples.STAMP)
+    publisher.fruit(examples.fruit(), "cam1")
+    publisher.metric("cam1", "fps", 4.67, Quality.GOOD, examples.STAMP)
+    publisher.metric("agent", "cpu", 0.5, Quality.GOOD, examples.STAMP)
+    publisher.explanation(examples.explanation(captured_mono=time.monotonic()))
+    publisher.alarm(examples.alarm(captured_mono=time.monotonic()), examples.overlay())
+
+
+EXPECTED = {  # topic below B -> (QoS as published once the topic is proven, retain, expiry)
+    "status": (1, True, None),
+    "meta": (1, True, None),
+    "fruit/cam1": (0, False, 10),
+    "metric/cam1/fps": (0, True, 300),
+    "metric/agent/cpu": (0, True, 300),
+    "explanation/cam1": (1, False, 600),
+    "cam/cam1/suture/image": (0, True, 120),
+    "cam/cam1/suture/meta": (1, True, 120),
+    "event/alarm": (1, False, 86_400),
+    "alarm/camera_lost-cam1": (1, True, None),
+    "evidence/event-1/image": (1, True, 86_400),
+}
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_every_topic_arrives_with_its_qos_retain_flag_expiry_and_valid_payload(
+    broker: Mosquitto, protocol: str
+) -> None:
+    with Observer(broker.port) as observer, running(broker.url, protocol=protocol) as rig:
+        assert rig.publisher.link().protocol == protocol
+        publish_everything(rig.publisher)
+        for topic in EXPECTED:
+            observer.wait(topic)
+        rig.settled()
+        observer.clear()
+        publish_everything(rig.publisher)
+        rig.publisher.metric("cam1", "fps", 5.0, Quality.GOOD, examples.STAMP)
+        rig.publisher.metric("agent", "cpu", 0.7, Quality.GOOD, examples.STAMP)
+        rig.publisher.status("running", "again", examples.STAMP)
+        rig.settled()
+        for topic, (qos, retain, expiry_s) in EXPECTED.items():
+            if topic == "meta":
+                continue
+            seen = observer.wait(f"{BASE}/{topic}")[-1]
+            assert (seen.qos, seen.retained) == (qos, retain), topic
+            assert seen.expiry_s == (expiry_s if protocol == "5" else None), topic
+            if topic.endswith("image"):
+                assert seen.content_type == ("image/png" if protocol == "5" else None)
+                assert seen.payload == examples.overlay().data
+            else:
+                read(seen)
+        assert not rig.books.total("messages_dropped")
+        assert len(rig.books.observed["cam_to_puback_seconds"]) == 2
+        assert len(rig.books.observed["alarm_to_puback_seconds"]) == 2
+
+
+def test_the_first_message_of_each_qos_0_topic_is_sent_at_qos_1(broker: Mosquitto) -> None:
+    with Observer(broker.port) as observer, running(broker.url) as rig:
+        for _ in range(3):
+            rig.publisher.fruit(examples.fruit(), "cam1")
+            rig.settled()
+        assert [seen.qos for seen in observer.wait("fruit/cam1", 3)] == [1, 0, 0]
+
+
+def test_a_cam_arrives_as_its_picture_directly_followed_by_its_meta(broker: Mosquitto) -> None:
+    with Observer(broker.port, f"{BASE}/cam/#") as observer, running(broker.url) as rig:
+        for i in range(20):
+            rig.publisher.explanation(
+                examples.explanation(overlays=(examples.overlay(side_px=64 + i),))
+            )
+        rig.settled()
+        newest = len(examples.overlay(side_px=83).data)
+        wait_until(lambda: any(read(s)["bytes"] == newest for s in observer.all("meta")), 10)
+        seen = observer.all()
+        pairs = list(zip(seen[::2], seen[1::2], strict=True))
+        for image, meta in pairs:
+            assert image.topic.endswith("image")
+            assert read(meta)["image_topic"] == image.topic
+            assert read(meta)["bytes"] == len(image.payload)
+
+
+def test_a_picture_above_the_limit_arrives_smaller_than_the_limit(broker: Mosquitto) -> None:
+    with Observer(broker.port, f"{BASE}/cam/#") as observer, running(broker.url) as rig:
+        large = examples.overlay(side_px=512, noise=True)
+        rig.publisher.explanation(examples.explanation(overlays=(large,)))
+        image = observer.wait("image")[-1]
+        assert 20_000 < len(image.payload) <= 100 * 1024
+        assert image.content_type == "image/jpeg"
+
+
+def test_status_is_a_heartbeat(broker: Mosquitto) -> None:
+    with Observer(broker.port, f"{BASE}/status") as observer:
+        with running(broker.url, status_interval_s=0.2) as rig:
+            rig.publisher.status("running", "", examples.STAMP)
+            seen = [read(one) for one in observer.wait("status", 5)]
+        assert seen[-1]["state"] == "running"
+        assert seen[-1]["uptime_s"] > seen[0]["uptime_s"]
+
+
+def test_a_clean_stop_says_stopped_waits_for_its_answer_and_leaves_no_will(
+    tmp_path: Path,
+) -> None:
+    with mosquitto(tmp_path) as broker, Observer(broker.port, f"{BASE}/status") as observer:
+        rig = Rig(broker.url)
+        rig.publisher.start()
+        rig.wait_online()
+        rig.publisher.fruit(examples.fruit(), "cam1")
+        assert rig.publisher.stop(5.0)
+        states = [read(seen) for seen in observer.wait("status", 2)]
+        assert [state["state"] for state in states] == ["starting", "stopped"]
+        assert states[-1]["online"] is False
+        assert not rig.online()
+        assert rig.books.total("messages_delivered", "fruit") == 1
+        rig.books.balance()
+        assert "Received DISCONNECT from pitwatch-uns" in broker.log
+        (kept,) = retained(broker.port, f"{BASE}/status")
+        assert json.loads(kept.payload)["state"] == "stopped"
+
+
+def test_a_message_after_the_stop_is_refused_and_counted(broker: Mosquitto) -> None:
+    rig = Rig(broker.url)
+    rig.publisher.start()
+    rig.wait_online()
+    rig.publisher.stop(5.0)
+    rig.publisher.fruit(examples.fruit(), "cam1")
+    assert rig.books.total("messages_dropped", "fruit", "shutdown") == 1
+    rig.books.balance()
+
+
+def test_stopping_without_a_broker_is_quick_and_says_that_nobody_was_told() -> None:
+    rig = Rig(f"mqtt://127.0.0.1:{free_port()}")
+    rig.publisher.start()
+    rig.publisher.fruit(examples.fruit(), "cam1")
+    started = time.monotonic()
+    assert not rig.publisher.stop(5.0)
+    assert time.monotonic() - started < 3
+    assert rig.books.total("messages_dropped", "fruit", "shutdown") == 1
+    rig.books.balance()
+
+
+CLIENT = """
+    import sys, time
+    from agent.publishing.publisher import Publisher
+    from tests.publishing import examples
+    p = Publisher(examples.settings(sys.argv[1]), examples.Books(), time.monotonic, print, print)
+    p.start()
+    p.status("running", "", 1)
+    time.sleep(60)
+"""
+
+
+def test_kill_9_of_the_agent_makes_the_broker_publish_the_will(broker: Mosquitto) -> None:
+    with Observer(broker.port, f"{BASE}/status") as observer:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(CLIENT), broker.url],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            wait_until(lambda: any(b"running" in s.payload for s in observer.all()), 30)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            wait_until(lambda: any(b'"lost"' in s.payload for s in observer.all()), 10, "will")
+            will = observer.all()[-1]
+        finally:
+            process.kill()
+            process.wait(10)
+        assert (will.qos, will.retained) == (1, True)
+        assert read(will)["online"] is False
+        running_keys = next(read(s) for s in observer.all() if b"running" in s.payload)
+        assert list(read(will)) == list(running_keys)
+
+
+def test_a_broker_that_comes_back_empty_is_given_the_whole_state(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker, running(broker.url) as rig:
+        publish_everything(rig.publisher)
+        rig.publisher.alarm(
+            examples.alarm(alarm_id="no_read-cam1", state=AlarmState.NORM, active=False)
+        )
+        rig.settled()
+        broker.kill()
+        wait_until(lambda: not rig.online(), 10, "loss noticed")
+        assert rig.links[-1].reason == "lost" or rig.links[-1].reason == "unreachable"
+        broker.start()
+        rig.wait_online()
+        rig.settled()
+        kept = {seen.topic.removeprefix(f"{BASE}/"): seen for seen in retained(broker.port)}
+        states = {t for t, (_, retain, _) in EXPECTED.items() if retain and "evidence" not in t}
+        assert set(kept) == states | {"alarm/no_read-cam1"}
+        assert rig.publisher.link().reconnects == 1
+        assert rig.books.total("broker_disconnects", "lost") == 1
+
+
+def test_offline_only_the_newest_state_is_kept_and_events_are_bounded(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    try:
+        with running(broker.url, wait=False, queue_max=10) as rig:
+            for i in range(50):
+                rig.publisher.metric("cam1", "fps", float(i), Quality.GOOD, i)
+                rig.publisher.explanation(examples.explanation(job_id=f"job-{i}", overlays=()))
+            assert rig.books.total("messages_delivered") == 0
+            assert rig.books.total("messages_dropped", "metric", "superseded") == 49
+            assert rig.books.total("messages_dropped", "explanation", "queue_full") == 40
+            broker.start()
+            rig.wait_online()
+            with Observer(broker.port) as observer:
+                rig.settled()
+                assert read(observer.wait("fps")[-1])["value"] == 49.0
+            assert rig.books.total("messages_delivered", "explanation") == 10
+            assert rig.books.total("messages_delivered", "metric") == 1
+    finally:
+        broker.close()
+
+
+def test_a_frozen_broker_is_noticed_by_the_answer_that_stays_away_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    quick = {"puback_timeout_s": 1.0, "status_interval_s": 0.5}
+    with (
+        mosquitto(tmp_path) as broker,
+        running(broker.url, **quick) as rig,
+        Observer(broker.port) as observer,
+    ):
+        rig.publisher.fruit(examples.fruit(), "cam1")
+        rig.settled()
+        broker.freeze()
+        rig.publisher.alarm(examples.alarm(seq=7))
+        rig.publisher.metric("cam1", "fps", 4.0, Quality.GOOD, 1)
+        wait_until(lambda: not rig.online(), 10, "half-open connection noticed")
+        assert rig.books.total("broker_disconnects", "silent") == 1
+        broker.thaw()
+        rig.wait_online(30)
+        events = [read(seen) for seen in observer.wait("event/alarm", timeout_s=30)]
+        assert {(event["event_id"], event["seq"]) for event in events} == {("event-1", 7)}
+        assert read(observer.wait("fps")[-1])["value"] == 4.0
+        rig.settled()
+        assert rig.books.total("messages_delivered", "event") == 1
+
+
+def test_a_frozen_broker_without_traffic_is_noticed_by_the_keepalive(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        quiet = {"status_interval_s": 3600, "puback_timeout_s": 3600, "keepalive_s": 5}
+        with running(broker.url, **quiet) as rig:
+            rig.settled()
+            broker.freeze()
+            wait_until(lambda: not rig.online(), 20, "half-open connection noticed")
+            assert rig.books.total("broker_disconnects", "silent") == 1
+            broker.thaw()
+            rig.wait_online(30)
+
+
+def test_a_refused_connection_is_tried_again_and_counted() -> None:
+    with running(f"mqtt://127.0.0.1:{free_port()}", wait=False) as rig:
+        wait_until(lambda: rig.books.total("broker_connects", "unreachable") >= 3, 20)
+        assert rig.links[-1].reason == "unreachable"
+        assert rig.books.gauges[("broker_connected",)] == 0.0
+        assert rig.books.beats > 3
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker with a password, which lets the agent publish everything but fruit and CAMs."""
+    passwords, acl = tmp_path / "passwords", tmp_path / "acl"
+    for user in ("agent", "scada"):
+        subprocess.run(
+            ["mosquitto_passwd", *(["-b"] if passwords.exists() else ["-c", "-b"]),
+             str(passwords), user, f"{user}-secret"],
+            check=True,
+        )  # fmt: skip
+    allowed = ("status", "meta", "metric/#", "explanation/#", "alarm/#", "event/#", "evidence/#")
+    lines = ["user agent", *(f"topic write {BASE}/{topic}" for topic in allowed)]
+    acl.write_text("\n".join([*lines, "user scada", "topic readwrite #"]) + "\n")
+    for file in (passwords, acl):
+        file.chmod(0o600)
+    extra = f"password_file {passwords}\nacl_file {acl}"
+    with mosquitto(tmp_path, extra, anonymous=False) as broker:
+        yield broker
+
+
+def test_a_wrong_password_is_counted_and_waits_for_the_penalty(guarded: Mosquitto) -> None:
+    login = {"username": "agent", "password": "wrong", "reconnect_penalty_s": 30.0}
+    with running(guarded.url, wait=False, **login) as rig:
+        wait_until(lambda: rig.links and rig.links[-1].reason == "unauthorised", 10)
+        assert rig.books.total("broker_connects", "unauthorised") == 1
+        time.sleep(1.0)  # far longer than the back-off, far shorter than the penalty
+        assert rig.books.total("broker_connects") == 1
+
+
+def test_a_denied_topic_is_counted_under_its_family_also_where_it_is_sent_at_qos_0(
+    guarded: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    login = {"username": "agent", "password": "agent-secret"}
+    with running(guarded.url, **login) as rig:
+        for _ in range(3):
+            publish_everything(rig.publisher)
+            rig.settled()
+        denied = "not_authorized"
+        assert rig.books.total("publish_results", "fruit", denied) == 3
+        assert rig.books.total("messages_dropped", "fruit", denied) == 3
+        assert rig.books.total("messages_dropped", "cam", denied) == 6
+        assert rig.books.total("messages_delivered", "fruit") == 0
+        assert rig.books.total("messages_delivered", "metric") >= 2
+        assert rig.books.total("publish_results", "metric", denied) == 0
+    refusals = [r.fields for r in caplog.records if r.getMessage() == "publish_refused"]  # type: ignore[attr-defined]
+    topics = [fields["topic"] for fields in refusals if fields["reason"] == denied]
+    assert sorted(topics) == [
+        f"{BASE}/cam/cam1/suture/image",
+        f"{BASE}/cam/cam1/suture/meta",
+        f"{BASE}/fruit/cam1",
+    ]
+    assert "agent-secret" not in caplog.text
+
+
+def test_an_alarm_event_without_a_subscriber_counts_as_not_delivered(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker, running(broker.url) as rig:
+        rig.publisher.alarm(examples.alarm())
+        rig.publisher.explanation(examples.explanation(overlays=()))
+        rig.settled()
+        assert rig.books.total("messages_dropped", "event", "no_matching_subscribers") == 1
+        assert rig.books.total("messages_delivered", "explanation") == 1
+        assert rig.books.total("publish_results", "explanation", "no_matching_subscribers") == 1
+        with Observer(broker.port):
+            rig.publisher.alarm(examples.alarm(seq=2))
+            rig.settled()
+            assert rig.books.total("messages_delivered", "event") == 1
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_two_agents_with_the_same_id_notice_each_other_and_do_not_fight(
+    tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = {"protocol": protocol, "reconnect_penalty_s": 60.0}
+    with (
+        mosquitto(tmp_path) as broker,
+        running(broker.url, **slow) as first,
+        running(broker.url, session="session-2", **slow) as second,
+    ):
+
+        def conflicts() -> int:
+            return sum(
+                rig.books.total("broker_disconnects", "taken_over") for rig in (first, second)
+            )
+
+        wait_until(conflicts, 20, "the conflict noticed")
+        time.sleep(2.0)  # many back-offs, no penalty
+        attempts = sum(rig.books.total("broker_connects") for rig in (first, second))
+        assert attempts <= 6
+        assert "taken_over" in {first.links[-1].reason, second.links[-1].reason}
+    (said, *_) = [r.fields for r in caplog.records if r.getMessage() == "session_conflict"]  # type: ignore[attr-defined]
+    assert said["client_id"] == "pitwatch-uns"
+    assert said["other_session"] in ("session-1", "session-2")
+
+
+def test_the_machine_state_arrives_retained_and_live_and_a_wrong_one_costs_only_itself(
+    broker: Mosquitto,
+) -> None:
+    with Observer(broker.port, "nothing") as plc:
+        topic = f"{BASE}/machine"
+        plc.client.publish(topic, b'{"state":"stopped"}', 1, retain=True).wait_for_publish(5)
+        with running(broker.url) as rig:
+            wait_until(lambda: rig.machine, 10, "the retained state")
+            for payload in (b"\xff", b'{"state":"flying"}', b"", b'{"state":"running","lot":"7"}'):
+                plc.client.publish(topic, payload, 1).wait_for_publish(5)
+            wait_until(lambda: len(rig.machine) == 2, 10, "the live state")
+            assert [info.state for info in rig.machine] == [
+                MachineState.STOPPED,
+                MachineState.RUNNING,
+            ]
+            assert rig.machine[1].lot == "7"
+            assert rig.books.total("machine_messages", "mqtt", "accepted") == 2
+            assert rig.books.total("machine_messages", "mqtt", "invalid") == 3
+            assert rig.online()
+        plc.client.publish(topic, b"", 1, retain=True).wait_for_publish(5)
+
+
+def test_a_message_that_cannot_be_made_costs_only_itself(broker: Mosquitto) -> None:
+    with running(broker.url) as rig:
+        rig.publisher.fruit(examples.fruit(), "no/such camera")
+        rig.publisher.metric("cam1", "bad name", 1.0, Quality.GOOD, 1)
+        rig.publisher.fruit(examples.fruit(), "cam1")
+        rig.settled()
+        assert rig.books.total("messages_dropped", "fruit", "invalid_topic") == 1
+        assert rig.books.total("messages_dropped", "metric", "invalid_topic") == 1
+        assert rig.books.total("messages_delivered", "fruit") == 1
