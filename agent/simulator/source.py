@@ -36,6 +36,7 @@ DEFAULT_FPS = 30.0
 DEFAULT_SIZE_PX = 256
 SKIP_AFTER_S = 2.0
 PATIENCE_S = 1.0
+GONE = "the simulated camera was unplugged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class SimSource:
         self._clock = clock or SimClock()
         self._scene: Scene | None = None
         self._start_mono = 0.0
+        self._opened_s = 0.0
         self._index = -1
         self._previous: NDArray[np.uint8] | None = None
         self._pending: _Shot | None = None
@@ -84,6 +86,9 @@ class SimSource:
             fps = 1.0 / p.machine.row_period_s
             self._scene = TriggeredScene(settings)
         self._start_mono = self._clock.mono() if p.anchor_mono is None else p.anchor_mono
+        self._opened_s = self._clock.mono() - self._start_mono
+        if _level(active(p.faults, self._opened_s), Delivery.LOST):
+            raise SourceError("lost", GONE)
         return SourceInfo(width_px=size * p.machine.lanes, height_px=size, fps=fps, live=True)
 
     def read(self) -> Picture | None:
@@ -103,7 +108,7 @@ class SimSource:
             if _level(shot.faults, Delivery.HANG):
                 self._hang()
             if _level(shot.faults, Delivery.LOST):
-                raise SourceError("lost", "the simulated camera was unplugged")
+                raise SourceError("lost", GONE)
             if shot.image is not None:
                 return self._picture(shot, shot.image)
 
@@ -115,6 +120,9 @@ class SimSource:
         """Draw the next picture, or none where a fault swallows it."""
         due_s = scene.advance()
         self._index += 1
+        while due_s < self._opened_s:  # passed before this camera was opened
+            due_s = scene.advance()
+            self._index += 1
         while self._clock.mono() - self._start_mono - due_s > SKIP_AFTER_S:
             due_s = scene.advance()
             self._index += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ def write_weights(data: bytes, card: ModelCard, path: Path) -> None:
         parts[1].replace(target)
     except OSError as error:
         for part in parts:
-            part.unlink(missing_ok=True)
+            _discard(part)
         raise TrainingError(f"{path}: the weights could not be written: {error}") from error
 
 
@@ -58,8 +59,13 @@ def update_card(card: ModelCard, path: Path) -> None:
         write_card(card, part)
         part.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _discard(part)
         raise TrainingError(f"{target}: the card could not be written: {error}") from error
+
+
+def _discard(part: Path) -> None:
+    with contextlib.suppress(OSError):  # the first error is the one to tell
+        part.unlink(missing_ok=True)
 
 
 def rounded(numbers: Mapping[str, float], digits: int = 4) -> dict[str, float]:

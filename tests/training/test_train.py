@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent import config
+from agent.models.card import card_path, read_card
+from agent.models.loading import load_model
+from agent.records import CLASSES
+from agent.training.errors import TrainingError
+from agent.training.recipe import Recipe, Stage
+from agent.training.ship import pack, ship
+from agent.training.train import TrainOptions, folder_cases, train
+from tests.training.test_folder import write_pair
+
+TINY = Recipe(stages=(Stage(32, 6, 4, 48),), features=4, warmup=2, bfloat16=False)
+
+
+def options(out: Path, **changes: object) -> TrainOptions:
+    return TrainOptions(out=out, recipe=TINY, cases=8, reference=2, **changes)  # type: ignore[arg-type]
+
+
+def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "fruit"
+    folder.mkdir()
+    for number in range(4):
+        write_pair(folder, f"peach_{number}", number)
+    out = tmp_path / "made" / "peach.safetensors"
+    steps = []
+    trained = train(options(out, folder=folder, folder_share=0.5), steps.append)
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
+    card = read_card(card_path(out))
+    assert card == trained.card
+    assert card.classes == CLASSES
+    assert card.layer == "encoder4.enc4relu2"
+    assert card.metrics["fruit"] > 0
+    assert "folder_suture_dice" in card.metrics or "folder_no_read" in card.metrics
+    assert "folder" in card.notes
+    model = load_model(config.Model(path=out), "cpu")
+    assert model.sha256 == card.sha256
+    assert model.preprocessing.width_px == 32
+    assert out.with_name(out.name + ".checkpoint").exists()
+
+
+def test_an_interrupted_training_resumes_from_its_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "peach.safetensors"
+    whole = train(options(tmp_path / "whole.safetensors"))
+
+    class PowerCutError(Exception):
+        pass
+
+    def interrupt(step: object) -> None:
+        if step.step == 4:  # type: ignore[attr-defined]
+            raise PowerCutError
+
+    import agent.training.train as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHECKPOINT_EVERY_S", 0.0)
+        with pytest.raises(PowerCutError):
+            train(options(out), interrupt)
+    seen = []
+    resumed = train(options(out, resume=True), seen.append)
+    assert seen[0].step == 4, "the third step was the last one saved"
+    assert resumed.card.sha256 == whole.card.sha256
+
+
+def test_bad_data_are_told_before_anything_is_computed(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a")
+    (tmp_path / "a_mask.png").unlink()
+    steps: list[object] = []
+    with pytest.raises(TrainingError, match=r"a\.png: has no mask"):
+        train(options(tmp_path / "x.safetensors", folder=tmp_path), steps.append)
+    with pytest.raises(TrainingError, match="folder share"):
+        train(options(tmp_path / "x.safetensors", folder_share=2.0), steps.append)
+    assert not steps
+
+
+def test_a_folder_is_a_set_of_cases(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a", 3)
+    (case,) = folder_cases(tmp_path)
+    assert case.name == "a"
+    assert 0 <= case.angle_deg < 180
+
+
+def test_half_precision_keeps_the_statistics_whole() -> None:
+    from safetensors.torch import load
+
+    from agent.models.unet import UNet
+
+    packed = load(pack(UNet(3, 3, 4).state_dict()))
+    assert packed["encoder1.enc1conv1.weight"].dtype is torch.float16
+    assert packed["encoder1.enc1norm1.running_var"].dtype is torch.float32
+
+
+def test_a_disk_that_refuses_leaves_the_old_weights_alone(tmp_path: Path) -> None:
+    from agent.models.card import ModelCard
+    from agent.models.unet import UNet
+
+    out = tmp_path / "peach.safetensors"
+    card = ship(UNet(3, 3, 4).state_dict(), ModelCard(name="old"), out)
+    old = out.read_bytes()
+    (tmp_path / "peach.safetensors.part").mkdir()  # nothing can be written there
+    with pytest.raises(TrainingError, match="could not be written"):
+        ship(UNet(3, 3, 4).state_dict(), ModelCard(name="new"), out)
+    assert out.read_bytes() == old
+    assert read_card(card_path(out)) == card
