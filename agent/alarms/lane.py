@@ -116,7 +116,7 @@ class LaneWatch:
         suture = [each for each in explanation.classes if each.class_name == SUTURE]
         if self.machine.standing or not suture:
             return
-        (each,) = suture
+        each = suture[0]
         reliance = each.context_reliance if each.explainable else math.nan
         sensitivity = each.sensitivity_foreground if each.explainable else math.nan
         defined = self._reliance.add(reliance), self._sensitivity.add(sensitivity)

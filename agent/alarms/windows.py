@@ -60,7 +60,7 @@ class QuantileWindow:
 
     @property
     def value(self) -> float:
-        """The smallest sample that at least ``share`` of them do not exceed; NaN without samples."""
+        """The smallest sample that ``share`` of them do not exceed; NaN without samples."""
         if not self._values:
             return math.nan
         if self._answer is None:
