@@ -123,10 +123,10 @@ class Routes:
         try:
             info = parse_machine(await read_json_body(request, MESSAGE_LIMIT_BYTES), utc_ms())
         except MachineMessageError as error:
-            self._count_machine("refused")
+            self._count_machine("invalid")
             raise Refused(400, str(error)) from error
         except Refused:
-            self._count_machine("refused")
+            self._count_machine("invalid")
             raise
         self._state.on_machine(info)
         self._count_machine("accepted")

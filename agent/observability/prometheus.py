@@ -40,21 +40,24 @@ Key = tuple[object, ...]
 class _Series:
     """One child of one metric, with its window where it has one."""
 
-    __slots__ = ("child", "labels", "lock", "metric", "rate", "window")
+    __slots__ = ("child", "labels", "lock", "rate", "values", "window")
 
-    def __init__(self, metric: Metric, child: Wrapped, labels: tuple[str, ...]) -> None:
-        self.metric = metric
+    def __init__(self, metric: Metric, child: Wrapped, values: tuple[str, ...]) -> None:
         self.child = child
-        self.labels = labels
+        self.values = values
+        self.labels = dict(zip(metric.labels, values, strict=True))
         self.lock = threading.Lock()
         self.rate = WindowRate() if metric.name in RATED else None
         timed = metric.kind is Kind.HISTOGRAM and metric.name.endswith("_seconds")
         self.window = WindowQuantiles() if timed else None
 
+    def value(self) -> float:
+        """Return the value of a counter or gauge."""
+        return float(next(iter(self.child.collect())).samples[0].value)
+
     def carries(self, labels: Mapping[str, str]) -> bool:
         """Return whether each of ``labels`` has that value here."""
-        own = dict(zip(self.metric.labels, self.labels, strict=True))
-        return all(own.get(label) == value for label, value in labels.items())
+        return all(self.labels.get(label) == value for label, value in labels.items())
 
 
 class PrometheusTelemetry:
@@ -78,7 +81,7 @@ class PrometheusTelemetry:
         self._named: set[str] = set()
         registry.register(self.loops)
         ProcessCollector(registry=registry)
-        memory = self._metrics["process_memory_bytes"].labels("agent")
+        memory = self._find(Kind.GAUGE, "process_memory_bytes", {"process": "agent"}).child
         assert isinstance(memory, Gauge)
         memory.set_function(lambda: float(psutil.Process().memory_info().rss))
 
@@ -147,12 +150,10 @@ class PrometheusTelemetry:
         {'capture/expired': 2.0}
         """
         sums: dict[str, float] = {}
-        for sample in next(iter(self._metrics[name].collect())).samples:
-            if sample.name.endswith("_created"):
-                continue
-            if all(sample.labels.get(label) == value for label, value in labels.items()):
-                key = "/".join(sample.labels[label] for label in by)
-                sums[key] = sums.get(key, 0.0) + sample.value
+        for series in list(self._by_name[name].values()):
+            if series.carries(labels):
+                key = "/".join(series.labels[label] for label in by)
+                sums[key] = sums.get(key, 0.0) + series.value()
         return sums
 
     def quantiles(self, name: str, /, **labels: str) -> Percentiles:
@@ -223,8 +224,8 @@ class PrometheusTelemetry:
             series.child.set(math.nan)
             return
         with self._lock:
-            self._metrics[metric.name].remove(*series.labels)
-            self._by_name[metric.name].pop(series.labels, None)
+            self._metrics[metric.name].remove(*series.values)
+            self._by_name[metric.name].pop(series.values, None)
             kept = self._series[metric.kind]
             for key in [key for key, value in kept.items() if value is series]:
                 del kept[key]
@@ -238,8 +239,8 @@ class PrometheusTelemetry:
         self._name_once(name, str(error))
 
     def _count_error(self, reason: str) -> None:
-        errors = self._metrics["telemetry_errors"]
-        errors.labels(reason).inc()  # type: ignore[union-attr]
+        errors = self._find(Kind.COUNTER, "telemetry_errors", {"reason": reason})
+        errors.child.inc()  # type: ignore[union-attr]
 
     def _name_once(self, name: str, problem: str) -> None:
         if name in self._named or len(self._named) > len(CATALOGUE):

@@ -261,7 +261,7 @@ def test_a_wrong_machine_message_is_refused_with_the_reason(
     assert answer.status_code == status
     assert reason in answer.json()["error"]
     assert agent.machine == []
-    assert agent.telemetry.total("machine_messages", outcome="refused") == 1
+    assert agent.telemetry.total("machine_messages", outcome="invalid") == 1
 
 
 # --- who may ask, and where ----------------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_a_body_that_never_ends_is_ended_with_an_answer(
     )
     with connections(server, 1, half) as (one,):
         assert b" 408 " in one.recv(4096)
-    assert agent.telemetry.total("machine_messages", outcome="refused") == 1
+    assert agent.telemetry.total("machine_messages", outcome="invalid") == 1
 
 
 def test_a_client_that_goes_away_in_the_middle_costs_nothing(
