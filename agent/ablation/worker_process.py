@@ -28,7 +28,7 @@ class WorkerProcess:
         try:
             self._child: Child = spawn(
                 ChildSpec(
-                    name=slot.name,
+                    name=f"worker-{slot.name}",
                     target=spec.target,
                     args=args,
                     fds={"picture": self._picture.fd},

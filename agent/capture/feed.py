@@ -141,7 +141,7 @@ class CameraFeed:
 
     def _spec(self, memory_fd: int) -> ChildSpec:
         return ChildSpec(
-            name=self.camera.name,
+            name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
             args=CaptureArgs(self.camera, self._context.openers),
             fds={"ring": memory_fd, "event": self._context.event_fd},
