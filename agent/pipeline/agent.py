@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from prometheus_client import CollectorRegistry
 
 from agent import __version__
-from agent.ablation.pool import AblationPool
 from agent.ablation.messages import WorkerSpec
+from agent.ablation.pool import AblationPool
 from agent.alarms.book import AlarmBook
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureContext, CaptureSystem
@@ -30,6 +30,7 @@ from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
 from agent.pipeline.desk import Desk, DeskParts
+from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.gauges import describe, reported
 from agent.pipeline.live import LiveLoop, LiveStages, count_fruit
@@ -46,7 +47,6 @@ from agent.records import (
     FruitReading,
     LinkStatus,
     MachineInfo,
-    Overlay,
     PoolStatus,
     Segmentation,
 )
@@ -158,7 +158,7 @@ class Agent:
             config_hash=config_hash,
             model_name=self._model.name,
             model_sha256=self._model.sha256,
-            layer=self._model.layer,
+            layer=self._model.layer or "",
             sources={
                 lane.name: mask_url(camera.source)
                 for camera in config.cameras
@@ -250,9 +250,9 @@ class Agent:
     def _on_link(self, link: LinkStatus) -> None:
         self._desk.post(link)
 
-    def _publish_alarm(self, alarm: Alarm, evidence: Overlay | None) -> None:
+    def _publish_alarm(self, alarm: Alarm) -> None:
         if self._publisher:
-            self._publisher.alarm(alarm, evidence)
+            self._publisher.alarm(alarm, evidence_of(alarm, self._newest))
 
     # --- the desk's chores -----------------------------------------------------------------------
 

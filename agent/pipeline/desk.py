@@ -22,7 +22,6 @@ from agent.records import (
     JobFailure,
     LinkStatus,
     MachineInfo,
-    Overlay,
     PoolStatus,
 )
 from agent.telemetry import Clock, Telemetry, log_event
@@ -33,6 +32,9 @@ TICK_S = 0.1
 INBOX_MAX = 10_000
 """A second of news at many thousand fruit a minute; beyond it the oldest is not worth more than
 the newest, so the new one is refused and counted."""
+
+QUIET = frozenset({"initial", "quality"})
+"""Transitions that change nothing for a person; SCADA gets them all the same."""
 
 News = (
     FruitReading | Explanation | JobFailure | CameraStatus | PoolStatus | LinkStatus | MachineInfo
@@ -45,7 +47,7 @@ class DeskParts:
 
     watch: Watch
     book: AlarmBook
-    publish: Callable[[Alarm, Overlay | None], None]
+    publish: Callable[[Alarm], None]
     chores: Callable[[], None]  # called on every tick
     utc_ms: Callable[[], int]
 
@@ -131,7 +133,10 @@ class Desk:
             "alarm_transitions", alarm=record.alarm_id, transition=record.transition
         )
         self._telemetry.gauge("alarm_active", float(record.active), alarm=record.alarm_id)
-        level = logging.WARNING if record.active else logging.INFO
+        if record.transition in QUIET:
+            level = logging.DEBUG
+        else:
+            level = logging.WARNING if record.active else logging.INFO
         log_event(
             logger,
             level,
@@ -141,4 +146,4 @@ class Desk:
             state=record.state.value,
             message=record.message,
         )
-        self._parts.publish(record, None)
+        self._parts.publish(record)

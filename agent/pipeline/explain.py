@@ -1,4 +1,4 @@
-"""The explaining path: candidates to the scheduler, selections to the pool, results to the sinks."""
+"""The explaining path: candidates to the scheduler, selections to the pool, results onwards."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import torch
+from rich.console import Console
 
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
@@ -25,7 +26,7 @@ from agent.observability.terminal import TerminalView
 from agent.pipeline.agent import Agent
 from agent.publishing.embedded import BrokerError
 from agent.publishing.tls import TlsError
-from agent.telemetry import NullTelemetry, log_event
+from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def _signals(stop: threading.Event) -> Iterator[None]:
     parent-death signal, and their shared memory has no name that could stay behind.
     """
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             os._exit(EXIT_FORCED)
         stop.set()
@@ -138,7 +139,7 @@ def _terminal(agent: Agent, options: RunOptions, logs: Logs) -> Iterator[None]:
     if options.plain:
         yield
         return
-    view = TerminalView(agent.view)
+    view = TerminalView(agent.view, Console(), logs=logs)
     view.start()
     try:
         yield
