@@ -73,3 +73,8 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
 async def on_disconnect(_request: Request, _error: Exception) -> Response:
     """Answer a client that is no longer there."""
     return refusal(400, "the client went away")
+
+
+async def on_failure(_request: Request, _error: Exception) -> Response:
+    """Answer for a mistake of our own; the server logs it, the client learns nothing of it."""
+    return refusal(500, "internal error")

@@ -28,6 +28,7 @@ from agent.observability.http_answers import (
     json_answer,
     judged,
     on_disconnect,
+    on_failure,
     on_http_exception,
     picture_answer,
     read_json_body,
@@ -128,7 +129,7 @@ class Routes:
         except Refused:
             self._count_machine("invalid")
             raise
-        self._state.on_machine(info)
+        await self._work(lambda: self._state.on_machine(info))
         self._count_machine("accepted")
         return Response(status_code=204)
 
@@ -155,7 +156,11 @@ def make_app(routes: Routes, state: AppState, *, loopback: bool, public_url: str
     table = routes.table()
     app = Starlette(
         routes=table,
-        exception_handlers={HTTPException: on_http_exception, ClientDisconnect: on_disconnect},
+        exception_handlers={
+            HTTPException: on_http_exception,
+            ClientDisconnect: on_disconnect,
+            Exception: on_failure,
+        },
     )
     app.router.redirect_slashes = False
     return Counted(Guard(app, loopback=loopback, public_url=public_url), table, state.telemetry)

@@ -264,6 +264,19 @@ def test_a_wrong_machine_message_is_refused_with_the_reason(
     assert agent.telemetry.total("machine_messages", outcome="invalid") == 1
 
 
+def test_a_mistake_of_the_agent_is_an_answer_without_its_details(
+    agent: FakeAgent, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(camera: str) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(agent.newest, "seen", fail)
+    answer = client.get("/api/v1/frame/cam1.jpg")
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
+    assert client.get("/livez").status_code == 200
+    assert agent.telemetry.total("http_requests", status="500") == 1
+
+
 # --- who may ask, and where ----------------------------------------------------------------------
 
 
