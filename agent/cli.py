@@ -133,6 +133,62 @@ def check_config(
 
 
 @app.command()
+def explain(
+    picture: Annotated[Path, typer.Argument(help="The picture: any format that OpenCV reads.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The six panels as one PNG."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="The numbers.")
+    ] = None,
+    npz: Annotated[
+        Path | None, typer.Option("--npz", metavar="FILE", help="The arrays, for numpy.")
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="True mask to compare with: white suture, green stem."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights; default: the shipped model.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Any named layer; default: the model card's.")
+    ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME|INDEX", help="Default: the first foreground class."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="ablation-cam, or region-occlusion.")
+    ] = "ablation-cam",
+    score: Annotated[str, typer.Option(help="margin, logit_sum, or dice_drop.")] = "margin",
+) -> None:
+    """Show what the model looks at in one picture. Without --out, --json, --npz: one PNG here."""
+    from agent.ablation.command import ExplainOptions, explain_picture
+    from agent.config import Model, Score
+
+    try:
+        wanted = Score(score)
+    except ValueError as error:
+        choices = ", ".join(Score)
+        raise typer.BadParameter(f"{score!r} is none of {choices}", param_hint="--score") from error
+    options = ExplainOptions(
+        picture=picture,
+        out=out,
+        json=json,
+        npz=npz,
+        mask=mask,
+        model=Model(path=model),
+        layer=layer,
+        class_name=class_name,
+        method=method,
+        score=wanted,
+    )
+    raise typer.Exit(explain_picture(options))
+
+
+@app.command()
 def train(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="Where the safetensors file goes.")

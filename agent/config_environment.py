@@ -11,14 +11,16 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from agent.config import Config
+from agent.capture.check import check_source
+from agent.capture.source import SourceError
+from agent.config import Camera, Config
 from agent.config_rules import Broken
-from agent.config_url import SOURCE_FORMS, check_source, has_credentials, parse_broker
+from agent.config_url import SOURCE_FORMS, check_stream, has_credentials, parse_broker
 from agent.config_values import get
 from agent.config_words import path_text
 from agent.config_yaml import KeyPath
+from agent.simulator.parameters import ParameterError, parse_url
 
 REFERENCES = "${ENV:NAME} and ${FILE:/path}"
 
@@ -84,29 +86,23 @@ def _is_loopback(host: str) -> bool:
 
 
 def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:
-    if not isinstance(source, str):
+    if not isinstance(source, str) or not source:
         return
     try:
-        check_source(source)
+        if source.startswith("sim:"):
+            parse_url(source)
+        elif source.startswith(("rtsp:", "rtsps:")):
+            check_stream(source)
+        else:
+            check_source(Camera(name="camera", source=source))
+    except ParameterError as error:
+        yield Broken(path, f"is no simulated camera: {error}")
+    except SourceError as error:
+        yield Broken(path, f"cannot be used: {error.detail or error.reason}", SOURCE_FORMS)
+    except OSError as error:
+        yield Broken(path, f"cannot be used: {error.strerror}", SOURCE_FORMS)
     except ValueError as error:
-        yield Broken(path, str(error), SOURCE_FORMS)
-        return
-    scheme, colon, rest = source.partition(":")
-    if colon and scheme in ("sim", "rtsp", "rtsps"):
-        return
-    if colon and scheme in ("file", "v4l2"):
-        place = Path(unquote(rest.removeprefix("//")))
-    else:
-        place = Path(source)
-    if not _exists(place):
-        yield Broken(path, "names a file or folder that is not there", SOURCE_FORMS)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
-        return False
+        yield Broken(path, f"cannot be used: {error}", SOURCE_FORMS)
 
 
 def _file_problems(path: KeyPath, file: object) -> Iterator[Broken]:

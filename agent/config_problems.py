@@ -71,13 +71,16 @@ class ProblemBook:
         """Record one problem; ``data`` is where its value stands. The same one counts once."""
         option = self._option(broken.path)
         line = 0 if option else self.document.line(broken.path)
+        value, message = get(data, broken.path), broken.message
+        if broken.path in self.origins and isinstance(value, str):
+            message = message.replace(value, self.origins[broken.path])
         self._found.setdefault(
-            (broken.path, broken.message),
+            (broken.path, message),
             ConfigProblem(
                 path=path_text(broken.path),
-                message=broken.message,
+                message="".join(c if c.isprintable() else "?" for c in message),
                 place=option or (f"line {line}" if line else ""),
-                value=self._shown(broken.path, get(data, broken.path)),
+                value=self._shown(broken.path, value),
                 allowed=broken.allowed,
                 nearest=nearest,
             ),
