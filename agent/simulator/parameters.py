@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +36,7 @@ class SimParameters:
     size_px: int | None
     ids: bool
     anchor_mono: float | None
+    truth_log: Path | None
     faults: tuple[Fault, ...]
 
 
@@ -64,6 +66,12 @@ def _varieties(name: str, text: str) -> tuple[str, ...]:
     return names
 
 
+def _path(name: str, text: str) -> Path:
+    if not text or not Path(text).parent.is_dir():
+        raise ParameterError(f"{name}={text}: must be a file in a folder that exists")
+    return Path(text)
+
+
 _READERS: dict[str, Callable[[str, str], object]] = {
     "rate": lambda n, t: _number(n, t, 1, 6000),
     "lanes": lambda n, t: _whole(n, t, 1, LANES_MAX),
@@ -78,6 +86,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "size": lambda n, t: _whole(n, t, MIN_SIZE_PX, MAX_SIZE_PX),
     "ids": lambda n, t: bool(_whole(n, t, 0, 1)),
     "anchor": lambda n, t: _number(n, t, 0, 1e12),
+    "log": _path,
 }
 PARAMETERS = (*_READERS, "fault")
 
@@ -124,7 +133,8 @@ def _assemble(values: dict[str, object], faults: tuple[Fault, ...]) -> SimParame
     size: Any = values.pop("size", None)
     ids = bool(values.pop("ids", True))
     anchor: Any = values.pop("anchor", None)
+    log: Any = values.pop("log", None)
     machine = MachineSettings(**{renamed.get(k, k): v for k, v in values.items()})  # type: ignore[arg-type]
     if machine.empty + machine.doubles > 1:
         raise ParameterError("empty and doubles: together more than all cups")
-    return SimParameters(machine, look, size, ids, anchor, faults)
+    return SimParameters(machine, look, size, ids, anchor, log, faults)

@@ -28,6 +28,7 @@ from agent.simulator.fault_pictures import PICTURE_FAULTS, spoil
 from agent.simulator.faults import Active, Delivery, active
 from agent.simulator.parameters import ParameterError, SimParameters, parse_url
 from agent.simulator.scene import FreeRunScene, Scene, SceneSettings, TriggeredScene
+from agent.simulator.truth_log import TruthLog
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -73,10 +74,16 @@ class SimSource:
         self._previous: NDArray[np.uint8] | None = None
         self._pending: _Shot | None = None
         self._skipped = 0
+        self._log: TruthLog | None = None
 
     def open(self) -> SourceInfo:
         """Ready the scene; the first picture is due now (or was, where the URL has an anchor)."""
         p, camera = self._parameters, self._camera
+        if p.truth_log is not None:
+            try:
+                self._log = TruthLog(p.truth_log)
+            except OSError as error:
+                raise SourceError("truth_log", str(error), permanent=True) from error
         size = p.size_px or camera.height_px or DEFAULT_SIZE_PX
         settings = SceneSettings(p.machine, p.look, size, p.ids)
         if camera.mode is CaptureMode.FREE_RUN:
@@ -109,12 +116,15 @@ class SimSource:
                 self._hang()
             if _level(shot.faults, Delivery.LOST):
                 raise SourceError("lost", GONE)
+            self._note(shot)
             if shot.image is not None:
                 return self._picture(shot, shot.image)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the truth log."""
         self._scene = None
+        if self._log is not None:
+            self._log.close()
 
     def _next_shot(self, scene: Scene) -> _Shot:
         """Draw the next picture, or none where a fault swallows it."""
@@ -133,7 +143,7 @@ class SimSource:
         faults = active(self._parameters.faults, due_s)
         drawn = scene.draw(_level(faults, Delivery.UNKNOWN_VARIETY))
         if _level(faults, Delivery.DROP) > self._luck(1):
-            return _Shot(due_s, None, {}, {}, faults)
+            return _Shot(due_s, None, _with_faults(drawn.truth, faults), {}, faults)
         image = drawn.image
         previous = self._previous
         again = _level(faults, Delivery.FROZEN) > 0 or _level(
@@ -150,7 +160,8 @@ class SimSource:
             image[~scene.aperture] = 0
         self._previous = image
         late_s = _level(faults, Delivery.SLOW)
-        return _Shot(due_s + late_s, image, drawn.truth, drawn.machine, faults)
+        truth = _with_faults(drawn.truth, faults)
+        return _Shot(due_s + late_s, image, truth, drawn.machine, faults)
 
     def _luck(self, stream: int) -> float:
         """A number in [0, 1) that depends on the seed and the picture's number alone."""
@@ -160,20 +171,26 @@ class SimSource:
 
     def _picture(self, shot: _Shot, image: NDArray[np.uint8]) -> Picture:
         assert self._scene is not None
-        truth = dict(shot.truth)
-        if shot.faults:
-            truth["faults"] = [
-                {"name": f.name, "level": round(f.level, 4), "onset_s": f.onset_s}
-                for f in shot.faults
-            ]
         return Picture(
             image=image,
             aperture=self._scene.aperture,
             captured_utc_ms=self._clock.utc_ms(),
             captured_mono=self._clock.mono(),
-            truth=truth,
+            truth=shot.truth,
             machine=shot.machine,
         )
+
+    def _note(self, shot: _Shot) -> None:
+        if self._log is not None:
+            self._log.write(
+                {
+                    "utc_ms": self._clock.utc_ms(),
+                    "picture": self._index,
+                    "due_s": round(shot.due_s, 3),
+                    "delivered": shot.image is not None,
+                    "truth": shot.truth,
+                }
+            )
 
     def _wait(self, until_mono: float) -> None:
         remaining = until_mono - self._clock.mono()
@@ -193,6 +210,13 @@ class _Shot:
     truth: dict[str, Any]
     machine: dict[str, Any]
     faults: tuple[Active, ...]
+
+
+def _with_faults(truth: dict[str, Any], faults: tuple[Active, ...]) -> dict[str, Any]:
+    if not faults:
+        return truth
+    said = [{"name": f.name, "level": round(f.level, 4), "onset_s": f.onset_s} for f in faults]
+    return {**truth, "faults": said}
 
 
 def _level(faults: tuple[Active, ...], name: str) -> float:

@@ -53,6 +53,7 @@ def test_several_faults_may_be_named() -> None:
         ("empty=0.7&doubles=0.7", ["empty and doubles"]),
         ("seed=1&seed=2", ["seed", "twice"]),
         ("size=10", ["size=10"]),
+        ("log=/nowhere/at/all", ["log=/nowhere/at/all", "folder that exists"]),
         ("fault=blakc", ["blakc", "did you mean black"]),
         ("fault=black@x", ["black@x"]),
         ("fault=black@1.2.3", ["1.2.3"]),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +197,26 @@ def test_an_unknown_variety_is_mixed_in_at_its_level() -> None:
     seen = pictures(opened("rate=600&empty=0&fault=unknown_variety@0*0.5", FakeTime()), 60)
     strange = sum(p.truth["variety"] == "unknown" for p in seen)
     assert 15 < strange < 45
+
+
+def test_the_truth_log_tells_of_every_picture_and_of_the_faults_at_work(tmp_path: Path) -> None:
+    path = tmp_path / "truth.jsonl"
+    source = opened(f"rate=60&empty=0&log={path}&fault=drop@1+1&fault=lamp_fade@2*0.5", FakeTime())
+    pictures(source, 3)
+    source.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["picture"] for line in lines] == [0, 1, 2, 3]
+    assert [line["delivered"] for line in lines] == [True, False, True, True]
+    assert lines[1]["truth"]["faults"] == [{"name": "drop", "level": 1.0, "onset_s": 1.0}]
+    assert lines[3]["truth"]["faults"] == [{"name": "lamp_fade", "level": 0.5, "onset_s": 2.0}]
+    assert lines[3]["utc_ms"] - lines[0]["utc_ms"] == 3000
+    assert "angle_deg" in lines[0]["truth"]
+
+
+def test_a_full_disk_ends_the_truth_log_and_not_the_camera() -> None:
+    source = opened("rate=60&log=/dev/full", FakeTime())
+    assert len(pictures(source, 3)) == 3
+    source.close()
 
 
 def test_a_bad_url_is_a_permanent_error_that_names_the_parameter() -> None:
