@@ -18,9 +18,10 @@ from agent.telemetry import Telemetry
 class AppState:
     """The agent as the server sees it. Every callable answers from memory and within milliseconds.
 
-    ``view`` and ``on_machine`` are called in a worker thread, ``view`` at most a few times a second,
-    however many look; ``loop_ages_s`` and ``readiness`` on the server's own loop, so they must not take a lock that
-    another loop may hold for long: a stalled loop is just what they are asked about.
+    ``view`` and ``on_machine`` are called in a worker thread, ``view`` at most a few times a second
+    however many look; ``loop_ages_s`` and ``readiness`` on the server's own loop, so they must not
+    take a lock that another loop may hold for long: a stalled loop is just what they are asked
+    about.
     """
 
     view: Callable[[], AgentView]

@@ -77,4 +77,6 @@ async def on_disconnect(_request: Request, _error: Exception) -> Response:
 
 async def on_failure(_request: Request, _error: Exception) -> Response:
     """Answer for a mistake of our own; the server logs it, the client learns nothing of it."""
-    return refusal(500, "internal error")
+    return refusal(
+        500, "internal error", {"Connection": "close"}
+    )  # as uvicorn does after a failure

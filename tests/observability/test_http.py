@@ -274,7 +274,7 @@ def test_a_mistake_of_the_agent_is_an_answer_without_its_details(
     answer = client.get("/api/v1/frame/cam1.jpg")
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
     assert client.get("/livez").status_code == 200
-    assert agent.telemetry.total("http_requests", status="500") == 1
+    wait_until(lambda: agent.telemetry.total("http_requests", status="500") == 1)
 
 
 # --- who may ask, and where ----------------------------------------------------------------------
