@@ -30,6 +30,7 @@ VALUES_MAX = {"camera": 256, "alarm": 256}
 VALUES_MAX_DEFAULT = 64
 VALUE_LENGTH_MAX = 120
 OTHER = "other"
+WRONG_CALL, CARDINALITY = "wrong_call", "cardinality"
 EXEMPLAR_LENGTH_MAX = 110
 """OpenMetrics allows 128 characters for the names and values of one exemplar."""
 
@@ -81,6 +82,8 @@ class PrometheusTelemetry:
         self._named: set[str] = set()
         registry.register(self.loops)
         ProcessCollector(registry=registry)
+        for reason in (WRONG_CALL, CARDINALITY):  # so that 'none' is told apart from 'not known'
+            self._find(Kind.COUNTER, "telemetry_errors", {"reason": reason})
         memory = self._find(Kind.GAUGE, "process_memory_bytes", {"process": "agent"}).child
         assert isinstance(memory, Gauge)
         memory.set_function(lambda: float(psutil.Process().memory_info().rss))
@@ -202,7 +205,7 @@ class PrometheusTelemetry:
             if values == asked:
                 self._series[kind][key] = series
         if values != asked:  # never kept under its own key, so that the keys stay bounded
-            self._count_error("cardinality")
+            self._count_error(CARDINALITY)
             self._name_once(name, f"odd or too many values of a label: {asked}")
         return series
 
@@ -235,7 +238,7 @@ class PrometheusTelemetry:
     def _refuse(self, name: str, error: Exception) -> None:
         if self._strict:
             raise error
-        self._count_error("wrong_call")
+        self._count_error(WRONG_CALL)
         self._name_once(name, str(error))
 
     def _count_error(self, reason: str) -> None:

@@ -127,7 +127,10 @@ def test_a_wrong_call_raises_when_strict_and_is_counted_and_logged_once_when_not
         wrong(PrometheusTelemetry(CollectorRegistry(), clock, strict=True))
     wrong(telemetry)
     wrong(telemetry)
-    assert telemetry.breakdown("telemetry_errors", ("reason",)) == {"wrong_call": 2.0}
+    assert telemetry.breakdown("telemetry_errors", ("reason",)) == {
+        "wrong_call": 2.0,
+        "cardinality": 0.0,
+    }
     assert [r.message for r in caplog.records] == ["telemetry_refused"]
     assert telemetry.total("fruit") == 0
 
