@@ -81,7 +81,8 @@ class CaptureSystem:
 
         Waits up to ``timeout_s`` for the first one. The lanes of one picture come together, so a
         single picture of more lanes than ``max_frames`` is returned whole. Frames above their
-        camera's ``max_age_s`` are dropped and counted. Empty after ``stop``.
+        camera's ``max_age_s`` are dropped and counted. Never waits after ``end_intake``, and is
+        empty after ``stop``.
         """
         deadline = self._clock() + timeout_s
         while True:
@@ -128,8 +129,8 @@ class CaptureSystem:
         """Process id of each camera's child, where it has one."""
         return {feed.camera.name: pid for feed in self._feeds if (pid := feed.pid) is not None}
 
-    def stop(self, timeout_s: float) -> bool:
-        """End all children within ``timeout_s`` and drop what was not taken.
+    def end_intake(self, timeout_s: float) -> bool:
+        """End all children within ``timeout_s``; what they delivered can still be taken.
 
         False when the supervisor's thread did not come to its end in time; its children then die
         with this process.
@@ -138,7 +139,11 @@ class CaptureSystem:
         os.eventfd_write(self._event_fd, 1)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        ended = not self._thread.is_alive()
+        return not self._thread.is_alive()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End all children within ``timeout_s`` and drop what was not taken; as ``end_intake``."""
+        ended = self.end_intake(timeout_s)
         with self._lock:
             if ended and not self._closed:
                 self._closed = True
@@ -148,7 +153,7 @@ class CaptureSystem:
 
     def _collect(self, max_frames: int) -> list[Frame]:
         frames: list[Frame] = []
-        while not self._stopping.is_set():
+        while not self._closed:
             now = self._clock()
             waiting = [
                 (mono, place)

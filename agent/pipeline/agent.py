@@ -201,8 +201,9 @@ class Agent:
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         deadline = self._clock() + STOP_S
-        self._capture.stop(1.0)
+        self._capture.end_intake(1.5)
         self._live.stop(1.0)
+        self._capture.stop(0.1)
         self._explain.stop(1.0)
         self._desk.stop(1.0)
         acknowledged = True

@@ -63,7 +63,7 @@ class LiveLoop:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """End after the batch in hand; frames still in the rings are capture's to count."""
+        """End when every frame that capture has delivered is read: call once intake has ended."""
         self._stopping.set()
         self._thread.join(timeout_s)
 
@@ -76,11 +76,14 @@ class LiveLoop:
         return dict(self._dropped)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             self._telemetry.beat("live")
+            stopping = self._stopping.is_set()
             frames = self._stages.capture.take(self._stages.batch_max, TAKE_TIMEOUT_S)
             if frames:
                 self._handle(frames)
+            elif stopping:
+                break
             for reading in self._stages.fruit.tick(self._clock()):
                 self._sinks.on_fruit(reading)
         for reading in self._stages.fruit.flush(self._clock()):
