@@ -172,10 +172,13 @@ class Agent:
     # --- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start outwards in: whoever receives is there before whoever sends."""
+        """Start outwards in: whoever receives is there before whoever sends.
+
+        ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
+        """
+        self._connect()
         if self.http:
             self.http.start()
-        self._connect()
         self._desk.start()
         if self._workers:
             self._pool.start()

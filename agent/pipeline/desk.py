@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agent.alarms.book import AlarmBook
 from agent.alarms.watch import Watch
+from agent.pipeline.threads import end
 from agent.records import (
     Alarm,
     CameraStatus,
@@ -81,7 +82,7 @@ class Desk:
     def stop(self, timeout_s: float) -> None:
         """Work off what was posted, then end."""
         self._stopping.set()
-        self._thread.join(timeout_s)
+        end(self._thread, timeout_s)
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S):

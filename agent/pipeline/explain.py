@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from agent.ablation.pool import Pool
+from agent.pipeline.threads import end
 from agent.records import Explanation, Frame, JobFailure, Segmentation, Selection
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Candidate, Skipped
@@ -76,7 +77,7 @@ class ExplainLoop:
         """End the loop and the pool; jobs in the workers end as failures by reason ``shutdown``."""
         self._stopping.set()
         os.eventfd_write(self._wake, 1)
-        self._thread.join(timeout_s)
+        end(self._thread, timeout_s)
         self._pool.stop(timeout_s)
         self._collect()
         with self._lock:

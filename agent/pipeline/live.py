@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.capture.system import CaptureSystem
+from agent.pipeline.threads import end
 from agent.records import Frame, FruitReading, Segmentation
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
@@ -65,7 +66,7 @@ class LiveLoop:
     def stop(self, timeout_s: float) -> None:
         """End when every frame that capture has delivered is read: call once intake has ended."""
         self._stopping.set()
-        self._thread.join(timeout_s)
+        end(self._thread, timeout_s)
 
     def segmented(self) -> Mapping[str, int]:
         """Frames segmented so far, per camera."""
