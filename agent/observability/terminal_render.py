@@ -52,7 +52,7 @@ def render(view: AgentView, width: int) -> RenderableType:
         _memory(view),
     ]
     parts: list[RenderableType] = [
-        *_kept_short([_title(view), _places(view)]),
+        *_kept_short([_title(view), *_places(view, width)]),
         _cameras(view, width),
         Text(),
         *_alarms(view),  # a sentence for the operator wraps; it is never cut
@@ -129,15 +129,17 @@ def _title(view: AgentView) -> Text:
     return text
 
 
-def _places(view: AgentView) -> Text:
-    text = Text.assemble(("page ", SOFT), view.http_url or "off", ("  broker ", SOFT))
+def _places(view: AgentView, width: int) -> list[Text]:
+    page = Text.assemble(("page   ", SOFT), view.http_url or "off")
+    broker = Text.assemble(("broker ", SOFT))
     if view.link is None:
-        return text.append("off")
-    if view.link.connected:
-        text.append(f"connected (MQTT {view.link.protocol})", GOOD)
+        broker.append("off")
+    elif view.link.connected:
+        broker.append(f"{view.broker_url}  ").append(f"connected (MQTT {view.link.protocol})", GOOD)
     else:
-        text.append(f"away: {view.link.reason}" if view.link.reason else "away", BAD)
-    return text.append(f"  {view.broker_url}", SOFT)
+        broker.append(f"away: {view.link.reason}" if view.link.reason else "away", BAD)
+        broker.append(f"  {view.broker_url}")
+    return [Text("   ").join([page, broker])] if width >= WIDE else [page, broker]
 
 
 def _cameras(view: AgentView, width: int) -> Table:

@@ -84,7 +84,7 @@ def test_everything_that_an_operator_asks_for_is_there(width: int) -> None:
     text = drawn(agent_view(alarms=(alarm(),)), width)
     for shown in (
         "line-1", "1:02:03", "machine running", "http://127.0.0.1:9464",
-        "broker connected (MQTT 5)  mqtt://127.0.0.1:18883", "live", "4.7", "1234", "1200", "98%",
+        "broker mqtt://127.0.0.1:18883  connected (MQTT 5)", "live", "4.7", "1234", "1200", "98%",
         "12.5°", "97%", "35/49/50", "! HIGH Camera cam2 delivers no picture", "0:01:40",
         "38 done", "24/min", "0.84 s each", "1 dropped", "exact, periodic, decoder1",
         "82%", "11%", "12%", "absent", "1 of 2 ready", "3 restarts", "495 delivered",
