@@ -1,12 +1,14 @@
 """The catalogue of metrics as a table for the README.
 
-``python -m agent.observability.catalogue_table`` prints it; a test keeps the README equal to it.
+``python -m agent.observability.catalogue_table`` puts it into the README beside this file of a source
+checkout; a test keeps the README equal to it.
 """
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from agent.observability.prometheus import PREFIX
 from agent.telemetry import CATALOGUE, Kind, Metric
@@ -26,5 +28,12 @@ def lines() -> Iterator[str]:
         yield f"| `{exported_name(metric)}` | {metric.kind.value} | {labels} | {metric.help} |"
 
 
+def with_table(readme: str) -> str:
+    """Return the text with its table of metrics replaced by the present one."""
+    table = "\n".join(lines()) + "\n"
+    return re.sub(r"\| metric \|.*\n(?:\|.*\n)+", lambda _: table, readme)
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(lines()) + "\n")
+    README = Path(__file__).with_name("README.md")
+    README.write_text(with_table(README.read_text("utf-8")), "utf-8")
