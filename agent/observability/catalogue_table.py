@@ -1,7 +1,7 @@
 """The catalogue of metrics as a table for the README.
 
-``python -m agent.observability.catalogue_table`` puts it into the README beside this file of a source
-checkout; a test keeps the README equal to it.
+``python -m agent.observability.catalogue_table`` puts it into the README beside this file, in a
+source checkout; a test keeps the README equal to it.
 """
 
 from __future__ import annotations
