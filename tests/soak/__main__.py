@@ -1,0 +1,60 @@
+"""``python -m tests.soak``: run the long proofs, print their tables, keep them in RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tests.soak.endurance import endurance
+from tests.soak.isolation import isolation
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("proof", nargs="*", help="endurance, isolation; both when none is named")
+    parser.add_argument(
+        "--seconds", type=float, help="length of a run: 600 endurance, 40 isolation"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of isolation")
+    parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    wanted = options.proof or ["endurance", "isolation"]
+    missed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in wanted:
+            where = Path(folder) / name
+            if name == "endurance":
+                lines, failures = endurance(where, options.seconds or 600.0)
+            else:
+                lines, failures = isolation(where, options.rounds, options.seconds or 40.0)
+            lines.append("Missed: " + "; ".join(failures) if failures else "All bars met.")
+            print("\n".join(lines), flush=True)
+            missed += failures
+            if not options.no_record:
+                _record(name, lines)
+    return 1 if missed else 0
+
+
+def _record(name: str, lines: list[str]) -> None:
+    """Replace the section of this proof, keeping the others."""
+    text = RESULTS.read_text() if RESULTS.exists() else "# Results of the long proofs\n"
+    head = f"\n## {name}\n"
+    before, _, rest = text.partition(head)
+    _, mark, after = rest.partition("\n## ")
+    today = datetime.datetime.now(datetime.UTC).date()
+    where = f"{today}, {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
+    section = f"{head}\n{where}\n\n" + "\n".join(lines) + "\n"
+    RESULTS.write_text(before.rstrip("\n") + "\n" + section + (mark + after if mark else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
