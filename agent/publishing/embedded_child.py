@@ -1,9 +1,9 @@
 """The embedded broker's process: amqtt behind a listening socket that the parent owns.
 
 amqtt 0.12 speaks MQTT 3.1.1 and, left alone, waits for ever on a CONNECT of MQTT 5, keeps every
-retained message, and collects what a stalled subscriber does not read. So this module accepts the
-connections itself, answers a CONNECT of another version with the refusal that clients understand,
-and bounds what amqtt may hold.
+retained message, collects what a stalled subscriber does not read, and sends clients retained
+messages that others subscribed to. So this module accepts the connections itself, answers a CONNECT
+of another version with the refusal that clients understand, and bounds what amqtt may hold.
 """
 
 from __future__ import annotations
@@ -60,6 +60,18 @@ class BoundedBroker(Broker):  # type: ignore[misc]  # amqtt ships no types
         while total > RETAINED_MAX_BYTES:
             oldest = next(iter(kept))
             total -= len(kept.pop(oldest).data)
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        """Only for the client's own subscriptions.
+
+        amqtt calls this at every connect with the subscriptions of ALL clients, so that the agent
+        would be sent whatever any subscriber of ``#`` asked for.
+        """
+        topic = subscription[0]
+        if any(one.client_id == session.client_id for one, _ in self.subscriptions.get(topic, ())):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
 class Replayed(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no types

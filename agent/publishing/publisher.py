@@ -33,6 +33,9 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
+HELD_CHECK_S = 0.5
+"""How often metrics held back by their deadband are looked at."""
+
 LOST = "lost"
 STOPPED = "stopped"
 
@@ -80,6 +83,7 @@ class Publisher:
         self._agent = _AgentState()
         self._lock = threading.Lock()  # guards composer, deadband and the agent's state
         self._started = clock()
+        self._held_due_at = 0.0
         self._claimed = False  # whether the broker has shown us our own status
         self._outbox = MemoryOutbox(mqtt.queue_max, telemetry)
         self._session = Session(
@@ -210,7 +214,10 @@ class Publisher:
             beat = now - agent.sent_mono >= self._settings.mqtt.status_interval_s
             if say := agent.changed or beat:
                 agent.changed, agent.sent_mono = False, now
-            due = self._deadband.due(now)
+            due = []
+            if now >= self._held_due_at:
+                self._held_due_at = now + HELD_CHECK_S
+                due = self._deadband.due(now)
         if say:
             payload = self._status_payload(state, reason, online=True)
             self._outbox.put(self._composer.status(payload, now), now)
@@ -234,7 +241,8 @@ class Publisher:
     def _received(self, topic: str, payload: bytes) -> bool:
         if topic == self._topics.of("status"):
             return self._is_ours(payload)
-        self._machine_said(topic, payload)
+        if topic == self._topics.machine:
+            self._machine_said(topic, payload)
         return True
 
     def _is_ours(self, payload: bytes) -> bool:

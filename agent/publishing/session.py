@@ -246,16 +246,17 @@ class Session:
             self._telemetry.count("broker_disconnects", reason=event.cause)
         else:
             self._telemetry.count("broker_connects", outcome=event.cause)
-        self._log(
-            logging.WARNING,
-            "broker_lost" if was_online else "broker_connect_failed",
-            cause=str(event.cause),
-            reason=event.reason,
-            protocol=spoken,
-            retry_in_s=round(self._link.due_at - now, 1),
-        )
-        if self._link.protocol != spoken:
-            self._log(logging.INFO, "protocol_chosen", protocol=self._link.protocol)
+        if event.cause is Cause.UNSUPPORTED and self._link.protocol != spoken:
+            self._log(logging.INFO, "protocol_chosen", protocol=self._link.protocol, refused=spoken)
+        else:
+            self._log(
+                logging.WARNING,
+                "broker_lost" if was_online else "broker_connect_failed",
+                cause=str(event.cause),
+                reason=event.reason,
+                protocol=spoken,
+                retry_in_s=round(self._link.due_at - now, 1),
+            )
         self._report(False, event.cause, now)
 
     def _watch(self, connection: Connection, now: float) -> None:

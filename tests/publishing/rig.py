@@ -46,13 +46,11 @@ class Rig:
     def settled(self) -> None:
         """Wait until nothing waits and nothing is unanswered."""
 
-        def quiet() -> bool:
-            return not any(
-                value for (name, *_), value in list(self.books.gauges.items())
-                if name == "messages_in_flight"
-            )  # fmt: skip
+        wait_until(lambda: self.in_flight() == 0, 15, "every message settled")
 
-        wait_until(quiet, 15, "every message settled")
+    def in_flight(self) -> float:
+        gauges = list(self.books.gauges.items())
+        return sum(value for key, value in gauges if key[0] == "messages_in_flight")
 
 
 @contextmanager
@@ -67,3 +65,4 @@ def running(broker: str, *, wait: bool = True, stop_s: float = 3.0, **mqtt: Any)
     finally:
         rig.publisher.stop(stop_s)
         rig.books.balance()
+        assert rig.in_flight() == 0

@@ -195,6 +195,36 @@ def test_stopping_without_a_broker_is_quick_and_says_that_nobody_was_told() -> N
     rig.books.balance()
 
 
+def test_what_waits_goes_out_before_the_farewell(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker, Observer(broker.port, f"{BASE}/#") as observer:
+        rig = Rig(broker.url, in_flight_max=2)
+        rig.publisher.start()
+        rig.wait_online()
+        for i in range(200):
+            rig.publisher.explanation(examples.explanation(job_id=f"job-{i}", overlays=()))
+        assert rig.publisher.stop(10.0)
+        observer.wait("explanation/cam1", 200)
+        assert b"stopped" in observer.all("status")[-1].payload
+        assert not rig.books.total("messages_dropped", "explanation")
+        rig.books.balance()
+
+
+def test_stopping_at_a_frozen_broker_ends_in_time_and_is_not_acknowledged(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        rig = Rig(broker.url)
+        rig.publisher.start()
+        rig.wait_online()
+        rig.settled()
+        broker.freeze()
+        rig.publisher.alarm(examples.alarm())
+        started = time.monotonic()
+        assert not rig.publisher.stop(1.0)
+        assert time.monotonic() - started < 4
+        rig.books.balance()
+        assert rig.in_flight() == 0
+        assert rig.books.total("messages_dropped", "event", "shutdown") == 1
+
+
 CLIENT = """
     import sys, time
     from agent.publishing.publisher import Publisher
