@@ -29,7 +29,7 @@ class Recipe:
     over all stages.
     """
 
-    stages: tuple[Stage, ...] = (Stage(96, 2400, 24, 128), Stage(192, 4000, 16, 256))
+    stages: tuple[Stage, ...] = (Stage(96, 2400, 24, 128), Stage(192, 3000, 16, 256))
     features: int = 8
     seed: int = 0
     lr: float = 4e-3
