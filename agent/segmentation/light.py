@@ -19,13 +19,15 @@ class Light:
     """Grey levels inside the aperture.
 
     ``brightness``: mean, 0..255. ``coverage``: share at or above the level of an empty cup.
-    ``black`` and ``saturated``: shares at the two ends of the range.
+    ``black`` and ``saturated``: shares at the two ends of the range. ``chroma``: mean of the
+    largest minus the smallest of the three colour values, 0..255.
     """
 
     brightness: float
     coverage: float
     black: float
     saturated: float
+    chroma: float
 
     @property
     def usable(self) -> bool:
@@ -39,14 +41,17 @@ def measure_light(
     """Of a (h, w, 3) BGR picture; an empty aperture counts as black."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     mask = None if inside is None else inside.view(np.uint8)
+    blue, green, red = cv2.split(picture)
+    largest, smallest = (f(f(blue, green), red) for f in (cv2.max, cv2.min))
     counts = cv2.calcHist([grey], [0], mask, [256], [0, 256]).ravel().astype(np.float64)
     total = float(counts.sum())
     if total == 0.0:
-        return Light(0.0, 0.0, 1.0, 0.0)
+        return Light(0.0, 0.0, 1.0, 0.0, 0.0)
     first_lit = int(np.ceil(empty_brightness))
     return Light(
         brightness=float(counts @ np.arange(256)) / total,
         coverage=float(counts[first_lit:].sum()) / total,
         black=float(counts[: BLACK_LEVEL + 1].sum()) / total,
         saturated=float(counts[SATURATED_LEVEL:].sum()) / total,
+        chroma=float(cv2.mean(cv2.subtract(largest, smallest), mask)[0]),
     )

@@ -191,8 +191,9 @@ def read(
 ) -> Reading:
     """The reading, or the first reason in this order why there is none.
 
-    IMAGE_QUALITY, EMPTY, NO_SUTURE, AMBIGUOUS, LOW_CONFIDENCE. Nothing is remembered from picture
-    to picture.
+    IMAGE_QUALITY, EMPTY, NO_SUTURE, AMBIGUOUS, LOW_CONFIDENCE. A bright cup in which neither suture
+    nor stem is seen is EMPTY as well when it has not the colour of a fruit. Nothing is remembered
+    from picture to picture.
     """
     if not light.usable:
         return no_read(NoReadReason.IMAGE_QUALITY)
@@ -200,7 +201,10 @@ def read(
         return no_read(NoReadReason.EMPTY)
     line, features = measurement.line, measurement.features
     if line is None or features is None or measurement.suture_share < limits.min_suture_area:
-        return no_read(NoReadReason.NO_SUTURE, 0.0, measurement.stem, lane)
+        # A picture with no colour at all comes from a grey camera, where chroma says nothing.
+        bare = measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma
+        reason = NoReadReason.EMPTY if bare else NoReadReason.NO_SUTURE
+        return no_read(reason, 0.0, measurement.stem, lane)
     sure = confidence(features, calibration)
     if line.elongation < MIN_ELONGATION or line.inlier_share < MIN_INLIER_SHARE:
         return no_read(NoReadReason.AMBIGUOUS, sure, measurement.stem, lane)

@@ -92,6 +92,8 @@ class Segmenter:
                 f"{model.label}: no class {SUTURE!r} among its classes: {', '.join(model.classes)}"
             )
         self._model = model
+        if model.preprocessing.colour == "gray":
+            settings = settings.model_copy(update={"empty_chroma": 0.0})
         self._settings = settings
         self._lanes = dict(lanes)
         self._clock = clock

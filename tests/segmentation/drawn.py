@@ -15,7 +15,7 @@ from agent.models.loaded import LoadedModel
 from agent.records import Frame, MachineInfo
 from agent.segmentation.reading import View
 
-SKIN = (90, 90, 90)
+SKIN = (60, 110, 110)
 SUTURE_BGR = (40, 40, 220)
 STEM_BGR = (40, 220, 40)
 

@@ -28,7 +28,7 @@ from agent.segmentation.reading import (
 from tests.segmentation.drawn import bar, disc, on_grid, painted, round_aperture, view
 
 LIMITS = config.Segmentation()
-DAYLIGHT = Light(brightness=120.0, coverage=1.0, black=0.0, saturated=0.0)
+DAYLIGHT = Light(brightness=120.0, coverage=1.0, black=0.0, saturated=0.0, chroma=90.0)
 APERTURE = round_aperture(192, 192)
 
 
@@ -195,6 +195,19 @@ def test_too_few_suture_pixels_are_no_suture_and_the_stem_is_still_told():
     assert answer(seen(few), limits=lenient).read
 
 
+def test_a_bright_cup_without_suture_stem_and_colour_is_empty():
+    metal = dataclasses.replace(DAYLIGHT, chroma=12.0)
+    nothing, suture = np.zeros((192, 192), bool), bar(192, 192, 30, 12)
+    stem = disc(192, 192, 96, 96, 9)
+    assert_no_read(answer(seen(nothing), metal), NoReadReason.EMPTY)
+    assert_no_read(answer(seen(nothing, stem), metal), NoReadReason.NO_SUTURE)
+    assert answer(seen(suture), metal).read
+    colourless = dataclasses.replace(metal, chroma=0.0)
+    assert_no_read(answer(seen(nothing), colourless), NoReadReason.NO_SUTURE)
+    off = config.Segmentation(empty_chroma=0.0)
+    assert_no_read(answer(seen(nothing), metal, limits=off), NoReadReason.NO_SUTURE)
+
+
 @pytest.mark.parametrize(
     "suture",
     [
@@ -283,6 +296,15 @@ def test_coverage_is_the_share_at_or_above_the_level_of_an_empty_cup():
     light = measure_light(picture, None, 30.0)
     assert light.coverage == pytest.approx(0.4)
     assert light.usable
+
+
+def test_chroma_is_the_mean_spread_of_the_colour_values_inside():
+    picture = painted(size=(64, 64), skin=(10, 60, 40))
+    picture[:, 32:] = (70, 70, 70)
+    assert measure_light(picture, None, 30.0).chroma == pytest.approx(25.0)
+    left = np.zeros((64, 64), bool)
+    left[:, :32] = True
+    assert measure_light(picture, left, 30.0).chroma == pytest.approx(50.0)
 
 
 def test_a_black_picture_differs_from_an_empty_cup_by_its_noise():
