@@ -1,4 +1,27 @@
-"""The URL of a simulated camera, ``sim:?rate=280&seed=3``; every error names its parameter."""
+"""The URL of a simulated camera, ``sim:?rate=280&seed=3``; every error names its parameter.
+
+==========  ===========  ===================================================================
+parameter   default      meaning
+==========  ===========  ===================================================================
+rate        280          cups a minute over all lanes
+lanes       1            lanes side by side in one picture
+seed        0            of everything
+size        256          pixels of one lane's side (default: the camera's height)
+empty       0.03         share of empty cups
+doubles     0            share of cups with two fruit
+stops       0            belt stops an hour
+stop_s      8            their mean length, and the length of a change of variety
+variety     any          one or several, separated by commas: taken in turn, one a lot
+lot         0            rows of cups to a lot; 0: one lot
+faint       0.25         share of fruit with a faint suture
+ids         1            0: the machine does not tell which fruit it is
+anchor      when opened  monotonic second at which the run began
+log         none         file for the truth log
+fault       none         ``name@onset+duration*strength~ramp``, may be repeated
+==========  ===========  ===================================================================
+
+Triggered or free-run, and the rate of a free-running camera, are the camera's own settings.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,10 @@ class TrainOptions:
     device: str = "cpu"
     resume: bool = False
     cases: int = 2000
-    reference: int = 60
+    @property
+    def reference(self) -> int:
+        """Pictures explained for the colour range of the maps: they cost the most by far."""
+        return min(60, self.cases // 4)
 
     @property
     def checkpoint(self) -> Path:

@@ -19,7 +19,7 @@ TINY = Recipe(stages=(Stage(32, 6, 4, 48),), features=4, warmup=2, bfloat16=Fals
 
 
 def options(out: Path, **changes: object) -> TrainOptions:
-    return TrainOptions(out=out, recipe=TINY, cases=8, reference=2, **changes)  # type: ignore[arg-type]
+    return TrainOptions(out=out, recipe=TINY, cases=8, **changes)  # type: ignore[arg-type]
 
 
 def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.simulator.sheet import contact_sheet, main
+
+
+def test_a_real_picture_is_hidden_at_a_place_that_depends_on_the_seed() -> None:
+    real = np.full((40, 40, 3), (255, 0, 255), np.uint8)
+    places = set()
+    for seed in range(6):
+        sheet = contact_sheet(seed, count=5, size_px=48, real=real)
+        tiles = [
+            sheet[y * 52 + 10, x * 52 + 10].tolist() == [255, 0, 255]
+            for y in range(2)
+            for x in range(5)
+        ]
+        assert sum(tiles) == 1
+        places.add(tiles.index(True))
+    assert len(places) > 1
+
+
+def test_the_script_writes_a_sheet(tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    assert main([str(out), "--count", "3", "--size", "48", "--variety", "pale"]) == 0
+    image = cv2.imread(str(out))
+    assert image is not None
+    assert image.any()
+
+
+def test_the_script_names_what_it_cannot_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "sheet.png"), "--beside", str(tmp_path / "gone.png")])
+    assert "gone.png" in capsys.readouterr().err

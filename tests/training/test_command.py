@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+from typer.testing import CliRunner
+
+from agent.cli import app
+from tests.training.test_folder import write_pair
+
+runner = CliRunner()
+
+
+def test_evaluate_prints_a_table_and_writes_every_number_and_the_worst_pictures(
+    tmp_path: Path,
+) -> None:
+    numbers, sheet = tmp_path / "numbers.json", tmp_path / "worst.png"
+    arguments = ["evaluate", "--count", "12", "--json", str(numbers), "--sheet", str(sheet)]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "angle_error_median_deg" in result.output
+    document = json.loads(numbers.read_text())
+    assert len(document["cases"]) == 12
+    assert document["summary"]["fruit"] + document["summary"]["empty_cups"] == 12
+    assert cv2.imread(str(sheet)) is not None
+
+
+def test_evaluate_takes_a_folder(tmp_path: Path) -> None:
+    write_pair(tmp_path, "peach_1", 1)
+    result = runner.invoke(app, ["evaluate", "--folder", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "suture_dice" in result.output
+
+
+def test_a_bad_folder_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    for command in (["evaluate"], ["train", "--out", str(tmp_path / "x.safetensors")]):
+        result = runner.invoke(app, [*command, "--folder", str(tmp_path / "nowhere")])
+        assert result.exit_code == 1
+        assert "no such folder" in result.output
+        assert "Traceback" not in result.output
+
+
+def test_weights_that_are_none_are_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    result = runner.invoke(app, ["evaluate", "--model", str(tmp_path / "x.safetensors")])
+    assert result.exit_code == 1
+    assert "x.safetensors" in result.output
+
+
+def test_a_results_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "no" / "numbers.json"
+    result = runner.invoke(app, ["evaluate", "--count", "1", "--json", str(target)])
+    assert result.exit_code == 1
+    assert "numbers.json" in result.output
+
+
+def test_train_makes_weights_that_evaluate_can_judge(tmp_path: Path) -> None:
+    out = tmp_path / "tiny.safetensors"
+    arguments = [
+        "train",
+        "--out",
+        str(out),
+        "--effort",
+        "0.0003",
+        "--features",
+        "4",
+        "--cases",
+        "8",
+    ]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "sha256" in result.output
+    result = runner.invoke(app, ["evaluate", "--model", str(out), "--count", "3"])
+    assert result.exit_code == 0, result.output
