@@ -166,7 +166,8 @@ def explain(
 ) -> None:
     """Show what the model looks at in one picture. Without --out, --json, --npz: one PNG here."""
     from agent.ablation.command import ExplainOptions, explain_picture
-    from agent.config import Model, Score
+    from agent.config import Score
+    from agent.config_file import Overrides
 
     try:
         wanted = Score(score)
@@ -179,7 +180,7 @@ def explain(
         json=json,
         npz=npz,
         mask=mask,
-        model=Model(path=model),
+        model=_load(None, Overrides(model=model)).config.model,
         layer=layer,
         class_name=class_name,
         method=method,

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 BROKER = ("mqtt", "broker")
+NO_CAMERAS = "no cameras are configured: the simulated machine is watched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def load_config(
             book.add(broken, resolved.data)
     if len(book):
         raise ConfigErrors(source, book.problems())
-    told = warnings(config, from_file=path is not None, references=resolved.origins.keys())
+    told = [] if path is None or "cameras" in resolved.data else [NO_CAMERAS]
+    told += warnings(config, from_file=path is not None, references=resolved.origins.keys())
     return Loaded(config, effective_hash(config), tuple(told), source)
 
 
@@ -124,8 +126,8 @@ def _apply(overrides: Overrides, resolved: Resolved, book: ProblemBook) -> list[
         values.append((BROKER, overrides.broker, "--broker"))
     if overrides.model is not None:
         values.append((("model", "path"), str(overrides.model), "--model"))
-        for key, default in (("format", "auto"), ("sha256", None), ("factory", None)):
-            values.append((("model", key), default, "--model"))  # they describe the file's model
+        about_it = {"format": "auto", "trust": "data", "sha256": None, "factory": None}
+        values += [(("model", key), default, "--model") for key, default in about_it.items()]
     bad: list[KeyPath] = []
     if overrides.http is not None:
         try:

@@ -192,7 +192,7 @@ def config_rules(whole: config.Config) -> Iterator[Broken]:
             "is not longer than sampling.period_s + sampling.deadline_s: it would alarm by design",
             f"more than {needed_s:g} seconds",
         )
-    if whole.model.classes is not None:
+    if whole.model.classes is not None and "classes" in whole.ablation.model_fields_set:
         for i, name in enumerate(whole.ablation.classes):
             if name not in whole.model.classes:
                 yield Broken(

@@ -110,6 +110,8 @@ def read_yaml(raw: bytes) -> Document:
     if root is None:
         return builder.document
     value = builder.build(root, ())
+    if value is None and not builder.faults:
+        return builder.document
     if not isinstance(value, dict):
         builder.faults.append(YamlFault(1, "is not a mapping of keys to values"))
     if builder.faults:
