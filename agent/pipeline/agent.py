@@ -168,6 +168,15 @@ class Agent:
             http_url=self.http.url if self.http else "",
         )
 
+        self.telemetry.gauge(
+            "info",
+            1.0,
+            version=__version__,
+            model=self._model.name,
+            model_sha256=self._model.sha256,
+            config_hash=config_hash,
+        )
+
     # --- life ------------------------------------------------------------------------------------
     # --- life ------------------------------------------------------------------------------------
 

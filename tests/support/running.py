@@ -80,7 +80,9 @@ class RunningAgent:
 
     def post(self, path: str, body: bytes) -> int:
         """Status of one POST."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", body, {"Content-Type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return int(answer.status)

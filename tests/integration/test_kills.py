@@ -1,0 +1,107 @@
+"""SIGKILL for each part of a running agent: it recovers by itself, and the books balance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.mosquitto import Observer, mosquitto
+from tests.support.running import RunningAgent, running_agent
+
+STATUS = "/status"
+
+
+def balanced(agent: RunningAgent) -> bool:
+    """Whether no frame is unaccounted for; a frame may be on its way at any one moment."""
+    return 0 <= agent.books("cam1").in_flight <= 2
+
+
+def fruit_go_on(agent: RunningAgent) -> None:
+    before = agent.total("pitwatch_fruit_total")
+    agent.wait(lambda: agent.total("pitwatch_fruit_total") >= before + 5, 60, "fruit go on")
+
+
+@pytest.mark.needs_mosquitto
+def test_worker_capture_and_broker_are_killed_and_the_agent_recovers(tmp_path: Path) -> None:
+    config = tmp_path / "pitwatch.yaml"
+    with mosquitto(tmp_path) as broker:
+        config.write_text(
+            f"mqtt: {{broker: '{broker.url}', reconnect_max_s: 2}}\n"
+            "cameras: [{name: cam1, source: 'sim:?seed=5', backoff_first_s: 0.2}]\n"
+        )
+        with running_agent(tmp_path, "--config", str(config)) as agent:
+            pid = agent.process.pid
+            agent.wait_ready()
+            agent.wait(lambda: agent.status()["workers"]["ready"] == 1, 90, "the worker is ready")
+
+            (worker,) = agent.children("worker")
+            worker.kill()
+            agent.wait(lambda: agent.status()["workers"]["restarts"] == 1, 15, "replaced")
+            fruit_go_on(agent)
+
+            (capture,) = agent.children("capture")
+            capture.kill()
+            agent.wait(lambda: agent.children("capture") not in ([], [capture]), 15, "replaced")
+            fruit_go_on(agent)
+            assert agent.total("pitwatch_camera_transitions_total", reason="child_died") == 1
+
+            broker.kill()
+            agent.wait(lambda: not agent.status()["link"]["connected"], 15, "broker missed")
+            fruit_go_on(agent)
+            broker.start()
+            agent.wait(lambda: agent.status()["link"]["connected"], 15, "connected again")
+            with Observer(broker.port) as seen:
+                seen.wait(STATUS)
+                seen.wait("/meta")
+                seen.wait("/fruit/cam1", 3)
+
+            agent.wait(lambda: agent.status()["workers"]["ready"] == 1, 90, "the worker is back")
+            agent.wait(lambda: balanced(agent), 10, "the books balance")
+            completed = agent.total("pitwatch_jobs_completed_total")
+            agent.wait(
+                lambda: agent.total("pitwatch_jobs_completed_total") > completed, 60, "explained"
+            )
+            assert agent.process.pid == pid
+            code, seconds = agent.stop()
+        assert code == 0
+        assert seconds < 5
+    books = agent.final_books()["cam1"]
+    assert books["in_flight"] == 0
+    assert books["captured"] == books["segmented"] + books["dropped"]
+    assert books["dropped"] <= 3, "only what the killed capture process had in its hands"
+
+
+@pytest.mark.needs_mosquitto
+def test_messages_and_jobs_keep_books_too(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        arguments = ("--source", "sim:?seed=6", "--broker", broker.url)
+        with running_agent(tmp_path, *arguments) as agent:
+            agent.wait_ready()
+            agent.wait(lambda: agent.total("pitwatch_jobs_completed_total") >= 2, 90, "explained")
+            view = agent.status()
+            for books in (view["explanations"], view["messages"]):
+                ends = books.get("completed", books.get("delivered")) + books["dropped"]
+                entered = books.get("selected", books.get("enqueued"))
+                assert entered == ends + books["in_flight"]
+            assert view["explanations"]["in_flight"] <= 2
+            assert view["messages"]["in_flight"] < 50
+
+
+def test_a_stopped_worker_is_replaced_while_fruit_go_on(tmp_path: Path) -> None:
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(
+        "mqtt: {broker: none}\n"
+        "cameras: [{name: cam1, source: 'sim:?seed=7'}]\n"
+        "ablation: {workers: {heartbeat_timeout_s: 3}}\n"
+    )
+    with running_agent(tmp_path, "--config", str(config)) as agent:
+        agent.wait_ready()
+        agent.wait(lambda: agent.status()["workers"]["ready"] == 1, 90, "the worker is ready")
+        (worker,) = agent.children("worker")
+        worker.suspend()
+        agent.wait(lambda: agent.status()["workers"]["restarts"] == 1, 30, "replaced")
+        assert not psutil.pid_exists(worker.pid) or worker.status() == psutil.STATUS_ZOMBIE
+        fruit_go_on(agent)
+        assert agent.books("cam1").dropped == 0
