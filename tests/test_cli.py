@@ -220,8 +220,8 @@ def test_explain_hands_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     weights.touch()
     result = pitwatch(
         "explain", "p.png", "--out", "o.png", "--json", "n.json", "--npz", "a.npz",
-        "--mask", "m.png", "--model", str(weights), "--layer", "encoder4", "--class", "2", "--method",
-        "region-occlusion", "--score", "logit_sum",
+        "--mask", "m.png", "--model", str(weights), "--layer", "encoder4", "--class", "2",
+        "--method", "region-occlusion", "--score", "logit_sum",
     )  # fmt: skip
     assert result.exit_code == 1
     (options,) = asked
