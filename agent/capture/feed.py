@@ -13,6 +13,7 @@ from agent.capture.lanes import LaneCutter, Origin, read_meta
 from agent.capture.life import Action, CameraLife, Change
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
 from agent.capture.queue import RingQueue
+from agent.capture.silence import STANDING
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
@@ -203,9 +204,13 @@ class CameraFeed:
         self._report_changes()
 
     def _judge_machine(self, pictured: str | None, now: float) -> None:
-        """The watch believes the machine; a picture's own word counts only where it is silent."""
-        if pictured in {state.value for state in MachineState}:
-            self._pictured_state = MachineState(pictured)
+        """The watch believes the machine; where that is silent, a picture that shows it standing.
+
+        A picture that shows it running says nothing about the silence after it.
+        """
+        if pictured is not None:
+            standing = pictured in {state.value for state in STANDING}
+            self._pictured_state = MachineState(pictured) if standing else MachineState.UNKNOWN
         said = self._said.state
         self._life.machine(self._pictured_state if said is MachineState.UNKNOWN else said, now)
 

@@ -24,12 +24,15 @@ from agent.capture.source import (
     SourceInfo,
 )
 from agent.capture.urls import opener_of
+from agent.config import Camera
 from agent.supervision.bootstrap import resolve
 from agent.supervision.channel import Channel
 from agent.supervision.output import without_credentials
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
 REPORT_S = 0.2
+RING_LIMIT_BYTES = 1024 * 1024 * 1024
+"""All of it is taken from the system at once, so a camera's absurd size must not decide alone."""
 
 
 def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
@@ -39,13 +42,7 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
         source: Source = resolve(opener_of(args.camera.source, args.openers))(args.camera)
         info = source.open()
         check_regions(args.camera, info.width_px, info.height_px)
-        shape = RingShape(
-            slots=args.camera.queue_slots,
-            image_bytes=info.width_px * info.height_px * 3,
-            tag_bytes=TAG_BYTES,
-            meta_bytes=META_BYTES,
-        )
-        writer = RingWriter(FrameRing.allocate(fds["ring"], shape), fds["event"])
+        writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
         _Session(channel, source, info, writer).run()
     except EndOfSource:
         channel.send(Ended())
@@ -56,6 +53,24 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     except Exception as error:  # noqa: BLE001 - the top of the process: whatever a source raises
         text = without_credentials(f"{type(error).__name__}: {error}")
         channel.send(Failed("crashed", text, permanent=False))
+
+
+def _allocate(camera: Camera, info: SourceInfo, memory_fd: int) -> FrameRing:
+    """Give the ring room for ``queue_slots`` pictures of the size that the source really gives."""
+    shape = RingShape(
+        slots=camera.queue_slots,
+        image_bytes=info.width_px * info.height_px * 3,
+        tag_bytes=TAG_BYTES,
+        meta_bytes=META_BYTES,
+    )
+    if shape.total_bytes > RING_LIMIT_BYTES:
+        detail = (
+            f"{shape.slots} pictures of {info.width_px} x {info.height_px} need"
+            f" {shape.total_bytes // 2**20} MiB of at most {RING_LIMIT_BYTES // 2**20}:"
+            " lower queue_slots or the resolution"
+        )
+        raise SourceError("ring_too_large", detail, permanent=True)
+    return FrameRing.allocate(memory_fd, shape)
 
 
 class _Session:

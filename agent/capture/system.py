@@ -85,6 +85,8 @@ class CaptureSystem:
         empty after ``stop``.
         """
         deadline = self._clock() + timeout_s
+        poller = select.poll()  # and not select(), which ends at 1024 descriptors
+        poller.register(self._event_fd, select.POLLIN)
         while True:
             with self._lock:
                 frames = self._collect(max_frames)
@@ -93,7 +95,7 @@ class CaptureSystem:
                 return frames
             # The writer raises the event after the picture is whole, and here it is lowered before
             # the rings are looked at: no picture can be missed.
-            select.select([self._event_fd], [], [], remaining_s)
+            poller.poll(remaining_s * 1000)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._event_fd)
 

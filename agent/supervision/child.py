@@ -179,7 +179,7 @@ class Child:
         try:
             self._process.wait(wait_s)
         except subprocess.TimeoutExpired:
-            log_event(logger, logging.ERROR, "child_does_not_die", child=self.name, pid=self.pid)
+            log_event(logger, logging.WARNING, "child_does_not_die", child=self.name, pid=self.pid)
             return False
         return True
 

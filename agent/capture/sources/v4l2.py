@@ -15,6 +15,8 @@ from agent.config import Camera
 from agent.records import CaptureMode
 
 TRIGGER_WAIT_S = 1
+READ_SHARE = 0.8
+"""Of the time-out after which this process would be killed: its own word comes before that."""
 
 
 def open_source(camera: Camera) -> V4l2Source:
@@ -39,7 +41,8 @@ class V4l2Source:
         self._triggered = camera.mode is CaptureMode.TRIGGERED
         # How long the backend waits for a picture, in whole seconds, read when it opens a device.
         # A trigger that does not come is waited for in short turns, so that a read always returns.
-        self._wait_s = TRIGGER_WAIT_S if self._triggered else max(1, int(camera.read_timeout_s))
+        patience_s = max(1, int(READ_SHARE * camera.read_timeout_s))
+        self._wait_s = TRIGGER_WAIT_S if self._triggered else patience_s
         self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> SourceInfo:

@@ -1,0 +1,117 @@
+"""RTSP against a real server that is killed, restarted and frozen."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.records import CameraState, MachineInfo, MachineState
+from tests.capture.conftest import Capture
+from tests.capture.support import camera
+from tests.support import free_port, require_tool, wait_until
+
+pytestmark = pytest.mark.needs_gstreamer
+
+PYTHON = "/usr/bin/python3"
+SCRIPT = Path(__file__).with_name("rtsp_server.py")
+Serve = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers; they are gone when the test is over."""
+    require_tool(PYTHON)
+    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    if subprocess.run([PYTHON, "-c", probe], capture_output=True, timeout=60).returncode:
+        reason = "needs GStreamer's RTSP server and its Python bindings"
+        if os.environ.get("PITWATCH_REQUIRE_TOOLS") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    servers: list[subprocess.Popen[str]] = []
+
+    def start(port: int, *options: str) -> subprocess.Popen[str]:
+        command = [PYTHON, str(SCRIPT), str(port), *options]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        servers.append(server)
+        assert server.stdout is not None
+        assert select.select([server.stdout], [], [], 30)[0]
+        assert server.stdout.readline() == "ready\n"
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+def stream(port: int, **keys: object) -> dict[str, object]:
+    url = f"rtsp://joe:secret@127.0.0.1:{port}/cam"
+    return {"source": url, "fps": None, "open_timeout_s": 3.0, "read_timeout_s": 2.0, **keys}
+
+
+def test_a_stream_that_is_killed_and_restarted_is_live_again(
+    capture: Capture, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    port = free_port()
+    server = serve(port)
+    run = capture(camera(**stream(port)))
+    run.wait_for_frames(20, timeout_s=40)
+    assert run.frames[0].image.shape == (120, 160, 3)
+    assert not np.array_equal(run.frames[0].image, run.frames[5].image)
+    status = run.system.statuses()[0]
+    assert (status.state, status.width_px, status.height_px) == (CameraState.LIVE, 160, 120)
+    assert status.fps == 15.0
+
+    server.kill()
+    server.wait()
+    run.wait_for("backoff", "read_failed", 20)
+    run.wait_for("backoff", "open_failed", 20)
+    serve(port)
+    run.wait_for_frames(10, timeout_s=40)
+    assert run.state() is CameraState.LIVE
+    text = caplog.text + str(run.history) + str([r.__dict__ for r in caplog.records])
+    assert "secret" not in text
+    assert "rtsp://***@127.0.0.1" in text
+
+
+def test_a_stream_that_freezes_is_stalled_within_the_bar_then_replaced(
+    capture: Capture, serve: Serve
+) -> None:
+    port = free_port()
+    server = serve(port, "h264")
+    run = capture(camera(**stream(port)))
+    run.wait_for_frames(20, timeout_s=40)
+    os.kill(server.pid, signal.SIGSTOP)
+    run.wait_for("stalled", "silence", 20)
+    newest = max(frame.captured_mono for frame in run.frames)
+    stalled = next(s for s in run.history if s.cause == "silence")
+    assert 1.0 <= stalled.since_mono - newest < 4.0  # the bar is 1 s; other work shares the cores
+    wait_until(lambda: run.state() is CameraState.BACKOFF, 20, str(run.seen()))
+    run.wait_for("backoff", "open_timeout", 30)
+    os.kill(server.pid, signal.SIGCONT)
+    run.wait_for_frames(5, timeout_s=40)
+    assert run.state() is CameraState.LIVE
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "h264"])
+def test_a_still_stream_is_frozen_while_the_machine_runs_and_no_fault_while_it_stands(
+    capture: Capture, serve: Serve, codec: str
+) -> None:
+    port = free_port()
+    serve(port, "still", codec)
+    run = capture(camera(**stream(port), frozen_after_s=1.5))
+    run.system.set_machine(MachineInfo(state=MachineState.STOPPED))
+    run.wait_for_frames(40, timeout_s=40)
+    assert run.state() is CameraState.LIVE
+    run.system.set_machine(MachineInfo(state=MachineState.RUNNING))
+    wait_until(lambda: run.state() is CameraState.FROZEN, 20, str(run.seen()))
