@@ -164,8 +164,13 @@ class Connection:
         for _ in range(READS_PER_STEP):
             if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
-            # Bytes that TLS has decrypted already make no descriptor readable.
             sock = self._client.socket()
+            if isinstance(sock, socket.socket):
+                # Brokers that keep Nagle's algorithm hold the second of two PUBACKs until our
+                # side acknowledges the first; the kernel forgets this option, so again each time.
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            # Bytes that TLS has decrypted already make no descriptor readable.
             if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
                 return
 

@@ -27,7 +27,8 @@ from agent.records import (
 
 ENCODER_UNKNOWN = -1
 DICE_UNKNOWN = -1.0
-REGIONS = (Region.FOREGROUND, Region.BACKGROUND, Region.BACKGROUND_EQUAL)
+REGIONS = (Region.FOREGROUND, Region.BACKGROUND)
+"""Occluded by every configured share; as much background as foreground is occluded whole only."""
 
 
 def status(
@@ -206,10 +207,10 @@ def _dice(part: ClassExplanation | None, shape: ExplanationShape) -> Flat:
         (step.region, round(100 * step.fraction)): step.dice
         for step in (part.occlusions if part else ())
     }
+    steps = [(region, percent) for region in REGIONS for percent in shape.percents]
     return {
         f"dice_{region}_{percent}": number(measured.get((region, percent), math.nan), DICE_UNKNOWN)
-        for region in REGIONS
-        for percent in shape.percents
+        for region, percent in (*steps, (Region.BACKGROUND_EQUAL, 100))
     }
 
 

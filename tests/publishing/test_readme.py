@@ -1,0 +1,54 @@
+"""The messages in the stage's README are what the agent sends."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import agent.publishing
+from agent.machine import parse_machine
+from agent.publishing.composer import Composer
+from agent.publishing.deadband import Sample
+from agent.publishing.schemas import load_schema
+from agent.records import Quality
+from tests.publishing import examples
+from tests.publishing.lexical import check_lexically
+
+README = (Path(agent.publishing.__file__).parent / "README.md").read_text()
+EXAMPLES = dict(re.findall(r"`B/([\w/-]+)`[^`]*```json\n(.*?)\n```", README, re.DOTALL))
+COMPOSER = Composer(examples.settings())
+MADE = {
+    "status": ("status", COMPOSER.status(COMPOSER.status_payload(
+        "running", "", online=True, uptime_s=1.0, last_frame_ms=1), 0.0)),
+    "meta": ("meta", COMPOSER.meta(0.0)),
+    "metric/cam1/fps": (
+        "metric", COMPOSER.metric("cam1", "fps", Sample(1.0, Quality.GOOD, 1), 0.0)),
+    "fruit/cam1": ("fruit", COMPOSER.fruit(examples.fruit(), "cam1", 0.0)),
+    "explanation/cam1": ("explanation", COMPOSER.explanation(examples.explanation(), 0.0)),
+    "cam/cam1/suture/meta": (
+        "cam_meta", COMPOSER.cam(examples.explanation(), examples.overlay(), 0.0)),
+    "alarm/camera_lost-cam1": ("alarm", COMPOSER.alarm(examples.alarm(), None, 0.0)[1]),
+    "event/alarm": ("event_alarm", COMPOSER.alarm(examples.alarm(), None, 0.0)[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", MADE)
+def test_each_example_is_valid_and_has_the_keys_that_are_sent(topic: str) -> None:
+    schema, entry = MADE[topic]
+    said = check_lexically(EXAMPLES[topic].replace("\n", "").encode())
+    Draft202012Validator(load_schema(schema)).validate(said)
+    assert entry.messages[-1].topic == f"{examples.BASE}/{topic}"
+    assert list(said) == list(check_lexically(entry.messages[-1].payload))
+
+
+def test_the_example_of_the_machine_is_accepted() -> None:
+    said = EXAMPLES["machine"]
+    Draft202012Validator(load_schema("machine")).validate(check_lexically(said.encode()))
+    assert parse_machine(said.encode(), 1).fruit_id == "4711"
+
+
+def test_every_topic_of_the_table_is_in_the_readme() -> None:
+    assert set(EXAMPLES) == {*MADE, "machine"}
