@@ -1,10 +1,14 @@
-"""The two errors of this folder: they carry the facts, and no map leaves the engine with them."""
+"""The errors of this folder: they carry the facts, and no map leaves the engine with them."""
 
 from __future__ import annotations
 
 
 class AblationError(Exception):
     """An explanation that cannot be given; the message names the place and what was expected."""
+
+
+class LateError(Exception):
+    """The time is up, or will be: ends an explanation between two batches."""
 
 
 class NullControlError(AblationError):

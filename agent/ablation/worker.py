@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ablation.errors import AblationError, NullControlError
+from agent.ablation.errors import AblationError, LateError, NullControlError
 from agent.ablation.handover import HandoverError, PictureReader
 from agent.ablation.messages import (
     Beat,
@@ -29,18 +29,15 @@ from agent.ablation.messages import (
     WorkerSpec,
 )
 from agent.models.errors import ModelError
-from agent.records import Explanation, Overlay, Rung
+from agent.records import Explanation, Rung
 from agent.supervision.channel import Channel
 
 if TYPE_CHECKING:
     from agent.ablation.engine import Engine
-    from agent.ablation.result import EngineResult
 
 __all__ = ["WorkerSpec", "main", "serve"]
 
 RECEIVE_S = 0.5
-ENGINE_SHARE = 0.8
-"""Of the time left to the deadline: the rest is for overlays and the way back."""
 CHECK_SIDE_PX = 128
 
 Phase = Callable[[str], None]
@@ -136,6 +133,8 @@ def _judge(error: Exception) -> tuple[str, bool]:
         return "device_error", True
     if isinstance(error, NullControlError):
         return "null_control", False
+    if isinstance(error, LateError):
+        return "deadline", False
     if isinstance(error, HandoverError):
         return "picture", False
     return "error", False
@@ -154,6 +153,7 @@ def _explainer(args: WorkerArgs, phase: Phase) -> tuple[Answer, str]:
     import torch
 
     from agent.ablation.engine import Engine
+    from agent.ablation.explainer import Explainer
     from agent.models.loading import load_model
 
     torch.set_num_threads(args.threads)
@@ -165,8 +165,8 @@ def _explainer(args: WorkerArgs, phase: Phase) -> tuple[Answer, str]:
     engine = Engine(model, spec.ablation, spec.model.layer)
     phase("check")
     _prove(engine)
-    job = _Explainer(engine, spec, phase)
-    return job.answer, f"{model.name} at {engine.layer} on {model.device} ({engine.path})"
+    explainer = Explainer(engine, spec.ablation, phase, time.monotonic)
+    return explainer.answer, f"{model.name} at {engine.layer} on {model.device} ({engine.path})"
 
 
 def _prove(engine: Engine) -> None:
@@ -177,67 +177,3 @@ def _prove(engine: Engine) -> None:
     stripes = np.arange(side) * len(engine.model.classes) // side
     region = np.repeat(stripes[:, None], side, axis=1).astype(np.uint8)
     engine.explain(image, rung=Rung.COARSE, deadline_s=0.0, region=region)
-
-
-class _Explainer:
-    """Turns orders into explanations."""
-
-    def __init__(self, engine: Engine, spec: WorkerSpec, phase: Phase) -> None:
-        self._engine = engine
-        self._spec = spec
-        self._phase = phase
-
-    def answer(
-        self, order: Order, image: NDArray[np.uint8], aperture: NDArray[np.bool_] | None
-    ) -> Explanation:
-        started = time.monotonic()
-        left_s = ENGINE_SHARE * (order.deadline_mono - started)
-        found = self._engine.explain(
-            image,
-            aperture,
-            rung=order.rung,
-            deadline_s=min(order.compute_s, left_s) if order.compute_s > 0 else left_s,
-            progress=lambda done, total: self._phase(f"{done}/{total}"),
-        )
-        self._phase("overlay")
-        drawing = time.monotonic()
-        overlays = self._overlays(image, found)
-        ended = time.monotonic()
-        model = self._engine.model
-        return Explanation(
-            job_id=order.job_id,
-            camera=order.camera,
-            frame_id=order.frame_id,
-            captured_utc_ms=order.captured_utc_ms,
-            captured_mono=order.captured_mono,
-            sampling_class=order.sampling_class,
-            rung=order.rung,
-            method=found.method,
-            layer=found.layer,
-            score=found.score,
-            baseline=found.baseline,
-            model_name=model.name,
-            model_sha256=model.sha256,
-            classes=found.classes,
-            overlays=overlays,
-            left_out=found.left_out,
-            seconds=ended - started,
-            seconds_by_method={**found.seconds_by_method, "overlay": ended - drawing},
-            region_threshold=found.region_threshold,
-            region_source=found.region_source,
-        )
-
-    def _overlays(self, image: NDArray[np.uint8], found: EngineResult) -> tuple[Overlay, ...]:
-        from agent.ablation.overlay import colour_range, render_overlay
-
-        model, settings = self._engine.model, self._spec.ablation
-        return tuple(
-            render_overlay(
-                image,
-                one,
-                colour_range(one, settings.overlay_range, model.card.overlay_range),
-                found.mask == model.classes.index(one.class_name),
-                settings.overlay_quality,
-            )
-            for one in found.classes
-        )

@@ -145,3 +145,15 @@ def test_a_layer_that_does_not_exist_is_named_with_those_there_are(tmp_path: Pat
         assert "encoder9" in pool.status().reason
     finally:
         assert pool.stop(20.0)
+
+
+def test_a_job_past_its_deadline_ends_without_the_loss_of_its_worker(pool: AblationPool) -> None:
+    wait_ready(pool)
+    before = pool.pids()
+    result = run_job(pool, selection(image=picture(), deadline_s=0.02, rung=Rung.COARSE))
+    assert not isinstance(result, Explanation)
+    assert result.reason == "deadline"
+    assert "at the deadline" in result.detail
+    again = explained(pool, Rung.EXACT)
+    assert pool.pids() == before
+    assert all(one.exact.all() for one in again.classes)

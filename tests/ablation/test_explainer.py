@@ -1,0 +1,128 @@
+"""How an order's time is kept, with an engine that only lets a fake clock run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent import config
+from agent.ablation.errors import LateError
+from agent.ablation.explainer import ENGINE_SHARE, Explainer
+from agent.ablation.messages import Order, PictureHeader
+from agent.ablation.result import EngineResult, not_explainable
+from agent.models.card import ModelCard
+from agent.records import Rung, SamplingClass
+
+STEPS = 10
+
+
+class FakeEngine:
+    """Takes ``STEPS`` steps; an elastic rung takes those that fit its deadline, at least one."""
+
+    def __init__(self, step_s: float) -> None:
+        self.step_s = step_s
+        self.now = 100.0
+        self.calls: list[tuple[Rung, float | None]] = []
+        self.model = SimpleNamespace(
+            name="fake", sha256="0", classes=("background", "suture"), card=ModelCard(name="fake")
+        )
+
+    def explain(
+        self,
+        image: Any,
+        aperture: Any = None,
+        *,
+        rung: Rung,
+        deadline_s: float | None = None,
+        progress: Any = None,
+    ) -> EngineResult:
+        self.calls.append((rung, deadline_s))
+        started, steps = self.now, 0
+        while steps < STEPS:
+            over = deadline_s is not None and self.now + self.step_s > started + deadline_s
+            if rung is not Rung.EXACT and over and steps:
+                break
+            steps += 1
+            self.now += self.step_s
+            progress(steps, STEPS)
+        return EngineResult(
+            classes=(not_explainable("suture", "fake"),),
+            rung=rung,
+            method="ablation-cam",
+            layer="layer",
+            path="fake",
+            score="margin",
+            baseline="zero",
+            region_threshold=0.5,
+            region_source="predicted",
+            left_out=(),
+            seconds=self.now - started,
+            seconds_by_method={},
+            input=np.zeros((3, 8, 8), np.float32),
+            logits=np.zeros((2, 8, 8), np.float32),
+            mask=np.zeros((8, 8), np.uint8),
+            aperture=np.ones((8, 8), np.bool_),
+        )
+
+
+def explain(
+    engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0.0
+) -> tuple[Any, list[str]]:
+    phases: list[str] = []
+    explainer = Explainer(
+        engine,  # type: ignore[arg-type]
+        config.Ablation(),
+        phases.append,
+        lambda: engine.now,
+    )
+    order = Order(
+        job_id="job",
+        camera="cam1",
+        frame_id="f",
+        captured_utc_ms=0,
+        captured_mono=0.0,
+        sampling_class=SamplingClass.PERIODIC,
+        rung=rung,
+        deadline_mono=engine.now + left_s,
+        compute_s=compute_s,
+        picture=PictureHeader(32, 32, 3, False, 0),
+    )
+    return explainer.answer(order, np.zeros((32, 32, 3), np.uint8), None), phases
+
+
+def test_an_exact_explanation_that_fits_is_left_alone() -> None:
+    engine = FakeEngine(step_s=0.7)
+    found, phases = explain(engine, Rung.EXACT, left_s=10.0)
+    assert found.rung is Rung.EXACT
+    assert engine.calls == [(Rung.EXACT, None)]
+    assert phases == [*(f"{n}/10" for n in range(1, 11)), "overlay"]
+    assert found.seconds == pytest.approx(7.0)
+
+
+def test_an_exact_explanation_that_would_come_too_late_becomes_a_partial_one_early() -> None:
+    engine = FakeEngine(step_s=1.0)  # 10 s of work, 8 s for the engine
+    found, _ = explain(engine, Rung.EXACT, left_s=10.0)
+    assert found.rung is Rung.PARTIAL
+    (first, second) = engine.calls
+    assert first == (Rung.EXACT, None)
+    assert second == (Rung.PARTIAL, pytest.approx(ENGINE_SHARE * 8.0))  # 2 s were spent to see it
+    assert found.seconds <= 10.0
+    assert [overlay.class_name for overlay in found.overlays] == ["suture"]
+
+
+def test_an_elastic_rung_gets_what_was_booked_for_it_and_never_more_than_the_time_left() -> None:
+    engine = FakeEngine(step_s=0.1)
+    explain(engine, Rung.PARTIAL, left_s=10.0, compute_s=3.0)
+    explain(engine, Rung.COARSE, left_s=2.0, compute_s=3.0)
+    explain(engine, Rung.COARSE, left_s=2.0)
+    granted = [deadline for _, deadline in engine.calls]
+    assert granted == [pytest.approx(3.0), pytest.approx(1.6), pytest.approx(1.6)]
+
+
+def test_what_every_explanation_must_have_still_ends_at_the_deadline() -> None:
+    engine = FakeEngine(step_s=5.0)
+    with pytest.raises(LateError, match="1 of 10 steps at the deadline"):
+        explain(engine, Rung.COARSE, left_s=4.0)
