@@ -25,6 +25,15 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.config_url import BrokerAddress
+from agent.publishing.events import (
+    UNLIMITED,
+    Answered,
+    Ended,
+    Event,
+    Opened,
+    Received,
+    Subscribed,
+)
 from agent.publishing.link import V5, Cause
 from agent.publishing.messages import JSON, Message
 
@@ -34,7 +43,6 @@ CONNECT_TIMEOUT_S = 10.0
 INBOUND_LIMIT_BYTES = 64 * 1024
 """Nothing that the agent listens to is larger; under MQTT 5 the broker withholds what is."""
 
-UNLIMITED = 1 << 30
 READS_PER_STEP = 64
 _UNAUTHORISED = (134, 135, 138, 140)  # bad user name or password, not authorised, banned, method
 _UNSUPPORTED = 132
@@ -55,52 +63,6 @@ class ConnectRequest:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The broker accepted us, with its limits."""
-
-    receive_maximum: int = UNLIMITED
-    packet_limit_bytes: int = UNLIMITED
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The attempt failed or the session is over; nothing comes after it."""
-
-    cause: Cause
-    reason: str
-    wanted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A publish is settled: acknowledged, refused, or (QoS 0) written to the socket."""
-
-    mid: int
-    refused: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """The answer to a subscription."""
-
-    accepted: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message from the broker."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-
-
-Event = Opened | Ended | Answered | Subscribed | Received
 
 
 class Connection:

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterator
 
 from agent.config import Mqtt
-from agent.publishing.connection import Answered, Connection, Opened
+from agent.publishing.connection import Connection
+from agent.publishing.events import Answered, Opened
 from agent.publishing.messages import Entry, Message
 from agent.publishing.outbox import Outbox
 from agent.publishing.window import Flight, Window

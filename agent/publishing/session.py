@@ -15,16 +15,8 @@ from dataclasses import dataclass
 
 from agent.config import Mqtt
 from agent.config_url import BrokerAddress
-from agent.publishing.connection import (
-    Answered,
-    Connection,
-    ConnectRequest,
-    Ended,
-    Event,
-    Opened,
-    Received,
-    Subscribed,
-)
+from agent.publishing.connection import Connection, ConnectRequest
+from agent.publishing.events import Answered, Ended, Event, Opened, Received, Subscribed
 from agent.publishing.link import Cause, Link, LinkPolicy, LinkState
 from agent.publishing.messages import Entry, Message
 from agent.publishing.outbox import Outbox
