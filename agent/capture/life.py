@@ -114,10 +114,13 @@ class CameraLife:
         detail = f"{message.reason}: {message.detail}" if message.detail else message.reason
         if message.permanent:
             return self._over(CameraState.FAILED, Cause.PERMANENT, now, detail)
-        opening = self._opened_mono is None
-        timed_out = message.reason == "open_timeout"
-        cause = Cause.OPEN_TIMEOUT if timed_out else Cause.OPEN_FAILED
-        return self._back_off(cause if opening else Cause.READ_FAILED, now, detail)
+        if self._opened_mono is None:
+            timed_out = message.reason == Cause.OPEN_TIMEOUT
+            cause = Cause.OPEN_TIMEOUT if timed_out else Cause.OPEN_FAILED
+        else:
+            timed_out = message.reason == Cause.READ_TIMEOUT
+            cause = Cause.READ_TIMEOUT if timed_out else Cause.READ_FAILED
+        return self._back_off(cause, now, detail)
 
     def ended(self, now: float) -> Action:
         """A finite source was read to its end."""

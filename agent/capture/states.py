@@ -31,7 +31,9 @@ class Cause(enum.StrEnum):
     OPEN_FAILED = "open_failed"
     OPEN_TIMEOUT = "open_timeout"
     READ_FAILED = "read_failed"
-    READ_TIMEOUT = "read_timeout"  # a read did not return: the process was killed
+    READ_TIMEOUT = (
+        "read_timeout"  # a read did not return in time; at the latest its process is killed
+    )
     CHILD_DIED = "child_died"
     PERMANENT = "permanent"  # an error that no new try can mend
     END_OF_SOURCE = "end_of_source"

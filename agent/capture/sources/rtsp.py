@@ -67,9 +67,12 @@ class RtspSource:
         """Return the next picture. ``SourceError`` when the stream ended or fell silent."""
         assert self._capture is not None
         begin = time.monotonic()
-        if not self._capture.grab():
-            waited = time.monotonic() - begin
-            reason = "read_timeout" if waited >= 0.9 * self._read_s else "read_failed"
+        taken = self._capture.grab()
+        waited = time.monotonic() - begin
+        # After a time-out the decoder hands out what it still held, as if it were a new picture.
+        timed_out = waited >= 0.9 * self._read_s
+        if timed_out or not taken:
+            reason = "read_timeout" if timed_out else "read_failed"
             raise SourceError(reason, f"{self._shown}: no picture in {waited:.1f} s")
         utc_ms, mono = time.time_ns() // 1_000_000, time.monotonic()
         taken, image = self._capture.retrieve()
