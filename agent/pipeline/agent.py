@@ -18,7 +18,6 @@ from agent.alarms.watch import Watch
 from agent.capture.system import CaptureContext, CaptureSystem
 from agent.config import Config
 from agent.config_url import mask_url, parse_broker
-from agent.models.checks import self_test
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
@@ -407,8 +406,7 @@ def _lanes(config: Config) -> dict[str, LaneGeometry]:
 
 
 def _load(config: Config) -> LoadedModel:
-    model = load_model(config.model)
-    tested = self_test(model)
+    model = load_model(config.model)  # which has tested it
     log_event(
         logger,
         logging.INFO,
@@ -417,6 +415,5 @@ def _load(config: Config) -> LoadedModel:
         sha256=model.sha256[:12],
         device=str(model.device),
         layer=model.layer,
-        self_test_s=round(tested.seconds, 3),
     )
     return model

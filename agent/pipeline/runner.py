@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+import cv2
 import torch
 from rich.console import Console
 
@@ -53,6 +54,7 @@ def run(config: Config, options: RunOptions) -> int:
     refuses (a port in use). Errors are one line on stderr, before anything has started.
     """
     torch.set_num_threads(config.model.threads)
+    cv2.setNumThreads(1)  # threads that OpenCV would start compete with the workers
     try:
         _check_sources(config)
         agent = Agent(config, options.config_hash)
