@@ -120,14 +120,15 @@ def sentence(definition: Definition, condition: Condition) -> str:
 
 def sentence_when_normal(definition: Definition, camera: str) -> str:
     """What an operator reads while the alarm is not active."""
-    return f"{definition.title}: not so on {'this agent' if camera == AGENT else camera}."
+    title = definition.title[0].lower() + definition.title[1:]
+    return f"Not the case on {'this agent' if camera == AGENT else camera}: {title}."
 
 
 def _quantity(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return "an unknown share" if unit == "ratio" else "an unknown time"
     if unit == "ratio":
-        return f"{value:.0%}"
+        return f"{100 * value:.0f} %" if value >= 0.1 or value == 0 else f"{100 * value:.2g} %"
     if unit == "s" and value < 1:
         return f"{value * 1000:.0f} ms"
     return f"{value:.3g} {unit}".rstrip()

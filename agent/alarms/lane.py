@@ -25,6 +25,7 @@ from agent.records import (
 FRUIT_LEAST = 50
 """No share of fruit is judged on fewer: at a limit of 20 % its standard error is then 6 %."""
 DEADBAND = 0.05
+DEADBAND_SHARE = 0.5  # of the limit, where that is less
 LATENCY_DEADBAND = 0.1  # of the limit
 FIRST_EXPLANATION_S = 180.0
 """Until the first explanation the workers may be loading their model."""
@@ -152,7 +153,7 @@ class LaneWatch:
             _Level(
                 self._no_reads.mean,
                 self._limits.no_read_rate,
-                min(DEADBAND, self._limits.no_read_rate / 2),
+                _deadband(self._limits.no_read_rate),
                 self._counts["fruit"],
                 len(self._no_reads),
             ),
@@ -178,7 +179,7 @@ class LaneWatch:
             _Level(
                 self._reliance.mean,
                 self._limits.background_reliance,
-                DEADBAND,
+                _deadband(self._limits.background_reliance),
                 self._counts["reliance"],
                 len(self._reliance),
             ),
@@ -191,7 +192,7 @@ class LaneWatch:
             _Level(
                 self._sensitivity.mean,
                 self._limits.foreground_sensitivity,
-                DEADBAND,
+                _deadband(self._limits.foreground_sensitivity),
                 self._counts["sensitivity"],
                 len(self._sensitivity),
                 low=True,
@@ -265,3 +266,7 @@ class LaneWatch:
             detail=detail,
             suppressed_by=suppressed_by(Cause.AGENT_NO_DATA, situations),
         )
+
+
+def _deadband(limit: float) -> float:
+    return min(DEADBAND, DEADBAND_SHARE * limit)

@@ -9,14 +9,14 @@ from collections import deque
 class MeanWindow:
     """Mean of the newest ``size`` defined samples. NaN is an undefined one: counted, not averaged.
 
-    ``undefined`` is true while fewer than half of the newest ``size`` samples were defined: the
-    mean is then mostly of old ones.
+    ``undefined`` is true while fewer than a quarter of the newest 2 x ``size`` samples were
+    defined: the mean is then mostly of old ones. A healthy model leaves up to a third undefined.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: deque[float] = deque(maxlen=size)
-        self._defined: deque[bool] = deque(maxlen=size)
+        self._defined: deque[bool] = deque(maxlen=2 * size)
 
     def add(self, value: float) -> bool:
         """Take one sample; return whether it was defined."""
@@ -40,7 +40,7 @@ class MeanWindow:
 
     @property
     def undefined(self) -> bool:
-        return sum(self._defined) * 2 < len(self._defined)
+        return sum(self._defined) * 4 < len(self._defined)
 
 
 class QuantileWindow:

@@ -60,11 +60,11 @@ def test_inside_the_deadband_an_active_alarm_stays_active() -> None:
 def test_the_sentence_says_where_what_and_how_many() -> None:
     desk = raised()
     assert "cam1" in desk.alarm.message
-    assert "30%" in desk.alarm.message
+    assert "30 %" in desk.alarm.message
     assert "280" in desk.alarm.message
     desk.hear(condition(False))
     desk.wait(OFF_S)
-    assert "30%" not in desk.alarm.message
+    assert "30 %" not in desk.alarm.message
 
 
 def test_each_occurrence_has_an_id_of_its_own_and_counts() -> None:

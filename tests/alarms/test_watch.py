@@ -178,7 +178,9 @@ def test_a_model_that_does_not_react_to_the_suture_is_noticed() -> None:
 def test_undefined_explanations_make_the_quality_uncertain_and_hold_the_state() -> None:
     line = Line(explanations_window=10)
     line.run(10, explain={"reliance": 0.9})
-    line.run(6, explain={"reliance": math.nan})
+    line.run(15, explain={"reliance": math.nan})
+    assert line["background_reliance-cam1"].beyond is True
+    line.run(1, explain={"reliance": math.nan})
     judged = line["background_reliance-cam1"]
     assert judged.quality is Quality.UNCERTAIN
     assert judged.beyond is None

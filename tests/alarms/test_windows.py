@@ -30,6 +30,9 @@ def test_undefined_samples_are_counted_and_not_averaged() -> None:
     for value in (1.0, math.nan, 3.0, math.inf):
         window.add(value)
     assert (window.mean, len(window), window.full, window.undefined) == (2.0, 2, False, False)
+    for _ in range(4):
+        window.add(math.nan)
+    assert not window.undefined
     window.add(math.nan)
     assert window.undefined
 
