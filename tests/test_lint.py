@@ -77,6 +77,19 @@ def test_every_module_says_what_it_is() -> None:
     assert silent == []
 
 
+def test_nothing_is_left_to_be_done_later_in_a_comment() -> None:
+    later = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    found = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for folder in ("agent", "tests", "config", "deploy")
+        for file in sorted((ROOT / folder).rglob("*"))
+        if file.suffix in (".py", ".yaml", ".md", ".js", ".html", ".css")
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if later.search(line)
+    ]
+    assert found == []
+
+
 def test_tests_mirror_the_stages() -> None:
     stages = {path.name for path in (ROOT / "agent").iterdir() if (path / "__init__.py").exists()}
     folders = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").exists()}

@@ -57,6 +57,13 @@ def test_inside_the_deadband_an_active_alarm_stays_active() -> None:
     assert desk.alarm.cleared_at_ms == utc_ms(desk.now)
 
 
+def test_the_off_delay_begins_when_the_condition_ends() -> None:
+    desk = raised()
+    desk.hear(condition(False))
+    assert desk.wait(OFF_S - 0.1) == []
+    assert desk.wait(0.1) == ["cleared"]
+
+
 def test_the_sentence_says_where_what_and_how_many() -> None:
     desk = raised()
     assert "cam1" in desk.alarm.message
