@@ -31,7 +31,7 @@ from agent.observability.view import AgentView, ProcessView
 from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
-from agent.pipeline.gauges import describe, reported
+from agent.pipeline.gauges import describe, describe_alarms, reported
 from agent.pipeline.live import LiveLoop, LiveStages, count_fruit
 from agent.pipeline.processes import processes
 from agent.publishing.embedded import EmbeddedBroker
@@ -343,7 +343,7 @@ class Agent:
         address = parse_broker(self._config.mqtt.broker or "embedded")
         if address.kind != "embedded":
             return None
-        return EmbeddedBroker("127.0.0.1", self._config.mqtt.embedded_port)
+        return EmbeddedBroker("127.0.0.1", self._config.mqtt.embedded_port, self.telemetry)
 
     def _connect(self) -> None:
         """Start the embedded broker when there is one, then the publisher."""
@@ -367,7 +367,10 @@ class Agent:
                     model_sha256=self._model.sha256,
                 ),
                 cameras=tuple(self._lanes),
-                meta={"metrics": describe(self._config.ablation.classes)},
+                meta={
+                    "metrics": describe(self._config.ablation.classes),
+                    "alarms": describe_alarms(),
+                },
                 shape=ExplanationShape(
                     classes=self._config.ablation.classes,
                     fractions=self._config.ablation.fractions,

@@ -1,4 +1,4 @@
-"""The numbers that go out as ``metric/...`` topics, derived from the agent's own view."""
+"""What ``meta`` describes, and the numbers of the ``metric/...`` topics, from the agent's view."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from agent.alarms.catalogue import DEFINITIONS
 from agent.observability.view import AgentView, CameraView, ClassView
 from agent.records import CameraState, Quality
 
@@ -84,6 +85,21 @@ def describe(classes: tuple[str, ...]) -> dict[str, object]:
             Described(f"{class_name}_{d.name}", d.unit, d.low, d.high) for d, _ in CLASS_METRICS
         ]
     return {d.name: {"unit": d.unit, "type": "float", "low": d.low, "high": d.high} for d in named}
+
+
+def describe_alarms() -> dict[str, object]:
+    """What ``meta`` says of every alarm that can be raised; its id is ``cause-camera``."""
+    return {
+        definition.cause.value: {
+            "title": definition.title,
+            "priority": definition.priority,
+            "severity": definition.severity,
+            "unit": definition.unit,
+            "on_delay_s": definition.on_delay_s,
+            "off_delay_s": definition.off_delay_s,
+        }
+        for definition in DEFINITIONS
+    }
 
 
 def reported(view: AgentView) -> Iterator[Reported]:
