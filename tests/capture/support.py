@@ -49,6 +49,7 @@ def camera(source: str = "test:steady", **keys: Any) -> Camera:
         "name": "cam1",
         "mode": "free-run",
         "fps": 20.0,
+        "queue_slots": 64,
         "read_timeout_s": 1.5,
         "backoff_first_s": 0.05,
         "backoff_max_s": 0.2,

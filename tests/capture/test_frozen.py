@@ -11,6 +11,9 @@ import pytest
 from agent.capture.fingerprint import Fingerprint, fingerprint, read_tag
 from agent.capture.frozen import FrozenDetector, Judged, Verdict, judged
 from agent.records import CaptureMode, MachineState
+from agent.simulator.parameters import parse_url
+from agent.simulator.source import SimClock, SimSource
+from tests.capture.support import camera
 
 BOTH = Judged(identical=True, near=True)
 PERIOD_S = 0.214
@@ -54,6 +57,22 @@ def test_the_same_picture_is_noticed_within_three_seconds_of_its_first_showing()
 
 def test_a_sensor_before_a_standing_scene_is_not_frozen() -> None:
     assert first_verdict(lambda n: noisy(scene(), n))[1] is Verdict.CHANGING
+
+
+@pytest.mark.parametrize("mode", ["triggered", "free-run"])
+def test_an_empty_belt_that_runs_is_not_frozen(mode: str) -> None:
+    now = [100.0]
+    clock = SimClock(lambda: now[0], lambda: 0, lambda s: now.__setitem__(0, now[0] + s))
+    settings = camera("sim:?empty=1", mode=mode, fps=None if mode == "triggered" else 5)
+    source = SimSource(settings, parse_url(settings.source), clock)
+    source.open()
+    detector = FrozenDetector(3.0)
+    for _ in range(25):
+        picture = source.read()
+        assert picture is not None
+        detector.feed(picture.captured_mono, seen(picture.image), BOTH, PERIOD_S)
+        assert detector.verdict is Verdict.CHANGING
+    assert now[0] > 104.0
 
 
 def test_a_new_fruit_at_each_picture_is_not_frozen() -> None:

@@ -104,23 +104,29 @@ def test_a_lost_connection_is_taken_up_again(capture: Capture, tmp_path: Path) -
     assert detail == "read_failed: connection reset"
 
 
-@pytest.mark.parametrize(
-    ("source", "cause", "detail"),
-    [
-        ("test:raises", "read_failed", "crashed: ValueError: broken driver at rtsp://***@camera/1"),
-        ("test:crashes", "child_died", "killed by SIGSEGV"),
-        ("test:steady?refuse=1", "open_failed", "open_failed: nobody there"),
-        ("v4l2:///nowhere/video9", "open_failed", "absent: /nowhere/video9 does not exist"),
-        ("rtsp://joe:secret@127.0.0.1:1/x", "open_failed", "open_failed: rtsp://***@127.0.0.1:1/x"),
-    ],
-)
-def test_a_camera_that_keeps_failing_backs_off_with_its_cause(
-    capture: Capture, source: str, cause: str, detail: str
-) -> None:
-    run = capture(camera(source, backoff_max_s=0.1))
-    wait_until(lambda: run.seen().count(("backoff", cause)) >= 3, 30, str(run.seen()))
-    details = [s.detail for s in run.history if s.state is CameraState.BACKOFF]
-    assert all(text.startswith(detail) for text in details)
+def test_cameras_that_keep_failing_back_off_each_with_its_cause(capture: Capture) -> None:
+    broken = "crashed: ValueError: broken driver at rtsp://***@camera/1"
+    expected = {
+        "test:raises": ("read_failed", broken),
+        "test:crashes": ("child_died", "killed by SIGSEGV"),
+        "test:steady?refuse=1": ("open_failed", "open_failed: nobody there"),
+        "v4l2:///nowhere/video9": ("open_failed", "absent: /nowhere/video9 does not exist"),
+        "rtsp://joe:secret@127.0.0.1:1/x": (
+            "open_failed",
+            "open_failed: rtsp://***@127.0.0.1:1/x",
+        ),
+    }
+    cameras = [camera(source, name=f"bad{index}") for index, source in enumerate(expected)]
+    run = capture(*cameras)
+    for made, (cause, detail) in zip(cameras, expected.values(), strict=True):
+        name, change = made.name, ("backoff", cause)
+        wait_until(lambda: run.seen(name).count(change) >= 2, 40, str(run.seen(name)))  # noqa: B023
+        failures = [
+            status.detail
+            for status in run.history
+            if status.source_name == name and status.state is CameraState.BACKOFF
+        ]
+        assert all(text.startswith(detail) for text in failures), failures
 
 
 def test_a_frozen_camera_is_said_to_be_frozen_and_its_frames_still_come(capture: Capture) -> None:
@@ -167,7 +173,7 @@ def test_one_bad_camera_does_not_drag_the_others(capture: Capture, tmp_path: Pat
     frames = [frame for frame in run.frames if frame.camera == "good"]
     gaps = np.diff([frame.captured_mono for frame in frames])
     assert len(frames) > 20
-    assert gaps.max() < 1.0
+    assert gaps.max() < 1.5
     assert run.system.books()["good"].dropped == 0
     assert run.seen("good") == [("connecting", "start"), ("live", "first_frame")]
 
@@ -226,7 +232,7 @@ def test_a_camera_of_absurd_size_fails_for_good_before_memory_is_taken(capture: 
     run = capture(camera("test:steady?scale=200"))
     run.wait_for("failed", "permanent")
     detail = run.system.statuses()[0].detail
-    assert detail.startswith("ring_too_large: 16 pictures of 12800 x 9600 need ")
+    assert detail.startswith("ring_too_large: 64 pictures of 12800 x 9600 need ")
 
 
 def test_frames_that_nobody_takes_are_overrun_or_expire_and_are_counted(capture: Capture) -> None:
