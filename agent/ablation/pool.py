@@ -78,7 +78,7 @@ class Pool(Protocol):
         """End everything; open jobs end by reason ``shutdown``. True when it was done in time."""
 
 
-class AblationPool:
+class AblationPool(Pool):
     """Runs ``spec`` in one process per slot of ``settings``.
 
     Raises ``SlotError`` for devices that this machine does not have. ``status().ready`` counts the

@@ -14,7 +14,7 @@ from agent import config
 from agent.ablation.handover import HandoverError
 from agent.ablation.messages import Beat, Done, Failed, Ready, StartFailed, WorkerSpec
 from agent.ablation.slots import Slot
-from agent.ablation.worker_life import End, WorkerLife, WorkerState
+from agent.ablation.worker_life import ROUTINE, End, WorkerLife, WorkerState
 from agent.ablation.worker_process import WorkerProcess
 from agent.records import Explanation, JobFailure, Selection
 from agent.supervision.child import ChildBusy, ChildGone
@@ -94,7 +94,7 @@ class Seat:
         self._shop.telemetry.count("worker_restarts", reason=end.value)
         log_event(
             logger,
-            logging.WARNING,
+            logging.INFO if end in ROUTINE else logging.WARNING,
             "worker_ended",
             slot=self.slot.name,
             reason=end.value,

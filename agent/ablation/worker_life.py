@@ -44,6 +44,9 @@ class End(enum.StrEnum):
     JOB_COUNT = "job_count"
 
 
+ROUTINE = frozenset({End.MEMORY_LIMIT, End.JOB_COUNT})
+"""Ends that every long run has."""
+
 _ANY_PROCESS = frozenset({WorkerState.STARTING, WorkerState.IDLE, WorkerState.BUSY})
 
 EDGES: Mapping[tuple[WorkerState, WorkerState], str] = {

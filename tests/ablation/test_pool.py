@@ -375,6 +375,27 @@ def test_every_job_ends_exactly_once_whatever_happens_to_the_workers(start: Star
     assert sum(isinstance(r, Explanation) for r in ended) > 5
 
 
+def test_a_defect_of_the_supervisor_costs_the_running_jobs_and_not_the_pool(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, _ = start()
+    wait_ready(pool)
+    job = selection(what.HANG)
+    pool.submit(job)
+    wait_until(lambda: pool.status().busy == 1)
+    report = pool._report
+
+    def fail_once() -> None:
+        monkeypatch.setattr(pool, "_report", report)
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(pool, "_report", fail_once)
+    (failure,) = wait_results(pool)
+    assert isinstance(failure, JobFailure)
+    assert (failure.job_id, failure.reason) == (job.job_id, "crashed")
+    assert isinstance(run_job(pool, selection()), Explanation)
+
+
 def test_submit_does_not_wait_for_workers_that_do_not_move(start: Start) -> None:
     pool, _ = start(count=2, heartbeat_timeout_s=60.0)
     wait_ready(pool, 2)
