@@ -31,6 +31,7 @@ from agent.observability.view import AgentView, ProcessView
 from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
+from agent.pipeline.fit import fitted
 from agent.pipeline.gauges import describe, describe_alarms, reported
 from agent.pipeline.live import LiveLoop, LiveStages, count_fruit
 from agent.pipeline.processes import processes
@@ -98,6 +99,7 @@ class Agent:
         self._newest = Newest(self._lanes)
         self.telemetry.prime(self._lanes)
         self._model = _load(config)
+        self._config = config = fitted(config, self._model)
         self._capture = CaptureSystem(
             config.cameras,
             CaptureContext(

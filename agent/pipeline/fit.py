@@ -1,0 +1,37 @@
+"""Whether what the configuration asks of the model is there, before anything starts."""
+
+from __future__ import annotations
+
+from agent.config import Config
+from agent.models.errors import ModelError
+from agent.models.loaded import LoadedModel
+
+
+def fitted(config: Config, model: LoadedModel) -> Config:
+    """Return the configuration with the classes to explain that this model has.
+
+    A class that the file names and the model lacks is an error; of the default ones, those that are
+    there are taken (a two-class network has no stem). ``ModelError`` names the key.
+    """
+    if config.ablation.workers.count == 0:
+        return config
+    wanted = config.ablation.classes
+    missing = [name for name in wanted if name not in model.classes]
+    if missing and "classes" in config.ablation.model_fields_set:
+        raise ModelError(
+            f"ablation.classes: {missing[0]!r} is no class of {model.label}; "
+            f"it has {', '.join(model.classes)}"
+        )
+    if model.layer is None:
+        raise ModelError(
+            f"model.layer: {model.label} comes without one; name the layer to explain, or set "
+            "ablation.workers.count to 0"
+        )
+    if config.ablation.baseline == "mean":
+        raise ModelError(
+            "ablation.baseline: mean needs the channels' means over a reference set, which no "
+            "model card holds yet; use zero"
+        )
+    present = tuple(name for name in wanted if name in model.classes)
+    ablation = config.ablation.model_copy(update={"classes": present})
+    return config.model_copy(update={"ablation": ablation})
