@@ -85,10 +85,8 @@ class CameraFeed:
     def observe(self, now: float) -> Action:
         """Take in what the child said and did; return what must be done now."""
         action = self._hear(now)
-        news = self.queue.news()
         if action is Action.NONE:
-            if news.count:
-                self._life.delivered(news.count, news.newest_mono, now)
+            self._note_pictures(now)
             action = self._life.tick(self.queue.beat_mono, now)
         self._report_changes()
         return action
@@ -174,6 +172,11 @@ class CameraFeed:
                 return self._life.ended(now)
         return Action.NONE
 
+    def _note_pictures(self, now: float) -> None:
+        news = self.queue.news()
+        if news.count:
+            self._life.delivered(news.count, news.newest_mono, now)
+
     # --- the live loop's turn --------------------------------------------------------------------
 
     def take(self, now: float) -> list[Frame]:
@@ -182,6 +185,7 @@ class CameraFeed:
         if popped is None:
             return []
         picture, seq = popped
+        self._note_pictures(now)  # a camera whose frames are out is never still connecting
         if (seen := read_tag(picture.tag)) is not None:
             self._life.looked_at(picture.captured_mono, seen, now)
         if picture.meta:
