@@ -181,11 +181,13 @@ class FruitReading:
 
     In triggered mode every frame is a fruit; in free-run ``frames`` pictures were weighed and the
     best one's segmentation is kept. ``cup_empty`` marks an empty cup, which is no fruit.
+    ``camera_frozen``: its camera repeats one picture, so that nothing is known of this fruit.
     """
 
     segmentation: Segmentation
     frames: int = 1
     cup_empty: bool = False
+    camera_frozen: bool = False
 
 
 # --- sampling ------------------------------------------------------------------------------------
