@@ -95,10 +95,10 @@ class LaneWatch:
     # --- what is heard ---------------------------------------------------------------------------
 
     def on_fruit(self, reading: FruitReading) -> None:
-        """Take one reading. While the machine stands it says nothing about the line."""
+        """Take one reading. While machine or picture stand it says nothing about the line."""
         seen = reading.segmentation
         self.machine.hear(seen.machine, seen.captured_utc_ms)
-        if self.machine.standing:
+        if self.machine.standing or reading.camera_frozen:
             return
         self._reading_mono = max(self._reading_mono, seen.captured_mono)
         if reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY:

@@ -28,6 +28,8 @@ CONNECT_GRACE_S = 10.0
 SHORT_OF_WORKERS_S = 30.0
 WORKERS_START_S = 180.0
 """Workers load a model before they are ready for the first time."""
+RESTARTED = "frozen_too_long"
+"""The camera status' cause when the agent itself starts a frozen camera anew: it is not lost."""
 TAKEN_OVER = "taken_over"  # the link's reason when another client has our id
 CONFLICT_S = 300.0
 
@@ -37,7 +39,8 @@ class _Source:
     """One physical camera and what is known of it."""
 
     status: CameraStatus
-    lost: bool = False
+    loss: CameraStatus | None = None  # what took it away, until it delivers again
+    frozen: bool = False  # also while it is started anew because of that
 
 
 class Watch:
@@ -73,10 +76,10 @@ class Watch:
     def on_camera(self, status: CameraStatus) -> None:
         source = self._sources.setdefault(status.source_name, _Source(status))
         source.status = status
-        if status.state in LOST:
-            source.lost = True
-        elif status.state is not CameraState.CONNECTING:  # a new try alone finds nothing again
-            source.lost = False
+        if status.state in LOST and status.cause != RESTARTED:
+            source.loss, source.frozen = status, False
+        elif status.state in (CameraState.LIVE, CameraState.FROZEN, CameraState.ENDED):
+            source.loss, source.frozen = None, status.state is CameraState.FROZEN
 
     def on_pool(self, status: PoolStatus) -> None:
         self._pool = status
@@ -108,9 +111,9 @@ class Watch:
     # --- cameras ---------------------------------------------------------------------------------
 
     def _camera(self, name: str, source: _Source, now: float) -> Iterator[Condition]:
-        state, cause = source.status.state, source.status.cause
+        state = source.status.state
         connecting = state is CameraState.CONNECTING
-        lost = self._is_lost(source, now)
+        lost, why = self._is_lost(source, now), source.loss or source.status
         situations: set[Situation] = {Situation.CAMERA_LOST} if lost else set()
         lanes = [self._lanes[lane] for lane in source.status.cameras if lane in self._lanes]
         if lanes and not all(lane.machine.running(now) for lane in lanes):
@@ -120,7 +123,7 @@ class Watch:
             camera=name,
             beyond=lost,
             back=not lost and not connecting,
-            detail=f"{state}: {cause}".replace("_", " "),
+            detail=f"{why.state}: {why.cause}".replace("_", " "),
             suppressed_by=suppressed_by(Cause.CAMERA_LOST, situations),
         )
         seeing = state in (CameraState.LIVE, CameraState.FROZEN)
@@ -136,7 +139,8 @@ class Watch:
     @staticmethod
     def _is_lost(source: _Source, now: float) -> bool:
         late = now - source.status.since_mono > CONNECT_GRACE_S
-        return source.lost or (source.status.state is CameraState.CONNECTING and late)
+        connecting = source.status.state is CameraState.CONNECTING
+        return source.loss is not None or (connecting and late)
 
     def _source_of(self, lane: str) -> _Source | None:
         feeding = (s for s in self._sources.values() if lane in s.status.cameras)
@@ -153,7 +157,7 @@ class Watch:
         source = self._source_of(lane.name)
         if source is not None and self._is_lost(source, now):
             situations.add(Situation.CAMERA_LOST)
-        if source is not None and source.status.state is CameraState.FROZEN:
+        if source is not None and source.frozen:
             situations.add(Situation.CAMERA_FROZEN)
         return situations
 

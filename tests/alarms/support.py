@@ -75,6 +75,7 @@ def fruit(
     latency_s: float = 0.02,
     machine: MachineState = MachineState.UNKNOWN,
     empty: bool = False,
+    frozen: bool = False,
 ) -> FruitReading:
     reason = NoReadReason.NONE if read else NoReadReason.NO_SUTURE
     return FruitReading(
@@ -96,6 +97,7 @@ def fruit(
             seconds=latency_s,
         ),
         cup_empty=empty,
+        camera_frozen=frozen,
     )
 
 
@@ -155,9 +157,14 @@ def explanation(
 
 
 def status(
-    state: CameraState, since: float, *, name: str = "cam1", lanes: tuple[str, ...] = ("cam1",)
+    state: CameraState,
+    since: float,
+    *,
+    cause: str = "silence",
+    name: str = "cam1",
+    lanes: tuple[str, ...] = ("cam1",),
 ) -> CameraStatus:
-    return CameraStatus(name, lanes, state, "silence", since)
+    return CameraStatus(name, lanes, state, cause, since)
 
 
 GOOD, BAD, UNCERTAIN = Quality.GOOD, Quality.BAD, Quality.UNCERTAIN

@@ -36,8 +36,8 @@ class Line:
     def machine(self, state: MachineState) -> None:
         self.watch.on_machine(MachineInfo(state=state, received_utc_ms=utc_ms(self.now)))
 
-    def camera(self, state: CameraState) -> None:
-        self.watch.on_camera(status(state, self.now))
+    def camera(self, state: CameraState, cause: str = "silence") -> None:
+        self.watch.on_camera(status(state, self.now, cause=cause))
 
     def run(
         self,
@@ -291,6 +291,48 @@ def test_a_frozen_camera_is_noticed_and_its_readings_count_for_nothing() -> None
     assert line["camera_frozen-cam1"].beyond is True
     assert line["no_read_rate-cam1"].quality is Quality.BAD
     assert line["no_read_rate-cam1"].suppressed_by
+
+
+def test_a_camera_that_stays_frozen_is_not_called_lost_each_time_it_is_started_anew() -> None:
+    line = Line()
+    line.camera(CameraState.FROZEN)
+    for state, cause in (
+        (CameraState.BACKOFF, "frozen_too_long"),
+        (CameraState.CONNECTING, "retry"),
+        (CameraState.FROZEN, "identical"),
+    ):
+        line.camera(state, cause)
+        assert line["camera_lost-cam1"].beyond is False
+        assert line["camera_frozen-cam1"].back is False
+        assert line["camera_frozen-cam1"].suppressed_by == ""
+        assert line["no_read_rate-cam1"].suppressed_by == "its camera repeats one picture"
+    line.camera(CameraState.LIVE, "picture_changed")
+    assert line["camera_frozen-cam1"].back is True
+    assert line["no_read_rate-cam1"].suppressed_by == ""
+
+
+def test_a_frozen_camera_that_does_not_come_back_is_lost() -> None:
+    line = Line()
+    line.camera(CameraState.FROZEN)
+    line.camera(CameraState.BACKOFF, "frozen_too_long")
+    line.camera(CameraState.CONNECTING, "retry")
+    line.camera(CameraState.BACKOFF, "open_failed")
+    assert line["camera_lost-cam1"].beyond is True
+
+
+def test_the_sentence_of_a_lost_camera_says_why_it_was_lost_and_not_that_it_tries_again() -> None:
+    line = Line()
+    line.camera(CameraState.BACKOFF, "read_failed")
+    line.camera(CameraState.CONNECTING, "retry")
+    assert line["camera_lost-cam1"].detail == "backoff: read failed"
+
+
+def test_what_is_read_off_a_frozen_picture_does_not_move_the_no_read_rate() -> None:
+    line = Line()
+    line.run(20)
+    for i in range(100):
+        line.watch.on_fruit(fruit(line.now + i / 100, read=False, frozen=True))
+    assert line["no_read_rate-cam1"].value == 0.0
 
 
 def test_a_lost_camera_suppresses_what_follows_from_it() -> None:
