@@ -118,6 +118,8 @@ def fruit(reading: FruitReading) -> Flat:
 
 def _fruit_quality(reading: FruitReading) -> Quality:
     result = reading.segmentation.reading
+    if reading.camera_frozen:
+        return Quality.BAD  # whatever was read, it was read off another fruit's picture
     if result.read:
         return Quality.GOOD
     return Quality.UNCERTAIN if result.reason is NoReadReason.LOW_CONFIDENCE else Quality.BAD

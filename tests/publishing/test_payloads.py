@@ -85,6 +85,12 @@ def test_a_fruit_that_was_read_carries_the_stamp_of_its_capture() -> None:
     assert read["latency_s"] == 0.04
 
 
+def test_an_angle_read_off_a_frozen_picture_is_of_bad_quality() -> None:
+    reading = replace(examples.fruit(), camera_frozen=True)
+    read = only(COMPOSER.fruit(reading, "cam1", 0.0), "fruit")
+    assert (read["angle_deg"], read["quality"]) == (37.5, "bad")
+
+
 def test_a_fruit_without_a_reading_has_angle_minus_one_a_reason_and_bad_quality() -> None:
     read = only(COMPOSER.fruit(examples.fruit(reading=examples.NO_READ), "cam1", 0.0), "fruit")
     assert (read["angle_deg"], read["reason"], read["quality"]) == (-1.0, "no_suture", "bad")
