@@ -49,6 +49,7 @@ class TrainOptions:
     device: str = "cpu"
     resume: bool = False
     cases: int = 2000
+
     @property
     def reference(self) -> int:
         """Pictures explained for the colour range of the maps: they cost the most by far."""
