@@ -1,5 +1,5 @@
 """Records -> entries for the outbox: topic, payload and companions put together. Pure but for the
-picture that is encoded again; one composer belongs to one publisher and is used under its lock.
+pictures that are encoded again, and for ``alarm``, which remembers where the evidence is.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Composer:
     def cam(self, record: Explanation, overlay: Overlay, now: float) -> Entry:
         """The picture and, right after it, what describes it."""
         levels = {"camera": record.camera, "class": overlay.class_name}
-        image = self._fit(overlay)
+        image = self.image(overlay)
         image_topic = self._topics.of("cam_image", **levels)
         url = self._settings.http_url
         explained = any(
@@ -112,16 +112,17 @@ class Composer:
 
     # --- alarms ---
 
-    def alarm(self, record: Alarm, evidence: Overlay | None, now: float) -> list[Entry]:
-        """The transition, the state after it, and the evidence if there is a new picture."""
+    def alarm(self, record: Alarm, evidence: Image | None, now: float) -> list[Entry]:
+        """The transition, the state after it, and the evidence if there is a new picture.
+
+        For one thread at a time.
+        """
         entries = []
         topic = record.evidence_topic or self._evidence.get(record.event_id, "")
         if evidence is not None:
             topic = self._topics.of("evidence", event_id=record.event_id)
-            image = self._fit(evidence)
-            entries.append(
-                Entry((Message(topic, "evidence", image.data, image.content_type),), now)
-            )
+            picture = Message(topic, "evidence", evidence.data, evidence.content_type)
+            entries.append(Entry((picture,), now))
             self._evidence[record.event_id] = topic
             if len(self._evidence) > EVIDENCE_KNOWN_MAX:
                 self._evidence.popitem(last=False)
@@ -148,7 +149,8 @@ class Composer:
             raise OversizedError(f"{len(payload)} bytes; the limit is {limit}")
         return payload
 
-    def _fit(self, overlay: Overlay) -> Image:
+    def image(self, overlay: Overlay) -> Image:
+        """Return the picture as it can be sent; ``OversizedError`` when it cannot."""
         limit = self._settings.mqtt.message_limit_bytes
         image = fit(overlay, limit)
         if image is None:

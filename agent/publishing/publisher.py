@@ -13,6 +13,7 @@ from agent.machine import MachineMessageError, parse_machine
 from agent.publishing.composer import Composer, OversizedError
 from agent.publishing.deadband import Deadband, Sample
 from agent.publishing.encoding import PayloadError
+from agent.publishing.images import Image
 from agent.publishing.messages import Entry, Message
 from agent.publishing.outbox import MemoryOutbox
 from agent.publishing.session import Session, SessionHooks, SessionSettings
@@ -81,7 +82,10 @@ class Publisher:
         self._composer.meta(clock())  # what it cannot hold is an error now, not at the connect
         self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
         self._agent = _AgentState()
-        self._lock = threading.Lock()  # guards composer, deadband and the agent's state
+        # Guards the deadband and the agent's state. The live path takes no lock that is held while
+        # a picture is encoded.
+        self._lock = threading.Lock()
+        self._alarm_lock = threading.Lock()  # guards what the composer remembers of the evidence
         self._started = clock()
         self._held_due_at = 0.0
         self._claimed = False  # whether the broker has shown us our own status
@@ -147,7 +151,13 @@ class Publisher:
 
     def alarm(self, record: Alarm, evidence: Overlay | None = None) -> None:
         """Publish one transition, the state after it, and the picture behind it."""
-        self._put(TopicFamily.ALARM, lambda now: self._composer.alarm(record, evidence, now))
+        image = self._picture(evidence) if evidence is not None else None
+
+        def entries(now: float) -> list[Entry]:
+            with self._alarm_lock:
+                return self._composer.alarm(record, image, now)
+
+        self._put(TopicFamily.ALARM, entries)
 
     def metric(
         self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
@@ -156,7 +166,9 @@ class Publisher:
         sample = Sample(float(value), quality, timestamp_ms)
 
         def entries(now: float) -> list[Entry]:
-            if not self._deadband.offer((camera, name), sample, now):
+            with self._lock:
+                wanted = self._deadband.offer((camera, name), sample, now)
+            if not wanted:
                 return []
             return [self._composer.metric(camera, name, sample, now)]
 
@@ -169,8 +181,7 @@ class Publisher:
         """Make entries and queue them; what cannot be made costs this message only."""
         now = self._clock()
         try:
-            with self._lock:
-                entries = list(make(now))
+            entries = list(make(now))
         except TopicError as error:
             self._refuse(family, "invalid_topic", error)
         except OversizedError as error:
@@ -182,6 +193,14 @@ class Publisher:
                 self._outbox.put(entry, now)
             if entries:
                 self._session.wake()
+
+    def _picture(self, evidence: Overlay) -> Image | None:
+        """A picture that cannot be sent costs itself and never the alarm that it belongs to."""
+        try:
+            return self._composer.image(evidence)
+        except OversizedError as error:
+            self._refuse(TopicFamily.EVIDENCE, "oversized", error)
+            return None
 
     def _refuse(self, family: TopicFamily, reason: str, error: ValueError) -> None:
         self._outbox.refuse(family, reason)

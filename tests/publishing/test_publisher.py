@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from agent.publishing.composer import Composer
+from agent.publishing.images import Image
 from agent.publishing.publisher import Publisher
 from agent.publishing.schemas import load_schema
-from agent.records import AlarmState, MachineState, Quality
+from agent.records import AlarmState, MachineState, Overlay, Quality
 from tests.publishing import examples
 from tests.publishing.examples import BASE
 from tests.publishing.lexical import check_lexically
@@ -459,6 +462,44 @@ def test_the_machine_state_arrives_retained_and_live_and_a_wrong_one_costs_only_
             assert rig.books.total("machine_messages", "mqtt", "invalid") == 3
             assert rig.online()
         plc.client.publish(topic, b"", 1, retain=True).wait_for_publish(5)
+
+
+def test_an_alarm_whose_picture_cannot_be_sent_arrives_without_it(broker: Mosquitto) -> None:
+    nothing = Overlay("", "image/jpeg", b"", 0, 0)
+    with Observer(broker.port) as seen, running(broker.url) as rig:
+        rig.publisher.alarm(examples.alarm(), nothing)
+        rig.settled()
+        seen.wait("event/alarm")
+        assert rig.books.total("messages_dropped", "evidence", "oversized") == 1
+
+
+def test_a_reading_never_waits_for_a_picture_that_is_made_smaller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig("mqtt://127.0.0.1:9")
+    encoding, go_on = threading.Event(), threading.Event()
+
+    def slow(_composer: Composer, _overlay: Overlay) -> Image:
+        encoding.set()
+        go_on.wait(10)
+        return Image(b"x", "image/jpeg", 1, 1)
+
+    monkeypatch.setattr(Composer, "image", slow)
+    explaining = threading.Thread(target=rig.publisher.explanation, args=(examples.explanation(),))
+    alarming = threading.Thread(
+        target=rig.publisher.alarm, args=(examples.alarm(), examples.overlay())
+    )
+    explaining.start()
+    alarming.start()
+    assert encoding.wait(10)
+    live = threading.Thread(target=rig.publisher.fruit, args=(examples.fruit(), "cam1"))
+    live.start()
+    live.join(5)
+    assert not live.is_alive()
+    go_on.set()
+    explaining.join(10)
+    alarming.join(10)
+    rig.publisher.stop(0.1)
 
 
 def test_a_message_that_cannot_be_made_costs_only_itself(broker: Mosquitto) -> None:
