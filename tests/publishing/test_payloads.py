@@ -183,7 +183,8 @@ def test_a_cam_is_its_picture_and_right_after_it_what_describes_it() -> None:
 
 def test_an_alarm_becomes_its_transition_its_state_and_its_evidence() -> None:
     composer = Composer(examples.settings())
-    event, state, evidence = composer.alarm(examples.alarm(), examples.overlay(), 0.0)
+    picture = composer.image(examples.overlay())
+    event, state, evidence = composer.alarm(examples.alarm(), picture, 0.0)
     read = only(state, "alarm")
     topic = f"{examples.BASE}/evidence/event-1/image"
     assert evidence.messages[0].topic == topic == read["evidence_topic"]
@@ -194,7 +195,7 @@ def test_an_alarm_becomes_its_transition_its_state_and_its_evidence() -> None:
 
 def test_later_transitions_of_one_occurrence_still_name_its_evidence() -> None:
     composer = Composer(examples.settings())
-    composer.alarm(examples.alarm(), examples.overlay(), 0.0)
+    composer.alarm(examples.alarm(), composer.image(examples.overlay()), 0.0)
     _, state = composer.alarm(examples.alarm(transition="acked"), None, 1.0)
     assert only(state, "alarm")["evidence_topic"].endswith("evidence/event-1/image")
     _, other = composer.alarm(examples.alarm(event_id="event-2"), None, 1.0)
