@@ -297,8 +297,8 @@ class AlarmLimits(Section):
     """Fixed limits of the first alarms; window means over explanations or fruit."""
 
     background_reliance: Share = 0.6
-    foreground_sensitivity: Share = 0.005
-    """Depends on model and layer: where skips bypass the layer, a healthy model reacts little."""
+    foreground_sensitivity: Share = 0.2
+    """Of an occlusion in the input: at the layer, skips bypass it in a healthy model."""
     no_read_rate: Share = 0.2
     explanations_window: Annotated[int, Field(ge=1, le=1000)] = 10
     fruit_window: Annotated[int, Field(ge=10, le=100_000)] = 280

@@ -10,6 +10,7 @@ Arrays that cross a stage are never written to again by either side.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -279,6 +280,10 @@ class ClassExplanation:
     sensitivity_background: float  # background_equal, averaged over draws
     context_reliance: float
     occlusions: tuple[RegionOcclusion, ...]
+    # The same cells hidden in the input, which no skip of the network bypasses: the arbiter.
+    input_sensitivity_foreground: float = math.nan
+    input_sensitivity_background: float = math.nan
+    input_context_reliance: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,9 @@ class LaneWatch:
         if self.machine.standing or not suture:
             return
         each = suture[0]
-        reliance = each.context_reliance if each.explainable else math.nan
-        sensitivity = each.sensitivity_foreground if each.explainable else math.nan
+        # Of the input: at the layer, the skips of a healthy network bypass an occlusion.
+        reliance = each.input_context_reliance if each.explainable else math.nan
+        sensitivity = each.input_sensitivity_foreground if each.explainable else math.nan
         defined = self._reliance.add(reliance), self._sensitivity.add(sensitivity)
         self._counts["reliance"] += defined[0]
         self._counts["sensitivity"] += defined[1]

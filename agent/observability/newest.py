@@ -128,6 +128,9 @@ def _summary(explanation: Explanation) -> ExplanationView:
                 sensitivity_foreground=one.sensitivity_foreground,
                 sensitivity_background=one.sensitivity_background,
                 context_reliance=one.context_reliance,
+                input_sensitivity_foreground=one.input_sensitivity_foreground,
+                input_sensitivity_background=one.input_sensitivity_background,
+                input_context_reliance=one.input_context_reliance,
             )
             for one in explanation.classes
         ),

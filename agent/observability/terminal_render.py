@@ -232,9 +232,9 @@ def _class(explained: ClassView, cells: int, width: int) -> Text:
     if not explained.explainable:
         return text.append(explained.reason.replace("_", " "), SOFT)
     for name, value, good_is_high in (
-        ("foreground", explained.sensitivity_foreground, True),
-        ("background", explained.sensitivity_background, False),
-        ("context", explained.context_reliance, False),
+        ("foreground", explained.input_sensitivity_foreground, True),
+        ("background", explained.input_sensitivity_background, False),
+        ("context", explained.input_context_reliance, False),
     ):
         text.append(f"{name} ", SOFT)
         if width >= WIDE:

@@ -84,6 +84,9 @@ class ClassView:
     sensitivity_foreground: float = UNKNOWN
     sensitivity_background: float = UNKNOWN
     context_reliance: float = UNKNOWN
+    input_sensitivity_foreground: float = UNKNOWN
+    input_sensitivity_background: float = UNKNOWN
+    input_context_reliance: float = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,9 +186,23 @@ class ExplainLoop:
             if not one.explainable:
                 continue
             labels = {"camera": camera, "class": one.class_name}
-            gauge("context_reliance", one.context_reliance, **labels)
-            gauge("sensitivity", one.sensitivity_foreground, region="foreground", **labels)
-            gauge("sensitivity", one.sensitivity_background, region="background", **labels)
+            for place, foreground, background, reliance in (
+                (
+                    "layer",
+                    one.sensitivity_foreground,
+                    one.sensitivity_background,
+                    one.context_reliance,
+                ),
+                (
+                    "input",
+                    one.input_sensitivity_foreground,
+                    one.input_sensitivity_background,
+                    one.input_context_reliance,
+                ),
+            ):
+                gauge("context_reliance", reliance, place=place, **labels)
+                gauge("sensitivity", foreground, region="foreground", place=place, **labels)
+                gauge("sensitivity", background, region="background", place=place, **labels)
 
     def _report_in_flight(self, cameras: Iterable[str]) -> None:
         open_by_camera = Counter(camera for camera, _ in self._open.values())

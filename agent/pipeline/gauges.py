@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import DEFINITIONS
 from agent.observability.view import AgentView, CameraView, ClassView
-from agent.records import CameraState, Quality
+from agent.records import ANGLE_NO_READ, CameraState, Quality
 
 AGENT = "agent"
+READING_FRESH_S = 10.0
+"""An older angle is the last known one and no longer that of a fruit under the camera; messages of
+single fruit expire after the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +49,22 @@ CAMERA_METRICS: tuple[tuple[Described, Callable[[CameraView], float]], ...] = (
     ),
 )
 
-READING_METRICS: tuple[tuple[Described, Callable[[CameraView], float]], ...] = (
-    (
-        Described("angle_deg", "deg", -1.0, 180.0),
-        lambda c: c.reading.angle_deg if c.reading else math.nan,
-    ),
-    (
-        Described("confidence", "", 0.0, 1.0),
-        lambda c: c.reading.confidence if c.reading else math.nan,
-    ),
-)
+ANGLE = Described("angle_deg", "deg", ANGLE_NO_READ, 180.0)
+CONFIDENCE = Described("confidence", "", 0.0, 1.0)
 
 CLASS_METRICS: tuple[tuple[Described, Callable[[ClassView], float]], ...] = (
     (Described("sensitivity_foreground", "", 0.0, 1.0), lambda c: c.sensitivity_foreground),
     (Described("sensitivity_background", "", 0.0, 1.0), lambda c: c.sensitivity_background),
     (Described("context_reliance", "", 0.0, 1.0), lambda c: c.context_reliance),
+    (
+        Described("input_sensitivity_foreground", "", 0.0, 1.0),
+        lambda c: c.input_sensitivity_foreground,
+    ),
+    (
+        Described("input_sensitivity_background", "", 0.0, 1.0),
+        lambda c: c.input_sensitivity_background,
+    ),
+    (Described("input_context_reliance", "", 0.0, 1.0), lambda c: c.input_context_reliance),
 )
 
 AGENT_METRICS: tuple[tuple[Described, Callable[[AgentView], float]], ...] = (
@@ -79,7 +83,8 @@ AGENT_METRICS: tuple[tuple[Described, Callable[[AgentView], float]], ...] = (
 
 def describe(classes: tuple[str, ...]) -> dict[str, object]:
     """What ``meta`` says of every metric: name, unit, type, range."""
-    named = [described for described, _ in (*CAMERA_METRICS, *READING_METRICS, *AGENT_METRICS)]
+    named = [described for described, _ in (*CAMERA_METRICS, *AGENT_METRICS)]
+    named += [ANGLE, CONFIDENCE]
     for class_name in classes:
         named += [
             Described(f"{class_name}_{d.name}", d.unit, d.low, d.high) for d, _ in CLASS_METRICS
@@ -102,30 +107,60 @@ def describe_alarms() -> dict[str, object]:
     }
 
 
-def reported(view: AgentView) -> Iterator[Reported]:
-    """Every metric of this moment. A number that is not known is 0.0 of quality bad.
+def agent_state(view: AgentView) -> tuple[str, str]:
+    """Return state and reason for the status topic: running, starting, or degraded by what."""
+    away = [camera for camera in view.cameras if camera.state != CameraState.LIVE.value]
+    new = all(
+        camera.state in ("", CameraState.CONNECTING.value) and not camera.frames_captured
+        for camera in away
+    )
+    reason = ", ".join(f"{camera.name} {camera.state}".rstrip() for camera in away)
+    return ("starting" if new else "degraded") if away else "running", reason
 
-    A camera that does not deliver holds its last values, whose quality is bad: an old number must
-    not look like a measurement.
+
+def reported(view: AgentView, explained_within_s: float) -> Iterator[Reported]:
+    """Every metric of this moment. A number that is not known is 0.0 (an angle -1.0), quality bad.
+
+    A camera that does not deliver holds its last values, whose quality is bad, and so does a lane
+    without an explanation for ``explained_within_s``: an old number must not look like a
+    measurement. An angle older than ``READING_FRESH_S`` is uncertain.
     """
+    live = {camera.name: camera.state == CameraState.LIVE.value for camera in view.cameras}
     for camera in view.cameras:
-        live = camera.state == CameraState.LIVE.value
+        quality = Quality.GOOD if live[camera.name] else Quality.BAD
         for described, value_of in CAMERA_METRICS:
-            yield _one(camera.name, described.name, value_of(camera), live, view.utc_ms)
-        seen_ms = camera.reading.captured_utc_ms if camera.reading else view.utc_ms
-        for described, value_of in READING_METRICS:
-            yield _one(camera.name, described.name, value_of(camera), live, seen_ms)
+            yield _one(camera.name, described, value_of(camera), quality, view.utc_ms)
+        yield from _reading(camera, quality, view.utc_ms)
     for explanation in view.explanations.newest:
+        fresh = live.get(explanation.camera, False) and explanation.age_s <= explained_within_s
+        quality = Quality.GOOD if fresh else Quality.BAD
         for part in explanation.classes:
             for described, value_of_class in CLASS_METRICS:
-                name = f"{part.class_name}_{described.name}"
+                named = replace(described, name=f"{part.class_name}_{described.name}")
                 value = value_of_class(part)
-                yield _one(explanation.camera, name, value, True, explanation.captured_utc_ms)
+                yield _one(explanation.camera, named, value, quality, explanation.captured_utc_ms)
     for described, value_of_agent in AGENT_METRICS:
-        yield _one(AGENT, described.name, value_of_agent(view), True, view.utc_ms)
+        yield _one(AGENT, described, value_of_agent(view), Quality.GOOD, view.utc_ms)
 
 
-def _one(camera: str, name: str, value: float, fresh: bool, timestamp_ms: int) -> Reported:
-    known = math.isfinite(value)
-    quality = Quality.GOOD if known and fresh else Quality.BAD
-    return Reported(camera, name, value if known else 0.0, quality, timestamp_ms)
+def _reading(camera: CameraView, quality: Quality, now_ms: int) -> Iterator[Reported]:
+    reading = camera.reading
+    if reading is None:
+        yield Reported(camera.name, ANGLE.name, ANGLE_NO_READ, Quality.BAD, now_ms)
+        yield Reported(camera.name, CONFIDENCE.name, 0.0, Quality.BAD, now_ms)
+        return
+    if quality is Quality.GOOD and reading.age_s > READING_FRESH_S:
+        quality = Quality.UNCERTAIN
+    angle_deg = reading.angle_deg if reading.read else ANGLE_NO_READ
+    of_angle = quality if reading.read else Quality.BAD
+    stamp_ms = reading.captured_utc_ms
+    yield Reported(camera.name, ANGLE.name, angle_deg, of_angle, stamp_ms)
+    yield _one(camera.name, CONFIDENCE, reading.confidence, quality, stamp_ms)
+
+
+def _one(
+    camera: str, described: Described, value: float, quality: Quality, timestamp_ms: int
+) -> Reported:
+    if not math.isfinite(value):
+        return Reported(camera, described.name, 0.0, Quality.BAD, timestamp_ms)
+    return Reported(camera, described.name, value, quality, timestamp_ms)

@@ -181,6 +181,15 @@ def _class_part(prefix: str, part: ClassExplanation | None, shape: ExplanationSh
         ("sensitivity_foreground", part.sensitivity_foreground if part else math.nan),
         ("sensitivity_background", part.sensitivity_background if part else math.nan),
         ("context_reliance", part.context_reliance if part else math.nan),
+        (
+            "input_sensitivity_foreground",
+            part.input_sensitivity_foreground if part else math.nan,
+        ),
+        (
+            "input_sensitivity_background",
+            part.input_sensitivity_background if part else math.nan,
+        ),
+        ("input_context_reliance", part.input_context_reliance if part else math.nan),
     )
     flat: Flat = {
         "explained": explained,

@@ -127,10 +127,13 @@ def explanation(
         spot_error=0.0,
         all_ones_share=0.0,
         sign_balance=0.5,
-        sensitivity_foreground=sensitivity,
-        sensitivity_background=0.1,
-        context_reliance=reliance,
+        sensitivity_foreground=math.nan,
+        sensitivity_background=math.nan,
+        context_reliance=math.nan,
         occlusions=(),
+        input_sensitivity_foreground=sensitivity,
+        input_sensitivity_background=0.1,
+        input_context_reliance=reliance,
     )
     return Explanation(
         job_id=f"j{mono}",

@@ -68,6 +68,8 @@ def class_explanation(name: str, foreground: float, background: float) -> ClassE
         spot_channel=0, spot_error=0.0, all_ones_share=0.2, sign_balance=0.5,
         sensitivity_foreground=foreground, sensitivity_background=background,
         context_reliance=background / (foreground + background), occlusions=(),
+        input_sensitivity_foreground=foreground, input_sensitivity_background=background,
+        input_context_reliance=background / (foreground + background),
     )  # fmt: skip
 
 

@@ -51,7 +51,11 @@ def camera(name: str = "cam1", **changes: object) -> CameraView:
 
 
 def agent_view(*cameras: CameraView, **changes: object) -> AgentView:
-    classes = (ClassView("suture", True, "", 0.82, 0.11, 0.12), ClassView("stem", False, "absent"))
+    seen = (0.82, 0.11, 0.12)
+    classes = (
+        ClassView("suture", True, "", 0.5, 0.5, 0.5, *seen),
+        ClassView("stem", False, "absent"),
+    )
     newest = ExplanationView(
         "cam1", "f", 0, 1.0, "periodic", "exact", "ablation-cam", "decoder1", 0.84, classes
     )

@@ -166,6 +166,9 @@ def class_explanation(name: str = "suture", **changes: Any) -> ClassExplanation:
         "sensitivity_foreground": 0.8,
         "sensitivity_background": 0.1,
         "context_reliance": 0.111,
+        "input_sensitivity_foreground": 0.7,
+        "input_sensitivity_background": 0.2,
+        "input_context_reliance": 0.222,
         "occlusions": tuple(
             RegionOcclusion(region, fraction, 10, 1.0, 0.5, 1.0, 1.0)
             for region in (Region.FOREGROUND, Region.BACKGROUND)
