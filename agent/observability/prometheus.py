@@ -69,6 +69,7 @@ class PrometheusTelemetry:
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock, *, strict: bool = False) -> None:
+        self.registry = registry
         self.loops = LoopAges(clock)
         self._clock = clock
         self._strict = strict

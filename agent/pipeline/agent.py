@@ -8,8 +8,6 @@ import secrets
 import time
 from dataclasses import dataclass, field, replace
 
-from prometheus_client import CollectorRegistry
-
 from agent import __version__
 from agent.ablation.messages import WorkerSpec
 from agent.ablation.pool import AblationPool
@@ -32,7 +30,8 @@ from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
-from agent.pipeline.gauges import describe, describe_alarms, reported
+from agent.pipeline.follow_up import follow_up_s
+from agent.pipeline.gauges import agent_state, describe, describe_alarms, reported
 from agent.pipeline.live import LiveLoop, LiveStages, count_fruit
 from agent.pipeline.processes import processes
 from agent.publishing.embedded import EmbeddedBroker
@@ -88,13 +87,12 @@ class Agent:
     and starts nothing; ``start`` starts the threads and children; ``stop`` ends them in order.
     """
 
-    def __init__(self, config: Config, config_hash: str) -> None:
+    def __init__(self, config: Config, config_hash: str, telemetry: PrometheusTelemetry) -> None:
         self._config = config
         self._clock = time.monotonic
         self._session = secrets.token_hex(4)
         self._memory = _Memory()
-        self.registry = CollectorRegistry()
-        self.telemetry = PrometheusTelemetry(self.registry, self._clock)
+        self.telemetry = telemetry
         self._lanes = _lanes(config)
         self._newest = Newest(self._lanes)
         self.telemetry.prime(self._lanes)
@@ -142,7 +140,7 @@ class Agent:
             DeskParts(
                 watch=Watch(config.alarms, tuple(self._lanes)),
                 book=AlarmBook(config.alarms, config.id, self._session),
-                publish=self._publish_alarm,
+                publish=self._on_alarm,
                 chores=self._chores,
                 utc_ms=utc_ms,
             ),
@@ -178,7 +176,6 @@ class Agent:
             config_hash=config_hash,
         )
 
-    # --- life ------------------------------------------------------------------------------------
     # --- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -233,19 +230,30 @@ class Agent:
     # --- what the live loop hands on (no call waits) ---------------------------------------------
 
     def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Every frame: remembered for the page, offered for explanation."""
+        """Every frame: remembered for the page, offered for explanation.
+
+        One picture that is shown again and again is explained once.
+        """
         self._memory.last_frame_ms = frame.captured_utc_ms
         self._newest.on_segmented(frame, segmentation)
-        if self._workers:
+        if self._workers and not self._is_frozen(frame.camera):
             self._explain.offer(frame, segmentation)
 
     def on_fruit(self, reading: FruitReading) -> None:
         """One reading per fruit: counted, published, judged."""
+        if self._is_frozen(reading.segmentation.camera):
+            reading = replace(reading, camera_frozen=True)
         self._count_fruit(reading)
         self._newest.on_fruit(reading)
         if self._publisher:
             self._publisher.fruit(reading, reading.segmentation.camera)
         self._desk.post(reading)
+
+    def _is_frozen(self, camera: str) -> bool:
+        return any(
+            status.state is CameraState.FROZEN and camera in status.cameras
+            for status in self._capture.statuses()
+        )
 
     # --- what comes from elsewhere ---------------------------------------------------------------
 
@@ -264,7 +272,9 @@ class Agent:
     def _on_link(self, link: LinkStatus) -> None:
         self._desk.post(link)
 
-    def _publish_alarm(self, alarm: Alarm) -> None:
+    def _on_alarm(self, alarm: Alarm) -> None:
+        if follow_s := follow_up_s(alarm):
+            self._explain.raise_attention(alarm.camera_id, follow_s)
         if self._publisher:
             self._publisher.alarm(alarm, evidence_of(alarm, self._newest))
 
@@ -287,23 +297,22 @@ class Agent:
                 "broker": [self._broker.pid] if self._broker and self._broker.pid else [],
             }
         )
-        self._keep_gauges()
+        view = self.view()
+        self._keep_gauges(view)
         if self._publisher:
-            self._publish_metrics(self._publisher)
+            self._publish_metrics(self._publisher, view)
 
-    def _keep_gauges(self) -> None:
+    def _keep_gauges(self, view: AgentView) -> None:
         for row in self._memory.processes:
             self.telemetry.gauge("process_memory_bytes", row.resident_bytes, process=row.process)
-        for camera in self.view().cameras:
+        for camera in view.cameras:
             self.telemetry.gauge("frames_in_flight", camera.frames_in_flight, camera=camera.name)
 
-    def _publish_metrics(self, publisher: Publisher) -> None:
-        view = self.view()
-        for one in reported(view):
+    def _publish_metrics(self, publisher: Publisher, view: AgentView) -> None:
+        for one in reported(view, self._config.alarms.limits.no_explanation_s):
             publisher.metric(one.camera, one.name, one.value, one.quality, one.timestamp_ms)
-        bad = [f"{c.name} {c.state}" for c in view.cameras if c.state != CameraState.LIVE.value]
-        state = "degraded" if bad else "running"
-        publisher.status(state, ", ".join(bad), self._memory.last_frame_ms)
+        state, reason = agent_state(view)
+        publisher.status(state, reason, self._memory.last_frame_ms)
 
     def view(self) -> AgentView:
         """Return the whole state of this moment, for terminal, page and API."""
@@ -330,7 +339,7 @@ class Agent:
                 readiness=self._readiness,
                 on_machine=self._on_machine,
                 newest=self._newest,
-                registry=self.registry,
+                registry=self.telemetry.registry,
                 telemetry=self.telemetry,
             ),
         )
@@ -377,7 +386,7 @@ class Agent:
                     classes=self._config.ablation.classes,
                     fractions=self._config.ablation.fractions,
                 ),
-                http_url=self._config.http.public_url or self._facts.http_url,
+                http_url=self._linked_url(),
             ),
             self.telemetry,
             self._clock,
@@ -385,6 +394,12 @@ class Agent:
             self._on_link,
         )
         self._publisher.start()
+
+    def _linked_url(self) -> str:
+        """Where a picture's link leads; empty where it would be answered 403."""
+        if self._config.http.public_url:
+            return self._config.http.public_url.rstrip("/")
+        return self.http.url if self.http and self.http.loopback else ""
 
     def _log_books(self) -> None:
         for camera in self.view().cameras:

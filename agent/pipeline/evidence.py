@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
+import cv2
+
 from agent.observability.newest import Newest
 from agent.observability.pictures import encode_jpeg, outlined
 from agent.records import SUTURE, Alarm, Overlay
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
 
 RAISED = "raised"
 ABOUT_EXPLANATIONS = ("background_reliance", "foreground_insensitive", "explanation_drift")
@@ -23,5 +30,12 @@ def evidence_of(alarm: Alarm, newest: Newest) -> Overlay | None:
     seen = newest.seen(alarm.camera_id)
     if seen is None:
         return None
-    image = outlined(seen)
-    return Overlay("", "image/jpeg", encode_jpeg(image), image.shape[1], image.shape[0])
+    try:
+        image = outlined(seen)
+        data = encode_jpeg(image)
+    except (ValueError, cv2.error) as error:  # an alarm is raised without its picture, too
+        log_event(
+            logger, logging.WARNING, "evidence_failed", alarm=alarm.alarm_id, error=str(error)
+        )
+        return None
+    return Overlay("", "image/jpeg", data, image.shape[1], image.shape[0])

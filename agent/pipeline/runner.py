@@ -15,6 +15,7 @@ from types import FrameType
 
 import cv2
 import torch
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from agent.capture.check import check_source
@@ -23,6 +24,7 @@ from agent.config import Config
 from agent.models.errors import ModelError
 from agent.observability.http import HttpError
 from agent.observability.logs import Logs, configure_logging
+from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.terminal import TerminalView
 from agent.pipeline.agent import Agent
 from agent.publishing.embedded import BrokerError
@@ -51,24 +53,23 @@ def run(config: Config, options: RunOptions) -> int:
     """Run the agent until a signal, the end of ``duration_s``, or the end of every source.
 
     Returns the exit code: 0 done, 78 for an error of configuration, 1 for what this machine
-    refuses (a port in use). Errors are one line on stderr, before anything has started.
+    refuses (a port in use). An error is the last line on stderr, and nothing is left running.
     """
     torch.set_num_threads(config.model.threads)
     cv2.setNumThreads(1)  # threads that OpenCV would start compete with the workers
+    telemetry = PrometheusTelemetry(CollectorRegistry(), time.monotonic)
+    logs = configure_logging(config.logging, telemetry)  # before anybody has something to say
     try:
         _check_sources(config)
-        agent = Agent(config, options.config_hash)
+        return _run(Agent(config, options.config_hash, telemetry), options, logs)
     except (ModelError, TlsError, _BadSource) as error:
-        return _refuse(error, EXIT_CONFIG)
+        refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError) as error:
-        return _refuse(error, EXIT_FAILED)
-    logs = configure_logging(config.logging, agent.telemetry)
-    try:
-        return _run(agent, options, logs)
-    except (HttpError, BrokerError) as error:
-        return _refuse(error, EXIT_FAILED)
+        refusal, code = str(error), EXIT_FAILED
     finally:
         logs.close()
+    sys.stderr.write(f"pitwatch: {refusal}\n")
+    return code
 
 
 class _BadSource(Exception):  # noqa: N818 - private carrier of a message
@@ -81,11 +82,6 @@ def _check_sources(config: Config) -> None:
             check_source(camera)
         except SourceError as error:
             raise _BadSource(f"cameras: {camera.name}: {error}") from error
-
-
-def _refuse(error: Exception, code: int) -> int:
-    sys.stderr.write(f"pitwatch: {error}\n")
-    return code
 
 
 def _run(agent: Agent, options: RunOptions, logs: Logs) -> int:
