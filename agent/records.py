@@ -371,6 +371,11 @@ class Quality(enum.StrEnum):
     BAD = "bad"
 
 
+UNEVENTFUL = frozenset({"initial", "quality"})
+"""Values of ``Alarm.transition`` where nothing has happened: the state is said (anew), that is all.
+They are no events: they carry the ``seq`` of the newest event, and nobody is told but by state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """The whole state of one alarm after one transition; 0 in a ``_ms`` field means 'not so'."""
@@ -408,7 +413,7 @@ class Alarm:
     off_delay_s: float
     timestamp_ms: int
     transition: str  # why this record was made: raised, cleared, acked, suppressed ...
-    seq: int  # gapless per agent over all alarms
+    seq: int  # gapless per agent over the events of all alarms
     captured_mono: float = 0.0  # of the frame behind the transition; 0 when there is none
     suppressed_by: str = ""  # why it is suppressed, in words; part of ``message`` too
 

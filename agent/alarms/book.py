@@ -15,7 +15,7 @@ from agent.alarms.condition import Condition
 from agent.alarms.entry import Entry, blank_record
 from agent.alarms.lifecycle import Event
 from agent.alarms.snapshot import BookCounts, Now, export_book, restore_book
-from agent.records import Alarm, AlarmState
+from agent.records import UNEVENTFUL, Alarm, AlarmState
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ USER_LENGTH = 60
 
 
 class AlarmBook:
-    """Every method returns the records that it made, in order; ``seq`` rises by one with each.
+    """Every method returns the records that it made, in order; ``seq`` counts the events of them.
 
     ``source`` names this agent to SCADA, ``session`` this start of it; an ``event_id`` is made of
     the session and the number of the occurrence, so none comes twice.
@@ -285,7 +285,7 @@ class AlarmBook:
         return self._record(entry, event.value, now, **changes)
 
     def _record(self, entry: Entry, transition: str, now: Now, **changes: Any) -> Alarm:
-        self._seq += 1
+        self._seq += transition not in UNEVENTFUL
         life, condition = entry.life, entry.condition
         reason = entry.suppressed_by(now.mono) if AlarmState.SUPPRESSED in life.covers else ""
         if condition is not None:

@@ -16,6 +16,7 @@ from agent.alarms.book import AlarmBook
 from agent.alarms.watch import Watch
 from agent.pipeline.threads import end
 from agent.records import (
+    UNEVENTFUL,
     Alarm,
     CameraStatus,
     Explanation,
@@ -34,8 +35,8 @@ INBOX_MAX = 10_000
 """A second of news at many thousand fruit a minute; beyond it the oldest is not worth more than
 the newest, so the new one is refused and counted."""
 
-QUIET = frozenset({"initial", "quality"})
-"""Transitions that change nothing for a person; SCADA gets them all the same."""
+COVERS = frozenset({"suppressed", "released"})
+"""Transitions that change nothing for a person while the alarm is not active."""
 
 News = (
     FruitReading | Explanation | JobFailure | CameraStatus | PoolStatus | LinkStatus | MachineInfo
@@ -134,8 +135,9 @@ class Desk:
             "alarm_transitions", alarm=record.alarm_id, transition=record.transition
         )
         self._telemetry.gauge("alarm_active", float(record.active), alarm=record.alarm_id)
-        if record.transition in QUIET:
-            level = logging.DEBUG
+        covered = record.transition in COVERS and not record.active
+        if covered or record.transition in UNEVENTFUL:
+            level = logging.DEBUG  # SCADA gets it all the same
         else:
             level = logging.WARNING if record.active else logging.INFO
         log_event(

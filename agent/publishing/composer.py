@@ -15,7 +15,15 @@ from agent.publishing.messages import Entry, Message
 from agent.publishing.schemas import schema_ids
 from agent.publishing.settings import PublisherSettings
 from agent.publishing.topics import Topics
-from agent.records import Alarm, AlarmState, Explanation, FruitReading, Overlay, Quality
+from agent.records import (
+    UNEVENTFUL,
+    Alarm,
+    AlarmState,
+    Explanation,
+    FruitReading,
+    Overlay,
+    Quality,
+)
 
 EVIDENCE_KNOWN_MAX = 1000
 
@@ -113,7 +121,7 @@ class Composer:
     # --- alarms ---
 
     def alarm(self, record: Alarm, evidence: Image | None, now: float) -> list[Entry]:
-        """The transition, the state after it, and the evidence if there is a new picture.
+        """The event, if there is one, the state after it, and the evidence if it is new.
 
         For one thread at a time.
         """
@@ -134,8 +142,10 @@ class Composer:
             captured_mono=record.captured_mono,
             frame_id=record.frame_id,
         )
-        event = self._entry("event_alarm", payloads.alarm_event(record, topic), now)
-        return [event, Entry((state,), now), *entries]
+        after = [Entry((state,), now), *entries]
+        if record.transition in UNEVENTFUL:
+            return after
+        return [self._entry("event_alarm", payloads.alarm_event(record, topic), now), *after]
 
     # --- common ---
 

@@ -202,6 +202,12 @@ def test_later_transitions_of_one_occurrence_still_name_its_evidence() -> None:
     assert only(other, "alarm")["evidence_topic"] == ""
 
 
+@pytest.mark.parametrize("transition", ["initial", "quality"])
+def test_the_journal_of_alarms_is_not_filled_with_changes_of_quality(transition: str) -> None:
+    (state,) = COMPOSER.alarm(examples.alarm(transition=transition), None, 0.0)
+    assert only(state, "alarm")["alarm_id"] == "camera_lost-cam1"
+
+
 def test_a_normal_alarm_expires_and_no_other_does() -> None:
     routes = {
         state: COMPOSER.alarm(examples.alarm(state=state), None, 0.0)[1].route.expiry_s

@@ -1,0 +1,47 @@
+"""The desk, turned by hand: what it tells whom."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+
+from agent import config
+from agent.alarms.book import AlarmBook
+from agent.alarms.watch import Watch
+from agent.pipeline.desk import Desk, DeskParts
+from agent.records import Alarm, CameraState, CameraStatus
+from agent.telemetry import NullTelemetry
+from tests.support import wait_until
+
+
+def test_what_is_suppressed_beside_a_lost_camera_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "agent")
+    published: list[Alarm] = []
+    settings = config.Alarms()
+    desk = Desk(
+        DeskParts(
+            watch=Watch(settings, ("cam1",)),
+            book=AlarmBook(settings, "agent1", "s1"),
+            publish=published.append,
+            chores=lambda: None,
+            utc_ms=lambda: 1_700_000_000_000,
+        ),
+        NullTelemetry(),
+        time.monotonic,
+    )
+    desk.start()
+    lost = CameraStatus("cam1", ("cam1",), CameraState.BACKOFF, "read_failed", time.monotonic())
+    desk.post(lost)
+
+    def raised() -> bool:
+        return any(one.transition == "raised" for one in published)
+
+    wait_until(raised, 10, "the alarm")
+    desk.stop(5)
+    told = [r.fields for r in caplog.records if r.levelno > logging.DEBUG]  # type: ignore[attr-defined]
+    assert [(one["alarm"], one["transition"]) for one in told] == [("camera_lost-cam1", "raised")]
+    assert any(one.transition == "suppressed" for one in published)
