@@ -73,8 +73,8 @@ def _exposure(config: Config) -> Iterator[str]:
             yield "mqtt.broker is not mqtts://: the password crosses the network readable"
     if config.http.enabled and not _is_loopback(config.http.host):
         yield (
-            f"http.host {config.http.host}: whoever reaches port {config.http.port} sees the "
-            "pictures and may set the machine state"
+            f"http.host {config.http.host}: whoever reaches port {config.http.port} reads the "
+            "metrics; the page, the pictures and POST /machine answer on a loopback address only"
         )
 
 
