@@ -65,6 +65,7 @@ class EmbeddedBroker:
         self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
         self._last_word = self._spawned = 0.0
         self._failure = ""
+        self._patience_s = 0.0
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
@@ -105,11 +106,12 @@ class EmbeddedBroker:
             self.stop()
             raise BrokerError(f"the embedded broker did not start within {timeout_s:g} s: {said}")
 
-    def stop(self) -> None:
-        """End the broker and free the port."""
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """End the broker and free the port; one that has not ended in time is killed."""
+        self._patience_s = timeout_s
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(10.0)
+            self._thread.join(timeout_s + 2 * TURN_S + 1.0)
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -124,7 +126,7 @@ class EmbeddedBroker:
                 self._ready.clear()
                 self._bury(reason)
         if self._child is not None:
-            self._child.stop(3.0)
+            self._child.stop(self._patience_s)
             self._child = None
 
     def _replace(self) -> str:

@@ -73,6 +73,24 @@ def test_worker_capture_and_broker_are_killed_and_the_agent_recovers(tmp_path: P
     assert books["dropped"] <= 3, "only what the killed capture process had in its hands"
 
 
+def test_the_end_does_not_wait_for_children_that_hang(tmp_path: Path) -> None:
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(
+        "mqtt: {broker: embedded, embedded_port: 0}\ncameras: [{name: cam1, source: 'sim:'}]\n"
+    )
+    with running_agent(tmp_path, "--config", str(config)) as agent:
+        agent.wait_ready()
+        agent.wait(lambda: agent.status()["workers"]["ready"] == 1, 90, "the worker is ready")
+        children = psutil.Process(agent.process.pid).children()
+        assert len(children) == 3
+        for child in children:
+            child.suspend()
+        code, seconds = agent.stop()
+        assert code == 0
+        assert seconds < 7, "5 s where nothing else loads the machine"
+        assert not [child for child in children if child.is_running()]
+
+
 @pytest.mark.needs_mosquitto
 def test_messages_and_jobs_keep_books_too(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker:

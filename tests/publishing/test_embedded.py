@@ -215,6 +215,18 @@ def test_a_broker_that_hangs_is_replaced(
     connected(broker, client(broker)).loop_stop()
 
 
+def test_a_broker_that_hangs_holds_up_the_stop_for_no_longer_than_allowed(
+    own_broker: tuple[EmbeddedBroker, Books],
+) -> None:
+    broker, _ = own_broker
+    pid = broker.pid
+    os.kill(pid, signal.SIGSTOP)
+    started = time.monotonic()
+    broker.stop(0.2)
+    assert time.monotonic() - started < 2.5
+    assert not psutil.pid_exists(pid)
+
+
 def test_a_broker_that_grows_beyond_its_limit_is_replaced(
     own_broker: tuple[EmbeddedBroker, Books], monkeypatch: pytest.MonkeyPatch
 ) -> None:
