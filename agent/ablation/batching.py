@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from agent.ablation.fast import Program
 from agent.ablation.masking import NULL, replaced
-from agent.ablation.plan import Planned
+from agent.ablation.measure import View
+from agent.ablation.plan import METHOD_CONTROLS, Planned
 from agent.ablation.split import Prepared, Split
 from agent.models.loaded import LoadedModel, as_logits
 from agent.telemetry import Clock
@@ -21,32 +25,91 @@ WORTH = 0.97
 """A larger batch is taken only when it costs less than this share of the smaller one's time."""
 
 
-class Runner:
+class Runner(Protocol):
     """Runs the items of one picture; every batch has the same size, so that all items, the null
-    item among them, meet the same kernels. The last batch is filled up with null items."""
+    item among them, meet the same kernels."""
 
-    def __init__(
-        self,
-        model: LoadedModel,
-        split: Split,
-        prepared: Prepared,
-        baseline: Tensor,
-        batch: int,
-    ) -> None:
-        self._model = model
-        self._split = split
-        self._prepared = prepared
-        self._baseline = baseline
-        self.batch = batch
+    batch: int
 
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
-        """Yield each batch's items and their logits (n, C, h, w)."""
+        """Yield each batch's items and their (n, C, P) logits on the runner's pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What runners of one picture share; ``baseline`` is (1, K, 1, 1)."""
+
+    model: LoadedModel
+    prepared: Prepared
+    baseline: Tensor
+
+    def maps(self, planned: Sequence[Planned], fill: int = 0) -> Tensor:
+        """The replaced layers of the items (and of ``fill`` null items), (n, K, h, w)."""
+        items = [p.item for p in planned] + [NULL] * fill
+        return replaced(self.prepared.activation, self.baseline, items)
+
+
+class SplitRunner:
+    """Items through the general second half, read on the pixels of ``view``."""
+
+    def __init__(self, bench: Bench, split: Split, view: View, batch: int) -> None:
+        self.batch = batch
+        self._bench = bench
+        self._split = split
+        self._view = view
+
+    def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
+        """A last batch that is not full is filled up with null items."""
+        bench = self._bench
         for start in range(0, len(planned), self.batch):
             part = planned[start : start + self.batch]
-            items = [p.item for p in part] + [NULL] * (self.batch - len(part))
-            inputs = replaced(self._prepared.activation, self._baseline, items)
-            output = self._split.suffix(inputs, self._prepared)
-            yield part, as_logits(self._model, output, self._prepared.size)[: len(part)]
+            maps = bench.maps(part, self.batch - len(part))
+            output = self._split.suffix(maps, bench.prepared)
+            logits = as_logits(bench.model, output, bench.prepared.size)
+            yield part, self._view.of(logits[: len(part)])
+
+
+class MapsRunner:
+    """Items of any kind through a ``Program`` of whole layers."""
+
+    def __init__(self, bench: Bench, program: Program) -> None:
+        self.batch = program.batch
+        self._bench = bench
+        self._program = program
+
+    def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
+        for start in range(0, len(planned), self.batch):
+            part = planned[start : start + self.batch]
+            yield (
+                part,
+                pixel_logits(self._bench.model, self._program.run_maps(self._bench.maps(part))),
+            )
+
+
+class ChannelRunner:
+    """Single channels through a ``Program`` of channels.
+
+    The null item comes with the first batch of all, ahead of its channels: it is their base.
+    """
+
+    def __init__(self, bench: Bench, program: Program) -> None:
+        self.batch = program.batch
+        self._bench = bench
+        self._program = program
+        self._started = False
+
+    def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
+        if not self._started:
+            planned, self._started = [Planned(NULL, METHOD_CONTROLS), *planned], True
+        for start in range(0, len(planned), self.batch):
+            part = planned[start : start + self.batch]
+            rows = self._program.run_channels([p.channel for p in part])
+            yield part, pixel_logits(self._bench.model, rows)
+
+
+def pixel_logits(model: LoadedModel, rows: Tensor) -> Tensor:
+    """The model's raw output on some pixels, (n, C, P), as logits whatever its head."""
+    return as_logits(model, rows.unsqueeze(3)).squeeze(3)
 
 
 def choose_batch(model: LoadedModel, split: Split, prepared: Prepared, clock: Clock) -> int:

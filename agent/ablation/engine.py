@@ -19,27 +19,32 @@ from agent import config
 from agent.ablation import plan
 from agent.ablation.batching import Progress, choose_batch
 from agent.ablation.errors import AblationError
+from agent.ablation.input_occlusion import input_sensitivities, with_input
 from agent.ablation.job import Job, Setup
 from agent.ablation.picture import check_classes, load_case, random_input, target, why_not
+from agent.ablation.quick import build_fast
 from agent.ablation.regions import Mask
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.split import HookSplit, build_split, check_mode, check_weights, find_layer
+from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
 
-NOT_COMPUTED = ("input_occlusion", "spatial_agreement", "insertion_deletion", "hires_map")
+NOT_COMPUTED = ("patch_occlusion", "spatial_agreement", "insertion_deletion", "hires_map")
 """Cross-checks that are not part of an explanation; named so that nobody takes them for done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """``reference`` (K,): mean of each channel over a reference set, for the baseline ``mean``.
-    ``batch``: items per pass, None to time a few. ``clock``: seconds, for deadlines."""
+    ``batch``: items per pass, None to time a few. ``clock``: seconds, for deadlines. ``rows``:
+    whether channels may take the fast path."""
 
     reference: NDArray[np.float64] | None = None
     batch: int | None = None
     clock: Clock = time.perf_counter
+    rows: bool = True
 
 
 class Engine:
@@ -66,21 +71,29 @@ class Engine:
             self.layer = find_layer(model, layer, example)
             split = build_split(model, self.layer, example)
             prepared = split.prefix(example)
+            baseline = self._baseline(prepared.activation)
+            self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
+            fast = None
+            if tuning.rows:
+                fast = build_fast(model, self.layer, split, example, baseline)
             self._setup = Setup(
                 model=model,
                 settings=settings,
                 plain=HookSplit(model, self.layer),
                 split=split,
-                baseline=self._baseline(prepared.activation),
+                baseline=baseline,
                 batch=tuning.batch or choose_batch(model, split, prepared, tuning.clock),
                 clock=tuning.clock,
+                fast=fast,
             )
+        self._folded = fused(model)
         self._spot_rng = np.random.default_rng(settings.seed)
 
     @property
     def path(self) -> str:
-        """How the model is run from the layer on: ``fx`` (cut in two) or ``hook`` (whole)."""
-        return self._setup.split.name
+        """How the model is run from the layer on: ``hook`` (whole, with a hook), ``fx`` (cut in
+        two), or ``fx+rows`` (and only the pixels that are read)."""
+        return self._setup.split.name + ("+rows" if self._setup.fast is not None else "")
 
     def explain(
         self,
@@ -118,10 +131,17 @@ class Engine:
             left_out: tuple[str, ...] = ()
             seconds: dict[str, float] = {}
             if targets:
+                # Before the job: the deadline may cut that one short, never the arbiter.
+                arbiter = input_sensitivities(self.model, case, targets, self._grid, self.settings)
+                occluded = clock()
                 job = Job(self._setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
-                records = {e.class_name: e for e in job.explanations()}
-                left_out, seconds = job.left_out(), job.seconds
+                records = {
+                    record.class_name: with_input(record, one)
+                    for record, one in zip(job.explanations(), arbiter, strict=True)
+                }
+                left_out = job.left_out()
+                seconds = {**job.seconds, plan.METHOD_INPUT: occluded - started}
         return EngineResult(
             classes=tuple(
                 records.get(name) or not_explainable(name, reasons[name]) for name in names

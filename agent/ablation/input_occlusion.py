@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ from agent.ablation.picture import Case
 from agent.ablation.regions import Mask, class_cells, equal_draws
 from agent.config import Score
 from agent.models.loaded import LoadedModel, as_logits
+from agent.records import ClassExplanation
 
 BLUR = 1 / 16
 """Standard deviation of the blur as a share of the picture's shorter side: two widths of the bar
@@ -60,11 +61,14 @@ def input_sensitivities(
     grid: tuple[int, int],
     settings: config.Ablation,
 ) -> list[InputSensitivity]:
-    """One per target. ``grid`` (gh, gw) are the cells, those of the layer. Costs one forward pass
-    per class for the foreground, ``settings.background_draws`` for the background, and one for all.
+    """One per target. ``grid`` (gh, gw) are the cells, those of the layer.
+
+    Costs one forward pass per class for the foreground, ``settings.background_draws`` for the
+    background, one for all, and one for the picture as it is: so that both sides of every drop come
+    from one path, whatever form of the model (folded, channels last) ``model`` is.
     """
     rng = np.random.default_rng(settings.seed)
-    masks: list[Mask] = [np.ones(grid, np.bool_)]
+    masks: list[Mask] = [np.zeros(grid, np.bool_), np.ones(grid, np.bool_)]
     places: list[tuple[int, list[int]]] = []
     for target in targets:
         region = target.region.cpu().numpy()
@@ -79,7 +83,7 @@ def input_sensitivities(
     for target, (foreground, background) in zip(targets, places, strict=True):
         drops = scores.drop(
             Score.MARGIN,
-            case.logits[0],
+            logits[0],
             logits,
             target.index,
             target.region,
@@ -88,12 +92,22 @@ def input_sensitivities(
         if foreground < 0 or not background or not all(map(math.isfinite, drops)):
             out.append(UNDEFINED)
             continue
-        hidden = ratio(drops[foreground], drops[0], MIN_EFFECT)
+        hidden = ratio(drops[foreground], drops[1], MIN_EFFECT)
         elsewhere = math.fsum(drops[i] for i in background) / len(background)
-        beside = ratio(elsewhere, drops[0], MIN_EFFECT)
+        beside = ratio(elsewhere, drops[1], MIN_EFFECT)
         reliance = context_reliance(hidden, beside, MIN_SENSITIVITY)
         out.append(InputSensitivity(hidden, beside, reliance))
     return out
+
+
+def with_input(record: ClassExplanation, found: InputSensitivity) -> ClassExplanation:
+    """The record of a class with what its occlusion in the input showed."""
+    return replace(
+        record,
+        input_sensitivity_foreground=found.foreground,
+        input_sensitivity_background=found.background,
+        input_context_reliance=found.context_reliance,
+    )
 
 
 def blurred(x: NDArray[np.float32], aperture: Mask) -> NDArray[np.float32]:
@@ -117,6 +131,7 @@ def _run(model: LoadedModel, case: Case, masks: Sequence[Mask]) -> Tensor:
         pixels = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
         pictures.append(np.where(pixels.astype(np.bool_) & case.aperture, instead, x))
     batch = torch.from_numpy(np.stack(pictures)).to(case.x)
+    batch = batch.contiguous(memory_format=torch.channels_last)
     step = BATCH if model.batchable else 1
     parts = [
         as_logits(model, model.module(batch[i : i + step]), grid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,22 +12,39 @@ from torch import Tensor
 
 from agent import config
 from agent.ablation import estimate, plan, verify
-from agent.ablation.batching import Progress, Runner
+from agent.ablation.batching import (
+    Bench,
+    ChannelRunner,
+    MapsRunner,
+    Progress,
+    Runner,
+    SplitRunner,
+)
 from agent.ablation.errors import AblationError
+from agent.ablation.fast import Program, fast_batch
+from agent.ablation.half import FastHalf
 from agent.ablation.ledger import Ledger
+from agent.ablation.masking import NULL, Item, channel
 from agent.ablation.measure import Target
 from agent.ablation.picture import Case
 from agent.ablation.regions import class_cells
+from agent.ablation.shared import Shared
 from agent.ablation.split import HookSplit, Split
 from agent.ablation.summary import Checked, Findings, explanation
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
 
+MAPS_BATCH = 4
+"""Whole layers a pass, so that their largest maps stay in the cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What all pictures share: the model, its two ways of being run, and the settings."""
+    """What all pictures share: the model, the ways of running it, and the settings.
+
+    ``fast`` computes only the pixels that are read; None where the model does not allow it.
+    """
 
     model: LoadedModel
     settings: config.Ablation
@@ -35,6 +53,13 @@ class Setup:
     baseline: Tensor
     batch: int
     clock: Clock
+    fast: FastHalf | None = None
+
+
+class Report(Protocol):
+    """Told how many items more are done, or that all is."""
+
+    def __call__(self, done: int = 0, *, finished: bool = False) -> None: ...
 
 
 class Job:
@@ -61,22 +86,28 @@ class Job:
         self._sample: NDArray[np.int64] = np.zeros(0, np.int64)
         self._checked: list[Checked] = []
         self._done = 0
+        self._batch_s = 0.0
+        self._bench = Bench(setup.model, self._prepared, setup.baseline)
+        self._shared: Shared | None = None
+        if setup.fast is not None:
+            self._shared = Shared(setup.fast, self._prepared, setup.baseline)
+        self._channels: Runner | None = None
 
     def run(self, deadline: float | None, progress: Progress | None) -> None:
         """Everything of this rung; ``deadline`` is on the setup's clock and bounds refinement."""
         planned = self._controls_and_regions()
-        everything = self._rung is Rung.EXACT or deadline is None
-        total = len(planned) + self._depth
-        if everything:
-            planned += plan.channels(range(self._depth))
-        seconds_per_batch = self._measure(planned, progress, total)
-        if not everything and deadline is not None:
-            self._refine(deadline, seconds_per_batch, progress, total)
+        report = self._reporter(progress, len(planned) + self._depth)
+        runner = self._occlusion_runner(len(planned))
+        self._measure(runner, planned, report)
+        self._channels = self._channel_runner(runner)
+        if self._rung is Rung.EXACT or deadline is None:
+            self._measure(self._channels, plan.channels(range(self._depth)), report)
+        else:
+            self._refine(deadline, report)
         started = self._setup.clock()
         self._checked = self._spot_checked()
         self._count(plan.METHOD_CONTROLS, self._setup.clock() - started)
-        if progress is not None:
-            progress(total, total)
+        report(finished=True)
 
     def explanations(self) -> tuple[ClassExplanation, ...]:
         """One record per class that can be explained."""
@@ -120,51 +151,79 @@ class Job:
             planned += plan.regions(cells, place, settings, self._rung, self._rng)
         return planned
 
-    def _measure(
-        self, planned: Sequence[plan.Planned], progress: Progress | None, total: int
-    ) -> float:
-        """Run items and write them down; returns the longest batch in seconds.
+    def _reporter(self, progress: Progress | None, total: int) -> Report:
+        """Count items done; the total is reported only when the controls have passed as well."""
+
+        def report(done: int = 0, *, finished: bool = False) -> None:
+            self._done = total if finished else min(self._done + done, total - 1)
+            if progress is not None:
+                progress(self._done, total)
+
+        return report
+
+    def _occlusion_runner(self, items: int) -> Runner:
+        """Any item, read on all pixels inside the aperture."""
+        setup = self._setup
+        if self._shared is None:
+            return SplitRunner(self._bench, setup.split, self.ledger.wide, setup.batch)
+        need = self.ledger.wide.pixels.cpu().numpy()
+        batch = min(MAPS_BATCH, items)
+        return MapsRunner(self._bench, Program(self._shared, need, batch, single=False))
+
+    def _channel_runner(self, otherwise: Runner) -> Runner:
+        """Channels, read on the pixels of M, on the fast path where there is one."""
+        setup, ledger = self._setup, self.ledger
+        if self._shared is None or ledger.narrow is ledger.wide:
+            return otherwise
+        started = setup.clock()
+        need = ledger.narrow.pixels.cpu().numpy()
+        program = Program(self._shared, need, fast_batch(self._depth + 1), single=True)
+        self._count(plan.METHOD_CHANNELS, setup.clock() - started)
+        return ChannelRunner(self._bench, program)
+
+    def _measure(self, runner: Runner, planned: Sequence[plan.Planned], report: Report) -> None:
+        """Run items and write them down.
 
         The null control stands right after the first batch: nothing is read off the others when
         the path they share is wrong.
         """
-        setup, longest = self._setup, 0.0
-        runner = Runner(setup.model, setup.split, self._prepared, setup.baseline, setup.batch)
+        setup, ledger = self._setup, self.ledger
         started = setup.clock()
-        for part, logits in runner.run(planned):
-            first = self.ledger.empty
-            self.ledger.record(part, logits)
-            if first:
-                verify.null_control(setup.model.head, self._case.logits, self.ledger.base)
+        alone = isinstance(runner, ChannelRunner)
+        view = ledger.narrow if alone else ledger.wide
+        for part, rows in runner.run(planned):
+            if part[0].item is NULL:
+                verify.null_control(setup.model.head, self._case.logits, rows[:1], view)
+            if alone:
+                ledger.record_channels([p.channel for p in part], rows)
+            else:
+                ledger.record(part, rows)
             now = setup.clock()
             for item in part:
                 self._count(item.method, (now - started) / len(part))
-            longest, started = max(longest, now - started), now
-            self._done += len(part)
-            if progress is not None:
-                progress(min(self._done, total - 1), total)
-        return longest
+            self._batch_s, started = max(self._batch_s, now - started), now
+            report(len(part))
 
-    def _refine(
-        self, deadline: float, batch_s: float, progress: Progress | None, total: int
-    ) -> None:
+    def _refine(self, deadline: float, report: Report) -> None:
         """Estimate all channels, make them exact in order of size until the time is up, then make a
         random sample of the rest exact as well, to know how far off the estimates are."""
-        setup, ledger = self._setup, self.ledger
+        setup, ledger, runner = self._setup, self.ledger, self._channels
+        assert runner is not None
         started = setup.clock()
         self._estimates = estimate.gradient_times_activation(
             setup.model, setup.split, self._prepared, setup.baseline, ledger.kind, ledger.targets
         )
         self._count(plan.METHOD_CHANNELS, setup.clock() - started)
         rest = [int(k) for k in estimate.order(self._estimates)]
-        sample_s = batch_s * (-(-estimate.SAMPLE // setup.batch) + 1)  # and the spot check
+        batch_s, batch = self._batch_s, runner.batch
+        sample_s = batch_s * (-(-estimate.SAMPLE // batch) + 1)  # and the spot check
         while len(rest) > estimate.SAMPLE and setup.clock() + batch_s + sample_s <= deadline:
-            count = min(setup.batch, len(rest) - estimate.SAMPLE)
-            self._measure(plan.channels(rest[:count]), progress, total)
+            count = min(batch, len(rest) - estimate.SAMPLE)
+            self._measure(runner, plan.channels(rest[:count]), report)
             rest = rest[count:]
         chosen = self._rng.permutation(rest)[: estimate.SAMPLE]
         self._sample = np.asarray(chosen, np.int64)
-        self._measure(plan.channels(self._sample.tolist()), progress, total)
+        self._measure(runner, plan.channels(self._sample.tolist()), report)
         for place in range(len(ledger.targets)):
             if ledger.kind is config.Score.DICE_DROP:
                 self._estimates[place] = estimate.calibrated(
@@ -181,20 +240,31 @@ class Job:
         return estimate.error(self._estimates[place], exact, self._sample, scale)
 
     def _spot_checked(self) -> list[Checked]:
-        """Re-run one random channel through the plain model and compare, for every class."""
+        """Re-run a random channel and a random occlusion through the plain model and compare."""
         setup, ledger = self._setup, self.ledger
         if not np.isfinite(ledger.deltas).all():
             raise AblationError(f"{setup.model.name}: logits that are not finite under ablation")
+        place = int(self._spot_rng.integers(len(ledger.targets)))
+        known = ledger.occlusions[place]
+        planned, effect = known[int(self._spot_rng.integers(len(known)))]
+        name = f"the occlusion of {planned.region} at {planned.fraction:.0%}"
+        again = self._rerun(planned.item)
+        head, plain = setup.model.head, self._case.logits
+        verify.spot_check(head, plain, ledger, place, name, effect.drop, again)
         away = (self._prepared.activation != setup.baseline).flatten(2).any(2)[0].cpu().numpy()
         pool = np.flatnonzero(ledger.exact & away)
         if pool.size == 0:
             pool = np.flatnonzero(ledger.exact)
-        channel = int(self._spot_rng.choice(pool))
-        again = verify.plain_rerun(setup.model, setup.plain, self._case.x, channel, setup.baseline)
+        spot = int(self._spot_rng.choice(pool))
+        again = self._rerun(channel(spot))
         return [
-            verify.checked(setup.model.head, self._case.logits, ledger, place, channel, again)
+            verify.checked(head, plain, ledger, place, spot, again)
             for place in range(len(ledger.targets))
         ]
+
+    def _rerun(self, item: Item) -> Tensor:
+        setup = self._setup
+        return verify.plain_rerun(setup.model, setup.plain, self._case.x, item, setup.baseline)
 
     def _count(self, method: str, seconds: float) -> None:
         self.seconds[method] = self.seconds.get(method, 0.0) + seconds

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agent.ablation import scores
 from agent.ablation.errors import AblationError
 from agent.ablation.measure import Effect, Target, View, drops, effects, view
 from agent.ablation.picture import Case
 from agent.ablation.plan import Planned
 from agent.config import Score
-from agent.records import Region
 
 
 class Ledger:
@@ -22,6 +22,8 @@ class Ledger:
 
     The base that items are compared with is the null item, which took their own path; the null
     control compares that base with the plain model. ``deltas`` is (T, K) float64, ``exact`` (K,).
+    ``wide`` sees all pixels inside the aperture; ``narrow`` those of the regions M, which is all
+    that a channel's delta reads (unless the score is a Dice, which reads every pixel).
     """
 
     def __init__(self, kind: Score, case: Case, targets: Sequence[Target], depth: int) -> None:
@@ -34,48 +36,55 @@ class Ledger:
         self.wide: View = view(aperture, targets)
         needed = torch.stack([t.region for t in targets]).any(0)
         self.narrow: View = self.wide if kind is Score.DICE_DROP else view(needed, targets)
-        self._base: Tensor | None = None
+        self._narrow_in_wide = self.narrow.pixels[aperture]
+        self._wide_base: Tensor | None = None
+        self._narrow_base: Tensor | None = None
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing has been recorded yet."""
-        return self._base is None
-
-    @property
-    def base(self) -> Tensor:
-        """(1, C, h, w) logits of the null item."""
-        if self._base is None:
+    def wide_base(self) -> Tensor:
+        """(1, C, P) logits of the null item on the pixels of ``wide``."""
+        if self._wide_base is None:
             raise AblationError("the first item of an explanation must be the null item")
-        return self._base
+        return self._wide_base
 
-    def record(self, planned: Sequence[Planned], logits: Tensor) -> None:
-        """Read (n, C, h, w) logits of n items; the very first item must be the null item."""
-        if self._base is None and planned[0].item.channels == ():
-            self._base = logits[:1].clone()
+    @property
+    def narrow_base(self) -> Tensor:
+        """(1, C, P) logits that channels are compared with, on the pixels of ``narrow``."""
+        if self._narrow_base is None:
+            self._narrow_base = self.narrowed(self.wide_base)
+        return self._narrow_base
+
+    def narrowed(self, rows: Tensor) -> Tensor:
+        """(n, C, P) on the pixels of ``wide`` -> on those of ``narrow``."""
+        return rows if self.narrow is self.wide else scores.rows(rows, self._narrow_in_wide)
+
+    def record(self, planned: Sequence[Planned], rows: Tensor) -> None:
+        """Read n items off (n, C, P) logits on ``wide``; the very first must be the null item."""
+        if self._wide_base is None and planned[0].item.channels == ():
+            self._wide_base = rows[:1].clone()
         channels = [i for i, p in enumerate(planned) if p.channel >= 0]
         if channels:
-            self._record_channels([planned[i].channel for i in channels], logits[channels])
+            indices = [planned[i].channel for i in channels]
+            self.record_channels(indices, self.narrowed(rows[channels]))
         for place in range(len(self.targets)):
             mine = [i for i, p in enumerate(planned) if p.region and p.target in (place, -1)]
             if mine:
-                self._record_regions(place, [planned[i] for i in mine], logits[mine])
+                self._record_regions(place, [planned[i] for i in mine], rows[mine])
 
-    def _record_channels(self, indices: list[int], logits: Tensor) -> None:
-        base, perturbed = self.narrow.of(self.base)[0], self.narrow.of(logits)
+    def record_channels(self, indices: Sequence[int], rows: Tensor) -> None:
+        """Read deltas off (n, C, P) logits on the pixels of ``narrow``.
+
+        -1 is the null item of channels that take a path of their own: from then on their base.
+        """
+        if indices[0] < 0:
+            self._narrow_base = rows[:1].clone()
+            indices, rows = indices[1:], rows[1:]
+        base = self.narrow_base[0]
         for place, target in enumerate(self.narrow.targets):
-            drop = drops(self.kind, base, perturbed, target)
-            self.deltas[place, indices] = drop.cpu().numpy()
-        self.exact[indices] = True
+            drop = drops(self.kind, base, rows, target)
+            self.deltas[place, list(indices)] = drop.cpu().numpy()
+        self.exact[list(indices)] = True
 
-    def _record_regions(self, place: int, planned: list[Planned], logits: Tensor) -> None:
-        base, perturbed = self.wide.of(self.base)[0], self.wide.of(logits)
-        found = effects(self.kind, base, perturbed, self.wide.targets[place])
+    def _record_regions(self, place: int, planned: list[Planned], rows: Tensor) -> None:
+        found = effects(self.kind, self.wide_base[0], rows, self.wide.targets[place])
         self.occlusions[place].extend(zip(planned, found, strict=True))
-
-    def of_region(self, place: int, region: Region, fraction: float = 1.0) -> list[Effect]:
-        """The effects of one region at one fraction on one class; several for seeded draws."""
-        return [
-            effect
-            for planned, effect in self.occlusions[place]
-            if planned.region is region and planned.fraction == fraction
-        ]

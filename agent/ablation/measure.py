@@ -27,14 +27,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A set of pixels on which scores are read: ``index`` (P,) into the flattened picture."""
+    """The ``pixels`` (h, w) bool on which scores are read, P of them."""
 
-    index: Tensor
+    pixels: Tensor
     targets: tuple[Target, ...]  # region and prediction restricted to those pixels, (P,)
 
     def of(self, logits: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, C, P)."""
-        return logits.flatten(2).index_select(2, self.index)
+        return scores.rows(logits, self.pixels)
 
 
 def view(pixels: Tensor, targets: Sequence[Target]) -> View:
@@ -44,7 +44,7 @@ def view(pixels: Tensor, targets: Sequence[Target]) -> View:
         Target(t.name, t.index, t.region.flatten()[index], t.prediction.flatten()[index])
         for t in targets
     )
-    return View(index, inside)
+    return View(pixels, inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ def effects(kind: Score, base: Tensor, logits: Tensor, target: Target) -> list[E
     drop = margin if kind is Score.MARGIN else drops(kind, base, logits, target)
     overlap = scores.dice(scores.predicted(logits, target.index), target.prediction)
     before = scores.margin_mean(base.unsqueeze(0), target.index, target.region)
-    outside = scores.margin_mean(logits, target.index, ~target.region)
+    away = scores.class_margin(scores.rows(logits, ~target.region), target.index, torch.float32)
+    outside = away.to(torch.float64).mean(1)
     values = torch.stack((drop, margin, overlap, before - margin, outside), dim=1)
     return [Effect(*row) for row in values.tolist()]

@@ -15,6 +15,7 @@ from agent.records import Region, Rung
 METHOD_CHANNELS = "ablation-cam"
 METHOD_REGIONS = "region-occlusion"
 METHOD_CONTROLS = "controls"
+METHOD_INPUT = "input-occlusion"
 
 
 @dataclass(frozen=True, slots=True)

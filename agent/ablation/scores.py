@@ -20,17 +20,27 @@ from torch import Tensor
 from agent.config import Score
 
 
-def class_margin(logits: Tensor, class_index: int) -> Tensor:
-    """(N, C, *S) -> (N, *S) float64: logit of the class minus logsumexp of the other classes."""
-    wide = logits.to(torch.float64)
+def class_margin(logits: Tensor, class_index: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """(N, C, *S) -> (N, *S) ``dtype``: logit of the class minus logsumexp of the other classes."""
+    wide = logits.to(dtype)
     others = torch.cat((wide[:, :class_index], wide[:, class_index + 1 :]), dim=1)
     rest = others[:, 0] if others.shape[1] == 1 else torch.logsumexp(others, dim=1)
     return wide[:, class_index] - rest
 
 
 def predicted(logits: Tensor, class_index: int) -> Tensor:
-    """(N, C, *S) -> (N, *S) bool: where the class wins; a tie goes to the lower index."""
-    return logits.argmax(dim=1) == class_index
+    """(N, C, *S) -> (N, *S) bool: where the class wins; a tie goes to the lower index.
+
+    By comparisons: an argmax over a handful of channels is ten times slower.
+    """
+    own = logits[:, class_index]
+    wins = torch.ones_like(own, dtype=torch.bool)
+    for other in range(logits.shape[1]):
+        if other < class_index:
+            wins &= own > logits[:, other]
+        elif other > class_index:
+            wins &= own >= logits[:, other]
+    return wins
 
 
 def dice(prediction: Tensor, reference: Tensor) -> Tensor:
@@ -41,9 +51,17 @@ def dice(prediction: Tensor, reference: Tensor) -> Tensor:
 
 
 def rows(logits: Tensor, region: Tensor) -> Tensor:
-    """(N, C, *S) -> (N, C, P): the pixels of the region alone."""
+    """(N, C, *S) -> (N, C, P): the pixels of the region alone.
+
+    Gathered pixel by pixel with the channels side by side, as the logits lie in channels-last
+    memory: gathering along the last axis costs twenty times as much.
+    """
+    flat = logits.flatten(2).transpose(1, 2)
+    items, pixels, channels = flat.shape
     index = region.flatten().nonzero().squeeze(1)
-    return logits.flatten(2).index_select(2, index)
+    start = torch.arange(items, device=index.device)[:, None] * pixels
+    picked = flat.reshape(items * pixels, channels).index_select(0, (start + index).flatten())
+    return picked.view(items, -1, channels).transpose(1, 2)
 
 
 def margin_mean(logits: Tensor, class_index: int, region: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from agent.ablation import trace
 from agent.ablation.controls import logit_rounding, worst_excess
@@ -116,6 +116,11 @@ class FxSplit:
         self._before = halves.before
         self._after = trace.channels_last(halves.after)
 
+    @property
+    def after(self) -> fx.GraphModule:
+        """The second half: (batch, *constants) -> the model's raw output."""
+        return self._after
+
     def prefix(self, x: Tensor) -> Prepared:
         activation, *constants = self._before(x)
         return Prepared(
@@ -172,7 +177,7 @@ def compare(model: LoadedModel, split: Split, reference: Split, example: Tensor)
     """Run a null item, a channel and a block of cells both ways; None when they agree.
 
     The batch goes through ``split`` twice: a second half that writes to its constants gives itself
-    away in the second run.
+    away in the second run. (It may write to the batch, which is always new.)
     """
     ours, theirs = split.prefix(example), reference.prefix(example)
     if ours.activation.shape != theirs.activation.shape:
@@ -183,7 +188,7 @@ def compare(model: LoadedModel, split: Split, reference: Split, example: Tensor)
     items = [NULL, channel(depth // 2), Item(cells=block)]
     baseline = torch.zeros_like(theirs.activation[:, :, :1, :1])
     batch = replaced(ours.activation, baseline, items)
-    runs = [as_logits(model, split.suffix(batch, ours), ours.size) for _ in range(2)]
+    runs = [as_logits(model, split.suffix(batch.clone(), ours), ours.size) for _ in range(2)]
     batch = replaced(theirs.activation, baseline, items)
     for index in range(len(items)):
         output = reference.suffix(batch[index : index + 1], theirs)

@@ -1,6 +1,8 @@
-"""The two controls of every explanation: the null item and a random channel run plainly."""
+"""The controls of every explanation: the null item, and random items run plainly."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from torch import Tensor
@@ -9,54 +11,46 @@ from agent.ablation import scores
 from agent.ablation.controls import logit_rounding, score_rounding, worst_excess
 from agent.ablation.errors import AblationError, NullControlError
 from agent.ablation.ledger import Ledger
-from agent.ablation.masking import channel as channel_item
+from agent.ablation.masking import Item
+from agent.ablation.measure import View
 from agent.ablation.split import HookSplit
 from agent.ablation.summary import Checked
 from agent.config import Head
 from agent.models.loaded import LoadedModel, as_logits
 
 
-def null_control(head: Head, plain: Tensor, null: Tensor) -> None:
-    """Compare the null item's logits with the plain model's, (1, C, h, w) each, at every pixel."""
-    measured, tolerance = worst_excess((null - plain).abs(), logit_rounding(head, plain))
+def null_control(head: Head, plain: Tensor, null: Tensor, view: View) -> None:
+    """Compare the null item's (1, C, P) logits with the plain model's (1, C, h, w) at each pixel
+    of ``view``."""
+    allowed = view.of(logit_rounding(head, plain).expand_as(plain))
+    measured, tolerance = worst_excess((null - view.of(plain)).abs(), allowed)
     if not measured <= tolerance:
         raise NullControlError("the logits", measured, tolerance)
 
 
 def plain_rerun(
-    model: LoadedModel, plain: HookSplit, x: Tensor, channel: int, baseline: Tensor
+    model: LoadedModel, plain: HookSplit, x: Tensor, item: Item, baseline: Tensor
 ) -> Tensor:
-    """(1, C, h, w) logits of the model itself with one channel replaced by a hook."""
-    output = plain.rerun(x, channel_item(channel), baseline)
-    return as_logits(model, output, (x.shape[2], x.shape[3]))
+    """(1, C, h, w) logits of the model itself with one item replaced by a hook."""
+    return as_logits(model, plain.rerun(x, item, baseline), (x.shape[2], x.shape[3]))
 
 
 def checked(
     head: Head, plain: Tensor, ledger: Ledger, place: int, channel: int, again: Tensor
 ) -> Checked:
-    """Both controls on the score of one class.
-
-    ``again`` is the plain re-run of ``channel``. Its delta against the plain model must be the
-    ledger's within rounding of the two logit maps that each delta is made of.
-    """
-    kind, target = ledger.kind, ledger.wide.targets[place]
-    before, null, perturbed = (ledger.wide.of(t) for t in (plain, ledger.base, again))
+    """Both controls on the score of one class; ``again`` is the plain re-run of ``channel``."""
+    target = ledger.wide.targets[place]
+    before = ledger.wide.of(plain)
     what = (target.index, target.region, target.prediction)
-    y = float(scores.score(kind, before, *what)[0])
-    tolerance = score_rounding(kind, head, before, *what)
-    off = float(scores.drop(kind, before[0], null, *what)[0])
+    tolerance = score_rounding(ledger.kind, head, before, *what)
+    off = _null_drop(plain, ledger, place)
     if not abs(off) <= tolerance:
         raise NullControlError(f"the score of {target.name}", abs(off), tolerance)
-    expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
-    allowed = tolerance + score_rounding(kind, head, perturbed, *what)
-    difference = abs(float(ledger.deltas[place, channel]) - expected)
-    if not difference <= allowed:
-        raise AblationError(
-            f"spot check failed on {target.name}: the delta of channel {channel} differs from a "
-            f"plain re-run of the model by {difference:.3g}, more than rounding explains "
-            f"({allowed:.3g}); no map is given"
-        )
+    delta = float(ledger.deltas[place, channel])
+    name = f"the delta of channel {channel}"
+    difference = spot_check(head, plain, ledger, place, name, delta, again)
     largest = float(np.abs(ledger.deltas[place]).max())
+    y = float(scores.score(ledger.kind, before, *what)[0])
     return Checked(
         y=y,
         y_null=y - off,
@@ -64,3 +58,44 @@ def checked(
         spot_channel=channel,
         spot_error=difference / largest if largest > 0 else 0.0,
     )
+
+
+def spot_check(
+    head: Head,
+    plain: Tensor,
+    ledger: Ledger,
+    place: int,
+    name: str,
+    drop: float,
+    again: Tensor,
+) -> float:
+    """Compare the ``drop`` of an item with that of its plain re-run ``again``; the difference.
+
+    It must lie within rounding of the two logit maps that a drop is made of, or no map is given.
+    """
+    kind, target = ledger.kind, ledger.wide.targets[place]
+    what = (target.index, target.region, target.prediction)
+    before, perturbed = ledger.wide.of(plain), ledger.wide.of(again)
+    expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
+    allowed = score_rounding(kind, head, before, *what)
+    allowed += score_rounding(kind, head, perturbed, *what)
+    difference = abs(drop - expected)
+    if not difference <= allowed:
+        raise AblationError(
+            f"spot check failed on {target.name}: {name} differs from a plain re-run of the model "
+            f"by {difference:.3g}, more than rounding explains ({allowed:.3g}); no map is given"
+        )
+    return difference
+
+
+def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
+    """By how much the null item's score falls short of the plain one, on the worse of its paths."""
+    found = []
+    for view, null in (
+        (ledger.wide, ledger.wide_base),
+        (ledger.narrow, ledger.narrow_base),
+    ):
+        target = view.targets[place]
+        what = (target.index, target.region, target.prediction)
+        found.append(float(scores.drop(ledger.kind, view.of(plain)[0], null, *what)[0]))
+    return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))

@@ -38,11 +38,11 @@ def test_not_a_number_never_passes_for_a_small_difference():
 def test_the_score_of_a_larger_region_is_known_better_down_to_a_floor():
     z = torch.randn((1, 3, 4096), generator=torch.Generator().manual_seed(0))
     found = []
-    for count in (1, 16, 256, 4096):
+    for count in (1, 16, 64, 4096):
         region = torch.arange(4096) < count
         found.append(controls.score_rounding(Score.MARGIN, Head.LOGITS, z, 1, region, region))
     assert found[0] == pytest.approx(4 * found[1])
-    assert found[1] == pytest.approx(4 * found[2])
+    assert found[1] == pytest.approx(2 * found[2])
     assert found[2] == pytest.approx(found[3])
 
 

@@ -136,10 +136,12 @@ def brute_force(model, image, region, class_index, layer=UNET_LAYER):
     return y, deltas
 
 
+@pytest.mark.parametrize("rows", [True, False])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_deltas_agree_with_float64_hook_re_runs(seed):
+def test_deltas_agree_with_float64_hook_re_runs(seed, rows):
     model, image, region = unet(seed=seed), picture(64, seed), bar_and_disc(64)
-    result = Engine(model, settings(), tuning=Tuning(batch=8)).explain(image, region=region)
+    tuning = Tuning(batch=8, rows=rows)
+    result = Engine(model, settings(), tuning=tuning).explain(image, region=region)
     for found, index in zip(result.classes, (1, 2), strict=True):
         y, deltas = brute_force(model, image, region, index)
         assert found.y == pytest.approx(y, rel=1e-5)
@@ -147,15 +149,16 @@ def test_deltas_agree_with_float64_hook_re_runs(seed):
         assert found.spot_error <= 1e-4
 
 
-def test_the_path_taken_is_the_cut_graph_and_the_batch_size_changes_nothing():
+def test_neither_the_path_nor_the_batch_size_changes_a_number():
     model, image, region = unet(), picture(64), bar_and_disc(64)
     results = [
-        Engine(model, settings(), tuning=Tuning(batch=b)).explain(image, region=region)
-        for b in (3, 16)
+        Engine(model, settings(), tuning=Tuning(batch=b, rows=rows)).explain(image, region=region)
+        for b, rows in ((3, False), (16, False), (16, True))
     ]
-    assert {r.path for r in results} == {"fx"}
-    for a, b in zip(results[0].classes, results[1].classes, strict=True):
-        assert np.abs(a.deltas - b.deltas).max() <= 1e-5 * np.abs(a.deltas).max()
+    assert [r.path for r in results] == ["fx", "fx", "fx+rows"]
+    for other in results[1:]:
+        for a, b in zip(results[0].classes, other.classes, strict=True):
+            assert np.abs(a.deltas - b.deltas).max() <= 1e-5 * np.abs(a.deltas).max()
 
 
 def test_several_classes_in_one_pass_are_those_of_one_pass_each():

@@ -13,15 +13,17 @@ import torch
 from torch import nn
 
 from agent import config
+from agent.ablation import geometry
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.errors import AblationError, NullControlError
+from agent.ablation.fast import Program
 from tests.ablation.networks import bar_and_disc, picture, unet
 
 
 @pytest.fixture
 def engine():
     torch.set_num_threads(1)
-    return Engine(unet(), config.Ablation(), tuning=Tuning(batch=8))
+    return Engine(unet(), config.Ablation(), tuning=Tuning(batch=8, rows=False))
 
 
 def explain(engine, times=1):
@@ -176,3 +178,93 @@ def test_no_map_leaves_the_engine_with_not_a_number(engine):
     plant(engine, before=poison)
     with pytest.raises(AblationError):
         explain(engine)
+
+
+# --- the fast path of channels -------------------------------------------------------------------
+
+
+@pytest.fixture
+def fast():
+    torch.set_num_threads(1)
+    engine = Engine(unet(), config.Ablation(), tuning=Tuning(batch=8))
+    assert engine.path == "fx+rows"
+    return engine
+
+
+def conv(engine, name):
+    """Number of the operation whose weight is that of the named convolution of the second half."""
+    half = engine._setup.fast
+    weight = engine._setup.split.after.get_submodule(name).weight
+    return next(i for i, o in enumerate(half.operations) if getattr(o, "weight", None) is weight)
+
+
+def test_the_healthy_fast_path_passes(fast):
+    explain(fast, times=2)
+
+
+def test_a_bias_lost_in_the_fast_path_trips_the_null_control(fast):
+    for name in ("upconv2", "decoder3.dec3conv1"):
+        place = conv(fast, name)
+        operations = fast._setup.fast.operations
+        whole = operations[place]
+        operations[place] = replace(whole, bias=None)
+        with pytest.raises(NullControlError, match="the logits"):
+            explain(fast)
+        operations[place] = whole
+    explain(fast)
+
+
+def test_a_wrong_border_in_the_fast_path_trips_the_null_control(fast, monkeypatch):
+    right = geometry.conv_taps
+
+    def clamped(pixels, out_width, source, kernel, stride, padding):
+        taps = right(pixels, out_width, source, kernel, stride, padding)
+        return np.where(taps < 0, 0, taps)
+
+    monkeypatch.setattr(geometry, "conv_taps", clamped)
+    region = np.zeros((64, 64), np.uint8)
+    region[:3, 10:50] = 1
+    region[20:24, 20:24] = 2
+    with pytest.raises(NullControlError):
+        fast.explain(picture(64), region=region)
+
+
+def test_a_wrong_channel_in_the_fast_path_trips_the_spot_check(fast, monkeypatch):
+    run = Program.run_channels
+    monkeypatch.setattr(
+        Program,
+        "run_channels",
+        lambda self, ks: run(self, [k if k < 0 else (k + 1) % 64 for k in ks]),
+    )
+    with pytest.raises(AblationError, match="spot check failed") as caught:
+        explain(fast, times=3)
+    assert not isinstance(caught.value, NullControlError)
+
+
+def test_a_skip_left_unablated_in_the_fast_path_trips_the_spot_check(fast):
+    """What the skip adds to decoder4 is kept as it is: right for the null item alone."""
+    pieces = fast._setup.fast.slices[conv(fast, "decoder4.dec4conv1")]
+    pieces[1] = replace(pieces[1], single=torch.zeros_like(pieces[1].single))
+    with pytest.raises(AblationError, match="spot check failed"):
+        explain(fast, times=3)
+
+
+def test_weights_of_a_neighbouring_channel_in_the_fast_path_trip_the_spot_check(fast):
+    pieces = fast._setup.fast.slices[conv(fast, "bottleneck.bottleneckconv1")]
+    pieces[0] = replace(pieces[0], single=pieces[0].single.roll(1, 0))
+    with pytest.raises(AblationError, match="spot check failed"):
+        explain(fast, times=3)
+
+
+def test_wrong_cells_trip_the_spot_check_of_occlusions(fast, monkeypatch):
+    """Channels are right, since they are run alone; cells are shifted by two."""
+    run = Program.run_maps
+
+    def shifted(self, maps):
+        whole = maps.amax(0, keepdim=True)  # the null item of the first batch, for ReLU maps
+        gone = (maps == 0).all(1, keepdim=True) & ~(maps == 0).flatten(1).all(1).view(-1, 1, 1, 1)
+        return run(self, torch.where(gone.roll(2, 2), 0.0, torch.where(gone, whole, maps)))
+
+    monkeypatch.setattr(Program, "run_maps", shifted)
+    with pytest.raises(AblationError, match=r"spot check failed on .*: the occlusion of"):
+        explain(fast, times=12)

@@ -139,7 +139,7 @@ def test_a_model_that_cannot_be_traced_is_run_whole_and_gives_the_same_numbers()
     path, found = numbers(whole)
     assert path == "hook"
     path, expected = numbers(traced)
-    assert path == "fx"
+    assert path == "fx+rows"
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -186,7 +186,7 @@ class Dictionary(OneByOne):
 def test_a_dictionary_of_outputs_is_read_by_its_key():
     model = loaded(seeded(Dictionary()), "relu", output_key="out")
     engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4))
-    assert engine.path == "fx"
+    assert engine.path == "fx+rows"
     plain = loaded(seeded(OneByOne()), "relu")
     expected = Engine(plain, config.Ablation(), tuning=Tuning(batch=4))
     a, b = (e.explain(picture(16), region=bar_and_disc(16)) for e in (engine, expected))

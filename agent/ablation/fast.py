@@ -1,0 +1,148 @@
+"""The second half of a model computed only where the score looks, and only what differs.
+
+A score reads the pixels of M. Walking back through the decoder, only the pixels that those read are
+computed, as compact rows: gather, then one matrix product (``steps``). What all items share is
+computed once (``shared``). Neither is an approximation, and neither is trusted: null item and
+ablated items go through the same products, and the null control and spot check of every explanation
+compare them with the plain model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.ablation import geometry
+from agent.ablation.graph import (
+    Affine,
+    Apply,
+    Constant,
+    Conv,
+    Layer,
+    Operation,
+    Pointwise,
+    Pool,
+    Size,
+    Up,
+)
+from agent.ablation.half import FastHalf, sources
+from agent.ablation.regions import Mask
+from agent.ablation.shared import Shared
+from agent.ablation.steps import Step, Steps, Work
+from agent.ablation.trace import CutError
+
+BATCH = 16
+
+
+def fast_batch(items: int) -> int:
+    """How many of so many items a pass takes: equal batches of at most ``BATCH``."""
+    return -(-items // -(-items // BATCH))
+
+
+class Program:
+    """One picture laid out for the pixels ``need`` (h, w) of the output, P of them.
+
+    ``single``: items are single channels (``run_channels``); otherwise each item brings a whole
+    layer of its own (``run_maps``). At most ``batch`` items at a time; both give (n, classes, P)
+    of the model's raw output, pixels in raster order. ``CutError`` for a half it cannot lay out.
+    """
+
+    def __init__(self, picture: Shared, need: Mask, batch: int, *, single: bool) -> None:
+        self._half: FastHalf = picture.half
+        self.batch = batch
+        self._device = picture.prepared.activation.device
+        self._values = picture.values(single=single)
+        if self._values[-1].size != need.shape:
+            raise CutError("the output is on another grid than the input")
+        self._needs = self._walk_back(need)
+        self._steps = self._compiled()
+        last = self._values[-1].stored
+        if last is None:
+            raise CutError("the output does not depend on the layer")
+        chosen = last.where[np.flatnonzero(need)]
+        rows = chosen + np.arange(batch)[:, None] * last.count
+        self._picked = torch.from_numpy(rows.flatten()).to(self._device)
+
+    def run_channels(self, channels: Sequence[int]) -> Tensor:
+        """Items that each have one channel at its baseline; -1 is the null item."""
+        padded = [*channels, *([-1] * (self.batch - len(channels)))]
+        return self._run(Work(torch.tensor(padded, device=self._device), {}), len(channels))
+
+    def run_maps(self, maps: Tensor) -> Tensor:
+        """(n, K, h, w) outputs of the layer, one per item."""
+        count = len(maps)
+        if count < self.batch:
+            maps = torch.cat((maps, maps[-1:].expand(self.batch - count, -1, -1, -1)))
+        rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        padded = torch.cat((rows, rows.new_zeros((1, rows.shape[1]))))
+        nothing = torch.empty(0, dtype=torch.long, device=self._device)
+        return self._run(Work(nothing, {self._half.layer: padded}), count)
+
+    def _run(self, work: Work, count: int) -> Tensor:
+        for place, step in self._steps:
+            work.rows[place] = step(work)
+        rows = work.rows[len(self._values) - 1].index_select(0, self._picked)
+        return rows.view(self.batch, -1, rows.shape[1])[:count].transpose(1, 2)
+
+    def _walk_back(self, need: Mask) -> list[Mask | None]:
+        """Per operation the pixels (h, w) that some needed pixel of the output reads."""
+        needs: list[Mask | None] = [None] * len(self._values)
+        needs[-1] = need
+        for place in reversed(range(len(self._values))):
+            wanted, operation = needs[place], self._half.operations[place]
+            if wanted is None or self._values[place].channelwise:
+                continue
+            if wanted.mean() >= geometry.DENSE_FROM:
+                wanted = needs[place] = np.ones_like(wanted)
+            for source in sources(operation):
+                read = _read(operation, wanted, self._values[source].size)
+                before = needs[source]
+                needs[source] = read if before is None else before | read
+        return needs
+
+    def _compiled(self) -> list[tuple[int, Step]]:
+        steps = Steps(self._half, self._values, self.batch, self._device)
+        out: list[tuple[int, Step]] = []
+        for place, operation in enumerate(self._half.operations):
+            value, need = self._values[place], self._needs[place]
+            if value.channelwise or need is None or isinstance(operation, Layer | Constant):
+                continue
+            match operation:
+                case Conv():
+                    value.stored = geometry.kept(need)
+                    step = steps.conv(place, operation)
+                case Up(source):
+                    step = steps.up(place, operation, self._needs[source])
+                case Pool():
+                    value.stored = geometry.kept(need)
+                    step = steps.pool(place, operation)
+                case Apply(source, act):
+                    value.stored = self._values[source].stored
+                    step = steps.apply(place, source, act)
+                case Affine(source, scale, shift):
+                    value.stored = self._values[source].stored
+                    step = steps.apply(place, source, _affine(scale, shift))
+            out.append((place, step))
+        return out
+
+
+def _affine(scale: Tensor, shift: Tensor) -> Pointwise:
+    return lambda rows: rows * scale + shift
+
+
+def _read(operation: Operation, need: Mask, size: Size) -> Mask:
+    """Which pixels of a source of ``size`` an operation reads for the needed ones of its output."""
+    match operation:
+        case Conv():
+            return geometry.before_conv(
+                need, size, operation.kernel, operation.stride, operation.padding
+            )
+        case Up():
+            return geometry.before_up(need, operation.factor)
+        case Pool():
+            return geometry.before_pool(need, size, operation.factor)
+        case _:
+            return need

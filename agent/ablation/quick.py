@@ -1,0 +1,81 @@
+"""Whether a model has the fast path for its channels: built, and compared with plain re-runs."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.ablation import trace
+from agent.ablation.batching import pixel_logits
+from agent.ablation.controls import logit_rounding, worst_excess
+from agent.ablation.fast import Program
+from agent.ablation.graph import operations
+from agent.ablation.half import FastHalf
+from agent.ablation.masking import NULL, Item, channel, replaced
+from agent.ablation.shared import Shared
+from agent.ablation.split import FxSplit, HookSplit, Split
+from agent.models.loaded import LoadedModel, as_logits
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+
+def build_fast(
+    model: LoadedModel, layer: str, split: Split, example: Tensor, baseline: Tensor
+) -> FastHalf | None:
+    """The fast path of a cut model where it agrees with hook re-runs on ``example``, else None."""
+    if not isinstance(split, FxSplit):
+        return None
+    try:
+        half = FastHalf(operations(split.after, model.output_key), split.prefix(example))
+        disagreement = _compare(model, layer, split, half, example, baseline)
+    except trace.CutError as error:
+        disagreement = str(error)
+    if disagreement is None:
+        return half
+    log_event(logger, logging.INFO, "ablation_rows_unused", layer=layer, reason=disagreement)
+    return None
+
+
+def _compare(
+    model: LoadedModel,
+    layer: str,
+    split: FxSplit,
+    half: FastHalf,
+    example: Tensor,
+    baseline: Tensor,
+) -> str | None:
+    """The null item and three channels on a corner, an edge and scattered pixels; None if equal."""
+    prepared = split.prefix(example)
+    height, width = prepared.size
+    need = np.random.default_rng(0).random((height, width)) < 0.01
+    need[: max(1, height // 8), : max(1, width // 8)] = True
+    need[height // 2, :] = True
+    depth = int(prepared.activation.shape[1])
+    channels = [-1, 0, depth // 2, depth - 1]
+    shared = Shared(half, prepared, baseline)
+    found = pixel_logits(
+        model, Program(shared, need, len(channels), single=True).run_channels(channels)
+    )
+    maps = replaced(prepared.activation, baseline, [_item(number) for number in channels])
+    everywhere = np.ones((height, width), np.bool_)
+    whole = Program(shared, everywhere, len(channels), single=False).run_maps(maps)
+    wide = pixel_logits(model, whole)[:, :, torch.from_numpy(np.flatnonzero(need))]
+    plain = HookSplit(model, layer)
+    index = torch.from_numpy(np.flatnonzero(need)).to(example.device)
+    for place, number in enumerate(channels):
+        again = as_logits(model, plain.rerun(example, _item(number), baseline), prepared.size)
+        allowed = logit_rounding(model.head, again).expand_as(again).flatten(2)[0, :, index]
+        for way, rows in (("alone", found), ("in its map", wide)):
+            difference = (rows[place] - again.flatten(2)[0, :, index]).abs()
+            measured, tolerance = worst_excess(difference, allowed)
+            if not measured <= tolerance:
+                return f"channel {number} {way} is off by {measured:.3g}, allowed {tolerance:.3g}"
+    return None
+
+
+def _item(number: int) -> Item:
+    return NULL if number < 0 else channel(number)

@@ -1,0 +1,235 @@
+"""What differs from item to item, operation by operation, as functions on rows.
+
+Rows are (items * places + 1, channels): item after item, and one row of zeros at the end that every
+tap outside the picture reads. Each builder here takes what is known of a picture and returns a step
+that turns the rows of an operation's sources into its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agent.ablation import geometry
+from agent.ablation.geometry import Stored
+from agent.ablation.graph import Conv, Pointwise, Pool, Up
+from agent.ablation.half import FastHalf, Slice, product
+from agent.ablation.regions import Mask
+from agent.ablation.shared import Value
+from agent.ablation.trace import CutError
+
+GATHER_FLOATS = 1 << 19
+"""Values gathered before they are multiplied: two megabytes, about a core's own cache."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One pass: the channel that each item changes (-1: none), and rows per operation."""
+
+    channels: Tensor
+    rows: dict[int, Tensor]
+
+
+Step = Callable[[Work], Tensor]
+
+
+class Steps:
+    """Builders of steps for one picture and one size of batch."""
+
+    def __init__(
+        self, half: FastHalf, values: list[Value], batch: int, device: torch.device
+    ) -> None:
+        self._half = half
+        self._values = values
+        self._batch = batch
+        self._device = device
+
+    def conv(self, place: int, conv: Conv) -> Step:
+        """Offset, plus each source's share, plus what single channels change; then the function."""
+        value, batch, out = self._values[place], self._batch, len(conv.weight)
+        stored, offset = self._stored(place), value.offset
+        assert offset is not None
+        count = stored.count
+        constant = offset.flatten(2)[0].t().index_select(0, self._tensor(stored.pixels))
+        parts: list[Step] = []
+        singles: list[tuple[Tensor, Tensor]] = []
+        for piece in self._half.slices[place]:
+            source = self._values[piece.source]
+            if source.channelwise:
+                singles.append(self._single(conv, stored, source, piece))
+            elif source.stored is not None:
+                parts.append(self._part(conv, stored, source.stored, piece))
+        value.offset = None
+
+        def step(work: Work) -> Tensor:
+            rows = constant.new_empty((batch * count + 1, out))
+            body = rows[:-1].view(batch, count, out)
+            if parts:
+                torch.add(parts[0](work)[: batch * count].view_as(body), constant, out=body)
+            else:
+                body.copy_(constant)
+            for part in parts[1:]:
+                body.add_(part(work)[: batch * count].view_as(body))
+            for patches, weight in singles:
+                changed = torch.where(work.channels < 0, len(weight), work.channels)
+                weights = weight.index_select(0, work.channels.clamp_min(0))
+                body.baddbmm_(patches.index_select(0, changed), weights)
+            if conv.act is torch.relu:
+                rows[:-1].relu_()
+            elif conv.act is not None:
+                rows[:-1].copy_(conv.act(rows[:-1]))
+            rows[-1].zero_()
+            return rows
+
+        return step
+
+    def up(self, place: int, up: Up, need: Mask | None) -> Step:
+        """Each place becomes ``factor`` squared places; the bias is part of the constant."""
+        weight = up.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+        value, before, out = self._values[place], self._values[up.source], up.weight.shape[1]
+        if before.channelwise:
+            return self._single_up(up, weight.t().contiguous(), value, before, need)
+        value.stored = geometry.after_up(self._stored(up.source), up.factor)
+        return lambda work: product(work.rows[up.source], weight).view(-1, out)
+
+    def pool(self, place: int, pool: Pool) -> Step:
+        source, stored, batch = self._stored(pool.source), self._stored(place), self._batch
+        if source.raster and stored.raster:
+
+            def whole(work: Work) -> Tensor:
+                x = _maps(work.rows[pool.source], source, batch)
+                return _with_zero(_rows(F.max_pool2d(x, pool.factor)))
+
+            return whole
+        taps = geometry.pool_taps(stored.pixels, stored.size[1], source, pool.factor)
+        index = self._index(taps, source)
+
+        def step(work: Work) -> Tensor:
+            rows = work.rows[pool.source].index_select(0, index.flatten())
+            return rows.view(*index.shape, -1).amax(1)
+
+        return step
+
+    def apply(self, place: int, source: int, act: Pointwise) -> Step:
+        """An element-wise function; its rows lie as those of ``source`` do."""
+        stored = self._stored(place)
+        constant, shift = self._values[source].constant, None
+        if constant is not None:  # an upsampled map: its bias has not been added yet
+            pixels = self._tensor(np.maximum(geometry.inverse(stored), 0))
+            shift = constant.flatten(2)[0].t().index_select(0, pixels)
+        batch, count = self._batch, stored.count
+
+        def step(work: Work) -> Tensor:
+            rows = work.rows[source]
+            out = rows.new_zeros((batch * count + 1, rows.shape[1]))
+            body = rows[: batch * count].view(batch, count, -1)
+            body = body if shift is None else body + shift
+            out[:-1] = act(body).reshape(batch * count, -1)
+            return out
+
+        return step
+
+    def _part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step:
+        """One source's share of a convolution: whole maps where most is needed, else rows."""
+        batch, place, width = self._batch, piece.source, self._half.widths[piece.source]
+        if stored.raster:
+            order = None
+            if not source.raster:
+                order = self._index(source.where[:, None], source).flatten()[:-1]
+
+            def pointwise(work: Work) -> Tensor:
+                return product(work.rows[place], piece.rows)
+
+            if order is None and conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0):
+                return pointwise
+
+            def whole(work: Work) -> Tensor:
+                x = _maps(work.rows[place], source, batch, order)
+                return _rows(F.conv2d(x, piece.dense, None, conv.stride, conv.padding))
+
+            return whole
+        taps = geometry.conv_taps(
+            stored.pixels, stored.size[1], source, conv.kernel, conv.stride, conv.padding
+        )
+        index, inner = self._index(taps, source), taps.shape[1] * width
+        at_once = max(1, GATHER_FLOATS // inner)
+        scratch = piece.rows.new_empty(min(at_once, len(index)) * taps.shape[1], width)
+
+        def gathered(work: Work) -> Tensor:
+            rows = work.rows[place]
+            out = rows.new_empty((len(index), len(piece.rows)))
+            for start in range(0, len(index), at_once):
+                some = index[start : start + at_once].flatten()
+                x = torch.index_select(rows, 0, some, out=scratch[: len(some)])
+                out[start : start + at_once] = product(x.view(-1, inner), piece.rows)
+            return out
+
+        return gathered
+
+    def _single(
+        self, conv: Conv, stored: Stored, source: Value, piece: Slice
+    ) -> tuple[Tensor, Tensor]:
+        """(C + 1, P, T) of what each channel changes, the last one nothing, and its weights."""
+        assert source.change is not None
+        everything = geometry.everything(source.size)
+        taps = geometry.conv_taps(
+            stored.pixels, stored.size[1], everything, conv.kernel, conv.stride, conv.padding
+        )
+        padded = F.pad(source.change, (0, 1, 0, 1))  # a pixel outside, and a channel of nothing
+        index = self._tensor(np.where(taps < 0, padded.shape[1] - 1, taps))
+        patches = padded.index_select(1, index.flatten()).view(len(padded), *taps.shape)
+        return patches, piece.single
+
+    def _single_up(
+        self, up: Up, weight: Tensor, value: Value, before: Value, need: Mask | None
+    ) -> Step:
+        """One channel upsampled: its change at each place times its (factor^2 * O,) weights."""
+        assert before.change is not None
+        assert need is not None
+        source = geometry.kept(need)
+        change = F.pad(before.change[:, self._tensor(source.pixels)], (0, 0, 0, 1))
+        value.stored = geometry.after_up(source, up.factor)
+        batch, count, out = self._batch, source.count, up.weight.shape[1]
+
+        def step(work: Work) -> Tensor:
+            changed = torch.where(work.channels < 0, len(weight), work.channels)
+            weights = weight.index_select(0, work.channels.clamp_min(0))
+            rows = weight.new_zeros((batch * count + 1, weight.shape[1]))
+            body = rows[:-1].view(batch, count, -1)
+            torch.mul(change.index_select(0, changed)[:, :, None], weights[:, None, :], out=body)
+            return rows.view(-1, out)
+
+        return step
+
+    def _stored(self, place: int) -> Stored:
+        stored = self._values[place].stored
+        if stored is None:
+            raise CutError("an operation on what does not depend on the layer")
+        return stored
+
+    def _index(self, taps: NDArray[np.int64], source: Stored) -> Tensor:
+        return self._tensor(geometry.for_items(taps, source, self._batch))
+
+    def _tensor(self, array: NDArray[np.signedinteger]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+def _maps(rows: Tensor, stored: Stored, batch: int, order: Tensor | None = None) -> Tensor:
+    """Rows of whole maps as (N, C, h, w) in channels-last memory; a view where they are raster."""
+    body = rows[: batch * stored.count] if order is None else rows.index_select(0, order)
+    return body.view(batch, *stored.size, rows.shape[1]).permute(0, 3, 1, 2)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N * h * w, C), a view of channels-last memory."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def _with_zero(rows: Tensor) -> Tensor:
+    return F.pad(rows, (0, 0, 0, 1))
