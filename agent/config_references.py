@@ -64,7 +64,7 @@ def _walk(
     try:
         return _from_environment(name, environment) if kind == "ENV" else _from_file(name, folder)
     except ValueError as error:
-        resolved.broken.append(Broken(path, f"{value} {error}"))
+        resolved.broken.append(Broken(path, str(error)))
         return None
 
 

@@ -125,7 +125,14 @@ def _syntax_fault(error: yaml.YAMLError) -> YamlFault:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or "is no YAML"
         context = error.context or ""
-        if "undefined alias" in problem:
+        if "mapping values are not allowed" in problem:
+            problem = (
+                'a colon that can begin no value: text that ends with one needs quotes ("sim:"); '
+                "or the line is indented too far"
+            )
+        elif "expected <block end>" in problem:
+            problem = "the indentation does not fit the lines above"
+        elif "undefined alias" in problem:
             problem = "text that begins with * needs quotes; it reads as an alias without an anchor"
         elif r"'\t'" in problem:
             problem = "a tab where only blanks may indent"

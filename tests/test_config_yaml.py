@@ -70,7 +70,10 @@ def test_every_duplicate_key_is_named_with_both_lines() -> None:
     [
         ("a:\n\t- b", 2, "tab"),
         ("a: 'x\nb: 1", 1, "quote"),
-        ("a: b: c", 1, "mapping values"),
+        ("a: b: c", 1, "needs quotes"),
+        ("a:\n  source: sim:\n", 2, 'needs quotes ("sim:")'),
+        ("a: 1\n  b: 2\n", 2, "indented too far"),
+        ("a:\n  - b: 1\n   c: 2\n", 3, "indentation does not fit"),
         ("a: [1, 2", 1, "expected"),
         ("- a\n- b", 1, "not a mapping"),
         ("just text", 1, "not a mapping"),
