@@ -25,6 +25,8 @@ NOTICE_MARGIN_S = 0.25
 
 
 class Verdict(enum.Enum):
+    """What the newest pictures say; the two kinds of frozen are causes in the state table."""
+
     CHANGING = "changing"
     IDENTICAL = "identical"
     NEAR_IDENTICAL = "near_identical"

@@ -64,6 +64,7 @@ class CameraLife:
 
     @property
     def state(self) -> CameraState:
+        """The state after the newest change."""
         return self.change.state
 
     @property

@@ -60,6 +60,7 @@ class UNet(nn.Module):
         self.add_module("conv", nn.Conv2d(widths[1], out_channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of the pictures; see the class for shapes."""
         skips: list[Tensor] = []
         for level in LEVELS:
             x = self.get_submodule(f"encoder{level}")(x)

@@ -35,6 +35,7 @@ def read_file(path: Path) -> bytes:
 
 
 def sha256_of(data: bytes) -> str:
+    """64 hexadecimal digits, lower case, as ``sha256sum`` prints them."""
     return hashlib.sha256(data).hexdigest()
 
 

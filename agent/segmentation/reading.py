@@ -76,9 +76,7 @@ class ReadingFeatures:
     margin_mean: float  # over the suture's pixels, clipped to MARGIN_RANGE
     margin_low: float  # their 10 % quantile, likewise
     stem_found: float  # 1 or 0
-    stem_distance: (
-        float  # of the stem from the line, in radii of the aperture, at most 1; 0 if none
-    )
+    stem_distance: float  # of the stem from the line in aperture radii, at most 1; 0 if no stem
 
     def as_vector(self) -> tuple[float, ...]:
         """The features in the order of ``FEATURES``: all finite."""

@@ -97,9 +97,8 @@ class Segmenter:
         self._settings = settings
         self._lanes = dict(lanes)
         self._clock = clock
-        self._fields: dict[
-            str, Field
-        ] = {}  # of each lane's last frame: a camera rarely changes its
+        # Of each lane's last frame: a camera rarely changes its field of view.
+        self._fields: dict[str, Field] = {}
         self._suture = model.classes.index(SUTURE)
         self._stem = model.classes.index(STEM) if STEM in model.classes else None
         self._calibration = check_calibration(model.card.confidence, model.label)
