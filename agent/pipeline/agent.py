@@ -268,7 +268,9 @@ class Agent:
         self._desk.post(result)
 
     def _on_machine(self, machine: MachineInfo) -> None:
-        self._memory.machine = machine
+        before, self._memory.machine = self._memory.machine, machine
+        if machine.state is not before.state:
+            log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._capture.set_machine(machine)
         self._desk.post(machine)
 

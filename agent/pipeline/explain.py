@@ -150,9 +150,10 @@ class ExplainLoop:
             self._telemetry.count(
                 "jobs_dropped", camera=result.camera, stage="pool", reason=result.reason
             )
+            wanted = result.reason == "shutdown"
             log_event(
                 logger,
-                logging.WARNING,
+                logging.INFO if wanted else logging.WARNING,
                 "job_failed",
                 job=result.job_id,
                 reason=result.reason,
