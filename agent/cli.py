@@ -134,7 +134,10 @@ def check_config(
 
 @app.command()
 def explain(
-    picture: Annotated[Path, typer.Argument(help="The picture: any format that OpenCV reads.")],
+    picture: Annotated[
+        Path,
+        typer.Argument(metavar="PICTURE", help="8 bits a channel; any format that OpenCV reads."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The six panels as one PNG."),
@@ -160,12 +163,14 @@ def explain(
         typer.Option("--class", metavar="NAME|INDEX", help="Default: the first foreground class."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="ablation-cam, or region-occlusion.")
+        str, typer.Option(metavar="NAME", help="ablation-cam, or region-occlusion.")
     ] = "ablation-cam",
-    score: Annotated[str, typer.Option(help="margin, logit_sum, or dice_drop.")] = "margin",
+    score: Annotated[
+        str, typer.Option(metavar="NAME", help="margin, logit_sum, or dice_drop.")
+    ] = "margin",
 ) -> None:
     """Show what the model looks at in one picture. Without --out, --json, --npz: one PNG here."""
-    from agent.ablation.command import ExplainOptions, explain_picture
+    from agent.ablation.command import METHODS, ExplainOptions, explain_picture
     from agent.config import Score
     from agent.config_file import Overrides
 
@@ -174,6 +179,9 @@ def explain(
     except ValueError as error:
         choices = ", ".join(Score)
         raise typer.BadParameter(f"{score!r} is none of {choices}", param_hint="--score") from error
+    if method not in METHODS:
+        text = f"{method!r} is none of {', '.join(METHODS)}"
+        raise typer.BadParameter(text, param_hint="--method")
     options = ExplainOptions(
         picture=picture,
         out=out,

@@ -241,6 +241,12 @@ def test_explain_names_the_scores_that_there_are() -> None:
     assert "dice_drop" in result.stderr
 
 
+def test_explain_names_the_methods_that_there_are() -> None:
+    result = pitwatch("explain", "p.png", "--method", "grad-cam")
+    assert result.exit_code == 2
+    assert "region-occlusion" in result.stderr
+
+
 def test_explain_refuses_a_model_that_is_a_program(tmp_path: Path) -> None:
     program = tmp_path / "m.pt2"
     program.touch()

@@ -5,6 +5,7 @@ Importing this module loads no network library, so that a command line can be bu
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from dataclasses import dataclass, field
@@ -70,7 +71,10 @@ def explain_picture(options: ExplainOptions) -> int:
         return _explain(options)
     except (OptionError, ModelError) as error:
         code, message = EXIT_CONFIGURATION, str(error)
-    except (AblationError, OSError) as error:
+    except OSError as error:
+        code = EXIT_FAILED
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except AblationError as error:
         code, message = EXIT_FAILED, str(error)
     errors.print(f"pitwatch explain: {message}", markup=False, highlight=False, soft_wrap=True)
     return code
@@ -86,6 +90,7 @@ def _explain(options: ExplainOptions) -> int:
 
     if options.method not in METHODS:
         raise OptionError(f"no method {options.method!r}; there are: {', '.join(METHODS)}")
+    _check_outputs(options)
     image = read_picture(options.picture)
     drawn = None if options.mask is None else decode(read_picture(options.mask))
     model = load_model(options.model)
@@ -111,6 +116,15 @@ def _explain(options: ExplainOptions) -> int:
     written = _write(options, model, result, found, picture[..., :3], drawn)
     _report(result, found, written)
     return EXIT_OK if found.explainable else EXIT_FAILED
+
+
+def _check_outputs(options: ExplainOptions) -> None:
+    """Notice before the work what would lose its result: a folder missing, another format."""
+    if options.out is not None and options.out.suffix.lower() not in ("", ".png"):
+        raise OptionError(f"{options.out}: the figure is a PNG, so its name must end in .png")
+    for path in (options.out, options.json, options.npz):
+        if path is not None and not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}", str(path))
 
 
 def _class_name(model: LoadedModel, wanted: str | None) -> str:
@@ -166,10 +180,10 @@ def _write(
     from agent.ablation import files
     from agent.ablation.figure import FIGURES, Scene
     from agent.ablation.masks import dices
-    from agent.ablation.overlay import colour_range
+    from agent.ablation.overlay import card_ranges, colour_range
     from agent.ablation.picture import on_grid
 
-    limits = colour_range(found, options.overlay_range, model.card.overlay_range)
+    limits = colour_range(found, options.overlay_range, card_ranges(model.card, result))
     written = []
     out = options.out
     if out is None and options.json is None and options.npz is None:

@@ -12,7 +12,7 @@ from agent import config
 from agent.ablation.engine import Engine
 from agent.ablation.errors import LateError
 from agent.ablation.messages import Order
-from agent.ablation.overlay import colour_range, render_overlay
+from agent.ablation.overlay import card_ranges, colour_range, render_overlay
 from agent.ablation.result import EngineResult
 from agent.records import Explanation, Overlay, Rung
 from agent.telemetry import Clock
@@ -113,11 +113,12 @@ class Explainer:
 
     def _overlays(self, image: NDArray[np.uint8], found: EngineResult) -> tuple[Overlay, ...]:
         model, settings = self._engine.model, self._settings
+        reference = card_ranges(model.card, found)
         return tuple(
             render_overlay(
                 image,
                 one,
-                colour_range(one, settings.overlay_range, model.card.overlay_range),
+                colour_range(one, settings.overlay_range, reference),
                 found.mask == model.classes.index(one.class_name),
                 settings.overlay_quality,
             )

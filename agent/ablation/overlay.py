@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from agent.ablation import drawing
 from agent.ablation.drawing import Image
+from agent.ablation.result import EngineResult
+from agent.config import Score
+from agent.models.card import ModelCard
 from agent.records import ClassExplanation, Overlay
 
 LIMIT_BYTES = 60_000
@@ -46,6 +49,17 @@ def colour_range(
         return ColourRange(reference[found.class_name], fixed=True)
     own = float(np.abs(found.map).max()) if found.map.size else 0.0
     return ColourRange(own if own > 0 else 1.0, fixed=False)
+
+
+def card_ranges(card: ModelCard, result: EngineResult) -> Mapping[str, float] | None:
+    """The card's range of each class, or None where it says nothing about this result.
+
+    The card's ranges were taken at its own layer, of margins against the zero baseline; the maps of
+    another layer or score are of another magnitude, and would come out blank or all saturated.
+    """
+    same_layer = card.layer is None or card.layer == result.layer
+    same_numbers = result.score == Score.MARGIN and result.baseline == "zero"
+    return card.overlay_range if same_layer and same_numbers else None
 
 
 def render_overlay(

@@ -1,6 +1,7 @@
 """``pitwatch explain`` from files to files, with a network written to disk for it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from agent.ablation.command import (
     explain_picture,
 )
 from agent.config import Preprocessing, Score
+from agent.models.card import ModelCard, card_path, write_card
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, picture, unet
 
 
@@ -116,6 +118,21 @@ def test_any_named_layer_and_score_can_be_asked_for(tmp_path, fruit, model):
     )
 
 
+def test_the_cards_colour_range_holds_for_its_own_layer_and_score_only(tmp_path, fruit, model):
+    weights = tmp_path / "m.safetensors"
+    shutil.copy(model.path, weights)
+    card = ModelCard(name="m", layer=UNET_LAYER, overlay_range={"suture": 7.0})
+    write_card(card, card_path(weights))
+    numbers = tmp_path / "n.json"
+    ranges = []
+    for changes in ({}, {"layer": "encoder2.enc2relu2"}, {"score": Score.LOGIT_SUM}):
+        wanted = options(fruit, model.model_copy(update={"path": weights}), json=numbers, **changes)
+        assert explain_picture(wanted) == EXIT_OK
+        ranges.append(json.loads(numbers.read_text())["overlay_range"])
+    assert ranges[0] == {"value": 7.0, "fixed": True}
+    assert [one["fixed"] for one in ranges[1:]] == [False, False]
+
+
 def test_region_occlusion_has_a_figure_of_its_own(tmp_path, fruit, model):
     one, other = tmp_path / "cam.png", tmp_path / "regions.png"
     assert explain_picture(options(fruit, model, out=one)) == EXIT_OK
@@ -148,7 +165,11 @@ def test_pictures_and_files_that_cannot_be_used_are_named(tmp_path, fruit, model
     assert "no.png: cannot be read" in capsys.readouterr().err
     wanted = options(fruit, model, out=tmp_path / "no" / "such" / "folder.png")
     assert explain_picture(wanted) == EXIT_FAILED
-    assert "folder.png" in capsys.readouterr().err
+    assert "folder.png: there is no folder" in capsys.readouterr().err
+    wanted = options(fruit, model, out=tmp_path / "figure.jpg", json=tmp_path / "n.json")
+    assert explain_picture(wanted) == EXIT_CONFIGURATION
+    assert "must end in .png" in capsys.readouterr().err
+    assert not (tmp_path / "n.json").exists()
     indices = tmp_path / "grey.png"
     cv2.imwrite(str(indices), np.full((80, 80), 255, np.uint8))
     assert explain_picture(options(fruit, model, mask=indices)) == EXIT_FAILED
