@@ -82,6 +82,7 @@ def explain_picture(options: ExplainOptions) -> int:
 
 def _explain(options: ExplainOptions) -> int:
     import numpy as np
+    import torch
 
     from agent.ablation.engine import Engine
     from agent.ablation.errors import AblationError
@@ -93,6 +94,9 @@ def _explain(options: ExplainOptions) -> int:
     _check_outputs(options)
     image = read_picture(options.picture)
     drawn = None if options.mask is None else decode(read_picture(options.mask))
+    # More threads inside operators gain little here, and lose everything on a busy machine: they
+    # wait for each other actively.
+    torch.set_num_threads(options.model.threads)
     model = load_model(options.model)
     if drawn is not None and int(drawn.max()) >= len(model.classes):
         raise AblationError(
