@@ -132,7 +132,9 @@ class Engine:
             seconds: dict[str, float] = {}
             if targets:
                 # Before the job: the deadline may cut that one short, never the arbiter.
-                arbiter = input_sensitivities(self.model, case, targets, self._grid, self.settings)
+                arbiter = input_sensitivities(
+                    self._folded, case, targets, self._grid, self.settings
+                )
                 occluded = clock()
                 job = Job(self._setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
