@@ -71,7 +71,7 @@ def course(found: ClassExplanation, start: float, side: int) -> Image:
 
 
 def table(found: ClassExplanation, side: int) -> Image:
-    """The occlusions at 100 % as a table, and the three shares made of them."""
+    """The occlusions at 100 % as a table, and the shares made of them."""
     out = np.full((side, side, 3), 255, np.uint8)
     columns = (10, 150, 205, 275)
     heads = ("occluded", "cells", "margin", "Dice")
@@ -90,14 +90,17 @@ def table(found: ClassExplanation, side: int) -> Image:
                 drawing.text(out, words, (x, y), 0.44)
             y += 26
     y += 14
-    for words in (
-        f"sensitivity foreground {share(found.sensitivity_foreground)}",
-        f"sensitivity background, equal cells {share(found.sensitivity_background)}",
-        f"context reliance {share(found.context_reliance)}",
-        "",
-        "The skips of earlier levels bypass an",
-        "occlusion at one layer.",
-    ):
-        drawing.text(out, words, (columns[0], y), 0.44)
+    shares = (
+        ("foreground", found.sensitivity_foreground, found.input_sensitivity_foreground),
+        ("background equal", found.sensitivity_background, found.input_sensitivity_background),
+        ("context reliance", found.context_reliance, found.input_context_reliance),
+    )
+    lines = [("sensitivity", "at the layer", "in the input")]
+    lines += [(name, share(layer), share(whole)) for name, layer, whole in shares]
+    for place, line in enumerate(lines):
+        for x, words in zip((10, 150, 245), line, strict=True):
+            drawing.text(out, words, (x, y), 0.44, bold=place == 0)
         y += 24
+    drawing.text(out, "Skips of earlier levels bypass an occlusion", (columns[0], y + 8), 0.42)
+    drawing.text(out, "at the layer; nothing bypasses the input.", (columns[0], y + 30), 0.42)
     return out

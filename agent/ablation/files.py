@@ -45,6 +45,9 @@ def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -
         "sensitivity_foreground": _plain(found.sensitivity_foreground),
         "sensitivity_background": _plain(found.sensitivity_background),
         "context_reliance": _plain(found.context_reliance),
+        "input_sensitivity_foreground": _plain(found.input_sensitivity_foreground),
+        "input_sensitivity_background": _plain(found.input_sensitivity_background),
+        "input_context_reliance": _plain(found.input_context_reliance),
         "deltas": [_plain(float(value)) for value in found.deltas],
         "occlusions": [
             {

@@ -70,6 +70,8 @@ def test_figure_numbers_and_arrays_come_out_of_one_picture(tmp_path, fruit, mode
     assert said["layer"] == UNET_LAYER
     assert abs(said["y_null"] - said["y"]) <= said["null_tolerance"]
     assert len(said["deltas"]) == said["channels"] == 64
+    for name in ("sensitivity_foreground", "sensitivity_background", "context_reliance"):
+        assert {name, f"input_{name}"} <= said.keys()
     assert set(said["dice_to_mask"]) == {"background", "suture", "stem", "mean"}
     assert said["dice_to_mask"]["stem"] is None
 
