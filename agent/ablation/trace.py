@@ -6,13 +6,13 @@ second half as constants of batch one and are expanded to the batch, never copie
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from agent.models.fusing import fold_batchnorm
 
 NOT_TRACEABLE = (
     fx.proxy.TraceError,
@@ -77,7 +77,10 @@ def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
     constants = _constants(after_nodes, result, target, dependent)
     before = _before(module, graph, target, constants, dependent)
     after = _after(module, after_nodes, target, constants, result)
-    return Halves(before, folded(after))
+    folded, _ = fold_batchnorm(after)
+    if not isinstance(folded, fx.GraphModule):
+        raise CutError("the second half is no graph once its norms are folded")
+    return Halves(before, folded)
 
 
 def _dependents(target: fx.Node) -> set[fx.Node]:
@@ -157,42 +160,6 @@ def _after(
         copies[node] = out.node_copy(node, copied)
     out.output(fx.map_arg(result, copied))
     return fx.GraphModule(module, out)
-
-
-def folded(half: fx.GraphModule) -> fx.GraphModule:
-    """A copy of ``half``, every BatchNorm that directly follows a convolution folded into it."""
-    half = copy.deepcopy(half)
-    modules = dict(half.named_modules())
-    calls: dict[str, int] = {}
-    for node in half.graph.nodes:
-        if node.op == "call_module":
-            calls[node.target] = calls.get(node.target, 0) + 1
-    for node in list(half.graph.nodes):
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
-            continue
-        source, norm = node.args[0], modules[node.target]
-        if (
-            norm.running_mean is None
-            or not isinstance(source, fx.Node)
-            or source.op != "call_module"
-            or len(source.users) != 1
-            or calls[str(source.target)] != 1
-        ):
-            continue
-        conv = modules[str(source.target)]
-        if not isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
-            continue
-        transposed = isinstance(conv, nn.ConvTranspose2d)
-        if transposed and conv.groups != 1:
-            continue  # the folding of a grouped transposed convolution pairs the wrong channels
-        fused = fuse_conv_bn_eval(conv, norm, transpose=transposed)
-        modules[str(source.target)] = fused
-        half.set_submodule(str(source.target), fused)
-        node.replace_all_uses_with(source)
-        half.graph.erase_node(node)
-    half.delete_all_unused_submodules()
-    half.recompile()
-    return half
 
 
 def expanded(constant: Any, batch: int) -> Any:
