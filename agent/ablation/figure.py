@@ -131,8 +131,8 @@ def _facts(scene: Scene) -> str:
         f"whole layer off: {found.y_all:.3f}",
         f"null control {abs(found.y_null - found.y):.1e} (allowed {found.null_tolerance:.1e})",
         f"spot check ch. {found.spot_channel}: {found.spot_error:.1e}",
-        f"occlusion fg {charts.share(found.sensitivity_foreground)}"
-        f" / bg {charts.share(found.sensitivity_background)}",
+        f"occluded in the input: {charts.share(found.input_sensitivity_foreground)}, "
+        f"as much background {charts.share(found.input_sensitivity_background)}",
     ]
     return "   ".join(parts)
 
