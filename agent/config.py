@@ -210,7 +210,7 @@ class Segmentation(Section):
     """Share of the aperture that suture pixels must cover for a line to be fitted."""
     min_confidence: Share = 0.5
     empty_brightness: Annotated[float, Field(ge=0, le=255)] = 30.0
-    """A cup whose aperture is darker than this grey level on more than half of its area is empty."""
+    """A cup whose aperture is darker than this grey level on over half of its area is empty."""
     empty_chroma: Annotated[float, Field(ge=0, le=255)] = 35.0
     """So is one without suture and stem whose mean chroma (largest minus smallest of the three
     colour values) is below this: bare metal or rubber. 0: not judged, for grey cameras."""
