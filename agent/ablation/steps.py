@@ -19,13 +19,10 @@ from torch import Tensor
 from agent.ablation import geometry
 from agent.ablation.geometry import Stored
 from agent.ablation.graph import Conv, Pointwise, Pool, Up
-from agent.ablation.half import FastHalf, Slice, product
+from agent.ablation.half import Chunks, FastHalf, Slice, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.trace import CutError
-
-GATHER_FLOATS = 1 << 19
-"""Values gathered before they are multiplied: two megabytes, about a core's own cache."""
 
 
 @dataclass(slots=True)
@@ -95,8 +92,20 @@ class Steps:
         value, before, out = self._values[place], self._values[up.source], up.weight.shape[1]
         if before.channelwise:
             return self._single_up(up, weight.t().contiguous(), value, before, need)
-        value.stored = geometry.after_up(self._stored(up.source), up.factor)
-        return lambda work: product(work.rows[up.source], weight).view(-1, out)
+        source = self._stored(up.source)
+        value.stored = geometry.after_up(source, up.factor)
+        chunks = Chunks(self._batch * source.count + 1, weight.shape[1], weight)
+
+        def step(work: Work) -> Tensor:
+            rows = work.rows[up.source]
+
+            def fill(part: slice, scratch: Tensor) -> None:
+                some = rows[: chunks.rows][part]
+                scratch[: len(some)] = some
+
+            return chunks.product(weight, fill).view(-1, out)
+
+        return step
 
     def pool(self, place: int, pool: Pool) -> Step:
         source, stored, batch = self._stored(pool.source), self._stored(place), self._batch
@@ -157,18 +166,17 @@ class Steps:
         taps = geometry.conv_taps(
             stored.pixels, stored.size[1], source, conv.kernel, conv.stride, conv.padding
         )
-        index, inner = self._index(taps, source), taps.shape[1] * width
-        at_once = max(1, GATHER_FLOATS // inner)
-        scratch = piece.rows.new_empty(min(at_once, len(index)) * taps.shape[1], width)
+        index, count = self._index(taps, source), taps.shape[1]
+        chunks = Chunks(len(index), count * width, piece.rows)
 
         def gathered(work: Work) -> Tensor:
             rows = work.rows[place]
-            out = rows.new_empty((len(index), len(piece.rows)))
-            for start in range(0, len(index), at_once):
-                some = index[start : start + at_once].flatten()
-                x = torch.index_select(rows, 0, some, out=scratch[: len(some)])
-                out[start : start + at_once] = product(x.view(-1, inner), piece.rows)
-            return out
+
+            def fill(part: slice, scratch: Tensor) -> None:
+                some = index[part].flatten()
+                torch.index_select(rows, 0, some, out=scratch.view(-1, width)[: len(some)])
+
+            return chunks.product(piece.rows, fill)
 
         return gathered
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from agent.ablation import fast, geometry, split
+from agent.ablation import half as half_module
 from agent.ablation.graph import operations
 from agent.ablation.half import FastHalf
 from agent.ablation.masking import NULL, channel, replaced
@@ -197,3 +198,32 @@ def test_what_a_convolution_reads_is_found_by_running_it_on_ones():
         conv(x)[0, 0][torch.from_numpy(need)].sum().backward()
         found = geometry.before_conv(need, size, kernel, stride, padding)
         assert np.array_equal(found, x.grad[0, 0].numpy() > 0)
+
+
+def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
+    """A kernel is compiled and kept per size: a hundred pictures once took a gigabyte."""
+    sizes = {}
+    right = half_module.product
+
+    def noted(x, weight):
+        sizes.setdefault(weight.data_ptr(), set()).add(x.shape[0])
+        return right(x, weight)
+
+    monkeypatch.setattr(half_module, "product", noted)
+    monkeypatch.setattr(half_module, "GATHER_FLOATS", 1 << 14)
+    model = unet()
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        x = random_input(model)
+        cut = split.build_split(model, UNET_LAYER, x)
+        prepared = cut.prefix(x)
+        half = FastHalf(operations(cut.after, None), prepared)
+        shared = Shared(half, prepared, torch.zeros(1, 64, 1, 1))
+        for _ in range(30):
+            need = np.zeros((64, 64), bool)
+            top, left = rng.integers(0, 50, 2)
+            need[top : top + rng.integers(1, 14), left : left + rng.integers(1, 14)] = True
+            fast.Program(shared, need, 3, single=True).run_channels([-1, 1, 2])
+    gathered = [counts for counts in sizes.values() if len(counts) > 1]
+    assert gathered
+    assert max(len(counts) for counts in gathered) <= half_module.SIZES
