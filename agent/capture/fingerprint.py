@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 GRID = 32
 DIGEST_ROWS = 256
+BLANK_GREY_LEVELS = 8
+"""Range of the samples below which there is no scene: the noise of a dark sensor alone."""
 TAG_BYTES = 4 + GRID * GRID
 
 
@@ -20,6 +22,11 @@ class Fingerprint:
 
     digest: int
     grid: NDArray[np.uint8]
+
+    @property
+    def blank(self) -> bool:
+        """Whether the picture shows nothing: a dark lamp, a covered lens, a saturated sensor."""
+        return int(self.grid.max()) - int(self.grid.min()) < BLANK_GREY_LEVELS
 
     def difference(self, other: Fingerprint) -> float:
         """Mean absolute difference of the grids, in grey levels."""

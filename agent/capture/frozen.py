@@ -4,6 +4,9 @@ Two measures. Identical: every pixel the same, which no sensor gives twice, what
 Near-identical: the same but for what an encoder changes when it sends one picture again and again;
 a standing scene in a strongly compressed stream looks like that too, so it counts only while
 something must be moving before the camera.
+
+A picture that shows nothing (dark, covered, saturated) is neither: a sensor clips it to the same
+value everywhere, the camera works, and restarting it would not bring the lamp back.
 """
 
 from __future__ import annotations
@@ -65,10 +68,10 @@ class FrozenDetector:
     def feed(self, mono: float, seen: Fingerprint, count: Judged, period_s: float) -> Verdict:
         """Take the picture captured at ``mono``; return the verdict after it."""
         same = self._identical.anchor is not None and self._identical.anchor.digest == seen.digest
-        self._identical.feed(mono, seen, same and count.identical)
+        self._identical.feed(mono, seen, same and count.identical and not seen.blank)
         anchor = self._near.anchor
         near = anchor is not None and anchor.difference(seen) < NEAR_GREY_LEVELS
-        self._near.feed(mono, seen, near and count.near)
+        self._near.feed(mono, seen, near and count.near and not seen.blank)
         needed_s = self._after_s - max(period_s, NOTICE_MARGIN_S)
         if self._identical.holds(needed_s):
             self.verdict = Verdict.IDENTICAL

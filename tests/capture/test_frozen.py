@@ -136,6 +136,11 @@ def test_what_counts_depends_on_source_mode_and_machine(
     assert (found.identical, found.near) == expected
 
 
+@pytest.mark.parametrize("grey", [0, 3, 255])
+def test_a_dark_covered_or_saturated_camera_is_not_called_frozen(grey: int) -> None:
+    assert first_verdict(lambda _: np.full((64, 64, 3), grey, np.uint8))[1] is Verdict.CHANGING
+
+
 def test_a_change_of_one_pixel_is_a_change() -> None:
     one, other = scene(), scene()
     other[17, 33, 1] ^= 1

@@ -21,6 +21,11 @@ from tests.capture.support import camera
 TICK_S = 0.05
 
 
+def scene(level: int) -> np.ndarray:
+    """Samples of a picture with something in it; ``level`` makes it brighter."""
+    return (np.arange(1024) % 50 + level).astype(np.uint8)
+
+
 class HighRng(random.Random):
     """Draws the top of every range, so that waits are known."""
 
@@ -81,7 +86,7 @@ class Run:
     def picture(self, frozen: bool = False) -> None:
         self.tick()
         self._picture += 0 if frozen else 1
-        grid = np.full(1024, self._picture % 200, np.uint8)
+        grid = scene(self._picture % 200)
         self.life.delivered(1, self.now, self.now)
         self.life.looked_at(self.now, Fingerprint(self._picture, grid), self.now)
 
@@ -116,7 +121,7 @@ def test_silence_is_noticed_within_the_bar_while_the_machine_runs(fps: float, ba
         run.now += 1 / fps
         run.beat = run.now
         run.life.delivered(1, run.now, run.now)
-        run.life.looked_at(run.now, Fingerprint(index, np.zeros(1024, np.uint8) + index), run.now)
+        run.life.looked_at(run.now, Fingerprint(index, scene(index)), run.now)
         run.life.tick(run.beat, run.now)
     assert run.wait_for(CameraState.STALLED, 10) <= bar_s + 2 * TICK_S
     assert run.cause == "silence"
@@ -351,10 +356,10 @@ def test_no_order_of_events_leaves_the_table_or_the_protocol(
                 run.life.opened(run.info, run.now)
                 opened = True
             if event == "late":  # a picture of an earlier session, taken after its end
-                run.life.looked_at(run.now, Fingerprint(0, np.zeros(1024, np.uint8)), run.now)
+                run.life.looked_at(run.now, Fingerprint(0, scene(0)), run.now)
             if event in ("picture", "frozen") and child and opened:
                 run._picture += event == "picture"
-                grid = np.full(1024, run._picture % 200, np.uint8)
+                grid = scene(run._picture % 200)
                 run.life.delivered(1, run.now, run.now)
                 run.life.looked_at(run.now, Fingerprint(run._picture, grid), run.now)
     assert child == (
