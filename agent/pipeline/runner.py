@@ -18,6 +18,7 @@ import torch
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
+from agent.ablation.slots import SlotError
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.config import Config
@@ -62,7 +63,7 @@ def run(config: Config, options: RunOptions) -> int:
     try:
         _check_sources(config)
         return _run(Agent(config, options.config_hash, telemetry), options, logs)
-    except (ModelError, TlsError, _BadSource) as error:
+    except (ModelError, SlotError, TlsError, _BadSource) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError) as error:
         refusal, code = str(error), EXIT_FAILED

@@ -100,6 +100,10 @@ CASES: dict[str, tuple[Callable[[Path], str] | str, tuple[str, ...]]] = {
         ("a", "taken"),
     ),
     "a state directory that cannot be written": (read_only_state, ("state_dir",)),
+    "a GPU that is not there": (
+        "ablation: {workers: {devices: ['cuda:31']}}",
+        ("ablation.workers.devices", "cuda:31"),
+    ),
     "a scheme that nobody knows": ("cameras: [{name: a, source: 'ftp://x/y'}]", ("ftp", "rtsp")),
 }
 
