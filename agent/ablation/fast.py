@@ -135,6 +135,8 @@ def _affine(scale: Tensor, shift: Tensor) -> Pointwise:
 
 def _read(operation: Operation, need: Mask, size: Size) -> Mask:
     """Which pixels of a source of ``size`` an operation reads for the needed ones of its output."""
+    if need.all():
+        return np.ones(size, np.bool_)
     match operation:
         case Conv():
             return geometry.before_conv(

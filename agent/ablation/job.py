@@ -35,8 +35,9 @@ from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
 
-MAPS_BATCH = 4
-"""Whole layers a pass, so that their largest maps stay in the cache."""
+MAPS_BATCH = 2
+"""Whole layers a pass, so that their largest maps stay in the cache (measured: 3.7 ms an item, and
+5.1 by fours)."""
 
 
 @dataclass(frozen=True, slots=True)

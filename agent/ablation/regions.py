@@ -23,19 +23,24 @@ class ClassCells:
     background: Mask
 
 
-def overlaps(pixels: int, cells: int) -> NDArray[np.float64]:
-    """(cells, pixels): which share of each cell's length each pixel covers; rows sum to 1."""
-    edges = np.arange(cells + 1) * (pixels / cells)
-    left, right = np.arange(pixels), np.arange(1, pixels + 1)
-    shared = np.minimum(edges[1:, None], right) - np.maximum(edges[:-1, None], left)
-    shares: NDArray[np.float64] = np.clip(shared, 0.0, None) * (cells / pixels)
-    return shares
-
-
 def area_shares(mask: Mask, grid: tuple[int, int]) -> NDArray[np.float64]:
     """(h, w) bool -> (gh, gw): the share of each cell's area that the mask covers, exactly."""
-    rows, columns = overlaps(mask.shape[0], grid[0]), overlaps(mask.shape[1], grid[1])
-    return rows @ mask.astype(np.float64) @ columns.T
+    columns = _means(mask.astype(np.float64), grid[0])
+    return _means(columns.T, grid[1]).T
+
+
+def _means(values: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
+    """(n, m) -> (cells, m): means over equal stretches of the first axis, pixels cut where needed.
+
+    Differences of the running sum at the stretches' ends, which lies on a straight line within a
+    pixel.
+    """
+    count = len(values)
+    running = np.vstack((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)))
+    ends = np.arange(cells + 1) * (count / cells)
+    pixel = np.minimum(ends.astype(np.int64), count - 1)
+    at_ends = running[pixel] + (ends - pixel)[:, None] * values[pixel]
+    return np.diff(at_ends, axis=0) * (cells / count)
 
 
 def to_grid(mask: Mask, grid: tuple[int, int], threshold: float) -> Mask:
