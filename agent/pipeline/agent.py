@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import logging
-import random
 import secrets
 import time
 from dataclasses import dataclass, field, replace
 
-from agent import __version__
 from agent.ablation.messages import WorkerSpec
 from agent.ablation.pool import AblationPool
 from agent.alarms.book import AlarmBook
 from agent.alarms.watch import Watch
-from agent.capture.system import CaptureContext, CaptureSystem
 from agent.config import Config
 from agent.config_url import mask_url, parse_broker
-from agent.models.fusing import fused
-from agent.models.loaded import LoadedModel
-from agent.models.loading import load_model
 from agent.observability.app_state import AppState
-from agent.observability.build import AgentFacts, Now, build_view
+from agent.observability.build import Now, build_view
 from agent.observability.health import Readiness
 from agent.observability.http import HttpServer
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
+from agent.pipeline import parts
 from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import follow_up_s
-from agent.pipeline.gauges import agent_state, describe, describe_alarms, reported
-from agent.pipeline.live import LiveLoop, LiveStages, count_fruit
+from agent.pipeline.gauges import agent_state, reported
+from agent.pipeline.live import LiveLoop, count_fruit
 from agent.pipeline.processes import processes
-from agent.publishing.embedded import EmbeddedBroker
 from agent.publishing.publisher import Publisher
-from agent.publishing.settings import ExplanationShape, Identity, PublisherSettings
 from agent.records import (
     Alarm,
     CameraState,
-    CaptureMode,
     Explanation,
     Frame,
     FruitReading,
@@ -50,14 +42,10 @@ from agent.records import (
     Segmentation,
 )
 from agent.sampling.scheduler import Scheduler
-from agent.segmentation.fruit import FruitReader
-from agent.segmentation.reading import LaneGeometry
-from agent.segmentation.segmenter import Segmenter
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
-OPENERS = {"sim": "agent.simulator.source:open_source"}
 METRICS_INTERVAL_S = 1.0
 """How often the published metrics are looked at; the publisher's deadband decides what is sent."""
 STOP_S = 3.5
@@ -95,86 +83,46 @@ class Agent:
         self._session = secrets.token_hex(4)
         self._memory = _Memory()
         self.telemetry = telemetry
-        self._lanes = _lanes(config)
+        model = parts.load(config)
+        self._config = config = fitted(config, model)
+        self._lanes = parts.lanes_of(config)
         self._newest = Newest(self._lanes)
-        self.telemetry.prime(self._lanes)
-        self._model = _load(config)
-        self._config = config = fitted(config, self._model)
-        self._capture = CaptureSystem(
-            config.cameras,
-            CaptureContext(
-                telemetry=self.telemetry,
-                clock=self._clock,
-                session=self._session,
-                openers=OPENERS,
-                rng=random.Random(),  # noqa: S311 - jitter, not a secret
-            ),
-        )
+        telemetry.prime(self._lanes)
+        self._capture = parts.make_capture(config, self._session, telemetry, self._clock)
         self._pool = AblationPool(
             WorkerSpec(model=config.model, ablation=config.ablation),
             config.ablation.workers,
-            self.telemetry,
+            telemetry,
             self._clock,
         )
         self._workers = self._pool.status().workers
-        self._explain = ExplainLoop(
-            Scheduler(config.sampling, workers=self._workers, now=self._clock()),
-            self._pool,
-            self._on_result,
-            self.telemetry,
-            self._clock,
+        scheduler = Scheduler(config.sampling, workers=self._workers, now=self._clock())
+        self._explain = ExplainLoop(scheduler, self._pool, self._on_result, telemetry, self._clock)
+        stages = parts.make_live_stages(config, model, self._capture, self._clock)
+        self._live = LiveLoop(stages, self, telemetry, self._clock)
+        self._count_fruit = count_fruit(telemetry)
+        desk = DeskParts(
+            watch=Watch(config.alarms, tuple(self._lanes)),
+            book=AlarmBook(config.alarms, config.id, self._session),
+            publish=self._on_alarm,
+            chores=self._chores,
+            utc_ms=utc_ms,
         )
-        self._live = LiveLoop(
-            LiveStages(
-                capture=self._capture,
-                segmenter=Segmenter(
-                    fused(self._model), config.segmentation, self._lanes, self._clock
-                ),
-                fruit=FruitReader(self._lanes),
-                batch_max=config.segmentation.batch_max,
-            ),
-            self,
-            self.telemetry,
-            self._clock,
-        )
-        self._count_fruit = count_fruit(self.telemetry)
-        self._desk = Desk(
-            DeskParts(
-                watch=Watch(config.alarms, tuple(self._lanes)),
-                book=AlarmBook(config.alarms, config.id, self._session),
-                publish=self._on_alarm,
-                chores=self._chores,
-                utc_ms=utc_ms,
-            ),
-            self.telemetry,
-            self._clock,
-        )
+        self._desk = Desk(desk, telemetry, self._clock)
         self.http = self._http() if config.http.enabled else None
-        self._broker = self._embedded()
+        self._broker = parts.make_broker(config, telemetry)
         self._publisher: Publisher | None = None
-        self._facts = AgentFacts(
-            agent_id=config.id,
-            version=__version__,
-            session=self._session,
-            config_hash=config_hash,
-            model_name=self._model.name,
-            model_sha256=self._model.sha256,
-            layer=self._model.layer or "",
-            sources={
-                lane.name: mask_url(camera.source)
-                for camera in config.cameras
-                for lane in camera.effective_lanes()
-            },
-            started_mono=self._clock(),
+        self._identity = parts.make_identity(config, self._session, config_hash, model)
+        self._facts = replace(
+            parts.make_facts(config, self._identity, model.layer or "", self._clock()),
             http_url=self.http.url if self.http else "",
         )
-
-        self.telemetry.gauge(
+        telemetry.gauge(
             "info",
             1.0,
-            version=__version__,
-            model=self._model.name,
-            model_sha256=self._model.sha256,
+            version=self._identity.version,
+            model=self._identity.model_name,
+            model_sha256=self._identity.model_sha256,
             config_hash=config_hash,
         )
 
@@ -201,7 +149,7 @@ class Agent:
             id=self._config.id,
             session=self._session,
             cameras=",".join(self._lanes),
-            model=self._model.name,
+            model=self._identity.model_name,
             broker=self._facts.broker_url or "none",
             http=self._facts.http_url or "none",
         )
@@ -355,12 +303,6 @@ class Agent:
         }
         return Readiness(model_loaded=True, model_self_tested=True, cameras=states)
 
-    def _embedded(self) -> EmbeddedBroker | None:
-        address = parse_broker(self._config.mqtt.broker or "embedded")
-        if address.kind != "embedded":
-            return None
-        return EmbeddedBroker("127.0.0.1", self._config.mqtt.embedded_port, self.telemetry)
-
     def _connect(self) -> None:
         """Start the embedded broker when there is one, then the publisher."""
         mqtt = self._config.mqtt
@@ -371,40 +313,13 @@ class Agent:
             return
         self._facts = replace(self._facts, broker_url=mask_url(mqtt.broker or ""))
         self._publisher = Publisher(
-            PublisherSettings(
-                mqtt=mqtt,
-                site=self._config.site,
-                identity=Identity(
-                    agent_id=self._config.id,
-                    session=self._session,
-                    version=__version__,
-                    config_hash=self._facts.config_hash,
-                    model_name=self._model.name,
-                    model_sha256=self._model.sha256,
-                ),
-                cameras=tuple(self._lanes),
-                meta={
-                    "metrics": describe(self._config.ablation.classes),
-                    "alarms": describe_alarms(),
-                },
-                shape=ExplanationShape(
-                    classes=self._config.ablation.classes,
-                    fractions=self._config.ablation.fractions,
-                ),
-                http_url=self._linked_url(),
-            ),
+            parts.make_publisher_settings(self._config, mqtt, self._identity, self.http),
             self.telemetry,
             self._clock,
             self._on_machine,
             self._on_link,
         )
         self._publisher.start()
-
-    def _linked_url(self) -> str:
-        """Where a picture's link leads; empty where it would be answered 403."""
-        if self._config.http.public_url:
-            return self._config.http.public_url.rstrip("/")
-        return self.http.url if self.http and self.http.loopback else ""
 
     def _log_books(self) -> None:
         for camera in self.view().cameras:
@@ -420,25 +335,3 @@ class Agent:
                 fruit=camera.fruit,
                 no_read=camera.fruit_no_read,
             )
-
-
-def _lanes(config: Config) -> dict[str, LaneGeometry]:
-    return {
-        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
-        for camera in config.cameras
-        for lane in camera.effective_lanes()
-    }
-
-
-def _load(config: Config) -> LoadedModel:
-    model = load_model(config.model)  # which has tested it
-    log_event(
-        logger,
-        logging.INFO,
-        "model_loaded",
-        name=model.name,
-        sha256=model.sha256[:12],
-        device=str(model.device),
-        layer=model.layer,
-    )
-    return model

@@ -1,0 +1,136 @@
+"""How each part of the agent is made from the configuration. Nothing here starts anything."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from agent import __version__
+from agent.capture.system import CaptureContext, CaptureSystem
+from agent.config import Config, Mqtt
+from agent.config_url import mask_url, parse_broker
+from agent.models.fusing import fused
+from agent.models.loaded import LoadedModel
+from agent.models.loading import load_model
+from agent.observability.build import AgentFacts
+from agent.observability.http import HttpServer
+from agent.pipeline.gauges import describe, describe_alarms
+from agent.pipeline.live import LiveStages
+from agent.publishing.embedded import EmbeddedBroker
+from agent.publishing.settings import ExplanationShape, Identity, PublisherSettings
+from agent.records import CaptureMode
+from agent.segmentation.fruit import FruitReader
+from agent.segmentation.reading import LaneGeometry
+from agent.segmentation.segmenter import Segmenter
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+OPENERS = {"sim": "agent.simulator.source:open_source"}
+
+Lanes = dict[str, LaneGeometry]
+
+
+def lanes_of(config: Config) -> Lanes:
+    """Every lane by name, over all cameras."""
+    return {
+        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
+        for camera in config.cameras
+        for lane in camera.effective_lanes()
+    }
+
+
+def load(config: Config) -> LoadedModel:
+    """Load the model, which tests it, and say which it is. ``ModelError``."""
+    model = load_model(config.model)
+    log_event(
+        logger,
+        logging.INFO,
+        "model_loaded",
+        name=model.name,
+        sha256=model.sha256[:12],
+        device=str(model.device),
+        layer=model.layer,
+    )
+    return model
+
+
+def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:
+    """Capture over all cameras, with the simulator behind ``sim:``."""
+    jitter = random.Random()  # noqa: S311 - spreads reconnects, hides nothing
+    return CaptureSystem(config.cameras, CaptureContext(telemetry, clock, session, OPENERS, jitter))
+
+
+def make_live_stages(
+    config: Config, model: LoadedModel, capture: CaptureSystem, clock: Clock
+) -> LiveStages:
+    """What the live loop drives; the network in its fast form."""
+    lanes = lanes_of(config)
+    return LiveStages(
+        capture=capture,
+        segmenter=Segmenter(fused(model), config.segmentation, lanes, clock),
+        fruit=FruitReader(lanes),
+        batch_max=config.segmentation.batch_max,
+    )
+
+
+def make_facts(config: Config, identity: Identity, layer: str, started_mono: float) -> AgentFacts:
+    """What the page and the terminal say that never changes."""
+    return AgentFacts(
+        agent_id=identity.agent_id,
+        version=identity.version,
+        session=identity.session,
+        config_hash=identity.config_hash,
+        model_name=identity.model_name,
+        model_sha256=identity.model_sha256,
+        layer=layer,
+        sources={
+            lane.name: mask_url(camera.source)
+            for camera in config.cameras
+            for lane in camera.effective_lanes()
+        },
+        started_mono=started_mono,
+    )
+
+
+def make_identity(config: Config, session: str, config_hash: str, model: LoadedModel) -> Identity:
+    """Who publishes."""
+    return Identity(
+        agent_id=config.id,
+        session=session,
+        version=__version__,
+        config_hash=config_hash,
+        model_name=model.name,
+        model_sha256=model.sha256,
+    )
+
+
+def make_broker(config: Config, telemetry: Telemetry) -> EmbeddedBroker | None:
+    """The embedded broker, where one is wanted."""
+    if parse_broker(config.mqtt.broker or "embedded").kind != "embedded":
+        return None
+    return EmbeddedBroker("127.0.0.1", config.mqtt.embedded_port, telemetry)
+
+
+def make_publisher_settings(
+    config: Config, mqtt: Mqtt, identity: Identity, http: HttpServer | None
+) -> PublisherSettings:
+    """``mqtt`` names the broker that is really there."""
+    return PublisherSettings(
+        mqtt=mqtt,
+        site=config.site,
+        identity=identity,
+        cameras=tuple(lanes_of(config)),
+        meta={"metrics": describe(config.ablation.classes), "alarms": describe_alarms()},
+        shape=ExplanationShape(
+            classes=config.ablation.classes, fractions=config.ablation.fractions
+        ),
+        http_url=_linked_url(config, http),
+    )
+
+
+def _linked_url(config: Config, http: HttpServer | None) -> str:
+    """Where a picture's link leads; empty where it would be answered 403."""
+    if config.http.public_url:
+        return config.http.public_url.rstrip("/")
+    return http.url if http and http.loopback else ""
