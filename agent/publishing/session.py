@@ -239,7 +239,9 @@ class Session:
         else:
             self._telemetry.count("broker_connects", outcome=event.cause)
         if event.cause is Cause.UNSUPPORTED and self._link.protocol != spoken:
-            self._log(logging.INFO, "protocol_chosen", protocol=self._link.protocol, instead_of=spoken)
+            self._log(
+                logging.INFO, "protocol_chosen", protocol=self._link.protocol, instead_of=spoken
+            )
         else:
             self._log(
                 logging.WARNING,

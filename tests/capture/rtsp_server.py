@@ -16,7 +16,7 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 def main() -> None:
     port, still = sys.argv[1], "still" in sys.argv[2:]
     Gst.init(None)
-    pattern = "checkers-8" if still else "snow"
+    pattern = "gradient" if still else "snow"
     encode = "jpegenc quality=70 ! rtpjpegpay name=pay0 pt=26"
     if "h264" in sys.argv[2:]:
         encode = (
