@@ -25,7 +25,7 @@ from tests.publishing import examples
 from tests.publishing.examples import BASE
 from tests.publishing.lexical import check_lexically
 from tests.publishing.rig import Rig, running
-from tests.support import free_port, wait_until
+from tests.support import free_port, require_tool, wait_until
 from tests.support.mosquitto import Mosquitto, Observer, Seen, mosquitto, retained
 
 pytestmark = pytest.mark.needs_mosquitto
@@ -351,6 +351,7 @@ def test_a_refused_connection_is_tried_again_and_counted() -> None:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker with a password, which lets the agent publish everything but fruit and CAMs."""
+    require_tool("mosquitto", "mosquitto_passwd")
     passwords, acl = tmp_path / "passwords", tmp_path / "acl"
     for user in ("agent", "scada"):
         subprocess.run(
