@@ -134,10 +134,6 @@ class CameraFeed:
         child = self._child
         return None if child is None else child.pid
 
-    def rss_bytes(self) -> int:
-        """Resident memory of the child, its part of the ring included; 0 without one."""
-        return 0 if self._child is None else self._child.rss_bytes()
-
     def _spec(self, memory_fd: int) -> ChildSpec:
         return ChildSpec(
             name=f"capture-{self.camera.name}",

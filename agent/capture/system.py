@@ -24,7 +24,6 @@ from agent.telemetry import Clock, Telemetry
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
-MEMORY_EVERY_TICKS = 100
 CHILD_STOP_S = 1.0
 
 
@@ -175,16 +174,11 @@ class CaptureSystem:
     # --- the supervisor's thread -----------------------------------------------------------------
 
     def _supervise(self) -> None:
-        ticks = 0
         try:
             while True:
                 self._telemetry.beat("capture")
                 for feed in self._feeds:
                     self._turn(feed)
-                if ticks % MEMORY_EVERY_TICKS == 0:
-                    memory = float(sum(feed.rss_bytes() for feed in self._feeds))
-                    self._telemetry.gauge("process_memory_bytes", memory, process="capture")
-                ticks += 1
                 if self._stopping.wait(TICK_S):
                     return
         finally:

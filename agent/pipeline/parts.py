@@ -62,10 +62,9 @@ def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Cloc
 
 
 def make_live_stages(
-    config: Config, model: LoadedModel, capture: CaptureSystem, clock: Clock
+    config: Config, model: LoadedModel, lanes: Lanes, capture: CaptureSystem, clock: Clock
 ) -> LiveStages:
     """What the live loop drives; the network in its fast form."""
-    lanes = lanes_of(config)
     return LiveStages(
         capture=capture,
         segmenter=Segmenter(fused(model), config.segmentation, lanes, clock),
