@@ -40,6 +40,7 @@ from agent.ablation.seat import Result, Seat, Shop, failure
 from agent.ablation.slots import plan_slots
 from agent.ablation.worker_life import End, WorkerLife, WorkerState
 from agent.records import PoolStatus, Selection
+from agent.supervision.right_of_way import RightOfWay
 from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -82,15 +83,20 @@ class AblationPool(Pool):
     """Runs ``spec`` in one process per slot of ``settings``.
 
     Raises ``SlotError`` for devices that this machine does not have. ``status().ready`` counts the
-    workers with a proven model, busy ones included.
+    workers with a proven model, busy ones included. Workers stand still while ``live`` is claimed.
     """
 
     def __init__(
-        self, spec: WorkerSpec, settings: config.Workers, telemetry: Telemetry, clock: Clock
+        self,
+        spec: WorkerSpec,
+        settings: config.Workers,
+        telemetry: Telemetry,
+        clock: Clock,
+        live: RightOfWay | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
-        shop = Shop(spec, settings, telemetry, clock, self._end)
+        shop = Shop(spec, settings, telemetry, clock, self._end, live or RightOfWay())
         rng = random.Random()  # noqa: S311 - jitter
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._seats = tuple(

@@ -18,6 +18,7 @@ from agent.ablation.worker_life import ROUTINE, End, WorkerLife, WorkerState
 from agent.ablation.worker_process import WorkerProcess
 from agent.records import Explanation, JobFailure, Selection
 from agent.supervision.child import ChildBusy, ChildGone
+from agent.supervision.right_of_way import RightOfWay
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -27,13 +28,14 @@ Result = Explanation | JobFailure
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What all seats share. ``end`` takes the one result of each job."""
+    """What all seats share. ``end`` takes the one result of each job; ``live`` goes first."""
 
     spec: WorkerSpec
     settings: config.Workers
     telemetry: Telemetry
     clock: Clock
     end: Callable[[Result], None]
+    live: RightOfWay
 
 
 class Seat:
@@ -109,7 +111,9 @@ class Seat:
 
     def _start(self) -> None:
         try:
-            self.process = WorkerProcess(self.slot, self._shop.spec, self._shop.settings)
+            self.process = WorkerProcess(
+                self.slot, self._shop.spec, self._shop.settings, self._shop.live
+            )
         except (OSError, ChildGone) as error:
             self.lose(End.START_FAILED, str(error))
             return

@@ -31,6 +31,7 @@ from agent.ablation.messages import (
 from agent.models.errors import ModelError
 from agent.records import Explanation, Rung
 from agent.supervision.channel import Channel
+from agent.supervision.right_of_way import GiveWay
 
 if TYPE_CHECKING:
     from agent.ablation.engine import Engine
@@ -70,7 +71,7 @@ def serve(
         permanent = isinstance(error, ModelError | AblationError)
         channel.send(StartFailed(type(error).__name__, _line(error), permanent))
         return
-    pictures = PictureReader(fds["picture"])
+    pictures, live = PictureReader(fds["picture"]), GiveWay(fds["live"])
     channel.send(Ready(time.monotonic() - started, rss_bytes(), detail))
     while not channel.stopping.is_set():
         pulse.at("")
@@ -78,7 +79,8 @@ def serve(
         if not isinstance(order, Order):
             continue
         pulse.at("job")
-        reply = _reply(order, pictures, answer)
+        with live.meanwhile():
+            reply = _reply(order, pictures, answer)
         channel.send(reply)
         if isinstance(reply, Failed) and reply.fatal:
             return

@@ -10,6 +10,7 @@ from agent.ablation.messages import Order, WorkerArgs, WorkerSpec
 from agent.ablation.slots import Slot
 from agent.records import Selection
 from agent.supervision.child import Child, ChildSpec, spawn
+from agent.supervision.right_of_way import RightOfWay
 
 REAP_S = 0.5
 
@@ -21,7 +22,9 @@ class WorkerProcess:
     constructor raises ``OSError`` or ``ChildGone`` when no process can be had.
     """
 
-    def __init__(self, slot: Slot, spec: WorkerSpec, settings: config.Workers) -> None:
+    def __init__(
+        self, slot: Slot, spec: WorkerSpec, settings: config.Workers, live: RightOfWay
+    ) -> None:
         # New memory for each process: one that could not be killed shares nothing with the next.
         self._picture = PictureSlot(f"picture-{slot.name}")
         args = WorkerArgs(replace(spec, device=slot.device), settings.heartbeat_s, settings.threads)
@@ -31,7 +34,7 @@ class WorkerProcess:
                     name=f"worker-{slot.name}",
                     target=spec.target,
                     args=args,
-                    fds={"picture": self._picture.fd},
+                    fds={"picture": self._picture.fd, "live": live.fd},
                     env=slot.env,
                     priority=settings.priority.value,
                 )

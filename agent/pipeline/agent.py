@@ -42,6 +42,7 @@ from agent.records import (
     Segmentation,
 )
 from agent.sampling.scheduler import Scheduler
+from agent.supervision.right_of_way import RightOfWay
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -89,17 +90,19 @@ class Agent:
         self._newest = Newest(self._lanes)
         telemetry.prime(self._lanes)
         self._capture = parts.make_capture(config, self._session, telemetry, self._clock)
+        right_of_way = RightOfWay()
         self._pool = AblationPool(
             WorkerSpec(model=config.model, ablation=config.ablation),
             config.ablation.workers,
             telemetry,
             self._clock,
+            right_of_way,
         )
         self._workers = self._pool.status().workers
         scheduler = Scheduler(config.sampling, workers=self._workers, now=self._clock())
         self._explain = ExplainLoop(scheduler, self._pool, self._on_result, telemetry, self._clock)
         stages = parts.make_live_stages(config, model, self._lanes, self._capture, self._clock)
-        self._live = LiveLoop(stages, self, telemetry, self._clock)
+        self._live = LiveLoop(stages, self, telemetry, self._clock, right_of_way)
         self._count_fruit = count_fruit(telemetry)
         desk = DeskParts(
             watch=Watch(config.alarms, tuple(self._lanes)),

@@ -1,4 +1,5 @@
-"""The live path: take frames, segment them, hand the readings on. It waits for frames only."""
+"""The live path: take frames, segment them, hand the readings on. It waits for frames only, and
+the workers wait for it."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from agent.pipeline.threads import end
 from agent.records import Frame, FruitReading, Segmentation
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
+from agent.supervision.right_of_way import RightOfWay
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,14 @@ class LiveLoop:
     """
 
     def __init__(
-        self, stages: LiveStages, sinks: LiveSinks, telemetry: Telemetry, clock: Clock
+        self,
+        stages: LiveStages,
+        sinks: LiveSinks,
+        telemetry: Telemetry,
+        clock: Clock,
+        right_of_way: RightOfWay,
     ) -> None:
+        self._right_of_way = right_of_way
         self._stages = stages
         self._sinks = sinks
         self._telemetry = telemetry
@@ -82,7 +90,8 @@ class LiveLoop:
             stopping = self._stopping.is_set()
             frames = self._stages.capture.take(self._stages.batch_max, TAKE_TIMEOUT_S)
             if frames:
-                self._handle(frames)
+                with self._right_of_way.claimed():
+                    self._handle(frames)
             elif stopping:
                 break
             for reading in self._stages.fruit.tick(self._clock()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 
 from agent.supervision.channel import Channel
 from agent.supervision.child import ChildSpec, spawn
+from agent.supervision.right_of_way import GiveWay
 
 
 def echo(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
@@ -127,3 +129,11 @@ def family(spec_targets: list[str]) -> None:
 
 if __name__ == "__main__":
     family(sys.argv[1:])
+
+
+def counts(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
+    """Counts in shared memory without a pause of its own, giving way to whoever goes first."""
+    count = memoryview(mmap.mmap(fds["count"], 8)).cast("Q")
+    with GiveWay(fds["live"]).meanwhile():
+        while True:
+            count[0] += 1
