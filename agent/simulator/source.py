@@ -37,6 +37,9 @@ DEFAULT_FPS = 30.0
 DEFAULT_SIZE_PX = 256
 SKIP_AFTER_S = 2.0
 PATIENCE_S = 1.0
+AHEAD_S = 0.1
+"""How long before its moment a picture is drawn, at the least: drawing is work that a camera does
+not do, and right after a picture was handed over it would slow down the reading of that one."""
 GONE = "the simulated camera was unplugged"
 
 
@@ -74,6 +77,7 @@ class SimSource:
         self._previous: NDArray[np.uint8] | None = None
         self._pending: _Shot | None = None
         self._skipped = 0
+        self._draw_s = 0.0
         self._log: TruthLog | None = None
 
     def open(self) -> SourceInfo:
@@ -104,7 +108,7 @@ class SimSource:
             raise SourceError("closed", "read() before open()")
         wait_until = self._clock.mono() + PATIENCE_S
         while True:
-            shot = self._pending or self._next_shot(self._scene)
+            shot = self._pending or self._next_shot(self._scene, wait_until)
             self._pending = shot
             due_mono = self._start_mono + shot.due_s
             if due_mono > wait_until:
@@ -126,8 +130,8 @@ class SimSource:
         if self._log is not None:
             self._log.close()
 
-    def _next_shot(self, scene: Scene) -> _Shot:
-        """Draw the next picture, or none where a fault swallows it."""
+    def _next_shot(self, scene: Scene, wait_until: float) -> _Shot:
+        """Draw the next picture in good time, or none where a fault swallows it."""
         due_s = scene.advance()
         self._index += 1
         while due_s < self._opened_s:  # passed before this camera was opened
@@ -141,7 +145,11 @@ class SimSource:
             log_event(logger, logging.WARNING, "sim_pictures_missed", pictures=self._skipped)
             self._skipped = 0
         faults = active(self._parameters.faults, due_s)
+        ahead_s = max(AHEAD_S, 2.0 * self._draw_s)
+        self._wait(min(wait_until, self._start_mono + due_s - ahead_s))
+        drawing = self._clock.mono()
         drawn = scene.draw(_level(faults, Delivery.UNKNOWN_VARIETY))
+        self._draw_s = self._clock.mono() - drawing
         if _level(faults, Delivery.DROP) > self._luck(1):
             return _Shot(due_s, None, _with_faults(drawn.truth, faults), {}, faults)
         image = drawn.image

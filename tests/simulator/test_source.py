@@ -13,7 +13,7 @@ from agent.capture.source import Picture, SourceError
 from agent.config import Camera
 from agent.records import CaptureMode
 from agent.simulator.parameters import parse_url
-from agent.simulator.source import SimClock, SimSource, open_source
+from agent.simulator.source import AHEAD_S, SimClock, SimSource, open_source
 
 
 class Hung(BaseException):
@@ -63,6 +63,17 @@ def test_pictures_come_at_the_machines_rate_on_an_absolute_schedule() -> None:
     gaps = np.diff(stamps)
     assert gaps == pytest.approx(np.full(14, 60 / 280))
     assert stamps[0] == 1000.0
+
+
+def test_the_next_picture_is_not_drawn_while_the_last_one_is_read() -> None:
+    time = FakeTime()
+    source = opened("rate=60", time)
+    pictures(source, 1)
+    time.slept.clear()
+    pictures(source, 1)
+    before_drawing, after_drawing = time.slept
+    assert before_drawing == pytest.approx(1.0 - AHEAD_S)
+    assert after_drawing == pytest.approx(AHEAD_S)
 
 
 def test_a_reader_that_was_away_has_missed_the_fruit_and_goes_on_with_the_present() -> None:
