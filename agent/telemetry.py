@@ -59,6 +59,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("frames_dropped", Kind.COUNTER, "Frames lost", ("camera", "stage", "reason")),
     Metric("frames_in_flight", Kind.GAUGE, "Frames between grab and mask", ("camera",)),
     Metric("pictures_unreadable", Kind.COUNTER, "Pictures that never became a frame", ("camera", "reason")),
+    Metric("picture_facts_lost", Kind.COUNTER, "Pictures whose facts of machine and truth were too long to come along", ("camera",)),
     Metric("camera_state", Kind.GAUGE, "1 for the state that the camera is in", ("camera", "state")),
     Metric("camera_transitions", Kind.COUNTER, "Changes of camera state", ("camera", "state", "reason")),
     Metric("camera_fps", Kind.GAUGE, "Frame rate that the source reports, Hz", ("camera",)),
@@ -71,6 +72,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("fruit", Kind.COUNTER, "Fruit that passed, read or not", ("camera",)),
     Metric("fruit_no_read", Kind.COUNTER, "Fruit without an angle", ("camera", "reason")),
     Metric("cups_empty", Kind.COUNTER, "Cups without a fruit", ("camera",)),
+    Metric("pictures_late", Kind.COUNTER, "Pictures of a fruit already answered: many mean a stuck fruit counter", ("camera",)),
     Metric("suture_angle_degrees", Kind.HISTOGRAM, "Angle to the cutting line", ("camera",),
            tuple(float(a) for a in range(15, 181, 15))),
     Metric("reading_confidence", Kind.GAUGE, "Confidence of the newest reading", ("camera",)),
@@ -107,6 +109,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("alarm_to_puback_seconds", Kind.HISTOGRAM, "From capture to the broker's word for an alarm", (), SLOW_BUCKETS),
     Metric("cam_to_puback_seconds", Kind.HISTOGRAM, "From capture to the broker's word for a CAM", ("camera",), SLOW_BUCKETS),
     # the agent itself
+    Metric("news_lost", Kind.COUNTER, "News that the alarm desk had no room for", ("kind",)),
     Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),
     Metric("process_memory_bytes", Kind.GAUGE, "Resident memory by kind of process", ("process",)),
     Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),

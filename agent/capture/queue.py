@@ -45,6 +45,7 @@ class _Session:
         self.reader: RingReader | None = None
         self.counted = 0
         self.overrun = 0
+        self.facts_lost = 0
         self.dead = False
 
     def attach(self) -> None:
@@ -178,6 +179,11 @@ class RingQueue:
     def _count(self, session: _Session) -> None:
         if session.ring is None:
             return
+        lost = session.ring.meta_dropped - session.facts_lost
+        if lost > 0:
+            session.facts_lost += lost
+            for lane in self._lanes:
+                self._telemetry.count("picture_facts_lost", lost, camera=lane)
         # Once: the writer goes on while this runs.
         captured = session.ring.captured
         new = captured - session.counted

@@ -101,7 +101,7 @@ class Agent:
         self._workers = self._pool.status().workers
         scheduler = Scheduler(config.sampling, workers=self._workers, now=self._clock())
         self._explain = ExplainLoop(scheduler, self._pool, self._on_result, telemetry, self._clock)
-        stages = parts.make_live_stages(config, model, self._lanes, self._capture, self._clock)
+        stages = parts.make_live_stages(config, model, self._capture, telemetry, self._clock)
         self._live = LiveLoop(stages, self, telemetry, self._clock, right_of_way)
         self._count_fruit = count_fruit(telemetry)
         desk = DeskParts(

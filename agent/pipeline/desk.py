@@ -74,7 +74,9 @@ class Desk:
         try:
             self._inbox.put_nowait(news)
         except queue.Full:
-            log_event(logger, logging.WARNING, "desk_full", lost=type(news).__name__)
+            kind = type(news).__name__
+            self._telemetry.count("news_lost", kind=kind)
+            log_event(logger, logging.WARNING, "desk_full", lost=kind)
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Return every alarm as of the last tick."""

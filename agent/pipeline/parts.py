@@ -62,13 +62,14 @@ def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Cloc
 
 
 def make_live_stages(
-    config: Config, model: LoadedModel, lanes: Lanes, capture: CaptureSystem, clock: Clock
+    config: Config, model: LoadedModel, capture: CaptureSystem, telemetry: Telemetry, clock: Clock
 ) -> LiveStages:
     """What the live loop drives; the network in its fast form."""
+    lanes = lanes_of(config)
     return LiveStages(
         capture=capture,
         segmenter=Segmenter(fused(model), config.segmentation, lanes, clock),
-        fruit=FruitReader(lanes),
+        fruit=FruitReader(lanes, telemetry=telemetry),
         batch_max=config.segmentation.batch_max,
     )
 

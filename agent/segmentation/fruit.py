@@ -7,7 +7,7 @@
   fruit that touch each other are still told apart. Empty cups cannot be seen in this way.
 - FREE_RUN with a fruit id (or else an encoder count) from the machine: the pictures of one id are
   one fruit, or one empty cup when none of them shows anything. An id that was answered is not
-  answered again; its late pictures are counted in ``late``.
+  answered again; its late pictures are counted (``pictures_late``).
 
 The reading is that of the best picture: a reading before a no-read, then the highest confidence
 times presence. A fruit that stands in view (the belt has stopped) is answered after
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 from agent.records import CaptureMode, FruitReading, MachineInfo, NoReadReason, Segmentation
 from agent.segmentation.reading import LaneGeometry
+from agent.telemetry import NullTelemetry, Telemetry
 
 ENTER = 0.5
 PROMINENCE = 0.25
@@ -56,7 +57,6 @@ class _Lane:
     valley: float = 0.0
     peak: float = 0.0
     answered: deque[Key] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    late: int = 0
 
 
 class FruitReader:
@@ -66,7 +66,13 @@ class FruitReader:
     TRIGGERED.
     """
 
-    def __init__(self, lanes: Mapping[str, LaneGeometry], max_fruit_s: float = MAX_FRUIT_S):
+    def __init__(
+        self,
+        lanes: Mapping[str, LaneGeometry],
+        max_fruit_s: float = MAX_FRUIT_S,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._telemetry = telemetry or NullTelemetry()
         self._modes = {camera: lane.mode for camera, lane in lanes.items()}
         self._max_fruit_s = max_fruit_s
         self._lanes: dict[str, _Lane] = {}
@@ -92,11 +98,6 @@ class FruitReader:
         """Answer fruit that have been in view for ``max_fruit_s``, also when no picture comes."""
         return [reading for lane in self._lanes.values() for reading in self._overdue(lane, now)]
 
-    def late(self, camera: str) -> int:
-        """Pictures that came for an id already answered: many of them mean a stuck counter."""
-        lane = self._lanes.get(camera)
-        return 0 if lane is None else lane.late
-
     def _overdue(self, lane: _Lane, now: float) -> list[FruitReading]:
         fruit = lane.fruit
         if fruit is None or now - fruit.since_mono < self._max_fruit_s:
@@ -115,7 +116,7 @@ class FruitReader:
         lane.named, lane.standing, lane.valley = True, False, 0.0
         out = _close(lane) if lane.fruit is not None and lane.fruit.key != key else []
         if key in lane.answered:
-            lane.late += 1
+            self._telemetry.count("pictures_late", camera=segmentation.camera)
             return out
         if lane.fruit is None:
             lane.fruit = _Open(key, now, segmentation)

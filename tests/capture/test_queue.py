@@ -38,9 +38,9 @@ class Camera:
         self._cut_off = False
         self.queue.attach()
 
-    def push(self) -> None:
+    def push(self, meta: bytes = b"") -> None:
         if self._ring is not None and not self._cut_off:
-            RingWriter(self._ring).push(IMAGE, None, (0, self.now))
+            RingWriter(self._ring).push(IMAGE, None, (0, self.now), meta=meta)
             self.pushed += 1
 
     def cut_off(self) -> None:
@@ -151,6 +151,17 @@ def test_news_are_told_once(cam: Camera) -> None:
     news = cam.queue.news()
     assert (news.count, news.newest_mono) == (2, 7.0)
     assert cam.queue.news().count == 0
+
+
+def test_facts_that_were_too_long_for_their_picture_are_counted() -> None:
+    cam = Camera()
+    cam.begin()
+    cam.push(meta=b"x" * 100)  # this ring has no room for any
+    cam.push()
+    assert cam.take() == 1
+    cam.books()
+    assert cam.ledger.counts[("picture_facts_lost", "left")] == 1
+    assert cam.ledger.counts[("picture_facts_lost", "right")] == 1
 
 
 ACTIONS = st.sampled_from(["push", "take", "cut_off", "renew", "wait", "books"])

@@ -11,9 +11,26 @@ from agent import config
 from agent.alarms.book import AlarmBook
 from agent.alarms.watch import Watch
 from agent.pipeline.desk import Desk, DeskParts
-from agent.records import Alarm, CameraState, CameraStatus
+from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from agent.telemetry import NullTelemetry
+from tests.capture.support import Ledger
 from tests.support import wait_until
+
+
+def test_news_beyond_the_inbox_is_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.pipeline.desk.INBOX_MAX", 2)
+    settings, ledger = config.Alarms(), Ledger()
+    parts = DeskParts(
+        watch=Watch(settings, ("cam1",)),
+        book=AlarmBook(settings, "agent1", "s1"),
+        publish=lambda alarm: None,
+        chores=lambda: None,
+        utc_ms=lambda: 1_700_000_000_000,
+    )
+    desk = Desk(parts, ledger, time.monotonic)  # not started: nobody reads
+    for _ in range(5):
+        desk.post(MachineInfo())
+    assert ledger.counts == {("news_lost", "MachineInfo"): 3}
 
 
 def test_what_is_suppressed_beside_a_lost_camera_does_not_fill_the_log(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.records import CaptureMode, MachineInfo, NoReadReason, Reading, Segmentation
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
+from tests.capture.support import Ledger
 
 FREE = LaneGeometry(mode=CaptureMode.FREE_RUN)
 MASK = np.zeros((2, 2), np.uint8)
@@ -242,11 +243,11 @@ def test_a_dip_within_one_id_makes_no_second_fruit():
 
 
 def test_late_pictures_of_an_answered_id_are_counted_and_not_answered():
-    reader = FruitReader({"lane1": FREE}, max_fruit_s=0.2)
+    ledger = Ledger()
+    reader = FruitReader({"lane1": FREE}, max_fruit_s=0.2, telemetry=ledger)
     got = run(reader, [named(i, "stuck") for i in range(20)])
     assert len(got) == 1
-    assert reader.late("lane1") == 16
-    assert reader.late("lane2") == 0
+    assert ledger.counts == {("pictures_late", "lane1"): 16}
 
 
 def test_the_first_name_belongs_to_the_fruit_already_in_view():
@@ -257,12 +258,13 @@ def test_the_first_name_belongs_to_the_fruit_already_in_view():
 
 
 def test_a_fruit_answered_while_it_stood_is_not_answered_again_under_its_name():
-    reader = FruitReader({"lane1": FREE}, max_fruit_s=0.1)
+    ledger = Ledger()
+    reader = FruitReader({"lane1": FREE}, max_fruit_s=0.1, telemetry=ledger)
     got = run(
         reader, [picture(0), picture(1), picture(2), picture(3), named(4, "a"), named(5, "a")]
     )
     assert len(got) == 1
-    assert reader.late("lane1") == 2
+    assert ledger.counts == {("pictures_late", "lane1"): 2}
 
 
 def test_when_the_names_stop_the_fruit_in_view_is_not_answered_twice():
