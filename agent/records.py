@@ -284,6 +284,7 @@ class ClassExplanation:
     input_sensitivity_foreground: float = math.nan
     input_sensitivity_background: float = math.nan
     input_context_reliance: float = math.nan
+    score: str = ""  # which score the deltas and y are of
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +322,7 @@ class Explanation:
     seconds: float
     seconds_by_method: Mapping[str, float]
     region_threshold: float
-    region_source: str  # "predicted" or "true"
+    region_source: str  # predicted, true, component:N, box:X,Y,W,H or mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from agent import config
 from agent.ablation import plan
 from agent.ablation.batching import Progress, choose_batch
 from agent.ablation.errors import AblationError
+from agent.ablation.focus import Focus
 from agent.ablation.input_occlusion import input_sensitivities, with_input
 from agent.ablation.job import Job, Setup
 from agent.ablation.picture import check_classes, load_case, random_input, target, why_not
@@ -26,10 +28,13 @@ from agent.ablation.quick import build_fast
 from agent.ablation.regions import Mask
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.split import HookSplit, build_split, check_mode, check_weights, find_layer
+from agent.config import Score
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
+
+Baseline = Literal["zero", "mean"]
 
 NOT_COMPUTED = ("patch_occlusion", "spatial_agreement", "insertion_deletion", "hires_map")
 """Cross-checks that are not part of an explanation; named so that nobody takes them for done."""
@@ -71,7 +76,9 @@ class Engine:
             self.layer = find_layer(model, layer, example)
             split = build_split(model, self.layer, example)
             prepared = split.prefix(example)
-            baseline = self._baseline(prepared.activation)
+            zero = torch.zeros_like(prepared.activation[:, :, :1, :1])
+            self._baselines = self._known_baselines(zero)
+            baseline = self._chosen_baseline(settings.baseline)
             self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
             fast = None
             if tuning.rows:
@@ -103,14 +110,18 @@ class Engine:
         rung: Rung = Rung.EXACT,
         deadline_s: float | None = None,
         classes: Sequence[str] | None = None,
-        region: NDArray[np.uint8] | None = None,
+        scores: Sequence[Score] | None = None,
+        baseline: Baseline | None = None,
+        region: Focus | NDArray[np.uint8] | None = None,
         progress: Progress | None = None,
     ) -> EngineResult:
         """Explain one picture, (H, W, 3) uint8 BGR or with alpha; ``aperture`` is (H, W) bool.
 
         ``deadline_s`` counts from the call and binds the rungs ``partial`` and ``coarse`` only:
-        what they must have is computed in any case. ``region``: (h, w) uint8 class indices to
-        explain in place of the predicted mask. ``progress`` is called after every batch.
+        what they must have is computed in any case. ``classes``, ``scores`` and ``baseline`` are
+        the settings' where they are None; all scores are read from one pass. ``region`` is a focus
+        (a connected part, a box, a mask), or (h, w) uint8 class indices in place of the predicted
+        mask. ``progress`` is called after every batch.
 
         Raises ``NullControlError`` when the ablated path does not reproduce the plain model, and
         ``AblationError`` for everything else that forbids an explanation. A class without a pixel
@@ -119,41 +130,47 @@ class Engine:
         clock = self._tuning.clock
         started = clock()
         names = tuple(classes) if classes is not None else self.settings.classes
+        used = baseline or self.settings.baseline
+        self._chosen_baseline(used)
         check_classes(self.model, names)
         check_mode(self.model)
         with torch.no_grad():
             case = load_case(self.model, image_bgr, aperture, region)
-            wanted = [target(self.model, case, name) for name in names]
-            kind = self.settings.score
-            reasons = {t.name: why_not(t, case.region_source, kind) for t in wanted}
-            targets = [t for t in wanted if not reasons[t.name]]
-            records: dict[str, ClassExplanation] = {}
+            kinds = tuple(scores) if scores else (self.settings.score,)
+            wanted = [target(self.model, case, name, kind) for kind in kinds for name in names]
+            reasons = [why_not(t, case) for t in wanted]
+            targets = [t for t, reason in zip(wanted, reasons, strict=True) if not reason]
+            records: dict[tuple[str, str], ClassExplanation] = {}
             left_out: tuple[str, ...] = ()
             seconds: dict[str, float] = {}
             if targets:
                 # Before the job: the deadline may cut that one short, never the arbiter.
-                arbiter = input_sensitivities(
-                    self._folded, case, targets, self._grid, self.settings
-                )
+                unique = list({t.name: t for t in targets}.values())
+                found = input_sensitivities(self._folded, case, unique, self._grid, self.settings)
+                arbiter = {t.name: one for t, one in zip(unique, found, strict=True)}
                 occluded = clock()
-                job = Job(self._setup, case, targets, rung, self._spot_rng)
+                setup = replace(self._setup, baseline=self._chosen_baseline(used))
+                job = Job(setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
                 records = {
-                    record.class_name: with_input(record, one)
-                    for record, one in zip(job.explanations(), arbiter, strict=True)
+                    (one.class_name, one.score): with_input(one, arbiter[one.class_name])
+                    for one in job.explanations()
                 }
                 left_out = job.left_out()
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - started}
+        explained = tuple(
+            records.get((t.name, t.kind)) or not_explainable(t.name, reason, t.kind)
+            for t, reason in zip(wanted, reasons, strict=True)
+        )
         return EngineResult(
-            classes=tuple(
-                records.get(name) or not_explainable(name, reasons[name]) for name in names
-            ),
+            classes=explained[: len(names)],
+            more=explained[len(names) :],
             rung=rung,
             method=plan.METHOD_CHANNELS,
             layer=self.layer,
             path=self.path,
-            score=str(self.settings.score),
-            baseline=self.settings.baseline,
+            score=str(kinds[0]),
+            baseline=used,
             region_threshold=self.settings.region_threshold,
             region_source=case.region_source,
             left_out=(*left_out, *NOT_COMPUTED),
@@ -165,16 +182,28 @@ class Engine:
             aperture=case.aperture,
         )
 
-    def _baseline(self, activation: Tensor) -> Tensor:
-        baseline = torch.zeros_like(activation[:, :, :1, :1])
-        if self.settings.baseline == "zero":
-            return baseline
-        reference = self._tuning.reference
-        if reference is None or reference.shape != (activation.shape[1],):
+    def _known_baselines(self, zero: Tensor) -> dict[str, Tensor]:
+        """(1, K, 1, 1) each; ``mean`` where the means of this layer's channels are known."""
+        known = {"zero": zero}
+        means = self._tuning.reference
+        if means is None:
+            declared = (self.model.card.channel_means or {}).get(self.layer)
+            means = None if declared is None else np.asarray(declared)
+        if means is not None:
+            if means.shape != (zero.shape[1],):
+                raise AblationError(
+                    f"baseline mean needs one mean per channel: {self.layer} has {zero.shape[1]}, "
+                    f"the reference {means.size}"
+                )
+            if not np.isfinite(means).all():
+                raise AblationError("baseline mean: the reference means are not finite")
+            known["mean"] = zero + torch.as_tensor(means).to(zero).view(1, -1, 1, 1)
+        return known
+
+    def _chosen_baseline(self, name: str) -> Tensor:
+        if name not in self._baselines:
             raise AblationError(
-                f"baseline mean needs one mean per channel ({activation.shape[1]} of them at "
-                f"{self.layer}) from a reference set"
+                f"baseline {name} needs one mean per channel of {self.layer} from a reference set: "
+                "the model's card has none, and none were given"
             )
-        if not np.isfinite(reference).all():
-            raise AblationError("baseline mean: the reference means are not finite")
-        return baseline + torch.as_tensor(reference).to(baseline).view(1, -1, 1, 1)
+        return self._baselines[name]

@@ -12,7 +12,6 @@ from torch import Tensor
 from agent.ablation import scores
 from agent.ablation.measure import Target
 from agent.ablation.split import Prepared, Split
-from agent.config import Score
 from agent.models.loaded import LoadedModel, as_logits
 
 SAMPLE = 16
@@ -24,7 +23,6 @@ def gradient_times_activation(
     split: Split,
     prepared: Prepared,
     baseline: Tensor,
-    kind: Score,
     targets: Sequence[Target],
 ) -> NDArray[np.float64]:
     """(classes, K) estimate of y - y_k: sum over cells of dy/dA_k (A_k - baseline_k).
@@ -38,7 +36,7 @@ def gradient_times_activation(
         away = (prepared.activation - baseline).to(torch.float64)
         out = []
         for place, target in enumerate(targets):
-            y = scores.differentiable(kind, logits, target.index, target.region)
+            y = scores.differentiable(target.kind, logits, target.index, target.region)
             last = place + 1 == len(targets)
             (slope,) = torch.autograd.grad(y.sum(), activation, retain_graph=not last)
             out.append((slope.to(torch.float64) * away).sum((0, 2, 3)))

@@ -81,7 +81,7 @@ class Job:
         self._rng = np.random.default_rng(setup.settings.seed)
         self._prepared = setup.split.prefix(case.x)
         self._depth = int(self._prepared.activation.shape[1])
-        self.ledger = Ledger(setup.settings.score, case, targets, self._depth)
+        self.ledger = Ledger(case, targets, self._depth)
         self.seconds: dict[str, float] = {}
         self._estimates: NDArray[np.float64] | None = None
         self._sample: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -117,6 +117,7 @@ class Job:
             explanation(
                 Findings(
                     class_name=target.name,
+                    score=target.kind,
                     deltas=self.ledger.deltas[place],
                     exact=self.ledger.exact,
                     estimate_error=self._estimate_error(place),
@@ -142,14 +143,14 @@ class Job:
         _, _, height, width = self._prepared.activation.shape
         planned = plan.controls((height, width))
         settings = self._setup.settings
-        for place, target in enumerate(self.ledger.targets):
+        for target in {t.name: t for t in self.ledger.targets}.values():
             cells = class_cells(
                 target.region.cpu().numpy(),
                 self._case.aperture,
                 (height, width),
                 settings.region_threshold,
             )
-            planned += plan.regions(cells, place, settings, self._rung, self._rng)
+            planned += plan.regions(cells, target.name, settings, self._rung, self._rng)
         return planned
 
     def _reporter(self, progress: Progress | None, total: int) -> Report:
@@ -212,7 +213,7 @@ class Job:
         assert runner is not None
         started = setup.clock()
         self._estimates = estimate.gradient_times_activation(
-            setup.model, setup.split, self._prepared, setup.baseline, ledger.kind, ledger.targets
+            setup.model, setup.split, self._prepared, setup.baseline, ledger.targets
         )
         self._count(plan.METHOD_CHANNELS, setup.clock() - started)
         rest = [int(k) for k in estimate.order(self._estimates)]
@@ -226,7 +227,7 @@ class Job:
         self._sample = np.asarray(chosen, np.int64)
         self._measure(runner, plan.channels(self._sample.tolist()), report)
         for place in range(len(ledger.targets)):
-            if ledger.kind is config.Score.DICE_DROP:
+            if ledger.targets[place].kind is config.Score.DICE_DROP:
                 self._estimates[place] = estimate.calibrated(
                     self._estimates[place], ledger.deltas[place], ledger.exact
                 )

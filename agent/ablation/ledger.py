@@ -18,7 +18,7 @@ from agent.config import Score
 
 
 class Ledger:
-    """Effects on T classes of K channels and of any number of regions.
+    """Effects on T targets (a class by a score) of K channels and of any number of regions.
 
     The base that items are compared with is the null item, which took their own path; the null
     control compares that base with the plain model. ``deltas`` is (T, K) float64, ``exact`` (K,).
@@ -26,16 +26,16 @@ class Ledger:
     that a channel's delta reads (unless the score is a Dice, which reads every pixel).
     """
 
-    def __init__(self, kind: Score, case: Case, targets: Sequence[Target], depth: int) -> None:
-        self.kind = kind
+    def __init__(self, case: Case, targets: Sequence[Target], depth: int) -> None:
         self.targets = tuple(targets)
         self.deltas: NDArray[np.float64] = np.zeros((len(targets), depth))
         self.exact: NDArray[np.bool_] = np.zeros(depth, np.bool_)
         self.occlusions: list[list[tuple[Planned, Effect]]] = [[] for _ in targets]
         aperture = torch.from_numpy(case.aperture).to(case.logits.device)
         self.wide: View = view(aperture, targets)
+        dice = any(t.kind is Score.DICE_DROP for t in targets)
         needed = torch.stack([t.region for t in targets]).any(0)
-        self.narrow: View = self.wide if kind is Score.DICE_DROP else view(needed, targets)
+        self.narrow: View = self.wide if dice else view(needed, targets)
         self._narrow_in_wide = self.narrow.pixels[aperture]
         self._wide_base: Tensor | None = None
         self._narrow_base: Tensor | None = None
@@ -66,8 +66,10 @@ class Ledger:
         if channels:
             indices = [planned[i].channel for i in channels]
             self.record_channels(indices, self.narrowed(rows[channels]))
-        for place in range(len(self.targets)):
-            mine = [i for i, p in enumerate(planned) if p.region and p.target in (place, -1)]
+        for place, target in enumerate(self.targets):
+            mine = [
+                i for i, p in enumerate(planned) if p.region and p.class_name in ("", target.name)
+            ]
             if mine:
                 self._record_regions(place, [planned[i] for i in mine], rows[mine])
 
@@ -81,10 +83,10 @@ class Ledger:
             indices, rows = indices[1:], rows[1:]
         base = self.narrow_base[0]
         for place, target in enumerate(self.narrow.targets):
-            drop = drops(self.kind, base, rows, target)
+            drop = drops(base, rows, target)
             self.deltas[place, list(indices)] = drop.cpu().numpy()
         self.exact[list(indices)] = True
 
     def _record_regions(self, place: int, planned: list[Planned], rows: Tensor) -> None:
-        found = effects(self.kind, self.wide_base[0], rows, self.wide.targets[place])
+        found = effects(self.wide_base[0], rows, self.wide.targets[place])
         self.occlusions[place].extend(zip(planned, found, strict=True))

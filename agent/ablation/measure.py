@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from agent.config import Score
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One class to explain: ``region`` is M and ``prediction`` its unperturbed pixels, (h, w) bool.
+    """One class to explain by one score: ``region`` is M and ``prediction`` the class's unperturbed
+    pixels, (h, w) bool.
 
     Both lie inside the aperture and stay as they are whatever is perturbed.
     """
@@ -23,6 +24,7 @@ class Target:
     index: int
     region: Tensor
     prediction: Tensor
+    kind: Score = Score.MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def view(pixels: Tensor, targets: Sequence[Target]) -> View:
     """The view of ``pixels`` (h, w) bool."""
     index = pixels.flatten().nonzero().squeeze(1)
     inside = tuple(
-        Target(t.name, t.index, t.region.flatten()[index], t.prediction.flatten()[index])
+        replace(t, region=t.region.flatten()[index], prediction=t.prediction.flatten()[index])
         for t in targets
     )
     return View(pixels, inside)
@@ -58,15 +60,18 @@ class Effect:
     margin_outside: float
 
 
-def drops(kind: Score, base: Tensor, logits: Tensor, target: Target) -> Tensor:
-    """(N,) float64: by how much each item lowers the score of one class. ``base`` is (C, P)."""
-    return scores.drop(kind, base, logits, target.index, target.region, target.prediction)
+def drops(base: Tensor, logits: Tensor, target: Target, kind: Score | None = None) -> Tensor:
+    """(N,) float64: by how much each item lowers the score of one class, or another ``kind`` of
+    score. ``base`` is (C, P)."""
+    return scores.drop(
+        kind or target.kind, base, logits, target.index, target.region, target.prediction
+    )
 
 
-def effects(kind: Score, base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
+def effects(base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
     """Everything recorded of an occlusion, for N items on the pixels inside the aperture."""
-    margin = drops(Score.MARGIN, base, logits, target)
-    drop = margin if kind is Score.MARGIN else drops(kind, base, logits, target)
+    margin = drops(base, logits, target, Score.MARGIN)
+    drop = margin if target.kind is Score.MARGIN else drops(base, logits, target)
     overlap = scores.dice(scores.predicted(logits, target.index), target.prediction)
     before = scores.margin_mean(base.unsqueeze(0), target.index, target.region)
     away = scores.class_margin(scores.rows(logits, ~target.region), target.index, torch.float32)

@@ -11,37 +11,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agent.ablation import focus as focusing
 from agent.ablation.errors import AblationError
+from agent.ablation.focus import Focus, FocusKind
 from agent.ablation.measure import Target
 from agent.ablation.regions import Mask, to_grid
 from agent.config import Score
 from agent.models import pictures
 from agent.models.loaded import LoadedModel, as_logits, preprocess
 
-PREDICTED, TRUE = "predicted", "true"
+TRUE = "true"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """``x`` (1, C, h, w), ``logits`` (1, classes, h, w) of the plain model, ``mask`` their argmax
-    (h, w) uint8, ``aperture`` (h, w) bool on the network's grid, ``regions`` what M is read from.
+    (h, w) uint8, ``aperture`` (h, w) bool on the network's grid, ``region`` what M is read from:
+    a focus, or (h, w) uint8 class indices. ``size`` (H, W) is the picture's own.
     """
 
     x: Tensor
     logits: Tensor
     mask: NDArray[np.uint8]
     aperture: Mask
-    regions: NDArray[np.uint8]
-    region_source: str
+    region: Focus | NDArray[np.uint8]
+    size: tuple[int, int]
+
+    @property
+    def region_source(self) -> str:
+        return self.region.source if isinstance(self.region, Focus) else TRUE
 
 
 def load_case(
     model: LoadedModel,
     image_bgr: NDArray[np.uint8],
     aperture: Mask | None,
-    region: NDArray[np.uint8] | None,
+    region: Focus | NDArray[np.uint8] | None,
 ) -> Case:
-    """Run the plain model once. ``region`` holds class indices and replaces the predicted mask."""
+    """Run the plain model once. ``region`` as in ``Engine.explain``."""
     try:
         picture, inside = pictures.standard(image_bgr, aperture)
         x = preprocess(model, picture, inside).unsqueeze(0)
@@ -53,8 +60,10 @@ def load_case(
         raise AblationError(f"{model.name}: logits that are not finite for this picture")
     mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
     inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
-    regions = mask if region is None else on_grid(region, grid)
-    return Case(x, logits, mask, inside_grid, regions, PREDICTED if region is None else TRUE)
+    chosen: Focus | NDArray[np.uint8] = focusing.PREDICTED
+    if region is not None:
+        chosen = region if isinstance(region, Focus) else on_grid(region, grid)
+    return Case(x, logits, mask, inside_grid, chosen, (picture.shape[0], picture.shape[1]))
 
 
 def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint8]:
@@ -69,27 +78,39 @@ def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint
     return np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-def target(model: LoadedModel, case: Case, name: str) -> Target:
+def target(model: LoadedModel, case: Case, name: str, kind: Score = Score.MARGIN) -> Target:
     """The frozen region and prediction of one class, inside the aperture."""
     index = model.classes.index(name)
-    region = (case.regions == index) & case.aperture
     prediction = (case.mask == index) & case.aperture
+    if isinstance(case.region, Focus):
+        region = focusing.pixels(case.region, prediction, case.size) & case.aperture
+    else:
+        region = (case.region == index) & case.aperture
     device = case.logits.device
     return Target(
         name,
         index,
         torch.from_numpy(region).to(device),
         torch.from_numpy(prediction).to(device),
+        kind,
     )
 
 
-def why_not(found: Target, source: str, kind: Score) -> str:
+def why_not(found: Target, case: Case) -> str:
     """Why a class cannot be explained in this picture; empty when it can."""
     if not bool(found.region.any()):
-        return f"not explainable: no pixel of {found.name} in the {source} mask"
-    if kind is Score.DICE_DROP and not bool(found.prediction.any()):
+        if isinstance(case.region, Focus) and case.region.kind is not FocusKind.PREDICTED:
+            return f"not explainable: {_empty(case.region, found.name)}"
+        return f"not explainable: no pixel of {found.name} in the {case.region_source} mask"
+    if found.kind is Score.DICE_DROP and not bool(found.prediction.any()):
         return f"not explainable: no pixel of {found.name} is predicted, so no Dice can drop"
     return ""
+
+
+def _empty(region: Focus, name: str) -> str:
+    if region.kind is FocusKind.COMPONENT:
+        return f"the prediction of {name} has no connected part number {region.component}"
+    return f"no pixel of {region.source} lies inside the aperture"
 
 
 def check_classes(model: LoadedModel, names: Sequence[str]) -> None:

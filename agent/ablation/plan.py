@@ -22,14 +22,14 @@ METHOD_INPUT = "input-occlusion"
 class Planned:
     """One item and what it is for.
 
-    ``channel`` is -1 for an item that is no single channel; ``target`` is the place of the class in
-    the list of explained classes, -1 for an item that serves all of them.
+    ``channel`` is -1 for an item that is no single channel; ``class_name`` is empty for an item
+    that serves all classes.
     """
 
     item: Item
     method: str
     channel: int = -1
-    target: int = -1
+    class_name: str = ""
     region: Region | None = None
     fraction: float = 0.0
     cells: int = 0
@@ -48,7 +48,7 @@ def channels(indices: Sequence[int]) -> list[Planned]:
 
 
 def regions(
-    cells: ClassCells, target: int, settings: config.Ablation, rung: Rung, rng: np.random.Generator
+    cells: ClassCells, name: str, settings: config.Ablation, rung: Rung, rng: np.random.Generator
 ) -> list[Planned]:
     """Foreground, background and equal-cell background items of one class.
 
@@ -62,18 +62,18 @@ def regions(
     ):
         for fraction, chosen in zip(fractions, nested(mask, fractions, rng), strict=True):
             if chosen.any():
-                out.append(_occlusion(chosen, target, region, fraction))
+                out.append(_occlusion(chosen, name, region, fraction))
     count = int(cells.foreground.sum())
     draws = equal_draws(cells.background, count, settings.background_draws, rng)
-    out += [_occlusion(chosen, target, Region.BACKGROUND_EQUAL, 1.0) for chosen in draws]
+    out += [_occlusion(chosen, name, Region.BACKGROUND_EQUAL, 1.0) for chosen in draws]
     return out
 
 
-def _occlusion(chosen: np.ndarray, target: int, region: Region, fraction: float) -> Planned:
+def _occlusion(chosen: np.ndarray, name: str, region: Region, fraction: float) -> Planned:
     return Planned(
         Item(cells=chosen),
         METHOD_REGIONS,
-        target=target,
+        class_name=name,
         region=region,
         fraction=fraction,
         cells=int(chosen.sum()),

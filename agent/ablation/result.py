@@ -18,6 +18,7 @@ class EngineResult:
     ``input`` (3, h, w) float32 is the picture as the network saw it, ``logits`` (C, h, w) float32
     the plain model's, ``mask`` (h, w) uint8 their argmax, ``aperture`` (h, w) bool on that grid.
     ``path`` names the way the model was run from the layer on. ``seconds`` is the whole call.
+    ``classes`` are by the first score asked for, which ``score`` names; ``more`` by the others.
     """
 
     classes: tuple[ClassExplanation, ...]
@@ -36,14 +37,24 @@ class EngineResult:
     logits: NDArray[np.float32]
     mask: NDArray[np.uint8]
     aperture: NDArray[np.bool_]
+    more: tuple[ClassExplanation, ...] = ()
+
+    def of(self, class_name: str, score: str | None = None) -> ClassExplanation:
+        """The explanation of one class, by the first score or the one named; ``KeyError``."""
+        wanted = score or self.score
+        for one in (*self.classes, *self.more):
+            if one.class_name == class_name and one.score == wanted:
+                return one
+        raise KeyError(f"{class_name} by {wanted}")
 
 
-def not_explainable(name: str, reason: str) -> ClassExplanation:
+def not_explainable(name: str, reason: str, score: str = "") -> ClassExplanation:
     """The record of a class that has nothing to explain: no numbers, and why."""
     nan = float("nan")
     return ClassExplanation(
         class_name=name,
         explainable=False,
+        score=str(score),
         reason=reason,
         y=nan,
         y_null=nan,

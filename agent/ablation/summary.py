@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.ablation.controls import all_ones_share, context_reliance, ratio, sign_balance
 from agent.ablation.measure import Effect
 from agent.ablation.plan import Planned
+from agent.config import Score
 from agent.records import ClassExplanation, Region, RegionOcclusion
 
 MIN_LAYER_EFFECT = 0.1
@@ -40,6 +41,7 @@ class Findings:
     """Everything measured of one class: ``deltas`` (K,), ``exact`` (K,) bool, the occlusions."""
 
     class_name: str
+    score: Score
     deltas: NDArray[np.float64]
     exact: NDArray[np.bool_]
     estimate_error: float
@@ -56,6 +58,7 @@ def explanation(found: Findings, activation: NDArray[np.float32]) -> ClassExplan
     largest = float(np.abs(found.deltas).max())
     return ClassExplanation(
         class_name=found.class_name,
+        score=str(found.score),
         explainable=True,
         reason=BLANK if largest <= found.checked.tolerance else "",
         y=y,

@@ -42,7 +42,7 @@ def checked(
     target = ledger.wide.targets[place]
     before = ledger.wide.of(plain)
     what = (target.index, target.region, target.prediction)
-    tolerance = score_rounding(ledger.kind, head, before, *what)
+    tolerance = score_rounding(target.kind, head, before, *what)
     off = _null_drop(plain, ledger, place)
     if not abs(off) <= tolerance:
         raise NullControlError(f"the score of {target.name}", abs(off), tolerance)
@@ -50,7 +50,7 @@ def checked(
     name = f"the delta of channel {channel}"
     difference = spot_check(head, plain, ledger, place, name, delta, again)
     largest = float(np.abs(ledger.deltas[place]).max())
-    y = float(scores.score(ledger.kind, before, *what)[0])
+    y = float(scores.score(target.kind, before, *what)[0])
     return Checked(
         y=y,
         y_null=y - off,
@@ -73,7 +73,8 @@ def spot_check(
 
     It must lie within rounding of the two logit maps that a drop is made of, or no map is given.
     """
-    kind, target = ledger.kind, ledger.wide.targets[place]
+    target = ledger.wide.targets[place]
+    kind = target.kind
     what = (target.index, target.region, target.prediction)
     before, perturbed = ledger.wide.of(plain), ledger.wide.of(again)
     expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
@@ -97,5 +98,5 @@ def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
     ):
         target = view.targets[place]
         what = (target.index, target.region, target.prediction)
-        found.append(float(scores.drop(ledger.kind, view.of(plain)[0], null, *what)[0]))
+        found.append(float(scores.drop(target.kind, view.of(plain)[0], null, *what)[0]))
     return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))

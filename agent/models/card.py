@@ -45,6 +45,8 @@ class ModelCard(BaseModel):
     confidence: ConfidenceCalibration | None = None
     overlay_range: dict[str, float] | None = None
     """Per class the fixed colour range of its maps, from a reference set."""
+    channel_means: dict[str, tuple[float, ...]] | None = None
+    """Per layer the mean of each of its channels over a reference set: the baseline ``mean``."""
     notes: str = ""
 
 

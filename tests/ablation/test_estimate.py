@@ -15,14 +15,12 @@ def test_the_estimate_of_a_linear_score_is_exact():
     x = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0))
     region = torch.zeros((16, 16), dtype=torch.bool)
     region[2:6, 3:9] = True
-    target = Target("suture", 1, region, region)
+    target = Target("suture", 1, region, region, Score.LOGIT_SUM)
     with torch.no_grad():
         way = split.build_split(model, "relu", x)
         prepared = way.prefix(x)
         baseline = torch.zeros(1, 5, 1, 1)
-        found = estimate.gradient_times_activation(
-            model, way, prepared, baseline, Score.LOGIT_SUM, [target]
-        )
+        found = estimate.gradient_times_activation(model, way, prepared, baseline, [target])
         maps = prepared.activation[0].double()
         weight = model.module.head.weight[1, :, 0, 0].double()
         expected = weight * maps[:, region].sum(1)

@@ -56,7 +56,7 @@ def case(network: Any) -> Case:
         logits = network.module(x)
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[32:40] = 1
-    return Case(x, logits, mask, np.ones((SIZE, SIZE), np.bool_), mask, "true")
+    return Case(x, logits, mask, np.ones((SIZE, SIZE), np.bool_), mask, (SIZE, SIZE))
 
 
 def sensitivity(context: float, draws: int = 32) -> Any:
