@@ -174,6 +174,8 @@ class Segmentation:
     brightness: float = 0.0  # mean grey level inside the aperture, 0..255
     entropy: float = 0.0  # mean entropy of the class probabilities inside the aperture, nats
     coverage: float = 1.0  # share of the aperture that is not dark: how much fruit is in view
+    focus: float = 0.0  # mean |Laplacian| inside the aperture, grey levels: falls with blur
+    warmth: float = 0.0  # mean red minus mean blue inside the aperture, grey levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,9 @@ class ClassExplanation:
     input_sensitivity_background: float = math.nan
     input_context_reliance: float = math.nan
     score: str = ""  # which score the deltas and y are of
+    relevance_mass: Mapping[str, float] = field(default_factory=dict)
+    """Share of the map's positive relevance per foreground class and ``elsewhere``."""
+    agreement: float = math.nan  # rank correlation of the positive map with spatial occlusion
 
 
 @dataclass(frozen=True, slots=True)

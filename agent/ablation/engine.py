@@ -26,6 +26,7 @@ from agent.ablation.job import Job, Setup
 from agent.ablation.picture import check_classes, load_case, random_input, target, why_not
 from agent.ablation.quick import build_fast
 from agent.ablation.regions import Mask
+from agent.ablation.relevance import class_shares, with_mass
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.split import HookSplit, build_split, check_mode, check_weights, find_layer
 from agent.config import Score
@@ -152,8 +153,11 @@ class Engine:
                 setup = replace(self._setup, baseline=self._chosen_baseline(used))
                 job = Job(setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
+                shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
                 records = {
-                    (one.class_name, one.score): with_input(one, arbiter[one.class_name])
+                    (one.class_name, one.score): with_mass(
+                        with_input(one, arbiter[one.class_name]), shares
+                    )
                     for one in job.explanations()
                 }
                 left_out = job.left_out()

@@ -18,6 +18,9 @@ class Cause(enum.StrEnum):
     NO_READ_RATE = "no_read_rate"
     BACKGROUND_RELIANCE = "background_reliance"
     FOREGROUND_INSENSITIVE = "foreground_insensitive"
+    EXPLANATION_DRIFT = "explanation_drift"
+    SEGMENTATION_DEGRADED = "segmentation_degraded"
+    IMAGE_QUALITY = "image_quality"
     AGENT_NO_DATA = "agent_no_data"
     WORKERS_DEGRADED = "workers_degraded"
     LATENCY_BUDGET = "latency_budget"
@@ -78,6 +81,22 @@ DEFINITIONS: tuple[Definition, ...] = (
         30.0,
         "On {camera} hiding the suture changes the model's answer by only {value} (limit {limit}, "
         "mean of {window} explanations): check cut fruit by hand and call the vision engineer.",
+    ),
+    Definition(
+        Cause.EXPLANATION_DRIFT, "Model looks at the fruit differently", "medium", "", 1, 0.0, 30.0,
+        "On {camera} the model uses the picture otherwise than at commissioning ({detail}, over "
+        "{window} explanations): compare lot and variety with what is announced, and call the "
+        "vision engineer.",
+    ),
+    Definition(
+        Cause.SEGMENTATION_DEGRADED, "Model sees the suture worse", "medium", "", 1, 0.0, 30.0,
+        "On {camera} the model sees the fruit worse than at commissioning ({detail}, over {window} "
+        "fruit): check lamp, lens and variety, and cut fruit by hand until it is clear why.",
+    ),
+    Definition(
+        Cause.IMAGE_QUALITY, "Pictures are not as they should be", "medium", "", 1, 3.0, 30.0,
+        "On {camera} the pictures changed ({detail}, over {window} fruit): check lamp, lens, focus "
+        "and whether the camera was moved.",
     ),
     Definition(
         Cause.AGENT_NO_DATA, "Nothing to judge by", "medium", "s", 1, 0.0, 5.0,

@@ -12,6 +12,8 @@ BLACK_LEVEL = 4
 SATURATED_LEVEL = 250
 BLACK_SHARE = 0.995
 SATURATED_SHARE = 0.5
+RIM = np.ones((7, 7), np.uint8)
+"""Pixels at the aperture's edge (three on each side) that say nothing of the focus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Light:
 
     ``brightness``: mean, 0..255. ``coverage``: share at or above the level of an empty cup.
     ``black`` and ``saturated``: shares at the two ends of the range. ``chroma``: mean of the
-    largest minus the smallest of the three colour values, 0..255.
+    largest minus the smallest of the three colour values, 0..255. ``focus``: mean absolute
+    Laplacian, away from the aperture's rim. ``warmth``: mean red minus mean blue, -255..255.
     """
 
     brightness: float
@@ -28,6 +31,8 @@ class Light:
     black: float
     saturated: float
     chroma: float
+    focus: float = 0.0
+    warmth: float = 0.0
 
     @property
     def usable(self) -> bool:
@@ -54,4 +59,12 @@ def measure_light(
         black=float(counts[: BLACK_LEVEL + 1].sum()) / total,
         saturated=float(counts[SATURATED_LEVEL:].sum()) / total,
         chroma=float(cv2.mean(cv2.subtract(largest, smallest), mask)[0]),
+        focus=_focus(np.asarray(grey, np.uint8), mask),
+        warmth=float(cv2.mean(red, mask)[0] - cv2.mean(blue, mask)[0]),
     )
+
+
+def _focus(grey: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> float:
+    """Mean |Laplacian|; the aperture's own edge, the sharpest there is, is kept out."""
+    inner = None if mask is None else cv2.erode(mask, RIM, borderValue=0)
+    return float(cv2.mean(cv2.convertScaleAbs(cv2.Laplacian(grey, cv2.CV_16S)), inner)[0])

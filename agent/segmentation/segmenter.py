@@ -193,6 +193,8 @@ class Segmenter:
             brightness=shown.light.brightness,
             entropy=field.mean(seen.entropy[at]),
             coverage=shown.light.coverage,
+            focus=shown.light.focus,
+            warmth=shown.light.warmth,
         )
         return segmentation, measurement
 
