@@ -23,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config_url import BrokerAddress
 from agent.publishing.events import (
@@ -148,13 +149,19 @@ class Connection:
             properties.PayloadFormatIndicator = int(message.content_type == JSON)
             if spec.expiry_s:
                 properties.MessageExpiryInterval = max(1, spec.expiry_s - int(age_s))
+            if message.correlation:
+                properties.CorrelationData = message.correlation
         info = self._client.publish(
             message.topic, message.payload, qos=qos, retain=spec.retain, properties=properties
         )
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def subscribe(self, topic: str) -> None:
-        self._client.subscribe(topic, qos=1)
+        if self._request.protocol == V5:
+            options = SubscribeOptions(qos=1, retainAsPublished=True)
+            self._client.subscribe(topic, options=options)
+        else:
+            self._client.subscribe(topic, qos=1)
 
     def disconnect(self) -> None:
         """Say DISCONNECT: the broker forgets the will. ``Ended`` follows."""
@@ -301,7 +308,16 @@ class Connection:
     def _on_message(
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
     ) -> None:
-        self._events.append(Received(message.topic, bytes(message.payload), message.retain))
+        properties = message.properties
+        self._events.append(
+            Received(
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ResponseTopic", ""),
+                getattr(properties, "CorrelationData", b""),
+            )
+        )
 
     def _end(self, event: Ended) -> None:
         if not self._over:

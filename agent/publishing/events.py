@@ -49,7 +49,9 @@ class Received:
 
     topic: str
     payload: bytes
-    retained: bool
+    retained: bool  # of MQTT 5: as published; of 3.1.1: was stored before we subscribed
+    response_topic: str = ""
+    correlation: bytes = b""
 
 
 Event = Opened | Ended | Answered | Subscribed | Received

@@ -21,6 +21,7 @@ class Message:
     camera: str = ""
     captured_mono: float = 0.0
     frame_id: str = ""
+    correlation: bytes = b""  # of the request that this answers; MQTT 5 only
 
     @property
     def spec(self) -> Route:

@@ -13,6 +13,7 @@ from agent.machine import MachineMessageError, parse_machine
 from agent.publishing.composer import Composer, OversizedError
 from agent.publishing.deadband import Deadband, Sample
 from agent.publishing.encoding import PayloadError
+from agent.publishing.events import Received
 from agent.publishing.images import Image
 from agent.publishing.messages import Entry, Message
 from agent.publishing.outbox import MemoryOutbox
@@ -257,11 +258,11 @@ class Publisher:
                 last_frame_ms=self._agent.last_frame_ms,
             )
 
-    def _received(self, topic: str, payload: bytes) -> bool:
-        if topic == self._topics.of("status"):
-            return self._is_ours(payload)
-        if topic == self._topics.machine:
-            self._machine_said(topic, payload)
+    def _received(self, event: Received) -> bool:
+        if event.topic == self._topics.of("status"):
+            return self._is_ours(event.payload)
+        if event.topic == self._topics.machine:
+            self._machine_said(event.topic, event.payload)
         return True
 
     def _is_ours(self, payload: bytes) -> bool:

@@ -65,7 +65,8 @@ class Sender:
             if size_bytes > self._limits.packet_limit_bytes:
                 self._outbox.settle(entry, message, "packet_too_large")
             else:
-                qos = message.spec.qos if message.topic in self._proven else 1
+                known = message.topic in self._proven or not message.spec.probed
+                qos = message.spec.qos if known else 1
                 mid = connection.publish(message, qos, now - entry.made_mono)
                 if mid is None:
                     return  # the connection is gone, and says so in its next step

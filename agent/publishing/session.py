@@ -27,7 +27,6 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
-LOOP = "publisher"
 IDLE_S = 0.5
 """The loop turns at least this often, whatever the broker does."""
 
@@ -37,13 +36,21 @@ FAREWELL_SHARE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Where to connect, as whom, and which topics to listen to."""
+    """Where to connect, as whom, and which topics to listen to.
+
+    ``name`` tells this client's loop and metrics from another's in the same agent.
+    """
 
     mqtt: Mqtt
     address: BrokerAddress
     client_id: str
     subscriptions: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
+    name: str = "uns"
+
+    @property
+    def loop(self) -> str:
+        return "publisher" if self.name == "uns" else f"publisher_{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class SessionHooks:
     online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
     tick: Callable[[float], None]  # every turn while online
     farewell: Callable[[float], Entry]  # the last message of a clean stop
-    received: Callable[[str, bytes], bool]  # false: another client uses our session; step back
+    received: Callable[[Received], bool]  # false: another client uses our session; step back
     link: Callable[[LinkStatus], None]
 
 
@@ -93,7 +100,7 @@ class Session:
         self._stop: _Stop | None = None
         self._waker = Waker()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=settings.loop, daemon=True)
 
     # --- for other threads ---
 
@@ -131,7 +138,7 @@ class Session:
 
     def _turn(self) -> None:
         now = self._clock()
-        self._telemetry.beat(LOOP)
+        self._telemetry.beat(self._settings.loop)
         if self._stop is not None:
             self._stopping(self._stop, now)
         elif self._link.due(now) and not self._still_dialling():
@@ -208,7 +215,7 @@ class Session:
                     if entry is self._stop.farewell:
                         self._stop.acknowledged = delivered
             case Received():
-                if not self._hooks.received(event.topic, event.payload):
+                if not self._hooks.received(event):
                     self._step_back(now)
             case Subscribed(accepted=False):
                 self._log(logging.WARNING, "subscription_refused", reason=event.reason)
@@ -219,7 +226,7 @@ class Session:
         assert self._connection is not None
         self._link.on(Cause.CONNECTED, now)
         self._sender.opened(event)
-        self._telemetry.count("broker_connects", outcome=Cause.CONNECTED)
+        self._count("broker_connects", outcome=Cause.CONNECTED)
         self._log(logging.INFO, "broker_connected", protocol=self._link.protocol)
         self._report(True, Cause.CONNECTED, now)
         for topic in self._settings.subscriptions:
@@ -235,9 +242,9 @@ class Session:
         was_online, spoken = self._link.state is LinkState.ONLINE, self._link.protocol
         self._link.on(event.cause, now)
         if was_online:
-            self._telemetry.count("broker_disconnects", reason=event.cause)
+            self._count("broker_disconnects", reason=event.cause)
         else:
-            self._telemetry.count("broker_connects", outcome=event.cause)
+            self._count("broker_connects", outcome=event.cause)
         if event.cause is Cause.UNSUPPORTED and self._link.protocol != spoken:
             self._log(
                 logging.INFO, "protocol_chosen", protocol=self._link.protocol, instead_of=spoken
@@ -267,7 +274,7 @@ class Session:
             self._ended(Ended(Cause.TAKEN_OVER, "another session publishes as this agent"), now)
 
     def _report(self, connected: bool, reason: Cause, now: float) -> None:
-        self._telemetry.gauge("broker_connected", float(connected))
+        self._telemetry.gauge("broker_connected", float(connected), client=self._settings.name)
         self._status = LinkStatus(
             connected=connected,
             protocol=self._link.protocol if connected else "",
@@ -300,6 +307,9 @@ class Session:
         self._link.on(Cause.STOPPED, now)
         self._done.set()
         self._report(False, Cause.STOPPED, now)
+
+    def _count(self, name: str, **labels: str) -> None:
+        self._telemetry.count(name, **labels, client=self._settings.name)
 
     def _log(self, level: int, event: str, **fields: object) -> None:
         address = self._settings.address

@@ -35,7 +35,8 @@ class Keeping(enum.Enum):
 class Route:
     """One line of the table; ``pattern`` is relative to B, ``expiry_s`` 0 means never.
 
-    ``rank`` orders what waits for the broker: lower goes first.
+    ``rank`` orders what waits for the broker: lower goes first. ``probed``: a QoS 0 topic is sent
+    at QoS 1 until the broker has accepted it once, so that a denial is seen.
     """
 
     family: TopicFamily
@@ -45,6 +46,7 @@ class Route:
     expiry_s: int
     keeping: Keeping
     rank: int
+    probed: bool = True
 
 
 STATE, EVENT = Keeping.STATE, Keeping.EVENT

@@ -1,0 +1,1 @@
+"""What survives a restart: one SQLite database behind small stores, for alarms and publishing."""

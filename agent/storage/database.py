@@ -1,0 +1,322 @@
+"""One SQLite file and how it fails: set aside when corrupt, replaced by memory when unwritable.
+
+Write-ahead log with ``synchronous=FULL``: a commit is one append and one sync of the log, where a
+rollback journal would sync three times. ``locking_mode=EXCLUSIVE`` keeps the file for this process
+alone, so that a second agent on the same directory is told so at its start; the kernel takes the
+lock back when the process dies, however it dies.
+
+A write that fails because the disk is full, read-only or broken never reaches the caller: what the
+file holds is copied into memory, the write is done there, and every ``RETRY_S`` the way back to the
+disk is tried. Nothing is durable meanwhile, which ``status`` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from agent.storage.errors import StorageError
+from agent.storage.migrations import STEPS, VERSION, migrate, version_of
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+FILE = "pitwatch.db"
+RETRY_S = 30.0
+MEMORY_MAX_BYTES = 64 * 1024 * 1024
+"""A larger database is not copied into memory when its disk fails: it starts empty there."""
+WAL_KEPT_BYTES = 8 * 1024 * 1024
+BUSY_S = 2.0
+"""How long a lock of another process is waited for at the start: it may be dying."""
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """How the database is. ``losses`` counts files that were set aside, ``lost_mono`` when last.
+
+    ``degraded`` says why nothing is durable now; empty: every commit reaches the disk, or nobody
+    asked for durability (``durable`` false).
+    """
+
+    durable: bool
+    degraded: str = ""
+    losses: int = 0
+    lost_mono: float = float("-inf")
+    loss: str = ""
+
+
+class Database:
+    """Runs pieces of work, each in one transaction, one at a time. ``path`` None: memory only.
+
+    Raises ``StorageError`` when another process has the file. Any other trouble with the disk is
+    lived with.
+    """
+
+    def __init__(self, path: Path | None, telemetry: Telemetry, clock: Clock) -> None:
+        self.path = path
+        self._telemetry = telemetry
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._after: list[Callable[[], None]] = []
+        self._retry_at = 0.0
+        self._status = StorageStatus(durable=path is not None)
+        self._connection = self._open_first()
+        self._say()
+
+    # --- work ------------------------------------------------------------------------------------
+
+    def run(self, work: Work[T]) -> T:
+        """Do ``work`` in one transaction and return its result once it is committed.
+
+        Work inside work joins the outer transaction. Work may be done twice (when the disk fails in
+        the middle, once more in memory), so what it changes outside of the database belongs into
+        ``after_commit``.
+        """
+        with self._lock:
+            if self._depth:
+                return work(self._connection)
+            try:
+                result = self._transact(work)
+            except sqlite3.Error as error:
+                self._after.clear()
+                if not self._survive(error):
+                    raise
+                result = self._transact(work)
+            callbacks, self._after = self._after, []
+        for callback in callbacks:
+            callback()
+        return result
+
+    def read(self, work: Work[T]) -> T:
+        """Do ``work`` that changes nothing."""
+        with self._lock:
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                if self._depth or not self._survive(error):
+                    raise
+                return work(self._connection)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Inside ``run``: call this once everything is on the disk, and not if it never is."""
+        self._after.append(callback)
+
+    def _transact(self, work: Work[T]) -> T:
+        connection = self._connection
+        started = self._clock()
+        connection.execute("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            result = work(connection)
+            self._commit(connection)
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            self._after.clear()
+            raise
+        finally:
+            self._depth -= 1
+        self._telemetry.observe("storage_commit_seconds", max(0.0, self._clock() - started))
+        return result
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        connection.execute("COMMIT")
+
+    # --- state -----------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> StorageStatus:
+        return self._status
+
+    def used_bytes(self) -> int:
+        """Bytes of the pages that hold something."""
+
+        def measure(connection: sqlite3.Connection) -> int:
+            pages, free, size = (
+                int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            return (pages - free) * size
+
+        return self.read(measure)
+
+    def tick(self, now: float) -> None:
+        """Try the way back to a disk that failed, now and then."""
+        if self._status.degraded and self.path is not None and now >= self._retry_at:
+            with self._lock:
+                self._retry_at = now + RETRY_S
+                self._return_to_disk(self.path)
+
+    def close(self) -> None:
+        """Checkpoint and close; the lock on the file is gone afterwards."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    # --- opening ---------------------------------------------------------------------------------
+
+    def _open_first(self) -> sqlite3.Connection:
+        if self.path is None:
+            return _open(None)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._open_or_replace(self.path)
+        except (OSError, sqlite3.Error) as error:
+            self._degrade(str(error))
+            return _open(None)
+
+    def _open_or_replace(self, path: Path) -> sqlite3.Connection:
+        """Open the file; one that cannot be read is set aside, never deleted."""
+        try:
+            return _open(path)
+        except sqlite3.Error as error:
+            if _is_busy(error):
+                raise StorageError(
+                    f"state_dir: {path.parent} is in use by another process; "
+                    "every agent needs an id and a state_dir of its own"
+                ) from error
+            if not _is_corrupt(error):
+                raise
+            self._set_aside(path, str(error))
+            return _open(path)
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        stamp = time.time_ns() // 1_000_000
+        for suffix in ("", "-wal", "-shm"):
+            file = path.with_name(path.name + suffix)
+            if file.exists():
+                file.rename(path.with_name(f"{path.name}.corrupt-{stamp}{suffix}"))
+        self._telemetry.count("storage_losses", reason="corrupt")
+        self._status = replace(
+            self._status,
+            losses=self._status.losses + 1,
+            lost_mono=self._clock(),
+            loss="the state file was damaged and set aside",
+        )
+        log_event(logger, logging.ERROR, "spool_loss", file=str(path), reason=why, kept=stamp)
+
+    # --- failing and coming back -----------------------------------------------------------------
+
+    def _survive(self, error: sqlite3.Error) -> bool:
+        """Make the next attempt possible; false for what is no fault of the disk."""
+        if self.path is None or not isinstance(error, sqlite3.DatabaseError):
+            return False
+        if _is_corrupt(error):
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            try:
+                self._set_aside(self.path, str(error))
+                self._connection = _open(self.path)
+            except (OSError, sqlite3.Error) as again:
+                self._degrade(str(again))
+                self._connection = _open(None)
+            self._say()
+            return True
+        if self._status.degraded or not isinstance(error, sqlite3.OperationalError):
+            return False
+        self._degrade(str(error))
+        disk, self._connection = self._connection, _open(None)
+        with contextlib.suppress(sqlite3.Error):
+            pages = int(disk.execute("PRAGMA page_count").fetchone()[0])
+            size = int(disk.execute("PRAGMA page_size").fetchone()[0])
+            if pages * size <= MEMORY_MAX_BYTES:
+                disk.backup(self._connection)
+        with contextlib.suppress(sqlite3.Error):
+            disk.close()
+        return True
+
+    def _degrade(self, why: str) -> None:
+        self._telemetry.count("storage_losses", reason="not_durable")
+        self._retry_at = self._clock() + RETRY_S
+        self._status = replace(self._status, degraded=why)
+        log_event(logger, logging.ERROR, "storage_degraded", file=str(self.path), reason=why)
+        self._say()
+
+    def _return_to_disk(self, path: Path) -> None:
+        """Put what memory holds into the file, in one transaction of the file."""
+        try:
+            disk = self._open_or_replace(path)
+        except (OSError, sqlite3.Error, StorageError):
+            return
+        try:
+            self._connection.backup(disk)
+            disk.execute("PRAGMA journal_mode = WAL")
+            disk.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                disk.close()
+            return
+        memory, self._connection = self._connection, disk
+        memory.close()
+        self._status = replace(self._status, degraded="")
+        log_event(logger, logging.WARNING, "storage_recovered", file=str(path))
+        self._say()
+
+    def _say(self) -> None:
+        durable = self._status.durable and not self._status.degraded
+        self._telemetry.gauge("storage_durable", float(durable))
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    """Return a connection in autocommit mode with the newest schema. ``sqlite3.Error``."""
+    connection = sqlite3.connect(
+        str(path) if path is not None else ":memory:",
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
+        _check(connection)
+        migrate(connection, STEPS)
+        # Writes, so that a file that cannot be written is found now and the lock is ours.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            "INSERT INTO counter VALUES ('opened', 1) "
+            "ON CONFLICT (name) DO UPDATE SET value = value + 1"
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Look at every page; a file of a later version is no more readable than a damaged one."""
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise _corrupt(verdict)
+    if (version := version_of(connection)) > VERSION:
+        raise _corrupt(f"made by a later version ({version})")
+
+
+def _corrupt(why: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(why)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _is_corrupt(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )

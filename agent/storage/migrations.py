@@ -1,0 +1,83 @@
+"""The schema, step by step: step n takes a file from ``user_version`` n to n + 1.
+
+A step that was released never changes; what the schema needs next is one more step. Each runs in
+one transaction with the rise of its number, so that a kill in between costs nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        # numbers that must never start again: bdSeq, counts of the alarm book, marks
+        "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+        # one row an alarm, as JSON: only those that changed are written
+        "CREATE TABLE alarm (alarm_id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
+        # messages in the order in which they were made; AUTOINCREMENT: no number comes twice
+        """CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind INTEGER NOT NULL,
+            route TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            content_type TEXT NOT NULL,
+            packed INTEGER NOT NULL,
+            payload BLOB NOT NULL,
+            evidence_id TEXT NOT NULL DEFAULT '',
+            size_bytes INTEGER NOT NULL,
+            made_utc_ms INTEGER NOT NULL,
+            made_mono REAL NOT NULL,
+            boot TEXT NOT NULL,
+            unheard INTEGER NOT NULL DEFAULT 0,
+            acked_mono REAL
+        )""",
+        "CREATE INDEX outbox_kind ON outbox (kind, id)",
+        # pictures behind alarms: immutable, kept longer than their message
+        """CREATE TABLE evidence (
+            event_id TEXT PRIMARY KEY,
+            topic TEXT NOT NULL,
+            content_type TEXT NOT NULL,
+            data BLOB NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            made_utc_ms INTEGER NOT NULL
+        )""",
+        # what operators asked for, and what it came to
+        """CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            received_utc_ms INTEGER NOT NULL,
+            command TEXT NOT NULL,
+            command_id TEXT NOT NULL,
+            user TEXT NOT NULL,
+            arguments TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            detail TEXT NOT NULL
+        )""",
+        "CREATE INDEX audit_command ON audit (command_id)",
+    ),
+)
+VERSION = len(STEPS)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a file; 0 for a new one."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] = STEPS) -> int:
+    """Bring a file up to the newest version; return the version that it had.
+
+    ``connection`` is in autocommit mode. Raises ``sqlite3.Error``; the step is then undone.
+    """
+    before = version_of(connection)
+    for number, statements in enumerate(steps[before:], before + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return before
