@@ -13,6 +13,7 @@ from agent.observability.view import (
     AgentView,
     CameraView,
     ExplanationsView,
+    LimitsView,
     MessagesView,
     ProcessView,
 )
@@ -34,6 +35,7 @@ class AgentFacts:
     started_mono: float
     broker_url: str = ""
     http_url: str = ""
+    limits: LimitsView = field(default_factory=LimitsView)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def build_view(
         link=now.link,
         messages=_messages(telemetry),
         alarms=tuple(now.alarms),
+        evidence=newest.evidence_ids(),
+        limits=facts.limits,
         processes=tuple(now.processes),
     )
 

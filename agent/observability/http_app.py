@@ -35,11 +35,13 @@ from agent.observability.http_answers import (
 )
 from agent.observability.http_guard import Counted, Guard
 from agent.observability.jsonable import dumps
-from agent.observability.pictures import FramePictures, Picture
+from agent.observability.pictures import LazyPictures, Picture, mean_map_picture
 from agent.telemetry import Clock
 
 WORK_LIMIT_S = 5.0
 STATUS_FRESH_S = 0.2
+SCRIPTS = ("draw.js", "camera.js", "page.js")
+"""Put into the page as one script, in this order."""
 IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
 
 Answer = TypeVar("Answer")
@@ -55,7 +57,7 @@ class Routes:
         self._loop_limit_s = loop_limit_s
         self._executor = executor
         self._clock = clock
-        self._pictures = FramePictures(state.newest)
+        self._pictures = LazyPictures(state.newest)
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
         self._page, self._page_policy = load_page()
@@ -70,6 +72,8 @@ class Routes:
             Route("/api/v1/status", self.status),
             Route("/api/v1/frame/{camera}.jpg", self.frame),
             Route("/api/v1/cam/{camera}/{class}", self.cam),
+            Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
+            Route("/api/v1/evidence/{event}", self.evidence),
             Route("/machine", self.machine, methods=["POST"]),
         ]
 
@@ -119,6 +123,23 @@ class Routes:
         digest = hashlib.sha256(overlay.data).hexdigest()[:16]
         return picture_answer(request, Picture(digest, overlay.content_type, overlay.data))
 
+    async def mean_map(self, request: Request) -> Response:
+        """The control beside a heat map: the mean of all activation maps."""
+        camera, name = self._camera(request), request.path_params["class"]
+        mean_map = self._state.newest.mean_map(camera, name)
+        if mean_map is None:
+            raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
+        picture = await self._work(lambda: mean_map_picture(mean_map))
+        return picture_answer(request, picture)
+
+    async def evidence(self, request: Request) -> Response:
+        """The picture behind one occurrence of an alarm."""
+        event_id = IMAGE_SUFFIX.sub("", request.path_params["event"])
+        overlay = self._state.newest.evidence(event_id)
+        if overlay is None:
+            raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
+        return picture_answer(request, Picture(event_id, overlay.content_type, overlay.data))
+
     async def machine(self, request: Request) -> Response:
         """Take the machine's state: 204, or the reason why not."""
         try:
@@ -167,13 +188,17 @@ def make_app(routes: Routes, state: AppState, *, loopback: bool, public_url: str
 
 
 def load_page() -> tuple[bytes, str]:
-    """Return the page and a policy under which only its own inline script and style run."""
-    text = resources.files("agent.observability").joinpath("page.html").read_text("utf-8")
-    hashes = {
-        tag: base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-        for tag in ("script", "style")
-        for inline in re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    """Return the page, its parts put in, and a policy under which only those run."""
+    folder = resources.files("agent.observability").joinpath("page")
+    text = folder.joinpath("page.html").read_text("utf-8")
+    parts = {
+        "style": folder.joinpath("page.css").read_text("utf-8"),
+        "script": "".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS),
     }
+    hashes = {}
+    for tag, inline in parts.items():
+        text = text.replace(f"<{tag}></{tag}>", f"<{tag}>{inline}</{tag}>")
+        hashes[tag] = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
     policy = (
         "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
         "base-uri 'none'; form-action 'none'; "

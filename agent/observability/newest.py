@@ -1,27 +1,45 @@
 """The newest of everything per camera: all that page, terminal and pictures need to remember.
 
-Fed from the live path and the desk, read by whoever looks. Memory is one frame, one reading and one
-set of overlays per camera; the arrays of an explanation are let go at once.
+Fed from the live path and the desk, read by whoever looks. Memory is one frame, one reading, one
+set of overlays and mean maps and a short history of numbers per camera, and the pictures behind the
+newest alarms; the other arrays of an explanation are let go at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.observability.quantiles import WindowQuantiles
-from agent.observability.view import ClassView, ExplanationView, ReadingView
-from agent.records import Explanation, Frame, FruitReading, Overlay, Segmentation
+from agent.observability.view import ClassHistory, ClassView, ExplanationView, ReadingView
+from agent.records import ClassExplanation, Explanation, Frame, FruitReading, Overlay, Segmentation
+
+HISTORY = 60
+"""Explanations in the small charts of the page: two minutes at the default period."""
+EVIDENCE_MAX = 32
+"""Pictures behind alarms kept for the page, at most 100 KiB each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A frame with what the network saw in it."""
+    """A frame with what the network saw in it; ``cutting_line_deg`` is the camera's angle 0."""
 
     frame: Frame
     segmentation: Segmentation
+    cutting_line_deg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MeanMap:
+    """The control of a heat map: (h, w) float32, the mean of all activation maps, unweighted."""
+
+    frame_id: str
+    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,8 @@ class _Explained:
     explanation: ExplanationView
     captured_mono: float
     overlays: dict[str, Overlay]
+    mean_maps: dict[str, MeanMap]
+    history: dict[str, ClassHistory]
 
 
 class Newest:
@@ -39,17 +59,22 @@ class Newest:
     compute seconds of the explanations whose frame was grabbed within the last minute.
     """
 
-    def __init__(self, cameras: Iterable[str]) -> None:
+    def __init__(
+        self, cameras: Iterable[str], cutting_lines_deg: Mapping[str, float] | None = None
+    ) -> None:
         self.cameras = tuple(cameras)
+        self._cutting_lines_deg = dict(cutting_lines_deg or {})
         self.compute = WindowQuantiles()
         self._seen: dict[str, Seen | None] = dict.fromkeys(self.cameras)
         self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.cameras)
         self._explained: dict[str, _Explained | None] = dict.fromkeys(self.cameras)
+        self._evidence: dict[str, Overlay] = {}
 
     def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
         """Keep a frame with its mask; both are only referenced, never copied."""
         if frame.camera in self._seen:
-            self._seen[frame.camera] = Seen(frame, segmentation)
+            cutting_line_deg = self._cutting_lines_deg.get(frame.camera, 0.0)
+            self._seen[frame.camera] = Seen(frame, segmentation, cutting_line_deg)
 
     def on_fruit(self, fruit: FruitReading) -> None:
         """Keep the reading of a fruit; an empty cup is none and leaves the last one standing."""
@@ -57,16 +82,31 @@ class Newest:
             self._fruit[fruit.segmentation.camera] = fruit
 
     def on_explanation(self, explanation: Explanation) -> None:
-        """Keep the numbers and overlays; a class without an overlay keeps its older one."""
+        """Keep numbers, overlays and mean maps; a class that is missing keeps its older ones."""
         if explanation.camera not in self._explained:
             return
         self.compute.add(explanation.seconds, explanation.captured_mono)
         before = self._explained[explanation.camera]
         overlays = dict(before.overlays) if before else {}
         overlays.update({overlay.class_name: overlay for overlay in explanation.overlays})
+        mean_maps = dict(before.mean_maps) if before else {}
+        history = dict(before.history) if before else {}
+        for one in explanation.classes:
+            if one.explainable:
+                mean_maps[one.class_name] = MeanMap(explanation.frame_id, one.mean_map)
+                history[one.class_name] = _continued(history.get(one.class_name), one)
         self._explained[explanation.camera] = _Explained(
-            _summary(explanation), explanation.captured_mono, overlays
+            _summary(explanation, history),
+            explanation.captured_mono,
+            overlays,
+            mean_maps,
+            history,
         )
+
+    def on_evidence(self, event_id: str, picture: Overlay) -> None:
+        """Keep the picture behind one occurrence of an alarm; beyond 32 the oldest goes."""
+        kept = {**self._evidence, event_id: picture}
+        self._evidence = dict(list(kept.items())[-EVIDENCE_MAX:])
 
     def seen(self, camera: str) -> Seen | None:
         """Return the newest frame with its mask."""
@@ -76,6 +116,19 @@ class Newest:
         """Return the newest heat map of one class."""
         explained = self._explained.get(camera)
         return explained.overlays.get(class_name) if explained else None
+
+    def mean_map(self, camera: str, class_name: str) -> MeanMap | None:
+        """Return the control beside the newest heat map of one class."""
+        explained = self._explained.get(camera)
+        return explained.mean_maps.get(class_name) if explained else None
+
+    def evidence(self, event_id: str) -> Overlay | None:
+        """Return the picture behind one occurrence of an alarm."""
+        return self._evidence.get(event_id)
+
+    def evidence_ids(self) -> tuple[str, ...]:
+        """Return the occurrences that have a picture, oldest first."""
+        return tuple(self._evidence)
 
     def reading(self, camera: str, now: float) -> ReadingView | None:
         """Return the newest fruit; ``now`` is monotonic and ages it."""
@@ -109,7 +162,17 @@ class Newest:
         return dataclasses.replace(explained.explanation, age_s=age_s)
 
 
-def _summary(explanation: Explanation) -> ExplanationView:
+def _continued(before: ClassHistory | None, one: ClassExplanation) -> ClassHistory:
+    before = before or ClassHistory()
+    return ClassHistory(
+        (*before.foreground, one.input_sensitivity_foreground)[-HISTORY:],
+        (*before.background, one.input_sensitivity_background)[-HISTORY:],
+        (*before.reliance, one.input_context_reliance)[-HISTORY:],
+    )
+
+
+def _summary(explanation: Explanation, history: Mapping[str, ClassHistory]) -> ExplanationView:
+    ranges = {overlay.class_name: overlay.value_range for overlay in explanation.overlays}
     return ExplanationView(
         camera=explanation.camera,
         frame_id=explanation.frame_id,
@@ -131,6 +194,10 @@ def _summary(explanation: Explanation) -> ExplanationView:
                 input_sensitivity_foreground=one.input_sensitivity_foreground,
                 input_sensitivity_background=one.input_sensitivity_background,
                 input_context_reliance=one.input_context_reliance,
+                value_range=ranges.get(one.class_name) or math.nan,
+                spot_error=one.spot_error,
+                estimate_error=one.estimate_error,
+                history=history.get(one.class_name, ClassHistory()),
             )
             for one in explanation.classes
         ),

@@ -1,7 +1,8 @@
-"""The newest frame as a JPEG with the mask outlined, made when somebody asks, once per frame."""
+"""The newest frame with its mask, angle and stem, and mean maps: made when somebody asks, once."""
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.observability.newest import Newest, Seen
+from agent.observability.newest import MeanMap, Newest, Seen
 from agent.records import STEM, SUTURE
 
 SIDE_MAX_PX = 960
@@ -17,6 +18,8 @@ SIDE_MAX_PX = 960
 QUALITY = 85
 COLOURS_BGR = {SUTURE: (0, 200, 255), STEM: (255, 190, 60)}
 OTHER_BGR = (200, 120, 255)
+LINE_BGR = (255, 255, 255)
+MEAN_SIDE_PX = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class Picture:
     data: bytes
 
 
-class FramePictures:
-    """Encodes lazily: while nobody looks, a frame costs nothing."""
+class LazyPictures:
+    """Encodes when somebody asks: while nobody looks, a frame costs nothing."""
 
     def __init__(self, newest: Newest) -> None:
         self._newest = newest
@@ -51,9 +54,10 @@ class FramePictures:
 
 
 def outlined(seen: Seen) -> NDArray[np.uint8]:
-    """Return (H', W', 3) uint8 BGR: the frame, at most 960 px on a side, with each class outlined.
+    """Return (H', W', 3) uint8 BGR: the frame, at most 960 px on a side, and what was read.
 
-    The mask is on the network's grid and covers the whole frame.
+    Each class is outlined; a reading adds its line through the suture and a cross on the stem. The
+    mask is on the network's grid and covers the whole frame.
     """
     image = _fitted(seen.frame.image)
     height, width = image.shape[:2]
@@ -62,8 +66,49 @@ def outlined(seen: Seen) -> NDArray[np.uint8]:
     for index, name in enumerate(seen.segmentation.classes[1:], start=1):
         inside = np.asarray(mask == index, dtype=np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(image, contours, -1, COLOURS_BGR.get(name, OTHER_BGR), thickness)
+        colour = COLOURS_BGR.get(name, OTHER_BGR)
+        cv2.drawContours(image, contours, -1, colour, thickness)
+        if name == SUTURE and contours and seen.segmentation.reading.read:
+            _draw_line(image, inside, seen)
+    _draw_stem(image, seen, width / seen.frame.image.shape[1])
     return image
+
+
+def _draw_line(image: NDArray[np.uint8], inside: NDArray[np.uint8], seen: Seen) -> None:
+    moments = cv2.moments(inside, binaryImage=True)
+    x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+    angle = math.radians(seen.segmentation.reading.angle_deg + seen.cutting_line_deg)
+    reach = 0.45 * min(image.shape[:2])
+    dx, dy = reach * math.cos(angle), -reach * math.sin(angle)  # counter-clockwise; y points down
+    ends = (round(x - dx), round(y - dy)), (round(x + dx), round(y + dy))
+    cv2.line(image, *ends, LINE_BGR, max(1, min(image.shape[:2]) // 160), cv2.LINE_AA)
+
+
+def _draw_stem(image: NDArray[np.uint8], seen: Seen, scale: float) -> None:
+    reading = seen.segmentation.reading
+    if not (math.isfinite(reading.stem_x_px) and math.isfinite(reading.stem_y_px)):
+        return
+    at = round(reading.stem_x_px * scale), round(reading.stem_y_px * scale)
+    size = max(9, min(image.shape[:2]) // 16)
+    for colour, width in (((0, 0, 0), 3), (COLOURS_BGR[STEM], 1)):
+        cv2.drawMarker(image, at, colour, cv2.MARKER_CROSS, size, width, cv2.LINE_AA)
+
+
+def mean_map_picture(mean_map: MeanMap) -> Picture:
+    """Return a PNG of 240 px: the map from its smallest to its largest value, dark to bright.
+
+    Its own range, since only its shape is compared with the heat map's.
+    """
+    values = mean_map.values.astype(np.float32)
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if not high > low:
+        values, low, high = np.zeros((1, 1), np.float32), 0.0, 1.0
+    smooth = cv2.resize(values, (MEAN_SIDE_PX, MEAN_SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    grey = np.clip((smooth - low) / (high - low) * 255.0, 0.0, 255.0).astype(np.uint8)
+    done, data = cv2.imencode(".png", cv2.applyColorMap(grey, cv2.COLORMAP_CIVIDIS))
+    if not done:
+        raise ValueError(f"a map of shape {values.shape} cannot be encoded")
+    return Picture(mean_map.frame_id, "image/png", data.tobytes())
 
 
 def encode_jpeg(image: NDArray[np.uint8]) -> bytes:

@@ -75,8 +75,25 @@ class CameraView:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassHistory:
+    """One class over the newest explanations, oldest first; columns of one length, NaN: undefined.
+
+    Of occlusions in the input, like the limits that alarms judge by.
+    """
+
+    foreground: tuple[float, ...] = ()
+    background: tuple[float, ...] = ()
+    reliance: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClassView:
-    """What the newest explanation says of one class; all in [0, 1], NaN when undefined."""
+    """What the newest explanation says of one class.
+
+    Sensitivities and reliances are in [0, 1], NaN when undefined. ``value_range`` is the value that
+    the heat map shows in full colour. The controls: ``spot_error`` is the relative error of one
+    channel against a plain run of the model, ``estimate_error`` that of estimated channels.
+    """
 
     class_name: str
     explainable: bool
@@ -87,6 +104,10 @@ class ClassView:
     input_sensitivity_foreground: float = UNKNOWN
     input_sensitivity_background: float = UNKNOWN
     input_context_reliance: float = UNKNOWN
+    value_range: float = UNKNOWN
+    spot_error: float = UNKNOWN
+    estimate_error: float = UNKNOWN
+    history: ClassHistory = ClassHistory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +161,16 @@ class ProcessView:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsView:
+    """Configured limits of alarms, for the charts; NaN where there is none."""
+
+    foreground_sensitivity: float = UNKNOWN  # an alarm below it
+    background_reliance: float = UNKNOWN  # an alarm above it
+    no_read_rate: float = UNKNOWN
+    latency_p95_s: float = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
 class AgentView:
     """Everything that a person who asks "how is it?" may want to see."""
 
@@ -161,4 +192,6 @@ class AgentView:
     link: LinkStatus | None = None  # None: publishing is off
     messages: MessagesView = MessagesView()
     alarms: tuple[Alarm, ...] = ()
+    evidence: tuple[str, ...] = ()  # event ids whose picture can be asked for
+    limits: LimitsView = LimitsView()
     processes: tuple[ProcessView, ...] = ()

@@ -87,7 +87,8 @@ class Agent:
         model = parts.load(config)
         self._config = config = fitted(config, model)
         self._lanes = parts.lanes_of(config)
-        self._newest = Newest(self._lanes)
+        lines_deg = {name: lane.cutting_line_deg for name, lane in self._lanes.items()}
+        self._newest = Newest(self._lanes, lines_deg)
         telemetry.prime(self._lanes)
         self._capture = parts.make_capture(config, self._session, telemetry, self._clock)
         right_of_way = RightOfWay()
@@ -231,8 +232,11 @@ class Agent:
     def _on_alarm(self, alarm: Alarm) -> None:
         if follow_s := follow_up_s(alarm):
             self._explain.raise_attention(alarm.camera_id, follow_s)
+        evidence = evidence_of(alarm, self._newest)
+        if evidence:
+            self._newest.on_evidence(alarm.event_id, evidence)
         if self._publisher:
-            self._publisher.alarm(alarm, evidence_of(alarm, self._newest))
+            self._publisher.alarm(alarm, evidence)
 
     # --- the desk's chores -----------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.observability.build import AgentFacts
 from agent.observability.http import HttpServer
+from agent.observability.view import LimitsView
 from agent.pipeline.gauges import describe, describe_alarms
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded import EmbeddedBroker
@@ -90,6 +91,12 @@ def make_facts(config: Config, identity: Identity, layer: str, started_mono: flo
             for lane in camera.effective_lanes()
         },
         started_mono=started_mono,
+        limits=LimitsView(
+            foreground_sensitivity=config.alarms.limits.foreground_sensitivity,
+            background_reliance=config.alarms.limits.background_reliance,
+            no_read_rate=config.alarms.limits.no_read_rate,
+            latency_p95_s=config.alarms.limits.latency_p95_s,
+        ),
     )
 
 

@@ -18,8 +18,8 @@ from agent.observability.health import Readiness
 from agent.observability.http import HttpServer
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView
-from agent.records import Alarm, CameraState, MachineInfo
+from agent.observability.view import AgentView, LimitsView
+from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from tests.support.prometheus import prometheus  # noqa: F401 - a fixture
 
 
@@ -32,6 +32,7 @@ class FakeAgent:
     readiness: Readiness = field(default_factory=Readiness)
     machine: list[MachineInfo] = field(default_factory=list)
     alarms: tuple[Alarm, ...] = ()
+    statuses: tuple[CameraStatus, ...] = ()
     views: int = 0
     hold_view: threading.Event | None = None
 
@@ -58,8 +59,12 @@ class FakeAgent:
             agent_id="line-1", version="0.1.0", session="7f", config_hash="c0ffee",
             model_name="default", model_sha256="ab" * 32, layer="decoder1",
             sources=dict.fromkeys(self.cameras, "sim:"), started_mono=self.started,
+            limits=LimitsView(0.2, 0.6, 0.2, 0.214),
         )  # fmt: skip
-        now = Now(mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms)
+        now = Now(
+            mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
+            statuses=self.statuses,
+        )  # fmt: skip
         return build_view(facts, now, self.newest, self.telemetry)
 
     def state(self) -> AppState:

@@ -1,0 +1,131 @@
+
+"use strict";
+const SVG = "http://www.w3.org/2000/svg";
+const byId = (id) => document.getElementById(id);
+
+function make(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+function shape(tag, attributes) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+// Nodes live as long as the page, and only what differs is written: the focus of a keyboard stays
+// where it is, and a page that shows the same costs nothing.
+function say(node, text) { if (node.textContent !== text) node.textContent = text; }
+function dress(node, name) { if (node.className !== name) node.className = name; }
+function set(node, name, value) {
+  if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
+const known = (x) => x !== null && x !== undefined;
+const fixed = (x, digits, unit = "") => known(x) ? x.toFixed(digits) + unit : "–";
+const lasting = (x) => !known(x) ? "–" : x < 0.9995 ? `${(1000 * x).toFixed(0)} ms` : `${x.toFixed(1)} s`;
+const time = (at) => new Date(at).toLocaleTimeString([], {hourCycle: "h23"});
+const share = (x) => known(x) ? Math.round(100 * x) + "\u202f%" : "–";
+const total = (n) => known(n) ? n.toLocaleString("en") : "–";
+const words = (name) => name.replaceAll("_", " ").replaceAll("/", ": ");
+function age(s) {
+  if (!known(s)) return "–";
+  if (s < 90) return s.toFixed(0) + " s";
+  if (s < 5400) return (s / 60).toFixed(0) + " min";
+  return (s / 3600).toFixed(1) + " h";
+}
+const counts = (map) => Object.entries(map).filter(([, n]) => n > 0)
+  .map(([name, n]) => words(name) + " " + total(n)).join(", ");
+
+// A picture that Enter or a click shows large; its file is asked for only when ``version`` changes.
+class Picture {
+  constructor(name) {
+    this.image = make("img", {alt: name});
+    this.node = make("button", {class: "picture", type: "button", "aria-label": name + ", enlarge"},
+      this.image);
+    this.node.addEventListener("click", () => enlarge(this));
+    this.name = name;
+  }
+  show(url, version) {
+    if (this.version === version) return;
+    this.version = version;
+    this.image.src = url + "?v=" + encodeURIComponent(version);
+    if (enlarged === this) byId("large").querySelector("img").src = this.image.src;
+  }
+}
+let enlarged = null;
+function enlarge(picture) {
+  enlarged = picture;
+  const dialog = byId("large");
+  dialog.querySelector("img").src = picture.image.src;
+  dialog.querySelector("img").alt = picture.name;
+  say(dialog.querySelector("p"), picture.name);
+  dialog.showModal();
+}
+
+// Values in [0, 1] over the newest explanations, with the zone in which an alarm is due. ``bad`` is
+// -1 where small values are bad, 1 where large ones are.
+class Chart {
+  constructor(name, bad) {
+    this.name = name;
+    this.bad = bad;
+    this.value = make("b", {}, "–");
+    this.zone = shape("rect", {x: 0, width: 240, fill: "var(--zone)"});
+    this.limit = shape("line", {x1: 0, x2: 240, stroke: "var(--bad)", "stroke-width": 2,
+      "stroke-dasharray": "6 4", "vector-effect": "non-scaling-stroke"});
+    this.second = this.series("var(--two)", 2);
+    this.first = this.series("var(--one)", 3);
+    this.svg = shape("svg", {viewBox: "0 0 240 50", preserveAspectRatio: "none", role: "img"});
+    this.svg.append(this.zone, shape("path", {d: "M0 49.5H240", stroke: "var(--line)"}),
+      this.limit, this.second, this.first);
+    this.node = make("div", {class: "chart"}, make("p", {}, name, this.value), this.svg);
+  }
+  series(colour, width) {
+    return shape("path", {fill: "none", stroke: colour, "stroke-width": width,
+      "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke"});
+  }
+  show(values, limit, others = []) {
+    const now = values.length ? values[values.length - 1] : null;
+    say(this.value, share(now));
+    const over = known(now) && known(limit) && this.bad * (now - limit) > 0;
+    dress(this.node, over ? "chart over" : "chart");
+    set(this.first, "d", path(values));
+    set(this.second, "d", path(others));
+    const y = 49 - 48 * (limit ?? 0);
+    for (const end of ["y1", "y2"]) set(this.limit, end, y);
+    set(this.limit, "visibility", known(limit) ? "visible" : "hidden");
+    set(this.zone, "visibility", known(limit) ? "visible" : "hidden");
+    set(this.zone, "y", this.bad > 0 ? 0 : y);
+    set(this.zone, "height", this.bad > 0 ? y : 50 - y);
+    set(this.svg, "aria-label", `${this.name}: ${share(now)}, limit ${share(limit)}, ` +
+      `${values.length} explanations`);
+  }
+}
+const CHART_COLUMNS = 60;
+function path(values) {
+  const first = CHART_COLUMNS - values.length;
+  let line = "", pen = "M";
+  values.forEach((value, i) => {
+    if (!known(value)) { pen = "M"; return; }
+    const x = 240 * (first + i + 1) / CHART_COLUMNS, y = 49 - 48 * Math.min(1, value);
+    line += `${pen}${(x - (pen === "M" ? 2 : 0)).toFixed(1)} ${y.toFixed(1)}`;
+    if (pen === "M") line += `L${x.toFixed(1)} ${y.toFixed(1)}`;
+    pen = "L";
+  });
+  return line;
+}
+
+// Name and value; ``update`` marks a value that is beyond its limit.
+class Value {
+  constructor(name, size = "") {
+    this.text = make("dd", {class: size}, "–");
+    this.size = size;
+    this.node = make("div", {}, make("dt", {}, name), this.text);
+  }
+  show(text, over = false, title = "") {
+    say(this.text, text);
+    dress(this.text, over ? `${this.size} warn` : this.size);
+    set(this.node, "title", title);
+  }
+}

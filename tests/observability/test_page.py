@@ -1,0 +1,242 @@
+"""The page in a real Chromium: it fills, it updates, it says so when the agent is gone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from agent import config
+from agent.observability.http import HttpServer
+from agent.observability.http_app import load_page
+from agent.records import CameraState, CameraStatus, Overlay
+from tests.observability.conftest import FakeAgent
+from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
+from tests.support.chromium import Chromium, chromium
+
+PANEL, TELEPHONE = (1280, 800), (390, 844)
+ANGLE = "document.querySelector('.angle')?.textContent"
+
+
+@pytest.fixture(scope="module")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(one_browser: Chromium) -> Iterator[Chromium]:
+    one_browser.errors.clear()
+    one_browser.size(*PANEL)
+    yield one_browser
+    one_browser.open("about:blank")
+
+
+def status(camera: str, state: CameraState = CameraState.LIVE) -> CameraStatus:
+    return CameraStatus(camera, (camera,), state, "first_frame", time.monotonic(), 64, 64)
+
+
+def jpeg(class_name: str) -> Overlay:
+    image = np.full((120, 120, 3), (40, 90, 200), np.uint8)
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    return Overlay(class_name, "image/jpeg", data, 120, 120, 2.5)
+
+
+def see(agent: FakeAgent, seq: int, angle_deg: float) -> None:
+    """One fruit on cam1, through every counter that the page shows."""
+    shown = frame(seq=seq, mono=time.monotonic())
+    seen = segmentation(shown, angle_deg=angle_deg)
+    for counter in ("frames_captured", "frames_segmented", "fruit"):
+        agent.telemetry.count(counter, camera="cam1")
+    agent.telemetry.observe("capture_to_mask_seconds", 0.03, camera="cam1")
+    agent.newest.on_segmented(shown, seen)
+    agent.newest.on_fruit(replace(fruit(shown), segmentation=seen))
+
+
+@pytest.fixture
+def busy(agent: FakeAgent) -> FakeAgent:
+    """Two cameras, of which one delivers and is explained, and an alarm with its picture."""
+    agent.statuses = (status("cam1"), status("cam2", CameraState.STALLED))
+    see(agent, 1, 12.5)
+    for seq in range(3):
+        shown = frame(seq=seq, mono=time.monotonic())
+        agent.newest.on_explanation(explanation(shown, (jpeg("suture"), jpeg("stem"))))
+    agent.alarms = (alarm(), alarm("no_read_rate-cam1", active=False))
+    agent.newest.on_evidence("e1", jpeg(""))
+    return agent
+
+
+@pytest.mark.needs_chromium
+def test_the_page_fills_with_everything_that_the_agent_knows(
+    busy: FakeAgent, server: HttpServer, browser: Chromium
+) -> None:
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    browser.wait("[...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
+    shown = set(browser.run("[...document.images].map((i) => new URL(i.src || 'x:').pathname)"))
+    assert shown >= {
+        "/api/v1/frame/cam1.jpg",
+        "/api/v1/cam/cam1/suture", "/api/v1/cam/cam1/suture/mean",
+        "/api/v1/cam/cam1/stem", "/api/v1/cam/cam1/stem/mean",
+        "/api/v1/evidence/e1",
+    }  # fmt: skip
+    assert browser.text("#state") == "1 alarm"
+    assert "Camera cam2 delivers no picture: check its cable" in browser.text(".alarm")
+    assert "97" in browser.text(".reading")  # the confidence
+    assert "looks at the suture" in browser.text(".class")
+    assert "82" in browser.text(".class .chart")
+    assert "orange for, blue against; full colour is ±2.5" in browser.text(".scale")
+    lines = (
+        "[...document.querySelectorAll('.chart')].map((c) => c.querySelector('line').getAttribute"
+    )
+    assert browser.run(f"{lines}('y1'))")[:2] == [str(49 - 48 * 0.2), str(49 - 48 * 0.6)]
+    assert "L" in browser.run("document.querySelector('.chart path:last-child').getAttribute('d')")
+    assert {"Explanations", "Workers", "Broker", "Messages", "Memory"} == set(
+        browser.run("[...document.querySelectorAll('.tile h3')].map((h) => h.textContent)")
+    )
+    assert browser.errors == []
+
+
+@pytest.mark.needs_chromium
+def test_the_page_follows_the_agent_without_a_reload(
+    busy: FakeAgent, server: HttpServer, browser: Chromium
+) -> None:
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    first = browser.run("window.mark = 7; document.querySelector('.frame img').src")
+    see(busy, 2, 77.0)
+    busy.alarms = ()
+    busy.statuses = (status("cam1"), status("cam2"))
+    browser.wait(f"{ANGLE} === '77.0°'")
+    browser.wait("document.getElementById('state').textContent === 'No alarm'")
+    assert browser.run("window.mark") == 7
+    assert browser.run("document.querySelector('.frame img').src") != first
+    assert browser.run("document.querySelectorAll('.alarm').length") == 0
+
+
+@pytest.mark.needs_chromium
+def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
+    busy: FakeAgent, browser: Chromium
+) -> None:
+    server = HttpServer(config.Http(port=0), busy.state())
+    server.start()
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    assert server.stop()
+    browser.wait("!document.getElementById('gone').hidden", 15)
+    assert re.match(r"The agent does not answer since .*: what is shown below is old",
+                    browser.text("#gone"))  # fmt: skip
+    assert browser.text("#state") == "No contact"
+    again = HttpServer(config.Http(port=server.port), busy.state())
+    again.start()
+    try:
+        browser.wait("document.getElementById('gone').hidden", 15)
+        assert browser.text("#state") == "1 alarm"
+    finally:
+        again.stop()
+
+
+@pytest.mark.needs_chromium
+def test_a_camera_that_does_not_deliver_never_looks_alive(
+    busy: FakeAgent, server: HttpServer, browser: Chromium
+) -> None:
+    busy.statuses = (status("cam1", CameraState.FROZEN), status("cam2"))
+    browser.open(server.url)
+    browser.wait("document.querySelector('.card.old figcaption')?.textContent.startsWith('OLD')")
+    assert browser.text(".card.old .badge") == "frozen"
+
+
+@pytest.mark.needs_chromium
+def test_the_keyboard_reaches_every_picture_and_keeps_its_place(
+    busy: FakeAgent, server: HttpServer, browser: Chromium
+) -> None:
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    focus = "document.activeElement.getAttribute('aria-label')"
+    reached = []
+    for _ in range(6):
+        browser.press("Tab")
+        reached.append(browser.run(focus))
+    assert "Newest frame of cam1, enlarge" in reached
+    assert "Ablation-CAM of cam1, suture, enlarge" in reached
+    held = browser.run(focus)
+    see(busy, 2, 33.0)
+    browser.wait(f"{ANGLE} === '33.0°'")
+    assert browser.run(focus) == held
+    browser.press("Enter")
+    browser.wait("document.getElementById('large').open")
+    assert browser.run("document.querySelector('#large img').naturalWidth > 0")
+    browser.press("Escape")
+    browser.wait("!document.getElementById('large').open")
+    browser.press("2")
+    browser.wait(f"{focus} === 'Camera cam2'")
+
+
+FONT = "parseFloat(getComputedStyle(document.querySelector('{}')).fontSize)"
+
+
+@pytest.mark.needs_chromium
+@pytest.mark.parametrize("size", [PANEL, TELEPHONE], ids=["panel", "telephone"])
+def test_what_an_operator_needs_is_large_and_nothing_runs_off_the_side(
+    size: tuple[int, int], busy: FakeAgent, server: HttpServer, browser: Chromium
+) -> None:
+    browser.size(*size, touch=size == TELEPHONE)
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    assert browser.run("document.documentElement.scrollWidth") <= size[0]
+    for selector, least_px in ((".angle", 80), ("#state", 28), (".alarm p", 22), ("dd", 30)):
+        assert browser.run(FONT.format(selector)) >= least_px, selector
+
+
+CONTRAST = """(() => {
+  const light = (c) => c.match(/\\d+/g).slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (n) => { for (; n; n = n.parentElement) {
+    const c = getComputedStyle(n).backgroundColor;
+    if (!c.startsWith('rgba(0, 0, 0, 0')) return c; } };
+  return [...document.querySelectorAll('p, small, dt, dd, h1, h2, h3, .badge, figcaption, b')]
+    .filter((n) => n.offsetParent && n.textContent.trim()).map((n) => {
+      const [a, b] = [light(getComputedStyle(n).color), light(ground(n))].sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), n.className || n.tagName, n.textContent.slice(0, 30)]; })
+    .sort((x, y) => x[0] - y[0])[0]; })()"""
+
+
+@pytest.mark.needs_chromium
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_word_stands_out_from_its_ground(
+    dark: bool, busy: FakeAgent, server: HttpServer, browser: Chromium
+) -> None:
+    browser.size(*PANEL, dark=dark)
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    ratio, *where = browser.run(CONTRAST)
+    assert ratio >= 4.5, where
+    ground = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (max(int(v) for v in re.findall(r"\d+", ground)) < 60) is dark
+
+
+def test_the_page_asks_nobody_else_and_changes_nothing() -> None:
+    text = load_page()[0].decode()
+    assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(
+        r"POST|PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text
+    )
+    assert re.findall(r"<form method=\"(\w+)\"", text) == ["dialog"]
+
+
+def test_while_nobody_looks_no_snapshot_and_no_picture_is_made(
+    busy: FakeAgent, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_args: object) -> None:
+        raise AssertionError("encoded although nobody looks")
+
+    monkeypatch.setattr(cv2, "imencode", never)
+    for seq in range(20):
+        see(busy, seq, 1.0)
+    assert busy.views == 0
