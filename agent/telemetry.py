@@ -100,6 +100,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("messages_delivered", Kind.COUNTER, "Messages that the broker took", ("topic_family",)),
     Metric("messages_dropped", Kind.COUNTER, "Messages lost", ("topic_family", "reason")),
     Metric("messages_in_flight", Kind.GAUGE, "Messages waiting or unacknowledged", ("topic_family",)),
+    Metric("messages_limit", Kind.GAUGE, "Messages that may wait before the least important are dropped"),
     Metric("publish_results", Kind.COUNTER, "Broker answers by reason", ("topic_family", "reason")),
     Metric("broker_connected", Kind.GAUGE, "1 while the broker connection stands", ("client",)),
     Metric("broker_connects", Kind.COUNTER, "Connection attempts by outcome", ("outcome", "client")),
@@ -115,6 +116,7 @@ CATALOGUE: tuple[Metric, ...] = (
     # the agent itself
     Metric("news_lost", Kind.COUNTER, "News that the alarm desk had no room for", ("kind",)),
     Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),
+    Metric("clock_synchronised", Kind.GAUGE, "1 while the kernel holds its clock for synchronised"),
     Metric("process_memory_bytes", Kind.GAUGE, "Resident memory by kind of process", ("process",)),
     Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),
     Metric("log_events_suppressed", Kind.COUNTER, "Repeated log events not written"),

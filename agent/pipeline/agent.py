@@ -21,6 +21,7 @@ from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
 from agent.pipeline import parts
+from agent.pipeline.clock import synchronised
 from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
@@ -263,6 +264,8 @@ class Agent:
             self._publish_metrics(self._publisher, view)
 
     def _keep_gauges(self, view: AgentView) -> None:
+        self.telemetry.gauge("clock_synchronised", synchronised())
+        self.telemetry.gauge("messages_limit", self._config.mqtt.queue_max)
         for row in self._memory.processes:
             self.telemetry.gauge("process_memory_bytes", row.resident_bytes, process=row.process)
         for camera in view.cameras:
