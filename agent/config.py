@@ -284,6 +284,8 @@ class Ablation(Section):
     """A cell of the layer belongs to a region when at least this share of its area does."""
     background_draws: Annotated[int, Field(ge=1, le=64)] = 4
     seed: Annotated[int, Field(ge=0)] = 0
+    study_every: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """One exact periodic explanation in so many gets the costly cross-checks; 0: none."""
     overlay_quality: Annotated[int, Field(ge=30, le=100)] = 85
     overlay_range: Annotated[float, Field(gt=0)] | None = None
     """One fixed colour range for all maps; None: from the model card's reference."""

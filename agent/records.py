@@ -254,6 +254,33 @@ class RegionOcclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """Area under one curve of insertion or deletion, and what it wins over its controls.
+
+    The score runs from 0 (all hidden) to 1 (nothing hidden). Positive gains are better for both
+    measures. NaN where hiding everything hardly costs anything.
+    """
+
+    measure: str  # insertion or deletion
+    fill: str  # mean or blur
+    auc: float
+    over_random: float
+    over_mean_map: float
+
+
+@dataclass(frozen=True, slots=True)
+class CrossChecks:
+    """Costly checks, made on one explanation in so many and in studies; NaN where one is missing.
+
+    Both correlations are Spearman's, of ranks.
+    """
+
+    hires_correlation: float = math.nan  # map with the HiRes gradient map, cell by cell
+    baseline_correlation: float = math.nan  # deltas of the two baselines, channel by channel
+    gains: tuple[Gain, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClassExplanation:
     """Everything that one pass says about one class.
 
@@ -290,6 +317,7 @@ class ClassExplanation:
     relevance_mass: Mapping[str, float] = field(default_factory=dict)
     """Share of the map's positive relevance per foreground class and ``elsewhere``."""
     agreement: float = math.nan  # rank correlation of the positive map with spatial occlusion
+    checks: CrossChecks | None = None  # None: not made for this explanation
 
 
 @dataclass(frozen=True, slots=True)

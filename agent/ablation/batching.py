@@ -19,6 +19,8 @@ from agent.telemetry import Clock
 
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""
+Tick = Callable[[], None]
+"""Called between two batches; whoever runs out of time raises ``LateError`` in it."""
 
 BATCHES = (4, 8, 16, 32)
 WORTH = 0.97

@@ -7,7 +7,7 @@ go through the second half of the model, and all classes are read from the same 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,17 +18,27 @@ from torch import Tensor
 
 from agent import config
 from agent.ablation import plan
-from agent.ablation.batching import Progress, choose_batch
+from agent.ablation.batching import Progress, Tick, choose_batch
 from agent.ablation.errors import AblationError
 from agent.ablation.focus import Focus
-from agent.ablation.input_occlusion import input_sensitivities, with_input
+from agent.ablation.input_occlusion import InputSensitivity, input_sensitivities, with_input
 from agent.ablation.job import Job, Setup
-from agent.ablation.picture import check_classes, load_case, random_input, target, why_not
+from agent.ablation.measure import Target
+from agent.ablation.picture import Case, check_classes, load_case, random_input, target, why_not
 from agent.ablation.quick import build_fast
 from agent.ablation.regions import Mask
 from agent.ablation.relevance import class_shares, with_mass
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.split import HookSplit, build_split, check_mode, check_weights, find_layer
+from agent.ablation.studies import (
+    CHECKS,
+    Bench,
+    Studied,
+    Studies,
+    cross_checked,
+    missing,
+    run_studies,
+)
 from agent.config import Score
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
@@ -36,9 +46,6 @@ from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
 
 Baseline = Literal["zero", "mean"]
-
-NOT_COMPUTED = ("patch_occlusion", "spatial_agreement", "insertion_deletion", "hires_map")
-"""Cross-checks that are not part of an explanation; named so that nobody takes them for done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ class Engine:
         scores: Sequence[Score] | None = None,
         baseline: Baseline | None = None,
         region: Focus | NDArray[np.uint8] | None = None,
+        studies: Studies | None = None,
+        tick: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> EngineResult:
         """Explain one picture, (H, W, 3) uint8 BGR or with alpha; ``aperture`` is (H, W) bool.
@@ -123,6 +132,10 @@ class Engine:
         the settings' where they are None; all scores are read from one pass. ``region`` is a focus
         (a connected part, a box, a mask), or (h, w) uint8 class indices in place of the predicted
         mask. ``progress`` is called after every batch.
+
+        ``studies`` come after the explanation, which they cannot cost: ``tick`` is told the study's
+        name before each of its batches, and ``LateError`` raised in it ends that study, which is
+        then named in ``left_out``.
 
         Raises ``NullControlError`` when the ablated path does not reproduce the plain model, and
         ``AblationError`` for everything else that forbids an explanation. A class without a pixel
@@ -142,26 +155,26 @@ class Engine:
             reasons = [why_not(t, case) for t in wanted]
             targets = [t for t, reason in zip(wanted, reasons, strict=True) if not reason]
             records: dict[tuple[str, str], ClassExplanation] = {}
-            left_out: tuple[str, ...] = ()
+            left_out: tuple[str, ...] = CHECKS
             seconds: dict[str, float] = {}
+            studied: dict[tuple[str, str], Studied] = {}
             if targets:
                 # Before the job: the deadline may cut that one short, never the arbiter.
-                unique = list({t.name: t for t in targets}.values())
-                found = input_sensitivities(self._folded, case, unique, self._grid, self.settings)
-                arbiter = {t.name: one for t, one in zip(unique, found, strict=True)}
+                arbiter = self._occluded_inputs(case, targets)
                 occluded = clock()
                 setup = replace(self._setup, baseline=self._chosen_baseline(used))
                 job = Job(setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
-                shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
-                records = {
-                    (one.class_name, one.score): with_mass(
-                        with_input(one, arbiter[one.class_name]), shares
-                    )
-                    for one in job.explanations()
-                }
-                left_out = job.left_out()
+                records = self._records(job, case, arbiter)
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - started}
+                bench = self._bench(job, case, list(records.values()), used)
+                results, late = run_studies(studies or Studies(), bench, tick or _unhurried)
+                studied = dict(zip(records, results, strict=True))
+                left_out = (*job.left_out(), *missing(results[0], late))
+                for key, one in studied.items():
+                    seconds |= one.seconds
+                    if studies is not None:
+                        records[key] = cross_checked(records[key], one, case.aperture)
         explained = tuple(
             records.get((t.name, t.kind)) or not_explainable(t.name, reason, t.kind)
             for t, reason in zip(wanted, reasons, strict=True)
@@ -177,13 +190,53 @@ class Engine:
             baseline=used,
             region_threshold=self.settings.region_threshold,
             region_source=case.region_source,
-            left_out=(*left_out, *NOT_COMPUTED),
+            left_out=left_out,
             seconds=clock() - started,
             seconds_by_method=seconds,
             input=case.x[0].float().cpu().numpy(),
             logits=case.logits[0].float().cpu().numpy(),
             mask=case.mask,
             aperture=case.aperture,
+            studies=studied,
+        )
+
+    def _occluded_inputs(
+        self, case: Case, targets: Sequence[Target]
+    ) -> dict[str, InputSensitivity]:
+        """By class; the same whatever the score."""
+        unique = list({t.name: t for t in targets}.values())
+        found = input_sensitivities(self._folded, case, unique, self._grid, self.settings)
+        return {t.name: one for t, one in zip(unique, found, strict=True)}
+
+    def _records(
+        self, job: Job, case: Case, arbiter: Mapping[str, InputSensitivity]
+    ) -> dict[tuple[str, str], ClassExplanation]:
+        """By class and score, in the order of the job's targets."""
+        shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
+        return {
+            (one.class_name, one.score): with_mass(with_input(one, arbiter[one.class_name]), shares)
+            for one in job.explanations()
+        }
+
+    def _bench(
+        self, job: Job, case: Case, records: list[ClassExplanation], used: Baseline
+    ) -> Bench:
+        other: Baseline = "mean" if used == "zero" else "zero"
+
+        def again(tick: Tick) -> tuple[str, Job]:
+            setup = replace(self._setup, baseline=self._chosen_baseline(other))
+            second = Job(setup, case, job.ledger.targets, Rung.EXACT, self._spot_rng)
+            second.run(None, lambda _done, _total: tick(), regions=False)
+            return other, second
+
+        return Bench(
+            model=self._folded,
+            case=case,
+            job=job,
+            records=records,
+            settings=self.settings,
+            other=again,
+            clock=self._tuning.clock,
         )
 
     def _known_baselines(self, zero: Tensor) -> dict[str, Tensor]:
@@ -211,3 +264,7 @@ class Engine:
                 "the model's card has none, and none were given"
             )
         return self._baselines[name]
+
+
+def _unhurried(_study: str) -> None:
+    """Studies of somebody who waits."""

@@ -30,6 +30,33 @@ def gradient_times_activation(
     The first-order term of the ablation itself. ``dice_drop`` has no gradient; the margin's stands
     in for it and ``calibrated`` brings it to scale.
     """
+    terms = first_order(model, split, prepared, baseline, targets)
+    return np.stack([term.sum((1, 2)).cpu().numpy() for term in terms])
+
+
+def hires_maps(
+    model: LoadedModel,
+    split: Split,
+    prepared: Prepared,
+    baseline: Tensor,
+    targets: Sequence[Target],
+) -> NDArray[np.float32]:
+    """(classes, gh, gw): the same terms summed over channels instead of cells, signed.
+
+    With the zero baseline this is HiResCAM (arXiv 2011.08891): sum over k of dy/dA_k * A_k.
+    """
+    terms = first_order(model, split, prepared, baseline, targets)
+    return np.stack([term.sum(0).cpu().numpy().astype(np.float32) for term in terms])
+
+
+def first_order(
+    model: LoadedModel,
+    split: Split,
+    prepared: Prepared,
+    baseline: Tensor,
+    targets: Sequence[Target],
+) -> list[Tensor]:
+    """Per target (K, gh, gw) float64: dy/dA (A - baseline), one forward and a backward each."""
     with torch.enable_grad():
         activation = prepared.activation.clone().requires_grad_()
         logits = as_logits(model, split.suffix(activation * 1.0, prepared), prepared.size)
@@ -39,8 +66,8 @@ def gradient_times_activation(
             y = scores.differentiable(target.kind, logits, target.index, target.region)
             last = place + 1 == len(targets)
             (slope,) = torch.autograd.grad(y.sum(), activation, retain_graph=not last)
-            out.append((slope.to(torch.float64) * away).sum((0, 2, 3)))
-    return np.asarray(torch.stack(out).cpu().numpy(), dtype=np.float64)
+            out.append((slope.to(torch.float64) * away)[0])
+    return out
 
 
 def order(estimates: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import config
+from agent.ablation.batching import Progress
 from agent.ablation.engine import Engine
 from agent.ablation.errors import LateError
 from agent.ablation.messages import Order
 from agent.ablation.overlay import card_ranges, colour_range, render_overlay
 from agent.ablation.result import EngineResult
-from agent.records import Explanation, Overlay, Rung
+from agent.ablation.studies import CROSS_CHECKS
+from agent.records import Explanation, Overlay, Rung, SamplingClass
 from agent.telemetry import Clock
 
 ENGINE_SHARE = 0.8
@@ -37,6 +39,7 @@ class Explainer:
         self._settings = settings
         self._phase = phase
         self._clock = clock
+        self._until_study = settings.study_every
 
     def answer(
         self, order: Order, image: NDArray[np.uint8], aperture: NDArray[np.bool_] | None
@@ -100,10 +103,47 @@ class Explainer:
         rung = order.rung
         if rung is Rung.EXACT:
             with contextlib.suppress(LateError):
+                if self._is_due(order):
+                    return self._studied(order, image, aperture, hopeful)
                 return self._engine.explain(image, aperture, rung=rung, progress=hopeful)
             rung = Rung.PARTIAL
         return self._engine.explain(
             image, aperture, rung=rung, deadline_s=self._grant_s(order), progress=in_time
+        )
+
+    def _is_due(self, order: Order) -> bool:
+        """Whether this explanation is the one in so many that gets the costly cross-checks. Nobody
+        waits for a periodic one."""
+        if self._settings.study_every == 0 or order.sampling_class is not SamplingClass.PERIODIC:
+            return False
+        self._until_study -= 1
+        if self._until_study > 0:
+            return False
+        self._until_study = self._settings.study_every
+        return True
+
+    def _studied(
+        self,
+        order: Order,
+        image: NDArray[np.uint8],
+        aperture: NDArray[np.bool_] | None,
+        progress: Progress,
+    ) -> EngineResult:
+        """Exact, with as many cross-checks as end before the deadline."""
+        last_mono = order.deadline_mono - (1 - ENGINE_SHARE) * (order.deadline_mono - self._clock())
+
+        def tick(study: str) -> None:
+            self._phase(study)
+            if self._clock() > last_mono:
+                raise LateError(f"{study}: no time is left")
+
+        return self._engine.explain(
+            image,
+            aperture,
+            rung=Rung.EXACT,
+            progress=progress,
+            studies=CROSS_CHECKS,
+            tick=tick,
         )
 
     def _grant_s(self, order: Order) -> float:

@@ -19,13 +19,14 @@ from agent.ablation.batching import (
     Progress,
     Runner,
     SplitRunner,
+    Tick,
 )
 from agent.ablation.errors import AblationError
 from agent.ablation.fast import Program, fast_batch
 from agent.ablation.half import FastHalf
 from agent.ablation.ledger import Ledger
 from agent.ablation.masking import NULL, Item, channel
-from agent.ablation.measure import Target
+from agent.ablation.measure import Effect, Target, drops, effects
 from agent.ablation.picture import Case
 from agent.ablation.regions import class_cells
 from agent.ablation.shared import Shared
@@ -93,12 +94,22 @@ class Job:
         if setup.fast is not None:
             self._shared = Shared(setup.fast, self._prepared, setup.baseline)
         self._channels: Runner | None = None
+        self._occlusions: Runner | None = None
+        self._blocks: Runner | None = None
 
-    def run(self, deadline: float | None, progress: Progress | None) -> None:
-        """Everything of this rung; ``deadline`` is on the setup's clock and bounds refinement."""
-        planned = self._controls_and_regions()
+    @property
+    def activation(self) -> Tensor:
+        """(1, K, h, w): the layer's maps of this picture, to be read only."""
+        return self._prepared.activation
+
+    def run(
+        self, deadline: float | None, progress: Progress | None, *, regions: bool = True
+    ) -> None:
+        """Everything of this rung; ``deadline`` is on the setup's clock and bounds refinement.
+        Without ``regions``, channels and controls only."""
+        planned = self._controls_and_regions(regions)
         report = self._reporter(progress, len(planned) + self._depth)
-        runner = self._occlusion_runner(len(planned))
+        runner = self._occlusions = self._occlusion_runner(len(planned))
         self._measure(runner, planned, report)
         self._channels = self._channel_runner(runner)
         if self._rung is Rung.EXACT or deadline is None:
@@ -139,9 +150,54 @@ class Job:
             out.append("region_fractions")
         return tuple(out)
 
-    def _controls_and_regions(self) -> list[plan.Planned]:
+    def hires(self) -> NDArray[np.float32]:
+        """(targets, gh, gw): the HiRes gradient map of each target."""
+        setup = self._setup
+        return estimate.hires_maps(
+            setup.model, setup.split, self._prepared, setup.baseline, self.ledger.targets
+        )
+
+    def effects(self, items: Sequence[Item], tick: Tick) -> list[list[Effect]]:
+        """Per target the effect of each item, after ``run``; ``tick`` comes before each batch."""
+        runner, ledger = self._occlusions, self.ledger
+        assert runner is not None
+        found: list[list[Effect]] = [[] for _ in ledger.targets]
+        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in items]
+        for start in range(0, len(planned), runner.batch):
+            tick()
+            for _, rows in runner.run(planned[start : start + runner.batch]):
+                for place, target in enumerate(ledger.wide.targets):
+                    found[place] += effects(ledger.wide_base[0], rows, target)
+        return found
+
+    def drops(self, items: Sequence[Item], tick: Tick) -> NDArray[np.float64]:
+        """(targets, items): by how much each item lowers the score, read on the pixels of M alone.
+
+        The null item takes the same path first and is checked against the plain model.
+        """
+        setup, ledger = self._setup, self.ledger
+        runner = self._blocks = self._blocks or self._narrow_runner()
+        own = runner is not self._occlusions
+        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in (NULL, *items)]
+        base: Tensor | None = None
+        out: list[NDArray[np.float64]] = []
+        for start in range(0, len(planned), runner.batch):
+            tick()
+            for _, found in runner.run(planned[start : start + runner.batch]):
+                rows = found if own else ledger.narrowed(found)
+                if base is None:
+                    base = rows[:1].clone()
+                    verify.null_control(setup.model.head, self._case.logits, base, ledger.narrow)
+                out.append(
+                    np.stack([drops(base[0], rows, t).cpu().numpy() for t in ledger.narrow.targets])
+                )
+        return np.concatenate(out, axis=1)[:, 1:]
+
+    def _controls_and_regions(self, regions: bool = True) -> list[plan.Planned]:
         _, _, height, width = self._prepared.activation.shape
         planned = plan.controls((height, width))
+        if not regions:
+            return planned
         settings = self._setup.settings
         for target in {t.name: t for t in self.ledger.targets}.values():
             cells = class_cells(
@@ -171,6 +227,15 @@ class Job:
         need = self.ledger.wide.pixels.cpu().numpy()
         batch = min(MAPS_BATCH, items)
         return MapsRunner(self._bench, Program(self._shared, need, batch, single=False))
+
+    def _narrow_runner(self) -> Runner:
+        """Any item, read on the pixels of M; the occlusions' own runner where that is no faster."""
+        ledger = self.ledger
+        assert self._occlusions is not None
+        if self._shared is None or ledger.narrow is ledger.wide:
+            return self._occlusions
+        need = ledger.narrow.pixels.cpu().numpy()
+        return MapsRunner(self._bench, Program(self._shared, need, MAPS_BATCH, single=False))
 
     def _channel_runner(self, otherwise: Runner) -> Runner:
         """Channels, read on the pixels of M, on the fast path where there is one."""

@@ -16,6 +16,7 @@ METHOD_CHANNELS = "ablation-cam"
 METHOD_REGIONS = "region-occlusion"
 METHOD_CONTROLS = "controls"
 METHOD_INPUT = "input-occlusion"
+METHOD_STUDIES = "studies"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ablation.studies import Studied
 from agent.records import ClassExplanation, Rung
 
 
@@ -19,6 +20,7 @@ class EngineResult:
     the plain model's, ``mask`` (h, w) uint8 their argmax, ``aperture`` (h, w) bool on that grid.
     ``path`` names the way the model was run from the layer on. ``seconds`` is the whole call.
     ``classes`` are by the first score asked for, which ``score`` names; ``more`` by the others.
+    ``studies`` holds the arrays of what was studied, by class and score.
     """
 
     classes: tuple[ClassExplanation, ...]
@@ -38,6 +40,7 @@ class EngineResult:
     mask: NDArray[np.uint8]
     aperture: NDArray[np.bool_]
     more: tuple[ClassExplanation, ...] = ()
+    studies: Mapping[tuple[str, str], Studied] = field(default_factory=dict)
 
     def of(self, class_name: str, score: str | None = None) -> ClassExplanation:
         """The explanation of one class, by the first score or the one named; ``KeyError``."""
@@ -46,6 +49,10 @@ class EngineResult:
             if one.class_name == class_name and one.score == wanted:
                 return one
         raise KeyError(f"{class_name} by {wanted}")
+
+    def study(self, class_name: str, score: str | None = None) -> Studied:
+        """What was studied of one class; all empty where nothing was."""
+        return self.studies.get((class_name, score or self.score), Studied())
 
 
 def not_explainable(name: str, reason: str, score: str = "") -> ClassExplanation:

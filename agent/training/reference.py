@@ -8,10 +8,21 @@ import numpy as np
 
 from agent import config
 from agent.ablation.engine import Engine
+from agent.ablation.means import channel_means
 from agent.models.loaded import LoadedModel
 from agent.training.samples import Sample
 
 QUANTILE = 0.99
+MEAN_DIGITS = 6
+
+
+def layer_means(model: LoadedModel, samples: Iterable[Sample]) -> dict[str, tuple[float, ...]]:
+    """The mean of each channel of the model's own layer over the samples, by the layer's name: what
+    the baseline ``mean`` needs. Empty for a model that names no layer."""
+    if model.layer is None:
+        return {}
+    found = channel_means(model, ((s.image, s.aperture) for s in samples), model.layer)
+    return {model.layer: tuple(round(float(value), MEAN_DIGITS) for value in found)}
 
 
 def overlay_ranges(model: LoadedModel, samples: Iterable[Sample]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from agent.training.errors import TrainingError
 from agent.training.evaluate import Evaluation, evaluate
 from agent.training.folder import FolderSamples, Pair, check_pairs, find_pairs, split_pairs
 from agent.training.recipe import Recipe, Stage
-from agent.training.reference import overlay_ranges
+from agent.training.reference import layer_means, overlay_ranges
 from agent.training.samples import MixedSamples, Samples, SimulatedSamples
 from agent.training.ship import rounded, ship, update_card
 from agent.training.trainer import Step, Trainer
@@ -133,9 +133,14 @@ def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ())
         for kind, result in evaluations.items()
         for name, value in result.summary().items()
     }
-    reference = simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
-    ranges = overlay_ranges(model, (case.sample for case in reference))
-    update = {"metrics": rounded(metrics), "overlay_range": ranges or None}
+    reference = [
+        case.sample for case in simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
+    ]
+    update = {
+        "metrics": rounded(metrics),
+        "overlay_range": overlay_ranges(model, reference) or None,
+        "channel_means": layer_means(model, reference) or None,
+    }
     card = card.model_copy(update=update)
     update_card(card, options.out)
     return Trained(card, evaluations)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from agent.ablation.errors import LateError
 from agent.ablation.explainer import ENGINE_SHARE, Explainer
 from agent.ablation.messages import Order, PictureHeader
 from agent.ablation.result import EngineResult, not_explainable
+from agent.ablation.studies import Studies
 from agent.models.card import ModelCard
 from agent.records import Rung, SamplingClass
 
@@ -26,6 +29,8 @@ class FakeEngine:
         self.step_s = step_s
         self.now = 100.0
         self.calls: list[tuple[Rung, float | None]] = []
+        self.studied: list[bool] = []
+        self.given_up: list[str] = []
         self.model = SimpleNamespace(
             name="fake", sha256="0", classes=("background", "suture"), card=ModelCard(name="fake")
         )
@@ -38,8 +43,11 @@ class FakeEngine:
         rung: Rung,
         deadline_s: float | None = None,
         progress: Any = None,
+        studies: Studies | None = None,
+        tick: Any = None,
     ) -> EngineResult:
         self.calls.append((rung, deadline_s))
+        self.studied.append(studies is not None)
         started, steps = self.now, 0
         while steps < STEPS:
             over = deadline_s is not None and self.now + self.step_s > started + deadline_s
@@ -48,6 +56,8 @@ class FakeEngine:
             steps += 1
             self.now += self.step_s
             progress(steps, STEPS)
+        if studies is not None:
+            self._study(tick)
         return EngineResult(
             classes=(not_explainable("suture", "fake"),),
             rung=rung,
@@ -67,18 +77,32 @@ class FakeEngine:
             aperture=np.ones((8, 8), np.bool_),
         )
 
+    def _study(self, tick: Any) -> None:
+        """Two studies of ten batches, half a second each."""
+        for name in ("first", "second"):
+            try:
+                for _ in range(10):
+                    tick(name)
+                    self.now += 0.5
+            except LateError:
+                self.given_up.append(name)
 
-def explain(
-    engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0.0
-) -> tuple[Any, list[str]]:
+
+def answers(engine: FakeEngine, every: int, classes: Sequence[SamplingClass]) -> list[str]:
+    """Explain one picture per sampling class with 10 s each; the phases that were told."""
     phases: list[str] = []
-    explainer = Explainer(
-        engine,  # type: ignore[arg-type]
-        config.Ablation(),
-        phases.append,
-        lambda: engine.now,
-    )
-    order = Order(
+    settings = config.Ablation(study_every=every)
+    explainer = Explainer(engine, settings, phases.append, lambda: engine.now)  # type: ignore[arg-type]
+    for sampling_class in classes:
+        order = dataclasses.replace(
+            an_order(engine, Rung.EXACT, 10.0), sampling_class=sampling_class
+        )
+        explainer.answer(order, np.zeros((32, 32, 3), np.uint8), None)
+    return phases
+
+
+def an_order(engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0.0) -> Order:
+    return Order(
         job_id="job",
         camera="cam1",
         frame_id="f",
@@ -90,6 +114,19 @@ def explain(
         compute_s=compute_s,
         picture=PictureHeader(32, 32, 3, False, 0),
     )
+
+
+def explain(
+    engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0.0
+) -> tuple[Any, list[str]]:
+    phases: list[str] = []
+    explainer = Explainer(
+        engine,  # type: ignore[arg-type]
+        config.Ablation(),
+        phases.append,
+        lambda: engine.now,
+    )
+    order = an_order(engine, rung, left_s, compute_s)
     return explainer.answer(order, np.zeros((32, 32, 3), np.uint8), None), phases
 
 
@@ -126,3 +163,27 @@ def test_what_every_explanation_must_have_still_ends_at_the_deadline() -> None:
     engine = FakeEngine(step_s=5.0)
     with pytest.raises(LateError, match="1 of 10 steps at the deadline"):
         explain(engine, Rung.COARSE, left_s=4.0)
+
+
+def test_one_periodic_explanation_in_so_many_is_studied() -> None:
+    engine = FakeEngine(step_s=0.01)
+    answers(engine, 3, [SamplingClass.PERIODIC] * 7)
+    assert engine.studied == [False, False, True, False, False, True, False]
+    engine = FakeEngine(step_s=0.01)
+    answers(engine, 0, [SamplingClass.PERIODIC] * 3)
+    assert engine.studied == [False] * 3
+
+
+def test_an_operator_or_an_alarm_never_waits_for_a_study() -> None:
+    engine = FakeEngine(step_s=0.01)
+    waiting = [SamplingClass.OPERATOR, SamplingClass.ALARM]
+    answers(engine, 1, [*waiting, SamplingClass.PERIODIC])
+    assert engine.studied == [False, False, True]
+
+
+def test_studies_end_before_the_deadline_and_tell_what_they_are_at() -> None:
+    engine = FakeEngine(step_s=0.1)  # 1 s for the explanation, then two studies of 5 s
+    phases = answers(engine, 1, [SamplingClass.PERIODIC])
+    assert engine.given_up == ["second"]
+    assert "first" in phases
+    assert engine.now - 100.0 <= ENGINE_SHARE * 10.0 + 0.5

@@ -37,6 +37,8 @@ def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(
     assert card == trained.card
     assert card.classes == CLASSES
     assert card.layer == "encoder4.enc4relu2"
+    assert set(card.channel_means) == {card.layer}
+    assert all(value >= 0 for value in card.channel_means[card.layer])  # after a ReLU
     assert card.metrics["fruit"] > 0
     assert "folder_suture_dice" in card.metrics or "folder_no_read" in card.metrics
     assert "folder" in card.notes

@@ -1,0 +1,82 @@
+"""What a hidden part of the input is replaced by, and such pictures through the model."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agent.ablation.batching import Tick
+from agent.ablation.input_occlusion import blurred
+from agent.ablation.picture import Case
+from agent.ablation.regions import Mask
+from agent.models.loaded import LoadedModel, as_logits
+
+BATCH = 8
+
+
+class Fill(enum.StrEnum):
+    ZERO = "zero"
+    MEAN = "mean"
+    BLUR = "blur"
+
+
+def filled(case: Case, fill: Fill) -> NDArray[np.float32]:
+    """(C, h, w) float32: the picture as the network would see it with everything hidden.
+
+    ``zero`` is the 0 of the network's own input, ``mean`` the mean colour inside the aperture,
+    ``blur`` the picture blurred so far that no line is left. Outside the aperture nothing changes.
+    """
+    x = case.x[0].float().cpu().numpy()
+    if fill is Fill.BLUR:
+        return blurred(x, case.aperture)
+    if fill is Fill.MEAN:
+        colour = x[:, case.aperture].mean(axis=1) if case.aperture.any() else x.mean(axis=(1, 2))
+    else:
+        colour = np.zeros(len(x), np.float32)
+    return np.where(case.aperture, colour[:, None, None], x).astype(np.float32)
+
+
+def to_pixels(cells: Mask, size: tuple[int, int]) -> Mask:
+    """(gh, gw) bool -> (h, w) bool: the pixels of the cells."""
+    grown = cv2.resize(
+        cells.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    return np.asarray(grown, np.bool_)
+
+
+def hidden_runs(
+    model: LoadedModel,
+    case: Case,
+    masks: Iterable[Mask],
+    instead: NDArray[np.float32],
+    tick: Tick,
+) -> Iterator[Tensor]:
+    """(1, classes, h, w) logits for each (h, w) mask: its pixels inside the aperture show
+    ``instead``. ``model`` may be any form of the model (folded); ``tick`` comes before each batch.
+    """
+    size = BATCH if model.batchable else 1
+    x = case.x
+    other = torch.from_numpy(instead).to(x)
+    waiting: list[Mask] = []
+
+    def run() -> Iterator[Tensor]:
+        tick()
+        chosen = torch.from_numpy(np.stack(waiting) & case.aperture).to(x.device)
+        batch = torch.where(chosen[:, None], other, x)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        logits = as_logits(model, model.module(batch), (x.shape[2], x.shape[3]))
+        waiting.clear()
+        yield from torch.split(logits, 1)
+
+    for mask in masks:
+        waiting.append(mask)
+        if len(waiting) == size:
+            yield from run()
+    if waiting:
+        yield from run()

@@ -1,0 +1,37 @@
+"""Rank correlation, and areas under curves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.floating]
+
+
+def ranks(values: Numbers) -> NDArray[np.float64]:
+    """(n,) -> (n,): ranks from 0, equal values sharing the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts + 1) / 2)[inverse.reshape(-1)], np.float64)
+
+
+def rank_correlation(one: Numbers, other: Numbers) -> float:
+    """Spearman's coefficient of two arrays of one shape, pairs with a NaN left out.
+
+    NaN where fewer than three pairs are left or either side is constant.
+    """
+    a, b = np.ravel(one), np.ravel(other)
+    known = np.isfinite(a) & np.isfinite(b)
+    if int(known.sum()) < 3:
+        return math.nan
+    x, y = (ranks(values[known]) for values in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0 else math.nan
+
+
+def area(fractions: Numbers, values: Numbers) -> float:
+    """Area under the straight lines through the points, over fractions from 0 to 1."""
+    return float(np.trapezoid(values, fractions))
