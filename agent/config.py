@@ -336,6 +336,21 @@ Protocol = Annotated[
 ]
 
 
+class Sparkplug(Section):
+    """The agent as a Sparkplug B edge node: group ``{enterprise}-{site}``, node ``id``, one device
+    per camera or lane. A client of its own, ``{id}-spb``, on the same broker."""
+
+    enabled: bool = False
+    primary_host: Annotated[str, Field(pattern=r"^[^+/#\s]{1,80}$")] | None = None
+    """Births wait until this host application says that it is online; None: they do not wait."""
+    batch_s: Annotated[float, Field(ge=0.05, le=60)] = 0.2
+    """Values of this long go out together, in one message per device."""
+    rebirth_debounce_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """At least this long between two births of the node that hosts ask for."""
+    history_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    """Values kept while the broker is away; sent afterwards, marked as historical."""
+
+
 class Mqtt(Section):
     broker: str | None = None
     """``mqtt://host:port``, ``mqtts://host:port``, ``embedded``, or ``none``."""
@@ -359,6 +374,7 @@ class Mqtt(Section):
     """Relative change below which a metric is not resent before its interval is over."""
     message_limit_bytes: Annotated[int, Field(ge=1024, le=10_000_000)] = 100 * 1024
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
+    sparkplug: Sparkplug = Sparkplug()
 
     def broken(self) -> Iterator[Broken]:
         yield from rules.mqtt_rules(self)

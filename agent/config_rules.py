@@ -173,6 +173,18 @@ def mqtt_rules(mqtt: config.Mqtt) -> Iterator[Broken]:
         yield Broken(("username",), "is missing, although there is a password")
 
 
+def _sparkplug_rules(whole: config.Config) -> Iterator[Broken]:
+    mqtt = whole.mqtt
+    if not mqtt.sparkplug.enabled:
+        return
+    if mqtt.broker == "none":
+        yield Broken(("mqtt", "sparkplug", "enabled"), "has no effect: mqtt.broker is none")
+    if mqtt.client_id == f"{whole.id}-spb":
+        yield Broken(
+            ("mqtt", "client_id"), "is that of the Sparkplug client: two would throw each other out"
+        )
+
+
 def http_rules(http: config.Http) -> Iterator[Broken]:
     if not http.host or any(c.isspace() or c in "/@" for c in http.host):
         yield Broken(("host",), "is not a host name or address", "127.0.0.1, 0.0.0.0, ::1 ...")
@@ -185,6 +197,7 @@ def http_rules(http: config.Http) -> Iterator[Broken]:
 
 def config_rules(whole: config.Config) -> Iterator[Broken]:
     yield from _name_rules(whole)
+    yield from _sparkplug_rules(whole)
     needed_s = whole.sampling.period_s + whole.sampling.deadline_s
     if whole.ablation.workers.count != 0 and whole.alarms.limits.no_explanation_s <= needed_s:
         yield Broken(

@@ -468,6 +468,7 @@ class TopicFamily(enum.StrEnum):
     EVIDENCE = "evidence"
     EVENT = "event"
     COMMAND = "cmd"
+    SPARKPLUG = "sparkplug"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,13 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("storage_durable", Kind.GAUGE, "1 while every commit reaches the disk"),
     Metric("storage_losses", Kind.COUNTER, "Files set aside, and failures of the disk", ("reason",)),
     Metric("storage_commit_seconds", Kind.HISTOGRAM, "One transaction with its sync", (), FAST_BUCKETS),
+    # Sparkplug
+    Metric("sparkplug_online", Kind.GAUGE, "1 while the node is born"),
+    Metric("sparkplug_births", Kind.COUNTER, "Births of the node by reason", ("reason",)),
+    Metric("sparkplug_messages", Kind.COUNTER, "Sparkplug messages handed to the broker", ("type",)),
+    Metric("sparkplug_samples", Kind.COUNTER, "Values by what became of them", ("outcome",)),
+    Metric("sparkplug_samples_waiting", Kind.GAUGE, "Values kept for after an outage"),
+    Metric("sparkplug_commands", Kind.COUNTER, "Commands and states of hosts", ("outcome",)),
     # the agent itself
     Metric("news_lost", Kind.COUNTER, "News that the alarm desk had no room for", ("kind",)),
     Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),

@@ -49,6 +49,7 @@ _UNAUTHORISED = (134, 135, 138, 140)  # bad user name or password, not authorise
 _UNSUPPORTED = 132
 _TAKEN_OVER = 142
 _KEEPALIVE = 141
+_WITH_WILL = 4
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -163,9 +164,15 @@ class Connection:
         else:
             self._client.subscribe(topic, qos=1)
 
-    def disconnect(self) -> None:
-        """Say DISCONNECT: the broker forgets the will. ``Ended`` follows."""
-        self._client.disconnect()
+    def disconnect(self, *, with_will: bool = False) -> None:
+        """Say DISCONNECT: the broker forgets the will. ``Ended`` follows.
+
+        ``with_will`` asks it to publish the will all the same, which only MQTT 5 can say.
+        """
+        if with_will and self._request.protocol == V5:
+            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL))
+        else:
+            self._client.disconnect()
 
     def abort(self) -> None:
         """Close without a word: the broker will publish the will."""

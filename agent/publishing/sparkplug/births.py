@@ -1,0 +1,89 @@
+"""Certificates and data messages of one edge node (sections 4.2 and 6.4). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.publishing.messages import Message
+from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
+from agent.publishing.sparkplug.topics import NodeTopics, Type
+from agent.publishing.topics import Keeping, Route
+from agent.records import TopicFamily
+
+BDSEQ = "bdSeq"
+REBIRTH = "Node Control/Rebirth"
+SEQ_MODULUS = 256
+CONTENT_TYPE = "application/x-protobuf"
+
+_MESSAGE = Route(TopicFamily.SPARKPLUG, "", 0, False, 0, Keeping.EVENT, 0)
+_DEATH = Route(TopicFamily.SPARKPLUG, "", 1, False, 0, Keeping.EVENT, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet(Message):
+    """One Sparkplug message. QoS 0 and not retained; an NDEATH has QoS 1."""
+
+    type: Type = Type.NDATA
+
+    @property
+    def spec(self) -> Route:
+        return _DEATH if self.type is Type.NDEATH else _MESSAGE
+
+
+def bdseq_metric(bdseq: int, now_ms: int) -> Metric:
+    """What joins a death to its birth. By name in both, so it needs no alias."""
+    return Metric(
+        name=BDSEQ,
+        timestamp_ms=now_ms,
+        datatype=int(DataType.INT64),
+        value=value_of(DataType.INT64, bdseq),
+    )
+
+
+def rebirth_metric(now_ms: int) -> Metric:
+    """The one control that a host may write to; without alias, as section 5.14 demands."""
+    return Metric(
+        name=REBIRTH,
+        timestamp_ms=now_ms,
+        datatype=int(DataType.BOOLEAN),
+        value=value_of(DataType.BOOLEAN, False),
+    )
+
+
+def death_packet(topics: NodeTopics, bdseq: int, now_ms: int) -> Packet:
+    """Return the NDEATH: bdSeq alone, and no sequence number."""
+    payload = Payload(timestamp_ms=now_ms, metrics=(bdseq_metric(bdseq, now_ms),))
+    return _packet(topics, Type.NDEATH, "", payload)
+
+
+class Composer:
+    """Makes messages with consecutive sequence numbers; an NBIRTH starts them at 0."""
+
+    def __init__(self, topics: NodeTopics) -> None:
+        self._topics = topics
+        self._seq = 0
+
+    def nbirth(self, bdseq: int, metrics: Iterable[Metric], now_ms: int) -> Packet:
+        """Return the node's birth: bdSeq, the rebirth control, and every tag of the node."""
+        self._seq = 0
+        head = (bdseq_metric(bdseq, now_ms), rebirth_metric(now_ms))
+        return self._next(Type.NBIRTH, "", (*head, *metrics), now_ms)
+
+    def message(self, kind: Type, device: str, metrics: Iterable[Metric], now_ms: int) -> Packet:
+        """Return any other message that carries a sequence number."""
+        return self._next(kind, device, tuple(metrics), now_ms)
+
+    def _next(self, kind: Type, device: str, metrics: tuple[Metric, ...], now_ms: int) -> Packet:
+        seq, self._seq = self._seq, (self._seq + 1) % SEQ_MODULUS
+        return _packet(self._topics, kind, device, Payload(now_ms, metrics, seq))
+
+
+def _packet(topics: NodeTopics, kind: Type, device: str, payload: Payload) -> Packet:
+    return Packet(
+        topic=topics.topic(kind, device),
+        route="",
+        payload=encode(payload),
+        content_type=CONTENT_TYPE,
+        type=kind,
+    )

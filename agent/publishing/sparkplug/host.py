@@ -1,0 +1,85 @@
+"""Whether the primary host application is there, as its STATE messages say. Pure.
+
+Version 3 of the specification made STATE a JSON object on ``spBv1.0/STATE/{id}``; hosts of before
+say ``ONLINE`` or ``OFFLINE`` on ``STATE/{id}``. Both are understood. A JSON message that is older
+than the newest one is a late will and changes nothing; as soon as a host has spoken JSON, its text
+form (which has no time) is not listened to any more.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+
+from agent.publishing.sparkplug.topics import state_topics
+
+STATE_BYTES_MAX = 4096
+
+
+class HostSaid(enum.Enum):
+    """What one STATE message was."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    STALE = "stale"  # older than what is known
+    INVALID = "invalid"
+    FOREIGN = "foreign"  # of another host, or no STATE at all
+
+
+_TEXT = {b"ONLINE": True, b"OFFLINE": False}
+
+
+class PrimaryHost:
+    """``online`` is true at once where no host is configured."""
+
+    def __init__(self, host_id: str | None) -> None:
+        self._wanted = host_id is not None
+        self.topics: tuple[str, ...] = state_topics(host_id) if host_id is not None else ()
+        self._online = False
+        self._newest_ms: int | None = None
+
+    @property
+    def online(self) -> bool:
+        return self._online or not self._wanted
+
+    def new_session(self) -> None:
+        """A new connection: what was heard on the last one proves nothing. The time is kept."""
+        self._online = False
+
+    def hear(self, topic: str, payload: bytes) -> HostSaid:
+        """Take one message into account."""
+        if topic not in self.topics:
+            return HostSaid.FOREIGN
+        if payload in _TEXT:
+            if self._newest_ms is not None:
+                return HostSaid.STALE
+            return self._become(_TEXT[payload])
+        said = _parse(payload)
+        if said is None:
+            return HostSaid.INVALID
+        online, timestamp_ms = said
+        if self._newest_ms is not None and timestamp_ms < self._newest_ms:
+            return HostSaid.STALE
+        self._newest_ms = timestamp_ms
+        return self._become(online)
+
+    def _become(self, online: bool) -> HostSaid:
+        self._online = online
+        return HostSaid.ONLINE if online else HostSaid.OFFLINE
+
+
+def _parse(payload: bytes) -> tuple[bool, int] | None:
+    if len(payload) > STATE_BYTES_MAX:
+        return None
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    online, timestamp_ms = said.get("online"), said.get("timestamp")
+    if not isinstance(online, bool) or isinstance(timestamp_ms, bool):
+        return None
+    if not isinstance(timestamp_ms, int):
+        return None
+    return online, timestamp_ms
