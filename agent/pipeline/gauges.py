@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import DEFINITIONS
 from agent.observability.view import AgentView, CameraView, ClassView
+from agent.publishing.sparkplug.publisher import MetricTag
 from agent.records import ANGLE_NO_READ, CameraState, Quality
 
 AGENT = "agent"
@@ -90,6 +91,16 @@ def describe(classes: tuple[str, ...]) -> dict[str, object]:
             Described(f"{class_name}_{d.name}", d.unit, d.low, d.high) for d, _ in CLASS_METRICS
         ]
     return {d.name: {"unit": d.unit, "type": "float", "low": d.low, "high": d.high} for d in named}
+
+
+def tags(classes: tuple[str, ...]) -> tuple[MetricTag, ...]:
+    """The same metrics as tags of Sparkplug."""
+    of_class = [replace(d, name=f"{c}_{d.name}") for c in classes for d, _ in CLASS_METRICS]
+    of_camera = [*(d for d, _ in CAMERA_METRICS), ANGLE, CONFIDENCE, *of_class]
+    return (
+        *(MetricTag(d.name, d.unit) for d in of_camera),
+        *(MetricTag(d.name, d.unit, of_agent=True) for d, _ in AGENT_METRICS),
+    )
 
 
 def describe_alarms() -> dict[str, object]:
