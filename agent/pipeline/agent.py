@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import time
@@ -31,6 +32,7 @@ from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.live import LiveLoop, count_fruit
 from agent.pipeline.processes import processes
 from agent.publishing.publisher import Publisher
+from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.records import (
     Alarm,
     CameraState,
@@ -54,6 +56,7 @@ STOP_S = 3.5
 """All of the shutdown together, also with every child hung: ``systemctl stop`` must not end in a
 kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
+SPARKPLUG_STOP_S = 0.5
 
 
 def utc_ms() -> int:
@@ -117,6 +120,7 @@ class Agent:
         self.http = self._http() if config.http.enabled else None
         self._broker = parts.make_broker(config, telemetry)
         self._publisher: Publisher | None = None
+        self._sparkplug: SparkplugPublisher | None = None
         self._identity = parts.make_identity(config, self._session, config_hash, model)
         self._facts = replace(
             parts.make_facts(config, self._identity, model.layer or "", self._clock()),
@@ -147,6 +151,8 @@ class Agent:
         self._explain.start()
         self._live.start()
         self._capture.start()
+        if self._sparkplug:
+            self._sparkplug.start()
         log_event(
             logger,
             logging.INFO,
@@ -172,6 +178,8 @@ class Agent:
         self._explain.stop(0.5)
         self._desk.stop(0.5)
         acknowledged = True
+        if self._sparkplug:
+            self._sparkplug.stop(SPARKPLUG_STOP_S)
         if self._publisher:
             acknowledged = self._publisher.stop(max(0.5, deadline - self._clock()))
         if self._broker:
@@ -203,6 +211,8 @@ class Agent:
         self._newest.on_fruit(reading)
         if self._publisher:
             self._publisher.fruit(reading, reading.segmentation.camera)
+        if self._sparkplug:
+            self._sparkplug.fruit(reading, reading.segmentation.camera)
         self._desk.post(reading)
 
     def _is_frozen(self, camera: str) -> bool:
@@ -238,12 +248,16 @@ class Agent:
             self._newest.on_evidence(alarm.event_id, evidence)
         if self._publisher:
             self._publisher.alarm(alarm, evidence)
+        if self._sparkplug:
+            self._sparkplug.alarm(alarm)
 
     # --- the desk's chores -----------------------------------------------------------------------
 
     def _chores(self) -> None:
         for change in self._capture.changes():
             self._desk.post(change)
+            if self._sparkplug:
+                self._sparkplug.camera(change)
         pool = self._pool.status()
         if pool != self._memory.pool:
             self._memory.pool = pool
@@ -273,7 +287,10 @@ class Agent:
 
     def _publish_metrics(self, publisher: Publisher, view: AgentView) -> None:
         for one in reported(view, self._config.alarms.limits.no_explanation_s):
-            publisher.metric(one.camera, one.name, one.value, one.quality, one.timestamp_ms)
+            sample = (one.camera, one.name, one.value, one.quality, one.timestamp_ms)
+            publisher.metric(*sample)
+            if self._sparkplug:
+                self._sparkplug.metric(*sample)
         state, reason = agent_state(view)
         publisher.status(state, reason, self._memory.last_frame_ms)
 
@@ -330,6 +347,15 @@ class Agent:
             self._on_link,
         )
         self._publisher.start()
+        if mqtt.sparkplug.enabled:
+            bdseq = itertools.count()
+            self._sparkplug = SparkplugPublisher(
+                parts.make_sparkplug_settings(self._config, mqtt, self._identity),
+                lambda: next(bdseq) % 256,
+                self.telemetry,
+                self._clock,
+                self._on_link,
+            )
 
     def _log_books(self) -> None:
         for camera in self.view().cameras:

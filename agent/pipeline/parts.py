@@ -15,10 +15,11 @@ from agent.models.loading import load_model
 from agent.observability.build import AgentFacts
 from agent.observability.http import HttpServer
 from agent.observability.view import LimitsView
-from agent.pipeline.gauges import describe, describe_alarms
+from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded import EmbeddedBroker
 from agent.publishing.settings import ExplanationShape, Identity, PublisherSettings
+from agent.publishing.sparkplug.publisher import SparkplugSettings
 from agent.records import CaptureMode
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
@@ -117,6 +118,17 @@ def make_broker(config: Config, telemetry: Telemetry) -> EmbeddedBroker | None:
     if parse_broker(config.mqtt.broker or "embedded").kind != "embedded":
         return None
     return EmbeddedBroker("127.0.0.1", config.mqtt.embedded_port, telemetry)
+
+
+def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> SparkplugSettings:
+    """``mqtt`` names the broker that is really there."""
+    return SparkplugSettings(
+        mqtt=mqtt,
+        site=config.site,
+        identity=identity,
+        cameras=tuple(lanes_of(config)),
+        metrics=tags(config.ablation.classes),
+    )
 
 
 def make_publisher_settings(

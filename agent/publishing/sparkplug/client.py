@@ -51,7 +51,10 @@ class _Leaving:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Where to connect and as whom; ``subscriptions`` are asked for before any birth."""
+    """Where to connect and as whom; ``subscriptions`` are asked for before any birth.
+
+    ``on_link`` is given every change of the connection, in the client's thread.
+    """
 
     mqtt: Mqtt
     address: BrokerAddress
@@ -59,6 +62,7 @@ class ClientSettings:
     topics: NodeTopics
     host_topics: tuple[str, ...]
     utc_ms: Callable[[], int]
+    on_link: Callable[[LinkStatus], None]
     tls: ssl.SSLContext | None = None
 
     @property
@@ -352,6 +356,7 @@ class SparkplugClient:
             since_mono=now if connected != self._status.connected else self._status.since_mono,
             reconnects=max(0, self._link.connects - 1),
         )
+        self._settings.on_link(self._status)
 
     def _log(self, level: int, event: str, **fields: object) -> None:
         address = self._settings.address

@@ -21,6 +21,7 @@ from agent.records import (
     ANGLE_NO_READ,
     Alarm,
     CameraState,
+    CameraStatus,
     FruitReading,
     LinkStatus,
     NoReadReason,
@@ -74,7 +75,8 @@ class SparkplugPublisher:
     """The agent as a Sparkplug edge node. No call waits for the network.
 
     ``bdseq`` is asked once for each CONNECT packet and returns 0 to 255, rising by one at each
-    call, over restarts too. Raises ``ValueError`` and ``TlsError`` as ``Publisher`` does.
+    call, over restarts too; ``on_link`` hears every change of the connection. Raises
+    ``ValueError`` and ``TlsError`` as ``Publisher`` does.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class SparkplugPublisher:
         bdseq: Callable[[], int],
         telemetry: Telemetry,
         clock: Clock,
+        on_link: Callable[[LinkStatus], None],
     ) -> None:
         mqtt = settings.mqtt
         address = parse_broker(mqtt.broker or "")
         if address.kind != "network":
             raise ValueError(f"mqtt.broker is {mqtt.broker!r}, which names no host")
+        self._utc_ms = settings.utc_ms
         host = PrimaryHost(mqtt.sparkplug.primary_host)
         node = EdgeNode(_node_settings(settings), host, telemetry, settings.utc_ms, clock())
         self._client = SparkplugClient(
@@ -98,6 +102,7 @@ class SparkplugPublisher:
                 topics=settings.topics,
                 host_topics=host.topics,
                 utc_ms=settings.utc_ms,
+                on_link=on_link,
                 tls=tls_context(mqtt.tls) if address.tls else None,
             ),
             node,
@@ -117,9 +122,12 @@ class SparkplugPublisher:
         """Say NDEATH and disconnect, within ``timeout_s``; true when it was acknowledged."""
         return self._client.stop(timeout_s)
 
-    def camera(self, name: str, state: CameraState) -> None:
-        """Say in which state a camera is: it is born, or dead."""
-        self._client.inbox.device(name, state in DELIVERING)
+    def camera(self, status: CameraStatus) -> None:
+        """Say in which state a source is: the devices of its lanes are born, or dead."""
+        for name in status.cameras:
+            self._client.inbox.device(name, status.state in DELIVERING)
+            tag, value = f"Cameras/{name}/state", status.state.value
+            self._put(Sample(NODE, tag, value, Quality.GOOD, self._utc_ms()))
 
     def metric(
         self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
@@ -174,6 +182,7 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         devices=settings.cameras,
         tags=(
             *(Tag(NODE, fact.name, DataType.STRING) for fact in facts),
+            *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.cameras),
             *_metric_tags(NODE, (m for m in settings.metrics if m.of_agent)),
             *(tag for camera in settings.cameras for tag in _camera_tags(camera, settings)),
         ),
