@@ -88,12 +88,14 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("last_explanation_timestamp_seconds", Kind.GAUGE, "Unix time of the newest explained frame", ("camera",)),
     Metric("sensitivity", Kind.GAUGE, "Occlusion sensitivity of the newest explanation, at the layer or in the input", ("camera", "class", "region", "place")),
     Metric("context_reliance", Kind.GAUGE, "Background share of the sensitivity", ("camera", "class", "place")),
+    Metric("signal", Kind.GAUGE, "Watched signals of the newest explanation of a suture", ("camera", "signal")),
     Metric("workers", Kind.GAUGE, "Ablation workers by state", ("state",)),
     Metric("worker_restarts", Kind.COUNTER, "Ablation workers replaced", ("reason",)),
     Metric("breaker_open", Kind.GAUGE, "1 while explanations are switched off after too many restarts"),
     Metric("worker_memory_bytes", Kind.GAUGE, "Resident memory of a worker", ("slot",)),
     # alarms
     Metric("alarm_active", Kind.GAUGE, "1 while the condition is true", ("alarm",)),
+    Metric("alarm_limit", Kind.GAUGE, "Configured limits of alarms, in the unit of what they limit", ("limit",)),
     Metric("alarm_transitions", Kind.COUNTER, "Alarm records made", ("alarm", "transition")),
     # messages: enqueued = delivered + dropped + in flight
     Metric("messages_enqueued", Kind.COUNTER, "Messages handed to the publisher", ("topic_family",)),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from agent.ablation.messages import WorkerSpec
 from agent.ablation.pool import AblationPool
 from agent.alarms.book import AlarmBook
+from agent.alarms.extract import of_explanation
 from agent.alarms.watch import Watch
 from agent.config import Config
 from agent.config_url import mask_url, parse_broker
@@ -126,6 +127,8 @@ class Agent:
             parts.make_facts(config, self._identity, model.layer or "", self._clock()),
             http_url=self.http.url if self.http else "",
         )
+        for name, limit in config.alarms.limits:
+            telemetry.gauge("alarm_limit", float(limit), limit=name)
         telemetry.gauge(
             "info",
             1.0,
@@ -226,6 +229,8 @@ class Agent:
     def _on_result(self, result: Result) -> None:
         if isinstance(result, Explanation):
             self._newest.on_explanation(result)
+            for name, value in of_explanation(result, None).items():
+                self.telemetry.gauge("signal", value, camera=result.camera, signal=name)
             if self._publisher:
                 self._publisher.explanation(result)
         self._desk.post(result)

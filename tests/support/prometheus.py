@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,19 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(
-    directory: Path, target_port: int, rules: tuple[Path, ...] = ()
+    directory: Path,
+    target_port: int | None,
+    rules: tuple[Path, ...] = (),
+    others: Mapping[str, int] | None = None,
 ) -> Iterator[Prometheus]:
-    """Run Prometheus with its data in ``directory``, scraping 127.0.0.1:``target_port``."""
+    """Run Prometheus with its data in ``directory``, scraping 127.0.0.1:``target_port``.
+
+    ``others`` are ports by job; with no port at all it knows nothing.
+    """
     require_tool("prometheus")
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    targets = {**({"pitwatch": target_port} if target_port else {}), **(others or {})}
+    own_port = free_port()
     configuration = directory / "prometheus.yml"
     configuration.write_text(
         json.dumps(  # JSON is YAML
@@ -71,9 +78,10 @@ def running_prometheus(
                 "rule_files": [str(rule) for rule in rules],
                 "scrape_configs": [
                     {
-                        "job_name": "pitwatch",
-                        "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
+                        "job_name": job,
+                        "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
                     }
+                    for job, port in targets.items()
                 ],
             }
         )
@@ -85,7 +93,7 @@ def running_prometheus(
                 "prometheus",
                 f"--config.file={configuration}",
                 f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
+                f"--web.listen-address=127.0.0.1:{own_port}",
                 "--enable-feature=exemplar-storage",
                 "--log.level=warn",
             ],
@@ -93,7 +101,7 @@ def running_prometheus(
             stderr=subprocess.STDOUT,
             env={**os.environ, "GOMAXPROCS": "1"},
         )
-    server = Prometheus(f"http://127.0.0.1:{port}")
+    server = Prometheus(f"http://127.0.0.1:{own_port}")
     try:
         end = time.monotonic() + 30
         while not server.ready():

@@ -1,0 +1,402 @@
+"""Writes the three dashboards: ``python deploy/grafana/make.py``. A test keeps the files current.
+
+One line per panel here is easier to keep true than thousands of lines of JSON: every panel gets its
+unit, title and description, every query the same labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "dashboards"
+OWN = 'job=~"$job", instance=~"$instance"'
+CAM = OWN + ', camera=~"$camera"'
+RATE = "[$__rate_interval]"
+WIDTH, HEIGHT = 24, 8
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """``queries`` are (expression, legend); ``width`` is in 24ths of the page."""
+
+    title: str
+    description: str
+    unit: str
+    queries: Sequence[tuple[str, str]]
+    kind: str = "timeseries"
+    width: int = 8
+    height: int = HEIGHT
+    most: float | None = None  # end of the axis
+    red_from: float | None = None
+
+
+def rate(metric: str, by: str, labels: str = CAM) -> str:
+    return f"sum by ({by}) (rate({metric}{{{labels}}}{RATE}))"
+
+
+def or_zero(expression: str, zero: str, on: str) -> str:
+    """A reason that never occurred has no series: say 0 instead of nothing."""
+    return f"{expression} or on ({on}) 0 * {zero}"
+
+
+def quantiles(metric: str, by: str = "", labels: str = CAM) -> tuple[tuple[str, str], ...]:
+    group = f"le, {by}" if by else "le"
+    legend = f"p{{}} {{{{{by}}}}}" if by else "p{}"
+    return tuple(
+        (
+            f"histogram_quantile({q}, sum by ({group}) (rate({metric}_bucket{{{labels}}}{RATE})))",
+            legend.format(round(100 * q)),
+        )
+        for q in (0.5, 0.95, 0.99)
+    )
+
+
+def since_start(metric: str, labels: str) -> tuple[tuple[str, str], ...]:
+    """Of events too rare for a rate."""
+    return tuple(
+        (
+            f"histogram_quantile({q}, sum by (le) ({metric}_bucket{{{labels}}}))",
+            f"p{round(100 * q)} since start",
+        )
+        for q in (0.5, 0.95, 0.99)
+    )
+
+
+FRUIT = rate("pitwatch_fruit_total", "job, instance, camera")
+CAPTURED = rate("pitwatch_frames_captured_total", "job, instance, camera")
+SELECTED = rate("pitwatch_jobs_selected_total", "job, instance, camera")
+ENQUEUED = rate("pitwatch_messages_enqueued_total", "job, instance", OWN)
+NO_READ = rate("pitwatch_fruit_no_read_total", "job, instance, camera")
+ALL_FRUIT = f"sum(rate(pitwatch_fruit_total{{{CAM}}}{RATE}))"
+
+
+def limit(name: str) -> tuple[str, str]:
+    return (f'max(pitwatch_alarm_limit{{{OWN}, limit="{name}"}})', "limit")
+
+
+def sensitivity(region: str, place: str) -> tuple[str, str]:
+    labels = f'{CAM}, region="{region}", place="{place}"'
+    return (f"pitwatch_sensitivity{{{labels}}}", "{{camera}} {{class}}")
+
+
+LINE = (
+    Panel("Fruit a minute", "Fruit that passed, read or not, over all cameras shown.", "none",
+          ((f"60 * {ALL_FRUIT}", ""),), "stat", 6, 4),
+    Panel("Not read", "Share of the fruit that got no angle.", "percentunit",
+          ((f"sum({or_zero(NO_READ, FRUIT, 'job, instance, camera')}) / ({ALL_FRUIT} > 0)", ""),),
+          "stat", 6, 4, red_from=0.2),
+    Panel("Active alarms", "Conditions that are true now, shelved and suppressed ones too.", "none",
+          ((f"sum(pitwatch_alarm_active{{{OWN}}})", ""),), "stat", 6, 4, red_from=1),
+    Panel("Cameras live", "Lanes whose camera delivers.", "none",
+          ((f'sum(pitwatch_camera_state{{{CAM}, state="live"}})', ""),), "stat", 6, 4),
+    Panel("Fruit rate", "Fruit a minute by lane: a lane that falls behind has empty cups or a "
+          "camera that misses triggers.", "none", ((f"60 * {FRUIT}", "{{camera}}"),), width=12),
+    Panel("Not read, by reason", "Fruit a minute without an angle. No suture or ambiguous: look at "
+          "the fruit; low confidence: at the model; image quality: at lamp and lens.", "none",
+          (("60 * (" + or_zero(rate("pitwatch_fruit_no_read_total", "job, instance, camera, reason"),
+                               FRUIT, "job, instance, camera") + ")", "{{camera}} {{reason}}"),),
+          width=12),
+    Panel("Suture angle", "Distribution of the angles to the cutting line. On a machine that does "
+          "not orient its fruit all are as likely; a peak says that something does.", "degree",
+          ((f"sum by (le) (increase(pitwatch_suture_angle_degrees_bucket{{{CAM}}}{RATE}))",
+            "{{le}}"),), "heatmap", 12),
+    Panel("Margins", "How far the network is from another answer, by class, newest fruit.", "none",
+          ((f"pitwatch_margin{{{CAM}}}", "{{camera}} {{class}}"),), width=6),
+    Panel("Confidence", "Probability that the angle is right to 5 degrees, newest fruit.",
+          "percentunit", ((f"pitwatch_reading_confidence{{{CAM}}}", "{{camera}}"),), width=6, most=1),
+    Panel("Alarms", "Each alarm while its condition is true.", "none",
+          ((f"max by (alarm) (pitwatch_alarm_active{{{OWN}}})", "{{alarm}}"),), "state-timeline", 12,
+          10),
+    Panel("Camera states", "The state that each camera is in.", "none",
+          ((f"max by (camera, state) (pitwatch_camera_state{{{CAM}}})", "{{camera}} {{state}}"),),
+          "state-timeline", 12, 10),
+    Panel("Empty cups", "Cups a minute without a fruit.", "none",
+          ((f"60 * {rate('pitwatch_cups_empty_total', 'camera')}", "{{camera}}"),)),
+    Panel("Alarm records", "Raised, cleared, acknowledged ... in the last hour.", "none",
+          ((f"sum by (alarm, transition) (increase(pitwatch_alarm_transitions_total{{{OWN}}}[1h]))",
+            "{{alarm}} {{transition}}"),)),
+    Panel("Machine's word", "Reports of the machine's state a minute, by transport and outcome.",
+          "none", (("60 * (" + or_zero(rate("pitwatch_machine_messages_total",
+                                            "job, instance, transport, outcome", OWN),
+                                       ENQUEUED, "job, instance") + ")",
+                    "{{transport}} {{outcome}}"),)),
+)  # fmt: skip
+
+MODEL = (
+    Panel("Looks at the class", "How much the answer changes when the class itself is hidden in the "
+          "picture. Below the limit the model does not look at the suture.", "percentunit",
+          (sensitivity("foreground", "input"), limit("foreground_sensitivity")), most=1),
+    Panel("Looks at the background", "How much it changes when as much background is hidden.",
+          "percentunit", (sensitivity("background", "input"),), most=1),
+    Panel("Reliance on the background", "Share of the background in both. Above the limit an alarm "
+          "is raised.", "percentunit",
+          ((f'pitwatch_context_reliance{{{CAM}, place="input"}}', "{{camera}} {{class}}"),
+           limit("background_reliance")), most=1),
+    Panel("At the layer: class", "As above, hidden in the activation maps. Skip connections bypass "
+          "it: for the trend, not for the limit.", "percentunit",
+          (sensitivity("foreground", "layer"),), most=1),
+    Panel("At the layer: background", "As above, of the background.", "percentunit",
+          (sensitivity("background", "layer"),), most=1),
+    Panel("Relevance mass", "Where the heat map of the suture has its weight: suture, stem, "
+          "elsewhere.", "percentunit",
+          ((f'pitwatch_signal{{{CAM}, signal=~"mass_.+"}}', "{{camera}} {{signal}}"),), most=1),
+    Panel("Drift signals", "Shares and likenesses of the newest explanation that the drift alarms "
+          "watch. What is undefined has no line.", "none",
+          ((f'pitwatch_signal{{{CAM}, signal=~"all_ones_share|agreement|profile_.+"}}',
+            "{{camera}} {{signal}}"),)),
+    Panel("Score and total effect", "The score that is explained, and the sum of the effects of all "
+          "channels, in logits.", "none",
+          ((f'pitwatch_signal{{{CAM}, signal=~"score|total_effect"}}', "{{camera}} {{signal}}"),)),
+    Panel("Age of the newest explanation", "Beyond the limit the alarm agent_no_data is due.", "s",
+          ((f"time() - pitwatch_last_explanation_timestamp_seconds{{{CAM}}}", "{{camera}}"),
+           limit("no_explanation_s"))),
+    Panel("Explanations by class", "Frames a minute that were chosen, by why.", "none",
+          ((f"60 * {rate('pitwatch_jobs_selected_total', 'camera, class')}",
+            "{{camera}} {{class}}"),)),
+    Panel("Explanations by rung", "Explanations a minute by quality: exact, or what was left out for "
+          "want of time.", "none",
+          ((f"60 * {rate('pitwatch_jobs_completed_total', 'camera, rung')}",
+            "{{camera}} {{rung}}"),)),
+    Panel("Jobs lost", "Jobs a minute that gave no explanation, by reason.", "none",
+          (("60 * (" + or_zero(rate("pitwatch_jobs_dropped_total",
+                                    "job, instance, camera, stage, reason"),
+                               SELECTED, "job, instance, camera") + ")",
+            "{{camera}} {{stage}} {{reason}}"),)),
+    Panel("Frames let go", "Frames a minute that sampling did not choose, by reason.", "none",
+          ((f"60 * {rate('pitwatch_candidates_skipped_total', 'camera, reason')}",
+            "{{camera}} {{reason}}"),)),
+    Panel("Compute time by method", "p50, p95, p99 of the compute time of one explanation.", "s",
+          quantiles("pitwatch_ablation_seconds", "method", OWN), width=16),
+)  # fmt: skip
+
+
+def stage(title: str, description: str, metric: str, by: str = "", labels: str = CAM) -> Panel:
+    return Panel(title, f"p50, p95 and p99. {description}", "s", quantiles(metric, by, labels))
+
+
+AGENT = (
+    Panel("Versions", "What runs where.", "none",
+          ((f"max by (instance, version, model, config_hash) (pitwatch_info{{{OWN}}})",
+            "{{instance}} {{version}} {{model}} {{config_hash}}"),), "table", 12, 5),
+    Panel("Up", "1 while Prometheus can scrape the agent.", "none",
+          ((f"min by (instance) (up{{{OWN}}})", "{{instance}}"),), "stat", 4, 5),
+    Panel("Clock and disk", "1 while the clock is synchronised, and every commit reaches the disk.",
+          "none", ((f"min(pitwatch_clock_synchronised{{{OWN}}})", "clock"),
+                   (f"min(pitwatch_storage_durable{{{OWN}}})", "disk")), "stat", 8, 5),
+    stage("Grab to grab", "Time between two grabs.", "pitwatch_capture_interval_seconds", "camera"),
+    stage("Waiting", "Time before each stage.", "pitwatch_queue_wait_seconds", "stage", OWN),
+    stage("Segmentation", "One batch through the network.", "pitwatch_segmentation_seconds", "", OWN),
+    stage("Grab to reading", "What the machine waits for.", "pitwatch_capture_to_mask_seconds",
+          "camera"),
+    stage("Explanation", "Compute time, all methods.", "pitwatch_ablation_seconds", "", OWN),
+    stage("Grab to explanation", "Waiting included.", "pitwatch_explanation_wait_seconds", "camera"),
+    stage("Grab to heat map delivered", "Until the broker acknowledged it.",
+          "pitwatch_cam_to_puback_seconds", "camera"),
+    Panel("Grab to alarm delivered", "p50, p95 and p99 until the broker acknowledged it, since the "
+          "agent's start: alarms are rare.", "s",
+          since_start("pitwatch_alarm_to_puback_seconds", OWN)),
+    Panel("Commits to disk", "Transactions a second, each with its sync.", "none",
+          ((rate("pitwatch_storage_commit_seconds_count", "instance", OWN), "{{instance}}"),)),
+    Panel("Frame age", "Time since the newest frame of each camera.", "s",
+          ((f"time() - pitwatch_last_frame_timestamp_seconds{{{CAM}}}", "{{camera}}"),)),
+    Panel("Frame rate", "Frames segmented a second, and what the source reports.", "hertz",
+          ((rate("pitwatch_frames_segmented_total", "camera"), "{{camera}} segmented"),
+           (f"pitwatch_camera_fps{{{CAM}}}", "{{camera}} reported"))),
+    Panel("Frames in flight", "Between grab and mask.", "none",
+          ((f"pitwatch_frames_in_flight{{{CAM}}}", "{{camera}}"),)),
+    Panel("Frames lost", "Frames a second by stage and reason.", "none",
+          ((or_zero(rate("pitwatch_frames_dropped_total", "job, instance, camera, stage, reason"),
+                    CAPTURED, "job, instance, camera"), "{{camera}} {{stage}} {{reason}}"),)),
+    Panel("Pictures unreadable or late", "Pictures a second that never became a frame, that came "
+          "for a fruit already answered, or whose facts were too long.", "none",
+          ((or_zero(rate("pitwatch_pictures_unreadable_total", "job, instance, camera, reason"),
+                    CAPTURED, "job, instance, camera"), "{{camera}} {{reason}}"),
+           (rate("pitwatch_pictures_late_total", "camera"), "{{camera}} late"),
+           (rate("pitwatch_picture_facts_lost_total", "camera"), "{{camera}} facts lost"))),
+    Panel("Camera changes", "Changes of state in the last hour.", "none",
+          ((f"sum by (camera, state, reason) (increase(pitwatch_camera_transitions_total{{{CAM}}}[1h]))",
+            "{{camera}} {{state}} {{reason}}"),)),
+    Panel("Workers", "Ablation workers by state.", "none",
+          ((f"sum by (state) (pitwatch_workers{{{OWN}}})", "{{state}}"),)),
+    Panel("Workers replaced, breaker", "Replacements in the last hour by reason; the breaker is 1 "
+          "while explanations are switched off.", "none",
+          ((or_zero("sum by (job, instance, reason) "
+                    f"(increase(pitwatch_worker_restarts_total{{{OWN}}}[1h]))",
+                    f"pitwatch_breaker_open{{{OWN}}}", "job, instance"), "{{reason}}"),
+           (f"max(pitwatch_breaker_open{{{OWN}}})", "breaker open"))),
+    Panel("Jobs in flight", "Explanations under way.", "none",
+          ((f"pitwatch_jobs_in_flight{{{CAM}}}", "{{camera}}"),)),
+    Panel("Messages waiting", "Messages that the broker has not acknowledged, and how many may wait.",
+          "none", ((f"sum by (topic_family) (pitwatch_messages_in_flight{{{OWN}}})",
+                    "{{topic_family}}"),
+                   (f"max(pitwatch_messages_limit{{{OWN}}})", "limit"))),
+    Panel("Messages", "Delivered a second by topic family.", "none",
+          ((rate("pitwatch_messages_delivered_total", "topic_family", OWN), "{{topic_family}}"),)),
+    Panel("Messages lost", "A second, by topic family and reason.", "none",
+          ((or_zero(rate("pitwatch_messages_dropped_total", "job, instance, topic_family, reason",
+                         OWN), ENQUEUED, "job, instance"), "{{topic_family}} {{reason}}"),)),
+    Panel("Broker", "1 while a client is connected; connections made and ended in the last hour.",
+          "none",
+          ((f"min by (client) (pitwatch_broker_connected{{{OWN}}})", "{{client}} connected"),
+           (f"sum by (outcome) (increase(pitwatch_broker_connects_total{{{OWN}}}[1h]))",
+            "{{outcome}}"),
+           (or_zero("sum by (job, instance, reason) "
+                    f"(increase(pitwatch_broker_disconnects_total{{{OWN}}}[1h]))",
+                    f"pitwatch_broker_connected{{{OWN}}}", "job, instance"), "ended {{reason}}"))),
+    Panel("Broker's answers", "A second, by reason.", "none",
+          ((rate("pitwatch_publish_results_total", "topic_family, reason", OWN),
+            "{{topic_family}} {{reason}}"),)),
+    Panel("Embedded broker replaced", "Processes of the embedded broker in the last hour.", "none",
+          ((or_zero("sum by (job, instance, reason) "
+                    f"(increase(pitwatch_broker_restarts_total{{{OWN}}}[1h]))",
+                    f"pitwatch_broker_connected{{{OWN}}}", "job, instance"), "{{reason}}"),)),
+    Panel("Memory", "Resident, by kind of process. Shared pages count in each.", "bytes",
+          ((f"sum by (process) (pitwatch_process_memory_bytes{{{OWN}}})", "{{process}}"),
+           (f"sum by (slot) (pitwatch_worker_memory_bytes{{{OWN}}})", "worker {{slot}}"),
+           (f"max(process_virtual_memory_bytes{{{OWN}}})", "agent, virtual"))),
+    Panel("CPU of the agent", "Cores that the parent process uses; workers and capture are others.",
+          "none", ((f"sum by (instance) (rate(process_cpu_seconds_total{{{OWN}}}{RATE}))",
+                    "{{instance}}"),)),
+    Panel("Files of the agent", "Open, and how many may be.", "none",
+          ((f"max by (instance) (process_open_fds{{{OWN}}})", "{{instance}} open"),
+           (f"min by (instance) (process_max_fds{{{OWN}}})", "{{instance}} limit"))),
+    Panel("Loops", "Time since each loop of the parent last moved.", "s",
+          ((f"max by (loop) (pitwatch_loop_age_seconds{{{OWN}}})", "{{loop}}"),)),
+    Panel("Log", "Events a minute by level, and repeats not written.", "none",
+          ((f"60 * {rate('pitwatch_log_events_total', 'level', OWN)}", "{{level}}"),
+           (f"60 * {rate('pitwatch_log_events_suppressed_total', 'instance', OWN)}", "repeats"))),
+    Panel("Requests", "HTTP requests a second by route and status.", "reqps",
+          ((rate("pitwatch_http_requests_total", "route, status", OWN), "{{route}} {{status}}"),)),
+    Panel("Own mistakes", "Wrong calls of telemetry, news lost at the alarm desk and failures of "
+          "storage, since the start. All zero is right.", "none",
+          ((f"sum by (reason) (pitwatch_telemetry_errors_total{{{OWN}}})", "telemetry {{reason}}"),
+           (or_zero(f"sum by (job, instance, kind) (pitwatch_news_lost_total{{{OWN}}})",
+                    f"pitwatch_info{{{OWN}}}", "job, instance"), "news {{kind}}"),
+           (or_zero(f"sum by (job, instance, reason) (pitwatch_storage_losses_total{{{OWN}}})",
+                    f"pitwatch_info{{{OWN}}}", "job, instance"), "storage {{reason}}"))),
+    Panel("GPU use", "Of each GPU, from NVIDIA's DCGM exporter on the same host.", "percent",
+          (("DCGM_FI_DEV_GPU_UTIL", "{{Hostname}} {{gpu}}"),), most=100),
+    Panel("GPU memory", "Used, from the DCGM exporter, which reports MiB.", "decmbytes",
+          (("DCGM_FI_DEV_FB_USED", "{{Hostname}} {{gpu}}"),)),
+    Panel("GPU temperature", "From the DCGM exporter.", "celsius",
+          (("DCGM_FI_DEV_GPU_TEMP", "{{Hostname}} {{gpu}}"),)),
+)  # fmt: skip
+
+DASHBOARDS = {
+    "line": ("Pitwatch: Line", "The fruit and what SCADA is told of them.", LINE),
+    "model": ("Pitwatch: Model", "What the model looks at, and how often that is checked.", MODEL),
+    "agent": (
+        "Pitwatch: Agent",
+        "The program itself: stages, losses, workers, wire, memory.",
+        AGENT,
+    ),
+}
+
+
+def variable(name: str, label: str, query: str) -> Json:
+    return {
+        "name": name, "label": label, "type": "query", "datasource": DATASOURCE,
+        "query": {"query": query, "refId": f"variable-{name}"},
+        "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".*", "hide": 0,
+        "regex": "", "skipUrlSync": False, "options": [],
+        "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
+    }  # fmt: skip
+
+
+def variables() -> list[Json]:
+    source = {
+        "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus",
+        "hide": 0, "refresh": 1, "regex": "", "multi": False, "includeAll": False,
+        "skipUrlSync": False, "options": [],
+    }  # fmt: skip
+    return [
+        source,
+        variable("job", "Job", "label_values(pitwatch_info, job)"),
+        variable("instance", "Instance", 'label_values(pitwatch_info{job=~"$job"}, instance)'),
+        variable(
+            "camera", "Camera", f"label_values(pitwatch_frames_captured_total{{{OWN}}}, camera)"
+        ),
+    ]
+
+
+def options(panel: Panel) -> Json:
+    legend = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
+    reduce = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+    return {
+        "timeseries": {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}},
+        "stat": {"reduceOptions": reduce, "colorMode": "value", "graphMode": "area",
+                 "justifyMode": "auto", "orientation": "auto", "textMode": "auto"},
+        "state-timeline": {"legend": legend, "showValue": "never", "mergeValues": True,
+                           "alignValue": "left", "rowHeight": 0.9, "tooltip": {"mode": "single",
+                                                                                "sort": "none"}},
+        "heatmap": {"calculate": False, "cellGap": 1, "yAxis": {"unit": panel.unit},
+                    "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64,
+                              "exponent": 0.5, "fill": "dark-orange"},
+                    "legend": {"show": True}, "tooltip": {"mode": "single", "yHistogram": False}},
+        "table": {"showHeader": True, "cellHeight": "sm"},
+    }[panel.kind]  # fmt: skip
+
+
+def drawn(panel: Panel, number: int, x: int, y: int) -> Json:
+    steps: list[Json] = [{"color": "green", "value": None}]
+    if panel.red_from is not None:
+        steps.append({"color": "red", "value": panel.red_from})
+    defaults: Json = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    if panel.kind == "timeseries":
+        defaults["min"] = None if panel.unit == "none" else 0
+        defaults["custom"] = {"lineWidth": 2, "fillOpacity": 5, "showPoints": "never"}
+    if panel.most is not None:
+        defaults["max"] = panel.most
+    defaults = {key: value for key, value in defaults.items() if value is not None}
+    return {
+        "id": number, "type": panel.kind, "title": panel.title, "description": panel.description,
+        "datasource": DATASOURCE,
+        "gridPos": {"x": x, "y": y, "w": panel.width, "h": panel.height},
+        "fieldConfig": {"defaults": defaults, "overrides": []}, "options": options(panel),
+        "targets": [
+            {"refId": chr(ord("A") + i), "datasource": DATASOURCE, "expr": expression,
+             "legendFormat": legend, "editorMode": "code",
+             "instant": panel.kind == "table", "range": panel.kind != "table",
+             "format": {"heatmap": "heatmap", "table": "table"}.get(panel.kind, "time_series")}
+            for i, (expression, legend) in enumerate(panel.queries)
+        ],
+    }  # fmt: skip
+
+
+def dashboard(name: str) -> Json:
+    """The whole of one dashboard."""
+    title, description, panels = DASHBOARDS[name]
+    x = y = row = 0
+    placed = []
+    for number, panel in enumerate(panels, 1):
+        if x + panel.width > WIDTH:
+            x, y, row = 0, y + row, 0
+        placed.append(drawn(panel, number, x, y))
+        x, row = x + panel.width, max(row, panel.height)
+    return {
+        "uid": f"pitwatch-{name}", "title": title, "description": description,
+        "tags": ["pitwatch"], "schemaVersion": 39, "version": 1, "editable": False,
+        "graphTooltip": 1, "refresh": "5s", "time": {"from": "now-30m", "to": "now"},
+        "timezone": "", "annotations": {"list": []}, "links": [
+            {"type": "dashboards", "title": "Pitwatch", "tags": ["pitwatch"], "asDropdown": False,
+             "includeVars": True, "keepTime": True, "icon": "", "targetBlank": False,
+             "tooltip": "", "url": ""}],
+        "templating": {"list": variables()}, "panels": placed,
+    }  # fmt: skip
+
+
+def text(name: str) -> str:
+    """As it stands in the file."""
+    return json.dumps(dashboard(name), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    for each in DASHBOARDS:
+        (FOLDER / f"{each}.json").write_text(text(each))

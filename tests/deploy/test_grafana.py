@@ -1,0 +1,237 @@
+"""The dashboards: every panel described, every query answered, every field known to Grafana."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.test_prometheus_files import exported_series, metrics_in
+from tests.support import require_tool
+from tests.support.prometheus import Prometheus, running_prometheus
+from tests.support.running import running_agent
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "grafana"
+NODE = ROOT / "tests" / "node"
+RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
+NAMES = ("line", "model", "agent")
+GPU_PANELS = {"GPU use", "GPU memory", "GPU temperature"}
+"""Fed by NVIDIA's exporter and not by the agent; the test scrapes a sample in its format."""
+INTERVAL = "60s"
+"""What Grafana would put in for $__rate_interval at a scrape interval of 15 s."""
+
+
+def dashboard(name: str) -> dict[str, Any]:
+    content = json.loads((FOLDER / "dashboards" / f"{name}.json").read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+PANELS = [(name, panel) for name in NAMES for panel in dashboard(name)["panels"]]
+
+
+def names_of(case: tuple[str, dict[str, Any]]) -> str:
+    return f"{case[0]}: {case[1]['title']}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_is_what_its_source_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    spec = importlib.util.spec_from_file_location("grafana_make", FOLDER / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "grafana_make", module)
+    spec.loader.exec_module(module)
+    written = (FOLDER / "dashboards" / f"{name}.json").read_text()
+    assert written == module.text(name), "run python deploy/grafana/make.py"
+
+
+@pytest.mark.parametrize("case", PANELS, ids=names_of)
+def test_each_panel_says_what_it_shows(case: tuple[str, dict[str, Any]]) -> None:
+    _, panel = case
+    assert panel["title"]
+    assert len(panel["description"]) > 15
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    for target in panel["targets"]:
+        assert target["datasource"]["uid"] == "${datasource}"
+        for window in re.findall(r"\[([^\]]+)\]", target["expr"]):
+            assert window in ("$__rate_interval", "1h")
+        if panel["title"] not in GPU_PANELS:
+            assert 'job=~"$job", instance=~"$instance"' in target["expr"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_dashboard_can_be_told_its_source_and_place(name: str) -> None:
+    content = dashboard(name)
+    assert content["uid"] == f"pitwatch-{name}"
+    variables = {v["name"]: v for v in content["templating"]["list"]}
+    assert list(variables) == ["datasource", "job", "instance", "camera"]
+    assert all(variables[v]["includeAll"] for v in ("job", "instance", "camera"))
+
+
+def test_every_metric_in_a_dashboard_is_exported() -> None:
+    used = {m for _, p in PANELS for t in p["targets"] for m in metrics_in(t["expr"])}
+    assert len(used) > 40
+    assert used - exported_series() == set()
+
+
+def test_provisioning_names_the_folder_of_the_dashboards() -> None:
+    files = sorted((FOLDER / "provisioning").glob("*/*.yml"))
+    assert [file.parent.name for file in files] == ["dashboards", "datasources"]
+    providers = yaml.safe_load(files[0].read_text())["providers"]
+    assert providers[0]["options"]["path"].endswith("dashboards")
+
+
+# --- every query, asked of a real Prometheus -----------------------------------------------------
+
+
+def filled_in(expression: str) -> str:
+    for name, value in (("$__rate_interval", INTERVAL), ("$job", ".*"), ("$instance", ".*"),
+                        ("$camera", ".*")):  # fmt: skip
+        expression = expression.replace(name, value)
+    assert "$" not in expression
+    return expression
+
+
+@contextmanager
+def gpu_exporter() -> Iterator[int]:
+    """Serves a scrape as NVIDIA's exporter gives it."""
+    text = (Path(__file__).parent / "gpu_scrape.txt").read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+
+
+CONFIGURATION = """
+cameras: [{name: cam1, source: "sim:?rate=120"}]
+mqtt: {broker: embedded, embedded_port: 0}
+ablation: {workers: {priority: normal}}
+sampling: {period_s: 1, duty_cycle: 1.0, deadline_s: 60}
+# Every reading is late: the one alarm that a healthy simulator can be made to raise.
+alarms: {limits: {latency_p95_s: 0.001, fruit_window: 10, no_explanation_s: 90}}
+"""
+
+
+QUERIES = {
+    f"{name}: {panel['title']}: {target['legendFormat']}": target["expr"]
+    for name, panel in PANELS
+    for target in panel["targets"]
+}
+
+
+def unanswered(there: Prometheus, queries: dict[str, str]) -> dict[str, str]:
+    """Those of the queries that have no finite sample."""
+    return {
+        name: expression
+        for name, expression in queries.items()
+        if not any(
+            math.isfinite(float(sample["value"][1]))
+            for sample in there.query(filled_in(expression))
+        )
+    }
+
+
+@pytest.mark.needs_prometheus
+@pytest.mark.timeout(240)
+def test_every_query_of_every_panel_has_a_finite_answer(tmp_path: Path) -> None:
+    require_tool("prometheus")
+    file = tmp_path / "pitwatch.yaml"
+    file.write_text(CONFIGURATION + f"state_dir: {tmp_path / 'state'}\n")
+    with (
+        running_agent(tmp_path, "--config", str(file)) as agent,
+        gpu_exporter() as gpu_port,
+        running_prometheus(
+            tmp_path / "prometheus", agent.port, (RULES,), {"gpu": gpu_port}
+        ) as there,
+    ):
+        agent.wait_ready()
+        assert agent.post("/machine", b'{"state": "running"}') == 204
+        left = dict(QUERIES)
+        end = time.monotonic() + 120
+        while left and time.monotonic() < end:
+            time.sleep(1)  # one scrape: more cannot be known before
+            left = unanswered(there, left)
+        assert left == {}
+
+
+@pytest.mark.needs_prometheus
+def test_a_dashboard_over_an_empty_prometheus_shows_nothing_and_fails_nowhere(
+    tmp_path: Path,
+) -> None:
+    with running_prometheus(tmp_path, None) as there:
+        for _, panel in PANELS:
+            for target in panel["targets"]:
+                assert there.query(filled_in(target["expr"])) == []  # an error would raise
+
+
+# --- every field, asked of Grafana's own types ---------------------------------------------------
+
+
+def type_errors(tmp_path: Path, contents: dict[str, dict[str, Any]]) -> str:
+    """What the compiler says when each dashboard is declared to be one."""
+    require_tool("node")
+    if not (NODE / "node_modules").is_dir():
+        reason = "needs the packages of tests/node: npm ci"
+        if os.environ.get("PITWATCH_REQUIRE_TOOLS") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
+    shutil.copy(NODE / "dashboard.ts", tmp_path)
+    for name, content in contents.items():
+        (tmp_path / f"{name}.ts").write_text(
+            'import type { Checked } from "./dashboard";\n'
+            f"export const it: Checked = {json.dumps(content, indent=1)};\n"
+        )
+    done = subprocess.run(
+        [
+            *("node", "node_modules/typescript/lib/tsc.js", "--noEmit", "--strict"),
+            *("--skipLibCheck", "--moduleResolution", "node", "--target", "es2020"),
+            *(f"{name}.ts" for name in contents),
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.returncode != 0) == bool(done.stdout.strip()), done.stderr
+    return done.stdout
+
+
+@pytest.mark.needs_node
+def test_grafana_knows_every_field_and_finds_planted_errors(tmp_path: Path) -> None:
+    wrong = dashboard("line")
+    wrong["graphTooltip"] = 7
+    wrong["panels"][0]["fieldConfig"]["defaults"]["thresholds"]["mode"] = "relative"
+    wrong["templating"]["list"][0]["refresh"] = "often"
+    found = type_errors(tmp_path, {name: dashboard(name) for name in NAMES} | {"planted": wrong})
+    lines = [line for line in found.splitlines() if " error " in line]
+    assert [line for line in lines if not line.startswith("planted.ts")] == []
+    assert len(lines) == 3, found

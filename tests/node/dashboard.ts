@@ -1,0 +1,15 @@
+// The dashboards against Grafana's own types: the test puts each JSON file beside this one as a
+// module. In JSON an enum of strings is its plain text, hence `Plain`.
+import type { Dashboard } from "@grafana/schema";
+
+export type Plain<T> = T extends string
+  ? `${T}`
+  : T extends number | boolean | null | undefined
+    ? T
+    : T extends Array<infer Item>
+      ? Plain<Item>[]
+      : T extends object
+        ? { [Key in keyof T]: Plain<T[Key]> }
+        : T;
+
+export type Checked = Plain<Dashboard>;
