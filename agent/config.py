@@ -380,11 +380,34 @@ class Mqtt(Section):
         yield from rules.mqtt_rules(self)
 
 
+class HttpTls(Section):
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: SecretStr | None = None
+    client_ca: Path | None = None
+    """Whoever shows a certificate of this authority may see page, API and pictures."""
+
+
 class Http(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     public_url: str | None = None
+    allow: tuple[str, ...] = (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    )
+    """Networks that may ask for probes and metrics where the host is not loopback."""
+    page: bool = True
+    """False: probes and metrics only."""
+    token: Annotated[SecretStr, Field(min_length=16, max_length=200)] | None = None
+    """Asked for by page, API and pictures; needed, or tls.client_ca, where host is not loopback."""
+    tls: HttpTls = HttpTls()
+    picture_link_s: Seconds = 600.0
+    """How long the links to pictures in messages hold, where a token is needed without them."""
     loop_limit_s: Seconds = 5.0
     """/livez fails when a loop of the parent has not moved for this long."""
 

@@ -5,7 +5,6 @@ Looks, and changes nothing: no directory is made, no device opened, no host aske
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tempfile
 from collections.abc import Collection, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.config import Camera, Config
-from agent.config_rules import Broken
+from agent.config_rules import Broken, is_loopback
 from agent.config_url import SOURCE_FORMS, check_stream, has_credentials, parse_broker
 from agent.config_values import get
 from agent.config_words import path_text
@@ -39,6 +38,9 @@ def missing_things(data: Any) -> Iterator[Broken]:
         ("mqtt", "tls", "ca"),
         ("mqtt", "tls", "certificate"),
         ("mqtt", "tls", "key"),
+        ("http", "tls", "certificate"),
+        ("http", "tls", "key"),
+        ("http", "tls", "client_ca"),
     ):
         yield from _file_problems(file, get(data, file))
     yield from _folder_problems(("state_dir",), get(data, ("state_dir",)))
@@ -56,6 +58,8 @@ def warnings(config: Config, *, from_file: bool, references: Collection[KeyPath]
     secrets: tuple[tuple[KeyPath, object], ...] = (
         (("mqtt", "password"), config.mqtt.password),
         (("mqtt", "tls", "key_password"), config.mqtt.tls.key_password),
+        (("http", "token"), config.http.token),
+        (("http", "tls", "key_password"), config.http.tls.key_password),
     )
     for path, secret in secrets:
         if secret is not None and path not in references:
@@ -69,20 +73,15 @@ def _exposure(config: Config) -> Iterator[str]:
     broker = parse_broker(config.mqtt.broker) if config.mqtt.broker else None
     if broker is not None and broker.kind == "network" and not broker.tls:
         has_password = broker.password is not None or config.mqtt.password is not None
-        if has_password and not _is_loopback(broker.host):
+        if has_password and not is_loopback(broker.host):
             yield "mqtt.broker is not mqtts://: the password crosses the network readable"
-    if config.http.enabled and not _is_loopback(config.http.host):
+    http = config.http
+    open_to_others = http.enabled and not is_loopback(http.host)
+    if open_to_others and http.page and http.tls.certificate is None:
         yield (
-            f"http.host {config.http.host}: whoever reaches port {config.http.port} reads the "
-            "metrics; the page, the pictures and POST /machine answer on a loopback address only"
+            f"http.host {http.host}: token and pictures cross the network readable; set "
+            "http.tls.certificate and key, or let a proxy speak https"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:

@@ -5,6 +5,7 @@ Pure: files, devices and the environment are looked at by ``agent.config_environ
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -188,11 +189,39 @@ def _sparkplug_rules(whole: config.Config) -> Iterator[Broken]:
 def http_rules(http: config.Http) -> Iterator[Broken]:
     if not http.host or any(c.isspace() or c in "/@" for c in http.host):
         yield Broken(("host",), "is not a host name or address", "127.0.0.1, 0.0.0.0, ::1 ...")
+    elif http.enabled and http.page and not (is_loopback(http.host) or http.token or _ca(http)):
+        yield Broken(
+            ("token",),
+            f"is missing: page and pictures would be open to whoever reaches {http.host}",
+            "a secret of 16 signs or more, or tls.client_ca, or page: false for probes and metrics",
+        )
+    for i, network in enumerate(http.allow):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            yield Broken(("allow", i), "is not a network", "10.0.0.0/8, 192.168.1.5, fd00::/8 ...")
+    if (http.tls.certificate is None) != (http.tls.key is None):
+        missing = "key" if http.tls.key is None else "certificate"
+        yield Broken(("tls", missing), "is missing: a certificate and its key go together")
+    if _ca(http) and http.tls.certificate is None:
+        yield Broken(("tls", "certificate"), "is missing: only over TLS do clients show theirs")
     if http.public_url is None:
         return
     parts = urlsplit(http.public_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         yield Broken(("public_url",), "is not a web address", "http://HOST or https://HOST")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this computer only; of a name nothing but ``localhost`` is known."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _ca(http: config.Http) -> bool:
+    return http.tls.client_ca is not None
 
 
 def config_rules(whole: config.Config) -> Iterator[Broken]:

@@ -165,14 +165,14 @@ def test_the_flags_that_people_reach_for_first_override_the_file(
     model.touch()
     result = pitwatch(
         "run", "--config", str(good), "--source", "sim:", "--source", "rtsp://h/1",
-        "--broker", "mqtt://10.0.0.1:2883", "--http", "0.0.0.0:8080", "--model", str(model),
+        "--broker", "mqtt://10.0.0.1:2883", "--http", "127.0.0.2:8080", "--model", str(model),
         "--duration", "2.5", "--plain",
     )  # fmt: skip
     assert result.exit_code == 0
     ((config, options),) = pipeline.calls
     assert [camera.source for camera in config.cameras] == ["sim:", "rtsp://h/1"]
     assert config.mqtt.broker == "mqtt://10.0.0.1:2883"
-    assert (config.http.host, config.http.port) == ("0.0.0.0", 8080)
+    assert (config.http.host, config.http.port) == ("127.0.0.2", 8080)
     assert config.model.path == model
     assert (options.duration_s, options.plain) == (2.5, True)
 

@@ -392,7 +392,8 @@ def test_the_hash_is_of_what_is_effective_and_of_no_secret(write) -> None:
         ("mqtt: {broker: 'mqtt://u:p@10.0.0.1'}", "readable"),
         ("mqtt: {broker: embedded, username: u, password: p}", "mqtt.password is a secret"),
         (BROKER + "cameras: [{name: a, source: 'rtsp://u:p@h/1'}]", "cameras[0].source holds"),
-        (BROKER + "http: {host: 0.0.0.0}", "whoever reaches port 9464"),
+        (BROKER + f"http: {{host: 0.0.0.0, token: {'t' * 16}}}", "cross the network readable"),
+        (BROKER + f"http: {{token: {'t' * 16}}}", "http.token is a secret"),
     ],
 )
 def test_what_works_and_is_probably_not_meant_is_a_warning(write, text: str, words: str) -> None:
@@ -427,7 +428,7 @@ def test_options_replace_what_the_file_says(write, tmp_path: Path) -> None:
         Overrides(
             sources=("sim:?seed=1", "sim:?seed=2", "sim:?seed=3"),
             broker="mqtt://10.0.0.1:2883",
-            http="0.0.0.0:8080",
+            http="127.0.0.2:8080",
             model=model,
         ),
     )
@@ -438,7 +439,7 @@ def test_options_replace_what_the_file_says(write, tmp_path: Path) -> None:
         ("cam3", "sim:?seed=3"),
     ]
     assert config.mqtt.broker == "mqtt://10.0.0.1:2883"
-    assert (config.http.host, config.http.port) == ("0.0.0.0", 8080)
+    assert (config.http.host, config.http.port) == ("127.0.0.2", 8080)
     assert (config.model.path, config.model.sha256, config.model.threads) == (model, None, 3)
 
 

@@ -7,16 +7,20 @@ import errno
 import ipaddress
 import logging
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import uvicorn
 
 from agent import config
 from agent.observability.app_state import AppState
+from agent.observability.http_access import Access
 from agent.observability.http_app import Routes, make_app
 from agent.observability.http_protocol import CONNECTIONS_MAX, BoundedProtocol
+from agent.observability.signing import Signer
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -46,6 +50,8 @@ class HttpServer:
         address = self._socket.getsockname()
         self.host, self.port = str(address[0]), int(address[1])
         self.loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        secret = settings.token.get_secret_value() if settings.token else None
+        self._signer = Signer(secret, settings.picture_link_s)
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -55,7 +61,13 @@ class HttpServer:
     def url(self) -> str:
         """Where a browser on this machine finds the page."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._settings.tls.certificate else 'http'}://{host}:{self.port}"
+
+    def signed(self, path: str) -> str:
+        """Return the path of a picture as a link that opens it for a while, where one is needed."""
+        if self.loopback and self._settings.token is None:
+            return path
+        return self._signer.signed(path, time.time())
 
     def start(self) -> None:
         """Serve from now on; ``HttpError`` when the server does not come up."""
@@ -70,8 +82,8 @@ class HttpServer:
                 logging.WARNING,
                 "http_is_public",
                 url=self.url,
-                served="/livez /readyz /metrics",
-                detail="everything else is answered 403 on an address that is not loopback",
+                encrypted=bool(self._settings.tls.certificate),
+                page=self._settings.page,
             )
         log_event(logger, logging.INFO, "http_started", url=self.url)
 
@@ -92,8 +104,8 @@ class HttpServer:
 
     async def _serve(self) -> None:
         routes = Routes(self._state, self._settings.loop_limit_s, self._executor, time.monotonic)
-        public_url = self._settings.public_url
-        app = make_app(routes, self._state, loopback=self.loopback, public_url=public_url)
+        access = Access(self._settings, self._signer, loopback=self.loopback)
+        app = make_app(routes, self._state, access, time.monotonic)
         server = self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -108,6 +120,7 @@ class HttpServer:
                 limit_concurrency=CONNECTIONS_MAX + 16,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
+                **_tls(self._settings.tls),
             )
         )
         beating = asyncio.create_task(self._beat(server))
@@ -122,6 +135,21 @@ class HttpServer:
             if server.started:
                 self._started.set()
             await asyncio.sleep(BEAT_S)
+
+
+def _tls(settings: config.HttpTls) -> dict[str, Any]:
+    """Options of uvicorn; it loads the files when it starts."""
+    if settings.certificate is None:
+        return {}
+    password = settings.key_password.get_secret_value() if settings.key_password else None
+    return {
+        "ssl_certfile": str(settings.certificate),
+        "ssl_keyfile": str(settings.key),
+        "ssl_keyfile_password": password,
+        "ssl_ca_certs": str(settings.client_ca) if settings.client_ca else None,
+        # Optional, since probes come without one; who needs it is decided per route.
+        "ssl_cert_reqs": ssl.CERT_OPTIONAL if settings.client_ca else ssl.CERT_NONE,
+    }
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -23,6 +23,7 @@ from agent.observability.app_state import AppState
 from agent.observability.build import utc_ms
 from agent.observability.exposition import expose
 from agent.observability.health import livez, readyz
+from agent.observability.http_access import Access
 from agent.observability.http_answers import (
     Refused,
     json_answer,
@@ -172,7 +173,7 @@ class Routes:
             raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
 
 
-def make_app(routes: Routes, state: AppState, *, loopback: bool, public_url: str | None) -> ASGIApp:
+def make_app(routes: Routes, state: AppState, access: Access, mono: Clock) -> ASGIApp:
     """Return the whole application: counted outside, guarded, then routed."""
     table = routes.table()
     app = Starlette(
@@ -184,7 +185,7 @@ def make_app(routes: Routes, state: AppState, *, loopback: bool, public_url: str
         },
     )
     app.router.redirect_slashes = False
-    return Counted(Guard(app, loopback=loopback, public_url=public_url), table, state.telemetry)
+    return Counted(Guard(app, access, mono), table, state.telemetry)
 
 
 def load_page() -> tuple[bytes, str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.observability.http_access import OPEN_PATHS, Access, Asked
 from agent.observability.http_answers import refusal
-from agent.telemetry import Telemetry
-
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""Reachable from other machines too; everything else is for this one."""
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+from agent.observability.http_limits import GUESSES, GUESSES_PER_S, Buckets
+from agent.telemetry import Clock, Telemetry
 
 
 class Counted:
@@ -41,33 +39,38 @@ class Counted:
 
 
 class Guard:
-    """Keeps strangers out: all but the probes and metrics are for this machine only.
+    """Lets a request through, or answers why not; one that guesses or floods is answered 429."""
 
-    On loopback the ``Host`` must be a name of it (or of ``public_url``): without that, any web page
-    could reach the agent through a name that its owner points at 127.0.0.1.
-    """
-
-    def __init__(self, app: ASGIApp, *, loopback: bool, public_url: str | None) -> None:
+    def __init__(self, app: ASGIApp, access: Access, mono: Clock) -> None:
         self._app = app
-        self._loopback = loopback
-        public = urlsplit(public_url or "").hostname
-        self._names = LOOPBACK_NAMES | ({public} if public else set())
+        self._access = access
+        self._mono = mono
+        self._buckets = Buckets()
+        self._guesses = Buckets(GUESSES_PER_S, GUESSES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["path"] not in OPEN_PATHS:
-            if not self._loopback:
-                app = refusal(403, "only /livez, /readyz and /metrics are served off this machine")
-            elif _host(scope) not in self._names:
-                app = refusal(403, "the Host header does not name this machine")
+        asked, mono = _asked(scope), self._mono()
+        app: ASGIApp = self._app
+        if asked.path not in OPEN_PATHS and not self._may_ask(asked.address, mono):
+            app = refusal(429, "too many requests from this address", {"Retry-After": "5"})
+        elif denied := self._access.denied(asked, time.time()):
+            if denied.guess:
+                self._guesses.take(asked.address, mono)
+            asks = {"WWW-Authenticate": 'Basic realm="Pitwatch"'} if denied.status == 401 else {}
+            app = refusal(denied.status, denied.reason, asks)
         await app(scope, receive, send)
 
+    def _may_ask(self, address: str, mono: float) -> bool:
+        return self._guesses.left(address, mono) >= 1.0 and self._buckets.take(address, mono)
 
-def _host(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"host":
-            try:
-                return urlsplit(f"//{value.decode('latin-1')}").hostname or ""
-            except ValueError:
-                return ""
-    return ""
+
+def _asked(scope: Scope) -> Asked:
+    client = scope.get("client")
+    return Asked(
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        address=client[0] if client else "",
+        headers={name.decode("latin-1"): value.decode("latin-1")
+                 for name, value in scope["headers"]},
+        certified=bool(scope.get("state", {}).get("certified")),
+    )  # fmt: skip

@@ -29,6 +29,10 @@ class BoundedProtocol(H11Protocol):
         """Take the connection; make room for it when there are too many."""
         super().connection_made(transport)
         self._rearm()
+        # Over TLS: what was shown has been checked against our authority before this call.
+        self.app_state = {
+            **self.app_state, "certified": bool(transport.get_extra_info("peercert")),
+        }  # fmt: skip
         others = [c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self]
         if len(others) >= CONNECTIONS_MAX:
             loser = min(others, key=_first_to_go)

@@ -145,11 +145,14 @@ def make_publisher_settings(
             classes=config.ablation.classes, fractions=config.ablation.fractions
         ),
         http_url=_linked_url(config, http),
+        signed=http.signed if http else str,
     )
 
 
 def _linked_url(config: Config, http: HttpServer | None) -> str:
-    """Where a picture's link leads; empty where it would be answered 403."""
+    """Where a picture's link leads; empty where nobody could follow it."""
+    if not (http and config.http.page):
+        return ""
     if config.http.public_url:
         return config.http.public_url.rstrip("/")
-    return http.url if http and http.loopback else ""
+    return http.url if http.loopback else ""

@@ -86,6 +86,7 @@ class Composer:
         levels = {"camera": record.camera, "class": overlay.class_name}
         image = self.image(overlay)
         image_topic = self._topics.of("cam_image", **levels)
+        path = f"/api/v1/cam/{record.camera}/{overlay.class_name}"
         url = self._settings.http_url
         explained = any(
             part.class_name == overlay.class_name and part.explainable for part in record.classes
@@ -96,7 +97,7 @@ class Composer:
             "class": overlay.class_name,
             "quality": Quality.GOOD if explained else Quality.UNCERTAIN,
             "image_topic": image_topic,
-            "image_url": f"{url}/api/v1/cam/{record.camera}/{overlay.class_name}" if url else "",
+            "image_url": url + self._settings.signed(path) if url else "",
             "content_type": image.content_type,
             "sha256": hashlib.sha256(image.data).hexdigest(),
             "bytes": len(image.data),

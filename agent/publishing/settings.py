@@ -47,7 +47,8 @@ class PublisherSettings:
     """Everything that the publisher needs to know; ``mqtt.broker`` is an ``mqtt(s)://`` URL here.
 
     ``meta`` may be nested: it is flattened. ``http_url`` is where the agent's own pages can be
-    reached, without a final slash; empty: no links to pictures are published.
+    reached, without a final slash; empty: no links to pictures are published. ``signed`` makes the
+    path of a picture one that opens without a password.
     """
 
     mqtt: Mqtt
@@ -57,6 +58,7 @@ class PublisherSettings:
     meta: Mapping[str, object] = field(default_factory=dict)
     shape: ExplanationShape = ExplanationShape()
     http_url: str = ""
+    signed: Callable[[str], str] = str
     utc_ms: Callable[[], int] = wall_clock_ms
 
     @property

@@ -295,23 +295,6 @@ def test_the_name_under_which_the_agent_is_public_is_taken(serve: ServeAgent) ->
         assert client.get("/", headers={"Host": "line1.plant.example"}).status_code == 200
 
 
-def test_off_loopback_only_probes_and_metrics_are_served(
-    serve: ServeAgent, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = serve(host="0.0.0.0")
-    assert not server.loopback
-    assert "http_is_public" in [record.message for record in caplog.records]
-    url = f"http://127.0.0.1:{server.port}"
-    with httpx.Client(base_url=url, trust_env=False) as client:
-        for path in ("/livez", "/readyz", "/metrics"):
-            assert client.get(path).status_code == 200
-        for path in ("/", "/api/v1/status", "/api/v1/frame/cam1.jpg", "/nothing"):
-            answer = client.get(path)
-            assert answer.status_code == 403
-            assert "off this machine" in answer.json()["error"]
-        assert client.post("/machine", json={"state": "running"}).status_code == 403
-
-
 def test_a_port_in_use_is_an_error_before_anything_starts(
     agent: FakeAgent, server: HttpServer
 ) -> None:
@@ -322,7 +305,7 @@ def test_a_port_in_use_is_an_error_before_anything_starts(
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_an_address_of_another_machine_is_an_error(host: str, agent: FakeAgent) -> None:
     with pytest.raises(HttpError, match="address of this machine"):
-        HttpServer(config.Http(host=host, port=0), agent.state())
+        HttpServer(config.Http(host=host, port=0, page=False), agent.state())
 
 
 def test_ipv6_loopback_is_served_too(serve: ServeAgent) -> None:

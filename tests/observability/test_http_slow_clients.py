@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
+import numpy as np
 import pytest
 
 from agent.observability import http_answers, http_protocol
 from agent.observability.http import HttpServer
 from agent.observability.http_protocol import CONNECTIONS_MAX
 from tests.observability.conftest import FakeAgent
+from tests.observability.samples import frame, segmentation
 from tests.support import wait_until
 
 
@@ -55,6 +59,29 @@ def test_two_hundred_slow_clients_do_not_keep_a_probe_out(sends: bytes, server: 
             answer = httpx.get(f"{server.url}/livez", timeout=10, trust_env=False)
             assert answer.status_code == 200
         wait_until(lambda: sum(closed(one) for one in opened) >= 200 - CONNECTIONS_MAX, 10)
+
+
+def test_a_thousand_slow_clients_keep_nobody_out(server: HttpServer) -> None:
+    with connections(server, 1000, b"GET / HTTP/1.1\r\n"):
+        for path in ("/livez", "/", "/api/v1/status"):
+            answer = httpx.get(server.url + path, timeout=10, trust_env=False)
+            assert answer.status_code == 200
+
+
+def test_a_browser_that_goes_away_in_the_middle_of_a_picture_costs_nothing(
+    agent: FakeAgent, server: HttpServer
+) -> None:
+    shown = frame(side=900)
+    noise = np.random.default_rng(0).integers(0, 255, shown.image.shape, np.uint8)
+    shown = replace(shown, image=noise)
+    agent.newest.on_segmented(shown, segmentation(shown))
+    ask = b"GET /api/v1/frame/cam1.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connections(server, 20, ask) as opened:
+        for one in opened:
+            assert one.recv(100)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+    assert agent.telemetry.total("http_requests", status="500") == 0
 
 
 def test_a_request_that_never_ends_is_ended(
