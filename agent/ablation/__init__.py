@@ -1,4 +1,81 @@
 """Frame and model in, explanation out: activation maps are ablated and the drop of a score is read.
 
-Nothing heavy is imported here, so that a worker can pin its GPU before torch is loaded.
+The names below are the library, usable without the agent; README.md shows how. They are imported
+when they are first asked for: a worker must pin its GPU before torch is loaded, so nothing heavy is
+imported here.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.ablation.curves import CurveSettings as CurveSettings
+    from agent.ablation.engine import Engine as Engine
+    from agent.ablation.engine import Tuning as Tuning
+    from agent.ablation.errors import AblationError as AblationError
+    from agent.ablation.errors import LateError as LateError
+    from agent.ablation.errors import NullControlError as NullControlError
+    from agent.ablation.fills import Fill as Fill
+    from agent.ablation.focus import Focus as Focus
+    from agent.ablation.focus import box as box
+    from agent.ablation.focus import component as component
+    from agent.ablation.focus import given as given
+    from agent.ablation.groups import clustered as clustered
+    from agent.ablation.groups import contiguous as contiguous
+    from agent.ablation.library import explainable as explainable
+    from agent.ablation.means import channel_means as channel_means
+    from agent.ablation.overlay import render_overlay as render_overlay
+    from agent.ablation.patches import PatchSettings as PatchSettings
+    from agent.ablation.ranks import rank_correlation as rank_correlation
+    from agent.ablation.result import EngineResult as EngineResult
+    from agent.ablation.studies import CROSS_CHECKS as CROSS_CHECKS
+    from agent.ablation.studies import Studied as Studied
+    from agent.ablation.studies import Studies as Studies
+    from agent.config import Ablation as Ablation
+    from agent.config import Head as Head
+    from agent.config import Preprocessing as Preprocessing
+    from agent.config import Score as Score
+    from agent.models.loading import load_model as load_model
+
+_WHERE = {
+    "AblationError": "agent.ablation.errors",
+    "LateError": "agent.ablation.errors",
+    "NullControlError": "agent.ablation.errors",
+    "Ablation": "agent.config",
+    "Head": "agent.config",
+    "Preprocessing": "agent.config",
+    "Score": "agent.config",
+    "load_model": "agent.models.loading",
+    "explainable": "agent.ablation.library",
+    "Engine": "agent.ablation.engine",
+    "Tuning": "agent.ablation.engine",
+    "EngineResult": "agent.ablation.result",
+    "Focus": "agent.ablation.focus",
+    "box": "agent.ablation.focus",
+    "component": "agent.ablation.focus",
+    "given": "agent.ablation.focus",
+    "CROSS_CHECKS": "agent.ablation.studies",
+    "Studied": "agent.ablation.studies",
+    "Studies": "agent.ablation.studies",
+    "CurveSettings": "agent.ablation.curves",
+    "PatchSettings": "agent.ablation.patches",
+    "Fill": "agent.ablation.fills",
+    "clustered": "agent.ablation.groups",
+    "contiguous": "agent.ablation.groups",
+    "channel_means": "agent.ablation.means",
+    "rank_correlation": "agent.ablation.ranks",
+    "render_overlay": "agent.ablation.overlay",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -21,6 +21,8 @@ BATCH = 8
 
 
 class Fill(enum.StrEnum):
+    """What a hidden part of the input shows; see ``filled``."""
+
     ZERO = "zero"
     MEAN = "mean"
     BLUR = "blur"
