@@ -18,10 +18,13 @@ import typer
 from agent import __version__
 
 if TYPE_CHECKING:
+    from agent.ablation.sources import Shot
     from agent.config_file import Loaded, Overrides
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
+REFERENCE_PICTURES = 32
+"""At most so many pictures make the means of the baseline: they settle long before."""
 
 app = typer.Typer(
     name="pitwatch",
@@ -136,7 +139,9 @@ def check_config(
 def explain(
     picture: Annotated[
         Path,
-        typer.Argument(metavar="PICTURE", help="8 bits a channel; any format that OpenCV reads."),
+        typer.Argument(
+            metavar="PICTURE|FOLDER", help="8 bits a channel; any format that OpenCV reads."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -148,6 +153,12 @@ def explain(
     npz: Annotated[
         Path | None, typer.Option("--npz", metavar="FILE", help="The arrays, for numpy.")
     ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The maps of all layers as one PNG.")
+    ] = None,
+    layers: Annotated[
+        str, typer.Option(metavar="PATTERN", help="Layers of --sheet, such as 'encoder*relu2'.")
+    ] = "*",
     mask: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="True mask to compare with: white suture, green stem."),
@@ -163,14 +174,46 @@ def explain(
         typer.Option("--class", metavar="NAME|INDEX", help="Default: the first foreground class."),
     ] = None,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="ablation-cam, or region-occlusion.")
+        str,
+        typer.Option(metavar="NAME", help="ablation-cam, occlusion, region-occlusion, or hires."),
     ] = "ablation-cam",
     score: Annotated[
         str, typer.Option(metavar="NAME", help="margin, logit_sum, or dice_drop.")
     ] = "margin",
+    baseline: Annotated[
+        str, typer.Option(metavar="NAME", help="What an ablated map is set to: zero, or mean.")
+    ] = "zero",
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|sim:", help="Pictures for the means; default: the model card's means."
+        ),
+    ] = None,
+    region: Annotated[
+        str,
+        typer.Option(
+            metavar="REGION",
+            help="What is explained: predicted, component[:N], box:X,Y,W,H, or mask:FILE.",
+        ),
+    ] = "predicted",
+    groups: Annotated[
+        str,
+        typer.Option(
+            metavar="GROUPS", help="Ablate channels together: cluster:N, contiguous:N, or 0-3;4,6."
+        ),
+    ] = "",
+    checks: Annotated[
+        bool,
+        typer.Option("--checks", help="Insertion, deletion, agreement with blocks and gradients."),
+    ] = False,
+    patch: Annotated[int, typer.Option(metavar="PX", help="Side of --method occlusion.")] = 16,
+    stride: Annotated[int, typer.Option(metavar="PX", help="Of --method occlusion.")] = 8,
+    fill: Annotated[
+        str, typer.Option(metavar="NAME", help="Of --method occlusion: zero, mean, or blur.")
+    ] = "blur",
 ) -> None:
-    """Show what the model looks at in one picture. Without --out, --json, --npz: one PNG here."""
-    from agent.ablation.command import METHODS, ExplainOptions, explain_picture
+    """Show what the model looks at in a picture. Without --out, --json, --npz: one PNG here."""
+    from agent.ablation.command import METHODS, ExplainOptions, PatchOptions, explain_picture
     from agent.config import Score
     from agent.config_file import Overrides
 
@@ -182,11 +225,21 @@ def explain(
     if method not in METHODS:
         text = f"{method!r} is none of {', '.join(METHODS)}"
         raise typer.BadParameter(text, param_hint="--method")
+    if baseline not in ("zero", "mean"):
+        raise typer.BadParameter(f"{baseline!r} is none of zero, mean", param_hint="--baseline")
     options = ExplainOptions(
         picture=picture,
         out=out,
         json=json,
         npz=npz,
+        sheet=sheet,
+        layers=layers,
+        baseline="mean" if baseline == "mean" else "zero",
+        reference=_shots(reference, REFERENCE_PICTURES) if reference is not None else (),
+        region=region,
+        groups=groups,
+        checks=checks,
+        patch=PatchOptions(size_px=patch, stride_px=stride, fill=fill),
         mask=mask,
         model=_load(None, Overrides(model=model)).config.model,
         layer=layer,
@@ -274,6 +327,16 @@ def evaluate(
     with _one_line(TrainingError, ModelError):
         options = EvaluateOptions(model, folder, seed, count, faint, json, sheet, device)
         evaluate_with_progress(options, Console())
+
+
+def _shots(source: str, count: int) -> list[Shot]:
+    """Pictures of a folder or of simulated fruit."""
+    from agent.ablation.errors import AblationError
+    from agent.cli_pictures import shots
+    from agent.simulator.parameters import ParameterError
+
+    with _one_line(AblationError, ParameterError):
+        return shots(source, count)
 
 
 def _load(path: Path | None, overrides: Overrides) -> Loaded:

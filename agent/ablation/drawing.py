@@ -70,6 +70,14 @@ def number(value: float) -> str:
     return "0" if value == 0 else f"{value:+.3g}"
 
 
+def scaled(image: Image, side: int) -> Image:
+    """``image`` with its longer side at ``side`` pixels."""
+    scale = side / max(image.shape[:2])
+    size = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
+
+
 def fitted(image: Image, width: int, height: int, *, smooth: bool = True) -> Image:
     """``image`` scaled to fit (width, height), its shape kept, centred on paper."""
     scale = min(width / image.shape[1], height / image.shape[0])

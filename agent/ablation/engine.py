@@ -105,6 +105,11 @@ class Engine:
         self._spot_rng = np.random.default_rng(settings.seed)
 
     @property
+    def channels(self) -> int:
+        """How many maps the layer has."""
+        return int(self._setup.baseline.shape[1])
+
+    @property
     def path(self) -> str:
         """How the model is run from the layer on: ``hook`` (whole, with a hook), ``fx`` (cut in
         two), or ``fx+rows`` (and only the pixels that are read)."""

@@ -8,7 +8,7 @@ over the occluded share, and the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -44,6 +44,10 @@ class Scene:
 
 def cam_figure(scene: Scene) -> Image:
     """The six panels of Ablation-CAM."""
+    return _map_figure(scene, "Ablation-CAM at the layer")
+
+
+def _map_figure(scene: Scene, name: str) -> Image:
     found, result = scene.found, scene.result
     if not found.explainable:
         return _assembled(scene, [("Not explainable", _message(found.reason))])
@@ -56,7 +60,7 @@ def cam_figure(scene: Scene) -> Image:
     return _assembled(
         scene,
         [
-            (f"Ablation-CAM at the layer, {width} x {height}", _signed(grey, coarse, limit)),
+            (f"{name}, {width} x {height}", _signed(grey, coarse, limit)),
             ("Resized and smoothed", _signed(grey, smooth, limit)),
             ("Overlay, white line: predicted", _shown(_overlaid(scene, own))),
         ],
@@ -83,8 +87,54 @@ def region_figure(scene: Scene) -> Image:
     )
 
 
+def hires_figure(scene: Scene) -> Image:
+    """As for Ablation-CAM; the scene's map is the HiRes gradient map."""
+    return _map_figure(scene, "HiRes gradient map at the layer")
+
+
+def occlusion_figure(scene: Scene) -> Image:
+    """The six panels of occlusion sensitivity of the input."""
+    found, result = scene.found, scene.result
+    maps = result.study(found.class_name).patches
+    if not found.explainable or maps is None:
+        return _assembled(scene, [("Not explainable", _message(found.reason))])
+    limit = float(np.nanmax(np.abs(maps.drop))) or 1.0
+    drop = np.nan_to_num(maps.drop)
+    side = (SIDE_PX, SIDE_PX)
+    grey = np.full((SIDE_PX, SIDE_PX, 3), 225, np.uint8)
+    shown = drawing.diverging(
+        drawing.muted(drawing.scaled(scene.image_bgr, SIDE_PX)), _grown(drop, scene), limit
+    )
+    own = (result.mask == scene.index) & result.aperture
+    lost = cv2.resize(np.nan_to_num(1 - maps.dice), side, interpolation=cv2.INTER_NEAREST)
+    coarse = cv2.resize(drop, side, interpolation=cv2.INTER_NEAREST)
+    lowest = maps.dice[np.isfinite(maps.dice)]
+    dice = (
+        f"Dice lost, at most {1 - lowest.min():.2f}" if lowest.size else "no Dice: none predicted"
+    )
+    how = maps.settings
+    title = f"Drop, {how.size_px} px hidden every {how.stride_px} ({how.fill})"
+    return _assembled(
+        replace(scene, limits=ColourRange(limit, fixed=False)),
+        [
+            (title, _signed(grey, coarse, limit)),
+            (f"{dice} (1 in full colour)", _signed(grey, lost, 1.0)),
+            ("Overlay, white line: predicted", _shown(drawing.outlined(shown, own))),
+        ],
+        bar=drawing.bar(SIDE_PX, BAR_PX, limit),
+    )
+
+
+def _grown(values: NDArray[np.float32], scene: Scene) -> NDArray[np.float32]:
+    height, width = drawing.scaled(scene.image_bgr, SIDE_PX).shape[:2]
+    grown = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grown, np.float32)
+
+
 FIGURES: dict[str, Callable[[Scene], Image]] = {
     "ablation-cam": cam_figure,
+    "occlusion": occlusion_figure,
+    "hires": hires_figure,
     "region-occlusion": region_figure,
 }
 
@@ -169,10 +219,7 @@ def _signed(base: Image, values: object, limit: float) -> Image:
 
 
 def _overlaid(scene: Scene, own: NDArray[np.bool_]) -> Image:
-    scale = SIDE_PX / max(scene.image_bgr.shape[:2])
-    size = tuple(max(1, round(side * scale)) for side in scene.image_bgr.shape[1::-1])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = np.asarray(cv2.resize(scene.image_bgr, size, interpolation=method), np.uint8)
+    picture = drawing.scaled(scene.image_bgr, SIDE_PX)
     return blended(picture, scene.found.map, scene.limits.value, own)
 
 

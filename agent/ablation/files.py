@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ablation.regions import class_cells
 from agent.ablation.result import EngineResult
 from agent.models.loaded import LoadedModel
-from agent.records import ClassExplanation
+from agent.records import ClassExplanation, CrossChecks
 
 
 def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
@@ -61,14 +62,17 @@ def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -
             }
             for o in found.occlusions
         ],
+        "relevance_mass": {k: _plain(v) for k, v in found.relevance_mass.items()},
+        **_checks(result, found),
         "left_out": list(result.left_out),
         "seconds": round(result.seconds, 6),
         "seconds_by_method": {k: round(v, 6) for k, v in result.seconds_by_method.items()},
     }
 
 
-def arrays(result: EngineResult, found: ClassExplanation) -> dict[str, NDArray[Any]]:
-    """The arrays of one class; ``weights`` are the paper's (y - y_k) / y, NaN where y is 0."""
+def arrays(result: EngineResult, found: ClassExplanation, index: int) -> dict[str, NDArray[Any]]:
+    """The arrays of one class, number ``index`` of the model's; ``weights`` are the paper's
+    (y - y_k) / y, NaN where y is 0. Of the studies, those that were made."""
     y = np.float64(found.y if found.y != 0 else math.nan)
     return {
         "input": result.input,
@@ -80,6 +84,55 @@ def arrays(result: EngineResult, found: ClassExplanation) -> dict[str, NDArray[A
         "logits": result.logits,
         "y": np.asarray(found.y, np.float64),
         "y_null": np.asarray(found.y_null, np.float64),
+        "aperture": result.aperture,
+        **_studied(result, found, index),
+    }
+
+
+def _studied(result: EngineResult, found: ClassExplanation, index: int) -> dict[str, NDArray[Any]]:
+    study = result.study(found.class_name, found.score or None)
+    out: dict[str, NDArray[Any]] = {}
+    if found.explainable:
+        grid = (found.map.shape[0], found.map.shape[1])
+        cells = class_cells(result.mask == index, result.aperture, grid, result.region_threshold)
+        out |= {"foreground_cells": cells.foreground, "background_cells": cells.background}
+    if study.patches is not None:
+        out |= {"patch_drop": study.patches.drop, "patch_dice": study.patches.dice}
+    if study.block_drop is not None:
+        out["block_drop"] = study.block_drop
+    if study.hires_map is not None:
+        out["hires_map"] = study.hires_map
+    if study.other_deltas is not None:
+        out["other_deltas"] = study.other_deltas
+    return out
+
+
+def _checks(result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
+    """Costly checks; null and empty where they were not made."""
+    checks = found.checks or CrossChecks()
+    groups = result.study(found.class_name, found.score or None).groups
+    return {
+        "agreement": _plain(found.agreement),
+        "hires_correlation": _plain(checks.hires_correlation),
+        "baseline_correlation": _plain(checks.baseline_correlation),
+        "gains": [
+            {
+                "measure": gain.measure,
+                "fill": gain.fill,
+                "auc": _plain(gain.auc),
+                "over_random": _plain(gain.over_random),
+                "over_mean_map": _plain(gain.over_mean_map),
+            }
+            for gain in checks.gains
+        ],
+        "groups": [
+            {
+                "channels": list(group.channels),
+                "delta": _plain(group.delta),
+                "sum_of_single": _plain(group.sum_of_single),
+            }
+            for group in groups
+        ],
     }
 
 

@@ -56,6 +56,21 @@ def decode(drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
+def inside(drawn: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) bool: the pixels of a drawn region, white or of any bright colour on black.
+
+    A grey picture of small numbers holds class indices: whatever is not 0 is inside. Transparent is
+    outside.
+    """
+    colours = drawn.reshape(*drawn.shape[:2], -1)
+    bright = colours[..., :3].max(axis=2)
+    few = colours.shape[2] == 1 and int(bright.max()) < WHITE_FROM
+    out = bright > 0 if few else bright >= WHITE_FROM
+    if colours.shape[2] == 4:
+        out &= colours[..., 3] >= WHITE_FROM
+    return np.asarray(out, np.bool_)
+
+
 def dices(
     prediction: NDArray[np.uint8], truth: NDArray[np.uint8], classes: Sequence[str]
 ) -> dict[str, float]:

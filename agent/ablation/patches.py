@@ -48,6 +48,7 @@ class PatchMaps:
 
     drop: NDArray[np.float32]
     dice: NDArray[np.float32]
+    settings: PatchSettings
 
 
 def boxes(size: tuple[int, int], settings: PatchSettings) -> list[Box]:
@@ -94,7 +95,7 @@ def patch_maps(
             ]
     means = sums / np.maximum(covers, 1)
     means[:, :, ~case.aperture | (covers == 0)] = np.nan
-    return [PatchMaps(*one.astype(np.float32)) for one in means]
+    return [PatchMaps(*one.astype(np.float32), settings) for one in means]
 
 
 def _mask(size: tuple[int, int], box: Box) -> Mask:

@@ -17,8 +17,10 @@ from agent.ablation.command import (
     EXIT_FAILED,
     EXIT_OK,
     ExplainOptions,
+    PatchOptions,
     explain_picture,
 )
+from agent.ablation.sources import Shot
 from agent.config import Preprocessing, Score
 from agent.models.card import ModelCard, card_path, write_card
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, picture, unet
@@ -87,6 +89,13 @@ def test_figure_numbers_and_arrays_come_out_of_one_picture(tmp_path, fruit, mode
             "logits": ((3, 64, 64), "float32"),
             "y": ((), "float64"),
             "y_null": ((), "float64"),
+            "aperture": ((64, 64), "bool"),
+            "foreground_cells": ((8, 8), "bool"),
+            "background_cells": ((8, 8), "bool"),
+            "patch_drop": ((64, 64), "float32"),
+            "patch_dice": ((64, 64), "float32"),
+            "block_drop": ((8, 8), "float64"),
+            "hires_map": ((8, 8), "float32"),
         }
         np.testing.assert_allclose(kept["weights"], kept["deltas"] / kept["y"])
         assert np.array_equal(kept["logits"].argmax(0), kept["mask"])
@@ -145,7 +154,10 @@ def test_region_occlusion_has_a_figure_of_its_own(tmp_path, fruit, model):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "occlusion"}, "no method 'occlusion'; there are: ablation-cam, region-occl"),
+        (
+            {"method": "grad-cam"},
+            "no method 'grad-cam'; there are: ablation-cam, occlusion, region",
+        ),
         ({"class_name": "stone"}, "no class 'stone'; there are: 0 background, 1 suture, 2 stem"),
         ({"class_name": "7"}, "no class '7'"),
         ({"layer": "encoder4.enc4relu3"}, "encoder4.enc4relu2"),
@@ -193,3 +205,160 @@ def test_a_class_without_a_pixel_fails_but_its_files_say_why(tmp_path, model, ca
 def test_importing_the_command_loads_no_network_library():
     code = "import sys, agent.ablation.command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+# --- methods, regions, baselines ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["occlusion", "hires"])
+def test_every_method_has_a_figure_of_its_own(tmp_path, fruit, model, method):
+    cam, own = tmp_path / "cam.png", tmp_path / "own.png"
+    assert explain_picture(options(fruit, model, out=cam)) == EXIT_OK
+    patch = PatchOptions(size_px=32, stride_px=16, fill="mean")
+    assert explain_picture(options(fruit, model, out=own, method=method, patch=patch)) == EXIT_OK
+    first, second = cv2.imread(str(cam)), cv2.imread(str(own))
+    assert first.shape == second.shape
+    assert np.array_equal(first[70:420, :340], second[70:420, :340]), "the same input"
+    assert not np.array_equal(first[450:], second[450:])
+
+
+def test_a_box_a_component_and_a_mask_can_be_explained(tmp_path, fruit, model):
+    drawn = np.zeros((80, 80, 3), np.uint8)
+    drawn[20:40, 10:60] = 255
+    cv2.imwrite(str(tmp_path / "m.png"), drawn)
+    found = {}
+    for words in ("box:10,20,50,20", f"mask:{tmp_path / 'm.png'}", "component:1"):
+        numbers = tmp_path / "n.json"
+        assert explain_picture(options(fruit, model, region=words, json=numbers)) == EXIT_OK
+        found[words.partition(":")[0]] = json.loads(numbers.read_text())
+    assert found["box"]["region_source"] == "box:10,20,50,20"
+    assert found["mask"]["region_source"] == "mask"
+    assert found["component"]["region_source"] == "component:1"
+    assert found["box"]["y"] == found["mask"]["y"] != found["component"]["y"]
+
+
+def test_the_mean_baseline_needs_means_and_tells_how_it_ranks_channels(
+    tmp_path, fruit, model, capsys
+):
+    assert explain_picture(options(fruit, model, baseline="mean")) == EXIT_CONFIGURATION
+    assert "the model's card has none" in capsys.readouterr().err
+    reference = [Shot(str(seed), lambda seed=seed: (picture(64, seed), None)) for seed in (1, 2)]
+    numbers = tmp_path / "n.json"
+    wanted = options(fruit, model, baseline="mean", reference=reference, json=numbers)
+    assert explain_picture(wanted) == EXIT_OK
+    said = json.loads(numbers.read_text())
+    assert said["baseline"] == "mean"
+    assert -1 <= said["baseline_correlation"] < 1
+    assert "rank correlation of zero and mean baseline" in capsys.readouterr().out
+
+
+def test_checks_and_groups_are_told_and_written(tmp_path, fruit, model, capsys):
+    numbers = tmp_path / "n.json"
+    wanted = options(fruit, model, groups="contiguous:4", checks=True, json=numbers)
+    assert explain_picture(wanted) == EXIT_OK
+    said = json.loads(numbers.read_text())
+    assert [len(group["channels"]) for group in said["groups"]] == [16] * 4
+    assert len(said["gains"]) == 4
+    assert said["left_out"] == ["patch_occlusion"]
+    told = capsys.readouterr().out
+    assert "group of 16 channels from 48" in told
+    assert "insertion (blur)" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"region": "blob"}, "no region 'blob'; a region is predicted, component"),
+        ({"region": "mask:none.png"}, "none.png: cannot be read"),
+        ({"groups": "0,64"}, "no channel 64; there are 0 to 63"),
+        ({"method": "occlusion", "patch": PatchOptions(size_px=65)}, "do not fit"),
+        ({"patch": PatchOptions(size_px=8, stride_px=9)}, "at most the size"),
+        ({"patch": PatchOptions(fill="black")}, "no fill 'black'; there are: zero, mean, blur"),
+        ({"sheet": "s.png", "layers": "decoder9*"}, "no layer fits 'decoder9*'; there are: "),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_the_work(
+    tmp_path, fruit, model, capsys, changes, message
+):
+    if "sheet" in changes:
+        changes = {**changes, "sheet": tmp_path / changes["sheet"]}
+    assert explain_picture(options(fruit, model, **changes)) == EXIT_CONFIGURATION
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ("box:70,70,20,20", "does not lie in the picture, which is 80 x 80"),
+        ("mask", "the mask of the region is 10 x 12 pixels, the picture 80 x 80"),
+    ],
+)
+def test_a_region_that_does_not_fit_the_picture_fails_with_both_sizes(
+    tmp_path, fruit, model, capsys, region, message
+):
+    if region == "mask":
+        cv2.imwrite(str(tmp_path / "m.png"), np.full((12, 10), 255, np.uint8))
+        region = f"mask:{tmp_path / 'm.png'}"
+    assert explain_picture(options(fruit, model, region=region)) == EXIT_FAILED
+    assert message in capsys.readouterr().err
+
+
+# --- folders and sheets ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, fruit):
+    where = tmp_path / "set"
+    where.mkdir()
+    for name in ("a", "b"):
+        shutil.copy(fruit, where / f"{name}.png")
+    colours = np.zeros((80, 80, 3), np.uint8)
+    colours[cv2.resize(bar_and_disc(64), (80, 80), interpolation=cv2.INTER_NEAREST) == 1] = 255
+    cv2.imwrite(str(where / "a_mask.png"), colours)
+    return where
+
+
+def test_a_folder_gives_a_file_for_each_picture_and_masks_are_no_pictures(
+    tmp_path, folder, model, capsys
+):
+    wanted = options(folder, model, json=tmp_path / "numbers", out=tmp_path / "figures")
+    assert explain_picture(wanted) == EXIT_OK
+    assert sorted(p.name for p in (tmp_path / "numbers").iterdir()) == ["a.json", "b.json"]
+    assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == ["a.png", "b.png"]
+    with_mask, without = (
+        json.loads((tmp_path / "numbers" / f"{n}.json").read_text()) for n in "ab"
+    )
+    assert "dice_to_mask" in with_mask
+    assert "dice_to_mask" not in without
+    assert "2 of 2 pictures explained" in capsys.readouterr().out
+
+
+def test_a_picture_of_a_folder_that_cannot_be_read_costs_no_other(tmp_path, folder, model, capsys):
+    (folder / "aa.png").write_bytes(b"no picture")
+    assert explain_picture(options(folder, model, json=tmp_path / "numbers")) == EXIT_FAILED
+    said = capsys.readouterr()
+    assert "aa.png: no picture that can be decoded" in said.err
+    assert "2 of 3 pictures explained" in said.out
+    assert (tmp_path / "numbers" / "b.json").exists()
+
+
+def test_a_folder_without_a_picture_and_files_where_folders_belong_are_refused(
+    tmp_path, folder, fruit, model, capsys
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert explain_picture(options(empty, model)) == EXIT_FAILED
+    assert "holds no picture" in capsys.readouterr().err
+    assert explain_picture(options(folder, model, json=fruit)) == EXIT_FAILED
+    assert "files go to folders" in capsys.readouterr().err
+    assert explain_picture(options(folder, model, sheet=tmp_path / "s.png")) == EXIT_CONFIGURATION
+    assert "belong to one picture" in capsys.readouterr().err
+
+
+def test_a_sheet_shows_every_layer_that_fits_the_pattern(tmp_path, fruit, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = options(fruit, model, sheet=tmp_path / "s.png", layers="encoder[34].*relu2")
+    assert explain_picture(wanted) == EXIT_OK
+    two = cv2.imread(str(tmp_path / "s.png"))
+    assert 400 < two.shape[1] < 600
+    assert not (tmp_path / "fruit-explained.png").exists(), "only the sheet was asked for"
