@@ -33,7 +33,7 @@ from agent.ablation.overlay import card_ranges, colour_range
 from agent.ablation.patches import PatchSettings, boxes
 from agent.ablation.picture import on_grid
 from agent.ablation.result import EngineResult
-from agent.ablation.sheet import layer_sheet
+from agent.ablation.sheet import layer_sheet, matching_layers
 from agent.ablation.sources import Shot, folder_shots, references
 from agent.ablation.studies import Studies
 from agent.models.loaded import LoadedModel
@@ -132,6 +132,8 @@ def _worker(options: ExplainOptions) -> Worker:
             parse_groups(options.groups, np.zeros((engine.channels, 1)))
         if options.method == "occlusion" or options.npz is not None:
             boxes(grid, patches)
+        if options.sheet is not None:
+            matching_layers(model, options.layers)
     except AblationError as error:
         raise OptionError(str(error)) from error
     return Worker(

@@ -95,7 +95,8 @@ def patch_maps(
             ]
     means = sums / np.maximum(covers, 1)
     means[:, :, ~case.aperture | (covers == 0)] = np.nan
-    return [PatchMaps(*one.astype(np.float32), settings) for one in means]
+    maps = means.astype(np.float32)
+    return [PatchMaps(drop, dice, settings) for drop, dice in maps]
 
 
 def _mask(size: tuple[int, int], box: Box) -> Mask:
