@@ -28,10 +28,10 @@ from agent.ablation.graph import (
     Size,
     Up,
 )
-from agent.ablation.half import FastHalf, sources
+from agent.ablation.half import FastHalf, Merged, sources
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
-from agent.ablation.steps import Step, Steps, Work
+from agent.ablation.steps import Step, Steps, Work, usable
 from agent.ablation.trace import CutError
 
 BATCH = 16
@@ -99,9 +99,18 @@ class Program:
                 wanted = needs[place] = np.ones_like(wanted)
             for source in sources(operation):
                 read = _read(operation, wanted, self._values[source].size)
+                up = self._merged(place, source)
+                if up is not None:  # the upsampled map itself is never made
+                    source, read = up.source, geometry.before_up(read, up.factor)
                 before = needs[source]
                 needs[source] = read if before is None else before | read
         return needs
+
+    def _merged(self, place: int, source: int) -> Merged | None:
+        for piece in self._half.slices.get(place, ()):
+            if piece.source == source:
+                return usable(piece, self._values)
+        return None
 
     def _compiled(self) -> list[tuple[int, Step]]:
         steps = Steps(self._half, self._values, self.batch, self._device)

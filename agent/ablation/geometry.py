@@ -6,6 +6,7 @@ of zeros at the end that stands for everything outside the picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +111,30 @@ def conv_taps(
     ky, kx = np.divmod(np.arange(kernel[0] * kernel[1]), kernel[1])
     r = row[:, None] * stride[0] - padding[0] + ky
     c = column[:, None] * stride[1] - padding[1] + kx
+    inside = (r >= 0) & (r < source.size[0]) & (c >= 0) & (c < source.size[1])
+    flat = np.where(inside, r * source.size[1] + c, 0)
+    return np.where(inside, source.where[flat], -1)
+
+
+def by_phase(stored: Stored, factor: int) -> tuple[Stored, list[Index]]:
+    """The same pixels with those of one phase (row and column modulo ``factor``) beside each other,
+    and the pixels of each phase."""
+    pixels = stored.pixels
+    row, column = np.divmod(pixels, stored.size[1])
+    phase = (row % factor) * factor + column % factor
+    groups = [pixels[phase == number] for number in range(factor * factor)]
+    where = np.full(stored.where.size, -1, np.int64)
+    where[np.concatenate(groups)] = np.arange(pixels.size)
+    return Stored(stored.size, where, stored.count, raster=False), groups
+
+
+def phase_taps(
+    pixels: Index, out_width: int, source: Stored, factor: int, taps: Sequence[Size]
+) -> Index:
+    """(P, taps): the places of what each pixel of one phase reads, -1 outside the picture."""
+    row, column = np.divmod(pixels, out_width)
+    r = (row // factor)[:, None] + np.array([dy for dy, _ in taps])
+    c = (column // factor)[:, None] + np.array([dx for _, dx in taps])
     inside = (r >= 0) & (r < source.size[0]) & (c >= 0) & (c < source.size[1])
     flat = np.where(inside, r * source.size[1] + c, 0)
     return np.where(inside, source.where[flat], -1)

@@ -7,7 +7,7 @@ that turns the rows of an operation's sources into its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation import geometry
-from agent.ablation.geometry import Stored
+from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pointwise, Pool, Up
-from agent.ablation.half import Chunks, FastHalf, Slice, product
+from agent.ablation.half import Chunks, FastHalf, Merged, Slice, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.trace import CutError
@@ -34,6 +34,9 @@ class Work:
 
 
 Step = Callable[[Work], Tensor]
+Adder = Callable[[Work, Tensor, Tensor], None]
+"""Writes what a part of a convolution gives, added to the third argument, to the second: (batch,
+P, O), where the third is (P, O) or the second itself."""
 
 
 class Steps:
@@ -50,29 +53,37 @@ class Steps:
     def conv(self, place: int, conv: Conv) -> Step:
         """Offset, plus each source's share, plus what single channels change; then the function."""
         value, batch, out = self._values[place], self._batch, len(conv.weight)
-        stored, offset = self._stored(place), value.offset
+        pieces, offset = self._half.slices[place], value.offset
         assert offset is not None
+        ups = [usable(piece, self._values) for piece in pieces]
+        stored, groups = self._stored(place), []
+        factor = next((up.factor for up in ups if up is not None), 1)
+        if factor > 1 and not stored.raster:
+            stored, groups = geometry.by_phase(stored, factor)
+            value.stored = stored
         count = stored.count
         constant = offset.flatten(2)[0].t().index_select(0, self._tensor(stored.pixels))
-        parts: list[Step] = []
+        parts: list[Adder] = []
         singles: list[tuple[Tensor, Tensor]] = []
-        for piece in self._half.slices[place]:
+        for piece, up in zip(pieces, ups, strict=True):
             source = self._values[piece.source]
             if source.channelwise:
                 singles.append(self._single(conv, stored, source, piece))
+            elif up is not None and stored.raster:
+                parts.append(self._added(self._whole_up(up)))
+            elif up is not None:
+                parts.append(self._phases(stored, groups, up))
             elif source.stored is not None:
-                parts.append(self._part(conv, stored, source.stored, piece))
+                parts.append(self._added(self._part(conv, stored, source.stored, piece)))
         value.offset = None
 
         def step(work: Work) -> Tensor:
             rows = constant.new_empty((batch * count + 1, out))
             body = rows[:-1].view(batch, count, out)
-            if parts:
-                torch.add(parts[0](work)[: batch * count].view_as(body), constant, out=body)
-            else:
+            if not parts:
                 body.copy_(constant)
-            for part in parts[1:]:
-                body.add_(part(work)[: batch * count].view_as(body))
+            for number, part in enumerate(parts):
+                part(work, body, body if number else constant)
             for patches, weight in singles:
                 changed = torch.where(work.channels < 0, len(weight), work.channels)
                 weights = weight.index_select(0, work.channels.clamp_min(0))
@@ -170,15 +181,53 @@ class Steps:
         chunks = Chunks(len(index), count * width, piece.rows)
 
         def gathered(work: Work) -> Tensor:
-            rows = work.rows[place]
-
-            def fill(part: slice, scratch: Tensor) -> None:
-                some = index[part].flatten()
-                torch.index_select(rows, 0, some, out=scratch.view(-1, width)[: len(some)])
-
-            return chunks.product(piece.rows, fill)
+            return chunks.product(piece.rows, _gather(work.rows[place], index, width))
 
         return gathered
+
+    def _added(self, part: Step) -> Adder:
+        """A part that gives the rows of all pixels in their order."""
+
+        def add(work: Work, body: Tensor, to: Tensor) -> None:
+            torch.add(part(work)[: body.shape[0] * body.shape[1]].view_as(body), to, out=body)
+
+        return add
+
+    def _whole_up(self, up: Merged) -> Step:
+        """An upsampling and a convolution in one, for whole maps."""
+        source, batch, place = self._stored(up.source), self._batch, up.source
+        order = None if source.raster else self._index(source.where[:, None], source).flatten()[:-1]
+
+        def step(work: Work) -> Tensor:
+            x = _maps(work.rows[place], source, batch, order)
+            return _rows(F.conv_transpose2d(x, up.dense, None, up.factor, up.padding))
+
+        return step
+
+    def _phases(self, stored: Stored, groups: Sequence[Index], up: Merged) -> Adder:
+        """An upsampling and a convolution in one, for the pixels of each phase in turn."""
+        source, batch, width = self._stored(up.source), self._batch, self._half.widths[up.source]
+        runs: list[tuple[slice, Chunks, Tensor, Tensor]] = []
+        start = 0
+        for phase, pixels in zip(up.phases, groups, strict=True):
+            part = slice(start, start + pixels.size)
+            start = part.stop
+            if pixels.size:
+                taps = geometry.phase_taps(
+                    pixels, stored.size[1], source, up.factor, phase.taps
+                )
+                index = self._index(taps, source)[:-1]
+                chunks = Chunks(len(index), taps.shape[1] * width, phase.rows)
+                runs.append((part, chunks, index, phase.rows))
+
+        def add(work: Work, body: Tensor, to: Tensor) -> None:
+            rows = work.rows[up.source]
+            for part, chunks, index, weight in runs:
+                found = chunks.product(weight, _gather(rows, index, width))
+                some = body[:, part]
+                torch.add(found.view(some.shape), to[..., part, :], out=some)
+
+        return add
 
     def _single(
         self, conv: Conv, stored: Stored, source: Value, piece: Slice
@@ -226,6 +275,22 @@ class Steps:
 
     def _tensor(self, array: NDArray[np.signedinteger]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
+    """The merged form of a slice, unless what is upsampled differs in one channel only."""
+    up = piece.merged
+    return None if up is None or values[up.source].channelwise else up
+
+
+def _gather(rows: Tensor, index: Tensor, width: int) -> Callable[[slice, Tensor], None]:
+    """Fills scratch (P, taps * width) with the rows that ``index`` (P, taps) names."""
+
+    def fill(part: slice, scratch: Tensor) -> None:
+        some = index[part].flatten()
+        torch.index_select(rows, 0, some, out=scratch.view(-1, width)[: len(some)])
+
+    return fill
 
 
 def _maps(rows: Tensor, stored: Stored, batch: int, order: Tensor | None = None) -> Tensor:

@@ -164,13 +164,10 @@ def test_an_output_on_another_grid_is_not_taken_for_the_inputs():
         assert build_fast(model, "features", cut, x, torch.zeros(1, 4, 1, 1)) is None
 
 
-def test_a_fast_path_that_disagrees_is_not_used(monkeypatch, caplog):
-    right = geometry.after_up
-    monkeypatch.setattr(geometry, "after_up", lambda source, factor: shifted(right(source, factor)))
-
-    def shifted(stored):
-        return geometry.Stored(stored.size, np.roll(stored.where, 1), stored.count, raster=False)
-
+@pytest.mark.parametrize("taps", ["phase_taps", "conv_taps"])
+def test_a_fast_path_that_disagrees_is_not_used(monkeypatch, caplog, taps):
+    right = getattr(geometry, taps)
+    monkeypatch.setattr(geometry, taps, lambda *args: np.roll(right(*args), 1, axis=0))
     model = unet()
     with torch.no_grad(), caplog.at_level(logging.INFO):
         x = random_input(model)
