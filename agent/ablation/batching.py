@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from agent.ablation.beside import side_by_side
 from agent.ablation.fast import Program
 from agent.ablation.masking import NULL, replaced
 from agent.ablation.measure import View
@@ -80,12 +81,10 @@ class MapsRunner:
         self._program = program
 
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
-        for start in range(0, len(planned), self.batch):
-            part = planned[start : start + self.batch]
-            yield (
-                part,
-                pixel_logits(self._bench.model, self._program.run_maps(self._bench.maps(part))),
-            )
+        def run(part: Sequence[Planned]) -> Tensor:
+            return pixel_logits(self._bench.model, self._program.run_maps(self._bench.maps(part)))
+
+        return side_by_side(run, _parts(planned, self.batch), self._bench.baseline.device)
 
 
 class ChannelRunner:
@@ -103,10 +102,16 @@ class ChannelRunner:
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
         if not self._started:
             planned, self._started = [Planned(NULL, METHOD_CONTROLS), *planned], True
-        for start in range(0, len(planned), self.batch):
-            part = planned[start : start + self.batch]
+
+        def run(part: Sequence[Planned]) -> Tensor:
             rows = self._program.run_channels([p.channel for p in part])
-            yield part, pixel_logits(self._bench.model, rows)
+            return pixel_logits(self._bench.model, rows)
+
+        return side_by_side(run, _parts(planned, self.batch), self._bench.baseline.device)
+
+
+def _parts(planned: Sequence[Planned], batch: int) -> list[Sequence[Planned]]:
+    return [planned[start : start + batch] for start in range(0, len(planned), batch)]
 
 
 def pixel_logits(model: LoadedModel, rows: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class Program:
             raise CutError("the output is on another grid than the input")
         self._needs = self._walk_back(need)
         self._steps = self._compiled()
+        self._read_last = self._last_readers()
         last = self._values[-1].stored
         if last is None:
             raise CutError("the output does not depend on the layer")
@@ -84,6 +85,8 @@ class Program:
     def _run(self, work: Work, count: int) -> Tensor:
         for place, step in self._steps:
             work.rows[place] = step(work)
+            for read in self._read_last.get(place, ()):
+                work.rows.pop(read, None)
         rows = work.rows[len(self._values) - 1].index_select(0, self._picked)
         return rows.view(self.batch, -1, rows.shape[1])[:count].transpose(1, 2)
 
@@ -111,6 +114,18 @@ class Program:
             if piece.source == source:
                 return usable(piece, self._values)
         return None
+
+    def _last_readers(self) -> dict[int, list[int]]:
+        """Whose rows nobody reads after which operation: they are let go then."""
+        last: dict[int, int] = {}
+        for place, _ in self._steps:
+            for source in sources(self._half.operations[place]):
+                up = self._merged(place, source)
+                last[source if up is None else up.source] = place
+        out: dict[int, list[int]] = {}
+        for source, reader in last.items():
+            out.setdefault(reader, []).append(source)
+        return out
 
     def _compiled(self) -> list[tuple[int, Step]]:
         steps = Steps(self._half, self._values, self.batch, self._device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,16 +61,20 @@ class Chunks:
         self.rows = rows
         step = max(1, GATHER_FLOATS // inner // SIZES)
         self._step, self._at_once = step, step * SIZES
-        self._scratch = weight.new_zeros((min(self._at_once, _up_to(rows, step)), inner))
+        self._shape = (min(self._at_once, _up_to(rows, step)), inner)
+        self._kept = threading.local()  # passes may run beside each other
 
     def product(self, weight: Tensor, fill: Callable[[slice, Tensor], None]) -> Tensor:
         """(rows, O). ``fill`` puts the rows of a slice into the scratch that it is given; what the
         scratch holds beyond them is multiplied as well and left out."""
         out = weight.new_empty((self.rows, weight.shape[0]))
+        scratch: Tensor | None = getattr(self._kept, "scratch", None)
+        if scratch is None:
+            scratch = self._kept.scratch = weight.new_zeros(self._shape)
         for start in range(0, self.rows, self._at_once):
             count = min(self._at_once, self.rows - start)
-            fill(slice(start, start + count), self._scratch)
-            x = self._scratch[: _up_to(count, self._step)]
+            fill(slice(start, start + count), scratch)
+            x = scratch[: _up_to(count, self._step)]
             out[start : start + count] = product(x, weight)[:count]
         return out
 
@@ -215,7 +220,7 @@ def _transposed(phases: Sequence[Phase], factor: int, wide: int) -> tuple[Tensor
         return None
     out = phases[0].rows.new_zeros((wide, phases[0].rows.shape[0], *size))
     for phase, some in zip(phases, places, strict=True):
-        for (row, column), piece in zip(some, phase.rows.split(wide, 1), strict=True):
+        for (row, column), piece in zip(some, torch.split(phase.rows, wide, 1), strict=True):
             out[:, :, row + padding[0], column + padding[1]] = piece.t()
     return out, padding
 

@@ -56,7 +56,8 @@ class Steps:
         pieces, offset = self._half.slices[place], value.offset
         assert offset is not None
         ups = [usable(piece, self._values) for piece in pieces]
-        stored, groups = self._stored(place), []
+        stored = self._stored(place)
+        groups: list[Index] = []
         factor = next((up.factor for up in ups if up is not None), 1)
         if factor > 1 and not stored.raster:
             stored, groups = geometry.by_phase(stored, factor)
@@ -206,16 +207,14 @@ class Steps:
 
     def _phases(self, stored: Stored, groups: Sequence[Index], up: Merged) -> Adder:
         """An upsampling and a convolution in one, for the pixels of each phase in turn."""
-        source, batch, width = self._stored(up.source), self._batch, self._half.widths[up.source]
+        source, width = self._stored(up.source), self._half.widths[up.source]
         runs: list[tuple[slice, Chunks, Tensor, Tensor]] = []
         start = 0
         for phase, pixels in zip(up.phases, groups, strict=True):
             part = slice(start, start + pixels.size)
             start = part.stop
             if pixels.size:
-                taps = geometry.phase_taps(
-                    pixels, stored.size[1], source, up.factor, phase.taps
-                )
+                taps = geometry.phase_taps(pixels, stored.size[1], source, up.factor, phase.taps)
                 index = self._index(taps, source)[:-1]
                 chunks = Chunks(len(index), taps.shape[1] * width, phase.rows)
                 runs.append((part, chunks, index, phase.rows))
