@@ -29,7 +29,14 @@ from agent.ablation.quick import build_fast
 from agent.ablation.regions import Mask
 from agent.ablation.relevance import class_shares, with_mass
 from agent.ablation.result import EngineResult, not_explainable
-from agent.ablation.split import HookSplit, build_split, check_mode, check_weights, find_layer
+from agent.ablation.split import (
+    HookSplit,
+    build_split,
+    check_mode,
+    check_weights,
+    find_layer,
+    watchable,
+)
 from agent.ablation.studies import (
     CHECKS,
     Bench,
@@ -81,6 +88,7 @@ class Engine:
         self.model, self.settings = model, settings
         with torch.no_grad():
             example = random_input(model)
+            model = watchable(model, example)
             self.layer = find_layer(model, layer, example)
             split = build_split(model, self.layer, example)
             prepared = split.prefix(example)

@@ -1,8 +1,9 @@
 """A model cut at a named layer: the first half once a picture, the second half once an item.
 
-Two ways are known. ``fx`` traces the model and runs only what depends on the layer; ``hook`` runs
-the whole model again with the layer's output replaced, which works for every module that calls the
-layer once. A way is used only after it agreed with hook re-runs on a random picture.
+``fx`` traces the model and runs only what depends on the layer; ``export`` does so with the graph
+of torch.export where torch.fx cannot follow; ``hook`` runs the whole model again with the layer's
+output replaced, which works for every module that calls the layer once. A way is used only after
+it agreed with hook re-runs on a random picture.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from agent.ablation.masking import NULL, Item, channel, replaced
 from agent.models.errors import ModelError
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel, as_logits
+from agent.models.replica import replica
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -110,9 +112,8 @@ class HookSplit:
 class FxSplit:
     """The two halves of the traced graph; BatchNorm of the second is folded, channels last."""
 
-    name = "fx"
-
-    def __init__(self, halves: trace.Halves) -> None:
+    def __init__(self, halves: trace.Halves, name: str = "fx") -> None:
+        self.name = name
         self._before = halves.before
         self._after = trace.channels_last(halves.after)
 
@@ -134,10 +135,33 @@ class FxSplit:
         return self._after(batch, *(trace.expanded(value, count) for value in prepared.constants))
 
 
+def watchable(model: LoadedModel, example: Tensor) -> LoadedModel:
+    """The model itself, or for a TorchScript program, which takes no hooks, its replica.
+
+    The replica must give the program's own logits for ``example``; ``AblationError`` otherwise.
+    """
+    if not isinstance(model.module, torch.jit.ScriptModule):
+        return model
+    try:
+        same = replace(model, module=replica(model.module, model.name))
+        found = as_logits(same, same.module(example))
+    except ModelError as error:
+        raise AblationError(str(error)) from error
+    except Exception as error:  # the source of a program may raise anything outside its interpreter
+        line = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise AblationError(f"{model.name}: its layers cannot be named: {line}") from error
+    expected = as_logits(model, model.module(example))
+    measured, allowed = worst_excess((found - expected).abs(), logit_rounding(model.head, expected))
+    if not measured <= allowed:
+        raise AblationError(
+            f"{model.name}: its layers cannot be named: run by its source it differs from itself "
+            f"by {measured:.3g}"
+        )
+    return same
+
+
 def find_layer(model: LoadedModel, layer: str | None, example: Tensor) -> str:
     """The layer meant, checked; ``AblationError`` naming the candidates, the nearest first."""
-    if isinstance(model.module, torch.jit.ScriptModule):
-        raise AblationError(f"{model.name}: a TorchScript program takes no hooks, so no layer")
     names = layer_names(model.module, example)
     wanted = layer or model.layer
     if wanted is None:
@@ -160,17 +184,28 @@ def build_split(model: LoadedModel, layer: str, example: Tensor) -> Split:
         reference.prefix(example)
         if not model.batchable:
             return reference
-        try:
-            split = FxSplit(trace.cut(model.module, layer, model.output_key))
-            disagreement = compare(model, split, reference, example)
-        except trace.CutError as error:
-            disagreement = str(error)
-        except trace.NOT_TRACEABLE as error:
-            disagreement = f"the cut graph does not run: {error}"
-    if disagreement is None:
-        return split
-    log_event(logger, logging.WARNING, "ablation_slow_path", layer=layer, reason=disagreement)
+        reasons = []
+        for name, halves in (
+            ("fx", lambda: trace.cut(model.module, layer, model.output_key)),
+            ("export", lambda: _exported(model, layer, example)),
+        ):
+            try:
+                split = FxSplit(halves(), name)
+                disagreement = compare(model, split, reference, example)
+            except trace.CutError as error:
+                disagreement = str(error)
+            except trace.NOT_TRACEABLE as error:
+                disagreement = f"the cut graph does not run: {error}"
+            if disagreement is None:
+                return split
+            reasons.append(f"{name}: {disagreement}")
+    log_event(logger, logging.WARNING, "ablation_slow_path", layer=layer, reason="; ".join(reasons))
     return reference
+
+
+def _exported(model: LoadedModel, layer: str, example: Tensor) -> trace.Halves:
+    pair = torch.cat((example, example.flip(3)))
+    return trace.cut_exported(model.module, layer, model.output_key, pair)
 
 
 def compare(model: LoadedModel, split: Split, reference: Split, example: Tensor) -> str | None:

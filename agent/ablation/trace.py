@@ -7,10 +7,12 @@ second half as constants of batch one and are expanded to the batch, never copie
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_unflatten
 
 from agent.models.fusing import fold_batchnorm
 
@@ -61,14 +63,53 @@ def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
     targets = [n for n in graph.nodes if n.op == "call_module" and n.target == layer]
     if len(targets) != 1:
         raise CutError(f"{layer} is called {len(targets)} times in the traced graph")
+    output = next(node for node in graph.nodes if node.op == "output")
+    return halves(module, graph, targets[0], (output.args[0], output_key))
+
+
+def cut_exported(module: nn.Module, layer: str, output_key: str | None, pair: Tensor) -> Halves:
+    """Export ``module`` with ``pair`` (2, C, h, w) and cut the graph at ``layer``'s last operation.
+
+    What ``torch.fx`` cannot follow, ``torch.export`` often can: it runs the module. Functions that
+    it met are known by the module they were called in.
+    """
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    several = any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())
+    try:
+        program = torch.export.export(
+            module, (pair,), dynamic_shapes=((batch,),) if several else (batch,)
+        )
+    except Exception as error:  # the exporter and a foreign forward may raise anything
+        line = str(error).strip().partition("\n")[0]
+        raise CutError(f"not exportable: {type(error).__name__}: {line}") from error
+    flat = program.module(check_guards=False)
+    assert isinstance(flat, fx.GraphModule)
+    inside = [node for node in flat.graph.nodes if layer in _modules_around(node)]
+    if not inside:
+        raise CutError(f"{layer} has no operation in the exported graph")
+    output = next(node for node in flat.graph.nodes if node.op == "output")
+    spec = program.call_spec.out_spec
+    assert spec is not None
+    result = tree_unflatten(list(output.args[0]), spec)
+    return halves(flat, flat.graph, inside[-1], (result, output_key))
+
+
+def _modules_around(node: fx.Node) -> set[str]:
+    """The modules that an exported operation was called in, by name."""
+    return {name for name, _ in (node.meta.get("nn_module_stack") or {}).values()}
+
+
+def halves(
+    module: nn.Module, graph: fx.Graph, target: fx.Node, wanted: tuple[Any, str | None]
+) -> Halves:
+    """``graph`` of ``module`` cut after ``target``; ``wanted`` is its result and the key of it."""
     if sum(node.op == "placeholder" for node in graph.nodes) != 1:
         raise CutError("the network takes more than one input")
-    target = targets[0]
     dependent = _dependents(target)
     output = next(node for node in graph.nodes if node.op == "output")
     if output not in dependent:
-        raise CutError(f"the network's output does not depend on {layer}")
-    result = output.args[0]
+        raise CutError("the network's output does not depend on the layer")
+    result, output_key = wanted
     if isinstance(result, Mapping) and output_key in result:
         result = {output_key: result[output_key]}
     after_nodes = [n for n in graph.nodes if n in dependent and n is not output]

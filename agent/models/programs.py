@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import logging
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -20,6 +21,9 @@ from torch import nn
 from agent import config
 from agent.models.errors import ModelError
 from agent.models.weights import check_sha256
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
 
 TRAINING_ARGUMENTS = ("training", "train")
 
@@ -48,7 +52,11 @@ def load_torchscript(data: bytes, name: str) -> nn.Module:
 
 
 def load_export(data: bytes, name: str) -> nn.Module:
-    """The torch.export program in ``data``; refused when it was exported in training mode."""
+    """The torch.export program in ``data``; refused when it was exported in training mode.
+
+    As modules of the names they had where the program knows them, so that layers can be named;
+    otherwise as one flat graph.
+    """
     try:
         program = torch.export.load(io.BytesIO(data))
     except Exception as error:  # the deserialiser raises whatever the file made it meet
@@ -61,7 +69,12 @@ def load_export(data: bytes, name: str) -> nn.Module:
                 raise ModelError(
                     f"{name}: {node.name}: exported in training mode; call eval() first"
                 )
-    return program.module()
+    try:
+        return torch.export.unflatten(program)
+    except (RuntimeError, AssertionError, KeyError, AttributeError, ValueError) as error:
+        reason = _first_line(error)
+        log_event(logger, logging.WARNING, "model_layers_unknown", model=name, reason=reason)
+        return program.module()
 
 
 def factory_source(factory: str) -> Path:

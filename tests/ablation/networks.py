@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from agent.config import Head, Preprocessing
 from agent.models.card import ModelCard
+from agent.models.checks import to_eval
 from agent.models.loaded import LoadedModel
 from agent.models.unet import UNet
 
@@ -25,7 +26,7 @@ def loaded(
     output_key: str | None = None,
 ) -> LoadedModel:
     return LoadedModel(
-        module=module.eval().requires_grad_(False),
+        module=to_eval(module, "test"),
         name="test",
         sha256="0" * 64,
         classes=classes,

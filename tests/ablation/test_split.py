@@ -1,4 +1,6 @@
+import io
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from agent.ablation.errors import AblationError
 from agent.ablation.masking import NULL, WHOLE, Item, channel, replaced
 from agent.ablation.picture import random_input
 from agent.config import Head
+from agent.models import programs, replica
 from tests.ablation.networks import (
     UNET_LAYER,
     DataDependent,
@@ -144,15 +147,16 @@ def test_a_model_that_cannot_be_traced_is_run_whole_and_gives_the_same_numbers()
 
 
 def test_a_cut_that_disagrees_with_the_model_is_not_used(monkeypatch, caplog):
-    cut = trace.cut
+    halves = trace.halves
 
-    def wrong(module, layer, output_key):
-        halves = cut(module, layer, output_key)
+    def wrong(*cut):
+        found = halves(*cut)
         with torch.no_grad():
-            halves.after.get_submodule("head").bias.add_(0.01)
-        return halves
+            for parameter in found.after.parameters():
+                parameter.add_(0.01)
+        return found
 
-    monkeypatch.setattr(trace, "cut", wrong)
+    monkeypatch.setattr(trace, "halves", wrong)
     with caplog.at_level(logging.WARNING):
         assert built(loaded(seeded(OneByOne()), "relu")).name == "hook"
 
@@ -163,11 +167,79 @@ def test_a_layer_called_twice_is_refused():
         Engine(model, config.Ablation())
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_a_torchscript_program_has_no_layer_to_name():
+def program(kind, module, size):
+    """The module as TorchScript or as a torch.export program, loaded as the agent loads it."""
+    data = io.BytesIO()
+    if kind == "torchscript":
+        torch.jit.save(torch.jit.trace(module, torch.zeros(1, 3, size, size)), data)
+        return programs.load_torchscript(data.getvalue(), "m.ts")
+    batch = {0: torch.export.Dim("n", min=1, max=64)}
+    pair = torch.zeros(2, 3, size, size)
+    torch.export.save(torch.export.export(module, (pair,), dynamic_shapes=(batch,)), data)
+    return programs.load_export(data.getvalue(), "m.pt2").eval()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(("kind", "path"), [("torchscript", "fx"), ("export", "export")])
+def test_a_program_is_explained_by_the_layers_of_the_module_it_was_made_from(kind, path):
+    eager = unet()
+    model = loaded(program(kind, eager.module, 64), UNET_LAYER, 64)
+    ours = Engine(model, config.Ablation(), tuning=Tuning(batch=8))
+    theirs = Engine(eager, config.Ablation(), tuning=Tuning(batch=8))
+    assert ours.path == path
+    found, expected = (
+        e.explain(picture(64), region=bar_and_disc(64)).classes[0] for e in (ours, theirs)
+    )
+    scale = np.abs(expected.deltas).max()
+    np.testing.assert_allclose(found.deltas, expected.deltas, atol=1e-5 * scale)
+    with pytest.raises(AblationError, match=r"no layer 'encoder4\.enc4'.*encoder4\.enc4relu2"):
+        Engine(model, config.Ablation(), layer="encoder4.enc4")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_program_whose_source_is_no_python_is_refused_by_name():
+    class Branches(OneByOne):
+        def forward(self, x):
+            y = self.relu(self.features(x))
+            if y.dim() != 4:
+                y = y[None]
+            return self.head(y)
+
+    model = loaded(torch.jit.script(seeded(Branches())), "relu")
+    with pytest.raises(AblationError, match="test: its layers cannot be named: TypeError: ne"):
+        Engine(model, config.Ablation())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_program_that_its_source_does_not_reproduce_is_refused(monkeypatch):
+    monkeypatch.setitem(replica.NAMES, "torch", SimpleNamespace(relu=lambda x: x, **OPERATORS))
     scripted = torch.jit.trace(seeded(OneByOne()), torch.zeros(1, 3, 16, 16))
-    with pytest.raises(AblationError, match="TorchScript"):
+    with pytest.raises(AblationError, match="run by its source it differs from itself"):
         Engine(loaded(scripted, "relu"), config.Ablation())
+
+
+OPERATORS = {"_convolution": torch._convolution}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_what_fx_cannot_follow_is_cut_in_the_exported_graph():
+    class Several(OneByOne):
+        """A call with as many arguments as the caller likes: a proxy has no such number."""
+
+        def forward(self, *pictures):
+            return super().forward(sum(pictures))
+
+    model = loaded(seeded(Several()), "relu")
+    way = built(model)
+    assert way.name == "export"
+    x = torch.randn(1, 3, 16, 16)
+    with torch.no_grad():
+        prepared = way.prefix(x)
+        batch = replaced(prepared.activation, torch.zeros(1, 1, 1, 1), [NULL, channel(2)])
+        out = way.suffix(batch, prepared)
+        for index, item in enumerate((NULL, channel(2))):
+            expected = hook_rerun(model, "relu", x, item)[0]
+            torch.testing.assert_close(out[index], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_without_a_layer_anywhere_the_candidates_are_named():
