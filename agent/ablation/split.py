@@ -9,7 +9,7 @@ it agreed with hook re-runs on a random picture.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -185,10 +185,11 @@ def build_split(model: LoadedModel, layer: str, example: Tensor) -> Split:
         if not model.batchable:
             return reference
         reasons = []
-        for name, halves in (
-            ("fx", lambda: trace.cut(model.module, layer, model.output_key)),
-            ("export", lambda: _exported(model, layer, example)),
-        ):
+        ways: dict[str, Callable[[], trace.Halves]] = {
+            "fx": lambda: trace.cut(model.module, layer, model.output_key),
+            "export": lambda: _exported(model, layer, example),
+        }
+        for name, halves in ways.items():
             try:
                 split = FxSplit(halves(), name)
                 disagreement = compare(model, split, reference, example)

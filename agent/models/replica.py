@@ -69,6 +69,7 @@ class Replica(nn.Module):
         for name, buffer in program.named_buffers(recurse=False):
             self.register_buffer(name, buffer.detach())
         for name, child in program.named_children():
+            assert isinstance(child, torch.jit.ScriptModule)
             self.add_module(name, Replica(child))
         # Past nn.Module's own setter: the program itself must not become a submodule.
         object.__setattr__(self, "_program", program)
