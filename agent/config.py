@@ -30,6 +30,7 @@ from agent.records import CaptureMode
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+LongSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Pixel = Annotated[int, Field(ge=0, le=16384)]
 Extent = Annotated[int, Field(ge=16, le=16384)]
@@ -423,6 +424,19 @@ class Logging(Section):
     repeat_max: Annotated[int, Field(ge=1)] = 5
 
 
+class Storage(Section):
+    limit_bytes: Annotated[int, Field(ge=8 * 1024 * 1024, le=1 << 40)] = 256 * 1024 * 1024
+    """Cap of the database; beyond it explanations go first, then evidence, alarms last."""
+    free_disk_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = 128 * 1024 * 1024
+    """Space that explanations and evidence leave free on the disk; alarms may use it."""
+    alarm_age_s: LongSeconds = 604_800.0
+    evidence_age_s: LongSeconds = 86_400.0
+    explanation_age_s: LongSeconds = 86_400.0
+    keep_acknowledged_s: Seconds = 600.0
+    """How long alarm events are kept after the broker took them, to be sent again if it is lost."""
+    replay_per_s: Annotated[float, Field(gt=0, le=10_000)] = 100.0
+
+
 class Config(Section):
     """The whole file."""
 
@@ -436,6 +450,7 @@ class Config(Section):
     sampling: Sampling = Sampling()
     ablation: Ablation = Ablation()
     alarms: Alarms = Alarms()
+    storage: Storage = Storage()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     logging: Logging = Logging()

@@ -480,3 +480,22 @@ class LinkStatus:
     reason: str
     since_mono: float
     reconnects: int = 0
+
+
+# --- storage -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """How the database is that keeps what must survive a restart.
+
+    ``durable``: somebody asked for it. ``degraded`` says why nothing reaches the disk now, empty
+    when everything does. ``losses`` counts what should have been kept and is gone, ``lost_mono`` is
+    when that happened last and ``loss`` what it was.
+    """
+
+    durable: bool
+    degraded: str = ""
+    losses: int = 0
+    lost_mono: float = float("-inf")
+    loss: str = ""

@@ -103,6 +103,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("messages_dropped", Kind.COUNTER, "Messages lost", ("topic_family", "reason")),
     Metric("messages_in_flight", Kind.GAUGE, "Messages waiting or unacknowledged", ("topic_family",)),
     Metric("messages_limit", Kind.GAUGE, "Messages that may wait before the least important are dropped"),
+    Metric("messages_replayed", Kind.COUNTER, "Messages sent from the disk after an outage", ("topic_family",)),
     Metric("publish_results", Kind.COUNTER, "Broker answers by reason", ("topic_family", "reason")),
     Metric("broker_connected", Kind.GAUGE, "1 while the broker connection stands", ("client",)),
     Metric("broker_connects", Kind.COUNTER, "Connection attempts by outcome", ("outcome", "client")),
@@ -114,6 +115,10 @@ CATALOGUE: tuple[Metric, ...] = (
     # what survives a restart
     Metric("storage_durable", Kind.GAUGE, "1 while every commit reaches the disk"),
     Metric("storage_losses", Kind.COUNTER, "Files set aside, and failures of the disk", ("reason",)),
+    Metric("storage_bytes", Kind.GAUGE, "Bytes of the database that hold something"),
+    Metric("storage_limit_bytes", Kind.GAUGE, "Cap of the database"),
+    Metric("spool_oldest_seconds", Kind.GAUGE, "Age of the oldest message that waits on the disk; 0: none", ("topic_family",)),
+    Metric("spool_age_limit_seconds", Kind.GAUGE, "Age at which a waiting message is given up", ("topic_family",)),
     Metric("storage_commit_seconds", Kind.HISTOGRAM, "One transaction with its sync", (), FAST_BUCKETS),
     # Sparkplug
     Metric("sparkplug_online", Kind.GAUGE, "1 while the node is born"),

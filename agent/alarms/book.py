@@ -250,10 +250,15 @@ class AlarmBook:
 
     # --- what survives a restart -----------------------------------------------------------------
 
-    def export(self, now_mono: float, now_utc_ms: int) -> dict[str, Any]:
-        """Everything that a later start needs, as JSON types."""
+    def export(
+        self, now_mono: float, now_utc_ms: int, alarm_ids: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """Everything that a later start needs, as JSON types; of ``alarm_ids`` only, if given."""
+        entries = self._entries.values()
         return export_book(
-            self._entries.values(),
+            entries
+            if alarm_ids is None
+            else [e for e in entries if e.record.alarm_id in alarm_ids],
             BookCounts(self._seq, self._occurrences),
             Now(now_mono, now_utc_ms),
         )
@@ -270,7 +275,8 @@ class AlarmBook:
         Of ``alarm_ids`` only: an alarm of a camera that is no longer configured would hold for
         ever. ``SnapshotError`` names what does not fit, and the book stays empty.
         """
-        counts, entries = restore_book(exported, alarm_ids, Now(now_mono, now_utc_ms))
+        now = Now(now_mono, now_utc_ms)
+        counts, entries = restore_book(exported, alarm_ids, now, self._settings.shelve_max_s)
         self._seq, self._occurrences = counts.seq, counts.occurrences
         self._entries = {entry.record.alarm_id: entry for entry in entries}
 

@@ -25,6 +25,7 @@ class Cause(enum.StrEnum):
     WORKERS_DEGRADED = "workers_degraded"
     LATENCY_BUDGET = "latency_budget"
     BROKER_SESSION_CONFLICT = "broker_session_conflict"
+    SPOOL_LOSS = "spool_loss"
 
 
 SEVERITY = {"diagnostic": 100, "low": 300, "medium": 500, "high": 700, "critical": 900}
@@ -117,6 +118,11 @@ DEFINITIONS: tuple[Definition, ...] = (
         Cause.BROKER_SESSION_CONFLICT, "Two clients with one name", "medium", "", 1, 0.0, 60.0,
         "Another MQTT client took over the session of {camera} ({detail}): give every agent a "
         "client id of its own; until then values of both may be missing.",
+    ),
+    Definition(
+        Cause.SPOOL_LOSS, "Messages not safe", "high", "", 1, 0.0, 60.0,
+        "On {camera} {detail}: alarms of an outage or before a restart may be missing in SCADA; "
+        "call plant IT to look at the disk of the state folder.",
     ),
 )  # fmt: skip
 

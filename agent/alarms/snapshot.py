@@ -13,6 +13,7 @@ from typing import Any
 from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.entry import Entry
 from agent.alarms.lifecycle import Life
+from agent.alarms.timing import CHATTER_QUIET_S
 from agent.records import Alarm, AlarmState, Quality
 
 VERSION = 1
@@ -58,11 +59,12 @@ def export_book(entries: Iterable[Entry], counts: BookCounts, now: Now) -> dict[
 
 
 def restore_book(
-    exported: object, alarm_ids: Collection[str], now: Now
+    exported: object, alarm_ids: Collection[str], now: Now, shelve_max_s: float
 ) -> tuple[BookCounts, list[Entry]]:
     """Read what ``export_book`` wrote, of ``alarm_ids`` only; ``SnapshotError`` for anything else.
 
-    Every restored alarm has quality bad until its condition is heard again.
+    Every restored alarm has quality bad until its condition is heard again. No cover lasts longer
+    than it could have been asked for, however the wall clock was set meanwhile.
     """
     if not isinstance(exported, Mapping) or exported.get("version") != VERSION:
         raise SnapshotError(f"alarm state: not of version {VERSION}")
@@ -73,6 +75,10 @@ def restore_book(
     if not isinstance(alarms, list):
         raise SnapshotError("alarm state: alarms is not a list")
     entries = [_restore_entry(i, item, now) for i, item in enumerate(alarms)]
+    for entry in entries:
+        longest = now.mono + shelve_max_s
+        entry.shelved_until_mono = min(entry.shelved_until_mono, longest)
+        entry.chatter.until_mono = min(entry.chatter.until_mono, now.mono + CHATTER_QUIET_S)
     return counts, [entry for entry in entries if entry.record.alarm_id in alarm_ids]
 
 

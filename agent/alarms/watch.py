@@ -20,6 +20,7 @@ from agent.records import (
     MachineInfo,
     PoolStatus,
     Quality,
+    StorageStatus,
 )
 
 LOST = frozenset({CameraState.STALLED, CameraState.BACKOFF, CameraState.FAILED})
@@ -32,6 +33,8 @@ RESTARTED = "frozen_too_long"
 """The camera status' cause when the agent itself starts a frozen camera anew: it is not lost."""
 TAKEN_OVER = "taken_over"  # the link's reason when another client has our id
 CONFLICT_S = 300.0
+LOSS_S = 3600.0
+"""How long a loss of stored messages is an alarm after it happened: somebody has to see it."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Watch:
         self._pool_full_once = False
         self._pool_short_mono: float | None = None
         self._link_conflict: LinkStatus | None = None
+        self._storage: StorageStatus | None = None
 
     def on_fruit(self, reading: FruitReading) -> None:
         lane = self._lanes.get(reading.segmentation.camera)
@@ -89,6 +93,9 @@ class Watch:
         if status.reason == TAKEN_OVER:
             self._link_conflict = status
 
+    def on_storage(self, status: StorageStatus) -> None:
+        self._storage = status
+
     def on_machine(self, info: MachineInfo) -> None:
         for lane in self._lanes.values():
             lane.machine.hear(info, 0)
@@ -97,7 +104,7 @@ class Watch:
         """Return every condition as of ``now``; a pure reading of what was heard."""
         workers = self._workers_degraded(now)
         explaining = self._pool is None or self._pool.workers > 0
-        conditions: list[Condition] = [workers, self._session_conflict(now)]
+        conditions: list[Condition] = [workers, self._session_conflict(now), self._spool_loss(now)]
         for name, source in self._sources.items():
             conditions += self._camera(name, source, now)
         for lane in self._lanes.values():
@@ -195,4 +202,19 @@ class Watch:
             beyond=recent,
             back=not recent,
             detail="the broker closed ours for it" if recent else "",
+        )
+
+    def _spool_loss(self, now: float) -> Condition:
+        status = self._storage
+        recent = status is not None and now - status.lost_mono < LOSS_S
+        degraded = status.degraded if status is not None else ""
+        detail = f"nothing reaches the disk ({degraded})" if degraded else ""
+        if recent and status is not None and not detail:
+            detail = status.loss
+        return Condition(
+            cause=Cause.SPOOL_LOSS,
+            camera=AGENT,
+            beyond=recent or bool(degraded),
+            back=not recent and not degraded,
+            detail=detail,
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.ablation.messages import WorkerSpec
@@ -30,9 +30,10 @@ from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.gauges import agent_state, reported
+from agent.pipeline.keeping import AlarmKeeper
 from agent.pipeline.live import LiveLoop, count_fruit
 from agent.pipeline.processes import processes
-from agent.publishing.publisher import Publisher
+from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.records import (
     Alarm,
@@ -44,8 +45,10 @@ from agent.records import (
     MachineInfo,
     PoolStatus,
     Segmentation,
+    StorageStatus,
 )
 from agent.sampling.scheduler import Scheduler
+from agent.storage.store import Clocks, Store
 from agent.supervision.right_of_way import RightOfWay
 from agent.telemetry import log_event
 
@@ -73,6 +76,7 @@ class _Memory:
     processes: tuple[ProcessView, ...] = ()
     metrics_due_mono: float = 0.0
     pool: PoolStatus | None = None
+    storage: StorageStatus | None = None
     last_frame_ms: int = 0
 
 
@@ -110,10 +114,17 @@ class Agent:
         stages = parts.make_live_stages(config, model, self._capture, telemetry, self._clock)
         self._live = LiveLoop(stages, self, telemetry, self._clock, right_of_way)
         self._count_fruit = count_fruit(telemetry)
+        self._store = Store(
+            config.state_dir, telemetry, Clocks(self._clock, utc_ms), config.storage
+        )
+        book = AlarmBook(config.alarms, config.id, self._session)
+        names = [*self._lanes, *(camera.name for camera in config.cameras)]
+        self._keeper = AlarmKeeper(book, self._store, names, self._clock, utc_ms)
+        self._keeper.restore()
         desk = DeskParts(
             watch=Watch(config.alarms, tuple(self._lanes)),
-            book=AlarmBook(config.alarms, config.id, self._session),
-            publish=self._on_alarm,
+            book=book,
+            publish=self._on_alarms,
             chores=self._chores,
             utc_ms=utc_ms,
         )
@@ -146,6 +157,11 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         self._connect()
+        for alarm in self._keeper.restored():
+            if self._publisher:
+                self._publisher.alarm(alarm)
+            if self._sparkplug:
+                self._sparkplug.alarm(alarm)
         if self.http:
             self.http.start()
         self._desk.start()
@@ -191,6 +207,7 @@ class Agent:
         if self.http:
             self.http.stop()
         self._log_books()
+        self._store.close()
         log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
         return acknowledged
 
@@ -245,16 +262,23 @@ class Agent:
     def _on_link(self, link: LinkStatus) -> None:
         self._desk.post(link)
 
-    def _on_alarm(self, alarm: Alarm) -> None:
-        if follow_s := follow_up_s(alarm):
-            self._explain.raise_attention(alarm.camera_id, follow_s)
-        evidence = evidence_of(alarm, self._newest)
-        if evidence:
-            self._newest.on_evidence(alarm.event_id, evidence)
+    def _on_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """One transaction for what one tick changed: the alarms' state and their messages."""
+        pairs = []
+        for alarm in alarms:
+            if follow_s := follow_up_s(alarm):
+                self._explain.raise_attention(alarm.camera_id, follow_s)
+            evidence = evidence_of(alarm, self._newest)
+            if evidence:
+                self._newest.on_evidence(alarm.event_id, evidence)
+            pairs.append((alarm, evidence))
         if self._publisher:
-            self._publisher.alarm(alarm, evidence)
+            self._publisher.alarms(pairs, lambda: self._keeper.save(alarms))
+        else:
+            self._keeper.save(alarms)
         if self._sparkplug:
-            self._sparkplug.alarm(alarm)
+            for alarm in alarms:
+                self._sparkplug.alarm(alarm)
 
     # --- the desk's chores -----------------------------------------------------------------------
 
@@ -263,6 +287,10 @@ class Agent:
             self._desk.post(change)
             if self._sparkplug:
                 self._sparkplug.camera(change)
+        storage = self._store.status()
+        if storage != self._memory.storage:
+            self._memory.storage = storage
+            self._desk.post(storage)
         pool = self._pool.status()
         if pool != self._memory.pool:
             self._memory.pool = pool
@@ -348,15 +376,14 @@ class Agent:
             parts.make_publisher_settings(self._config, mqtt, self._identity, self.http),
             self.telemetry,
             self._clock,
-            self._on_machine,
-            self._on_link,
+            PublisherHooks(machine=self._on_machine, link=self._on_link),
+            self._store,
         )
         self._publisher.start()
         if mqtt.sparkplug.enabled:
-            bdseq = itertools.count()
             self._sparkplug = SparkplugPublisher(
                 parts.make_sparkplug_settings(self._config, mqtt, self._identity),
-                lambda: next(bdseq) % 256,
+                lambda: self._store.counters.take("bdseq", 256),
                 self.telemetry,
                 self._clock,
                 self._on_link,

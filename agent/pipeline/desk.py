@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.alarms.book import AlarmBook
@@ -25,6 +25,7 @@ from agent.records import (
     LinkStatus,
     MachineInfo,
     PoolStatus,
+    StorageStatus,
 )
 from agent.telemetry import Clock, Telemetry, log_event
 
@@ -39,7 +40,14 @@ COVERS = frozenset({"suppressed", "released"})
 """Transitions that change nothing for a person while the alarm is not active."""
 
 News = (
-    FruitReading | Explanation | JobFailure | CameraStatus | PoolStatus | LinkStatus | MachineInfo
+    FruitReading
+    | Explanation
+    | JobFailure
+    | CameraStatus
+    | PoolStatus
+    | LinkStatus
+    | StorageStatus
+    | MachineInfo
 )
 
 
@@ -49,7 +57,7 @@ class DeskParts:
 
     watch: Watch
     book: AlarmBook
-    publish: Callable[[Alarm], None]
+    publish: Callable[[Sequence[Alarm]], None]  # all that one tick made, in order
     chores: Callable[[], None]  # called on every tick
     utc_ms: Callable[[], int]
 
@@ -117,6 +125,8 @@ class Desk:
                 watch.on_pool(news)
             case LinkStatus():
                 watch.on_link(news)
+            case StorageStatus():
+                watch.on_storage(news)
             case MachineInfo():
                 watch.on_machine(news)
 
@@ -130,6 +140,8 @@ class Desk:
         records += self._parts.book.tick(now, utc_ms)
         for record in records:
             self._announce(record)
+        if records:
+            self._parts.publish(records)
         self._alarms = self._parts.book.current()
 
     def _announce(self, record: Alarm) -> None:
@@ -151,4 +163,3 @@ class Desk:
             state=record.state.value,
             message=record.message,
         )
-        self._parts.publish(record)

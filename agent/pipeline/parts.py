@@ -146,6 +146,7 @@ def make_publisher_settings(
         ),
         http_url=_linked_url(config, http),
         signed=http.signed if http else str,
+        storage=config.storage,
     )
 
 

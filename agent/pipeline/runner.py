@@ -30,6 +30,7 @@ from agent.observability.terminal import TerminalView
 from agent.pipeline.agent import Agent
 from agent.publishing.embedded import BrokerError
 from agent.publishing.tls import TlsError
+from agent.storage.errors import StorageError
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def run(config: Config, options: RunOptions) -> int:
         return _run(Agent(config, options.config_hash, telemetry), options, logs)
     except (ModelError, SlotError, TlsError, _BadSource) as error:
         refusal, code = str(error), EXIT_CONFIG
-    except (HttpError, BrokerError) as error:
+    except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED
     finally:
         logs.close()

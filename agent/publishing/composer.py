@@ -128,6 +128,8 @@ class Composer:
         """
         entries = []
         topic = record.evidence_topic or self._evidence.get(record.event_id, "")
+        if record.evidence_topic:  # of an earlier start, said once when its state is restored
+            self._evidence[record.event_id] = topic
         if evidence is not None:
             topic = self._topics.of("evidence", event_id=record.event_id)
             picture = Message(topic, "evidence", evidence.data, evidence.content_type)

@@ -41,6 +41,7 @@ class Entry:
 
     messages: tuple[Message, ...]
     made_mono: float
+    spool_id: int = 0  # of the row that keeps it over a restart; 0: none does
 
     @property
     def key(self) -> str:
@@ -52,7 +53,11 @@ class Entry:
 
     @property
     def is_event(self) -> bool:
-        return self.route.keeping is Keeping.EVENT
+        return self.route.keeping is not Keeping.STATE
+
+    @property
+    def is_durable(self) -> bool:
+        return self.route.keeping is Keeping.DURABLE
 
     @property
     def family(self) -> TopicFamily:

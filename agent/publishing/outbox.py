@@ -7,6 +7,7 @@ flight is everything waiting or handed to the broker without an answer yet.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,8 +50,17 @@ class Outbox(Protocol):
     def discard(self, reason: str) -> None:
         """Drop everything that waits."""
 
-    def close(self, reason: str) -> None:
-        """Drop everything that waits, and from now on everything that is put."""
+    def close(self, reason: str, *, clean: bool = False) -> None:
+        """Drop everything that waits and is not durable, and from now on everything that is put.
+
+        ``clean``: the broker was told that the session ends, and everything it took is delivered.
+        """
+
+    def tick(self, now: float) -> None:
+        """Let time pass; called about twice a second, connected or not."""
+
+    def due_in(self, now: float) -> float:
+        """Return in how many seconds ``take`` may give what it holds back now; infinity: never."""
 
 
 @dataclass(slots=True)
@@ -105,9 +115,11 @@ class MemoryOutbox:
             self._telemetry.count("messages_enqueued", topic_family=family)
             self._drop(family, 1, reason)
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float, below_rank: int = 1000) -> Entry | None:
         with self._lock:
             for rank in sorted({*self._ready, *self._events}):
+                if rank >= below_rank:
+                    break
                 for entry in self._take_rank(rank):
                     if not entry.expired(now):
                         return entry
@@ -160,10 +172,16 @@ class MemoryOutbox:
                 for entry in self._take_rank(rank):
                     self._drop(entry.family, len(entry.messages), reason)
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, *, clean: bool = False) -> None:
         self.discard(reason)
         with self._lock:
             self._closed = reason
+
+    def tick(self, now: float) -> None:
+        pass
+
+    def due_in(self, now: float) -> float:
+        return math.inf
 
     def books(self) -> Mapping[TopicFamily, Book]:
         with self._lock:

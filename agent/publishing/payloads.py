@@ -164,7 +164,7 @@ def explanation(record: Explanation, shape: ExplanationShape) -> Flat:
     }
     for class_name, part in zip(shape.classes, parts, strict=True):
         payload |= _class_part(shape.prefix(class_name), part, shape)
-    return payload
+    return payload | {"replayed": False}
 
 
 def _explanation_quality(parts: list[ClassExplanation | None]) -> Quality:

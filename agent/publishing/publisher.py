@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.config_url import parse_broker
 from agent.machine import MachineMessageError, parse_machine
 from agent.publishing.composer import Composer, OversizedError
 from agent.publishing.deadband import Deadband, Sample
+from agent.publishing.durable import DurableOutbox
 from agent.publishing.encoding import PayloadError
 from agent.publishing.events import Received
 from agent.publishing.images import Image
@@ -31,6 +32,7 @@ from agent.records import (
     Quality,
     TopicFamily,
 )
+from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -53,11 +55,18 @@ class _AgentState:
     sent_mono: float = float("-inf")
 
 
+@dataclass(frozen=True, slots=True)
+class PublisherHooks:
+    """What the publisher tells: every machine state, and every change of the connection."""
+
+    machine: Callable[[MachineInfo], None]
+    link: Callable[[LinkStatus], None]
+
+
 class Publisher:
     """Publishes one machine's topics through one MQTT client.
 
-    ``on_machine`` is given every machine state that arrives, ``on_link`` every change of the
-    connection; both are called in the publisher's own thread and must return at once. Raises
+    The hooks are called in the publisher's own thread and must return at once. Raises
     ``ValueError`` when the broker's address is none or ``meta`` holds what has no flat form, and
     ``TlsError`` for TLS files that cannot be used; none of it needs the broker to be there.
     """
@@ -67,8 +76,8 @@ class Publisher:
         settings: PublisherSettings,
         telemetry: Telemetry,
         clock: Clock,
-        on_machine: Callable[[MachineInfo], None],
-        on_link: Callable[[LinkStatus], None],
+        hooks: PublisherHooks,
+        store: Store,
     ) -> None:
         mqtt = settings.mqtt
         address = parse_broker(mqtt.broker or "")
@@ -77,7 +86,8 @@ class Publisher:
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
-        self._on_machine = on_machine
+        self._hooks = hooks
+        self._store = store
         self._topics = Topics.for_site(settings.site)
         self._composer = Composer(settings)
         self._composer.meta(clock())  # what it cannot hold is an error now, not at the connect
@@ -90,7 +100,9 @@ class Publisher:
         self._started = clock()
         self._held_due_at = 0.0
         self._claimed = False  # whether the broker has shown us our own status
-        self._outbox = MemoryOutbox(mqtt.queue_max, telemetry)
+        self._outbox = DurableOutbox(
+            MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock
+        )
         self._session = Session(
             SessionSettings(
                 mqtt=mqtt,
@@ -108,9 +120,10 @@ class Publisher:
                 tick=self._tick,
                 farewell=self._farewell,
                 received=self._received,
-                link=on_link,
+                link=hooks.link,
             ),
         )
+        self._outbox.on_ready = self._session.wake
 
     # --- for the wiring ---
 
@@ -152,13 +165,39 @@ class Publisher:
 
     def alarm(self, record: Alarm, evidence: Overlay | None = None) -> None:
         """Publish one transition, the state after it, and the picture behind it."""
+        self.alarms([(record, evidence)], _nothing)
+
+    def alarms(
+        self, records: Sequence[tuple[Alarm, Overlay | None]], save: Callable[[], None]
+    ) -> None:
+        """Publish transitions with the pictures behind them, in one transaction with ``save``.
+
+        ``save`` writes the state of the alarms to the same store: after a kill either both are
+        there or neither. States are sent only once that is on the disk.
+        """
+        now = self._clock()
+        entries = [entry for record, evidence in records for entry in self._alarm(record, evidence)]
+
+        def work(_connection: object) -> None:
+            save()
+            for entry in entries:
+                if entry.is_durable:
+                    self._outbox.put(entry, now)
+
+        self._store.database.run(work)
+        for entry in entries:
+            if not entry.is_durable:
+                self._outbox.put(entry, now)
+        self._session.wake()
+
+    def _alarm(self, record: Alarm, evidence: Overlay | None) -> list[Entry]:
         image = self._picture(evidence) if evidence is not None else None
 
         def entries(now: float) -> list[Entry]:
             with self._alarm_lock:
                 return self._composer.alarm(record, image, now)
 
-        self._put(TopicFamily.ALARM, entries)
+        return self._made(TopicFamily.ALARM, entries)
 
     def metric(
         self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
@@ -180,20 +219,22 @@ class Publisher:
 
     def _put(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> None:
         """Make entries and queue them; what cannot be made costs this message only."""
-        now = self._clock()
+        entries = self._made(family, make)
+        for entry in entries:
+            self._outbox.put(entry, self._clock())
+        if entries:
+            self._session.wake()
+
+    def _made(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> list[Entry]:
         try:
-            entries = list(make(now))
+            return list(make(self._clock()))
         except TopicError as error:
             self._refuse(family, "invalid_topic", error)
         except OversizedError as error:
             self._refuse(family, "oversized", error)
         except PayloadError as error:
             self._refuse(family, "unencodable", error)
-        else:
-            for entry in entries:
-                self._outbox.put(entry, now)
-            if entries:
-                self._session.wake()
+        return []
 
     def _picture(self, evidence: Overlay) -> Image | None:
         """A picture that cannot be sent costs itself and never the alarm that it belongs to."""
@@ -306,4 +347,8 @@ class Publisher:
             )
             return
         self._telemetry.count("machine_messages", transport="mqtt", outcome="accepted")
-        self._on_machine(info)
+        self._hooks.machine(info)
+
+
+def _nothing() -> None:
+    pass

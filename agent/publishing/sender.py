@@ -67,7 +67,9 @@ class Sender:
             else:
                 known = message.topic in self._proven or not message.spec.probed
                 qos = message.spec.qos if known else 1
-                mid = connection.publish(message, qos, now - entry.made_mono)
+                # What waited on the disk says by its stamp how old it is: its expiry begins now.
+                age_s = 0.0 if entry.spool_id else now - entry.made_mono
+                mid = connection.publish(message, qos, age_s)
                 if mid is None:
                     return  # the connection is gone, and says so in its next step
                 self._window.add(mid, Flight(entry, message, qos, now))

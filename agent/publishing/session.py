@@ -133,12 +133,13 @@ class Session:
             except Exception:  # the top of the thread: the agent outlives a fault in here
                 logger.exception("publisher_failed", extra={"fields": {}})
                 self._recover()
-        self._outbox.close("shutdown")
+        self._outbox.close("shutdown", clean=self._stop is not None and self._stop.acknowledged)
         self._waker.close()
 
     def _turn(self) -> None:
         now = self._clock()
         self._telemetry.beat(self._settings.loop)
+        self._outbox.tick(now)
         if self._stop is not None:
             self._stopping(self._stop, now)
         elif self._link.due(now) and not self._still_dialling():
@@ -161,6 +162,8 @@ class Session:
             return 0.0
         if self._link.state is LinkState.WAITING:
             return min(IDLE_S, max(0.01, self._link.due_at - now))
+        if self._link.state is LinkState.ONLINE:
+            return min(IDLE_S, max(0.001, self._outbox.due_in(now)))
         return IDLE_S
 
     def _recover(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agent.config import Mqtt, Site
+from agent.config import Mqtt, Site, Storage
 from agent.publishing.encoding import name
 
 
@@ -59,6 +59,7 @@ class PublisherSettings:
     shape: ExplanationShape = ExplanationShape()
     http_url: str = ""
     signed: Callable[[str], str] = str
+    storage: Storage = field(default_factory=Storage)
     utc_ms: Callable[[], int] = wall_clock_ms
 
     @property

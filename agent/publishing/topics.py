@@ -28,7 +28,8 @@ class Keeping(enum.Enum):
     """What becomes of a message that cannot go out at once."""
 
     STATE = "state"  # only the newest per topic counts; sent again on every connect
-    EVENT = "event"  # every one counts; waits in order, up to a cap
+    EVENT = "event"  # every one counts; waits in memory in order, up to a cap
+    DURABLE = "durable"  # every one counts; waits on the disk, over restarts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +50,23 @@ class Route:
     probed: bool = True
 
 
-STATE, EVENT = Keeping.STATE, Keeping.EVENT
+STATE, EVENT, DURABLE = Keeping.STATE, Keeping.EVENT, Keeping.DURABLE
 ROUTES: dict[str, Route] = {
     "status": Route(TopicFamily.STATUS, "status", 1, True, 0, STATE, 0),
     "meta": Route(TopicFamily.META, "meta", 1, True, 0, STATE, 1),
-    "event_alarm": Route(TopicFamily.EVENT, "event/alarm", 1, False, 86_400, EVENT, 2),
+    "event_alarm": Route(TopicFamily.EVENT, "event/alarm", 1, False, 86_400, DURABLE, 2),
     # No expiry while the alarm is not normal; a normal one expires, since emptying a retained
     # topic would hand a JSON client an empty payload.
     "alarm": Route(TopicFamily.ALARM, "alarm/{alarm_id}", 1, True, 0, STATE, 3),
     "alarm_normal": Route(TopicFamily.ALARM, "alarm/{alarm_id}", 1, True, 86_400, STATE, 3),
     "fruit": Route(TopicFamily.FRUIT, "fruit/{camera}", 0, False, 10, EVENT, 4),
     "metric": Route(TopicFamily.METRIC, "metric/{camera}/{name}", 0, True, 300, STATE, 5),
-    "evidence": Route(TopicFamily.EVIDENCE, "evidence/{event_id}/image", 1, True, 86_400, EVENT, 6),
-    "explanation": Route(TopicFamily.EXPLANATION, "explanation/{camera}", 1, False, 600, EVENT, 7),
+    "evidence": Route(
+        TopicFamily.EVIDENCE, "evidence/{event_id}/image", 1, True, 86_400, DURABLE, 6
+    ),
+    "explanation": Route(
+        TopicFamily.EXPLANATION, "explanation/{camera}", 1, False, 600, DURABLE, 7
+    ),
     "cam_image": Route(TopicFamily.CAM, "cam/{camera}/{class}/image", 0, True, 120, STATE, 8),
     "cam_meta": Route(TopicFamily.CAM, "cam/{camera}/{class}/meta", 1, True, 120, STATE, 8),
 }

@@ -6,8 +6,9 @@ alone, so that a second agent on the same directory is told so at its start; the
 lock back when the process dies, however it dies.
 
 A write that fails because the disk is full, read-only or broken never reaches the caller: what the
-file holds is copied into memory, the write is done there, and every ``RETRY_S`` the way back to the
-disk is tried. Nothing is durable meanwhile, which ``status`` says.
+file holds is copied into memory (of a large file the states only), the write is done there, and
+every ``RETRY_S`` the way back to the disk is tried. Nothing is durable meanwhile, which ``status``
+says. What memory holds then joins the file; a message that was sent meanwhile may be sent again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from agent.records import StorageStatus
+from agent.storage.copying import copy_back, copy_out
 from agent.storage.errors import StorageError
 from agent.storage.migrations import STEPS, VERSION, migrate, version_of
 from agent.telemetry import Clock, Telemetry, log_event
@@ -31,7 +34,7 @@ logger = logging.getLogger(__name__)
 FILE = "pitwatch.db"
 RETRY_S = 30.0
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
-"""A larger database is not copied into memory when its disk fails: it starts empty there."""
+"""Of a larger database only the states are copied into memory when its disk fails."""
 WAL_KEPT_BYTES = 8 * 1024 * 1024
 BUSY_S = 2.0
 """How long a lock of another process is waited for at the start: it may be dying."""
@@ -39,21 +42,6 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-
-
-@dataclass(frozen=True, slots=True)
-class StorageStatus:
-    """How the database is. ``losses`` counts files that were set aside, ``lost_mono`` when last.
-
-    ``degraded`` says why nothing is durable now; empty: every commit reaches the disk, or nobody
-    asked for durability (``durable`` false).
-    """
-
-    durable: bool
-    degraded: str = ""
-    losses: int = 0
-    lost_mono: float = float("-inf")
-    loss: str = ""
 
 
 class Database:
@@ -70,7 +58,9 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         self._after: list[Callable[[], None]] = []
+        self._undone: list[Callable[[], None]] = []
         self._retry_at = 0.0
+        self._disk_last_id = 0  # of the outbox, when its disk was lost
         self._status = StorageStatus(durable=path is not None)
         self._connection = self._open_first()
         self._say()
@@ -113,6 +103,10 @@ class Database:
         """Inside ``run``: call this once everything is on the disk, and not if it never is."""
         self._after.append(callback)
 
+    def on_rollback(self, callback: Callable[[], None]) -> None:
+        """Call this whenever work was undone: what was learnt inside of it may be wrong."""
+        self._undone.append(callback)
+
     def _transact(self, work: Work[T]) -> T:
         connection = self._connection
         started = self._clock()
@@ -125,6 +119,8 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             self._after.clear()
+            for callback in self._undone:
+                callback()
             raise
         finally:
             self._depth -= 1
@@ -140,17 +136,23 @@ class Database:
     def status(self) -> StorageStatus:
         return self._status
 
-    def used_bytes(self) -> int:
-        """Bytes of the pages that hold something."""
+    def size_bytes(self) -> tuple[int, int]:
+        """Return the bytes of the pages that hold something, and of all pages."""
 
-        def measure(connection: sqlite3.Connection) -> int:
+        def measure(connection: sqlite3.Connection) -> tuple[int, int]:
             pages, free, size = (
                 int(connection.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_count", "freelist_count", "page_size")
             )
-            return (pages - free) * size
+            return (pages - free) * size, pages * size
 
         return self.read(measure)
+
+    def note_loss(self, what: str) -> None:
+        """Remember that something that should have been kept is gone, for whoever watches."""
+        self._status = replace(
+            self._status, losses=self._status.losses + 1, lost_mono=self._clock(), loss=what
+        )
 
     def tick(self, now: float) -> None:
         """Try the way back to a disk that failed, now and then."""
@@ -198,12 +200,7 @@ class Database:
             if file.exists():
                 file.rename(path.with_name(f"{path.name}.corrupt-{stamp}{suffix}"))
         self._telemetry.count("storage_losses", reason="corrupt")
-        self._status = replace(
-            self._status,
-            losses=self._status.losses + 1,
-            lost_mono=self._clock(),
-            loss="the state file was damaged and set aside",
-        )
+        self.note_loss("the state file was damaged and set aside")
         log_event(logger, logging.ERROR, "spool_loss", file=str(path), reason=why, kept=stamp)
 
     # --- failing and coming back -----------------------------------------------------------------
@@ -227,11 +224,10 @@ class Database:
             return False
         self._degrade(str(error))
         disk, self._connection = self._connection, _open(None)
-        with contextlib.suppress(sqlite3.Error):
-            pages = int(disk.execute("PRAGMA page_count").fetchone()[0])
-            size = int(disk.execute("PRAGMA page_size").fetchone()[0])
-            if pages * size <= MEMORY_MAX_BYTES:
-                disk.backup(self._connection)
+        try:
+            self._disk_last_id = copy_out(disk, self._connection, MEMORY_MAX_BYTES)
+        except sqlite3.Error as unreadable:
+            self.note_loss(f"what the state file held cannot be read ({unreadable})")
         with contextlib.suppress(sqlite3.Error):
             disk.close()
         return True
@@ -250,9 +246,7 @@ class Database:
         except (OSError, sqlite3.Error, StorageError):
             return
         try:
-            self._connection.backup(disk)
-            disk.execute("PRAGMA journal_mode = WAL")
-            disk.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            copy_back(self._connection, disk, self._disk_last_id)
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
                 disk.close()
@@ -282,7 +276,10 @@ def _open(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         _check(connection)
-        migrate(connection, STEPS)
+        if migrate(connection, STEPS) == 0:
+            # No id comes twice, not even in the file that takes a damaged one's place.
+            start = time.time_ns() // 1_000_000
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (start,))
         # Writes, so that a file that cannot be written is found now and the lock is ours.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(

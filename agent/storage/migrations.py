@@ -21,15 +21,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
             route TEXT NOT NULL,
             topic TEXT NOT NULL,
             content_type TEXT NOT NULL,
-            packed INTEGER NOT NULL,
-            payload BLOB NOT NULL,
-            evidence_id TEXT NOT NULL DEFAULT '',
+            evidence_id TEXT NOT NULL,
             size_bytes INTEGER NOT NULL,
             made_utc_ms INTEGER NOT NULL,
             made_mono REAL NOT NULL,
             boot TEXT NOT NULL,
-            unheard INTEGER NOT NULL DEFAULT 0,
-            acked_mono REAL
+            unheard INTEGER NOT NULL,
+            acked_mono REAL,
+            packed INTEGER NOT NULL,
+            payload BLOB NOT NULL
         )""",
         "CREATE INDEX outbox_kind ON outbox (kind, id)",
         # pictures behind alarms: immutable, kept longer than their message
@@ -37,9 +37,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
             event_id TEXT PRIMARY KEY,
             topic TEXT NOT NULL,
             content_type TEXT NOT NULL,
-            data BLOB NOT NULL,
             size_bytes INTEGER NOT NULL,
-            made_utc_ms INTEGER NOT NULL
+            made_utc_ms INTEGER NOT NULL,
+            data BLOB NOT NULL
         )""",
         # what operators asked for, and what it came to
         """CREATE TABLE audit (

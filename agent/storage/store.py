@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from agent.config import Storage
+from agent.records import StorageStatus
+from agent.storage.alarm_state import AlarmState
+from agent.storage.audit import Audit
 from agent.storage.counters import Counters
-from agent.storage.database import FILE, Database, StorageStatus
+from agent.storage.database import FILE, Database
+from agent.storage.spool import Spool
 from agent.telemetry import Clock, Telemetry
+
+
+def wall_clock_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Monotonic seconds for durations, Unix milliseconds for stamps."""
+
+    mono: Clock = time.monotonic
+    utc_ms: Callable[[], int] = wall_clock_ms
 
 
 class Store:
@@ -15,10 +36,20 @@ class Store:
     Raises ``StorageError`` when another process has the folder.
     """
 
-    def __init__(self, folder: Path | None, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        telemetry: Telemetry,
+        clocks: Clocks | None = None,
+        settings: Storage | None = None,
+    ) -> None:
+        clocks = clocks or Clocks()
         path = folder / FILE if folder is not None else None
-        self.database = Database(path, telemetry, clock)
+        self.database = Database(path, telemetry, clocks.mono)
         self.counters = Counters(self.database)
+        self.alarms = AlarmState(self.database, self.counters)
+        self.audit = Audit(self.database)
+        self.spool = Spool(self.database, settings or Storage(), clocks.mono, clocks.utc_ms)
 
     def status(self) -> StorageStatus:
         return self.database.status

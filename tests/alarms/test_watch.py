@@ -88,6 +88,7 @@ def test_every_cause_has_a_condition_for_every_camera_it_belongs_to() -> None:
             "camera_frozen-cam1",
             "workers_degraded-agent",
             "broker_session_conflict-agent",
+            "spool_loss-agent",
         ]
         + [
             f"{cause}-{lane}"

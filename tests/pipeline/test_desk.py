@@ -43,7 +43,7 @@ def test_what_is_suppressed_beside_a_lost_camera_does_not_fill_the_log(
         DeskParts(
             watch=Watch(settings, ("cam1",)),
             book=AlarmBook(settings, "agent1", "s1"),
-            publish=published.append,
+            publish=published.extend,
             chores=lambda: None,
             utc_ms=lambda: 1_700_000_000_000,
         ),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from agent.publishing.publisher import Publisher
+from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.records import LinkStatus, MachineInfo
+from agent.storage.store import Store
 from tests.publishing import examples
 from tests.publishing.examples import Books
 from tests.support import wait_until
@@ -17,16 +19,19 @@ from tests.support import wait_until
 class Rig:
     """A publisher with quick back-off, and lists of what it called back with."""
 
-    def __init__(self, broker: str, session: str = "session-1", **mqtt: Any) -> None:
+    def __init__(
+        self, broker: str, session: str = "session-1", folder: Path | None = None, **mqtt: Any
+    ) -> None:
         self.books = Books()
         self.machine: list[MachineInfo] = []
         self.links: list[LinkStatus] = []
+        self.store = Store(folder, self.books)
         self.publisher = Publisher(
             examples.settings(broker, session, **mqtt),
             self.books,
             time.monotonic,
-            self.machine.append,
-            self.links.append,
+            PublisherHooks(machine=self.machine.append, link=self.links.append),
+            self.store,
         )
 
     def online(self) -> bool:
@@ -43,10 +48,9 @@ class Rig:
             f"{name}{labels} >= {amount}",
         )
 
-    def settled(self) -> None:
-        """Wait until nothing waits and nothing is unanswered."""
-
-        wait_until(lambda: self.in_flight() == 0, 15, "every message settled")
+    def settled(self, unheard: int = 0) -> None:
+        """Wait until nothing waits and nothing is unanswered, but events that nobody listens to."""
+        wait_until(lambda: self.in_flight() == unheard, 15, "every message settled")
 
     def in_flight(self) -> float:
         gauges = list(self.books.gauges.items())
@@ -65,4 +69,6 @@ def running(broker: str, *, wait: bool = True, stop_s: float = 3.0, **mqtt: Any)
     finally:
         rig.publisher.stop(stop_s)
         rig.books.balance()
-        assert rig.in_flight() == 0
+        if rig.store.database.path is None:
+            assert rig.in_flight() == 0
+        rig.store.close()

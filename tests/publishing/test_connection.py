@@ -13,7 +13,7 @@ import pytest
 from agent.config_url import parse_broker
 from agent.publishing import connection
 from agent.publishing.messages import Message
-from agent.publishing.publisher import Publisher
+from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.records import LinkStatus, MachineInfo
 from tests.publishing import examples
 from tests.publishing import rig as rigs
@@ -198,8 +198,9 @@ def test_a_fault_in_a_callback_of_the_wiring_costs_one_connection_not_the_publis
         def __init__(self, broker: str) -> None:
             super().__init__(broker)
             self.calls = 0
+            hooks = PublisherHooks(machine=self.said, link=self.changed)
             self.publisher = Publisher(
-                examples.settings(broker), self.books, time.monotonic, self.said, self.changed
+                examples.settings(broker), self.books, time.monotonic, hooks, self.store
             )
 
         def said(self, _info: MachineInfo) -> None:

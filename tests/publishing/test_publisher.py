@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from agent.publishing import durable
 from agent.publishing.composer import Composer
 from agent.publishing.images import Image
 from agent.publishing.publisher import Publisher
@@ -231,9 +232,13 @@ def test_stopping_at_a_frozen_broker_ends_in_time_and_is_not_acknowledged(tmp_pa
 
 CLIENT = """
     import sys, time
-    from agent.publishing.publisher import Publisher
+    from agent.publishing.publisher import Publisher, PublisherHooks
+    from agent.storage.store import Store
     from tests.publishing import examples
-    p = Publisher(examples.settings(sys.argv[1]), examples.Books(), time.monotonic, print, print)
+    books = examples.Books()
+    hooks = PublisherHooks(print, print)
+    store = Store(None, books)
+    p = Publisher(examples.settings(sys.argv[1]), books, time.monotonic, hooks, store)
     p.start()
     p.status("running", "", 1)
     time.sleep(60)
@@ -268,36 +273,37 @@ def test_a_broker_that_comes_back_empty_is_given_the_whole_state(tmp_path: Path)
         rig.publisher.alarm(
             examples.alarm(alarm_id="no_read-cam1", state=AlarmState.NORM, active=False)
         )
-        rig.settled()
+        rig.settled(unheard=2)
         broker.kill()
         wait_until(lambda: not rig.online(), 10, "loss noticed")
         assert rig.links[-1].reason == "lost" or rig.links[-1].reason == "unreachable"
         broker.start()
         rig.wait_online()
-        rig.settled()
+        rig.wait_count(1, "messages_replayed", "evidence")
+        rig.settled(unheard=2)
         kept = {seen.topic.removeprefix(f"{BASE}/"): seen for seen in retained(broker.port)}
-        states = {t for t, (_, retain, _) in EXPECTED.items() if retain and "evidence" not in t}
+        states = {t for t, (_, retain, _) in EXPECTED.items() if retain}
         assert set(kept) == states | {"alarm/no_read-cam1"}
         assert rig.publisher.link().reconnects == 1
         assert rig.books.total("broker_disconnects", "lost") == 1
 
 
-def test_offline_only_the_newest_state_is_kept_and_events_are_bounded(tmp_path: Path) -> None:
+def test_offline_only_the_newest_state_is_kept_and_fruit_are_bounded(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
     try:
         with running(broker.url, wait=False, queue_max=10) as rig:
             for i in range(50):
                 rig.publisher.metric("cam1", "fps", float(i), Quality.GOOD, i)
-                rig.publisher.explanation(examples.explanation(job_id=f"job-{i}", overlays=()))
+                rig.publisher.fruit(examples.fruit(), "cam1")
             assert rig.books.total("messages_delivered") == 0
             assert rig.books.total("messages_dropped", "metric", "superseded") == 49
-            assert rig.books.total("messages_dropped", "explanation", "queue_full") == 40
+            assert rig.books.total("messages_dropped", "fruit", "queue_full") == 40
             broker.start()
             rig.wait_online()
             with Observer(broker.port) as observer:
                 rig.settled()
                 assert read(observer.wait("fps")[-1])["value"] == 49.0
-            assert rig.books.total("messages_delivered", "explanation") == 10
+            assert rig.books.total("messages_delivered", "fruit") == 10
             assert rig.books.total("messages_delivered", "metric") == 1
     finally:
         broker.close()
@@ -383,9 +389,9 @@ def test_a_denied_topic_is_counted_under_its_family_also_where_it_is_sent_at_qos
 ) -> None:
     login = {"username": "agent", "password": "agent-secret"}
     with running(guarded.url, **login) as rig:
-        for _ in range(3):
+        for i in range(3):
             publish_everything(rig.publisher)
-            rig.settled()
+            rig.settled(unheard=i + 1)
         denied = "not_authorized"
         assert rig.books.total("publish_results", "fruit", denied) == 3
         assert rig.books.total("messages_dropped", "fruit", denied) == 3
@@ -403,18 +409,24 @@ def test_a_denied_topic_is_counted_under_its_family_also_where_it_is_sent_at_qos
     assert "agent-secret" not in caplog.text
 
 
-def test_an_alarm_event_without_a_subscriber_counts_as_not_delivered(tmp_path: Path) -> None:
+def test_an_alarm_event_without_a_subscriber_waits_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "UNHEARD_RETRY_S", 1.0)
     with mosquitto(tmp_path) as broker, running(broker.url) as rig:
         rig.publisher.alarm(examples.alarm())
         rig.publisher.explanation(examples.explanation(overlays=()))
-        rig.settled()
-        assert rig.books.total("messages_dropped", "event", "no_matching_subscribers") == 1
+        rig.settled(unheard=1)
+        assert rig.books.total("messages_dropped", "event") == 0
+        assert rig.books.total("messages_delivered", "event") == 0
         assert rig.books.total("messages_delivered", "explanation") == 1
         assert rig.books.total("publish_results", "explanation", "no_matching_subscribers") == 1
-        with Observer(broker.port):
+        with Observer(broker.port) as observer:
             rig.publisher.alarm(examples.alarm(seq=2))
             rig.settled()
-            assert rig.books.total("messages_delivered", "event") == 1
+            told = [read(seen) for seen in observer.wait("event/alarm", 2)]
+            assert [(event["seq"], event["replayed"]) for event in told] == [(2, False), (1, True)]
+            assert rig.books.total("messages_delivered", "event") == 2
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -48,8 +48,13 @@ def test_the_table_has_no_route_beyond_those_promised() -> None:
 
 def test_what_is_retained_is_state_and_what_is_not_is_an_event_except_immutable_evidence() -> None:
     for name, route in ROUTES.items():
-        expected = Keeping.STATE if route.retain and name != "evidence" else Keeping.EVENT
-        assert route.keeping is expected, name
+        state = route.retain and name != "evidence"
+        assert (route.keeping is Keeping.STATE) == state, name
+
+
+def test_what_must_outlive_an_outage_is_durable() -> None:
+    durable = {name for name, route in ROUTES.items() if route.keeping is Keeping.DURABLE}
+    assert durable == {"event_alarm", "evidence", "explanation"}
 
 
 def test_no_topic_is_the_parent_of_another() -> None:

@@ -15,13 +15,13 @@ import pytest
 from agent.storage import database, migrations
 from agent.storage.database import FILE, RETRY_S
 from agent.storage.errors import StorageError
-from agent.storage.store import Store
+from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 from tests.support import require_tool
 
 
 def store(folder: Path | None, books: Books | None = None, clock: FakeClock | None = None) -> Store:
-    return Store(folder, books or Books(), clock or FakeClock())
+    return Store(folder, books or Books(), Clocks(mono=clock or FakeClock()))
 
 
 def test_a_counter_follows_on_over_restarts_and_wraps(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""The alarm book and the store: what a start takes over, and what each transition writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from agent.alarms.book import INITIAL, AlarmBook
+from agent.alarms.catalogue import AGENT, Cause
+from agent.alarms.snapshot import SnapshotError
+from agent.records import Alarm
+from agent.storage.store import Store
+from agent.telemetry import Clock, log_event
+
+logger = logging.getLogger(__name__)
+
+
+class AlarmKeeper:
+    """Keeps one book in one store. ``cameras`` are the names of all lanes and all cameras."""
+
+    def __init__(
+        self,
+        book: AlarmBook,
+        store: Store,
+        cameras: Iterable[str],
+        clock: Clock,
+        utc_ms: Callable[[], int],
+    ) -> None:
+        self._book = book
+        self._store = store
+        self._alarm_ids = {f"{cause}-{camera}" for cause in Cause for camera in (*cameras, AGENT)}
+        self._clock = clock
+        self._utc_ms = utc_ms
+        self._losses = store.status().losses
+
+    def restore(self) -> None:
+        """Give the book what an earlier start left; a state that does not fit is a loss."""
+        exported = self._store.alarms.load()
+        if exported is None:
+            return
+        try:
+            self._book.restore(exported, self._alarm_ids, self._clock(), self._utc_ms())
+        except SnapshotError as error:
+            self._store.database.note_loss("the state of the alarms could not be read")
+            log_event(logger, logging.ERROR, "alarm_state_unreadable", detail=str(error))
+            return
+        self._store.alarms.keep_only(self._alarm_ids)
+        active = [alarm.alarm_id for alarm in self._book.current() if alarm.active]
+        log_event(
+            logger,
+            logging.INFO,
+            "alarm_state_restored",
+            alarms=len(self._book.current()),
+            active=",".join(active) or "none",
+        )
+
+    def restored(self) -> Sequence[Alarm]:
+        """Return what is to be said of each alarm at the start: its state, and no event."""
+        return [
+            replace(
+                alarm,
+                transition=INITIAL,
+                evidence_topic=self._store.spool.evidence_topic(alarm.event_id),
+            )
+            for alarm in self._book.current()
+        ]
+
+    def save(self, records: Sequence[Alarm]) -> None:
+        """Write the alarms that these records changed, or all after the store had a loss."""
+        losses = self._store.status().losses
+        changed = {record.alarm_id for record in records} if losses == self._losses else None
+        self._losses = losses
+        self._store.alarms.save(self._book.export(self._clock(), self._utc_ms(), changed))

@@ -1,0 +1,65 @@
+"""What operators asked for and what it came to: the newest ``KEPT`` commands."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import astuple, dataclass
+
+from agent.storage.database import Database
+
+KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One command. ``arguments`` is JSON as it was received, shortened."""
+
+    received_utc_ms: int
+    command: str
+    command_id: str
+    user: str
+    arguments: str
+    outcome: str
+    detail: str
+
+
+class Audit:
+    """Rows are added and never changed; beyond ``KEPT`` the oldest go."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, row: AuditRow) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            cursor = connection.execute(
+                "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", astuple(row)
+            )
+            newest = cursor.lastrowid or 0
+            connection.execute("DELETE FROM audit WHERE id <= ?", (newest - KEPT,))
+
+        self._database.run(write)
+
+    def carried_out(self, command_id: str) -> bool:
+        """Whether a command with this id was carried out before."""
+
+        def read(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(
+                "SELECT 1 FROM audit WHERE command_id = ? AND outcome = 'done' LIMIT 1",
+                (command_id,),
+            ).fetchone()
+            return row is not None
+
+        return self._database.read(read)
+
+    def newest(self, count: int) -> list[AuditRow]:
+        """Return the newest rows, newest first."""
+
+        def read(connection: sqlite3.Connection) -> list[AuditRow]:
+            rows = connection.execute(
+                "SELECT received_utc_ms, command, command_id, user, arguments, outcome, detail "
+                "FROM audit ORDER BY id DESC LIMIT ?",
+                (count,),
+            )
+            return [AuditRow(*row) for row in rows]
+
+        return self._database.read(read)

@@ -1,0 +1,449 @@
+"""Messages that must not be lost, in the order in which they were made, within a cap.
+
+Rows only: what is in flight and when it is sent again is decided by the outbox above. A message
+that the broker acknowledged stays for a while, because a broker acknowledges before it delivers.
+
+At the cap the least important goes first: explanations, then evidence, then alarms that were
+acknowledged already, and alarms that wait last of all. Ages are monotonic; those of rows from
+before a restart of the computer are taken from the wall clock where that is plausible.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config import Storage
+from agent.storage.database import Database
+
+ROW_BYTES = 200
+"""What a row takes beside its payload, with its share of the index."""
+EVICT_ROWS = 32
+EXPLANATION_SHARE = 0.25
+EVIDENCE_SHARE = 0.5
+MEMORY_LIMIT_BYTES = 32 * 1024 * 1024
+"""Cap where nothing is kept on a disk."""
+DISK_LOW_BYTES = 4 * 1024 * 1024
+"""Free space that not even alarms use up: the log of the database needs it."""
+PLAUSIBLE_UTC_MS = 1_577_836_800_000  # 2020: an older stamp was made before the clock was set
+PACK_FROM_BYTES = 200
+_COLUMNS = (
+    "o.id, o.kind, o.route, o.topic, o.content_type, o.packed, o.payload, o.evidence_id, "
+    "o.made_mono, o.unheard, o.acked_mono, e.data"
+)
+
+_STANDING = (
+    "SELECT json_extract(state, '$.record.event_id') FROM alarm "
+    "WHERE json_extract(state, '$.record.state') <> 'NORM'"
+)
+"""Occurrences that are not over: their pictures are sent again with the state of their alarm."""
+
+
+class Kind(enum.IntEnum):
+    """Classes by importance: at the cap the highest number goes first."""
+
+    ALARM = 0
+    EVIDENCE = 1
+    EXPLANATION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A message to keep. With ``evidence_id`` its payload is a picture that is kept longer."""
+
+    kind: Kind
+    route: str
+    topic: str
+    content_type: str
+    payload: bytes
+    evidence_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message that is kept. ``acked``: the broker took it once; ``unheard``: for nobody."""
+
+    id: int
+    kind: Kind
+    route: str
+    topic: str
+    content_type: str
+    payload: bytes
+    made_mono: float
+    unheard: bool
+    acked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Rows that went without having been acknowledged. ``ids`` holds acknowledged ones too."""
+
+    kind: Kind
+    reason: str
+    count: int
+    ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Level:
+    """What waits of one kind."""
+
+    rows: int = 0
+    size_bytes: int = 0
+
+
+class Spool:
+    """The outbox table and the evidence table. Every method runs in a transaction of its own or
+    joins the one that runs."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Storage,
+        clock: Callable[[], float],
+        utc_ms: Callable[[], int],
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._utc_ms = utc_ms
+        self._free_bytes = free_bytes or _free_bytes
+        self._boot = boot_id()
+        self.limit_bytes = settings.limit_bytes
+        if database.path is None:
+            self.limit_bytes = min(self.limit_bytes, MEMORY_LIMIT_BYTES)
+        self._free: int | None = None  # bytes of the disk; None: no limit of its own
+        self._held: dict[Kind, int] | None = None
+        database.on_rollback(self._forget)
+        self.look_at_disk()
+        self._database.run(self._adopt)
+
+    def _adopt(self, connection: sqlite3.Connection) -> None:
+        """Put the rows of an earlier start on this one's clock; an acknowledged one is as new."""
+        now, utc_ms = self._clock(), self._utc_ms()
+        connection.execute(
+            "UPDATE outbox SET boot = :boot, made_mono = CASE WHEN made_utc_ms < :plausible "
+            "OR made_utc_ms > :utc THEN :now ELSE :now - (:utc - made_utc_ms) / 1000.0 END "
+            "WHERE boot <> :boot",
+            {"boot": self._boot, "now": now, "utc": utc_ms, "plausible": PLAUSIBLE_UTC_MS},
+        )
+        connection.execute("UPDATE outbox SET acked_mono = ? WHERE acked_mono IS NOT NULL", (now,))
+
+    # --- rows in, rows out -----------------------------------------------------------------------
+
+    def add(self, row: NewRow) -> tuple[int, list[Dropped]]:
+        """Keep a message; return its id (0: there is no room) and what had to go for it."""
+
+        def work(connection: sqlite3.Connection) -> tuple[int, list[Dropped]]:
+            packed = row.content_type.endswith("json") and len(row.payload) >= PACK_FROM_BYTES
+            payload = zlib.compress(row.payload, 1) if packed else row.payload
+            size = len(payload) + ROW_BYTES
+            dropped = self._make_room(connection, row.kind, size)
+            if dropped is None:
+                return 0, []
+            utc_ms = self._utc_ms()
+            if row.evidence_id:
+                connection.execute(
+                    "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)",
+                    (row.evidence_id, row.topic, row.content_type, size, utc_ms, row.payload),
+                )
+                payload = b""
+            cursor = connection.execute(
+                "INSERT INTO outbox VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, ?)",
+                (
+                    row.kind,
+                    row.route,
+                    row.topic,
+                    row.content_type,
+                    row.evidence_id,
+                    size,
+                    utc_ms,
+                    self._clock(),
+                    self._boot,
+                    packed,
+                    payload,
+                ),
+            )
+            if self._held is not None and row.kind in self._held:
+                self._held[row.kind] += size
+            return cursor.lastrowid or 0, dropped
+
+        return self._database.run(work)
+
+    def page(self, kind: Kind, after: int, upto: int, acked_before: float, limit: int) -> list[Row]:
+        """Return rows with ``after`` < id <= ``upto`` in order: those that were never acknowledged,
+        and those that were by ``acked_before`` and are kept still."""
+
+        def read(connection: sqlite3.Connection) -> list[Row]:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM outbox o "  # noqa: S608 - columns of ours
+                "LEFT JOIN evidence e ON o.evidence_id <> '' AND e.event_id = o.evidence_id "
+                "WHERE o.kind = ? AND o.id > ? AND o.id <= ? "
+                "AND (o.acked_mono IS NULL OR o.acked_mono <= ?) ORDER BY o.id LIMIT ?",
+                (kind, after, upto, acked_before, limit),
+            )
+            return [_row(values) for values in rows]
+
+        return self._database.read(read)
+
+    def get(self, row_id: int) -> Row | None:
+        """Return one row; None when it is gone."""
+
+        def read(connection: sqlite3.Connection) -> Row | None:
+            values = connection.execute(
+                f"SELECT {_COLUMNS} FROM outbox o "  # noqa: S608 - columns of ours
+                "LEFT JOIN evidence e ON o.evidence_id <> '' AND e.event_id = o.evidence_id "
+                "WHERE o.id = ?",
+                (row_id,),
+            ).fetchone()
+            return _row(values) if values is not None else None
+
+        return self._database.read(read)
+
+    def evidence_topic(self, event_id: str) -> str:
+        """Return where the picture of an occurrence was published; empty without one."""
+
+        def read(connection: sqlite3.Connection) -> str:
+            query = "SELECT topic FROM evidence WHERE event_id = ?"
+            row = connection.execute(query, (event_id,)).fetchone()
+            return str(row[0]) if row is not None else ""
+
+        return self._database.read(read)
+
+    def evidence(self, event_id: str) -> tuple[str, bytes] | None:
+        """Return content type and picture of an occurrence; None without one."""
+
+        def read(connection: sqlite3.Connection) -> tuple[str, bytes] | None:
+            query = "SELECT content_type, data FROM evidence WHERE event_id = ?"
+            row = connection.execute(query, (event_id,)).fetchone()
+            return (str(row[0]), bytes(row[1])) if row is not None else None
+
+        return self._database.read(read)
+
+    def settle(self, acked: Sequence[int], gone: Sequence[int], unheard: Sequence[int]) -> None:
+        """The broker took ``acked`` and will never take ``gone``; ``unheard`` go on waiting."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            self._forget()
+            connection.executemany(
+                "UPDATE outbox SET acked_mono = ? WHERE id = ? AND kind <> ?",
+                [(now, row_id, Kind.EXPLANATION) for row_id in acked],
+            )
+            connection.executemany(
+                "DELETE FROM outbox WHERE id = ? AND kind = ?",
+                [(row_id, Kind.EXPLANATION) for row_id in acked],
+            )
+            connection.executemany("DELETE FROM outbox WHERE id = ?", [(row,) for row in gone])
+            connection.executemany(
+                "UPDATE outbox SET unheard = 1 WHERE id = ?", [(row,) for row in unheard]
+            )
+
+        self._database.run(work)
+
+    # --- age -------------------------------------------------------------------------------------
+
+    def expire(self) -> list[Dropped]:
+        """Let go what was acknowledged long enough ago, and what has waited for too long."""
+        settings = self._settings
+
+        def work(connection: sqlite3.Connection) -> list[Dropped]:
+            now = self._clock()
+            connection.execute(
+                f"DELETE FROM outbox WHERE acked_mono < ? AND evidence_id NOT IN ({_STANDING})",  # noqa: S608
+                (now - settings.keep_acknowledged_s,),
+            )
+            dropped = []
+            for kind, age_s in (
+                (Kind.ALARM, settings.alarm_age_s),
+                (Kind.EVIDENCE, settings.evidence_age_s),
+                (Kind.EXPLANATION, settings.explanation_age_s),
+            ):
+                for unheard, reason in ((0, "expired"), (1, "no_matching_subscribers")):
+                    rows = connection.execute(
+                        "DELETE FROM outbox WHERE kind = ? AND made_mono < ? AND unheard = ? "
+                        "AND acked_mono IS NULL RETURNING id",
+                        (kind, now - age_s, unheard),
+                    ).fetchall()
+                    if rows:
+                        ids = tuple(int(row[0]) for row in rows)
+                        dropped.append(Dropped(kind, reason, len(ids), ids))
+            return dropped
+
+        return self._database.run(work)
+
+    # --- the cap ---------------------------------------------------------------------------------
+
+    def look_at_disk(self) -> None:
+        """Measure the free space, which bounds what may be added from now on."""
+        path = self._database.path
+        self._free = None
+        if path is not None and not self._database.status.degraded:
+            try:
+                self._free = self._free_bytes(path.parent)
+            except OSError:
+                self._free = 0
+
+    def ceiling_bytes(self, kind: Kind, file_bytes: int) -> int:
+        """Return how much the database may hold when a row of this kind is to be added.
+
+        A file of ``file_bytes`` can be filled whatever the disk says; it grows only into space that
+        is free beyond the reserve.
+        """
+        if self._free is None:
+            return self.limit_bytes
+        reserve = DISK_LOW_BYTES if kind is Kind.ALARM else self._settings.free_disk_bytes
+        return min(self.limit_bytes, file_bytes + max(0, self._free - reserve))
+
+    def _make_room(
+        self, connection: sqlite3.Connection, kind: Kind, size: int
+    ) -> list[Dropped] | None:
+        """Let go what the newcomer needs; None when there is no room for it whatever goes."""
+        dropped: list[Dropped] = []
+        share = {Kind.EVIDENCE: EVIDENCE_SHARE, Kind.EXPLANATION: EXPLANATION_SHARE}.get(kind)
+        while share is not None and self._held_bytes(kind) + size > share * self.limit_bytes:
+            gone = self._evict(connection, kind)
+            if not gone:
+                return None
+            dropped += gone
+        need = size + size // 4 + 8192  # the page that it begins, and the tree above
+        while True:
+            used, file_bytes = self._database.size_bytes()
+            if used + need <= self.ceiling_bytes(kind, file_bytes):
+                return dropped
+            gone = self._evict_any(connection, kind)
+            if not gone:
+                return None
+            dropped += gone
+
+    def _evict_any(self, connection: sqlite3.Connection, newcomer: Kind) -> list[Dropped]:
+        """Try the classes from the least important one to the newcomer's own, until one had any."""
+        for victim in sorted(Kind, reverse=True):
+            if victim >= newcomer and (gone := self._evict(connection, victim)):
+                return gone
+        return []
+
+    def _evict(self, connection: sqlite3.Connection, kind: Kind) -> list[Dropped]:
+        """Delete the oldest rows of a kind, acknowledged ones before any other."""
+        self._forget()
+        if kind is Kind.EVIDENCE and (gone := self._evict_pictures(connection)):
+            return gone
+        for state in ("IS NOT NULL", "IS NULL"):
+            rows = connection.execute(
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE kind = ? "  # noqa: S608
+                f"AND acked_mono {state} ORDER BY id LIMIT ?) RETURNING id",
+                (kind, EVICT_ROWS),
+            ).fetchall()
+            if rows:
+                ids = tuple(int(row[0]) for row in rows)
+                return [Dropped(kind, "spool_full", len(ids) if state == "IS NULL" else 0, ids)]
+        return []
+
+    def _evict_pictures(self, connection: sqlite3.Connection) -> list[Dropped]:
+        events = connection.execute(
+            "DELETE FROM evidence WHERE event_id IN "
+            "(SELECT event_id FROM evidence ORDER BY made_utc_ms, event_id LIMIT 4) "
+            "RETURNING event_id"
+        ).fetchall()
+        ids: list[int] = []
+        waiting = 0
+        for (event_id,) in events:
+            for row_id, acked in connection.execute(
+                "DELETE FROM outbox WHERE evidence_id = ? RETURNING id, acked_mono", (event_id,)
+            ).fetchall():
+                ids.append(int(row_id))
+                waiting += acked is None
+        return [Dropped(Kind.EVIDENCE, "spool_full", waiting, tuple(ids))] if events else []
+
+    def _held_bytes(self, kind: Kind) -> int:
+        """Bytes of the explanations, or of the pictures; counted anew after a deletion."""
+        if self._held is None:
+            explanations, pictures = self._database.read(
+                lambda c: c.execute(
+                    "SELECT (SELECT coalesce(sum(size_bytes), 0) FROM outbox WHERE kind = ?), "
+                    "(SELECT coalesce(sum(size_bytes), 0) FROM evidence)",
+                    (Kind.EXPLANATION,),
+                ).fetchone()
+            )
+            self._held = {Kind.EXPLANATION: explanations, Kind.EVIDENCE: pictures}
+        return self._held[kind]
+
+    def _forget(self) -> None:
+        self._held = None
+
+    # --- measures --------------------------------------------------------------------------------
+
+    def levels(self) -> dict[Kind, Level]:
+        """Return what waits, by a count over the table."""
+
+        def read(connection: sqlite3.Connection) -> dict[Kind, Level]:
+            found = {kind: Level() for kind in Kind}
+            for kind, rows, size in connection.execute(
+                "SELECT kind, count(*), sum(size_bytes) FROM outbox "
+                "WHERE acked_mono IS NULL GROUP BY kind"
+            ):
+                found[Kind(kind)] = Level(rows, size)
+            return found
+
+        return self._database.read(read)
+
+    def oldest_mono(self, kind: Kind) -> float | None:
+        """Return when the oldest waiting row was made."""
+
+        def read(connection: sqlite3.Connection) -> float | None:
+            row = connection.execute(
+                "SELECT made_mono FROM outbox WHERE kind = ? AND acked_mono IS NULL "
+                "ORDER BY id LIMIT 1",
+                (kind,),
+            ).fetchone()
+            return float(row[0]) if row is not None else None
+
+        return self._database.read(read)
+
+    def last_id(self) -> int:
+        """Return the newest id that was ever given."""
+        return self._database.read(
+            lambda c: int(c.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchone()[0])
+        )
+
+
+def boot_id() -> str:
+    """Return what names this run of the operating system; its monotonic clock starts with it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return str(os.getpid())
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _row(values: Sequence[object]) -> Row:
+    (row_id, kind, route, topic, content_type, packed, payload, evidence_id, made, unheard, acked,
+     data) = values  # fmt: skip
+    assert isinstance(row_id, int)
+    assert isinstance(kind, int)
+    assert isinstance(payload, bytes)
+    assert isinstance(made, float)
+    body = zlib.decompress(payload) if packed else payload
+    if evidence_id:
+        body = data if isinstance(data, bytes) else b""
+    return Row(
+        id=row_id,
+        kind=Kind(kind),
+        route=str(route),
+        topic=str(topic),
+        content_type=str(content_type),
+        payload=body,
+        made_mono=made,
+        unheard=bool(unheard),
+        acked=acked is not None,
+    )
