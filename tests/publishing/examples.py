@@ -107,9 +107,10 @@ def settings(
     }
     if "password" in mqtt:
         mqtt["password"] = SecretStr(mqtt["password"])
+    site = mqtt.pop("site", Site())
     return PublisherSettings(
         mqtt=Mqtt(broker=broker, **(quick | mqtt)),
-        site=Site(),
+        site=site,
         identity=Identity("pitwatch", session, "0.1.0", "c0ffee", "default", "a" * 64),
         cameras=("cam1",),
         meta={"metrics": {"fps": {"unit": "Hz", "type": "double", "min": 0.0, "max": 100.0}}},

@@ -6,8 +6,10 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
 from agent.publishing.sparkplug.publisher import MetricTag, SparkplugPublisher, SparkplugSettings
 from agent.records import CameraState, CameraStatus, LinkStatus
 from tests.publishing import examples
@@ -15,6 +17,11 @@ from tests.publishing.examples import Books
 from tests.publishing.sparkplug_host import Host, Message
 from tests.support import wait_until
 from tests.support.mosquitto import Observer
+
+NCMD = "spBv1.0/plant-site/NCMD/pitwatch"
+REBIRTH = encode(
+    Payload(1, (Metric("Node Control/Rebirth", value=value_of(DataType.BOOLEAN, True)),))
+)
 
 
 class SparkplugRig:
@@ -27,6 +34,8 @@ class SparkplugRig:
             "rebirth_debounce_s": 0.1,
             **mqtt.pop("sparkplug", {}),
         }
+        agent_id = mqtt.pop("agent_id", "pitwatch")
+        echo_s = mqtt.pop("echo_s", 10.0)
         general = examples.settings(broker, sparkplug=sparkplug, **mqtt)
         self.books = Books()
         self.links: list[LinkStatus] = []
@@ -35,8 +44,9 @@ class SparkplugRig:
             SparkplugSettings(
                 mqtt=general.mqtt,
                 site=general.site,
-                identity=general.identity,
+                identity=replace(general.identity, agent_id=agent_id),
                 cameras=("cam1", "cam2"),
+                echo_s=echo_s,
                 metrics=(MetricTag("fps", "Hz"), MetricTag("uptime_s", "s", of_agent=True)),
             ),
             bdseq or (lambda: next(counter) % 256),

@@ -10,21 +10,18 @@ from typing import Any
 
 import pytest
 
-from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
+from agent.publishing.sparkplug.codec import Payload, encode
 from agent.records import AlarmState, CameraState, Quality
 from tests.publishing import examples
 from tests.publishing.scripted_broker import CONNACK_V5, ScriptedBroker
 from tests.publishing.sparkplug_host import Host
-from tests.publishing.sparkplug_rig import Listener, SparkplugRig, sparkplug
+from tests.publishing.sparkplug_rig import NCMD, REBIRTH, Listener, SparkplugRig, sparkplug
 from tests.publishing.tck import covers
 from tests.support import free_port, wait_until
 from tests.support.mosquitto import Mosquitto, Observer, mosquitto
 
 NODE = "spBv1.0/plant-site/{}/pitwatch"
-NCMD, NDEATH = NODE.format("NCMD"), NODE.format("NDEATH")
-REBIRTH = encode(
-    Payload(1, (Metric("Node Control/Rebirth", value=value_of(DataType.BOOLEAN, True)),))
-)
+NDEATH = NODE.format("NDEATH")
 
 pytestmark = pytest.mark.needs_mosquitto
 

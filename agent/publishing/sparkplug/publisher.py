@@ -60,6 +60,7 @@ class SparkplugSettings:
     identity: Identity
     cameras: tuple[str, ...]
     metrics: tuple[MetricTag, ...] = ()
+    echo_s: float = 10.0  # until our own birth must have come back
     utc_ms: Callable[[], int] = wall_clock_ms
 
     @property
@@ -191,6 +192,7 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         batch_s=keys.batch_s,
         debounce_s=keys.rebirth_debounce_s,
         history_max=keys.history_max,
+        echo_s=settings.echo_s,
         recent_s=1.5 * settings.mqtt.keepalive_s + keys.batch_s,
     )
 
