@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.support import free_port, require_tool, wait_until
+from tests.support.wire import Recorder
 
 
 class Mosquitto:
@@ -115,9 +116,21 @@ class Seen:
 
 
 class Observer:
-    """Subscribes to one filter and keeps everything that comes."""
+    """Subscribes to one filter, keeps everything that comes, and checks it at the end.
 
-    def __init__(self, port: int, filter_: str = "#", *, version: int = 5, **login: str) -> None:
+    ``checked`` false: the test publishes what no agent would under the agent's topics.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        filter_: str = "#",
+        *,
+        version: int = 5,
+        checked: bool = True,
+        **login: str,
+    ) -> None:
+        self._recorded: list[Seen] | None = [] if checked else None
         self._lock = threading.Lock()
         self._seen: list[Seen] = []
         self._ready = threading.Event()
@@ -153,6 +166,8 @@ class Observer:
         )
         with self._lock:
             self._seen.append(seen)
+            if self._recorded is not None:
+                self._recorded.append(seen)
 
     def all(self, ending: str = "") -> list[Seen]:
         """Everything so far whose topic ends so, in order."""
@@ -179,8 +194,18 @@ class Observer:
     def __enter__(self) -> Observer:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: object, *_error: object) -> None:
         self.close()
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Check everything that ever came against the schemas and rules of the wire."""
+        recorder = Recorder()
+        with self._lock:
+            recorded = list(self._recorded or ())
+        for seen in recorded:
+            recorder.see(seen.topic, seen.payload)
 
 
 def retained(port: int, filter_: str = "#", settle_s: float = 0.3, **login: str) -> list[Seen]:
