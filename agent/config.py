@@ -348,6 +348,8 @@ class Sparkplug(Section):
     """Values of this long go out together, in one message per device."""
     rebirth_debounce_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
     """At least this long between two births of the node that hosts ask for."""
+    datatype_in_data: bool = False
+    """Every value carries its data type, not births alone: for clients that do not remember it."""
     history_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     """Values kept while the broker is away; sent afterwards, marked as historical."""
 

@@ -76,6 +76,7 @@ class NodeSettings:
     settle_s: float = 1.0
     recent_s: float = 50.0
     echo_s: float = 10.0
+    typed_data: bool = False
 
 
 class EdgeNode:
@@ -94,7 +95,7 @@ class EdgeNode:
         self._host = host
         self._telemetry = telemetry
         self._utc_ms = utc_ms
-        self._table = TagTable(settings.tags, settings.deadband)
+        self._table = TagTable(settings.tags, settings.deadband, typed_data=settings.typed_data)
         self._compose = Composer(settings.topics)
         self._alive = dict.fromkeys(settings.devices, False)
         self._born: set[str] = set()

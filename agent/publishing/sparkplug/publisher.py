@@ -193,6 +193,7 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         debounce_s=keys.rebirth_debounce_s,
         history_max=keys.history_max,
         echo_s=settings.echo_s,
+        typed_data=keys.datatype_in_data,
         recent_s=1.5 * settings.mqtt.keepalive_s + keys.batch_s,
     )
 

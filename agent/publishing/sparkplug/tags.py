@@ -67,10 +67,16 @@ class _State:
 
 
 class TagTable:
-    """Every tag that there is. Aliases count from 1 over node and devices together, for good."""
+    """Every tag that there is. Aliases count from 1 over node and devices together, for good.
 
-    def __init__(self, tags: Iterable[Tag], relative_deadband: float) -> None:
+    ``typed_data``: values carry their data type too, which births have said already.
+    """
+
+    def __init__(
+        self, tags: Iterable[Tag], relative_deadband: float, *, typed_data: bool = False
+    ) -> None:
         self._deadband = relative_deadband
+        self._typed_data = typed_data
         self._states: dict[tuple[str, str], _State] = {}
         for tag in tags:
             self.add(tag)
@@ -136,6 +142,7 @@ class TagTable:
         return Metric(
             alias=state.alias,
             timestamp_ms=max(0, sample.timestamp_ms),
+            datatype=int(state.tag.datatype) if self._typed_data else None,
             value=value_of(state.tag.datatype, sample.value) if known else None,
             is_historical=historical,
             properties=_quality(sample.quality if known else Quality.BAD),
