@@ -14,17 +14,14 @@ import pytest
 
 from tests.support import require_tool, wait_until
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "tests" / "publishing" / "decoders"
-MODULES = ROOT / "build" / "decoders" / "node_modules"
-"""Where ``.ci/run`` installs what ``package-lock.json`` pins."""
+FOLDER = Path(__file__).parents[1] / "node"
 
 
 def require_decoders() -> None:
     """Skip where node or its packages are missing, or fail where CI promises them."""
     require_tool("node")
-    if not MODULES.is_dir():
-        reason = f"needs the npm packages of {FOLDER}; .ci/run says how they are installed"
+    if not (FOLDER / "node_modules").is_dir():
+        reason = "needs the packages of tests/node: npm ci"
         if os.environ.get("PITWATCH_REQUIRE_TOOLS") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -40,7 +37,6 @@ class NodeListener:
         self._process = subprocess.Popen(
             ["node", "listener.js", url, str(version), *filters],
             cwd=FOLDER,
-            env={**os.environ, "NODE_PATH": str(MODULES)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
