@@ -44,6 +44,7 @@ class HttpServer:
     """
 
     def __init__(self, settings: config.Http, state: AppState) -> None:
+        _check_tls(settings.tls)
         self._settings = settings
         self._state = state
         self._socket = bind(settings.host, settings.port)
@@ -135,6 +136,20 @@ class HttpServer:
             if server.started:
                 self._started.set()
             await asyncio.sleep(BEAT_S)
+
+
+def _check_tls(settings: config.HttpTls) -> None:
+    """``HttpError`` for files that a server cannot be made of, before anything starts."""
+    if settings.certificate is None:
+        return
+    password = settings.key_password.get_secret_value() if settings.key_password else ""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.certificate, settings.key, password)
+        if settings.client_ca:
+            context.load_verify_locations(settings.client_ca)
+    except OSError as error:  # of which ssl.SSLError is one
+        raise HttpError(f"http.tls: certificate, key and client_ca do not fit: {error}") from error
 
 
 def _tls(settings: config.HttpTls) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from agent.config import Config
 from agent.config_url import mask_url, parse_broker
 from agent.observability.app_state import AppState
 from agent.observability.build import Now, build_view
-from agent.observability.health import Readiness
+from agent.observability.health import Readiness, livez
 from agent.observability.http import HttpServer
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
@@ -187,6 +187,10 @@ class Agent:
     def finished(self) -> bool:
         """Whether every source has ended, so that nothing more will come."""
         return self._capture.finished()
+
+    def stalled(self) -> tuple[str, ...]:
+        """Return which loops of this process stand, in words; empty while all move."""
+        return livez(self.telemetry.loops.ages_s(), self._config.http.loop_limit_s).reasons
 
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""

@@ -31,6 +31,7 @@ from agent.pipeline.agent import Agent
 from agent.publishing.embedded import BrokerError
 from agent.publishing.tls import TlsError
 from agent.storage.errors import StorageError
+from agent.supervision.notify import Notifier, Watchdog
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -88,19 +89,26 @@ def _check_sources(config: Config) -> None:
 
 def _run(agent: Agent, options: RunOptions, logs: Logs) -> int:
     stop = threading.Event()
+    notifier = Notifier(os.environ)
+    watchdog = Watchdog(notifier, agent.stalled)
     with _signals(stop):
         try:
             agent.start()
+            notifier.ready("started")
             with _terminal(agent, options, logs):
-                _wait(agent, stop, options.duration_s)
+                _wait(agent, stop, options.duration_s, watchdog)
         finally:
+            notifier.stopping()
             agent.stop()
     return EXIT_OK
 
 
-def _wait(agent: Agent, stop: threading.Event, duration_s: float | None) -> None:
+def _wait(
+    agent: Agent, stop: threading.Event, duration_s: float | None, watchdog: Watchdog
+) -> None:
     end = time.monotonic() + duration_s if duration_s is not None else float("inf")
     while not stop.wait(WAIT_S):
+        watchdog.tick(time.monotonic())
         if time.monotonic() >= end:
             log_event(logger, logging.INFO, "stopping", reason="duration")
             return

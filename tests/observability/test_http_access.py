@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent import config
-from agent.observability.http import HttpServer
+from agent.observability.http import HttpError, HttpServer
 from agent.observability.http_access import Access, Asked
 from agent.observability.http_limits import ADDRESSES_MAX, BURST, RATE_PER_S, Buckets
 from agent.observability.signing import Signer
@@ -232,3 +232,13 @@ def test_a_client_certificate_opens_the_page_and_a_strangers_does_not(
         assert client.get("/").status_code == 200
     with client_of(server, verify=context(stranger)) as client, pytest.raises(httpx.HTTPError):
         client.get("/")
+
+
+def test_a_key_that_does_not_fit_is_an_error_before_anything_starts(
+    agent: FakeAgent, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, _ = authority.issue("one")
+    _, key = authority.issue("another")
+    with pytest.raises(HttpError, match=r"http\.tls: certificate, key and client_ca do not fit"):
+        HttpServer(config.Http(port=0, tls={"certificate": certificate, "key": key}), agent.state())

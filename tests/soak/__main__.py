@@ -14,20 +14,21 @@ import torch
 
 from tests.soak.endurance import endurance
 from tests.soak.isolation import isolation
+from tests.soak.pages import pages
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("proof", nargs="*", help="endurance, isolation; both when none is named")
     parser.add_argument(
-        "--seconds", type=float, help="length of a run: 600 endurance, 40 isolation"
+        "proof", nargs="*", help="endurance, isolation, pages; all when none is named"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of isolation")
+    parser.add_argument("--seconds", type=float, help="length of a run: 600 endurance, 40 else")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    wanted = options.proof or ["endurance", "isolation"]
+    wanted = options.proof or ["endurance", "isolation", "pages"]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
@@ -35,7 +36,8 @@ def main() -> int:
             if name == "endurance":
                 lines, failures = endurance(where, options.seconds or 600.0)
             else:
-                lines, failures = isolation(where, options.rounds, options.seconds or 40.0)
+                proof = {"isolation": isolation, "pages": pages}[name]
+                lines, failures = proof(where, options.rounds, options.seconds or 40.0)
             lines.append("Missed: " + "; ".join(failures) if failures else "All bars met.")
             print("\n".join(lines), flush=True)
             missed += failures

@@ -1,0 +1,226 @@
+"""Images, compose and Kubernetes files: what can be known of them without a daemon."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kubernetes_validate
+import pytest
+import yaml
+
+from agent.config_file import load_config
+from tests.support import free_port, require_tool, wait_until
+from tests.support.mosquitto import Mosquitto
+from tests.support.running import running_agent
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "deploy" / "docker"
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+MANIFESTS = list(yaml.safe_load_all((KUBERNETES / "pitwatch.yaml").read_text()))
+KUBERNETES_VERSION = "1.31"
+COMMAND = ["run", "--plain", "--config", "/etc/pitwatch/pitwatch.yaml"]
+
+
+def manifest(kind: str) -> dict[str, Any]:
+    (found,) = (each for each in MANIFESTS if each["kind"] == kind)
+    assert isinstance(found, dict)
+    return found
+
+
+# --- the images ----------------------------------------------------------------------------------
+
+
+def hadolint(file: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("hadolint")
+    return subprocess.run(
+        [program, "--no-color", file], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_hadolint_has_nothing_to_say_of_the_images(tmp_path: Path) -> None:
+    done = hadolint(DOCKER / "Dockerfile")
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+    worse = tmp_path / "Dockerfile"
+    worse.write_text(DOCKERFILE.replace("python:${PYTHON}", "python:latest"))
+    assert hadolint(worse).returncode != 0
+
+
+def test_both_images_run_as_nobody_special_and_start_the_agent() -> None:
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert ("runtime", "cpu") in stages
+    assert ("runtime", "cuda") in stages
+    assert "USER 10001:10001" in DOCKERFILE
+    assert str(COMMAND).replace("'", '"') in DOCKERFILE
+    assert "http://127.0.0.1:9464/livez" in DOCKERFILE
+    assert len(re.findall("-c constraints.txt", DOCKERFILE)) == 4, "torch is pinned in one place"
+
+
+def test_only_what_the_image_is_made_of_is_sent_to_the_build() -> None:
+    ignore = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    taken = {line[1:] for line in ignore if line.startswith("!")}
+    copied = set(re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE))
+    assert {word for line in copied for word in line.split()} == taken
+    assert all((ROOT / name).exists() for name in taken)
+
+
+# --- compose -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_pinned_capped_and_cannot_write_where_it_need_not(name: str) -> None:
+    service = SERVICES[name]
+    image, _, tag = service["image"].partition(":")
+    assert image
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag)
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["mem_limit"]
+    assert service["logging"]["options"]["max-size"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    for volume in service.get("volumes", ()):
+        source = volume.split(":")[0]
+        there = (
+            (DOCKER / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+        )
+        assert there, volume
+    assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
+
+
+def test_no_secret_stands_in_a_file() -> None:
+    for secret in COMPOSE["secrets"].values():
+        assert secret["file"].startswith("secrets/")
+    assert "/deploy/docker/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_gpu_variant_builds_the_other_image() -> None:
+    gpu = yaml.safe_load((DOCKER / "compose.gpu.yaml").read_text())["services"]["pitwatch"]
+    assert gpu["build"]["target"] == "cuda"
+    assert gpu["image"].endswith("-cuda")
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    require_tool("openssl", "mosquitto_passwd")
+    folder = tmp_path / "secrets"
+    subprocess.run([DOCKER / "secrets.sh", folder], check=True, capture_output=True, timeout=60)
+    again = subprocess.run([DOCKER / "secrets.sh", folder], capture_output=True, check=False)
+    assert again.returncode == 1, "it never overwrites a secret"
+    return folder
+
+
+@pytest.fixture
+def broker(tmp_path: Path, secrets: Path) -> Iterator[Mosquitto]:
+    """The broker of compose.yaml: its own configuration, with the paths of this test."""
+    text = (DOCKER / "mosquitto.conf").read_text()
+    port = free_port()
+    for here, there in (
+        ("/run/secrets", str(secrets)),
+        ("/mosquitto/config/acl", str(DOCKER / "acl")),
+        ("/mosquitto/data/", f"{tmp_path}/"),
+        ("listener 8883", f"listener {port} 127.0.0.1"),
+    ):
+        assert here in text
+        text = text.replace(here, there)
+    there = Mosquitto(tmp_path)
+    there.port = port
+    there._config.write_text(text + "\nuser root\nlog_type all\n")
+    try:
+        there.start()
+        yield there
+    finally:
+        there.close()
+
+
+@pytest.mark.needs_mosquitto
+@pytest.mark.timeout(180)
+def test_the_command_of_the_image_runs_by_hand_against_the_broker_of_compose(
+    tmp_path: Path, secrets: Path, broker: Mosquitto
+) -> None:
+    text = (DOCKER / "pitwatch.yaml").read_text()
+    for here, there in (
+        ("/run/secrets", str(secrets)),
+        ("/var/lib/pitwatch", str(tmp_path / "state")),
+        ("mosquitto:8883", f"localhost:{broker.port}"),
+        ('"sim:"', '"sim:?rate=60"'),
+    ):
+        assert here in text
+        text = text.replace(here, there)
+    (tmp_path / "state").mkdir()
+    file = tmp_path / "pitwatch.yaml"
+    file.write_text(text)
+    assert load_config(file, environment={}).config.http.page
+    assert COMMAND[:3] == ["run", "--plain", "--config"]  # what running_agent starts
+    with running_agent(tmp_path, "--config", str(file)) as agent:
+        agent.wait(lambda: agent.get("/livez")[0] == 200, 90, "alive")
+        assert agent.get("/")[0] == 401
+        token = (secrets / "http_token").read_text().strip()
+        url = f"http://127.0.0.1:{agent.port}/api/v1/status"
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        assert answer.status_code == 200
+        wait_until(lambda: agent.total("pitwatch_broker_connected") == 1, 30, "connected")
+        delivered = "pitwatch_messages_delivered_total"
+        wait_until(lambda: agent.total(delivered, topic_family="status") >= 1, 30, "published")
+        assert agent.total("pitwatch_publish_results_total", reason="not_authorized") == 0
+        assert token not in agent.log
+        assert agent.stop()[0] == 0
+
+
+# --- Kubernetes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("each", MANIFESTS, ids=lambda each: each["kind"])
+def test_each_object_is_one_that_kubernetes_knows(each: dict[str, Any]) -> None:
+    kubernetes_validate.validate(each, KUBERNETES_VERSION, strict=True)
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    wrong = yaml.safe_load(yaml.safe_dump(manifest("Deployment")))
+    wrong["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, KUBERNETES_VERSION, strict=True)
+
+
+def test_the_pod_is_locked_down_and_probed() -> None:
+    pod = manifest("Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == COMMAND
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["resources"]["limits"]["memory"]
+    assert manifest("Deployment")["spec"]["strategy"]["type"] == "Recreate"
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_gpu_variant_is_still_a_deployment() -> None:
+    patch = yaml.safe_load((KUBERNETES / "gpu.yaml").read_text())
+    whole = yaml.safe_load(yaml.safe_dump(manifest("Deployment")))
+    (container,) = whole["spec"]["template"]["spec"]["containers"]
+    (more,) = patch["spec"]["template"]["spec"]["containers"]
+    assert more["name"] == container["name"]
+    container["image"] = more["image"]
+    container["resources"]["limits"].update(more["resources"]["limits"])
+    kubernetes_validate.validate(whole, KUBERNETES_VERSION, strict=True)
+
+
+def test_the_configuration_in_the_config_map_loads(tmp_path: Path) -> None:
+    text = manifest("ConfigMap")["data"]["pitwatch.yaml"]
+    for name in ("mqtt_password", "http_token", "ca.pem"):
+        (tmp_path / name).write_text("a secret of the plant\n")
+    text = text.replace("/etc/pitwatch-secrets", str(tmp_path))
+    file = tmp_path / "pitwatch.yaml"
+    file.write_text(text.replace("/var/lib/pitwatch", str(tmp_path)))
+    config = load_config(file, environment={}).config
+    assert config.http.token is not None
+    assert config.mqtt.tls.ca is not None

@@ -1,0 +1,81 @@
+"""The unit: nothing to complain about for systemd, and true of the program that it starts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.config import Http
+from agent.pipeline.runner import EXIT_CONFIG
+from tests.support import require_tool
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy" / "systemd" / "pitwatch.service"
+README = (ROOT / "deploy" / "README.md").read_text()
+
+
+def value(key: str) -> str:
+    found = re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
+    assert len(found) == 1, (key, found)
+    return str(found[0])
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that is there: all that systemd looks at besides the text."""
+    here = tmp_path / "pitwatch.service"
+    here.write_text(UNIT.read_text().replace("/opt/pitwatch/bin/pitwatch", "/bin/true"))
+    return here
+
+
+def analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    require_tool("systemd-analyze")
+    return subprocess.run(
+        ["systemd-analyze", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_systemd_has_nothing_to_say(unit: Path) -> None:
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_a_key_that_systemd_does_not_know_is_found(unit: Path) -> None:
+    unit.write_text(unit.read_text().replace("WatchdogSec=", "WatchdogSeconds="))
+    assert "WatchdogSeconds" in analyze("verify", "--man=no", str(unit)).stderr
+
+
+def test_the_exposure_is_what_the_readme_says(unit: Path) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(unit))
+    level = re.search(r"exposure level for pitwatch\.service: ([\d.]+)", done.stdout)
+    written = re.search(r"exposure level ([\d.]+)", README)
+    assert level is not None
+    assert written is not None
+    assert level[1] == written[1]
+
+
+def test_the_unit_starts_a_command_that_there_is() -> None:
+    program, *words = shlex.split(value("ExecStart"))
+    assert program.endswith("/bin/pitwatch")
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == EXIT_CONFIG  # its file is not here; the options were understood
+    assert "/etc/pitwatch/pitwatch.yaml" in done.stderr
+
+
+def test_errors_that_stay_are_not_tried_again() -> None:
+    assert str(EXIT_CONFIG) in value("RestartPreventExitStatus").split()
+    assert int(value("StartLimitBurst")) * float(value("RestartSec")) < float(
+        value("StartLimitIntervalSec")
+    ), "otherwise the limit is never reached"
+
+
+def test_the_watchdog_leaves_time_to_name_the_loop_that_hangs() -> None:
+    assert float(value("WatchdogSec")) > 2 * Http().loop_limit_s
+    assert value("Type") == "notify"
