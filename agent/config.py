@@ -439,6 +439,18 @@ class Storage(Section):
     replay_per_s: Annotated[float, Field(gt=0, le=10_000)] = 100.0
 
 
+CommandName = Literal[
+    "ack", "comment", "shelve", "unshelve", "disable", "enable", "explain", "sampling", "variety"
+]
+
+
+class Commands(Section):
+    allow: tuple[CommandName, ...] = ("ack", "comment", "shelve", "unshelve", "explain", "variety")
+    """What operators may ask for by MQTT; who may is decided by the broker."""
+    max_age_s: Seconds = 60.0
+    per_s: Annotated[float, Field(gt=0, le=1000)] = 5.0
+
+
 class Config(Section):
     """The whole file."""
 
@@ -453,6 +465,7 @@ class Config(Section):
     ablation: Ablation = Ablation()
     alarms: Alarms = Alarms()
     storage: Storage = Storage()
+    commands: Commands = Commands()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     logging: Logging = Logging()

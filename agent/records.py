@@ -499,3 +499,41 @@ class StorageStatus:
     losses: int = 0
     lost_mono: float = float("-inf")
     loss: str = ""
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+class CommandOutcome(enum.StrEnum):
+    """What an operator's command came to."""
+
+    DONE = "done"
+    ALREADY = "already"  # the same command was carried out before
+    STALE = "stale"  # it names an occurrence that is not the newest one
+    UNKNOWN = "unknown_alarm"
+    REFUSED = "refused"  # out of range, or of something that is not there
+    EXPIRED = "expired"
+    RETAINED = "retained"
+    INVALID = "invalid"
+    NOT_ALLOWED = "not_allowed"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command from a topic. With a ``refusal`` it is only to be answered.
+
+    ``arguments`` are checked by the command's table; ``name`` is "other" for one that there is not.
+    ``response_topic`` empty: the answer goes to the agent's own topic of results.
+    """
+
+    name: str
+    command_id: str
+    issued_utc_ms: int
+    user: str
+    arguments: Mapping[str, str | int | float]
+    received_utc_ms: int
+    response_topic: str = ""
+    correlation: bytes = b""
+    refusal: CommandOutcome | None = None
+    detail: str = ""

@@ -110,6 +110,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("broker_disconnects", Kind.COUNTER, "Connections that ended", ("reason", "client")),
     Metric("broker_restarts", Kind.COUNTER, "Processes of the embedded broker that were replaced", ("reason",)),
     Metric("machine_messages", Kind.COUNTER, "Machine state reports", ("transport", "outcome")),
+    Metric("commands", Kind.COUNTER, "Operators' commands by outcome", ("command", "outcome")),
     Metric("alarm_to_puback_seconds", Kind.HISTOGRAM, "From capture to the broker's word for an alarm", (), SLOW_BUCKETS),
     Metric("cam_to_puback_seconds", Kind.HISTOGRAM, "From capture to the broker's word for a CAM", ("camera",), SLOW_BUCKETS),
     # what survives a restart

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
-from agent.records import Alarm
+from agent.records import Alarm, CommandOutcome
 
-
-class Outcome(enum.StrEnum):
-    DONE = "done"
-    ALREADY = "already"  # the same command was carried out before
-    STALE = "stale"  # it names an occurrence that is not the newest one
-    UNKNOWN = "unknown_alarm"
-    REFUSED = "refused"  # out of range; ``detail`` says what is allowed
+Outcome = CommandOutcome
 
 
 @dataclass(frozen=True, slots=True)

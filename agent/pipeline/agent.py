@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from agent.ablation.messages import WorkerSpec
 from agent.ablation.pool import AblationPool
 from agent.alarms.book import AlarmBook
+from agent.alarms.commands import CommandResult
 from agent.alarms.extract import of_explanation
 from agent.alarms.watch import Watch
 from agent.config import Config
@@ -24,6 +25,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
 from agent.pipeline import parts
 from agent.pipeline.clock import synchronised
+from agent.pipeline.commands import Levers, Obey
 from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
@@ -38,6 +40,7 @@ from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.records import (
     Alarm,
     CameraState,
+    Command,
     Explanation,
     Frame,
     FruitReading,
@@ -121,10 +124,19 @@ class Agent:
         names = [*self._lanes, *(camera.name for camera in config.cameras)]
         self._keeper = AlarmKeeper(book, self._store, names, self._clock, utc_ms)
         self._keeper.restore()
+        levers = Levers(
+            explain=self._explain.request,
+            sampling=self._explain.set_period,
+            machine=lambda: self._memory.machine,
+            set_machine=self._on_machine,
+        )
+        self._obey = Obey(book, levers, self._store, self._clock, utc_ms)
         desk = DeskParts(
             watch=Watch(config.alarms, tuple(self._lanes)),
             book=book,
             publish=self._on_alarms,
+            obey=self._obey,
+            answer=self._on_answer,
             chores=self._chores,
             utc_ms=utc_ms,
         )
@@ -284,6 +296,21 @@ class Agent:
             for alarm in alarms:
                 self._sparkplug.alarm(alarm)
 
+    def _on_command(self, command: Command) -> None:
+        self._desk.post(command)
+
+    def _on_answer(self, command: Command, result: CommandResult) -> None:
+        """One transaction for what a command changed and for the word about it."""
+
+        def work(_connection: object) -> None:
+            if result.records:
+                self._on_alarms(result.records)
+            self._obey.write_down(command, result)
+
+        self._store.database.run(work)
+        if self._publisher:
+            self._publisher.answer(command, result.outcome, result.detail)
+
     # --- the desk's chores -----------------------------------------------------------------------
 
     def _chores(self) -> None:
@@ -380,7 +407,7 @@ class Agent:
             parts.make_publisher_settings(self._config, mqtt, self._identity, self.http),
             self.telemetry,
             self._clock,
-            PublisherHooks(machine=self._on_machine, link=self._on_link),
+            PublisherHooks(self._on_machine, self._on_link, self._on_command),
             self._store,
         )
         self._publisher.start()

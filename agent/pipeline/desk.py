@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.alarms.book import AlarmBook
+from agent.alarms.commands import CommandResult, Outcome
 from agent.alarms.watch import Watch
 from agent.pipeline.threads import end
 from agent.records import (
     UNEVENTFUL,
     Alarm,
     CameraStatus,
+    Command,
     Explanation,
     FruitReading,
     JobFailure,
@@ -47,6 +49,7 @@ News = (
     | PoolStatus
     | LinkStatus
     | StorageStatus
+    | Command
     | MachineInfo
 )
 
@@ -60,6 +63,8 @@ class DeskParts:
     publish: Callable[[Sequence[Alarm]], None]  # all that one tick made, in order
     chores: Callable[[], None]  # called on every tick
     utc_ms: Callable[[], int]
+    obey: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
+    answer: Callable[[Command, CommandResult], None] = lambda _command, _result: None
 
 
 class Desk:
@@ -125,10 +130,19 @@ class Desk:
                 watch.on_pool(news)
             case LinkStatus():
                 watch.on_link(news)
+            case Command():
+                self._obey(news)
             case StorageStatus():
                 watch.on_storage(news)
             case MachineInfo():
                 watch.on_machine(news)
+
+    def _obey(self, command: Command) -> None:
+        """``answer`` publishes the records too, so that neither is without the other."""
+        result = self._parts.obey(command)
+        for record in result.records:
+            self._announce(record)
+        self._parts.answer(command, result)
 
     def _judge(self) -> None:
         now, utc_ms = self._clock(), self._parts.utc_ms()

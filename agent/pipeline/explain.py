@@ -67,6 +67,11 @@ class ExplainLoop:
         with self._lock:
             return self._scheduler.request(camera, self._clock())
 
+    def set_period(self, period_s: float) -> None:
+        """Change the period of the explanations until the next start."""
+        with self._lock:
+            self._scheduler.set_period(period_s)
+
     def raise_attention(self, camera: str, for_s: float) -> bool:
         """Follow ``camera`` up for ``for_s`` seconds; False for an unknown one."""
         with self._lock:

@@ -147,6 +147,7 @@ def make_publisher_settings(
         http_url=_linked_url(config, http),
         signed=http.signed if http else str,
         storage=config.storage,
+        commands=config.commands,
     )
 
 

@@ -19,6 +19,7 @@ from agent.records import (
     UNEVENTFUL,
     Alarm,
     AlarmState,
+    Command,
     Explanation,
     FruitReading,
     Overlay,
@@ -149,6 +150,17 @@ class Composer:
         if record.transition in UNEVENTFUL:
             return after
         return [self._entry("event_alarm", payloads.alarm_event(record, topic), now), *after]
+
+    # --- commands ---
+
+    def command_result(self, command: Command, outcome: str, detail: str, now: float) -> Entry:
+        """The answer, where the asker wants it."""
+        payload = payloads.command_result(command, outcome, detail, self._settings.utc_ms())
+        topic = command.response_topic or self._topics.of("cmd_result")
+        message = Message(
+            topic, "cmd_result", self._sized(encode(payload)), correlation=command.correlation
+        )
+        return Entry((message,), now)
 
     # --- common ---
 

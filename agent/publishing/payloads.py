@@ -17,6 +17,7 @@ from agent.records import (
     ANGLE_NO_READ,
     Alarm,
     ClassExplanation,
+    Command,
     Explanation,
     FruitReading,
     MachineInfo,
@@ -261,6 +262,18 @@ def alarm(record: Alarm, evidence_topic: str) -> Flat:
         "model": record.model,
         "on_delay_s": number(record.on_delay_s),
         "off_delay_s": number(record.off_delay_s),
+    }
+
+
+def command_result(command: Command, outcome: str, detail: str, timestamp_ms: int) -> Flat:
+    """What a command came to."""
+    return {
+        "timestamp_ms": whole(timestamp_ms),
+        "command": command.name,
+        "command_id": command.command_id,
+        "user": command.user,
+        "outcome": outcome,
+        "detail": detail,
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agent.config_url import parse_broker
 from agent.machine import MachineMessageError, parse_machine
+from agent.publishing.commands import CommandGate, Moment
 from agent.publishing.composer import Composer, OversizedError
 from agent.publishing.deadband import Deadband, Sample
 from agent.publishing.durable import DurableOutbox
@@ -24,6 +25,8 @@ from agent.publishing.tls import tls_context
 from agent.publishing.topics import TopicError, Topics
 from agent.records import (
     Alarm,
+    Command,
+    CommandOutcome,
     Explanation,
     FruitReading,
     LinkStatus,
@@ -57,10 +60,11 @@ class _AgentState:
 
 @dataclass(frozen=True, slots=True)
 class PublisherHooks:
-    """What the publisher tells: every machine state, and every change of the connection."""
+    """What the publisher tells: machine states, changes of the connection, commands."""
 
     machine: Callable[[MachineInfo], None]
     link: Callable[[LinkStatus], None]
+    command: Callable[[Command], None]
 
 
 class Publisher:
@@ -90,6 +94,7 @@ class Publisher:
         self._store = store
         self._topics = Topics.for_site(settings.site)
         self._composer = Composer(settings)
+        self._gate = CommandGate(settings.commands, self._topics.base)
         self._composer.meta(clock())  # what it cannot hold is an error now, not at the connect
         self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
         self._agent = _AgentState()
@@ -108,7 +113,11 @@ class Publisher:
                 mqtt=mqtt,
                 address=address,
                 client_id=settings.client_id,
-                subscriptions=(self._topics.machine, self._topics.of("status")),
+                subscriptions=(
+                    self._topics.machine,
+                    self._topics.of("status"),
+                    self._topics.commands,
+                ),
                 tls=tls_context(mqtt.tls) if address.tls else None,
             ),
             self._outbox,
@@ -198,6 +207,14 @@ class Publisher:
                 return self._composer.alarm(record, image, now)
 
         return self._made(TopicFamily.ALARM, entries)
+
+    def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
+        """Tell who asked what the command came to."""
+        self._telemetry.count("commands", command=command.name, outcome=outcome)
+        self._put(
+            TopicFamily.COMMAND,
+            lambda now: [self._composer.command_result(command, outcome, detail, now)],
+        )
 
     def metric(
         self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
@@ -304,6 +321,8 @@ class Publisher:
             return self._is_ours(event.payload)
         if event.topic == self._topics.machine:
             self._machine_said(event.topic, event.payload)
+        elif self._gate.concerns(event.topic):
+            self._commanded(event)
         return True
 
     def _is_ours(self, payload: bytes) -> bool:
@@ -331,6 +350,13 @@ class Publisher:
             self._claimed = False
             return False
         return True
+
+    def _commanded(self, event: Received) -> None:
+        command = self._gate.judge(event, Moment(self._clock(), self._settings.utc_ms()))
+        if command.refusal is CommandOutcome.RATE_LIMITED:
+            self.answer(command, command.refusal, command.detail)  # and nobody else's time
+        else:
+            self._hooks.command(command)
 
     def _machine_said(self, topic: str, payload: bytes) -> None:
         try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agent.config import Mqtt, Site, Storage
+from agent.config import Commands, Mqtt, Site, Storage
 from agent.publishing.encoding import name
 
 
@@ -60,6 +60,7 @@ class PublisherSettings:
     http_url: str = ""
     signed: Callable[[str], str] = str
     storage: Storage = field(default_factory=Storage)
+    commands: Commands = field(default_factory=Commands)
     utc_ms: Callable[[], int] = wall_clock_ms
 
     @property

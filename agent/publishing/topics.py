@@ -54,6 +54,7 @@ STATE, EVENT, DURABLE = Keeping.STATE, Keeping.EVENT, Keeping.DURABLE
 ROUTES: dict[str, Route] = {
     "status": Route(TopicFamily.STATUS, "status", 1, True, 0, STATE, 0),
     "meta": Route(TopicFamily.META, "meta", 1, True, 0, STATE, 1),
+    "cmd_result": Route(TopicFamily.COMMAND, "cmd/result", 1, False, 60, EVENT, 1),
     "event_alarm": Route(TopicFamily.EVENT, "event/alarm", 1, False, 86_400, DURABLE, 2),
     # No expiry while the alarm is not normal; a normal one expires, since emptying a retained
     # topic would hand a JSON client an empty payload.
@@ -71,7 +72,7 @@ ROUTES: dict[str, Route] = {
     "cam_meta": Route(TopicFamily.CAM, "cam/{camera}/{class}/meta", 1, True, 120, STATE, 8),
 }
 MACHINE = "machine"
-"""The one topic that is subscribed: the machine's state, QoS 1, retained ones accepted."""
+"""The topic of the machine's state that is subscribed: QoS 1, retained ones accepted."""
 
 
 def base_topic(site: Site) -> str:
@@ -102,3 +103,8 @@ class Topics:
     @property
     def machine(self) -> str:
         return f"{self.base}/{MACHINE}"
+
+    @property
+    def commands(self) -> str:
+        """The filter under which every command arrives, and our own answers to them."""
+        return f"{self.base}/cmd/+"

@@ -109,6 +109,10 @@ class Scheduler:
         lane.requested_mono = now
         return True
 
+    def set_period(self, period_s: float) -> None:
+        """Explain a frame of each lane every so many seconds from now on, as the budget allows."""
+        self._settings = self._settings.model_copy(update={"period_s": period_s})
+
     def raise_attention(self, camera: str, until: float, now: float) -> bool:
         """Follow ``camera`` up until the time ``until``: its frames become the alarm class.
 

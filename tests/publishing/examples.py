@@ -16,6 +16,7 @@ from agent.records import (
     Alarm,
     AlarmState,
     ClassExplanation,
+    Command,
     Explanation,
     FruitReading,
     MachineInfo,
@@ -212,6 +213,18 @@ def explanation(**changes: Any) -> Explanation:
         "region_source": "predicted",
     }
     return Explanation(**(values | changes))
+
+
+def command(**changes: Any) -> Command:
+    values: dict[str, Any] = {
+        "name": "ack",
+        "command_id": "7f3c",
+        "issued_utc_ms": STAMP,
+        "user": "anna",
+        "arguments": {"alarm_id": "camera_lost-cam1", "event_id": "event-1"},
+        "received_utc_ms": STAMP,
+    }
+    return Command(**(values | changes))
 
 
 def alarm(**changes: Any) -> Alarm:

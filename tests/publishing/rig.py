@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.publishing.publisher import Publisher, PublisherHooks
-from agent.records import LinkStatus, MachineInfo
+from agent.records import Command, LinkStatus, MachineInfo
 from agent.storage.store import Store
 from tests.publishing import examples
 from tests.publishing.examples import Books
@@ -25,12 +25,13 @@ class Rig:
         self.books = Books()
         self.machine: list[MachineInfo] = []
         self.links: list[LinkStatus] = []
+        self.commands: list[Command] = []
         self.store = Store(folder, self.books)
         self.publisher = Publisher(
             examples.settings(broker, session, **mqtt),
             self.books,
             time.monotonic,
-            PublisherHooks(machine=self.machine.append, link=self.links.append),
+            PublisherHooks(self.machine.append, self.links.append, self.commands.append),
             self.store,
         )
 

@@ -198,7 +198,7 @@ def test_a_fault_in_a_callback_of_the_wiring_costs_one_connection_not_the_publis
         def __init__(self, broker: str) -> None:
             super().__init__(broker)
             self.calls = 0
-            hooks = PublisherHooks(machine=self.said, link=self.changed)
+            hooks = PublisherHooks(self.said, self.changed, self.commands.append)
             self.publisher = Publisher(
                 examples.settings(broker), self.books, time.monotonic, hooks, self.store
             )

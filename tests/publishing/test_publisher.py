@@ -236,7 +236,7 @@ CLIENT = """
     from agent.storage.store import Store
     from tests.publishing import examples
     books = examples.Books()
-    hooks = PublisherHooks(print, print)
+    hooks = PublisherHooks(print, print, print)
     store = Store(None, books)
     p = Publisher(examples.settings(sys.argv[1]), books, time.monotonic, hooks, store)
     p.start()

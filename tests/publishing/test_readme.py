@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 import agent.publishing
 from agent.machine import parse_machine
+from agent.publishing.commands import parse
 from agent.publishing.composer import Composer
 from agent.publishing.deadband import Sample
 from agent.publishing.schemas import load_schema
@@ -31,6 +32,7 @@ MADE = {
     "cam/cam1/suture/meta": (
         "cam_meta", COMPOSER.cam(examples.explanation(), examples.overlay(), 0.0)),
     "alarm/camera_lost-cam1": ("alarm", COMPOSER.alarm(examples.alarm(), None, 0.0)[1]),
+    "cmd/result": ("cmd_result", COMPOSER.command_result(examples.command(), "done", "", 0.0)),
     "event/alarm": ("event_alarm", COMPOSER.alarm(examples.alarm(), None, 0.0)[0]),
 }  # fmt: skip
 
@@ -50,5 +52,11 @@ def test_the_example_of_the_machine_is_accepted() -> None:
     assert parse_machine(said.encode(), 1).fruit_id == "4711"
 
 
+def test_the_example_of_a_command_is_accepted() -> None:
+    said = EXAMPLES["cmd/ack"].replace("\n", "").encode()
+    Draft202012Validator(load_schema("cmd_ack")).validate(check_lexically(said))
+    assert parse("ack", said)[1] == ""
+
+
 def test_every_topic_of_the_table_is_in_the_readme() -> None:
-    assert set(EXAMPLES) == {*MADE, "machine"}
+    assert set(EXAMPLES) == {*MADE, "machine", "cmd/ack"}

@@ -43,7 +43,7 @@ def test_each_route_has_the_promised_topic_qos_retain_and_expiry(
 
 
 def test_the_table_has_no_route_beyond_those_promised() -> None:
-    assert len(ROUTES) == 11
+    assert len(ROUTES) == 12
 
 
 def test_what_is_retained_is_state_and_what_is_not_is_an_event_except_immutable_evidence() -> None:

@@ -6,6 +6,17 @@ import json
 from importlib.resources import files
 from typing import Any
 
+COMMANDS = (
+    "ack",
+    "comment",
+    "shelve",
+    "unshelve",
+    "disable",
+    "enable",
+    "explain",
+    "sampling",
+    "variety",
+)
 NAMES = (
     "status",
     "meta",
@@ -16,6 +27,8 @@ NAMES = (
     "alarm",
     "event_alarm",
     "machine",
+    "cmd_result",
+    *(f"cmd_{name}" for name in COMMANDS),
 )
 
 

@@ -1,0 +1,216 @@
+"""What an operator may ask for on ``B/cmd/...``, checked before anything acts on it. Pure.
+
+A command is one flat JSON object: ``command_id`` (the asker's own, never used twice), ``issued_ms``
+(Unix time in ms), ``user``, and what the command needs; nothing else. Whatever is wrong with it,
+the asker is answered with an outcome and a sentence. What is retained is refused: it would be
+carried out again at every connect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.config import Commands
+from agent.publishing.events import Received
+from agent.publishing.pace import Pace
+from agent.records import Command, CommandOutcome
+
+MESSAGE_LIMIT_BYTES = 4096
+BURST = 20
+RESPONSE_TOPIC_LIMIT = 200
+RESULT = "result"
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_ALARM_ID = re.compile(r"[A-Za-z0-9_-]{1,120}")
+_CAMERA = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_LATER_MS = 2**53 - 1
+
+
+class CommandError(ValueError):
+    """Something about a command that its asker has to change; the text names the key."""
+
+
+def _text(longest: int, *, empty: bool = False) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        printable = isinstance(value, str) and value.isprintable() and len(value) <= longest
+        if not printable or not (empty or value):
+            least = 0 if empty else 1
+            raise CommandError(f"must be printable text of {least} to {longest} characters")
+        assert isinstance(value, str)
+        return value
+
+    return check
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise CommandError(f"must match {pattern.pattern}")
+        return value
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[object], float]:
+    def check(value: object) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:  # type: ignore[operator]
+            raise CommandError(f"must be a number from {low:g} to {high:g}")
+        assert isinstance(value, int | float)
+        return float(value)
+
+    return check
+
+
+def _whole(value: object) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not whole or isinstance(value, bool) or not 0 <= value <= _LATER_MS:  # type: ignore[operator]
+        raise CommandError("must be a whole number of milliseconds")
+    assert isinstance(value, int | float)
+    return int(value)
+
+
+Check = Callable[[object], str | int | float]
+COMMON: Mapping[str, Check] = {
+    "command_id": _matching(_ID),
+    "issued_ms": _whole,
+    "user": _text(60),
+}
+_ALARM: Mapping[str, Check] = {"alarm_id": _matching(_ALARM_ID)}
+_OCCURRENCE: Mapping[str, Check] = {**_ALARM, "event_id": _matching(_ID)}
+FIELDS: Mapping[str, Mapping[str, Check]] = {
+    "ack": _OCCURRENCE,
+    "comment": {**_OCCURRENCE, "text": _text(200, empty=True)},
+    "shelve": {**_ALARM, "duration_s": _number(1, 86_400)},
+    "unshelve": _ALARM,
+    "disable": _ALARM,
+    "enable": _ALARM,
+    "explain": {"camera": _matching(_CAMERA)},
+    "sampling": {"period_s": _number(0.1, 86_400)},
+    "variety": {"variety": _text(64), "lot": _text(64, empty=True)},
+}
+"""Every command and what it needs beside ``COMMON``; every key is required."""
+
+
+def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], str]:
+    """Return what a payload holds and what is wrong with it (empty: nothing).
+
+    What could be read is returned even then, so that the answer names the command it belongs to.
+    """
+    try:
+        said = _object(payload)
+    except CommandError as error:
+        return {}, str(error)
+    fields = {**COMMON, **FIELDS[name]}
+    values: dict[str, str | int | float] = {}
+    wrong = [f"unknown key {key[:40]!r}" for key in said if key not in fields]
+    for key, check in fields.items():
+        if key not in said:
+            wrong.append(f"{key} is missing")
+            continue
+        try:
+            values[key] = check(said[key])
+        except CommandError as error:
+            wrong.append(f"{key} {error}")
+    return values, "; ".join(wrong)[:300]
+
+
+def _object(payload: bytes) -> dict[str, object]:
+    if len(payload) > MESSAGE_LIMIT_BYTES:
+        raise CommandError(f"longer than {MESSAGE_LIMIT_BYTES} bytes")
+    try:
+        said = json.loads(payload.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        raise CommandError("no JSON object") from error
+    if not isinstance(said, dict):
+        raise CommandError("no JSON object")
+    return said
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key twice")
+    return found
+
+
+def _constant(text: str) -> float:
+    raise ValueError(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Monotonic seconds and Unix milliseconds of one moment."""
+
+    mono: float
+    utc_ms: int
+
+
+class CommandGate:
+    """Turns what arrives below ``B/cmd/`` into commands; ``refusal`` says why one is none."""
+
+    def __init__(self, settings: Commands, base: str) -> None:
+        self._settings = settings
+        self._base = base
+        self._prefix = f"{base}/cmd/"
+        self._pace = Pace(settings.per_s, BURST)
+
+    def concerns(self, topic: str) -> bool:
+        """Whether a topic is that of a command, rather than of our own answers."""
+        return topic.startswith(self._prefix) and topic != self._prefix + RESULT
+
+    def judge(self, event: Received, now: Moment) -> Command:
+        """Return the command; one with a ``refusal`` must not be carried out."""
+        name = event.topic.removeprefix(self._prefix)
+        known = name in FIELDS
+        values, wrong = parse(name, event.payload) if known else ({}, "")
+        refusal, detail = self._refusal(name, event, values, wrong, now)
+        arguments = {key: value for key, value in values.items() if key not in COMMON}
+        return Command(
+            name=name if known else "other",
+            command_id=str(values.get("command_id", "")),
+            issued_utc_ms=int(values.get("issued_ms", 0)),
+            user=str(values.get("user", "")),
+            arguments=arguments,
+            received_utc_ms=now.utc_ms,
+            response_topic=self._response_topic(event.response_topic),
+            correlation=event.correlation,
+            refusal=refusal,
+            detail=detail,
+        )
+
+    def _refusal(
+        self,
+        name: str,
+        event: Received,
+        values: Mapping[str, str | int | float],
+        wrong: str,
+        now: Moment,
+    ) -> tuple[CommandOutcome | None, str]:
+        if self._pace.wait_s(now.mono) > 0:
+            return CommandOutcome.RATE_LIMITED, f"more than {self._settings.per_s:g} a second"
+        self._pace.spend()
+        if name not in FIELDS:
+            return CommandOutcome.INVALID, f"no such command; there are {', '.join(FIELDS)}"
+        if event.retained:
+            return CommandOutcome.RETAINED, "a retained command would come again at every connect"
+        if wrong:
+            return CommandOutcome.INVALID, wrong
+        if name not in self._settings.allow:
+            return CommandOutcome.NOT_ALLOWED, "not in commands.allow of this agent"
+        age_s = (now.utc_ms - int(values["issued_ms"])) / 1000
+        if age_s > self._settings.max_age_s:
+            return CommandOutcome.EXPIRED, f"issued {age_s:.0f} s ago"
+        if age_s < -self._settings.max_age_s:
+            return CommandOutcome.INVALID, f"issued_ms is {-age_s:.0f} s ahead of this computer"
+        return None, ""
+
+    def _response_topic(self, topic: str) -> str:
+        """Return where to answer: never where others expect what this agent says of itself."""
+        wild = any(sign in topic for sign in "+#\0")
+        inside = topic == self._base or topic.startswith((f"{self._base}/", "$", "spBv1.0/"))
+        if not topic or wild or inside or len(topic) > RESPONSE_TOPIC_LIMIT:
+            return ""
+        return topic
