@@ -49,6 +49,15 @@ def publish_everything(rig: Any) -> None:
     rig.publisher.alarm(examples.alarm(), examples.overlay())
 
 
+FAMILIES = {
+    "status", "meta", "fruit", "metric", "explanation", "cam", "event", "alarm", "evidence"
+}  # fmt: skip
+
+
+def families(observer: Observer) -> set[str]:
+    return {seen.topic.removeprefix(f"{BASE}/").split("/")[0] for seen in observer.all()}
+
+
 def test_an_agent_with_its_password_publishes_every_topic_over_tls(site: SiteBroker) -> None:
     with (
         observer(site, "scada") as scada,
@@ -57,9 +66,7 @@ def test_an_agent_with_its_password_publishes_every_topic_over_tls(site: SiteBro
     ):
         publish_everything(rig)
         rig.settled()
-        below = {seen.topic.removeprefix(f"{BASE}/").split("/")[0] for seen in scada.all()}
-        assert below == {"status", "meta", "fruit", "metric", "explanation", "cam", "event",
-                         "alarm", "evidence"}  # fmt: skip
+        wait_until(lambda: families(scada) == FAMILIES, 10, "a message of every family")
         wait_until(lambda: len(panel.all()) >= len(scada.all()), 5, "the panel sees as much")
         assert rig.books.total("messages_dropped") == 0
         refused = [key for key in rig.books.counts if "not_authorized" in key]
@@ -102,10 +109,12 @@ def publish(site: SiteBroker, user: str, topic: str, payload: bytes = b"{}") -> 
 ALLOWED = (
     ("scada", "cmd/ack"), ("scada", "cmd/shelve"), ("scada", "cmd/unshelve"),
     ("scada", "cmd/comment"), ("scada", "cmd/explain"), ("scada", "cmd/variety"),
-    ("vision", "cmd/sampling"), ("plc", "machine"), ("pitwatch", "cmd/result"),
+    ("vision", "cmd/sampling"), ("vision", "cmd/disable"), ("vision", "cmd/ack"),
+    ("plc", "machine"), ("pitwatch", "cmd/result"),
 )  # fmt: skip
 DENIED = (
-    ("scada", "cmd/sampling"), ("scada", "cmd/result"), ("scada", "status"), ("scada", "machine"),
+    ("scada", "cmd/sampling"), ("scada", "cmd/disable"), ("panel", "cmd/sampling"),
+    ("scada", "cmd/result"), ("scada", "status"), ("scada", "machine"),
     ("panel", "cmd/ack"), ("panel", "alarm/x"), ("plc", "cmd/ack"), ("plc", "status"),
     ("pitwatch", "cmd/ack"), ("pitwatch", "machine"), ("ignition", "cmd/ack"),
 )  # fmt: skip
@@ -127,9 +136,8 @@ def test_an_agent_may_not_speak_for_another_machine(
     other = examples.settings().site.model_copy(update={"machine": "other"})
     with running(site.url, site=other, **login(site)) as rig:
         publish_everything(rig)
-        rig.settled()
-        for family in ("status", "meta", "fruit", "metric", "explanation", "cam", "alarm"):
-            assert rig.books.total("publish_results", family, "not_authorized") >= 1, family
+        for family in ("status", "meta", "fruit", "metric", "explanation", "cam", "alarm", "event"):
+            rig.wait_count(1, "publish_results", family, "not_authorized")
     topics = {
         record.fields["topic"]  # type: ignore[attr-defined]
         for record in caplog.records
@@ -188,6 +196,15 @@ def test_an_operator_of_all_lines_has_wildcards() -> None:
         DEPLOYED / "make-acl", *["operator", "a", "--area", "+", "--line", "+", "--machine", "+"]
     )
     assert "topic write pitwatch/v1/plant/site/+/+/+/cmd/ack" in said
+
+
+def test_the_answer_to_a_request_reaches_the_one_who_asked_alone(site: SiteBroker) -> None:
+    answers = "pitwatch/reply/scada/1"
+    with observer(site, "scada", "pitwatch/reply/#") as asker, observer(site, "panel") as other:
+        assert publish(site, "pitwatch", answers) == 0
+        asker.wait(answers)
+        assert other.all(answers) == []
+    assert publish(site, "scada", answers) == NOT_AUTHORISED
 
 
 # --- certificates ---------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,6 +255,36 @@ def test_a_clean_stop_on_mqtt_5_disconnects_with_reason_4() -> None:
     assert everything.find(NDEATH.encode()) > 0
     tail = everything[everything.find(NDEATH.encode()) :]
     assert b"\xe0\x01\x04" in tail or b"\xe0\x02\x04\x00" in tail
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from agent.storage.store import Store
+from agent.telemetry import NullTelemetry
+from tests.publishing.sparkplug_rig import SparkplugRig
+
+store = Store(Path(sys.argv[2]), NullTelemetry())
+rig = SparkplugRig(sys.argv[1], lambda: store.counters.take("bdseq", 256))
+rig.camera("cam1")
+rig.publisher.start()
+time.sleep(60)
+"""
+
+
+def test_a_killed_agent_is_dead_by_its_will_and_its_next_start_goes_on_with_the_bdseq(
+    broker: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    for expected in (0, 1):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, broker.url, str(tmp_path)])
+        try:
+            host = listener.wait(lambda h: h.online and h.devices.get("cam1"), "born", 30.0)
+            assert host.bdseq == expected
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        host = listener.wait(lambda h: not h.online, "the will")
+        assert host.of("NDEATH")[-1].payload.metrics[0].long_value == expected
 
 
 # --- the primary host -----------------------------------------------------------------------------

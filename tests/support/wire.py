@@ -28,7 +28,7 @@ SCHEMAS: tuple[tuple[str, str], ...] = (
     (r"cam/[\w-]+/[\w-]+/meta", "cam_meta"),
     (r"alarm/[\w-]+", "alarm"),
     (r"event/alarm", "event_alarm"),
-    (r"cmd/result|reply/.+", "cmd_result"),
+    (r"cmd/result", "cmd_result"),
 )
 """Topics of the agent below B. What others say (``machine``, ``cmd/...``) may be anything."""
 
