@@ -12,6 +12,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.alarms.extract import concentration
+from agent.alarms.signals import BY_NAME, transformed
+
 KEPT_WINDOWS = 5
 
 
@@ -80,3 +83,54 @@ class WindowMeans:
         self.dropped += sum(one.count for one in self._sums.values())
         self._sums.clear()
         self._start_mono = None
+
+
+LEAST_FRUIT = 20
+LEAST_EXPLANATIONS = 5
+
+
+@dataclass(slots=True)
+class FruitMinutes:
+    """Windows over fruit: the means of their signals, and how alike their angles are."""
+
+    window_s: float
+    means: WindowMeans = field(init=False)
+    _angles_deg: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.means = WindowMeans(self.window_s, LEAST_FRUIT)
+
+    def add(self, values: Mapping[str, float], angle_deg: float | None, now: float) -> list[Point]:
+        """Take one fruit, with its angle where it has one."""
+        closed = self.tick(now)
+        self.means.add(values, now)
+        if angle_deg is not None:
+            self._angles_deg.append(angle_deg)
+        return closed
+
+    def tick(self, now: float) -> list[Point]:
+        """The points of the window, where it is over."""
+        points = self.means.tick(now)
+        if not points:
+            return []
+        angles, self._angles_deg = self._angles_deg, []
+        if len(angles) >= LEAST_FRUIT:
+            alike = transformed(BY_NAME["angle_concentration"], concentration(angles))
+            # One value a window, however many fruit made it.
+            points.append(Point("angle_concentration", alike, 1, points[0].mono))
+        return points
+
+    def hold(self) -> None:
+        """Forget the window that is open."""
+        self.means.hold()
+        self._angles_deg.clear()
+
+
+def explanation_minutes(window_s: float) -> WindowMeans:
+    """Windows over explanations."""
+    return WindowMeans(window_s, LEAST_EXPLANATIONS)
+
+
+def on_chart_scale(values: Mapping[str, float]) -> dict[str, float]:
+    """Values of single fruit or explanations, transformed for averaging."""
+    return {name: transformed(BY_NAME[name], value) for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""Commissioning a line: collect ordinary production, audit the model, write the reference."""

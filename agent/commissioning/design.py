@@ -1,0 +1,212 @@
+"""From samples of ordinary production to the reference: maps to scores, limits, and the claim.
+Pure.
+
+The likeness of an explanation to the profile is judged against the profile of the OTHER lots:
+against one that it is part of itself it would look better than anything that comes later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.alarms.budget import Budget
+from agent.alarms.extract import cosine, ndcg
+from agent.alarms.lots import LEAST_LOTS, inflation, limits_for, spread_over_lots
+from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
+from agent.alarms.reference import SideLimits, SignalReference
+from agent.alarms.scores import LEAST, ConstantError, normal_scores
+from agent.alarms.signals import BY_NAME, SIGNALS, Signal, natural
+from agent.commissioning.errors import CommissioningError
+from agent.commissioning.samples import Collected
+
+COLOUR_QUANTILE = 0.99
+LotPoints = dict[str, dict[str, list[Point]]]
+"""Signal -> lot -> its points in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Designed:
+    """What of a reference comes from the samples alone."""
+
+    signals: tuple[SignalReference, ...]
+    left_out: Mapping[str, str]
+    profile: NDArray[np.float64]
+    overlay_range: Mapping[str, float]
+    run_length: float
+    lot_points: int
+    lots: int
+    claim: str
+
+
+def windows_needed(run_length: float) -> int:
+    """Windows in which a quantile is known for at least a third of the decades that the tail of
+    one false alarm in ``run_length`` points spans; the rest is the model's."""
+    return max(LEAST, math.ceil(run_length ** (1 / 3)))
+
+
+def designed(collected: Collected, budget: Budget) -> Designed:
+    """Everything, or a ``CommissioningError`` that says how much more is needed."""
+    lots = collected.lots
+    sides = sum(len(signal.bad.signs) for signal in SIGNALS)
+    needed = windows_needed(budget.arl(sides))
+    points = points_by_lot(collected, budget.window_s)
+    windows = max(
+        (sum(map(len, by_lot.values())) for by_lot in points.values()),
+        default=0,
+    )
+    if len(lots) < LEAST_LOTS or windows < needed:
+        raise CommissioningError(
+            f"too few samples: {len(lots)} lots with {windows} windows of {budget.window_s:g} s. "
+            f"One false alarm in {budget.days:g} days asks for at least {LEAST_LOTS} lots and "
+            f"{needed} windows; {max(0, LEAST_LOTS - len(lots))} lots and "
+            f"{max(0, needed - windows)} windows more"
+        )
+    per_lot = [max(len(by_lot.get(lot, ())) for by_lot in points.values()) for lot in lots]
+    lot_points = max(1, round(float(np.median(per_lot))))
+    usable, left_out = _usable(points, needed)
+    sides = sum(len(BY_NAME[name].bad.signs) for name in usable)
+    run_length = budget.arl(sides)
+    signals = tuple(_signal(BY_NAME[name], points[name], run_length, lot_points) for name in usable)
+    return Designed(
+        signals=signals,
+        left_out=left_out,
+        profile=profile_of([one.deltas for one in collected.explanations]),
+        overlay_range=_colour_range(collected),
+        run_length=run_length,
+        lot_points=lot_points,
+        lots=len(lots),
+        claim=_claim(budget, len(lots), windows, run_length),
+    )
+
+
+def points_by_lot(collected: Collected, window_s: float) -> LotPoints:
+    """The windows of each lot, made as the running agent makes them; one left open is dropped."""
+    points: LotPoints = defaultdict(lambda: defaultdict(list))
+    likeness = _likeness(collected)
+    for lot in collected.lots:
+        fruit, explained = FruitMinutes(window_s), explanation_minutes(window_s)
+        closed: list[Point] = []
+        end = -math.inf
+        for one in collected.fruit:
+            if one.lot == lot:
+                closed += fruit.add(on_chart_scale(one.values), one.angle_deg, one.mono)
+                end = max(end, one.mono)
+        for index, other in enumerate(collected.explanations):
+            if other.lot == lot:
+                values = on_chart_scale({**other.values, **likeness[index]})
+                closed += explained.add(values, other.mono)
+        closed += fruit.tick(end) + explained.tick(end)
+        for point in closed:
+            points[point.signal][lot].append(point)
+    return points
+
+
+def profile_of(deltas: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean of the effects, each scaled to length 1 so that one strong fruit does not stand for all.
+
+    (0,) where there is none.
+    """
+    lengths = [(each, float(np.linalg.norm(each))) for each in deltas]
+    kept = [each / length for each, length in lengths if length > 0]
+    if not kept:
+        return np.zeros(0)
+    return np.asarray(np.mean(kept, axis=0), np.float64)
+
+
+def _likeness(collected: Collected) -> list[dict[str, float]]:
+    """Cosine and nDCG of every explanation against the profile of all lots but its own."""
+    profiles = {
+        lot: profile_of([one.deltas for one in collected.explanations if one.lot != lot])
+        for lot in dict.fromkeys(one.lot for one in collected.explanations)
+    }
+    return [
+        {
+            "profile_cosine": cosine(one.deltas, profiles[one.lot]),
+            "profile_ndcg": ndcg(one.deltas, profiles[one.lot]),
+        }
+        for one in collected.explanations
+    ]
+
+
+def _usable(points: LotPoints, needed: int) -> tuple[list[str], dict[str, str]]:
+    """Names of the signals that can be charted, and why the others cannot."""
+    usable, left_out = [], {}
+    for signal in SIGNALS:
+        by_lot = points.get(signal.name, {})
+        means = [point.mean for row in by_lot.values() for point in row]
+        many = sum(len(row) > 1 for row in by_lot.values())
+        if not means:
+            left_out[signal.name] = "never defined"
+        elif len(means) < needed // 2 or many < LEAST_LOTS:
+            left_out[signal.name] = f"defined in {len(means)} windows of {many} lots only"
+        else:
+            try:
+                normal_scores(means)
+            except ConstantError:
+                left_out[signal.name] = "constant: a change of it has no measure"
+            except ValueError as error:
+                left_out[signal.name] = str(error)
+            else:
+                usable.append(signal.name)
+    return usable, left_out
+
+
+def _signal(
+    signal: Signal, by_lot: Mapping[str, list[Point]], run_length: float, lot_points: int
+) -> SignalReference:
+    rows = list(by_lot.values())
+    means = np.array([point.mean for row in rows for point in row])
+    scores = normal_scores(means)
+    spread = spread_over_lots(
+        [np.array([scores.score(point.mean) for point in row]) for row in rows]
+    )
+    limits = limits_for(run_length, spread, lot_points)
+    low, high = (natural(signal, float(q)) for q in np.quantile(means, (0.01, 0.99)))
+    return SignalReference(
+        name=signal.name,
+        count=max(1, round(float(np.median([p.count for row in rows for p in row])))),
+        windows=len(means),
+        values=scores.values,
+        scores=scores.scores,
+        low_slope=scores.low_slope,
+        high_slope=scores.high_slope,
+        icc=spread.icc,
+        icc_upper=spread.icc_upper,
+        rho=spread.rho,
+        usual=(low, high),
+        sides=tuple(
+            SideLimits(
+                sign=1 if sign > 0 else -1,
+                ewma=limits.ewma,
+                cusum=limits.cusum,
+                shewhart=limits.shewhart,
+            )
+            for sign in signal.bad.signs
+        ),
+    )
+
+
+def _colour_range(collected: Collected) -> dict[str, float]:
+    peaks: dict[str, list[float]] = defaultdict(list)
+    for one in collected.explanations:
+        for name, peak in one.peaks.items():
+            if peak > 0:
+                peaks[name].append(peak)
+    return {name: float(np.quantile(values, COLOUR_QUANTILE)) for name, values in peaks.items()}
+
+
+def _claim(budget: Budget, lots: int, windows: int, run_length: float) -> str:
+    return (
+        f"Designed for one false alarm in {budget.days * budget.margin:g} production days of "
+        f"{budget.hours_a_day:g} h over all charts and rules of {budget.lanes} lane(s), where one "
+        f"in {budget.days:g} is allowed. From {lots} lots the spread between lots is taken at "
+        f"{inflation(lots):.2f} times its estimate (upper 90 % bound). {windows} windows reach "
+        f"quantiles of about 1 in {windows}; one in {run_length:.3g} is the normal tail of the "
+        "model. Holds for lots like these."
+    )
