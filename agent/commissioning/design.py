@@ -47,7 +47,7 @@ class Designed:
 def windows_needed(run_length: float) -> int:
     """Windows in which a quantile is known for at least a third of the decades that the tail of
     one false alarm in ``run_length`` points spans; the rest is the model's."""
-    return max(LEAST, math.ceil(run_length ** (1 / 3)))
+    return max(LEAST, math.ceil(math.cbrt(run_length)))
 
 
 def designed(collected: Collected, budget: Budget) -> Designed:

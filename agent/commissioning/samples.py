@@ -64,7 +64,8 @@ class Collected:
     @property
     def end_mono(self) -> float:
         """The line's clock at the newest sample; 0 without one."""
-        return max((one.mono for one in (*self.fruit[-1:], *self.explanations[-1:])), default=0.0)
+        newest: list[Sample] = [*self.fruit[-1:], *self.explanations[-1:]]
+        return max((one.mono for one in newest), default=0.0)
 
 
 class SampleFile:
