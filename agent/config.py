@@ -303,12 +303,24 @@ class AlarmLimits(Section):
     foreground_sensitivity: Share = 0.2
     """Of an occlusion in the input: at the layer, skips bypass it in a healthy model."""
     no_read_rate: Share = 0.2
+    image_quality: Share = 0.2
+    """Share of fruit whose picture is black, saturated, or no picture."""
     explanations_window: Annotated[int, Field(ge=1, le=1000)] = 10
     fruit_window: Annotated[int, Field(ge=10, le=100_000)] = 280
     no_explanation_s: Seconds = 60.0
     latency_p95_s: Seconds = 0.214
     unknown_silence_s: Seconds = 300.0
     """A lane without fruit is no alarm for this long while no machine state is known."""
+
+
+class AlarmBudget(Section):
+    """How rarely charts and rules together may alarm falsely; ``calibrate`` makes limits of it."""
+
+    days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """Production days with at most one false alarm, over all charts and rules of all lanes."""
+    hours_a_day: Annotated[float, Field(gt=0, le=24)] = 8.0
+    window_s: Annotated[float, Field(ge=10, le=3600)] = 60.0
+    """One point of a chart."""
 
 
 class Alarms(Section):
@@ -319,6 +331,9 @@ class Alarms(Section):
     out_of_service: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")], ...] = ()
     """Alarms that never annunciate: a cause as ``no_read_rate``, or ``no_read_rate-cam1``."""
     limits: AlarmLimits = AlarmLimits()
+    reference: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,80}$")], Path] = {}
+    """File of each variety, made by ``pitwatch calibrate``; without one there are no charts."""
+    budget: AlarmBudget = AlarmBudget()
 
 
 # --- the wire ------------------------------------------------------------------------------------

@@ -93,6 +93,11 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("worker_restarts", Kind.COUNTER, "Ablation workers replaced", ("reason",)),
     Metric("breaker_open", Kind.GAUGE, "1 while explanations are switched off after too many restarts"),
     Metric("worker_memory_bytes", Kind.GAUGE, "Resident memory of a worker", ("slot",)),
+    # charts against the reference of the variety that runs
+    Metric("signal_mean", Kind.GAUGE, "Mean of a signal over its newest window", ("camera", "signal")),
+    Metric("chart_value", Kind.GAUGE, "Value of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
+    Metric("chart_limit", Kind.GAUGE, "Limit of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
+    Metric("charts_held", Kind.GAUGE, "1 while nothing is charted: the machine stands, or the reference does not fit", ("camera",)),
     # alarms
     Metric("alarm_active", Kind.GAUGE, "1 while the condition is true", ("alarm",)),
     Metric("alarm_limit", Kind.GAUGE, "Configured limits of alarms, in the unit of what they limit", ("limit",)),

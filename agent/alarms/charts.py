@@ -16,7 +16,7 @@ from dataclasses import dataclass
 EWMA_WEIGHT = 0.1
 CUSUM_K = 0.5
 RECOVERED_POINTS = 5
-RECOVERED_SCORE = 1.0
+RECOVERED_SCORE = 1.5
 """So many points in a row at ordinary scores end an alarm and start the charts anew: without it a
 long fault, once mended, would ring until its sums had run down."""
 MOVING = 0.5

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from agent import config
+from agent.alarms.bank import Judgement
 from agent.alarms.catalogue import Cause
+from agent.alarms.charted import LaneCharts, with_charts
 from agent.alarms.condition import Condition
 from agent.alarms.machine import MachineWatch
+from agent.alarms.reference import Reference
 from agent.alarms.suppression import Situation, suppressed_by
 from agent.alarms.windows import MeanWindow, QuantileWindow
 from agent.records import (
@@ -76,11 +79,18 @@ class _Level:
 class LaneWatch:
     """Windows of one lane, and the conditions that they make."""
 
-    def __init__(self, name: str, limits: config.AlarmLimits) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: config.AlarmLimits,
+        references: Mapping[str, Reference] | None = None,
+    ) -> None:
         self.name = name
         self.machine = MachineWatch()
+        self.charts = LaneCharts(references or {})
         self._limits = limits
         self._no_reads = MeanWindow(limits.fruit_window)
+        self._unusable = MeanWindow(limits.fruit_window)
         self._latency = QuantileWindow(limits.fruit_window, 0.95)
         self._reliance = MeanWindow(limits.explanations_window)
         self._sensitivity = MeanWindow(limits.explanations_window)
@@ -106,6 +116,8 @@ class LaneWatch:
         if self._flowing_mono is None:
             self._flowing_mono = seen.captured_mono
         self._counts["fruit"] += 1
+        self.charts.on_fruit(reading)
+        self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
         self._no_reads.add(0.0 if seen.reading.read else 1.0)
         self._latency.add(max(0.0, seen.done_mono - seen.captured_mono))
         self._fruit = _Seen(
@@ -117,6 +129,7 @@ class LaneWatch:
         suture = [each for each in explanation.classes if each.class_name == SUTURE]
         if self.machine.standing or not suture:
             return
+        self.charts.on_explanation(explanation)
         each = suture[0]
         # Of the input: at the layer, the skips of a healthy network bypass an occlusion.
         reliance = each.input_context_reliance if each.explainable else math.nan
@@ -146,11 +159,15 @@ class LaneWatch:
             self._expected_mono, self._flowing_mono = now, None
         elif now - self._reading_mono > self._limits.no_explanation_s:
             self._flowing_mono = None
-        yield self._judged(
+        self.charts.stand(not self.machine.running(now), now)
+        self.charts.tick(now)
+        pictures = self._pictures(around)
+        yield pictures
+        if pictures.beyond:
+            around = replace(around, situations={*around.situations, Situation.IMAGE_QUALITY})
+        yield self._fixed_and_charted(
             Cause.NO_READ_RATE,
             around,
-            self._fruit,
-            self._fruit_quality(around),
             _Level(
                 self._no_reads.mean,
                 self._limits.no_read_rate,
@@ -172,11 +189,9 @@ class LaneWatch:
                 len(self._latency),
             ),
         )
-        yield self._judged(
+        yield self._fixed_and_charted(
             Cause.BACKGROUND_RELIANCE,
             around,
-            self._explained,
-            self._explained_quality(around, self._reliance),
             _Level(
                 self._reliance.mean,
                 self._limits.background_reliance,
@@ -184,12 +199,11 @@ class LaneWatch:
                 self._counts["reliance"],
                 len(self._reliance),
             ),
+            self._reliance,
         )
-        yield self._judged(
+        yield self._fixed_and_charted(
             Cause.FOREGROUND_INSENSITIVE,
             around,
-            self._explained,
-            self._explained_quality(around, self._sensitivity),
             _Level(
                 self._sensitivity.mean,
                 self._limits.foreground_sensitivity,
@@ -198,8 +212,67 @@ class LaneWatch:
                 len(self._sensitivity),
                 low=True,
             ),
+            self._sensitivity,
         )
+        if self.charts.configured:
+            yield self._charted(Cause.SEGMENTATION_DEGRADED, around, self._fruit)
+            yield self._charted(Cause.EXPLANATION_DRIFT, around, self._explained)
         yield self._no_data(around, self._expected_mono)
+
+    def _fixed_and_charted(
+        self, cause: Cause, around: Surroundings, level: _Level, window: MeanWindow | None = None
+    ) -> Condition:
+        """A fixed limit and the charts of the same cause; ``window``: of explanations."""
+        if window is None:
+            seen, quality = self._fruit, self._fruit_quality(around)
+        else:
+            seen, quality = self._explained, self._explained_quality(around, window)
+        fixed = self._judged(cause, around, seen, quality, level)
+        return with_charts(fixed, self.charts.judged(cause))
+
+    def _pictures(self, around: Surroundings) -> Condition:
+        """Pictures that cannot be read, against a fixed limit; what changed in them, by charts."""
+        limit = self._limits.image_quality
+        level = _Level(
+            self._unusable.mean, limit, _deadband(limit), self._counts["fruit"], len(self._unusable)
+        )
+        fixed = replace(
+            self._judged(
+                Cause.IMAGE_QUALITY, around, self._fruit, self._fruit_quality(around), level
+            ),
+            detail=f"{level.value:.0%} of them cannot be read" if level.window else "",
+        )
+        return with_charts(fixed, self.charts.judged(Cause.IMAGE_QUALITY))
+
+    def _charted(self, cause: Cause, around: Surroundings, seen: _Seen) -> Condition:
+        """A condition that only charts can judge: value 1 is the limit of the most advanced one."""
+        found = self.charts.judged(cause)
+        quality = self._charted_quality(around, seen, found)
+        known = found is not None and quality is Quality.GOOD
+        return Condition(
+            cause=cause,
+            camera=self.name,
+            beyond=found.beyond if found is not None and known else None,
+            back=known and found is not None and not found.beyond,
+            value=found.used if found is not None else 0.0,
+            limit=1.0,
+            quality=quality,
+            samples=found.points if found is not None else 0,
+            window=found.count if found is not None else 0,
+            detail=found.text if found is not None else self.charts.held,
+            suppressed_by=suppressed_by(cause, around.situations),
+            frame_id=seen.frame_id,
+            model=seen.model,
+            captured_utc_ms=seen.captured_utc_ms,
+            captured_mono=max(0.0, seen.captured_mono),
+        )
+
+    def _charted_quality(
+        self, around: Surroundings, seen: _Seen, found: Judgement | None
+    ) -> Quality:
+        if not around.live or self._older(around.now, seen.captured_mono):
+            return Quality.BAD
+        return Quality.UNCERTAIN if found is None else Quality.GOOD
 
     def _judged(
         self, cause: Cause, around: Surroundings, seen: _Seen, quality: Quality, level: _Level

@@ -6,6 +6,7 @@ the weights' hash, layer, score, input size and variety - and serves nothing els
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,5 +197,6 @@ def save_reference(reference: Reference, path: Path) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink(missing_ok=True)
         raise ReferenceFileError(f"{path}: the reference could not be written: {error}") from error

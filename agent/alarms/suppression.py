@@ -15,6 +15,7 @@ class Situation(enum.StrEnum):
     NOT_RUNNING = "the machine is not running"
     CAMERA_LOST = "its camera is lost"
     CAMERA_FROZEN = "its camera repeats one picture"
+    IMAGE_QUALITY = "its pictures are not as they should be"
     WORKERS_DEGRADED = "the workers that explain are out of service"
 
 
@@ -39,6 +40,11 @@ SUPPRESSIONS: tuple[Suppression, ...] = (
     Suppression(Cause.AGENT_NO_DATA, Situation.CAMERA_LOST),
     Suppression(Cause.NO_READ_RATE, Situation.CAMERA_FROZEN),
     Suppression(Cause.AGENT_NO_DATA, Situation.CAMERA_FROZEN),
+    Suppression(Cause.IMAGE_QUALITY, Situation.CAMERA_LOST),
+    Suppression(Cause.IMAGE_QUALITY, Situation.CAMERA_FROZEN),
+    # what follows from bad pictures; not that the model looks elsewhere, whatever the reason
+    Suppression(Cause.SEGMENTATION_DEGRADED, Situation.IMAGE_QUALITY),
+    Suppression(Cause.EXPLANATION_DRIFT, Situation.IMAGE_QUALITY),
     # missing explanations that another alarm announces already
     Suppression(Cause.AGENT_NO_DATA, Situation.WORKERS_DEGRADED),
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent import config
 from agent.alarms.catalogue import AGENT, Cause
+from agent.alarms.charted import LaneCharts
 from agent.alarms.condition import Condition
 from agent.alarms.lane import LaneWatch, Surroundings
+from agent.alarms.reference import Reference
 from agent.alarms.suppression import Situation, suppressed_by
 from agent.records import (
     CameraState,
@@ -49,18 +52,24 @@ class _Source:
 class Watch:
     """Hears of everything through ``on_*`` and says on ``tick`` what is wrong.
 
-    ``lanes`` are the names of all lanes. Which physical camera feeds which lanes is learnt from the
-    cameras' own statuses.
+    ``lanes`` are the names of all lanes; ``references``, by variety, are charted on each of them.
+    Which physical camera feeds which lanes is learnt from the cameras' own statuses.
     """
 
-    def __init__(self, settings: config.Alarms, lanes: Sequence[str]) -> None:
-        self._lanes = {name: LaneWatch(name, settings.limits) for name in lanes}
+    def __init__(
+        self,
+        settings: config.Alarms,
+        lanes: Sequence[str],
+        references: Mapping[str, Reference] | None = None,
+    ) -> None:
+        self._lanes = {name: LaneWatch(name, settings.limits, references) for name in lanes}
         self._sources: dict[str, _Source] = {}
         self._pool: PoolStatus | None = None
         self._pool_full_once = False
         self._pool_short_mono: float | None = None
         self._link_conflict: LinkStatus | None = None
         self._storage: StorageStatus | None = None
+        self._now = -math.inf
 
     def on_fruit(self, reading: FruitReading) -> None:
         lane = self._lanes.get(reading.segmentation.camera)
@@ -99,9 +108,11 @@ class Watch:
     def on_machine(self, info: MachineInfo) -> None:
         for lane in self._lanes.values():
             lane.machine.hear(info, 0)
+            lane.charts.announce(info.variety, self._now)
 
     def tick(self, now: float) -> list[Condition]:
         """Return every condition as of ``now``; a pure reading of what was heard."""
+        self._now = now
         workers = self._workers_degraded(now)
         explaining = self._pool is None or self._pool.workers > 0
         conditions: list[Condition] = [workers, self._session_conflict(now), self._spool_loss(now)]
@@ -114,6 +125,14 @@ class Watch:
             live = self._is_live(lane.name)
             conditions += lane.conditions(Surroundings(live, situations, explaining, now))
         return conditions
+
+    def charts(self) -> Mapping[str, LaneCharts]:
+        """The charts of every lane."""
+        return {name: lane.charts for name, lane in self._lanes.items()}
+
+    def follow_ups(self, now: float) -> list[str]:
+        """Lanes of which more explanations are wanted from now on: a chart has begun to move."""
+        return [name for name, lane in self._lanes.items() if lane.charts.follow_up_due(now)]
 
     # --- cameras ---------------------------------------------------------------------------------
 

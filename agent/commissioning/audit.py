@@ -7,9 +7,9 @@ model of this kind:
 - *explained*: in most pictures a suture is found and can be explained
 - *foreground sensitivity*: blurring the suture out of the picture must matter
 - *context reliance*: blurring as many background cells must matter less than that
-- *gain over random cells*, *over the mean map*: setting the layer's cells that the map ranks first to
-  the baseline must cost more than as many random ones, and on the mean no less than those that the
-  plain mean of the activation maps ranks first (an explanation that is worse than that control
+- *gain over random cells*, *over the mean map*: setting the layer's cells that the map ranks first
+  to the baseline must cost more than as many random ones, and on the mean no less than those that
+  the plain mean of the activation maps ranks first (an explanation that is worse than that control
   explains nothing)
 - *parameter randomisation*: with the weights shuffled, the map must become another one (Adebayo et
   al., NeurIPS 2018); a map that stays shows the picture's edges and not the model
@@ -42,7 +42,7 @@ from agent.records import SUTURE, ClassExplanation, Frame
 
 FRUIT = 20
 SHUFFLED = 6
-"""So many of them are explained with shuffled weights too, which is slow: nothing is sparse there."""
+"""So many are explained with shuffled weights too, which is slow: nothing is sparse there."""
 LEAST_EXPLAINED = 0.7
 LEAST_FOREGROUND = 0.2
 MOST_RELIANCE = 0.5
@@ -218,9 +218,11 @@ def _shuffled_engine(engine: Engine) -> Engine | None:
 def _gains(
     model: LoadedModel, hook: HookSplit, result: EngineResult, suture: ClassExplanation
 ) -> tuple[float, float]:
-    """What the map's first cells cost beyond random ones, and beyond the mean map's first, as shares
-    of what the whole layer costs. As many cells as the suture covers; NaN where the layer hardly
-    matters."""
+    """What the map's first cells cost beyond random ones, and beyond the mean map's first.
+
+    Shares of what the whole layer costs, for as many cells as the suture covers; NaN where the
+    layer hardly matters.
+    """
     index = model.classes.index(SUTURE)
     region = (result.mask == index) & result.aperture
     size = suture.map.size

@@ -49,17 +49,19 @@ class Collected:
 
     fruit: list[FruitSample] = field(default_factory=list)
     explanations: list[ExplanationSample] = field(default_factory=list)
+    _lots: dict[str, None] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
         """Take one."""
         if isinstance(sample, FruitSample):
             self.fruit.append(sample)
+            self._lots[sample.lot] = None
         else:
             self.explanations.append(sample)
 
     @property
     def lots(self) -> list[str]:
-        return list(dict.fromkeys(one.lot for one in self.fruit))
+        return list(self._lots)
 
     @property
     def end_mono(self) -> float:

@@ -30,7 +30,7 @@ from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
-from agent.pipeline.follow_up import follow_up_s
+from agent.pipeline.follow_up import FOLLOW_UP_S, follow_up_s
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.keeping import AlarmKeeper
 from agent.pipeline.live import LiveLoop, count_fruit
@@ -98,6 +98,7 @@ class Agent:
         self.telemetry = telemetry
         model = parts.load(config)
         self._config = config = fitted(config, model)
+        references = parts.load_references(config, model)
         self._lanes = parts.lanes_of(config)
         lines_deg = {name: lane.cutting_line_deg for name, lane in self._lanes.items()}
         self._newest = Newest(self._lanes, lines_deg)
@@ -132,13 +133,14 @@ class Agent:
         )
         self._obey = Obey(book, levers, self._store, self._clock, utc_ms)
         desk = DeskParts(
-            watch=Watch(config.alarms, tuple(self._lanes)),
+            watch=Watch(config.alarms, tuple(self._lanes), references),
             book=book,
             publish=self._on_alarms,
             obey=self._obey,
             answer=self._on_answer,
             chores=self._chores,
             utc_ms=utc_ms,
+            follow_up=self._follow_up,
         )
         self._desk = Desk(desk, telemetry, self._clock)
         self.http = self._http() if config.http.enabled else None
@@ -310,6 +312,9 @@ class Agent:
         self._store.database.run(work)
         if self._publisher:
             self._publisher.answer(command, result.outcome, result.detail)
+
+    def _follow_up(self, camera: str) -> None:
+        self._explain.raise_attention(camera, FOLLOW_UP_S)
 
     # --- the desk's chores -----------------------------------------------------------------------
 

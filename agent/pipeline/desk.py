@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from agent.alarms.book import AlarmBook
 from agent.alarms.commands import CommandResult, Outcome
 from agent.alarms.watch import Watch
+from agent.pipeline.chart_gauges import ChartGauges
 from agent.pipeline.threads import end
 from agent.records import (
     UNEVENTFUL,
@@ -65,6 +66,7 @@ class DeskParts:
     utc_ms: Callable[[], int]
     obey: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
     answer: Callable[[Command, CommandResult], None] = lambda _command, _result: None
+    follow_up: Callable[[str], None] = lambda _camera: None  # a chart of this lane has moved
 
 
 class Desk:
@@ -74,6 +76,7 @@ class Desk:
         self._parts = parts
         self._telemetry = telemetry
         self._clock = clock
+        self._chart_gauges = ChartGauges(telemetry)
         self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
@@ -152,6 +155,10 @@ class Desk:
             for record in self._parts.book.update(condition, now, utc_ms)
         ]
         records += self._parts.book.tick(now, utc_ms)
+        for camera in self._parts.watch.follow_ups(now):
+            log_event(logger, logging.INFO, "charts_moving", camera=camera)
+            self._parts.follow_up(camera)
+        self._chart_gauges.tell(self._parts.watch.charts(), now)
         for record in records:
             self._announce(record)
         if records:

@@ -9,7 +9,15 @@ FOLLOW_UP_S = 60.0
 long enough for a window of explanations, and bounded, so that an alarm that stands for a whole
 shift does not take the explanations away from the other lanes."""
 
-FOLLOWED = ("no_read_rate", "background_reliance", "foreground_insensitive", "agent_no_data")
+FOLLOWED = (
+    "no_read_rate",
+    "background_reliance",
+    "foreground_insensitive",
+    "explanation_drift",
+    "segmentation_degraded",
+    "image_quality",
+    "agent_no_data",
+)
 """Not the budget of latency, which more work would not help, and not what has no pictures."""
 
 

@@ -6,6 +6,8 @@ import logging
 import random
 
 from agent import __version__
+from agent.alarms.reference import Bound, Reference, load_reference
+from agent.alarms.signals import describe_signals
 from agent.capture.system import CaptureContext, CaptureSystem
 from agent.config import Config, Mqtt
 from agent.config_url import mask_url, parse_broker
@@ -55,6 +57,32 @@ def load(config: Config) -> LoadedModel:
         layer=model.layer,
     )
     return model
+
+
+def load_references(config: Config, model: LoadedModel) -> dict[str, Reference]:
+    """The reference of each variety. ``ReferenceFileError`` for one that is not of this model."""
+    running = Bound(
+        model_sha256=model.sha256,
+        layer=model.layer or "",
+        score=config.ablation.score.value,
+        width_px=model.preprocessing.width_px,
+        height_px=model.preprocessing.height_px,
+    )
+    references = {
+        variety: load_reference(path, variety, running)
+        for variety, path in config.alarms.reference.items()
+    }
+    for variety, one in references.items():
+        log_event(
+            logger,
+            logging.INFO,
+            "reference_loaded",
+            variety=variety,
+            signals=len(one.signals),
+            lots=one.lots,
+            made=one.made_utc,
+        )
+    return references
 
 
 def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:
@@ -140,7 +168,11 @@ def make_publisher_settings(
         site=config.site,
         identity=identity,
         cameras=tuple(lanes_of(config)),
-        meta={"metrics": describe(config.ablation.classes), "alarms": describe_alarms()},
+        meta={
+            "metrics": describe(config.ablation.classes),
+            "signals": describe_signals(),
+            "alarms": describe_alarms(),
+        },
         shape=ExplanationShape(
             classes=config.ablation.classes, fractions=config.ablation.fractions
         ),

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from agent.ablation.slots import SlotError
+from agent.alarms.reference import ReferenceFileError
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.config import Config
@@ -65,7 +66,7 @@ def run(config: Config, options: RunOptions) -> int:
     try:
         _check_sources(config)
         return _run(Agent(config, options.config_hash, telemetry), options, logs)
-    except (ModelError, SlotError, TlsError, _BadSource) as error:
+    except (ModelError, ReferenceFileError, SlotError, TlsError, _BadSource) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED

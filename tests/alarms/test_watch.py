@@ -94,6 +94,7 @@ def test_every_cause_has_a_condition_for_every_camera_it_belongs_to() -> None:
             f"{cause}-{lane}"
             for lane in ("left", "right")
             for cause in (
+                "image_quality",
                 "no_read_rate",
                 "latency_budget",
                 "background_reliance",

@@ -1,0 +1,132 @@
+"""``pitwatch calibrate``: progress, the audit's table and pictures, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent.alarms.reference import Reference, ReferenceFileError
+from agent.commissioning.audit import FRUIT, Audit
+from agent.commissioning.commission import Commissioning, Plan, Told
+from agent.commissioning.errors import CommissioningError
+from agent.commissioning.pictures import write_sheet
+from agent.config import Camera, Config
+from agent.models.errors import ModelError
+from agent.models.loading import load_model
+
+EXIT_OK, EXIT_REFUSED, EXIT_CONFIG, EXIT_INTERRUPTED = 0, 1, 78, 130
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateOptions:
+    """What the command line says. ``camera`` None: the first configured one."""
+
+    variety: str
+    out: Path
+    camera: str | None = None
+    lots: int = 12
+    lot_minutes: float = 15.0
+    explained: int = 10
+    resume: bool = False
+
+
+def calibrate_with_progress(config: Config, options: CalibrateOptions, console: Console) -> int:
+    """Run a commissioning; the exit code: 0 written, 1 refused, 78 the model, 130 interrupted."""
+    torch.set_num_threads(config.model.threads)
+    cv2.setNumThreads(1)
+    plan = Plan(
+        options.variety,
+        options.out,
+        options.lots,
+        options.lot_minutes * 60.0,
+        options.explained,
+        options.resume,
+    )
+    try:
+        model = load_model(config.model)
+        camera = _camera(config, options.camera)
+        with _progress(console) as progress:
+            told = _told(progress, plan, console)
+            reference = Commissioning(config, camera, model, plan, told).run()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"pitwatch: interrupted; {plan.collected} goes on with --resume\n")
+        return EXIT_INTERRUPTED
+    except ModelError as error:
+        sys.stderr.write(f"pitwatch: {error}\n")
+        return EXIT_CONFIG
+    except (CommissioningError, ReferenceFileError) as error:
+        sys.stderr.write(f"pitwatch: {error}\n")
+        return EXIT_REFUSED
+    console.print(charted(reference))
+    console.print(reference.claim)
+    console.print(f"wrote {options.out}; alarms.reference: {{{options.variety}: {options.out}}}")
+    return EXIT_OK
+
+
+def charted(reference: Reference) -> Table:
+    """What is charted, what is usual, and what is not charted and why."""
+    made = Table("signal", "usual", "windows", "lots' share", title=reference.variety)
+    for one in reference.signals:
+        usual = f"{one.usual[0]:.3g} to {one.usual[1]:.3g}"
+        share = f"{one.icc:.2f} (at most {one.icc_upper:.2f})"
+        made.add_row(one.name, usual, str(one.windows), share)
+    for name, reason in reference.left_out.items():
+        made.add_row(name, f"not charted: {reason}", "", "")
+    return made
+
+
+def audited(audit: Audit) -> Table:
+    """One row a finding."""
+    made = Table("audit", "value", "limit", "", title="commissioning audit")
+    for one in audit.findings:
+        verdict = "passed" if one.passed else "REFUSED"
+        made.add_row(one.name, f"{one.value:.3g}", f"{one.limit:g}", verdict)
+    return made
+
+
+def _camera(config: Config, name: str | None) -> Camera:
+    if name is None:
+        return config.cameras[0]
+    found = next((camera for camera in config.cameras if camera.name == name), None)
+    if found is None:
+        names = ", ".join(camera.name for camera in config.cameras)
+        raise CommissioningError(f"no camera {name!r} is configured; there are {names}")
+    return found
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+def _told(progress: Progress, plan: Plan, console: Console) -> Told:
+    audit_task = progress.add_task("audit", total=FRUIT, words="")
+    lots_task = progress.add_task("lots", total=plan.lots, words="")
+
+    def on_collected(lots: int, fruit: int, explained: int) -> None:
+        words = f"{fruit} fruit, {explained} explained"
+        progress.update(lots_task, completed=min(lots, plan.lots), words=words)
+
+    def on_judged(audit: Audit) -> None:
+        write_sheet(audit, plan.pictures)
+        console.print(audited(audit))
+        console.print(f"pictures of the audit: {plan.pictures}")
+
+    return Told(
+        audited=lambda done: progress.update(audit_task, completed=done),
+        collected=on_collected,
+        judged=on_judged,
+    )

@@ -1,0 +1,230 @@
+"""The course of a commissioning: audit, collect, design, write."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from agent.ablation.engine import Engine
+from agent.ablation.errors import AblationError
+from agent.alarms.budget import Budget
+from agent.alarms.extract import of_fruit, of_suture
+from agent.alarms.reference import Reference, save_reference
+from agent.commissioning.audit import FRUIT, Audit, audit
+from agent.commissioning.design import Designed, designed
+from agent.commissioning.errors import CommissioningError
+from agent.commissioning.line import Passing, Wanted, passing_fruit
+from agent.commissioning.samples import (
+    Collected,
+    ExplanationSample,
+    FruitSample,
+    SampleFile,
+    read_samples,
+)
+from agent.config import Camera, Config
+from agent.models.loaded import LoadedModel
+from agent.records import SUTURE, ClassExplanation, Frame
+
+AUDIT_EVERY = 7
+"""Every so many fruit one is audited, so that twenty are no neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for. ``lots`` of at least ``lot_s`` seconds; ``explained`` fruit a window."""
+
+    variety: str
+    out: Path
+    lots: int = 12
+    lot_s: float = 900.0
+    explained: int = 10
+    resume: bool = False
+
+    @property
+    def collected(self) -> Path:
+        return self.out.with_name(self.out.name + ".samples")
+
+    @property
+    def pictures(self) -> Path:
+        return self.out.with_name(self.out.name + ".audit.png")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where progress goes: fruit audited, and (lots finished, fruit, explanations)."""
+
+    audited: Callable[[int], None] = lambda _done: None
+    collected: Callable[[int, int, int], None] = lambda _lots, _fruit, _explained: None
+    judged: Callable[[Audit], None] = lambda _audit: None
+
+
+@dataclass(slots=True)
+class Commissioning:
+    """One run over one camera with one model."""
+
+    config: Config
+    camera: Camera
+    model: LoadedModel
+    plan: Plan
+    told: Told = field(default_factory=Told)
+
+    def run(self) -> Reference:
+        """Everything; ``CommissioningError`` with the reasons where there is nothing to bless.
+
+        What was collected stays beside the output until the reference is written, so that an
+        interrupted run can go on.
+        """
+        engine = self._engine()
+        before = self._before()
+        fruit = passing_fruit(
+            self.config,
+            self.camera,
+            self.model,
+            Wanted(self.plan.variety, self.plan.lot_s, before.end_mono),
+        )
+        kept: list[Passing] = []
+        frames = list(islice(self._every(fruit, kept), FRUIT))
+        if len(frames) < FRUIT:
+            raise CommissioningError(
+                f"{self.camera.name}: {len(kept)} fruit of {self.plan.variety} before the source "
+                f"ended; the audit alone needs {FRUIT * AUDIT_EVERY}"
+            )
+        found = audit(engine, frames, self.told.audited)
+        self.told.judged(found)
+        if not found.passed:
+            reasons = "; ".join(one.text for one in found.findings if not one.passed)
+            raise CommissioningError(f"{self.model.label} is refused: {reasons}")
+        collected = self._collect(engine, chain(kept, fruit), before)
+        reference = self._reference(engine, designed(collected, self.budget), collected, found)
+        save_reference(reference, self.plan.out)
+        self.plan.collected.unlink(missing_ok=True)
+        return reference
+
+    @property
+    def budget(self) -> Budget:
+        """The configured one, over every lane of every camera."""
+        asked = self.config.alarms.budget
+        lanes = sum(len(camera.effective_lanes()) for camera in self.config.cameras)
+        return Budget(asked.days, asked.hours_a_day, asked.window_s, max(1, lanes))
+
+    def _engine(self) -> Engine:
+        if SUTURE not in self.config.ablation.classes:
+            raise CommissioningError("ablation.classes: the suture is what is watched")
+        try:
+            return Engine(self.model, self.config.ablation, self.config.model.layer)
+        except AblationError as error:
+            raise CommissioningError(f"{self.model.label}: {error}") from error
+
+    @property
+    def _header(self) -> dict[str, object]:
+        return {
+            "samples": 1,
+            "source": self.camera.source,
+            "variety": self.plan.variety,
+            "model_sha256": self.model.sha256,
+        }
+
+    def _before(self) -> Collected:
+        if self.plan.resume and self.plan.collected.exists():
+            return read_samples(self.plan.collected, self._header)
+        return Collected()
+
+    @staticmethod
+    def _every(fruit: Iterator[Passing], kept: list[Passing]) -> Iterator[Frame]:
+        """Every ``AUDIT_EVERY``-th frame; the fruit themselves are kept for collecting."""
+        for one in fruit:
+            kept.append(one)
+            if len(kept) % AUDIT_EVERY == 0:
+                yield one.frame
+
+    def _collect(self, engine: Engine, fruit: Iterator[Passing], before: Collected) -> Collected:
+        """Until ``plan.lots`` lots are whole, or the source ends."""
+        every_s = self.config.alarms.budget.window_s / self.plan.explained
+        resumed = self.plan.resume and self.plan.collected.exists()
+        file = SampleFile(self.plan.collected, self._header, resumed)
+        due: dict[str, float] = {}
+        try:
+            for one in fruit:
+                seen = one.reading.segmentation
+                self._add(before, file, _fruit_sample(one))
+                if seen.captured_mono >= due.get(seen.camera, -np.inf):
+                    due[seen.camera] = seen.captured_mono + every_s
+                    self._add(before, file, _explanation_sample(engine, one))
+                whole = len(before.lots) - len(due)
+                self.told.collected(whole, len(before.fruit), len(before.explanations))
+                if whole >= self.plan.lots:
+                    break
+        finally:
+            file.close()
+        return before
+
+    @staticmethod
+    def _add(
+        collected: Collected, file: SampleFile, sample: FruitSample | ExplanationSample
+    ) -> None:
+        collected.add(sample)
+        file.add(sample)
+
+    def _reference(
+        self, engine: Engine, made: Designed, collected: Collected, found: Audit
+    ) -> Reference:
+        budget, preprocessing = self.budget, self.model.preprocessing
+        return Reference(
+            variety=self.plan.variety,
+            model_name=self.model.name,
+            model_sha256=self.model.sha256,
+            layer=engine.layer,
+            score=self.config.ablation.score.value,
+            width_px=preprocessing.width_px,
+            height_px=preprocessing.height_px,
+            made_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            source=self.camera.name,
+            lots=made.lots,
+            lot_points=made.lot_points,
+            fruit=len(collected.fruit),
+            explanations=len(collected.explanations),
+            window_s=budget.window_s,
+            budget_days=budget.days,
+            budget_margin=budget.margin,
+            budget_lanes=budget.lanes,
+            hours_a_day=budget.hours_a_day,
+            run_length=made.run_length,
+            claim=made.claim,
+            profile=tuple(made.profile.tolist()),
+            overlay_range=dict(made.overlay_range),
+            signals=made.signals,
+            left_out=dict(made.left_out),
+            audit=found.findings,
+        )
+
+
+def _fruit_sample(one: Passing) -> FruitSample:
+    seen = one.reading.segmentation
+    angle = seen.reading.angle_deg if seen.reading.read else None
+    return FruitSample(one.lot, seen.captured_mono, of_fruit(one.reading), angle)
+
+
+def _explanation_sample(engine: Engine, one: Passing) -> ExplanationSample:
+    """A fruit that the engine refuses counts as one without any signal."""
+    mono = one.reading.segmentation.captured_mono
+    try:
+        classes = engine.explain(one.frame.image, one.frame.aperture).classes
+    except AblationError:
+        return ExplanationSample(one.lot, mono, {}, np.zeros(0), {})
+    suture = next(each for each in classes if each.class_name == SUTURE)
+    return ExplanationSample(
+        lot=one.lot,
+        mono=mono,
+        values=of_suture(suture, None),
+        deltas=suture.deltas,
+        peaks={each.class_name: _peak(each) for each in classes if each.explainable},
+    )
+
+
+def _peak(found: ClassExplanation) -> float:
+    return float(np.abs(found.map).max()) if found.map.size else 0.0
