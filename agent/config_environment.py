@@ -43,6 +43,10 @@ def missing_things(data: Any) -> Iterator[Broken]:
         ("http", "tls", "client_ca"),
     ):
         yield from _file_problems(file, get(data, file))
+    reference = get(data, ("alarms", "reference"))
+    for variety in reference if isinstance(reference, dict) else ():
+        one: KeyPath = ("alarms", "reference", str(variety))
+        yield from _file_problems(one, get(data, one))
     yield from _folder_problems(("state_dir",), get(data, ("state_dir",)))
 
 
