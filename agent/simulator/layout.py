@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from agent.simulator.noise import between, chance
 
-BAR_WIDTH_PX_AT_256 = (15.0, 18.0)
-"""Width of the suture's bar in the annotated pictures, which are 256 px across."""
+BAR_WIDTH_PX_AT_256 = 16.5
+"""Width of the suture's bar at 256 px across. Annotators draw bars of 15-18 px; nothing in a
+picture shows which, so a width that varied would only be noise in the labels."""
 
 MASK_BACKGROUND, MASK_SUTURE, MASK_STEM = 0, 1, 2
 
@@ -42,7 +43,6 @@ class Layout:
     offset: float
     along: float
     stem: Stem | None
-    bar_width: float
     bow: float
     """Sideways deviation of the drawn suture from its straight bar at one radius from the stem."""
 
@@ -72,17 +72,16 @@ def draw_layout(rng: np.random.Generator) -> Layout:
         along = sign * between(rng, half_chord - 0.12, half_chord + 0.04)  # cut by the border
     else:
         along = sign * (half_chord + 0.4)  # outside: a fruit that lies on its side
-    bow = float(rng.normal(0.0, 0.03))
+    bow = float(rng.normal(0.0, 0.02))
     a = between(rng, 0.10, 0.24)
     ratio = between(rng, 0.62, 1.0)
     # The cavity is often drawn out along the suture, but far from always.
     tilt = angle + (float(rng.normal(0.0, 15.0)) if chance(rng, 0.5) else between(rng, 0.0, 180.0))
-    width = between(rng, *BAR_WIDTH_PX_AT_256) / 128.0
-    layout = Layout(angle, offset, along, None, width, bow)
+    layout = Layout(angle, offset, along, None, bow)
     if kind >= 0.98:
         return layout
     x, y = layout.foot()
-    return Layout(angle, offset, along, Stem(x, y, a, a * ratio, tilt), width, bow)
+    return Layout(angle, offset, along, Stem(x, y, a, a * ratio, tilt), bow)
 
 
 def paint_mask(layout: Layout, aperture: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -97,7 +96,7 @@ def paint_mask(layout: Layout, aperture: NDArray[np.bool_]) -> NDArray[np.uint8]
     # distance from the line: n = x * (-dy) + y * dx, minus the offset
     n = axis[None, :] * np.float32(-dy) + axis[:, None] * np.float32(dx)
     n -= np.float32(layout.offset)
-    mask = (np.abs(n) <= layout.bar_width / 2).astype(np.uint8)
+    mask = (np.abs(n) <= BAR_WIDTH_PX_AT_256 / 256.0).astype(np.uint8)
     stem = layout.stem
     if stem is not None:
         shift = 6

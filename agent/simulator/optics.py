@@ -13,83 +13,95 @@ from agent.simulator.varieties import Variety
 def light_field(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
     """Brightness factor on the coarse grid: a lamp from a side, a round fruit, soft shadows."""
     x, y = axes
-    slope = rng.normal(0, 0.12, 2)
+    slope = rng.normal(0, 0.10, 2)
     r2 = x * x + y * y
-    light = 1 - np.float32(between(rng, -0.05, 0.35)) * r2
+    light = 1 - np.float32(between(rng, -0.05, 0.22)) * r2
     light += np.float32(slope[0]) * x + np.float32(slope[1]) * y
     light += np.float32(between(rng, 0.0, 0.07)) * smooth_field(rng, x.shape[0], 4)
-    if chance(rng, 0.4):  # the fruit turns away at its limb
-        light *= 1 - np.float32(between(rng, 0.2, 0.7)) * smoothstep(
-            r2, between(rng, 0.55, 0.8), 1.05
-        )
+    if chance(rng, 0.35):  # the fruit turns away at its limb
+        turned = smoothstep(r2, between(rng, 0.55, 0.8), 1.05)
+        light *= 1 - np.float32(between(rng, 0.1, 0.6)) * turned
     return np.clip(light, 0.15, 1.6)
 
 
 def gloss_field(rng: np.random.Generator, axes: tuple[Field, Field], count: int) -> Field:
-    """What shines: soft white reflections of the lamps, added to the picture."""
+    """What shines: soft white reflections of the lamps, added to the picture; skin breaks them."""
     x, y = axes
     shine = np.zeros_like(x)
     for _ in range(count):
         cx, cy = rng.normal(0, 0.45, 2)
         a = between(rng, 0, np.pi)
-        u = (x - np.float32(cx)) * np.float32(np.cos(a)) + (y - np.float32(cy)) * np.float32(
-            np.sin(a)
-        )
-        v = (y - np.float32(cy)) * np.float32(np.cos(a)) - (x - np.float32(cx)) * np.float32(
-            np.sin(a)
-        )
+        cos, sin = np.float32(np.cos(a)), np.float32(np.sin(a))
+        u = (x - np.float32(cx)) * cos + (y - np.float32(cy)) * sin
+        v = (y - np.float32(cy)) * cos - (x - np.float32(cx)) * sin
         long, wide = between(rng, 0.05, 0.35), between(rng, 0.03, 0.16)
         bell = np.exp(-((u / np.float32(long)) ** 2 + (v / np.float32(wide)) ** 2))
-        shine += np.float32(between(rng, 0.05, 0.45)) * bell
-    return shine
+        shine += np.float32(between(rng, 0.03, 0.35)) * bell
+    broken = np.clip(0.8 + 0.4 * smooth_field(rng, x.shape[0], 14), 0, 2)
+    return np.asarray(shine * broken, np.float32)
 
 
 def illuminate(
     rng: np.random.Generator,
-    colour: NDArray[np.float32],
+    planes: NDArray[np.float32],
     variety: Variety,
-    coarse_axes: tuple[Field, Field],
+    axes: tuple[Field, Field],
 ) -> None:
-    """Light, gloss and down, in place."""
-    size = colour.shape[0]
-    light = light_field(rng, coarse_axes)
+    """Light, gloss and down's haze on the coarse ``planes`` (3, H, H), in place: none of them has
+    detail. A lamp's light is a little warmer on one side than on the other."""
+    light = light_field(rng, axes)
+    haze = np.float32(variety.fuzz * between(rng, 0.0, 0.10))
+    planes *= light * (1 - haze)
+    planes += haze * np.float32(0.6)
+    warm = np.float32(rng.normal(0, 0.04)) * axes[0] + np.float32(rng.normal(0, 0.04)) * axes[1]
+    planes[0] *= 1 - warm
     if chance(rng, variety.gloss):
-        shine = gloss_field(rng, coarse_axes, int(rng.integers(1, 4)))
-    else:
-        shine = np.zeros_like(light)
-    fine = (size, size)
-    colour *= cv2.resize(light, fine, interpolation=cv2.INTER_LINEAR)[..., None]
-    haze = np.float32(variety.fuzz * between(rng, 0.0, 0.12))
-    shine = np.asarray(cv2.resize(shine, fine, interpolation=cv2.INTER_LINEAR), np.float32)
-    if variety.fuzz > 0 and chance(rng, 0.6):  # down: a faint bright grain
-        grain = cv2.resize(rng.standard_normal((size // 2, size // 2), dtype=np.float32), fine)
-        shine += np.float32(variety.fuzz * between(rng, 0.0, 0.035)) * grain
-    colour *= 1 - haze
-    colour += shine[..., None] + haze * np.float32(0.6)
+        planes += gloss_field(rng, axes, int(rng.integers(1, 4)))
 
 
 def expose(
-    rng: np.random.Generator, colour: NDArray[np.float32], noise: NDArray[np.float32]
+    rng: np.random.Generator,
+    planes: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    stop: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """What the camera makes of it: (S, S, 3) uint8 BGR. ``noise`` is a (S, S, 3) unit normal."""
-    size = colour.shape[0]
-    scale = size / 256.0
-    gain = between(rng, 0.72, 1.18) * (1 + rng.normal(0, 0.05, 3))
-    tone = between(rng, 0.8, 1.25)
-    sigma = scale * between(rng, 0.35, 1.7)
+    """What the camera makes of ``planes`` (3, S, S): (S, S, 3) uint8 BGR, bright parts burnt out.
+
+    ``noise`` is a (S, S, 3) unit normal; ``stop`` (S, S), 0 where a ring in front of the lens may
+    keep the light out: its edge then bleeds inwards, as compressed pictures show it. A camera reads
+    its sensor, mixes colours, bends the tone, sharpens and compresses, in this order.
+    """
+    scale = planes.shape[1] / 256.0
+    colour = cv2.merge([planes[0], planes[1], planes[2]])
+    picture = cv2.convertScaleAbs(colour, alpha=225.0)
+    sigma = scale * between(rng, 0.4, 1.5)
     if sigma > 0.3:
-        colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), sigma), np.float32)
-    colour = np.maximum(colour * gain.astype(np.float32), 0)
-    if chance(rng, 0.5):
-        colour = np.asarray(cv2.pow(colour, tone), np.float32)
-    if chance(rng, 0.7):  # saturation of the camera's colour processing
-        grey = colour.mean(2, keepdims=True)
-        colour = grey + (colour - grey) * np.float32(between(rng, 0.65, 1.35))
-    picture = colour * np.float32(255)
-    strength = between(rng, 0.2, 1.0) if chance(rng, 0.6) else between(rng, 1.0, 4.0)
-    picture += noise * np.float32(strength)
-    out = np.clip(picture, 0, 255).astype(np.uint8)
-    if chance(rng, 0.35):
-        quality = int(rng.integers(55, 95))
-        out = cv2.imdecode(cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
-    return np.asarray(out, np.uint8)
+        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    strength = between(rng, 0.3, 1.5) if chance(rng, 0.7) else between(rng, 1.5, 4.0)
+    picture = cv2.add(picture, noise * np.float32(strength), dtype=cv2.CV_8U)
+    if chance(rng, 0.4):  # noise taken out, and some of the detail with it
+        picture = cv2.GaussianBlur(picture, (0, 0), scale * between(rng, 0.4, 0.9))
+    picture = cv2.transform(picture, _colour_matrix(rng))
+    tone = between(rng, 0.8, 1.25)
+    table = np.clip(255.0 * (np.arange(256) / 255.0) ** tone, 0, 255).astype(np.uint8)
+    picture = cv2.LUT(picture, table)
+    if chance(rng, 0.6) and stop is not None:
+        picture = cv2.bitwise_and(picture, picture, mask=stop)
+    if chance(rng, 0.5):  # sharpened, with a halo
+        soft = cv2.GaussianBlur(picture, (0, 0), scale * between(rng, 0.8, 1.8))
+        much = between(rng, 0.2, 0.9)
+        picture = cv2.addWeighted(picture, 1 + much, soft, -much, 0)
+    if chance(rng, 0.6):
+        quality = int(rng.integers(60, 96))
+        picture = cv2.imdecode(
+            cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1
+        )
+    return np.asarray(picture, np.uint8)
+
+
+def _colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3, 3): exposure, white balance and saturation of the camera's colour processing."""
+    gain = between(rng, 0.85, 1.35) * (1 + rng.normal(0, 1, 3) * (0.06, 0.02, 0.02))
+    saturation = between(rng, 0.75, 1.3) if chance(rng, 0.7) else 1.0
+    grey = np.full((3, 3), 1 / 3)
+    return np.asarray((grey + saturation * (np.eye(3) - grey)) * gain[None, :])

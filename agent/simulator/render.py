@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.simulator.layout import MASK_SUTURE, Layout, draw_layout, paint_mask
-from agent.simulator.noise import between, chance, fractal_field, smooth_field, smoothstep
+from agent.simulator.marks import paint_marks
+from agent.simulator.noise import Marble, between, chance, fractal_field, smooth_field, smoothstep
 from agent.simulator.optics import expose, illuminate
-from agent.simulator.skin import paint_ground, paint_marks
+from agent.simulator.skin import grain, paint_ground
 from agent.simulator.stem import lay_stem
 from agent.simulator.suture import lay_strip
 from agent.simulator.varieties import UNKNOWN, VARIETIES, Variety
@@ -73,20 +74,22 @@ class Renderer:
         axis = (np.arange(size_px, dtype=np.float32) + 0.5) / np.float32(size_px / 2) - 1
         self.aperture: NDArray[np.bool_] = (axis[None, :] ** 2 + axis[:, None] ** 2) <= 1.0
         self.aperture.setflags(write=False)
+        self._stop = self.aperture.astype(np.uint8)
         coarse = max(24, size_px // 2)
         line = (np.arange(coarse, dtype=np.float32) + 0.5) / np.float32(coarse / 2) - 1
         x, y = np.meshgrid(line, line)
         self._axes = (x.astype(np.float32), y.astype(np.float32))
-        rough = max(12, size_px // 8)
-        line = (np.arange(rough, dtype=np.float32) + 0.5) / np.float32(rough / 2) - 1
-        x, y = np.meshgrid(line, line)
-        self._rough_axes = (x.astype(np.float32), y.astype(np.float32))
+        self._marble = Marble()
         # One sheet of sensor noise, cut at a random place for each picture: drawing 200,000 normals
         # afresh would cost as much as the rest of the picture.
         sheet = np.random.default_rng(size_px).standard_normal(
             (size_px + 64, size_px + 64, 3), dtype=np.float32
         )
         self._noise = sheet
+        fine = cv2.GaussianBlur(sheet[..., 0], (0, 0), 0.9 * size_px / 256)
+        coarser = cv2.GaussianBlur(sheet[..., 1], (0, 0), 2.2 * size_px / 256)
+        pores = np.asarray(fine + 0.6 * coarser, np.float32)
+        self._grain = pores / pores.std()
 
     def fruit(self, seed: int, look: Look | None = None, masked: bool = True) -> Render:
         """The fruit of this seed: the same pixels every time. ``masked`` False leaves the corners
@@ -114,16 +117,18 @@ class Renderer:
         variety = self._variety(rng, look.variety)
         contrast = _draw_contrast(rng, look.faint)
         layout = draw_layout(rng)
-        coarse = paint_ground(rng, variety, layout, self._axes)
-        colour = self._enlarge(coarse)
-        paint_marks(rng, colour, layout)
-        lay_strip(rng, colour, layout, contrast * ink)
+        coarse = paint_ground(rng, variety, layout, self._axes, self._marble)
+        illuminate(rng, coarse, variety, self._axes)
+        planes = self._enlarge(coarse)
+        planes *= grain(rng, self._grain, self.size_px)
+        paint_marks(rng, planes, layout, ink)
+        lay_strip(rng, planes, layout, contrast * ink)
         if layout.stem is not None:
-            lay_stem(rng, colour, layout.stem)
-        illuminate(rng, colour, variety, self._rough_axes)
-        image = expose(rng, colour, self._noise_cut(rng))
+            lay_stem(rng, planes, layout.stem)
+        stop = self._stop if masked else None
+        image = expose(rng, planes, self._noise_cut(rng), stop)
         if masked:
-            image[~self.aperture] = 0
+            image = np.asarray(cv2.bitwise_and(image, image, mask=stop), np.uint8)
         mask = paint_mask(layout, self.aperture)
         return Render(image, self.aperture, mask, _truth(layout, variety, contrast, self.size_px))
 
@@ -162,19 +167,22 @@ class Renderer:
         if chance(rng, 0.3):  # juice and fragments
             cup += np.float32(level * 0.5) * smoothstep(smooth_field(rng, x.shape[0], 9), 0.8, 1.4)
         tint = 1 + rng.normal(0, 0.08, 3)
-        colour = self._enlarge(cup)[..., None] * tint.astype(np.float32)
+        coarse = cup[None] * tint.astype(np.float32)[:, None, None]
         plain = Variety("cup", (), 0.0, 0.0, 0.0, 0.0, 0.3)
-        illuminate(rng, colour, plain, self._rough_axes)
-        image = expose(rng, np.maximum(colour, 0), self._noise_cut(rng))
+        illuminate(rng, coarse, plain, self._axes)
+        image = expose(rng, self._enlarge(coarse), self._noise_cut(rng))
         if masked:
             image[~self.aperture] = 0
         mask = np.zeros((self.size_px, self.size_px), np.uint8)
         nan = math.nan
         return Render(image, self.aperture, mask, Truth(True, nan, nan, nan, "", 0.0))
 
-    def _enlarge(self, field: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _enlarge(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
         size = (self.size_px, self.size_px)
-        return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        planes = np.empty((3, *size), np.float32)
+        for plane, small in zip(planes, coarse, strict=True):
+            cv2.resize(small, size, dst=plane, interpolation=cv2.INTER_LINEAR)
+        return planes
 
     def _noise_cut(self, rng: np.random.Generator) -> NDArray[np.float32]:
         top, left = (int(v) for v in rng.integers(0, 64, 2))
@@ -190,7 +198,7 @@ class Renderer:
 
 
 def _draw_contrast(rng: np.random.Generator, faint: float) -> float:
-    low, high = (0.03, FAINT_BELOW) if chance(rng, faint) else (FAINT_BELOW, 0.45)
+    low, high = (0.04, FAINT_BELOW) if chance(rng, faint) else (FAINT_BELOW, 0.28)
     return float(low * (high / low) ** rng.random())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 
 import cv2
 import numpy as np
@@ -11,131 +11,143 @@ from numpy.typing import NDArray
 from agent.simulator.layout import Stem
 from agent.simulator.noise import Field, between, chance, fractal_field, smooth_line, smoothstep
 
-PATCH_PX = 96
-Lay = Callable[[NDArray[np.float32], Field], None]
-
+PATCH_PX = 72
+SPOKES = 128
 EXTENT = 1.9
 """Half width of the patch in semi-axes: the halo reaches beyond the cavity."""
 
+Tone = NDArray[np.float32]
 
-def _tone(rng: np.random.Generator, ground: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colour of the hollow: olive, grey-brown or the ground itself, darker."""
-    olive = np.array([0.14, 0.44, 0.50], np.float32)
-    brown = np.array([0.13, 0.27, 0.42], np.float32)
-    grey = np.array([0.30, 0.40, 0.46], np.float32)
-    mix = rng.dirichlet([0.8, 0.6, 0.5, 0.8])
+
+@functools.cache
+def _grid() -> tuple[Field, Field, Field, NDArray[np.int32]]:
+    """x, y, distance from the centre and spoke of every pixel of a patch; not to be written to."""
+    axis = np.linspace(-EXTENT, EXTENT, PATCH_PX, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    turn = np.arctan2(y, x) % np.float32(2 * np.pi)
+    index = (turn * np.float32(SPOKES / (2 * np.pi))).astype(np.int32) % SPOKES
+    return x, y, np.hypot(x, y), index
+
+
+class _Patch:
+    """Premultiplied BGR planes and opacity of a round cavity of radius 1, painted layer by layer.
+
+    ``rho`` and ``turn`` are polar coordinates, ``rho`` with the cavity's own unroundness.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.x, self.y, self.round, self.index = _grid()
+        wobble = closed_line(rng, 5) * np.float32(between(rng, 0.02, 0.08))
+        self.rough = fractal_field(rng, PATCH_PX, 9, 3)
+        self.rho = self.round * (1 + wobble)[self.index]
+        self.rho += np.float32(between(rng, 0.01, 0.06)) * self.rough
+        uneven = np.float32(between(rng, 0.1, 0.35))
+        within = 1 - smoothstep(self.round, 1.5, EXTENT)  # nothing reaches the patch's own edge
+        self.grain = np.clip(1 + uneven * self.rough, 0.2, 1.3) * within
+        self.paint = np.zeros((3, PATCH_PX, PATCH_PX), np.float32)
+        self.cover = np.zeros((PATCH_PX, PATCH_PX), np.float32)
+
+    def lay(self, tone: Tone, alpha: Field) -> None:
+        """Lay ``tone`` (3,) with opacity ``alpha`` (P, P) over what is there."""
+        alpha = np.clip(alpha * self.grain, 0, 1)
+        keep = 1 - alpha
+        self.paint *= keep
+        self.paint += tone[:, None, None] * alpha
+        self.cover *= keep
+        self.cover += alpha
+
+    def around(self, rng: np.random.Generator, least: float) -> Field:
+        """(P, P) 0..1: strength that comes and goes on the way round."""
+        line = np.clip(0.6 + 0.5 * closed_line(rng, int(rng.integers(3, 8))), least, 1)
+        return np.asarray(line.astype(np.float32)[self.index], np.float32)
+
+
+def _tone(rng: np.random.Generator, ground: Tone) -> Tone:
+    """Colour of the hollow: the skin's own, darker, greener or greyer."""
+    bright = float(ground.mean())
+    olive = ground * np.array([0.9, 0.68, 0.55], np.float32)
+    brown = ground * np.array([0.6, 0.50, 0.60], np.float32)
+    grey = np.array([0.62, 0.80, 0.84], np.float32) * bright
+    mix = rng.dirichlet([1.0, 0.7, 0.7, 0.8])
     tone = mix[0] * olive + mix[1] * brown + mix[2] * grey + mix[3] * ground * 0.7
-    return np.asarray(tone * between(rng, 0.6, 1.25), np.float32)
+    return np.asarray(tone * between(rng, 0.6, 1.1), np.float32)
 
 
-def paint_patch(
-    rng: np.random.Generator, ground: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], Field]:
-    """Premultiplied BGR (P, P, 3) and opacity (P, P) of a round cavity of radius 1.
+def paint_patch(rng: np.random.Generator, ground: Tone) -> tuple[Tone, Field]:
+    """Premultiplied BGR planes (3, P, P) and opacity (P, P) of a round cavity of radius 1.
 
     ``ground`` is the skin's colour around it, (3,) BGR.
     """
-    axis = np.linspace(-EXTENT, EXTENT, PATCH_PX, dtype=np.float32)
-    x, y = (
-        np.broadcast_to(axis[None, :], (PATCH_PX,) * 2),
-        np.broadcast_to(axis[:, None], (PATCH_PX,) * 2),
-    )
-    rho = np.hypot(x, y)
-    turn = np.arctan2(y, x) % np.float32(2 * np.pi)
-    spokes = 128
-    index = (turn * np.float32(spokes / (2 * np.pi))).astype(np.int32) % spokes
-    wobble = _closed_line(rng, spokes, 5) * np.float32(between(rng, 0.02, 0.09))
-    rho = rho * (1 + wobble)[index]
-    grain = np.clip(1 + 0.3 * fractal_field(rng, PATCH_PX, 7, 3), 0.2, 1.25)
-    paint = np.zeros((PATCH_PX, PATCH_PX, 3), np.float32)
-    cover = np.zeros((PATCH_PX, PATCH_PX), np.float32)
-
-    def lay(colour: NDArray[np.float32], alpha: Field) -> None:
-        nonlocal paint, cover
-        alpha = np.minimum(alpha * grain, 1)
-        keep = 1 - alpha
-        paint = paint * keep[..., None] + alpha[..., None] * colour
-        cover = cover * keep + alpha
-
+    patch = _Patch(rng)
+    rho, x, y = patch.rho, patch.x, patch.y
     tone = _tone(rng, ground)
-    if chance(rng, 0.6):  # halo: a greenish, pale or dusky surround
-        halo = ground * np.float32(between(rng, 0.7, 1.2)) + np.float32(rng.normal(0, 0.03))
-        lay(
-            halo.astype(np.float32),
-            (1 - smoothstep(rho, 0.8, 1.85)) * np.float32(between(rng, 0.1, 0.6)),
-        )
-    depth = between(rng, 0.35, 0.95)
-    lay(tone, (1 - smoothstep(rho, between(rng, 0.55, 0.9), 1.03)) * np.float32(depth))
-    rim = tone * np.float32(between(rng, 0.3, 0.75))
-    for where, strength in (
-        (between(rng, 0.78, 0.95), between(rng, 0.2, 0.9)),
-        (between(rng, 0.4, 0.65), 0.5),
-    ):
-        if where < 0.7 and not chance(rng, 0.45):
+    if chance(rng, 0.7):  # halo: a greenish, pale or dusky surround, wider on one side
+        side = np.float32(rng.normal(0, 0.2)) * x + np.float32(rng.normal(0, 0.2)) * y
+        halo = ground * np.float32(between(rng, 0.75, 1.1)) * (0.5 + 0.5 * tone / tone.max())
+        strength = np.float32(between(rng, 0.1, 0.6))
+        patch.lay(halo.astype(np.float32), strength * (1 - smoothstep(rho + side, 0.8, 1.85)))
+    depth, edge = between(rng, 0.2, 0.8), between(rng, 0.5, 0.9)
+    patch.lay(tone, np.float32(depth) * (1 - smoothstep(rho, edge, between(rng, 1.0, 1.12))))
+    shift = rng.normal(0, 0.08, 2)  # the inner rings lie a little aside
+    inner = np.hypot(x - np.float32(shift[0]), y - np.float32(shift[1])) + (rho - patch.round)
+    rings = ((rho, 0.78, 0.98, 0.85), (inner, 0.35, 0.65, 0.4))
+    for radius, low, high, likely in rings:
+        if not chance(rng, likely):
             continue
-        width = between(rng, 0.05, 0.17)
-        around = np.clip(0.65 + 0.65 * _closed_line(rng, spokes, 5), 0, 1)[index]
-        ring = np.exp(-(((rho - np.float32(where)) / np.float32(width)) ** 2) / 2)
-        lay(rim, (np.float32(strength) * ring * around).astype(np.float32))
+        where, width = between(rng, low, high), between(rng, 0.06, 0.2)
+        rim = tone * np.float32(between(rng, 0.35, 0.75))
+        ring = np.exp(-(((radius - np.float32(where)) / np.float32(width)) ** 2) / 2)
+        patch.lay(rim, np.float32(between(rng, 0.2, 0.85)) * ring * patch.around(rng, 0.1))
     # A lamp from one side: the near wall is dark, the far wall lit.
     angle = between(rng, 0, 2 * np.pi)
     facing = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
     wall = smoothstep(rho, 0.1, 0.7) * (1 - smoothstep(rho, 0.8, 1.1))
     lean = np.float32(between(rng, 0, 0.35)) * wall * facing
-    lay(np.zeros(3, np.float32), np.clip(lean, 0, 1).astype(np.float32))
-    lay(np.minimum(ground * 1.2, 1), np.clip(-lean, 0, 1).astype(np.float32))
-    if chance(rng, 0.7):
-        _scar(rng, x, y, lay)
+    patch.lay(ground * np.float32(0.15), lean)
+    patch.lay(np.minimum(ground * np.float32(1.15), 1), -lean)
+    if chance(rng, 0.65):
+        _scar(rng, patch, tone, inner)
     elif chance(rng, 0.6):  # a bare deep pit
-        lay(
-            tone * np.float32(0.25),
-            ((1 - smoothstep(rho, 0.05, between(rng, 0.25, 0.6))) * np.float32(0.8)),
-        )
-    if chance(rng, 0.6):  # seldom as sharp as the skin around it
-        sigma = between(rng, 0.6, 2.2)
-        paint = np.asarray(cv2.GaussianBlur(paint, (0, 0), sigma), np.float32)
-        cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), sigma), np.float32)
-    return paint, cover
+        pit = 1 - smoothstep(inner, 0.05, between(rng, 0.3, 0.7))
+        patch.lay(tone * np.float32(between(rng, 0.2, 0.5)), pit * np.float32(0.8))
+    # Seldom as sharp as the skin around it: it lies deeper, out of focus.
+    sigma = between(rng, 0.5, 2.0)
+    cover = np.asarray(cv2.GaussianBlur(patch.cover, (0, 0), sigma), np.float32)
+    planes = [cv2.GaussianBlur(plane, (0, 0), sigma) for plane in patch.paint]
+    return np.stack(planes).astype(np.float32), cover
 
 
-def _scar(rng: np.random.Generator, x: Field, y: Field, lay: Lay) -> None:
-    """Where the stalk was: wood, a dark heart, a fleck of light."""
-    at = rng.normal(0, 0.08, 2).astype(np.float32)
-    near = np.hypot(x - at[0], y - at[1])
+def _scar(rng: np.random.Generator, patch: _Patch, tone: Tone, inner: Field) -> None:
+    """Where the stalk was: wood, a dark heart that is not round, a fleck or two of light."""
+    near = inner + np.float32(0.05) * patch.rough
     radius = between(rng, 0.16, 0.42)
-    wood = np.array([0.20, 0.33, 0.46], np.float32) * np.float32(between(rng, 0.35, 1.5))
-    lay(
-        wood,
-        ((1 - smoothstep(near, radius * 0.7, radius * 1.15)) * np.float32(between(rng, 0.6, 1.0))),
-    )
+    wood = np.array([0.20, 0.33, 0.42], np.float32) * np.float32(between(rng, 0.5, 1.3))
+    wood = np.float32(0.5) * (wood + tone)
+    soft = 1 - smoothstep(near, radius * 0.6, radius * 1.25)
+    patch.lay(wood, soft * np.float32(between(rng, 0.4, 0.95)))
     if chance(rng, 0.7):
-        heart = radius * between(rng, 0.4, 0.8)
-        lay(
-            np.array([0.08, 0.10, 0.12], np.float32),
-            (1 - smoothstep(near, heart * 0.5, heart)) * np.float32(0.85),
-        )
-    if chance(rng, 0.6):
-        spot = np.hypot(
-            x - at[0] - between(rng, -0.25, 0.25), y - at[1] - between(rng, -0.25, 0.25)
-        )
-        fleck = np.array([0.55, 0.75, 0.80], np.float32)
-        lay(
-            fleck,
-            (1 - smoothstep(spot, 0.04, between(rng, 0.09, 0.2)))
-            * np.float32(between(rng, 0.3, 0.9)),
-        )
+        heart = radius * between(rng, 0.4, 0.85)
+        dark = 1 - smoothstep(near, heart * 0.4, heart * 1.1)
+        patch.lay(tone * np.float32(between(rng, 0.15, 0.45)), dark * patch.around(rng, 0.5))
+    for _ in range(int(rng.integers(0, 3))):
+        dx, dy = rng.normal(0, 0.18, 2)
+        spot = np.hypot(patch.x - np.float32(dx), patch.y - np.float32(dy))
+        fleck = np.array([0.62, 0.70, 0.80], np.float32)
+        light = 1 - smoothstep(spot, 0.02, between(rng, 0.08, 0.2))
+        patch.lay(fleck, light * np.float32(between(rng, 0.2, 0.8)))
 
 
-def _closed_line(rng: np.random.Generator, length: int, cells: int) -> Field:
-    line = smooth_line(rng, length, cells)
-    fade = np.linspace(0, 1, length // 4, dtype=np.float32)
+def closed_line(rng: np.random.Generator, cells: int) -> Field:
+    """(SPOKES,) a smooth line whose end meets its beginning."""
+    line = smooth_line(rng, SPOKES, cells)
+    fade = np.linspace(0, 1, SPOKES // 4, dtype=np.float32)
     line[-len(fade) :] = line[-len(fade) :] * (1 - fade) + line[0] * fade
     return line
 
 
-def lay_stem(rng: np.random.Generator, colour: NDArray[np.float32], stem: Stem) -> None:
-    """Warp the cavity onto ``colour`` (S, S, 3), in place; only its own box is touched."""
-    size = colour.shape[0]
+def lay_stem(rng: np.random.Generator, planes: NDArray[np.float32], stem: Stem) -> None:
+    """Warp the cavity onto ``planes`` (3, S, S), in place; only its own box is touched."""
+    size = planes.shape[1]
     half = size / 2.0
     cx, cy = (stem.x + 1) * half - 0.5, (stem.y + 1) * half - 0.5
     reach = EXTENT * stem.a * half + 2
@@ -143,8 +155,8 @@ def lay_stem(rng: np.random.Generator, colour: NDArray[np.float32], stem: Stem) 
     y0, y1 = max(0, int(cy - reach)), min(size, int(cy + reach) + 1)
     if x0 >= x1 or y0 >= y1:
         return
-    box = colour[y0:y1, x0:x1]
-    paint, cover = paint_patch(rng, box.mean((0, 1)))
+    box = planes[:, y0:y1, x0:x1]
+    paint, cover = paint_patch(rng, box.mean((1, 2)))
     a = np.radians(stem.tilt_deg)
     c, s = np.cos(a), -np.sin(a)
     unit = 2 * EXTENT / (PATCH_PX - 1)  # semi-axes per patch pixel
@@ -153,7 +165,6 @@ def lay_stem(rng: np.random.Generator, colour: NDArray[np.float32], stem: Stem) 
     shift = np.array([cx - x0, cy - y0]) - m @ np.array([mid, mid])
     to_box = np.concatenate([m, shift[:, None]], 1)
     shape = (x1 - x0, y1 - y0)
-    laid = cv2.warpAffine(paint, to_box, shape)
-    alpha = cv2.warpAffine(cover, to_box, shape)
-    box *= 1 - alpha[..., None]
-    box += laid
+    box *= 1 - cv2.warpAffine(cover, to_box, shape)
+    for plane, laid in zip(box, paint, strict=True):
+        plane += cv2.warpAffine(laid, to_box, shape)

@@ -58,26 +58,20 @@ def paint_strip(
     relief = np.zeros((across, length), np.float32)
     brown = np.zeros((across, length), np.float32)
     if chance(rng, 0.75):  # the groove, pale or dark, with a lit and a shaded flank
-        width = between(rng, 2.0, 7.0) * scale
-        bell = np.exp(-((n / np.float32(width)) ** 2) / 2)
-        amount = between(rng, 0.3, 1.0) * (1 if chance(rng, 0.55) else -1)
-        flank = between(rng, -0.8, 0.8)
-        seen = _visibility(rng, u, 0.25)
-        relief += seen * bell * (np.float32(amount) + np.float32(flank / width) * n)
+        relief += _groove(rng, n, u, scale)
     if chance(rng, 0.25):  # one side of the line deeper in colour than the other
         width = between(rng, 1.0, 4.0) * scale
         side = np.tanh(n / np.float32(width)) * np.exp(-((n / np.float32(14 * scale)) ** 2))
         relief += np.float32(rng.normal(0, 0.4)) * _visibility(rng, u, 0.2) * side
-    if chance(rng, 0.6) or not relief.any():  # a thin brown line
-        width = between(rng, 0.6, 2.2) * scale
-        aside = between(rng, -1.5, 1.5) * scale
-        bell = np.exp(-(((n - np.float32(aside)) / np.float32(width)) ** 2) / 2)
-        brown += np.float32(between(rng, 0.5, 1.2)) * _visibility(rng, u, 0.1) * bell
-    if chance(rng, 0.35):  # a line that is dark only close to the stem
-        width = between(rng, 0.8, 1.8) * scale
-        bell = np.exp(-((n / np.float32(width)) ** 2) / 2)
+    if chance(rng, 0.65) or not relief.any():  # a thin brown line
+        seen = between(rng, 0.5, 1.2) * _visibility(rng, u, 0.1)
+        brown += seen.astype(np.float32) * _thread(rng, n, scale)
+    if chance(rng, 0.4):  # a line that is dark only close to the stem
         near = np.exp(-np.abs(u) / np.float32(between(rng, 0.15, 0.5)))
-        brown += np.float32(between(rng, 0.3, 1.0)) * near * _visibility(rng, u, 0.2) * bell
+        seen = between(rng, 0.3, 1.0) * near * _visibility(rng, u, 0.2)
+        brown += seen.astype(np.float32) * _thread(rng, n, scale)
+    relief *= _worn(rng, relief.shape, 0.25)
+    brown *= _worn(rng, brown.shape, 0.4)
     inside = np.abs(t) < np.sqrt(1 - layout.offset**2)
     _scale_to(contrast, relief, brown, inside, 1.2 * scale)
     if chance(rng, 0.5):  # the broad valley between the cheeks; no edge that an eye would follow
@@ -87,6 +81,38 @@ def paint_strip(
     edge = np.minimum(np.arange(across), np.arange(across)[::-1]).astype(np.float32)
     relief *= np.clip(edge / np.float32(6 * scale), 0, 1)[:, None]
     return relief, brown
+
+
+def _groove(rng: np.random.Generator, n: Field, u: Field, scale: float) -> Field:
+    """Relief of the furrow; its width, depth and lit flank change along the way."""
+    width = np.float32(between(rng, 2.0, 7.0) * scale)
+    width = width * np.exp(np.float32(0.25) * smooth_line(rng, len(u), int(rng.integers(4, 12))))
+    bell = np.exp(-((n / width) ** 2) / 2)
+    amount = between(rng, 0.3, 1.0) * (1 if chance(rng, 0.5) else -1)
+    flank = np.float32(between(rng, -0.8, 0.8)) * (
+        1 + np.float32(0.5) * smooth_line(rng, len(u), 5)
+    )
+    return np.asarray(
+        _visibility(rng, u, 0.25) * bell * (np.float32(amount) + flank / width * n), np.float32
+    )
+
+
+def _thread(rng: np.random.Generator, n: Field, scale: float) -> Field:
+    """Profile of a thin dark line that thickens, thins and strays a little from the groove."""
+    length = n.shape[1]
+    width = np.float32(between(rng, 0.8, 2.2) * scale)
+    width = width * np.exp(np.float32(0.35) * smooth_line(rng, length, int(rng.integers(8, 40))))
+    stray = np.float32(between(rng, 0.1, 0.7) * scale) * smooth_line(
+        rng, length, int(rng.integers(12, 50))
+    )
+    return np.asarray(np.exp(-(((n - stray) / width) ** 2) / 2), np.float32)
+
+
+def _worn(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Field:
+    """(across, along) factor around 1, finely uneven: skin is no ink."""
+    rough = rng.standard_normal((max(4, shape[0] // 3), shape[1] // 3), dtype=np.float32)
+    fine = cv2.resize(rough, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(1 + np.float32(between(rng, 0.15, most)) * fine, 0, 2), np.float32)
 
 
 def _lateral(rng: np.random.Generator, layout: Layout, u: Field, scale: float) -> Field:
@@ -113,10 +139,10 @@ def _scale_to(
 
 
 def lay_strip(
-    rng: np.random.Generator, colour: NDArray[np.float32], layout: Layout, contrast: float
+    rng: np.random.Generator, planes: NDArray[np.float32], layout: Layout, contrast: float
 ) -> None:
-    """Warp the strip onto ``colour`` (S, S, 3), in place."""
-    size = colour.shape[0]
+    """Warp the strip onto ``planes`` (3, S, S), in place."""
+    size = planes.shape[1]
     half = size / 2.0
     relief, brown = paint_strip(rng, layout, size, contrast)
     dx, dy = layout.direction()
@@ -130,12 +156,11 @@ def lay_strip(
             [dy, dx, oy - 0.5 - dy * (s0 - 0.5) - dx * r0],
         ]
     )
-    laid_relief = cv2.warpAffine(relief, to_picture, (size, size))
-    colour *= 1 + laid_relief[..., None]
-    tones = np.array([[0.08, 0.20, 0.34], [0.10, 0.12, 0.36], [0.16, 0.24, 0.26]], np.float32)
-    tone = (rng.dirichlet([1.2, 0.5, 0.5]) @ tones * between(rng, 0.6, 1.5)).astype(np.float32)
-    if brown.any():
-        laid_brown = cv2.warpAffine(brown, to_picture, (size, size))
-        for channel in range(3):
-            plane = colour[..., channel]
-            plane += laid_brown * (tone[channel] - plane)
+    factor = cv2.warpAffine(1 + relief, to_picture, (size, size), borderValue=1.0)
+    laid = cv2.warpAffine(brown, to_picture, (size, size)) if brown.any() else None
+    tones = np.array([[0.25, 0.55, 0.75], [0.35, 0.45, 0.70], [0.55, 0.65, 0.70]], np.float32)
+    tone = rng.dirichlet([1.2, 0.5, 0.5]) @ tones * between(rng, 0.5, 1.0)
+    for plane, kept in zip(planes, tone, strict=True):
+        plane *= factor
+        if laid is not None:
+            plane *= 1 - np.float32(1 - kept) * laid
