@@ -99,12 +99,18 @@ class Lane(Section):
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
 
 
+SimValue = bool | int | float | str | tuple[str, ...]
+
+
 class Camera(Section):
     """One physical source of pictures."""
 
     name: Name
     source: str
     """``sim:``, ``file:///folder``, a path to a folder or video, ``v4l2:///dev/video0``, ``rtsp://...``."""
+    sim: dict[str, SimValue] | None = None
+    """Parameters of the simulated machine, as its URL has them; ``fault`` and ``variety`` may be
+    lists. ``agent.simulator.parameters`` says which there are."""
     mode: CaptureMode = CaptureMode.TRIGGERED
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Rate requested of the source, and the pace of a folder; triggered: pictures expected."""

@@ -33,6 +33,7 @@ def missing_things(data: Any) -> Iterator[Broken]:
     for i in range(len(cameras) if isinstance(cameras, list) else 0):
         source: KeyPath = ("cameras", i, "source")
         yield from _source_problems(source, get(data, source))
+        yield from _sim_problems(("cameras", i), get(data, ("cameras", i)))
     for file in (
         ("model", "path"),
         ("mqtt", "tls", "ca"),
@@ -93,7 +94,7 @@ def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:
         return
     try:
         if source.startswith("sim:"):
-            parse_url(source)
+            parse_url(source)  # what YAML adds is looked at apart, for the sake of its place
         elif source.startswith(("rtsp:", "rtsps:")):
             check_stream(source)
         else:
@@ -106,6 +107,30 @@ def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:
         yield Broken(path, f"cannot be used: {error.strerror}", SOURCE_FORMS)
     except ValueError as error:
         yield Broken(path, f"cannot be used: {error}", SOURCE_FORMS)
+
+
+def _sim_problems(path: KeyPath, camera: Any) -> Iterator[Broken]:
+    """What YAML tells a simulated machine, and whether its lanes are told apart."""
+    source, more = get(camera, ("source",)), get(camera, ("sim",))
+    if not isinstance(source, str) or not source.startswith("sim:"):
+        return
+    try:
+        lanes = parse_url(source).machine.lanes
+    except ParameterError:
+        return  # told of the source already
+    if isinstance(more, dict):
+        try:
+            lanes = parse_url(source, more).machine.lanes
+        except ParameterError as error:
+            yield Broken((*path, "sim"), f"cannot be simulated: {error}")
+            return
+    if lanes > 1 and not get(camera, ("lanes",)):
+        yield Broken(
+            (*path, "lanes"),
+            f"is missing: the simulated picture shows {lanes} lanes side by side, which would be "
+            "read as one fruit",
+            "a name and a region for each lane",
+        )
 
 
 def _file_problems(path: KeyPath, file: object) -> Iterator[Broken]:

@@ -36,6 +36,10 @@ def camera_rules(camera: config.Camera) -> Iterator[Broken]:
     yield from _not_above(
         "backoff_first_s", camera.backoff_first_s, "backoff_max_s", camera.backoff_max_s
     )
+    if camera.sim is not None and not camera.source.startswith("sim:"):
+        yield Broken(
+            ("sim",), "has no effect: the source is no simulated machine", 'source: "sim:"'
+        )
     if camera.lanes:
         for key in ("cutting_line_deg", "mm_per_px"):
             if getattr(camera, key) not in (None, 0.0):

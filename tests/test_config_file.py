@@ -234,6 +234,40 @@ def test_a_lane_outside_of_the_requested_picture_is_refused(write) -> None:
     assert "beyond" in problems(write(text + BROKER))["cameras[0].lanes[0].region"].message
 
 
+def simulated(text: str) -> str:
+    return f"cameras: [{{name: c, {text}}}]\n{BROKER}"
+
+
+def test_a_simulated_machine_is_told_in_yaml_what_its_url_says(write) -> None:
+    text = simulated("source: 'sim:?seed=3', sim: {rate: 120, fault: [black@5+2]}")
+    (camera,) = loaded(write(text)).config.cameras
+    assert camera.sim == {"rate": 120, "fault": ("black@5+2",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("source: 'sim:', sim: {rat: 5}", "cameras[0].sim", "did you mean rate"),
+        ("source: 'sim:', sim: {fault: blck@1}", "cameras[0].sim", "did you mean black"),
+        ("source: 'sim:?rate=5', sim: {rate: 6}", "cameras[0].sim", "given twice"),
+        ("source: 'sim:', sim: [3]", "cameras[0].sim", "not allowed"),
+        ("source: 'rtsp://h/1', sim: {rate: 5}", "cameras[0].sim", "no simulated machine"),
+        ("source: 'sim:?lanes=2'", "cameras[0].lanes", "2 lanes side by side"),
+        ("source: 'sim:', sim: {lanes: 3}", "cameras[0].lanes", "3 lanes side by side"),
+    ],
+)
+def test_what_a_simulated_machine_cannot_be_told_is_named(
+    write, text: str, path: str, words: str
+) -> None:
+    assert words in problems(write(simulated(text)))[path].message
+
+
+def test_the_lanes_of_a_simulated_machine_may_be_told_apart(write) -> None:
+    lanes = "[{name: a, region: [0, 0, 256, 256]}, {name: b, region: [256, 0, 256, 256]}]"
+    config = loaded(write(simulated(f"source: 'sim:?lanes=2', lanes: {lanes}"))).config
+    assert len(config.cameras[0].effective_lanes()) == 2
+
+
 # --- the file itself -----------------------------------------------------------------------------
 
 

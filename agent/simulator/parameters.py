@@ -1,4 +1,5 @@
-"""The URL of a simulated camera, ``sim:?rate=280&seed=3``; every error names its parameter.
+"""What a simulated camera is told, in its URL (``sim:?rate=280&seed=3``) or in YAML (a mapping
+``sim`` beside ``source: "sim:"``); every error names its parameter.
 
 ==========  ===========  ===================================================================
 parameter   default      meaning
@@ -20,14 +21,15 @@ log         none         file for the truth log
 fault       none         ``name@onset+duration*strength~ramp``, may be repeated
 ==========  ===========  ===================================================================
 
-Triggered or free-run, and the rate of a free-running camera, are the camera's own settings.
+In YAML ``variety`` and ``fault`` may be lists. Triggered or free-run, and the rate of a
+free-running camera, are the camera's own settings.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,9 +116,10 @@ _READERS: dict[str, Callable[[str, str], object]] = {
 PARAMETERS = (*_READERS, "fault")
 
 
-def parse_url(url: str) -> SimParameters:
+def parse_url(url: str, more: Mapping[str, object] | None = None) -> SimParameters:
     """Read ``sim:?name=value&...``; ``fault`` may be repeated, the others may not.
 
+    ``more``: parameters from elsewhere, as plain values or lists of text, under the same names.
     Raises ``ParameterError``.
     """
     parts = urlsplit(url)
@@ -124,9 +127,7 @@ def parse_url(url: str) -> SimParameters:
         raise ParameterError(f"{url}: expected sim: or sim:?name=value&name=value")
     values: dict[str, object] = {}
     faults: list[Fault] = []
-    # Split by hand: a plus sign is part of a fault here, not a blank.
-    for item in filter(None, parts.query.split("&")):
-        name, _, text = (unquote(part) for part in item.partition("="))
+    for name, text in (*_of_query(parts.query), *_of_mapping(more or {})):
         if name == "fault":
             try:
                 faults.append(parse_fault(text))
@@ -143,6 +144,23 @@ def parse_url(url: str) -> SimParameters:
             raise ParameterError(f"{name}: given twice")
         values[name] = _READERS[name](name, text)
     return _assemble(values, tuple(faults))
+
+
+def _of_query(query: str) -> Iterator[tuple[str, str]]:
+    # Split by hand: a plus sign is part of a fault here, not a blank.
+    for item in filter(None, query.split("&")):
+        name, _, text = (unquote(part) for part in item.partition("="))
+        yield name, text
+
+
+def _of_mapping(more: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in more.items():
+        if name == "fault" and isinstance(value, list | tuple):
+            yield from ((name, str(fault)) for fault in value)
+        elif isinstance(value, list | tuple):
+            yield name, ",".join(str(part) for part in value)
+        else:
+            yield name, str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _assemble(values: dict[str, object], faults: tuple[Fault, ...]) -> SimParameters:

@@ -53,9 +53,10 @@ class SimClock:
 
 
 def open_source(camera: Camera) -> SimSource:
-    """The simulated camera of this configuration; ``SourceError`` (permanent) for a bad URL."""
+    """The simulated camera of this configuration; ``SourceError`` (permanent) for what it cannot be
+    told."""
     try:
-        parameters = parse_url(camera.source)
+        parameters = parse_url(camera.source, camera.sim)
     except ParameterError as error:
         raise SourceError("bad_url", str(error), permanent=True) from error
     return SimSource(camera, parameters)

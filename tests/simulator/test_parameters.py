@@ -71,3 +71,34 @@ def test_a_bad_parameter_is_named_with_what_is_allowed(query: str, words: list[s
 def test_anything_but_a_query_is_refused(url: str) -> None:
     with pytest.raises(ParameterError, match="expected sim:"):
         parse_url(url)
+
+
+def test_yaml_says_the_same_as_the_url() -> None:
+    url = "sim:?rate=120&seed=9&variety=golden,pale&ids=0&faint=0.5&fault=black@1+2&fault=dust"
+    more = {
+        "rate": 120,
+        "seed": 9,
+        "variety": ["golden", "pale"],
+        "ids": False,
+        "faint": 0.5,
+        "fault": ["black@1+2", "dust"],
+    }
+    assert parse_url("sim:", more) == parse_url(url)
+    assert parse_url("sim:?rate=120", {"fault": "dust"}) == parse_url("sim:?rate=120&fault=dust")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"rate": 0}, ["rate=0"]),
+        ({"rte": 3}, ["'rte'", "did you mean rate"]),
+        ({"seed": 4}, ["seed", "given twice"]),
+        ({"fault": ["blck@3"]}, ["blck", "did you mean black"]),
+        ({"variety": ["golden", "plum"]}, ["variety=plum"]),
+        ({"ids": "maybe"}, ["ids=maybe"]),
+    ],
+)
+def test_what_yaml_says_wrong_is_named(more: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ParameterError) as caught:
+        parse_url("sim:?seed=3", more)
+    assert all(word in str(caught.value) for word in words)

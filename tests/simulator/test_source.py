@@ -76,6 +76,15 @@ def test_the_next_picture_is_not_drawn_while_the_last_one_is_read() -> None:
     assert after_drawing == pytest.approx(AHEAD_S)
 
 
+def test_what_yaml_says_reaches_the_machine() -> None:
+    source = open_source(Camera(name="cam1", source="sim:", sim={"size": 64, "rate": 60}))
+    info = source.open()
+    source.close()
+    assert (info.width_px, info.height_px, info.fps) == (64, 64, 1.0)
+    with pytest.raises(SourceError, match="given twice"):
+        open_source(Camera(name="cam1", source="sim:?seed=1", sim={"seed": 1}))
+
+
 def test_a_reader_that_was_away_has_missed_the_fruit_and_goes_on_with_the_present() -> None:
     time = FakeTime()
     source = opened("rate=60", time)
