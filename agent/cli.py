@@ -275,6 +275,10 @@ def train(
     ] = 2000,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     name: Annotated[str, typer.Option(help="Of the model, for its card.")] = "peach-unet",
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Refine these weights instead of starting from none."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from FILE.checkpoint if there is one.")
     ] = False,
@@ -285,15 +289,17 @@ def train(
     from rich.console import Console
 
     from agent.models.errors import ModelError
+    from agent.models.weights import read_file, sha256_of
     from agent.training.command import train_with_progress
     from agent.training.errors import TrainingError
     from agent.training.recipe import Recipe
     from agent.training.train import TrainOptions
 
     with _one_line(TrainingError, ModelError):
-        recipe = replace(Recipe(), features=features, seed=seed).scaled(effort)
+        base = Recipe() if start is None else Recipe.refining(sha256_of(read_file(start)))
+        recipe = replace(base, features=features, seed=seed).scaled(effort)
         options = TrainOptions(
-            out, recipe, name, folder, folder_share, device=device, resume=resume, cases=cases
+            out, recipe, name, folder, folder_share, device, resume, cases, start
         )
         train_with_progress(options, Console())
 

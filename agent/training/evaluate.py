@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from agent import config
 from agent.models.loaded import LoadedModel
 from agent.records import STEM, SUTURE, Frame
+from agent.segmentation.band import straight_band
 from agent.segmentation.line import angle_error_deg
 from agent.segmentation.segmenter import Analysis, Segmenter
 from agent.training.cases import Case
@@ -33,8 +36,10 @@ ANGLE_TOLERANCE_DEG = 5.0
 class Outcome:
     """What the model made of one case. NaN where there is nothing to compare.
 
-    ``line_error_deg`` is that of the fitted line whether it was reported or not;
-    ``angle_error_deg`` only of a reading. Pixels are the picture's own.
+    ``suture_dice`` is that of the network's own mask, ``band_dice`` that of the straight band which
+    the fitted line says (nothing where none could be fitted). ``line_error_deg`` is that of the
+    fitted line whether it was reported or not; ``angle_error_deg`` only of a reading. Pixels are
+    the picture's own.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Outcome:
     readable: bool
     contrast: float
     suture_dice: float
+    band_dice: float
     stem_dice: float
     mean_dice: float
     mean_iou: float
@@ -73,6 +79,8 @@ class Evaluation:
             "readable_share": share_of([o.readable for o in fruit]),
             "suture_dice": mean_of(o.suture_dice for o in fruit),
             "suture_dice_readable": mean_of(o.suture_dice for o in readable),
+            "band_dice": mean_of(o.band_dice for o in fruit),
+            "band_dice_readable": mean_of(o.band_dice for o in readable),
             "stem_dice": mean_of(o.stem_dice for o in fruit),
             "mean_dice": mean_of(o.mean_dice for o in self.outcomes),
             "mean_iou": mean_of(o.mean_iou for o in fruit),
@@ -165,6 +173,7 @@ def judge(case: Case, analysis: Analysis, model: LoadedModel) -> Outcome:
         readable=case.readable,
         contrast=case.contrast,
         suture_dice=dice(*overlaps[SUTURE]),
+        band_dice=dice(_band(case, analysis, model), overlaps[SUTURE][1]),
         stem_dice=math.nan if stem is None else dice(*stem),
         mean_dice=mean_dice(seen.mask, wanted, classes),
         mean_iou=mean_of(iou(p, w) for p, w in overlaps.values()),
@@ -178,6 +187,19 @@ def judge(case: Case, analysis: Analysis, model: LoadedModel) -> Outcome:
         ),
         features=features,
     )
+
+
+def _band(case: Case, analysis: Analysis, model: LoadedModel) -> NDArray[np.bool_]:
+    """The straight band of the fitted line on the network's grid; nothing where there is none."""
+    mask, measured = analysis.segmentation.mask, analysis.measurement
+    suture = mask == model.classes.index(SUTURE)
+    if measured is None or measured.line is None:
+        return np.zeros_like(suture)
+    rows, columns = mask.shape
+    height, width = case.sample.mask.shape
+    inside = cv2.resize(case.sample.aperture.view(np.uint8), (columns, rows)) > 0
+    free = inside & (mask != model.classes.index(STEM) if STEM in model.classes else True)
+    return straight_band(measured.line, suture, free, (width / columns, height / rows))
 
 
 def _frame(case: Case, number: int) -> Frame:

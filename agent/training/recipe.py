@@ -25,8 +25,11 @@ class Recipe:
     """Everything that decides the outcome besides the data.
 
     The small first stage finds the foreground quickly; the second works at the size of the live
-    path. The learning rate warms up over ``warmup`` steps and falls to a hundredth by a cosine
-    over all stages.
+    path. The learning rate warms up over ``warmup`` steps, and falls to a hundredth by a cosine
+    over the last ``decay`` (share) of the steps that follow, all stages together.
+    ``start_sha256``: of the weights that a refinement starts from, "" for none. ``bfloat16`` holds
+    on a GPU only: a CPU without instructions for it is eight times as slow with it as in float32
+    (0.96 and 0.11 s a picture, measured on an AMD EPYC).
     """
 
     stages: tuple[Stage, ...] = (Stage(96, 2400, 24, 128), Stage(192, 3000, 16, 256))
@@ -38,6 +41,8 @@ class Recipe:
     ema: float = 0.998
     class_weights: tuple[float, ...] = (0.4, 1.0, 1.4)
     bfloat16: bool = True
+    start_sha256: str = ""
+    decay: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.stages or any(s.steps < 1 or s.batch < 1 for s in self.stages):
@@ -47,6 +52,21 @@ class Recipe:
                 raise TrainingError(
                     f"stage size {stage.size_px} px must be a multiple of 16, >= 32"
                 )
+
+    @classmethod
+    def refining(cls, sha256: str) -> Recipe:
+        """For weights that already segment fruit: the live size alone, a lower rate, and classes
+        weighted nearly alike, since the background's plateau is behind them and a heavier
+        foreground only widens the bar."""
+        return cls(
+            stages=(Stage(192, 1300, 12, 256),),
+            lr=2e-3,
+            warmup=30,
+            ema=0.99,
+            class_weights=(0.8, 1.0, 1.2),
+            start_sha256=sha256,
+            decay=0.3,
+        )
 
     @property
     def steps(self) -> int:
@@ -66,8 +86,9 @@ class Recipe:
         """Learning rate at this step."""
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+        falling = max(1.0, self.decay * (self.steps - self.warmup))
+        done = min(1.0, max(0.0, (step - self.steps + falling) / falling))
+        return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def scaled(self, effort: float) -> Recipe:
         """The same recipe with ``effort`` times the steps, at least one a stage."""

@@ -31,6 +31,7 @@ SIMULATED_NOTES = (
     "simulated fruit of other seeds and say little about a real line: train on the line's own "
     "pictures (pitwatch train --folder) before relying on it."
 )
+REFINED_NOTES = " Refined from weights with sha256 {sha256}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class TrainOptions:
     """``out`` gets the weights, the card lies beside it, ``<out>.checkpoint`` while training.
 
     ``folder``: pictures and masks; ``folder_share`` of the samples come from it, the rest from the
-    simulator (1: folder alone). ``cases``: simulated fruit for calibration and for the evaluation.
+    simulator (1: folder alone). ``start``: weights to refine instead of random ones, best with
+    ``Recipe.refining``. ``cases``: simulated fruit for calibration and for the evaluation.
     """
 
     out: Path
@@ -49,6 +51,7 @@ class TrainOptions:
     device: str = "cpu"
     resume: bool = False
     cases: int = 2000
+    start: Path | None = None
 
     @property
     def reference(self) -> int:
@@ -85,6 +88,8 @@ def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) 
     trainer = Trainer(
         options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
     )
+    if options.start is not None:
+        trainer.start_from(load_model(config.Model(path=options.start), "cpu").module.state_dict())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.resume and options.checkpoint.exists():
         trainer.resume(options.checkpoint)
@@ -101,9 +106,7 @@ def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) 
 
 def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ()) -> Trained:
     """Ship the averaged weights of ``trainer``, calibrate, evaluate, and complete the card."""
-    notes = SIMULATED_NOTES
-    if options.folder is not None:
-        notes = f"Trained on a folder of pictures ({options.folder_share:.0%}) and simulated fruit."
+    notes = notes_of(options)
     size = options.recipe.stages[-1].size_px
     card = ModelCard(
         name=options.name,
@@ -144,6 +147,16 @@ def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ())
     card = card.model_copy(update=update)
     update_card(card, options.out)
     return Trained(card, evaluations)
+
+
+def notes_of(options: TrainOptions) -> str:
+    """What the card says about where the weights come from."""
+    notes = SIMULATED_NOTES
+    if options.folder is not None:
+        notes = f"Trained on a folder of pictures ({options.folder_share:.0%}) and simulated fruit."
+    if options.start is not None:
+        notes += REFINED_NOTES.format(sha256=options.recipe.start_sha256)
+    return notes
 
 
 def folder_cases(folder: Path) -> Iterator[Case]:

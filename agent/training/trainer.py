@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +69,18 @@ class Trainer:
         )
         self._average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Begin with these weights instead of random ones; ``TrainingError`` for other shapes."""
+        wanted = self.model.state_dict()
+        for key, value in wanted.items():
+            if key.endswith("num_batches_tracked"):
+                continue
+            if key not in state or state[key].shape != value.shape:
+                found = tuple(state[key].shape) if key in state else "nothing"
+                raise TrainingError(f"start: {key}: expected {tuple(value.shape)}, found {found}")
+            value.copy_(state[key])
+        self._average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
     def run(self, until: int | None = None) -> Iterator[Step]:
         """Steps up to ``until`` (default: the recipe's end), one at a time."""
         end = self.recipe.steps if until is None else min(until, self.recipe.steps)
@@ -87,7 +99,8 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         x, target = self._batch(stage, self._samples[1], first)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+        half = self.recipe.bfloat16 and self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = self.model(x)
         loss = segmentation_loss(logits.float(), target, self._weights)
         self._optimiser.zero_grad(set_to_none=True)

@@ -144,9 +144,7 @@ def test_the_sheet_shows_the_worst_first(oracle: LoadedModel) -> None:
 
 def outcome(features: tuple[float, ...], error: float) -> Outcome:
     nan = math.nan
-    return Outcome(
-        "x", False, True, nan, nan, nan, nan, nan, True, "", 0.0, nan, error, nan, features
-    )
+    return Outcome("x", False, True, *[nan] * 6, True, "", 0.0, nan, error, nan, features)
 
 
 def test_the_calibration_learns_how_often_a_reading_is_right() -> None:

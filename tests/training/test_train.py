@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from agent import config
-from agent.models.card import card_path, read_card
+from agent.models.card import ModelCard, card_path, read_card
 from agent.models.loading import load_model
+from agent.models.unet import UNet
+from agent.models.weights import sha256_of
 from agent.records import CLASSES
+from agent.training import train as module
 from agent.training.errors import TrainingError
 from agent.training.recipe import Recipe, Stage
 from agent.training.ship import pack, ship
-from agent.training.train import TrainOptions, folder_cases, train
+from agent.training.train import TrainOptions, folder_cases, notes_of, train
 from tests.training.test_folder import write_pair
 
 TINY = Recipe(stages=(Stage(32, 6, 4, 48),), features=4, warmup=2, bfloat16=False)
@@ -59,8 +63,6 @@ def test_an_interrupted_training_resumes_from_its_checkpoint(tmp_path: Path) -> 
         if step.step == 4:  # type: ignore[attr-defined]
             raise PowerCutError
 
-    import agent.training.train as module
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHECKPOINT_EVERY_S", 0.0)
         with pytest.raises(PowerCutError):
@@ -69,6 +71,28 @@ def test_an_interrupted_training_resumes_from_its_checkpoint(tmp_path: Path) -> 
     resumed = train(options(out, resume=True), seen.append)
     assert seen[0].step == 4, "the third step was the last one saved"
     assert resumed.card.sha256 == whole.card.sha256
+
+
+def test_weights_are_refined_and_the_card_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = tmp_path / "start.safetensors"
+    card = ship(UNet(3, 3, 4).state_dict(), ModelCard(name="start"), start)
+    recipe = replace(TINY, lr=1e-12, start_sha256=card.sha256)
+    chosen = TrainOptions(tmp_path / "refined.safetensors", recipe, cases=8, start=start)
+    assert card.sha256 in notes_of(chosen)
+    monkeypatch.setattr(module, "finish", lambda trainer, *_: trainer)
+    refined = train(chosen)
+    wanted = load_model(config.Model(path=start), "cpu").module.state_dict()
+    for key, value in refined.averaged().items():  # type: ignore[attr-defined]
+        if value.ndim == 4:
+            assert torch.allclose(value, wanted[key], atol=1e-6), key
+
+
+def test_the_weights_that_the_default_model_was_refined_from_are_there() -> None:
+    start = Path(__file__).parents[2] / "agent" / "training" / "start" / "unet8.safetensors"
+    assert Recipe.refining(sha256_of(start.read_bytes())).features == 8
+    assert load_model(config.Model(path=start), "cpu").sha256 == sha256_of(start.read_bytes())
 
 
 def test_bad_data_are_told_before_anything_is_computed(tmp_path: Path) -> None:
@@ -92,17 +116,12 @@ def test_a_folder_is_a_set_of_cases(tmp_path: Path) -> None:
 def test_half_precision_keeps_the_statistics_whole() -> None:
     from safetensors.torch import load
 
-    from agent.models.unet import UNet
-
     packed = load(pack(UNet(3, 3, 4).state_dict()))
     assert packed["encoder1.enc1conv1.weight"].dtype is torch.float16
     assert packed["encoder1.enc1norm1.running_var"].dtype is torch.float32
 
 
 def test_a_disk_that_refuses_leaves_the_old_weights_alone(tmp_path: Path) -> None:
-    from agent.models.card import ModelCard
-    from agent.models.unet import UNet
-
     out = tmp_path / "peach.safetensors"
     card = ship(UNet(3, 3, 4).state_dict(), ModelCard(name="old"), out)
     old = out.read_bytes()

@@ -103,6 +103,46 @@ def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+def test_a_refinement_holds_its_rate_and_falls_at_the_end() -> None:
+    recipe = Recipe(stages=(Stage(32, 100, 1, 48),), lr=1.0, warmup=10, decay=0.5)
+    rates = [recipe.rate(step) for step in range(100)]
+    assert rates[10:55] == pytest.approx([1.0] * 45)
+    assert rates[56:] == sorted(rates[56:], reverse=True)
+    assert rates[-1] < 0.02
+
+
+def test_a_refinement_begins_with_the_weights_it_is_given() -> None:
+    first = tiny_trainer()
+    for _ in first.run(until=3):
+        pass
+    second = tiny_trainer()
+    second.start_from(first.averaged())
+    for key, value in first.averaged().items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.equal(second.averaged()[key], value), key
+            assert torch.equal(second.model.state_dict()[key], value), key
+
+
+def test_weights_of_another_width_cannot_be_refined() -> None:
+    other = tiny_trainer(Recipe(**{**_fields(TINY), "features": 5})).averaged()
+    with pytest.raises(TrainingError, match=r"encoder1.*expected \(4, 3, 3, 3\)"):
+        tiny_trainer().start_from(other)
+
+
+def test_weights_that_lack_a_layer_cannot_be_refined() -> None:
+    state = tiny_trainer().averaged()
+    del state["conv.weight"]
+    with pytest.raises(TrainingError, match=r"conv\.weight.*nothing"):
+        tiny_trainer().start_from(state)
+
+
+def test_a_checkpoint_of_other_starting_weights_is_refused(tmp_path: Path) -> None:
+    tiny_trainer().save(tmp_path / "checkpoint")
+    other = tiny_trainer(Recipe(**{**_fields(TINY), "start_sha256": "0" * 64}))
+    with pytest.raises(TrainingError, match="recipe"):
+        other.resume(tmp_path / "checkpoint")
+
+
 def test_stages_follow_each_other_without_showing_a_sample_twice() -> None:
     firsts = [TINY.at(step) for step in range(TINY.steps)]
     assert [stage.size_px for stage, _ in firsts] == [32] * 12 + [48] * 4
