@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -19,6 +19,7 @@ from agent import __version__
 
 if TYPE_CHECKING:
     from agent.ablation.sources import Shot
+    from agent.config import Score
     from agent.config_file import Loaded, Overrides
 
 EXIT_FAILED = 1
@@ -214,19 +215,12 @@ def explain(
 ) -> None:
     """Show what the model looks at in a picture. Without --out, --json, --npz: one PNG here."""
     from agent.ablation.command import METHODS, ExplainOptions, PatchOptions, explain_picture
-    from agent.config import Score
     from agent.config_file import Overrides
 
-    try:
-        wanted = Score(score)
-    except ValueError as error:
-        choices = ", ".join(Score)
-        raise typer.BadParameter(f"{score!r} is none of {choices}", param_hint="--score") from error
+    wanted = _score(score)
     if method not in METHODS:
         text = f"{method!r} is none of {', '.join(METHODS)}"
         raise typer.BadParameter(text, param_hint="--method")
-    if baseline not in ("zero", "mean"):
-        raise typer.BadParameter(f"{baseline!r} is none of zero, mean", param_hint="--baseline")
     options = ExplainOptions(
         picture=picture,
         out=out,
@@ -234,7 +228,7 @@ def explain(
         npz=npz,
         sheet=sheet,
         layers=layers,
-        baseline="mean" if baseline == "mean" else "zero",
+        baseline=_baseline(baseline),
         reference=_shots(reference, REFERENCE_PICTURES) if reference is not None else (),
         region=region,
         groups=groups,
@@ -248,6 +242,71 @@ def explain(
         score=wanted,
     )
     raise typer.Exit(explain_picture(options))
+
+
+@app.command()
+def study(
+    source: Annotated[
+        str, typer.Argument(metavar="FOLDER|sim:", help="Pictures, or simulated fruit.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Report, tables and plots go here.")
+    ],
+    count: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 8,
+    class_names: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="Repeatable; default: all but the first."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights; default: the shipped model.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Any named layer; default: the model card's.")
+    ] = None,
+    score: Annotated[
+        str, typer.Option(metavar="NAME", help="margin, logit_sum, or dice_drop.")
+    ] = "margin",
+    baseline: Annotated[
+        str, typer.Option(metavar="NAME", help="What an ablated map is set to: zero, or mean.")
+    ] = "zero",
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|sim:", help="Pictures for the means; default: the model card's means."
+        ),
+    ] = None,
+    groups: Annotated[
+        str,
+        typer.Option(
+            metavar="GROUPS", help="Ablate channels together: cluster:N, contiguous:N, or 0-3;4,6."
+        ),
+    ] = "",
+    examples: Annotated[int, typer.Option(min=0, help="Pictures shown in the report.")] = 3,
+    maps: Annotated[
+        bool, typer.Option("--maps/--no-maps", help="Regions in each map separately: slow.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of random cells, channels and orders.")] = 0,
+) -> None:
+    """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
+    from agent.ablation.study import StudyOptions, run_study
+    from agent.config_file import Overrides
+
+    options = StudyOptions(
+        shots=_shots(source, count),
+        source=source,
+        out=out,
+        model=_load(None, Overrides(model=model)).config.model,
+        layer=layer,
+        classes=tuple(class_names or ()),
+        score=_score(score),
+        baseline=_baseline(baseline),
+        reference=_shots(reference, REFERENCE_PICTURES) if reference is not None else (),
+        groups=groups,
+        examples=examples,
+        maps=maps,
+        seed=seed,
+    )
+    raise typer.Exit(run_study(options))
 
 
 @app.command()
@@ -379,6 +438,24 @@ def evaluate(
     with _one_line(TrainingError, ModelError):
         options = EvaluateOptions(model, folder, seed, count, faint, json, sheet, device)
         evaluate_with_progress(options, Console())
+
+
+def _score(name: str) -> Score:
+    from agent.config import Score
+
+    try:
+        return Score(name)
+    except ValueError as error:
+        text = f"{name!r} is none of {', '.join(Score)}"
+        raise typer.BadParameter(text, param_hint="--score") from error
+
+
+def _baseline(name: str) -> Literal["zero", "mean"]:
+    if name == "mean":
+        return "mean"
+    if name == "zero":
+        return "zero"
+    raise typer.BadParameter(f"{name!r} is none of zero, mean", param_hint="--baseline")
 
 
 def _shots(source: str, count: int) -> list[Shot]:

@@ -88,7 +88,7 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_help_names_the_commands() -> None:
     result = pitwatch("--help")
     assert result.exit_code == 0
-    for command in ("run", "explain", "check-config", "train", "evaluate"):
+    for command in ("run", "explain", "study", "check-config", "train", "evaluate"):
         assert command in result.stdout
 
 
@@ -233,6 +233,66 @@ def test_explain_hands_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     )
     assert (options.model.path, options.layer, options.class_name) == (weights, "encoder4", "2")
     assert (options.method, options.score) == ("region-occlusion", Score.LOGIT_SUM)
+
+
+def test_explain_hands_on_what_is_explained_and_how_it_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import agent.ablation.command as command
+
+    asked: list[command.ExplainOptions] = []
+    monkeypatch.setattr(command, "explain_picture", lambda options: asked.append(options) or 0)
+    result = pitwatch(
+        "explain", "p.png", "--sheet", "s.png", "--layers", "enc*", "--region", "component:2",
+        "--baseline", "mean", "--reference", "sim:?seed=7&size=64", "--groups", "cluster:4",
+        "--checks", "--method", "occlusion", "--patch", "24", "--stride", "12", "--fill", "mean",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    (options,) = asked
+    assert (options.sheet, options.layers, options.region) == (Path("s.png"), "enc*", "component:2")
+    assert (options.baseline, options.groups, options.checks) == ("mean", "cluster:4", True)
+    assert options.patch == command.PatchOptions(size_px=24, stride_px=12, fill="mean")
+    assert [shot.name for shot in options.reference][:2] == ["fruit-7", "fruit-8"]
+    image, mask = options.reference[0].read()
+    assert image.shape == (64, 64, 4)
+    assert mask is not None
+
+
+def test_explain_and_study_name_the_baselines_and_the_sources_that_there_are(
+    tmp_path: Path,
+) -> None:
+    out = str(tmp_path / "out")
+    for command in (("explain", "p.png"), ("study", "sim:", "--out", out)):
+        result = pitwatch(*command, "--baseline", "median")
+        assert result.exit_code == 2
+        assert "'median' is none of zero, mean" in result.stderr
+        result = pitwatch(*command, "--reference", str(tmp_path / "none"))
+        assert result.exit_code == 1
+        assert "none: cannot be listed" in result.stderr
+    for source, words in (("sim:?sed=1", "sed"), (str(tmp_path), "holds no picture")):
+        result = pitwatch("study", source, "--out", out)
+        assert result.exit_code == 1
+        assert words in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_study_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import agent.ablation.study as study
+
+    asked: list[study.StudyOptions] = []
+    monkeypatch.setattr(study, "run_study", lambda options: asked.append(options) or 1)
+    result = pitwatch(
+        "study", "sim:?seed=3&size=64", "--out", "o", "--count", "2", "--class", "stem",
+        "--layer", "encoder3", "--score", "dice_drop", "--groups", "contiguous:2",
+        "--examples", "1", "--no-maps", "--seed", "5",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    (options,) = asked
+    assert [shot.name for shot in options.shots] == ["fruit-3", "fruit-4"]
+    assert (options.source, options.out) == ("sim:?seed=3&size=64", Path("o"))
+    assert (options.classes, options.layer) == (("stem",), "encoder3")
+    assert (options.score, options.groups) == (Score.DICE_DROP, "contiguous:2")
+    assert (options.examples, options.maps, options.seed) == (1, False, 5)
 
 
 def test_explain_names_the_scores_that_there_are() -> None:

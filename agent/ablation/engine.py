@@ -118,6 +118,11 @@ class Engine:
         return int(self._setup.baseline.shape[1])
 
     @property
+    def has_both_baselines(self) -> bool:
+        """Whether the means of the layer's channels are known."""
+        return len(self._baselines) > 1
+
+    @property
     def path(self) -> str:
         """How the model is run from the layer on: ``hook`` (whole, with a hook), ``fx`` (cut in
         two), or ``fx+rows`` (and only the pixels that are read)."""

@@ -75,7 +75,7 @@ def explain_all(options: ExplainOptions) -> bool:
     if not several:
         shots[0].read()  # nothing is loaded for a picture that cannot be read
     worker = _worker(options)
-    with _bar() as bar:
+    with progress_bar() as bar:
         if several:
             return _explain_folder(worker, shots, bar)
         image, drawn = shots[0].read()
@@ -305,7 +305,7 @@ def _sheet(worker: Worker, image: Image, bar: Progress) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """A progress bar on a terminal's standard error; elsewhere nothing is drawn."""
     columns: tuple[Any, ...] = (
         TextColumn("{task.description}"),

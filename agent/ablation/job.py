@@ -157,17 +157,17 @@ class Job:
             setup.model, setup.split, self._prepared, setup.baseline, self.ledger.targets
         )
 
-    def effects(self, items: Sequence[Item], tick: Tick) -> list[list[Effect]]:
-        """Per target the effect of each item, after ``run``; ``tick`` comes before each batch."""
+    def effects(self, place: int, items: Sequence[Item], tick: Tick) -> list[Effect]:
+        """The effect of each item on one target, after ``run``; ``tick`` precedes each batch."""
         runner, ledger = self._occlusions, self.ledger
         assert runner is not None
-        found: list[list[Effect]] = [[] for _ in ledger.targets]
+        target = ledger.wide.targets[place]
+        found: list[Effect] = []
         planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in items]
         for start in range(0, len(planned), runner.batch):
             tick()
             for _, rows in runner.run(planned[start : start + runner.batch]):
-                for place, target in enumerate(ledger.wide.targets):
-                    found[place] += effects(ledger.wide_base[0], rows, target)
+                found += effects(ledger.wide_base[0], rows, target)
         return found
 
     def drops(self, items: Sequence[Item], tick: Tick) -> NDArray[np.float64]:

@@ -36,6 +36,8 @@ PATCHES, BLOCKS, CURVES, HIRES = (
     "hires_map",
 )
 GROUPS, EACH_MAP, OTHER_BASELINE = "group_ablation", "each_map_occlusion", "other_baseline"
+MAP_DRAWS = 2
+"""Random sets of maps beside the strongest ones."""
 CHECKS = (PATCHES, BLOCKS, CURVES, HIRES)
 """The cross-checks that an explanation without studies leaves out, by the names of ``left_out``."""
 
@@ -45,7 +47,8 @@ class Studies:
     """What to make beyond an explanation; each is left out where it is None, 0, empty or false.
 
     ``block_cells``: side of the square blocks at the layer, in cells; ``groups``: see
-    ``groups.FORMS``; ``maps``: regions in each map separately; ``other_baseline``: channels against
+    ``groups.FORMS``; ``maps``: regions in each map separately, and in
+    the strongest of them; ``other_baseline``: channels against
     the baseline that the explanation does not use (its means must be known).
     """
 
@@ -86,6 +89,18 @@ class MapOcclusions:
 
 
 @dataclass(frozen=True, slots=True)
+class MapSets:
+    """One region at 100 % in so many maps at once: the ``strongest`` by |delta|, or ``random`` ones
+    (a mean over draws). ``counts``, ``drop`` and ``dice`` are (n,)."""
+
+    region: Region
+    chosen: str
+    counts: tuple[int, ...]
+    drop: NDArray[np.float64]
+    dice: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class Studied:
     """What the studies of one class gave; None or empty where one was not made."""
 
@@ -95,6 +110,7 @@ class Studied:
     curves: tuple[Curve, ...] = ()
     groups: tuple[GroupDelta, ...] = ()
     maps: tuple[MapOcclusions, ...] = ()
+    map_sets: tuple[MapSets, ...] = ()
     other_baseline: str = ""
     other_deltas: NDArray[np.float64] | None = None  # (K,)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -265,7 +281,8 @@ def _each_map(bench: Bench, tick: Tick) -> Values:
             settings.region_threshold,
         )
         rng = np.random.default_rng(settings.seed)
-        maps = []
+        maps, sets = [], []
+        deltas = bench.records[place].deltas
         for region, mask in (
             (Region.FOREGROUND, cells.foreground),
             (Region.BACKGROUND, cells.background),
@@ -274,7 +291,7 @@ def _each_map(bench: Bench, tick: Tick) -> Values:
             if not mask.any():
                 continue
             items = [Item(channels=(k,), cells=part) for part in chosen for k in range(depth)]
-            found = bench.job.effects(items, tick)[place]
+            found = bench.job.effects(place, items, tick)
             maps.append(
                 MapOcclusions(
                     region,
@@ -283,8 +300,37 @@ def _each_map(bench: Bench, tick: Tick) -> Values:
                     _table(found, "dice", depth),
                 )
             )
-        out.append({"maps": tuple(maps)})
+            whole = chosen[-1]
+            sets += _map_sets(bench.job, place, region, whole, deltas, rng, tick)
+        out.append({"maps": tuple(maps), "map_sets": tuple(sets)})
     return out
+
+
+def _map_sets(
+    job: Job,
+    place: int,
+    region: Region,
+    cells: Mask,
+    deltas: NDArray[np.float64],
+    rng: np.random.Generator,
+    tick: Tick,
+) -> list[MapSets]:
+    """1, 2, 4 ... all maps: the strongest, and as many random ones."""
+    depth = deltas.size
+    counts = (*(2**n for n in range(depth.bit_length()) if 2**n < depth), depth)
+    orders = [np.argsort(-np.abs(deltas), kind="stable")]
+    orders += [rng.permutation(depth) for _ in range(MAP_DRAWS)]
+    items = [
+        Item(channels=tuple(int(k) for k in order[:count]), cells=cells)
+        for order in orders
+        for count in counts
+    ]
+    found = job.effects(place, items, tick)
+    drop, dice = (_table(found, name, len(counts)) for name in ("drop", "dice"))
+    return [
+        MapSets(region, "strongest", counts, drop[0], dice[0]),
+        MapSets(region, "random", counts, drop[1:].mean(axis=0), dice[1:].mean(axis=0)),
+    ]
 
 
 def _table(found: Sequence[Effect], name: str, depth: int) -> NDArray[np.float64]:

@@ -164,6 +164,19 @@ def test_regions_in_each_map_of_a_local_head_are_its_delta_or_nothing(linear):
     np.testing.assert_allclose(outside.drop, 0, atol=1e-6 * scale)
 
 
+def test_sets_of_maps_of_a_local_head_cost_the_sum_of_their_deltas(linear):
+    _, one, study = studied(linear, Studies(maps=True))
+    strongest, random, *_ = study.map_sets
+    assert (strongest.chosen, random.chosen) == ("strongest", "random")
+    assert strongest.region == Region.FOREGROUND
+    assert strongest.counts == (1, 2, 4, 5)
+    order = np.argsort(-np.abs(one.deltas))
+    expected = [one.deltas[order[:n]].sum() for n in strongest.counts]
+    scale = np.abs(one.deltas).max()
+    np.testing.assert_allclose(strongest.drop, expected, atol=1e-5 * scale)
+    assert random.drop[-1] == pytest.approx(one.y - one.y_all, rel=1e-4)
+
+
 def test_the_other_baseline_is_compared_channel_by_channel(linear):
     _, one, study = studied(linear, Studies(other_baseline=True))
     assert study.other_baseline == "mean"
