@@ -30,7 +30,7 @@ from agent.ablation.graph import (
 )
 from agent.ablation.half import FastHalf, Merged, sources
 from agent.ablation.regions import Mask
-from agent.ablation.shared import Shared
+from agent.ablation.shared import Shared, Value
 from agent.ablation.steps import Step, Steps, Work, usable
 from agent.ablation.trace import CutError
 
@@ -47,10 +47,13 @@ class Program:
 
     ``single``: items are single channels (``run_channels``); otherwise each item brings a whole
     layer of its own (``run_maps``). At most ``batch`` items at a time; both give (n, classes, P)
-    of the model's raw output, pixels in raster order. ``CutError`` for a half it cannot lay out.
+    of the model's raw output, pixels in raster order. ``keep``: for ``run_and_keep``.
+    ``CutError`` for a half it cannot lay out.
     """
 
-    def __init__(self, picture: Shared, need: Mask, batch: int, *, single: bool) -> None:
+    def __init__(
+        self, picture: Shared, need: Mask, batch: int, *, single: bool, keep: bool = False
+    ) -> None:
         self._half: FastHalf = picture.half
         self.batch = batch
         self._device = picture.prepared.activation.device
@@ -58,6 +61,11 @@ class Program:
         if self._values[-1].size != need.shape:
             raise CutError("the output is on another grid than the input")
         self._needs = self._walk_back(need)
+        self._offsets = {
+            place: value.offset.flatten(2)[0].t().contiguous()
+            for place, value in enumerate(self._values)
+            if keep and value.offset is not None
+        }
         self._steps = self._compiled()
         self._read_last = self._last_readers()
         last = self._values[-1].stored
@@ -77,10 +85,23 @@ class Program:
         count = len(maps)
         if count < self.batch:
             maps = torch.cat((maps, maps[-1:].expand(self.batch - count, -1, -1, -1)))
+        return self._run(self._of_maps(maps), count)
+
+    def _of_maps(self, maps: Tensor) -> Work:
         rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
         padded = torch.cat((rows, rows.new_zeros((1, rows.shape[1]))))
         nothing = torch.empty(0, dtype=torch.long, device=self._device)
-        return self._run(Work(nothing, {self._half.layer: padded}), count)
+        return Work(nothing, {self._half.layer: padded})
+
+    def run_and_keep(
+        self, maps: Tensor
+    ) -> tuple[dict[int, Tensor], list[Value], dict[int, Tensor]]:
+        """Run one item, (1, K, h, w), and keep everything: what convolutions add to every item's
+        rows (h * w, O) by operation, what is known of each operation, and all rows."""
+        work = self._of_maps(maps)
+        for place, step in self._steps:
+            work.rows[place] = step(work)
+        return self._offsets, self._values, work.rows
 
     def _run(self, work: Work, count: int) -> Tensor:
         for place, step in self._steps:

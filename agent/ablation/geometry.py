@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +139,29 @@ def phase_taps(
     inside = (r >= 0) & (r < source.size[0]) & (c >= 0) & (c < source.size[1])
     flat = np.where(inside, r * source.size[1] + c, 0)
     return np.where(inside, source.where[flat], -1)
+
+
+@lru_cache(maxsize=64)
+def conv_neighbours(
+    size: Size, out: Size, kernel: Size, stride: Size, padding: Size
+) -> NDArray[np.int32]:
+    """(out pixels, taps): the pixel of a map of ``size`` that each output pixel reads, -1 outside.
+    Kept, since nothing but the geometry decides it."""
+    pixels = np.arange(out[0] * out[1])
+    taps = conv_taps(pixels, out[1], everything(size), kernel, stride, padding).astype(np.int32)
+    taps.setflags(write=False)
+    return taps
+
+
+@lru_cache(maxsize=64)
+def phase_neighbours(
+    size: Size, out: Size, factor: int, taps: tuple[Size, ...]
+) -> NDArray[np.int32]:
+    """The same for one phase of a merged upsampling, as if every pixel were of that phase."""
+    pixels = np.arange(out[0] * out[1])
+    found = phase_taps(pixels, out[1], everything(size), factor, taps).astype(np.int32)
+    found.setflags(write=False)
+    return found
 
 
 def pool_taps(pixels: Index, out_width: int, source: Stored, factor: int) -> Index:

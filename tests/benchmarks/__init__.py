@@ -1,0 +1,1 @@
+"""Pitwatch beside other people's explainers, in one run: ``python -m tests.benchmarks``."""

@@ -1,0 +1,36 @@
+"""Pitwatch's side: the parts of an explanation one by one, as the engine runs them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agent import config
+from agent.ablation import plan
+from agent.ablation.engine import Engine, Tuning
+from agent.ablation.job import Job
+from agent.config import Score
+from agent.records import Rung
+from tests.benchmarks.cases import LAYER, Bench
+
+
+def engine(bench: Bench, kind: Score = Score.LOGIT_SUM) -> Engine:
+    settings = config.Ablation(classes=("suture",), score=kind, fractions=(1.0,))
+    return Engine(bench.model, settings, LAYER, Tuning(batch=4))
+
+
+def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArray[np.float64]:
+    """The drop of every channel, with the live forward, the first half and the null control: all
+    that a map needs, as the peers' calls have it."""
+    with torch.no_grad():
+        case = bench.case()
+        job = Job(
+            made._setup, case, [bench.target(case, kind)], Rung.EXACT, np.random.default_rng(0)
+        )
+        controls = plan.controls(job.activation.shape[2:])
+        runner = job._occlusion_runner(len(controls))
+        report = job._reporter(None, bench.depth)
+        job._measure(runner, controls, report)
+        job._measure(job._channel_runner(runner), plan.channels(range(bench.depth)), report)
+    return np.asarray(job.ledger.deltas[0])
