@@ -5,6 +5,7 @@ It reads with Google's protobuf library and knows nothing of the agent's code.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,14 @@ MEMBER_OF = {
     BOOLEAN: "boolean_value",
     STRING: "string_value",
 }
+
+
+def _check_names(names: list[str]) -> None:
+    """Folders and tags of characters that every host can take, and no name that is both."""
+    for name in names:
+        if name != "Node Control/Rebirth":  # the specification's own
+            assert re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", name), name
+        assert not any(other.startswith(f"{name}/") for other in names), f"{name} is a folder too"
 
 
 @dataclass
@@ -158,6 +167,7 @@ class Host:
             self._properties(metric, tag)
             assert (message.device, metric.name) not in self.tags, f"{metric.name} twice"
             self.tags[message.device, metric.name] = tag
+        _check_names([name for device, name in self.tags if device == message.device])
         aliases = [tag.alias for tag in self.tags.values() if tag.alias is not None]
         assert len(aliases) == len(set(aliases)), "an alias twice on one node"
 

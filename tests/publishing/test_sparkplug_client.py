@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_a_host_follows_the_node_from_its_birth_over_data_to_its_death(
         assert host.value("Alarms/camera_lost-cam1/active") is True
         assert host.value("Fruit/angle_deg", "cam1") == 37.5
         assert host.value("Fruit/read", "cam1") is True
-        assert host.value("Properties/Software Version") == "0.1.0"
+        assert host.value("Properties/Software_Version") == "0.1.0"
         assert host.value("Cameras/cam1/state") == "live"
         assert host.tags["cam1", "fps"].unit == "Hz"
         for i in range(2, 6):
@@ -227,6 +228,22 @@ def test_failed_tcp_attempts_take_no_bdseq() -> None:
     rig.wait_count(3, "broker_connects", "unreachable")
     rig.publisher.stop(1.0)
     assert taken == []
+
+
+def test_a_disk_that_does_not_keep_the_bdseq_does_not_cost_the_will(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> int:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with ScriptedBroker(lambda _i, _connect, _socket: None) as broker:
+        rig = SparkplugRig(broker.url, broken, protocol="3.1.1", reconnect_max_s=0.1)
+        rig.publisher.start()
+        wait_until(lambda: len(broker.connects) >= 2, 10, "two CONNECT packets")
+        rig.publisher.stop(1.0)
+    wills = [Host().feed(NDEATH, will_of(one, 4)["payload"], 1) for one in broker.connects[:2]]
+    assert [will.payload.metrics[0].long_value for will in wills] == [1, 2]
+    assert "bdseq_not_kept" in {record.getMessage() for record in caplog.records}
 
 
 @covers("payloads-ndeath-will-message-publisher-disconnect-mqtt50")

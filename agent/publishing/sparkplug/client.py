@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import ssl
 import threading
 from collections.abc import Callable
@@ -228,7 +229,12 @@ class SparkplugClient:
 
     def _will(self) -> Packet:
         """Called once for each CONNECT packet, in the thread that dials, after TCP and TLS."""
-        self._bdseq = self._next_bdseq() % SEQ_MODULUS
+        try:
+            self._bdseq = self._next_bdseq() % SEQ_MODULUS
+        except (OSError, sqlite3.Error) as error:
+            # Without a will the node would never be seen to die: go on from what is known.
+            self._bdseq = (self._bdseq + 1) % SEQ_MODULUS
+            self._log(logging.ERROR, "bdseq_not_kept", bdseq=self._bdseq, detail=str(error))
         return death_packet(self._settings.topics, self._bdseq, self._settings.utc_ms())
 
     def _on(self, event: Event, now: float) -> None:

@@ -203,13 +203,13 @@ def _facts(settings: SparkplugSettings) -> tuple[Sample, ...]:
     identity, now_ms = settings.identity, settings.utc_ms()
     facts = {
         "Properties/OS": platform.system(),
-        "Properties/OS Version": platform.release(),
+        "Properties/OS_Version": platform.release(),
         "Properties/Software": "pitwatch",
-        "Properties/Software Version": identity.version,
+        "Properties/Software_Version": identity.version,
         "Properties/Session": identity.session,
-        "Properties/Config Hash": identity.config_hash,
+        "Properties/Config_Hash": identity.config_hash,
         "Properties/Model": identity.model_name,
-        "Properties/Model SHA-256": identity.model_sha256,
+        "Properties/Model_SHA256": identity.model_sha256,
     }
     return tuple(Sample(NODE, name, text, Quality.GOOD, now_ms) for name, text in facts.items())
 

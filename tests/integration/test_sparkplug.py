@@ -1,0 +1,44 @@
+"""The real command as a Sparkplug edge node: from birth to clean death, and over a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.publishing.sparkplug_host import Host
+from tests.publishing.sparkplug_rig import Listener
+from tests.support.mosquitto import Observer, mosquitto
+from tests.support.running import running_agent
+
+pytestmark = pytest.mark.needs_mosquitto
+
+
+def read_a_fruit(host: Host) -> bool:
+    tag = host.tags.get(("cam1", "Fruit/seq"))
+    return host.online and tag is not None and tag.value is not None
+
+
+def test_the_agent_is_born_sends_fruit_dies_cleanly_and_is_born_with_the_next_bdseq(
+    tmp_path: Path,
+) -> None:
+    with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
+        config = tmp_path / "pitwatch.yaml"
+        config.write_text(
+            f"state_dir: {tmp_path}\n"
+            f"mqtt: {{broker: '{broker.url}', sparkplug: {{enabled: true}}}}\n"
+            "ablation: {workers: {count: 0}}\n"
+        )
+        listener = Listener(seen)
+        for start in range(2):
+            with running_agent(tmp_path, "--config", str(config)) as agent:
+                agent.wait(lambda: read_a_fruit(listener.listen()), 90, "a fruit")
+                host = listener.host
+                assert host.bdseq == start
+                assert host.tags["cam1", "fps"].unit == "Hz"
+                assert host.value("Cameras/cam1/state") == "live"
+                assert host.value("Alarms/camera_lost-cam1/active") is False
+                assert host.value("Properties/Model") == "peach-sim-unet8"
+                agent.stop()
+            host = listener.wait(lambda h: not h.online, "the death")
+            assert host.devices == {"cam1": False}
