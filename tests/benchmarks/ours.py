@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from agent import config
 from agent.ablation import plan
 from agent.ablation.engine import Engine, Tuning
+from agent.ablation.fills import Fill
 from agent.ablation.job import Job
+from agent.ablation.patch_drops import patch_drops
+from agent.ablation.patches import PatchSettings
 from agent.config import Score
 from agent.records import Rung
 from tests.benchmarks.cases import LAYER, Bench
@@ -34,3 +37,9 @@ def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArr
         job._measure(runner, controls, report)
         job._measure(job._channel_runner(runner), plan.channels(range(bench.depth)), report)
     return np.asarray(job.ledger.deltas[0])
+
+
+def patches(bench: Bench) -> NDArray[np.float32]:
+    """The mean drop per pixel under a patch of 16 at a stride of 8, hidden by zero."""
+    case = bench.case()
+    return patch_drops(bench.model, case, bench.target(case), PatchSettings(16, 8, Fill.ZERO))

@@ -11,9 +11,14 @@ from agent.config import Score
 from tests.benchmarks import ours, theirs
 from tests.benchmarks.cases import bench
 
+SIDE, STRIDE, COARSE, BATCH = 16, 8, 48, 8
+
 
 def table(quick: bool) -> list[str]:
-    del quick
+    return [*_dice(), "", *_occlusion((8,) if quick else (8, 32))]
+
+
+def _dice() -> list[str]:
     found = bench(8, 192)
     made = ours.engine(found, Score.DICE_DROP)
     ours.channels(made, found, Score.DICE_DROP)
@@ -34,3 +39,36 @@ def table(quick: bool) -> list[str]:
         "| --- | --- | --- | --- |",
         f"| {found.name} | {peer:.2f} | {own:.2f} | **{peer / own:.1f}** |",
     ]
+
+
+def _occlusion(widths: tuple[int, ...]) -> list[str]:
+    out = [
+        "A patch of 16 px at a stride of 8 px over the input, the sum of logits of the region:",
+        "",
+        "| case | captum s | Pitwatch s | ratio | largest difference |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for features in widths:
+        found = bench(features, 192)
+        count = ((found.size - SIDE) // STRIDE + 1) ** 2
+        few = (-((SIDE - found.size) // COARSE) + 1) ** 2
+        started = time.perf_counter()
+        own = ours.patches(found)
+        seconds = time.perf_counter() - started
+        if features == 8:  # all windows, compared pixel by pixel
+            started = time.perf_counter()
+            expected = theirs.occlusion(found, SIDE, STRIDE, BATCH)
+            peer = time.perf_counter() - started
+            difference = float(np.abs(own - expected).max() / np.abs(expected).max())
+            if not difference <= 1e-3:
+                raise SystemExit(f"{found.name}: the sides differ by {difference:.2g}")
+            shown = f"{difference:.1e}"
+        else:
+            started = time.perf_counter()
+            theirs.occlusion(found, SIDE, COARSE, BATCH)
+            peer, shown = (time.perf_counter() - started) / few * count, "(some windows run)"
+        out.append(
+            f"| {found.name} | {peer:.1f} | {seconds:.1f} | **{peer / seconds:.1f}** | {shown} |"
+        )
+        print(out[-1], flush=True)
+    return out
