@@ -22,10 +22,13 @@ MEMBER_OF = {
 
 def _check_names(names: list[str]) -> None:
     """Folders and tags of characters that every host can take, and no name that is both."""
+    folders = set()
     for name in names:
         if name != "Node Control/Rebirth":  # the specification's own
             assert re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", name), name
-        assert not any(other.startswith(f"{name}/") for other in names), f"{name} is a folder too"
+        levels = name.split("/")
+        folders |= {"/".join(levels[:end]) for end in range(1, len(levels))}
+    assert not folders & set(names), "a tag that is a folder too"
 
 
 @dataclass
