@@ -125,15 +125,18 @@ class Spool:
         self._database.run(self._adopt)
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
-        """Put the rows of an earlier start on this one's clock; an acknowledged one is as new."""
+        """Put the rows of an earlier boot on this one's clock; an acknowledged one is as new."""
         now, utc_ms = self._clock(), self._utc_ms()
+        connection.execute(
+            "UPDATE outbox SET acked_mono = ? WHERE acked_mono IS NOT NULL AND boot <> ?",
+            (now, self._boot),
+        )
         connection.execute(
             "UPDATE outbox SET boot = :boot, made_mono = CASE WHEN made_utc_ms < :plausible "
             "OR made_utc_ms > :utc THEN :now ELSE :now - (:utc - made_utc_ms) / 1000.0 END "
             "WHERE boot <> :boot",
             {"boot": self._boot, "now": now, "utc": utc_ms, "plausible": PLAUSIBLE_UTC_MS},
         )
-        connection.execute("UPDATE outbox SET acked_mono = ? WHERE acked_mono IS NOT NULL", (now,))
 
     # --- rows in, rows out -----------------------------------------------------------------------
 

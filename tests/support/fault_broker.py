@@ -1,0 +1,216 @@
+"""A broker of the tests that fails on command, at the level of the socket.
+
+It speaks as much MQTT 5 as the agent needs (CONNECT, SUBSCRIBE, PUBLISH, PINGREQ, DISCONNECT) and
+keeps what it was given; ``faults`` says what goes wrong from now on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+CONNACK = bytes([0x20, 3, 0, 0, 0])
+TAKEN_OVER = bytes([0xE0, 2, 142, 0])
+BAD_LOGIN = 134
+POLL_S = 0.02
+
+
+@dataclass
+class Faults:
+    """What goes wrong. ``die_after`` bytes of a packet the connection is cut in its middle."""
+
+    reject: int = 0  # reason code of the CONNACK
+    die_after: int = 0
+    half_open: bool = False  # reads nothing and says nothing, and keeps the connection
+    puback_delay_s: float = 0.0
+    swallow_pubacks: int = 0  # so many more
+    read_bytes_per_s: float = 0.0  # 0: as fast as they come
+
+
+@dataclass(frozen=True)
+class Published:
+    """One PUBLISH as it arrived."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    duplicate: bool
+
+
+@dataclass
+class FaultBroker:
+    """Listens on a loopback port from ``open`` to ``close``; a closed port refuses."""
+
+    faults: Faults = field(default_factory=Faults)
+    published: list[Published] = field(default_factory=list)
+    connects: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._peers: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._listener: socket.socket | None = None
+        self._closing = False
+        self.port = 0
+        self.open()
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        """Accept connections, on the port of before if there was one."""
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = int(listener.getsockname()[1])
+        listener.settimeout(POLL_S)
+        self._listener = listener
+        self._start(self._accept, listener)
+
+    def refuse(self) -> None:
+        """Close the port and every connection: the next attempt is refused."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut every connection without a word."""
+        with self._lock:
+            peers, self._peers = self._peers, []
+        for peer in peers:
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
+            peer.close()
+
+    def take_over(self) -> None:
+        """Tell every client that another took its session, as MQTT 5 does."""
+        with self._lock:
+            peers = list(self._peers)
+        for peer in peers:
+            with contextlib.suppress(OSError):
+                peer.sendall(TAKEN_OVER)
+
+    def topics(self, ending: str) -> list[Published]:
+        """Everything on topics that end so, in order."""
+        with self._lock:
+            return [one for one in self.published if one.topic.endswith(ending)]
+
+    def close(self) -> None:
+        self._closing = True
+        self.refuse()
+        for thread in self._threads:
+            thread.join(5)
+
+    # --- connections -----------------------------------------------------------------------------
+
+    def _start(self, work: object, *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._closing and self._listener is listener:
+            try:
+                peer, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            with self._lock:
+                self._peers.append(peer)
+            self._start(self._serve, peer)
+
+    def _serve(self, peer: socket.socket) -> None:
+        peer.settimeout(POLL_S)
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                head, body = self._packet(peer)
+                self._answer(peer, head, body)
+        with contextlib.suppress(OSError):
+            peer.close()
+
+    def _packet(self, peer: socket.socket) -> tuple[int, bytes]:
+        head = self._read(peer, 1)[0]
+        length = shift = 0
+        while True:
+            byte = self._read(peer, 1)[0]
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                break
+        if 0 < self.faults.die_after < length and head & 0xF0 == 0x30:
+            self._read(peer, self.faults.die_after)
+            raise EOFError
+        return head, self._read(peer, length)
+
+    def _read(self, peer: socket.socket, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            if self._closing:
+                raise EOFError
+            if self.faults.half_open:
+                time.sleep(POLL_S)
+                continue
+            rate = self.faults.read_bytes_per_s
+            wanted = count - len(data)
+            if rate:
+                wanted = min(wanted, max(1, int(rate * POLL_S)))
+                time.sleep(POLL_S)
+            try:
+                part = peer.recv(wanted)
+            except TimeoutError:
+                continue
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def _answer(self, peer: socket.socket, head: int, body: bytes) -> None:
+        kind = head & 0xF0
+        if kind == 0x10:
+            self.connects += 1
+            peer.sendall(bytes([0x20, 3, 0, self.faults.reject, 0]))
+            if self.faults.reject:
+                raise EOFError
+        elif kind == 0x30:
+            self._take(peer, head, body)
+        elif kind == 0x80:
+            peer.sendall(bytes([0x90, 4]) + body[:2] + bytes([0, 1]))
+        elif kind == 0xC0:
+            peer.sendall(bytes([0xD0, 0]))
+        elif kind == 0xE0:
+            raise EOFError
+
+    def _take(self, peer: socket.socket, head: int, body: bytes) -> None:
+        qos = (head >> 1) & 3
+        (length,) = struct.unpack_from(">H", body)
+        topic, rest = body[2 : 2 + length].decode(), body[2 + length :]
+        mid, rest = (rest[:2], rest[2:]) if qos else (b"", rest)
+        properties = rest[0]  # the agent's are shorter than 128 bytes
+        payload = rest[1 + properties :]
+        with self._lock:
+            self.published.append(Published(topic, payload, qos, bool(head & 8)))
+        if not qos:
+            return
+        if self.faults.swallow_pubacks > 0:
+            self.faults.swallow_pubacks -= 1
+            return
+        if self.faults.puback_delay_s:
+            time.sleep(self.faults.puback_delay_s)
+        peer.sendall(bytes([0x40, 2]) + mid)
+
+
+@contextmanager
+def fault_broker(**faults: object) -> Iterator[FaultBroker]:
+    """Run a broker with these faults for the length of a ``with`` block."""
+    broker = FaultBroker(Faults(**faults))  # type: ignore[arg-type]
+    try:
+        yield broker
+    finally:
+        broker.close()
