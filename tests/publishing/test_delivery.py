@@ -1,4 +1,4 @@
-"""The short form of the long proofs of delivery; ``python -m tests.soak delivery`` is the long one."""
+"""Proofs of delivery in their short form; ``python -m tests.soak delivery`` is the long one."""
 
 from __future__ import annotations
 
