@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +17,9 @@ from agent.ablation.measure import View
 from agent.ablation.plan import METHOD_CONTROLS, Planned
 from agent.ablation.split import Prepared, Split
 from agent.models.loaded import LoadedModel, as_logits
-from agent.telemetry import Clock
+from agent.telemetry import Clock, log_event
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""
@@ -53,23 +56,58 @@ class Bench:
 
 
 class SplitRunner:
-    """Items through the general second half, read on the pixels of ``view``."""
+    """Items through the general second half, read on the pixels of ``view``.
 
-    def __init__(self, bench: Bench, split: Split, view: View, batch: int) -> None:
+    A device that runs out of memory is asked for half a batch from then on, once: ``halved`` is
+    told, so that the next picture starts there. A second time is an error.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        split: Split,
+        view: View,
+        batch: int,
+        halved: Callable[[int], None] | None = None,
+    ) -> None:
         self.batch = batch
         self._bench = bench
         self._split = split
         self._view = view
+        self._halved = halved
 
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
         """A last batch that is not full is filled up with null items."""
-        bench = self._bench
-        for start in range(0, len(planned), self.batch):
+        start = 0
+        while start < len(planned):
             part = planned[start : start + self.batch]
-            maps = bench.maps(part, self.batch - len(part))
-            output = self._split.suffix(maps, bench.prepared)
-            logits = as_logits(bench.model, output, bench.prepared.size)
-            yield part, self._view.of(logits[: len(part)])
+            try:
+                rows = self._rows(part)
+            except torch.OutOfMemoryError:
+                if self._halved is None or self.batch == 1:
+                    raise
+                rows = None
+            if rows is None:  # outside the handler, which keeps the failed batch's tensors alive
+                self._halve()
+                continue
+            start += len(part)
+            yield part, rows
+
+    def _rows(self, part: Sequence[Planned]) -> Tensor:
+        bench = self._bench
+        maps = bench.maps(part, self.batch - len(part))
+        output = self._split.suffix(maps, bench.prepared)
+        logits = as_logits(bench.model, output, bench.prepared.size)
+        return self._view.of(logits[: len(part)])
+
+    def _halve(self) -> None:
+        assert self._halved is not None
+        self.batch //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log_event(logger, logging.WARNING, "ablation_batch_halved", batch=self.batch)
+        self._halved(self.batch)
+        self._halved = None
 
 
 class MapsRunner:

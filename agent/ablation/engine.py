@@ -108,9 +108,14 @@ class Engine:
                 batch=tuning.batch or choose_batch(model, split, prepared, tuning.clock),
                 clock=tuning.clock,
                 fast=fast,
+                halved=self._remember,
             )
         self._folded = fused(model)
         self._spot_rng = np.random.default_rng(settings.seed)
+
+    def _remember(self, batch: int) -> None:
+        """No more than this a pass from now on: the device ran out of memory, once allowed."""
+        self._setup = replace(self._setup, batch=batch, halved=None)
 
     @property
     def channels(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,7 @@ class Setup:
     """What all pictures share: the model, the ways of running it, and the settings.
 
     ``fast`` computes only the pixels that are read; None where the model does not allow it.
+    ``halved`` is told the new batch where a device ran out of memory.
     """
 
     model: LoadedModel
@@ -56,6 +57,7 @@ class Setup:
     batch: int
     clock: Clock
     fast: FastHalf | None = None
+    halved: Callable[[int], None] | None = None
 
 
 class Report(Protocol):
@@ -223,7 +225,9 @@ class Job:
         """Any item, read on all pixels inside the aperture."""
         setup = self._setup
         if self._shared is None:
-            return SplitRunner(self._bench, setup.split, self.ledger.wide, setup.batch)
+            return SplitRunner(
+                self._bench, setup.split, self.ledger.wide, setup.batch, setup.halved
+            )
         need = self.ledger.wide.pixels.cpu().numpy()
         batch = min(MAPS_BATCH, items)
         return MapsRunner(self._bench, Program(self._shared, need, batch, single=False))

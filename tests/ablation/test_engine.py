@@ -1,5 +1,6 @@
 """Numbers that can be worked out by hand, facts that hold for any network, and refusals."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -479,3 +480,47 @@ def test_the_random_input_looks_like_a_picture_to_the_network():
     x = random_input(model)
     assert x.shape == (1, 3, 64, 64)
     assert 0 <= float(x.min()) < 0.1 < 0.9 < float(x.max()) <= 1
+
+
+class Cramped:
+    """A second half whose device has room for so many items at once; it counts its failures."""
+
+    name = "fx"
+
+    def __init__(self, split, room):
+        self._split, self._room, self.failures = split, room, 0
+
+    def prefix(self, x):
+        return self._split.prefix(x)
+
+    def suffix(self, batch, prepared):
+        if len(batch) > self._room:
+            self.failures += 1
+            raise torch.OutOfMemoryError("planted")
+        return self._split.suffix(batch, prepared)
+
+
+def cramped(room):
+    engine = Engine(unet(), settings(), tuning=Tuning(batch=8, rows=False))
+    split = Cramped(engine._setup.split, room)
+    engine._setup = dataclasses.replace(engine._setup, split=split)
+    return engine, split
+
+
+def test_a_device_out_of_memory_is_asked_for_half_a_batch_from_then_on():
+    engine, split = cramped(room=5)
+    found = engine.explain(picture(64), region=bar_and_disc(64)).classes[0]
+    assert split.failures == 1
+    engine.explain(picture(64, 1), region=bar_and_disc(64))
+    assert split.failures == 1, "the next picture starts with the smaller batch"
+    plain = Engine(unet(), settings(), tuning=Tuning(batch=8, rows=False))
+    expected = plain.explain(picture(64), region=bar_and_disc(64)).classes[0]
+    scale = np.abs(expected.deltas).max()
+    np.testing.assert_allclose(found.deltas, expected.deltas, atol=1e-5 * scale)
+
+
+def test_a_device_out_of_memory_twice_is_an_error():
+    engine, split = cramped(room=3)
+    with pytest.raises(torch.OutOfMemoryError):
+        engine.explain(picture(64), region=bar_and_disc(64))
+    assert split.failures == 2
