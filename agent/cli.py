@@ -7,9 +7,11 @@ traceback is a defect of Pitwatch.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -49,6 +51,24 @@ def main() -> None:
     except BrokenPipeError:  # `pitwatch ... | head`: the reader has what it wanted
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
+    except SystemExit as end:
+        if threading.active_count() > 1:
+            _leave(end.code)
+        raise
+
+
+def _leave(code: str | int | None) -> NoReturn:
+    """End at once, with output flushed: a thread outlived the orderly stop.
+
+    It may be inside native code, where the interpreter's own shutdown would end it by an exception
+    that no C++ library survives: the process died of SIGABRT after its work was done.
+    """
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _print_version(wanted: bool) -> None:

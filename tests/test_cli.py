@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -314,3 +315,27 @@ def test_explain_refuses_a_model_that_is_a_program(tmp_path: Path) -> None:
     assert result.exit_code == 78
     assert "program" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("ends", ["0", "78", "'a sentence'"])
+def test_a_thread_that_is_still_in_native_code_does_not_change_how_the_command_ends(
+    ends: str,
+) -> None:
+    script = f"""
+import sys, threading, time
+from agent import cli
+def app():
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    print("the last words")
+    sys.exit({ends})
+cli.app = app
+cli.main()
+"""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "the last words\n"
+    assert done.returncode == (int(ends) if ends.isdigit() else 1)
+    assert ("a sentence" in done.stderr) == (not ends.isdigit())
+    assert time.monotonic() - began < 55
