@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from agent.records import (
     PoolStatus,
     Quality,
     SamplingClass,
+    StorageStatus,
 )
 from tests.alarms.support import explanation, fruit, status, utc_ms
 
@@ -467,3 +469,25 @@ def test_news_of_a_lane_that_is_not_configured_is_ignored() -> None:
     line.watch.on_explanation(explanation(line.now, camera="other"))
     line.watch.on_failure(JobFailure("j", "other", "f", SamplingClass.PERIODIC, "deadline"))
     assert line["no_read_rate-cam1"].window == 0
+
+
+def test_a_loss_of_stored_messages_is_an_alarm_for_an_hour_and_a_lost_disk_until_it_is_back() -> (
+    None
+):
+    line = Line()
+    line.watch.on_storage(StorageStatus(durable=True))
+    line.wait(1)
+    assert line["spool_loss-agent"].back is True
+    lost = StorageStatus(
+        durable=True, losses=1, lost_mono=line.now, loss="the state file was damaged"
+    )
+    line.watch.on_storage(lost)
+    line.wait(1)
+    assert line["spool_loss-agent"].beyond is True
+    assert line["spool_loss-agent"].detail == "the state file was damaged"
+    line.wait(3600)
+    assert line["spool_loss-agent"].back is True
+    line.watch.on_storage(replace(lost, degraded="disk I/O error"))
+    line.wait(10_000)
+    assert line["spool_loss-agent"].beyond is True
+    assert "disk I/O error" in line["spool_loss-agent"].detail
