@@ -18,7 +18,7 @@ from agent.ablation import (
     Preprocessing,
     explainable,
 )
-from tests.ablation.networks import OneByOne, picture, seeded
+from tests.ablation.networks import OneByOne, picture, seeded, unet
 
 README = Path(agent.ablation.__file__).parent / "README.md"
 CLASSES = ("background", "suture", "stem")
@@ -93,3 +93,13 @@ def test_weights_that_are_no_numbers_are_refused():
         module.head.weight[0, 0] = float("nan")
     with pytest.raises(AblationError, match="NaN or infinite"):
         explainable(module, CLASSES, SMALL)
+
+
+def test_pictures_and_inputs_smaller_than_the_network_can_take_are_refused():
+    model = explainable(seeded(OneByOne(), 14).eval(), CLASSES, SMALL, layer="relu")
+    engine = Engine(model, Ablation(classes=("suture",)))
+    with pytest.raises(AblationError, match=r"at least 8 px a side, found \(4, 30\)"):
+        engine.explain(np.zeros((4, 30, 3), np.uint8))
+    coarse = unet(64).module  # halves its input four times
+    with pytest.raises(AblationError, match=r"fails on an input of shape \(3, 24, 24\)"):
+        explainable(coarse, CLASSES, Preprocessing(width_px=24, height_px=24))

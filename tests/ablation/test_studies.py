@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from agent import config
-from agent.ablation import scores
+from agent.ablation import batching, scores
 from agent.ablation.curves import DELETION, INSERTION, MAP, RANDOM, CurveSettings, gains
 from agent.ablation.engine import Engine, Tuning
-from agent.ablation.errors import AblationError, LateError
+from agent.ablation.errors import AblationError, LateError, NullControlError
 from agent.ablation.fills import Fill, filled
 from agent.ablation.focus import box
 from agent.ablation.patches import PatchSettings, boxes
@@ -347,3 +347,22 @@ def test_no_hook_is_left_behind(linear):
     studied(linear, Studies(hires=True, groups="0;1", block_cells=4, maps=True))
     assert not any(m._forward_hooks for m in linear.model.module.modules())
     assert not any(p.requires_grad for p in linear.model.module.parameters())
+
+
+def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(monkeypatch):
+    engine = Engine(unet(64), config.Ablation(classes=("suture",)))
+    assert engine.path == "fx+rows"
+    right = batching.pixel_logits
+
+    def wrong(model, rows):
+        shifted = right(model, rows).clone()
+        shifted[:, 1] += 0.5
+        return shifted
+
+    with pytest.raises(NullControlError, match=r"differs from the plain model's forward by 0\.5"):
+        engine.explain(
+            picture(64),
+            region=bar_and_disc(64),
+            studies=Studies(block_cells=4),
+            tick=lambda _name: monkeypatch.setattr(batching, "pixel_logits", wrong),
+        )
