@@ -2,10 +2,16 @@ import numpy as np
 import pytest
 import torch
 
+from agent import config
 from agent.ablation import estimate, split
+from agent.ablation.engine import Engine
 from agent.ablation.measure import Target
+from agent.ablation.picture import load_case, target
+from agent.ablation.ranks import rank_correlation
 from agent.config import Score
 from agent.models.loaded import as_logits
+from agent.models.loading import load_model
+from agent.simulator.render import Renderer
 from tests.ablation.networks import OneByOne, loaded, seeded
 
 
@@ -44,3 +50,22 @@ def test_the_error_is_the_mean_over_the_sample_relative_to_the_largest_delta():
     guess, exact = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.0, 9.0])
     assert estimate.error(guess, exact, np.array([0, 1]), 10.0) == pytest.approx(0.025)
     assert estimate.error(guess, exact, np.zeros(0, np.int64), 10.0) == 0.0
+
+
+def test_the_first_answer_of_the_shipped_model_puts_channels_in_nearly_their_exact_order():
+    """Measured over ten fruit: correlation 0.90 to 0.99, of ranks above 0.95."""
+    torch.set_num_threads(1)
+    model = load_model(config.Model())
+    engine = Engine(model, config.Ablation(classes=("suture",)))
+    render = Renderer(256).fruit(500)
+    exact = engine.explain(render.image, render.aperture).classes[0].deltas
+    with torch.no_grad():
+        case = load_case(model, render.image, render.aperture, None)
+        way = split.build_split(model, engine.layer, case.x)
+        prepared = way.prefix(case.x)
+        baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
+        guess = estimate.gradient_times_activation(
+            model, way, prepared, baseline, [target(model, case, "suture")]
+        )[0]
+    assert np.corrcoef(guess, exact)[0, 1] > 0.8
+    assert rank_correlation(guess, exact) > 0.85
