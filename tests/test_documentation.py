@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+import typer
+
+from agent.cli import app
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
@@ -38,3 +42,57 @@ def test_the_readme_has_its_two_commands() -> None:
         assert "-c constraints.txt" in command[1], "both pin torch in one place"
         assert "python3 -m venv .venv" in command[1]
     assert not re.search(r"^[A-Z]+_[A-Z]+$", text, re.MULTILINE), "a placeholder was left"
+
+
+RUN_BY = {
+    r"python3 -m venv \.venv && \.venv/bin/pip install .*": ".ci/run",
+    r"curl -s http://127\.0\.0\.1:9464/\S+": "tests/observability/test_http.py",
+    r"(\.venv/bin/)?python -m tests\.soak.*": "tests/soak/__main__.py",
+    r"(\.venv/bin/)?python deploy/grafana/make\.py": "tests/deploy/test_grafana.py",
+    r"promtool (check|test) .*": "tests/deploy/test_prometheus_files.py",
+    r"prometheus --config\.file=.*": "tests/support/prometheus.py",
+    r"deploy/docker/secrets\.sh": "tests/deploy/test_containers.py",
+    r"mosquitto_pub .*": "tests/publishing/test_publisher.py",
+}
+"""Commands in the documentation, and what runs them, or the same with paths of its own."""
+RUN_AS_A_WHOLE = {"deploy/mosquitto/README.md": "tests/deploy/test_mosquitto.py"}
+"""Pages whose blocks are scripts of many lines, and the test that runs them."""
+PARSED_ONLY = (
+    r"\.venv/bin/python -c .*",
+    r"(docker|kubectl|systemctl|journalctl|timedatectl) .*",
+    r"apt-get install .*",
+)
+"""Commands that need a daemon, a cluster, another machine or minutes: read, never run."""
+
+
+@pytest.mark.parametrize("owner", sorted({*RUN_BY.values(), *RUN_AS_A_WHOLE.values()}))
+def test_what_runs_a_command_is_there(owner: str) -> None:
+    assert (ROOT / owner).exists()
+
+
+def commands() -> list[tuple[str, str]]:
+    """Page and command of every line in a ``sh`` block; a backslash joins two."""
+    found = []
+    for page in pages():
+        if str(page.relative_to(ROOT)) in RUN_AS_A_WHOLE:
+            continue
+        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = re.sub(r"\s+#.*$", "", line).strip()
+                if command and not command.startswith("#"):
+                    found.append((str(page.relative_to(ROOT)), command))
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), commands(), ids=lambda each: each[:60])
+def test_every_command_is_run_by_a_test_or_at_least_parsed(page: str, command: str) -> None:
+    words = shlex.split(command)
+    assert words, page
+    if Path(words[0]).name == "pitwatch":
+        top = typer.main.get_command(app)
+        name, *arguments = words[1:]
+        made = top.commands[name].make_context(name, list(arguments), resilient_parsing=True)
+        assert made.args == [], "the command line takes all of it"
+        return
+    listed = (*RUN_BY, *PARSED_ONLY)
+    assert any(re.fullmatch(form, command) for form in listed), "in neither list"
