@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +148,19 @@ def _messages(telemetry: PrometheusTelemetry) -> MessagesView:
         dropped=dropped,
         in_flight=max(0, enqueued - delivered - dropped),
         drops=drops,
+        limit=_gauge(telemetry, "messages_limit"),
+        spool_bytes=_gauge(telemetry, "storage_bytes"),
+        spool_limit_bytes=_gauge(telemetry, "storage_limit_bytes"),
+        spool_oldest_s=max(
+            telemetry.breakdown("spool_oldest_seconds", ("topic_family",)).values(),
+            default=math.nan,
+        ),
     )
+
+
+def _gauge(telemetry: PrometheusTelemetry, name: str) -> float:
+    """A gauge without labels; NaN before it was set."""
+    return next(iter(telemetry.breakdown(name, ()).values()), math.nan)
 
 
 def _counts(

@@ -149,6 +149,10 @@ class MessagesView:
     dropped: int = 0
     in_flight: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)  # by "topic_family/reason"
+    limit: float = UNKNOWN  # messages that may wait in memory
+    spool_bytes: float = UNKNOWN  # on the disk: events, evidence, explanations, state
+    spool_limit_bytes: float = UNKNOWN
+    spool_oldest_s: float = UNKNOWN  # 0: nothing waits on the disk
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ def groups(name: str) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
 
 
-ALERTS = groups("alerts.yml")
+RULES = (*groups("alerts.yml"), *groups("rules.yml"))
+ALERTS = [rule for rule in RULES if "alert" in rule]
 TESTS = yaml.safe_load((FOLDER / "alerts.test.yml").read_text())["tests"]
 
 
@@ -96,7 +97,7 @@ def test_each_alert_is_shown_to_fire_and_to_rest(alert: dict[str, Any]) -> None:
 def test_every_metric_in_a_rule_is_exported() -> None:
     used = {
         name
-        for rule in (*ALERTS, *groups("rules.yml"))
+        for rule in RULES
         for name in metrics_in(rule["expr"])
     }  # fmt: skip
     assert used
@@ -104,7 +105,15 @@ def test_every_metric_in_a_rule_is_exported() -> None:
 
 
 def test_every_recording_rule_that_is_used_exists() -> None:
-    recorded = {rule["record"] for rule in groups("rules.yml")}
-    text = "".join(rule["expr"] for rule in (*ALERTS, *groups("rules.yml")))
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    text = "".join(rule["expr"] for rule in RULES)
     used = set(re.findall(r"\binstance(?:_camera)?:[\w:]+", text))
     assert used - recorded == set()
+
+
+def test_the_runbook_says_of_every_metric_what_is_healthy() -> None:
+    runbook = (ROOT / "deploy" / "RUNBOOK.md").read_text()
+    rows = re.findall(r"^\| `(pitwatch_\w+)` \| [^|]+ \|", runbook, re.MULTILINE)
+    assert sorted(rows) == sorted(exported_name(metric) for metric in CATALOGUE)
+    pointed_at = set(re.findall(r"\bPitwatch[A-Z]\w+", runbook))
+    assert pointed_at <= {alert["alert"] for alert in ALERTS}

@@ -68,6 +68,9 @@ def busy(agent: FakeAgent) -> FakeAgent:
         agent.newest.on_explanation(explanation(shown, (jpeg("suture"), jpeg("stem"))))
     agent.alarms = (alarm(), alarm("no_read_rate-cam1", active=False))
     agent.newest.on_evidence("e1", jpeg(""))
+    agent.telemetry.gauge("storage_bytes", 2.0 * 2**20)
+    agent.telemetry.gauge("storage_limit_bytes", 256.0 * 2**20)
+    agent.telemetry.gauge("spool_oldest_seconds", 30.0, topic_family="event")
     return agent
 
 
@@ -96,7 +99,8 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     )
     assert browser.run(f"{lines}('y1'))")[:2] == [str(49 - 48 * 0.2), str(49 - 48 * 0.6)]
     assert "L" in browser.run("document.querySelector('.chart path:last-child').getAttribute('d')")
-    assert {"Explanations", "Workers", "Broker", "Messages", "Memory"} == set(
+    assert re.search(r"oldest 30 s\s+2\.0 of 256 MiB", browser.text("#system"))
+    assert {"Explanations", "Workers", "Broker", "Messages", "Spool", "Memory"} == set(
         browser.run("[...document.querySelectorAll('.tile h3')].map((h) => h.textContent)")
     )
     assert browser.errors == []

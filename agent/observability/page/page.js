@@ -109,6 +109,12 @@ function showSystem(view) {
   tile("Messages", m.dropped ? "warn" : "good", `${total(m.in_flight)} waiting`,
     `${total(m.delivered)} delivered, ${total(m.dropped)} lost` +
     (m.dropped ? ` (${counts(m.drops)})` : ""));
+  if (known(m.spool_bytes)) {
+    const full = m.spool_bytes / m.spool_limit_bytes;
+    tile("Spool", full > 0.8 ? "bad" : m.spool_oldest_s > 60 ? "warn" : "good",
+      m.spool_oldest_s > 0 ? `oldest ${age(m.spool_oldest_s)}` : "empty",
+      `${(m.spool_bytes / 1048576).toFixed(1)} of ${(m.spool_limit_bytes / 1048576).toFixed(0)} MiB`);
+  }
   const memory = view.processes.reduce((sum, p) => sum + p.resident_bytes, 0);
   tile("Memory", "good", `${(memory / 1048576).toFixed(0)} MiB`, view.processes
     .filter((p) => p.count).map((p) => `${p.process} ${(p.resident_bytes / 1048576).toFixed(0)}`).join(", "));
