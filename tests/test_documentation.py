@@ -58,7 +58,8 @@ RUN_BY = {
 RUN_AS_A_WHOLE = {"deploy/mosquitto/README.md": "tests/deploy/test_mosquitto.py"}
 """Pages whose blocks are scripts of many lines, and the test that runs them."""
 PARSED_ONLY = (
-    r"\.venv/bin/python -c .*",
+    r"(\.venv/bin/)?python -c .*",
+    r"(\.venv/bin/)?python -m agent\..*",
     r"(docker|kubectl|systemctl|journalctl|timedatectl) .*",
     r"apt-get install .*",
 )

@@ -74,6 +74,7 @@ CAPTURED = rate("pitwatch_frames_captured_total", "job, instance, camera")
 SELECTED = rate("pitwatch_jobs_selected_total", "job, instance, camera")
 ENQUEUED = rate("pitwatch_messages_enqueued_total", "job, instance", OWN)
 NO_READ = rate("pitwatch_fruit_no_read_total", "job, instance, camera")
+SIGNALLED = f"max by (job, instance, camera) (pitwatch_signal{{{CAM}}})"
 ALL_FRUIT = f"sum(rate(pitwatch_fruit_total{{{CAM}}}{RATE}))"
 
 
@@ -151,6 +152,19 @@ MODEL = (
           "watch. What is undefined has no line.", "none",
           ((f'pitwatch_signal{{{CAM}, signal=~"all_ones_share|agreement|profile_.+"}}',
             "{{camera}} {{signal}}"),)),
+    Panel("Drift charts", "Each control chart as a share of its limit: at 1 its alarm is due. 0 where "
+          "nothing is charted, which is so without a commissioning reference.", "percentunit",
+          ((or_zero("max by (job, instance, camera, signal, side, chart) "
+                    f"(pitwatch_chart_value{{{CAM}}} / pitwatch_chart_limit{{{CAM}}})",
+                    SIGNALLED, "job, instance, camera"),
+            "{{camera}} {{signal}} {{side}} {{chart}}"),), width=16),
+    Panel("Charts held", "1 while nothing is charted: the machine stands, or the reference does not "
+          "fit.", "none", ((or_zero(f"pitwatch_charts_held{{{CAM}}}", SIGNALLED,
+                                    "job, instance, camera"), "{{camera}}"),)),
+    Panel("Window means", "Means of the signals over their newest windows, which the charts judge.",
+          "none", ((or_zero("max by (job, instance, camera, signal) "
+                            f"(pitwatch_signal_mean{{{CAM}}})", SIGNALLED,
+                            "job, instance, camera"), "{{camera}} {{signal}}"),)),
     Panel("Score and total effect", "The score that is explained, and the sum of the effects of all "
           "channels, in logits.", "none",
           ((f'pitwatch_signal{{{CAM}, signal=~"score|total_effect"}}', "{{camera}} {{signal}}"),)),
