@@ -254,10 +254,10 @@ def first_cells(ranked: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
 
 
 def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Spearman's, cell by cell, of the positive parts; NaN where either is flat."""
+    """Spearman's, cell by cell, of signed maps; NaN where either is flat."""
     if one.shape != other.shape or one.size < 2:
         return math.nan
-    ranks = [_ranks(np.maximum(each, 0.0).ravel()) for each in (one, other)]
+    ranks = [_ranks(each.ravel()) for each in (one, other)]
     if any(float(rank.std()) == 0.0 for rank in ranks):
         return math.nan
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -79,7 +79,6 @@ class Commissioning:
         What was collected stays beside the output until the reference is written, so that an
         interrupted run can go on.
         """
-        engine = self._engine()
         before = self._before()
         fruit = passing_fruit(
             self.config,
@@ -94,6 +93,7 @@ class Commissioning:
                 f"{self.camera.name}: {len(kept)} fruit of {self.plan.variety} before the source "
                 f"ended; the audit alone needs {FRUIT * AUDIT_EVERY}"
             )
+        engine = self._engine()
         found = audit(engine, frames, self.told.audited)
         self.told.judged(found)
         if not found.passed:

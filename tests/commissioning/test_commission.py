@@ -1,0 +1,147 @@
+"""The course of a commissioning on a simulated line, with a small audit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent import config
+from agent.commissioning import audit, commission
+from agent.commissioning.commission import Commissioning, Plan, Told
+from agent.commissioning.errors import CommissioningError
+from agent.commissioning.line import Wanted, lot_of, ordinary, passing_fruit
+from agent.commissioning.samples import read_samples
+from agent.config import Camera, Config
+from agent.models.loaded import LoadedModel
+from agent.models.loading import load_model
+from agent.records import MachineInfo, MachineState
+from agent.simulator.render import Look, Renderer
+from tests.alarms.support import fruit
+
+SIM = "sim:?rate=280&seed=5&variety=golden&empty=0&size=128"
+
+
+QUICK = Config(ablation=config.Ablation(classes=("suture",), fractions=(1.0,), background_draws=1))
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model(config.Model(), "cpu")
+
+
+def line(model: LoadedModel, source: str, wanted: Wanted, count: int) -> list[commission.Passing]:
+    found = []
+    for one in passing_fruit(Config(), Camera(name="cam1", source=source), model, wanted):
+        found.append(one)
+        if len(found) == count:
+            break
+    return found
+
+
+def test_the_simulator_runs_on_a_clock_of_its_own(model: LoadedModel) -> None:
+    found = line(model, SIM, Wanted("golden", 1.0), 8)
+    stamps = [one.reading.segmentation.captured_mono for one in found]
+    assert np.diff(stamps) == pytest.approx([60 / 280] * 7)
+    assert {one.lot for one in found} == {"lot-0/cam1"}
+
+
+def test_a_run_that_goes_on_begins_where_it_ended(model: LoadedModel) -> None:
+    whole = line(model, SIM, Wanted("golden", 60.0), 20)
+    rest = line(model, SIM, Wanted("golden", 60.0, from_s=3.0), 5)
+    later = [one for one in whole if one.reading.segmentation.captured_mono >= 3.0]
+    assert [one.frame.truth["seed"] for one in rest[:4]] == [
+        one.frame.truth["seed"] for one in later[:4]
+    ]
+
+
+def test_other_varieties_and_a_standing_machine_are_left_out() -> None:
+    assert ordinary(MachineInfo(MachineState.RUNNING, variety="golden"), "golden")
+    assert ordinary(MachineInfo(), "golden")
+    assert not ordinary(MachineInfo(MachineState.RUNNING, variety="amber"), "golden")
+    assert not ordinary(MachineInfo(MachineState.CHANGE_OVER, variety="golden"), "golden")
+
+
+def test_where_the_machine_names_no_lot_time_makes_them() -> None:
+    reading = fruit(125.0)
+    assert lot_of(reading, 60.0) == "2/cam1"
+    seen = replace(reading.segmentation, machine=MachineInfo(lot="L7"))
+    assert lot_of(replace(reading, segmentation=seen), 60.0) == "L7/cam1"
+
+
+def folder_of(tmp_path: Path, count: int) -> Path:
+    renderer, folder = Renderer(128), tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(count):
+        image = renderer.fruit(9_000_000 + number, Look("golden", 0.0)).image
+        assert cv2.imwrite(str(folder / f"{number:04}.png"), image)
+    return folder
+
+
+def test_a_recording_ends_and_says_how_much_is_missing(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commission, "FRUIT", 2)
+    monkeypatch.setattr(commission, "AUDIT_EVERY", 2)
+    monkeypatch.setattr(audit, "SHUFFLED", 0)
+    monkeypatch.setattr(audit, "judged", lambda _cases: ())
+    camera = Camera(name="cam1", source=str(folder_of(tmp_path, 12)))
+    plan = Plan("golden", tmp_path / "golden.json")
+    told: list[int] = []
+    run = Commissioning(QUICK, camera, model, plan, Told(audited=told.append))
+    with pytest.raises(CommissioningError, match=r"1 lots with 0 windows .* 9 lots"):
+        run.run()
+    assert told == [1, 2]
+    assert not plan.out.exists()
+    header = run._header
+    kept = read_samples(plan.collected, header)
+    assert len(kept.fruit) == 12
+    assert len(kept.explanations) == 1
+    assert kept.explanations[0].deltas.size == 64
+    assert set(kept.explanations[0].peaks) == {"suture"}
+
+
+def test_a_source_without_fruit_is_no_commissioning(model: LoadedModel, tmp_path: Path) -> None:
+    plan = Plan("amber", tmp_path / "amber.json")
+    short = Camera(name="cam1", source=str(folder_of(tmp_path, 3)))
+    with pytest.raises(CommissioningError, match="3 fruit of amber before the source ended"):
+        Commissioning(Config(), short, model, plan).run()
+
+
+@pytest.mark.parametrize("source", ["sim:?rat=280", "/nowhere/at/all", "what://x"])
+def test_a_source_that_is_none_is_named(model: LoadedModel, tmp_path: Path, source: str) -> None:
+    plan = Plan("golden", tmp_path / "golden.json")
+    with pytest.raises(CommissioningError, match="cam1"):
+        Commissioning(Config(), Camera(name="cam1", source=source), model, plan).run()
+
+
+def test_an_input_blind_model_is_refused_with_reasons_and_pictures(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from agent.commissioning.command import _told
+    from agent.models.loading import load_model as load
+    from agent.training.faulty import blind
+    from agent.training.ship import ship
+
+    monkeypatch.setattr(commission, "FRUIT", 3)
+    monkeypatch.setattr(audit, "SHUFFLED", 0)
+    card = model.card.model_copy(update={"name": "blind", "sha256": None})
+    ship(blind(model.module.state_dict(), 0), card, tmp_path / "blind.safetensors")
+    faulty = load(config.Model(path=tmp_path / "blind.safetensors"), "cpu")
+    plan = Plan("golden", tmp_path / "golden.json")
+    with Progress(disable=True) as progress:
+        told = _told(progress, plan, Console(quiet=True))
+        run = Commissioning(QUICK, Camera(name="cam1", source=SIM), faulty, plan, told)
+        with pytest.raises(CommissioningError) as refused:
+            run.run()
+    assert "overlap of the foreground" in str(refused.value)
+    assert "blurring the suture" in str(refused.value)
+    picture = cv2.imread(str(plan.pictures))
+    assert picture is not None
+    assert not plan.out.exists()
