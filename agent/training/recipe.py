@@ -59,7 +59,7 @@ class Recipe:
         weighted nearly alike, since the background's plateau is behind them and a heavier
         foreground only widens the bar."""
         return cls(
-            stages=(Stage(192, 1300, 12, 256),),
+            stages=(Stage(192, 750, 12, 256),),
             lr=2e-3,
             warmup=30,
             ema=0.99,
