@@ -499,3 +499,13 @@ def test_an_error_in_an_option_names_the_option(
 
 def test_an_option_mends_what_the_file_lacks(write) -> None:
     assert loaded(write("id: x\n"), broker="none").config.mqtt.broker == "none"
+
+
+def test_a_reference_that_is_not_there_is_named_with_its_variety(tmp_path: Path) -> None:
+    file = tmp_path / "line.yaml"
+    file.write_text(
+        "cameras: [{name: cam1, source: 'sim:'}]\nmqtt: {broker: none}\n"
+        "alarms: {reference: {golden: /nowhere/golden.json}}\n"
+    )
+    with pytest.raises(ConfigErrors, match=r"alarms\.reference\.golden"):
+        load_config(file, environment={})

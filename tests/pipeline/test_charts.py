@@ -1,0 +1,109 @@
+"""The charts in the wiring: references at the start, gauges, and the wish for more explanations."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from agent import config
+from agent.alarms.charted import LaneCharts
+from agent.alarms.reference import ReferenceFileError, save_reference
+from agent.models.loading import load_model
+from agent.pipeline.chart_gauges import ChartGauges
+from agent.pipeline.parts import load_references
+from agent.records import MachineState
+from tests.alarms.references import reference, signal
+from tests.alarms.test_charted import GOLDEN, Line
+
+
+class Gauges:
+    """Keeps the newest value of every series."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[str, ...], float] = {}
+
+    def gauge(self, name: str, value: float, /, **labels: str) -> None:
+        from agent.telemetry import Kind, check
+
+        check(name, Kind.GAUGE, labels)
+        self.seen[(name, *labels.values())] = value
+
+
+def with_reference(path: Path, variety: str = "golden") -> config.Config:
+    return config.Config(alarms=config.Alarms(reference={variety: path}))
+
+
+def test_a_reference_of_another_model_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "golden.json"
+    save_reference(reference([signal("brightness", 120.0, 2.0)]), path)
+    model = load_model(config.Model(), "cpu")
+    with pytest.raises(ReferenceFileError, match="model 000000000000, not"):
+        load_references(with_reference(path), model)
+
+
+def test_the_reference_of_this_model_serves_its_variety_and_no_other(tmp_path: Path) -> None:
+    model = load_model(config.Model(), "cpu")
+    path = tmp_path / "golden.json"
+    made = reference([signal("brightness", 120.0, 2.0)], model_sha256=model.sha256)
+    save_reference(made, path)
+    assert load_references(with_reference(path), model) == {"golden": made}
+    with pytest.raises(ReferenceFileError, match="variety golden, not amber"):
+        load_references(with_reference(path, "amber"), model)
+
+
+def test_without_a_reference_there_is_nothing_to_load() -> None:
+    assert load_references(config.Config(), load_model(config.Model(), "cpu")) == {}
+
+
+def test_a_lane_shows_its_means_charts_and_whether_they_are_held(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "agent")
+    line, gauges = Line(GOLDEN), Gauges()
+    told = ChartGauges(gauges)  # type: ignore[arg-type]
+    line.run(5)
+    told.tell(line.watch.charts(), 10.0)
+    assert gauges.seen["signal_mean", "cam1", "brightness"] == pytest.approx(120, abs=6)
+    assert gauges.seen["chart_limit", "cam1", "brightness", "low", "cusum"] == 13.0
+    assert gauges.seen["chart_value", "cam1", "brightness", "low", "ewma"] < 1.15
+    assert gauges.seen["charts_held", "cam1"] == 0.0
+    line.variety = "verdant"
+    line.machine(MachineState.RUNNING)
+    told.tell(line.watch.charts(), 11.0)
+    told.tell(line.watch.charts(), 12.0)
+    assert gauges.seen["charts_held", "cam1"] == 1.0
+    held = [record for record in caplog.records if record.message == "charts_held"]
+    assert [record.levelno for record in held] == [logging.WARNING]
+
+
+def test_a_lane_without_a_reference_shows_nothing() -> None:
+    gauges = Gauges()
+    ChartGauges(gauges).tell({"cam1": LaneCharts({})}, time.monotonic())  # type: ignore[arg-type]
+    assert gauges.seen == {}
+
+
+def test_a_chart_that_moves_makes_the_desk_ask_for_explanations() -> None:
+    from agent.alarms.book import AlarmBook
+    from agent.pipeline.desk import Desk, DeskParts
+    from agent.telemetry import NullTelemetry
+
+    line, asked = Line(GOLDEN), []
+    parts = DeskParts(
+        watch=line.watch,
+        book=AlarmBook(config.Alarms(), "agent1", "s1"),
+        publish=lambda _alarms: None,
+        chores=lambda: None,
+        utc_ms=lambda: 1_700_000_000_000,
+        follow_up=asked.append,
+    )
+    desk = Desk(parts, NullTelemetry(), lambda: line.now)
+    line.run(8)
+    desk._tick()
+    assert asked == []
+    line.run(4, margin=4.5)
+    desk._tick()
+    desk._tick()
+    assert asked == ["cam1"]
