@@ -151,7 +151,7 @@ def _opened(camera: Camera, from_s: float) -> tuple[Source, VirtualClock, float 
         url = parse(camera.source)
         source: Source
         if url.scheme == "sim":
-            parameters = replace(parse_url(camera.source), anchor_mono=0.0)
+            parameters = replace(parse_url(camera.source, camera.sim), anchor_mono=0.0)
             source = SimSource(camera, parameters, SimClock(clock.mono, clock.utc_ms, clock.sleep))
         else:
             if url.scheme == "file":

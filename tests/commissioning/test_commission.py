@@ -53,6 +53,16 @@ def test_the_simulator_runs_on_a_clock_of_its_own(model: LoadedModel) -> None:
     assert {one.lot for one in found} == {"lot-0/cam1"}
 
 
+def test_the_simulator_is_told_in_yaml_too(model: LoadedModel) -> None:
+    camera = Camera(name="cam1", source="sim:?empty=0&size=128", sim={"lot": 2})
+    found = []
+    for one in passing_fruit(Config(), camera, model, Wanted("golden", 1.0)):
+        found.append(one.lot)
+        if len(found) == 4:
+            break
+    assert found == ["lot-0/cam1", "lot-0/cam1", "lot-1/cam1", "lot-1/cam1"]
+
+
 def test_a_run_that_goes_on_begins_where_it_ended(model: LoadedModel) -> None:
     whole = line(model, SIM, Wanted("golden", 60.0), 20)
     rest = line(model, SIM, Wanted("golden", 60.0, from_s=3.0), 5)
