@@ -36,7 +36,7 @@ from agent.observability.http_answers import (
 )
 from agent.observability.http_guard import Counted, Guard
 from agent.observability.jsonable import dumps
-from agent.observability.pictures import LazyPictures, Picture, mean_map_picture
+from agent.observability.pictures import LazyPictures, Picture
 from agent.telemetry import Clock
 
 WORK_LIMIT_S = 5.0
@@ -127,10 +127,9 @@ class Routes:
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
         camera, name = self._camera(request), request.path_params["class"]
-        mean_map = self._state.newest.mean_map(camera, name)
-        if mean_map is None:
+        picture = await self._work(lambda: self._pictures.mean_map(camera, name))
+        if picture is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
-        picture = await self._work(lambda: mean_map_picture(mean_map))
         return picture_answer(request, picture)
 
     async def evidence(self, request: Request) -> Response:

@@ -38,6 +38,7 @@ class LazyPictures:
         self._newest = newest
         self._lock = threading.Lock()
         self._cache: dict[str, Picture] = {}  # one per camera
+        self._means: dict[tuple[str, str], Picture] = {}  # one per camera and class
 
     def jpeg(self, camera: str) -> Picture | None:
         """Return the newest frame of a camera, None before the first; takes a few ms per frame."""
@@ -50,6 +51,18 @@ class LazyPictures:
                 picture = self._cache[camera] = Picture(
                     seen.frame.frame_id, "image/jpeg", encode_jpeg(outlined(seen))
                 )
+            return picture
+
+    def mean_map(self, camera: str, class_name: str) -> Picture | None:
+        """Return the control of the newest heat map of a class, None before the first."""
+        mean_map = self._newest.mean_map(camera, class_name)
+        if mean_map is None:
+            return None
+        key = camera, class_name
+        with self._lock:
+            picture = self._means.get(key)
+            if picture is None or picture.picture_id != mean_map.frame_id:
+                picture = self._means[key] = mean_map_picture(mean_map)
             return picture
 
 

@@ -178,6 +178,31 @@ def test_a_large_frame_is_shown_smaller(agent: FakeAgent, client: httpx.Client) 
     assert picture.shape == (960, 960, 3)
 
 
+def test_the_control_of_a_heat_map_is_made_once_for_all_who_look(
+    agent: FakeAgent, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/api/v1/cam/cam1/suture/mean").status_code == 404
+    agent.newest.on_explanation(explanation(frame()))
+    first = client.get("/api/v1/cam/cam1/suture/mean")
+    picture = cv2.imdecode(np.frombuffer(first.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (240, 240, 3)
+    monkeypatch.setattr(cv2, "imencode", lambda *_: pytest.fail("encoded twice"))
+    assert client.get("/api/v1/cam/cam1/suture/mean").content == first.content
+    assert client.get("/api/v1/cam/cam1/nothing/mean").status_code == 404
+
+
+def test_the_evidence_of_an_alarm_is_found_by_its_event(
+    agent: FakeAgent, client: httpx.Client
+) -> None:
+    for event in range(40):
+        agent.newest.on_evidence(f"e{event}", Overlay("", "image/jpeg", b"%d" % event, 8, 8))
+    assert client.get("/api/v1/evidence/e39").content == b"39"
+    assert client.get("/api/v1/evidence/e39.jpg").headers["content-type"] == "image/jpeg"
+    assert client.get("/api/v1/evidence/e0").status_code == 404  # the newest 32 are kept
+    assert len(client.get("/api/v1/status").json()["evidence"]) == 32
+
+
 @pytest.mark.parametrize("suffix", ["", ".png", ".jpg"])
 def test_the_newest_overlay_of_a_class_has_its_own_content_type(
     suffix: str, agent: FakeAgent, client: httpx.Client
