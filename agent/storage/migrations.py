@@ -54,6 +54,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX audit_command ON audit (command_id)",
     ),
+    (
+        # letting go of what is old must not read a day of messages: every few seconds it would
+        "CREATE INDEX outbox_acked ON outbox (acked_mono) WHERE acked_mono IS NOT NULL",
+        "CREATE INDEX outbox_waiting ON outbox (kind, unheard, made_mono) WHERE acked_mono IS NULL",
+    ),
 )
 VERSION = len(STEPS)
 

@@ -240,46 +240,44 @@ def outage(folder: Path, hours: float) -> Proof:
     ], failures  # fmt: skip
 
 
-def throughput(folder: Path, messages: int, rounds: int) -> Proof:
-    """Messages a second through the outbox, against a bare loop with the same sync."""
+def throughput(folder: Path, messages: int) -> Proof:
+    """Messages a second through the outbox, against a bare loop with the same sync.
+
+    The two take turns message by message, so that whatever else the disk does meets both.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    payload = (
-        Composer(examples.settings()).alarm(examples.alarm(), None, 0.0)[0].messages[0].payload
-    )
-    ours: list[float] = []
-    bare: list[float] = []
-    for number in range(rounds):
-        connection = sqlite3.connect(folder / f"bare{number}.db", isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("CREATE TABLE message (id INTEGER PRIMARY KEY, payload BLOB)")
+    composer = Composer(examples.settings())
+    payload = composer.alarm(examples.alarm(), None, 0.0)[0].messages[0].payload
+    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE message (id INTEGER PRIMARY KEY, payload BLOB)")
+    books = Books()
+    store = Store(folder / "ours", books)
+    memory = MemoryOutbox(100, books)
+    box = DurableOutbox(memory, store, config.Storage(), books, time.monotonic)
+    box.snapshot(time.monotonic())
+    entry = Entry((Message("B/event/alarm", "event_alarm", payload),), time.monotonic())
+    taken_s: dict[str, list[float]] = {"bare loop": [], "outbox": []}
+    for _ in range(messages):
         began = time.monotonic()
-        for _ in range(messages):
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("INSERT INTO message VALUES (NULL, ?)", (payload,))
-            connection.execute("COMMIT")
-        bare.append(messages / (time.monotonic() - began))
-        connection.close()
-        books = Books()
-        store = Store(folder / f"ours{number}", books)
-        memory = MemoryOutbox(100, books)
-        box = DurableOutbox(memory, store, config.Storage(), books, time.monotonic)
-        box.snapshot(time.monotonic())
-        message = Message("B/event/alarm", "event_alarm", payload)
-        began = time.monotonic()
-        for _ in range(messages):
-            box.put(Entry((message,), time.monotonic()), time.monotonic())
-        ours.append(messages / (time.monotonic() - began))
-        store.close()
-    ratios = [mine / theirs for mine, theirs in zip(ours, bare, strict=True)]
-    ratio = statistics.median(ratios)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO message VALUES (NULL, ?)", (payload,))
+        connection.execute("COMMIT")
+        between = time.monotonic()
+        box.put(entry, between)
+        ended = time.monotonic()
+        taken_s["bare loop"].append(between - began)
+        taken_s["outbox"].append(ended - between)
+    connection.close()
+    store.close()
+    ratio = sum(taken_s["bare loop"]) / sum(taken_s["outbox"])
+    typical = statistics.median(taken_s["bare loop"]) / statistics.median(taken_s["outbox"])
     return [
-        f"Outbox against a bare SQLite loop with the same sync, {rounds} interleaved rounds of {messages} messages of {len(payload)} bytes", "",
-        "| | " + " | ".join(f"round {i + 1}" for i in range(rounds)) + " | median |",
-        "|---" * (rounds + 2) + "|",
-        "| bare loop, 1/s | " + " | ".join(f"{v:.0f}" for v in bare) + f" | {statistics.median(bare):.0f} |",
-        "| outbox, 1/s | " + " | ".join(f"{v:.0f}" for v in ours) + f" | {statistics.median(ours):.0f} |",
-        "| ratio | " + " | ".join(f"{v:.2f}" for v in ratios) + f" | {ratio:.2f} |",
+        f"Outbox against a bare SQLite loop with the same sync, taking turns, {messages} messages of {len(payload)} bytes each", "",
+        "| | messages a second | median of one, ms |", "|---|---|---|",
+        *(f"| {name} | {messages / sum(taken):.0f} | {1000 * statistics.median(taken):.2f} |" for name, taken in taken_s.items()), "",
+        f"ratio of the throughputs {ratio:.2f}, of the medians {typical:.2f} (limit 0.5)",
     ], ([] if ratio >= 0.5 else [f"ratio {ratio:.2f} < 0.5"])  # fmt: skip
 
 
@@ -340,7 +338,7 @@ def delivery(folder: Path, share: float) -> Proof:
         kills(folder / "kills", max(10, round(1000 * share))),
         broker_kills(folder / "broker", max(3, round(100 * share))),
         outage(folder / "outage", max(0.1, 24 * share)),
-        throughput(folder / "speed", 500, 5),
+        throughput(folder / "speed", 3000),
         replay(
             folder / "replay", max(100, round(10_000 * share)), max(100, round(1000 * share)), 10.0
         ),

@@ -262,3 +262,18 @@ for i in range(50):
     )
     syncs = re.findall(r"(?:fsync|fdatasync)\(\d+\) += 0", trace.read_text())
     assert len(syncs) >= 50
+
+
+def test_what_is_done_every_few_seconds_does_not_read_a_day_of_messages() -> None:
+    opened = store(None)
+    waiting = "kind = 0 AND unheard = 0 AND made_mono < 5 AND acked_mono IS NULL"
+    for query in (
+        "DELETE FROM outbox WHERE acked_mono < 5",
+        f"DELETE FROM outbox WHERE {waiting}",
+        "SELECT id FROM outbox WHERE +kind = 0 AND acked_mono IS NOT NULL ORDER BY acked_mono",
+        "SELECT id FROM outbox WHERE kind = 0 AND id > 3 AND id <= 9 AND acked_mono IS NULL",
+    ):
+        plan = opened.database.read(
+            lambda c, q=query: c.execute(f"EXPLAIN QUERY PLAN {q}").fetchall()
+        )
+        assert all("USING" in row[3] and "INDEX outbox_" in row[3] for row in plan), (query, plan)
