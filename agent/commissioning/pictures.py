@@ -71,6 +71,5 @@ def _tile(case: Audited) -> Image:
 
 
 def _write(image: Image, text: str, bottom: int, colour: tuple[int, int, int]) -> None:
-    place = (6, bottom)
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+    for place, shade in (((7, bottom + 1), (0, 0, 0)), ((6, bottom), colour)):
+        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, shade, 1, cv2.LINE_AA)
