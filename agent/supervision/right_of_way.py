@@ -55,6 +55,9 @@ class GiveWay:
         self._until_ns = memoryview(mapped).cast("Q")
         self._sleep = sleep
         signal.signal(signal.SIGALRM, self._look)
+        signal.siginterrupt(
+            signal.SIGALRM, False
+        )  # native code may not expect its calls to be cut short
 
     @contextlib.contextmanager
     def meanwhile(self) -> Iterator[None]:

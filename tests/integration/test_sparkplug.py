@@ -36,7 +36,7 @@ def test_the_agent_is_born_sends_fruit_dies_cleanly_and_is_born_with_the_next_bd
                 host = listener.host
                 assert host.bdseq == start
                 assert host.tags["cam1", "fps"].unit == "Hz"
-                assert host.value("Cameras/cam1/state") == "live"
+                listener.wait(lambda h: h.value("Cameras/cam1/state") == "live", "its state")
                 assert host.value("Alarms/camera_lost-cam1/active") is False
                 assert host.value("Properties/Model") == "peach-sim-unet8"
                 agent.stop()

@@ -69,6 +69,7 @@ def test_workers_stand_still_while_a_frame_is_segmented_and_no_longer(
 ) -> None:
     # The handler belongs to the main thread of a worker; here only the waiting is wanted.
     monkeypatch.setattr("agent.supervision.right_of_way.signal.signal", lambda *_: None)
+    monkeypatch.setattr("agent.supervision.right_of_way.signal.siginterrupt", lambda *_: None)
     live, naps = RightOfWay(), list[float]()
     looking = Looking(live, naps)
     stages = LiveStages(OneFrame(), looking, NoFruit(), 1)  # type: ignore[arg-type]
