@@ -25,7 +25,9 @@ def after(*events: Event) -> Life:
     return life
 
 
-@pytest.mark.parametrize("life", every_life(), ids=str)
+@pytest.mark.parametrize(
+    "life", every_life(), ids=lambda life: "-".join([life.occurrence, *sorted(life.covers)])
+)
 def test_every_allowed_event_follows_an_edge_of_the_table(life: Life) -> None:
     for event in Event:
         if not life.allows(event):

@@ -93,9 +93,15 @@ def test_the_end_does_not_wait_for_children_that_hang(tmp_path: Path) -> None:
 
 @pytest.mark.needs_mosquitto
 def test_messages_and_jobs_keep_books_too(tmp_path: Path) -> None:
+    config = tmp_path / "pitwatch.yaml"
     with mosquitto(tmp_path) as broker:
-        arguments = ("--source", "sim:?seed=6", "--broker", broker.url)
-        with running_agent(tmp_path, *arguments) as agent:
+        config.write_text(
+            f"mqtt: {{broker: '{broker.url}'}}\n"
+            "cameras: [{name: cam1, source: 'sim:?seed=6'}]\n"
+            # An idle worker gets nothing at all from a machine that is busy with other things.
+            "ablation: {workers: {priority: low}}\n"
+        )
+        with running_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait_ready()
             agent.wait(lambda: agent.total("pitwatch_jobs_completed_total") >= 2, 90, "explained")
             view = agent.status()
