@@ -16,12 +16,14 @@ from agent.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """The agent as the server sees it. Every callable answers from memory and within milliseconds.
+    """The agent as the server sees it. Every callable but ``kept_evidence``, which reads the disk,
+    answers from memory and within milliseconds.
 
-    ``view`` and ``on_machine`` are called in a worker thread, ``view`` at most a few times a second
-    however many look; ``loop_ages_s`` and ``readiness`` on the server's own loop, so they must not
-    take a lock that another loop may hold for long: a stalled loop is just what they are asked
-    about.
+    ``view``, ``on_machine`` and ``kept_evidence`` are called in a worker thread, ``view`` at most a
+    few times a second however many look; ``kept_evidence`` gives content type and bytes of the
+    picture behind an occurrence, None without one. ``loop_ages_s`` and ``readiness`` are called on
+    the server's own loop, so they must not take a lock that another loop may hold for long: a
+    stalled loop is just what they are asked about.
     """
 
     view: Callable[[], AgentView]
@@ -31,3 +33,4 @@ class AppState:
     newest: Newest
     registry: CollectorRegistry
     telemetry: Telemetry
+    kept_evidence: Callable[[str], tuple[str, bytes] | None]

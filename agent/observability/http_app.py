@@ -1,4 +1,5 @@
-"""The routes. Nothing of a request ever names a file: pictures come from memory, by known names."""
+"""The routes. Nothing of a request ever names a file: pictures come from memory by known names, or
+from the database by the id of an event."""
 
 from __future__ import annotations
 
@@ -136,9 +137,12 @@ class Routes:
         """The picture behind one occurrence of an alarm."""
         event_id = IMAGE_SUFFIX.sub("", request.path_params["event"])
         overlay = self._state.newest.evidence(event_id)
-        if overlay is None:
+        kept = (overlay.content_type, overlay.data) if overlay is not None else None
+        if kept is None:  # older than memory reaches, or of an earlier start
+            kept = await self._work(lambda: self._state.kept_evidence(event_id))
+        if kept is None:
             raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
-        return picture_answer(request, Picture(event_id, overlay.content_type, overlay.data))
+        return picture_answer(request, Picture(event_id, *kept))
 
     async def machine(self, request: Request) -> Response:
         """Take the machine's state: 204, or the reason why not."""

@@ -68,7 +68,7 @@ class Newest:
         self._seen: dict[str, Seen | None] = dict.fromkeys(self.cameras)
         self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.cameras)
         self._explained: dict[str, _Explained | None] = dict.fromkeys(self.cameras)
-        self._evidence: dict[str, Overlay] = {}
+        self._evidence: dict[str, Overlay | None] = {}
 
     def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
         """Keep a frame with its mask; both are only referenced, never copied."""
@@ -103,8 +103,11 @@ class Newest:
             history,
         )
 
-    def on_evidence(self, event_id: str, picture: Overlay) -> None:
-        """Keep the picture behind one occurrence of an alarm; beyond 32 the oldest goes."""
+    def on_evidence(self, event_id: str, picture: Overlay | None) -> None:
+        """Keep the picture behind one occurrence of an alarm; beyond 32 the oldest goes.
+
+        None for one that only the disk has: it is remembered that it can be asked for.
+        """
         kept = {**self._evidence, event_id: picture}
         self._evidence = dict(list(kept.items())[-EVIDENCE_MAX:])
 
@@ -123,7 +126,7 @@ class Newest:
         return explained.mean_maps.get(class_name) if explained else None
 
     def evidence(self, event_id: str) -> Overlay | None:
-        """Return the picture behind one occurrence of an alarm."""
+        """Return the picture behind one occurrence of an alarm, if it is in memory."""
         return self._evidence.get(event_id)
 
     def evidence_ids(self) -> tuple[str, ...]:

@@ -172,6 +172,8 @@ class Agent:
         """
         self._connect()
         for alarm in self._keeper.restored():
+            if alarm.evidence_topic:
+                self._newest.on_evidence(alarm.event_id, None)
             if self._publisher:
                 self._publisher.alarm(alarm)
             if self._sparkplug:
@@ -390,6 +392,7 @@ class Agent:
                 newest=self._newest,
                 registry=self.telemetry.registry,
                 telemetry=self.telemetry,
+                kept_evidence=self._store.spool.evidence,
             ),
         )
 

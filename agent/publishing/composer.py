@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from dataclasses import replace
 
 from agent.publishing import payloads
 from agent.publishing.deadband import Sample
@@ -87,8 +88,6 @@ class Composer:
         levels = {"camera": record.camera, "class": overlay.class_name}
         image = self.image(overlay)
         image_topic = self._topics.of("cam_image", **levels)
-        path = f"/api/v1/cam/{record.camera}/{overlay.class_name}"
-        url = self._settings.http_url
         explained = any(
             part.class_name == overlay.class_name and part.explainable for part in record.classes
         )
@@ -98,7 +97,7 @@ class Composer:
             "class": overlay.class_name,
             "quality": Quality.GOOD if explained else Quality.UNCERTAIN,
             "image_topic": image_topic,
-            "image_url": url + self._settings.signed(path) if url else "",
+            "image_url": self._link(f"/api/v1/cam/{record.camera}/{overlay.class_name}"),
             "content_type": image.content_type,
             "sha256": hashlib.sha256(image.data).hexdigest(),
             "bytes": len(image.data),
@@ -138,18 +137,24 @@ class Composer:
             self._evidence[record.event_id] = topic
             if len(self._evidence) > EVIDENCE_KNOWN_MAX:
                 self._evidence.popitem(last=False)
+        record = replace(
+            record, evidence_topic=topic, evidence_url=self._evidence_url(record, topic)
+        )
         normal = record.state is AlarmState.NORM
         state = Message(
             self._topics.of("alarm", alarm_id=record.alarm_id),
             "alarm_normal" if normal else "alarm",
-            self._sized(encode(payloads.alarm(record, topic))),
+            self._sized(encode(payloads.alarm(record))),
             captured_mono=record.captured_mono,
             frame_id=record.frame_id,
         )
         after = [Entry((state,), now), *entries]
         if record.transition in UNEVENTFUL:
             return after
-        return [self._entry("event_alarm", payloads.alarm_event(record, topic), now), *after]
+        return [self._entry("event_alarm", payloads.alarm_event(record), now), *after]
+
+    def _evidence_url(self, record: Alarm, topic: str) -> str:
+        return self._link(f"/api/v1/evidence/{record.event_id}") if topic else ""
 
     # --- commands ---
 
@@ -163,6 +168,11 @@ class Composer:
         return Entry((message,), now)
 
     # --- common ---
+
+    def _link(self, path: str) -> str:
+        """Where a picture can be fetched; empty where nobody could follow it."""
+        url = self._settings.http_url
+        return url + self._settings.signed(path) if url else ""
 
     def _entry(self, route: str, payload: Flat, now: float, **levels: str) -> Entry:
         topic = self._topics.of(route, **levels)

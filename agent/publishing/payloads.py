@@ -226,7 +226,7 @@ def _dice(part: ClassExplanation | None, shape: ExplanationShape) -> Flat:
     }
 
 
-def alarm(record: Alarm, evidence_topic: str) -> Flat:
+def alarm(record: Alarm) -> Flat:
     """The whole state of one alarm. A condition without a number has value and limit 0.0."""
     finite = math.isfinite(record.value)
     return {
@@ -256,7 +256,7 @@ def alarm(record: Alarm, evidence_topic: str) -> Flat:
         "shelved_until_ms": whole(record.shelved_until_ms),
         "acked_by": record.acked_by,
         "comment": record.comment,
-        "evidence_topic": evidence_topic,
+        "evidence_topic": record.evidence_topic,
         "evidence_url": record.evidence_url,
         "frame_id": record.frame_id,
         "model": record.model,
@@ -277,10 +277,10 @@ def command_result(command: Command, outcome: str, detail: str, timestamp_ms: in
     }
 
 
-def alarm_event(record: Alarm, evidence_topic: str) -> Flat:
+def alarm_event(record: Alarm) -> Flat:
     """One transition: the alarm's state after it, and which one it was."""
     return {
-        **alarm(record, evidence_topic),
+        **alarm(record),
         "transition": record.transition,
         "seq": whole(record.seq),
         "replayed": False,

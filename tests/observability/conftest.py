@@ -35,6 +35,7 @@ class FakeAgent:
     statuses: tuple[CameraStatus, ...] = ()
     views: int = 0
     hold_view: threading.Event | None = None
+    kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.telemetry = PrometheusTelemetry(self.registry, time.monotonic, strict=True)
@@ -77,6 +78,7 @@ class FakeAgent:
             newest=self.newest,
             registry=self.registry,
             telemetry=self.telemetry,
+            kept_evidence=self.kept_evidence.get,
         )
 
 

@@ -199,8 +199,22 @@ def test_the_evidence_of_an_alarm_is_found_by_its_event(
         agent.newest.on_evidence(f"e{event}", Overlay("", "image/jpeg", b"%d" % event, 8, 8))
     assert client.get("/api/v1/evidence/e39").content == b"39"
     assert client.get("/api/v1/evidence/e39.jpg").headers["content-type"] == "image/jpeg"
-    assert client.get("/api/v1/evidence/e0").status_code == 404  # the newest 32 are kept
+    assert client.get("/api/v1/evidence/e0").status_code == 404  # the newest 32 are in memory
     assert len(client.get("/api/v1/status").json()["evidence"]) == 32
+
+
+def test_evidence_that_only_the_disk_has_is_fetched_from_there(
+    agent: FakeAgent, client: httpx.Client
+) -> None:
+    agent.kept_evidence["e0"] = ("image/png", b"of an earlier start")
+    agent.newest.on_evidence("e0", None)
+    for path in ("/api/v1/evidence/e0", "/api/v1/evidence/e0.png"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.content) == (200, b"of an earlier start")
+        assert answer.headers["content-type"] == "image/png"
+    assert client.get("/api/v1/status").json()["evidence"] == ["e0"]
+    missing = client.get("/api/v1/evidence/' OR 1=1 --")
+    assert (missing.status_code, "no picture" in missing.text) == (404, True)
 
 
 @pytest.mark.parametrize("suffix", ["", ".png", ".jpg"])

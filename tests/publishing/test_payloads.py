@@ -191,6 +191,31 @@ def test_an_alarm_becomes_its_transition_its_state_and_its_evidence() -> None:
     seen = only(event, "event_alarm")
     assert (seen["transition"], seen["seq"], seen["replayed"]) == ("raised", 1, False)
     assert {key: seen[key] for key in read} == read
+    assert read["evidence_url"] == "http://127.0.0.1:9464/api/v1/evidence/event-1"
+
+
+def test_an_alarm_without_a_picture_or_without_pages_has_no_link_to_one() -> None:
+    _, state = Composer(examples.settings()).alarm(examples.alarm(), None, 0.0)
+    assert only(state, "alarm")["evidence_url"] == ""
+    composer = Composer(replace(examples.settings(), http_url=""))
+    _, state, _ = composer.alarm(examples.alarm(), composer.image(examples.overlay()), 0.0)
+    assert only(state, "alarm")["evidence_url"] == ""
+
+
+def test_the_link_to_evidence_is_signed_where_one_is_needed() -> None:
+    composer = Composer(replace(examples.settings(), signed=lambda path: f"{path}?signature=1"))
+    _, state, _ = composer.alarm(examples.alarm(), composer.image(examples.overlay()), 0.0)
+    assert only(state, "alarm")["evidence_url"].endswith("/evidence/event-1?signature=1")
+
+
+def test_an_alarm_of_an_earlier_start_still_has_its_evidence() -> None:
+    composer, topic = Composer(examples.settings()), f"{examples.BASE}/evidence/event-1/image"
+    restored = examples.alarm(transition="initial", evidence_topic=topic)
+    (state,) = composer.alarm(restored, None, 0.0)
+    _, later = composer.alarm(examples.alarm(transition="acked"), None, 1.0)
+    for read in (only(state, "alarm"), only(later, "alarm")):
+        assert read["evidence_topic"] == topic
+        assert read["evidence_url"].endswith("/api/v1/evidence/event-1")
 
 
 def test_later_transitions_of_one_occurrence_still_name_its_evidence() -> None:
