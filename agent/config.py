@@ -363,7 +363,7 @@ class Sparkplug(Section):
     per camera or lane. A client of its own, ``{id}-spb``, on the same broker."""
 
     enabled: bool = False
-    primary_host: Annotated[str, Field(pattern=r"^[^+/#\s]{1,80}$")] | None = None
+    primary_host: Annotated[str, Field(pattern=r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$")] | None = None
     """Births wait until this host application says that it is online; None: they do not wait."""
     batch_s: Annotated[float, Field(ge=0.05, le=60)] = 0.2
     """Values of this long go out together, in one message per device."""

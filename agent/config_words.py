@@ -17,6 +17,7 @@ _KEYS = {
 _PATTERNS = {
     r"^[A-Za-z0-9_-]{1,40}$": "1 to 40 letters, digits, _ or -",
     r"^[A-Za-z0-9_-]{1,60}$": "1 to 60 letters, digits, _ or -",
+    r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$": "1 to 80 characters without + / # $, blanks or controls",
     r"^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
     r"^[\w.]+:\w+$": "package.module:function",
     r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda or cuda:N",

@@ -7,11 +7,12 @@ was accepted: a broker's denial of a QoS 0 publish is invisible in every version
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.config import Mqtt
 from agent.publishing.connection import Connection
-from agent.publishing.events import Answered, Opened
+from agent.publishing.events import UNLIMITED, Answered, Opened
+from agent.publishing.hangups import FORGET_S, Hangups
 from agent.publishing.messages import Entry, Message
 from agent.publishing.outbox import Outbox
 from agent.publishing.window import Flight, Window
@@ -25,6 +26,10 @@ HEADER_BYTES = 100
 """More than the fixed header, the properties and the lengths of a publish take."""
 
 NO_SUBSCRIBERS = "no_matching_subscribers"
+TOO_LARGE = "packet_too_large"
+
+NEVER_TOO_LARGE = frozenset({TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.EVENT})
+"""Small, and what the agent is there for: no suspicion keeps them from being sent."""
 
 
 class Sender:
@@ -36,6 +41,7 @@ class Sender:
         self._telemetry = telemetry
         self._window = Window()
         self._limits = Opened()
+        self._hangups = Hangups()
         self._current: Entry | None = None
         self._next = 0  # index of the current entry's next message
         self._proven: set[str] = set()
@@ -44,6 +50,7 @@ class Sender:
     def opened(self, limits: Opened) -> None:
         """A new connection stands, with the broker's limits."""
         self._limits = limits
+        self._hangups.opened()
         self._proven.clear()
         self._refused.clear()
 
@@ -51,31 +58,63 @@ class Sender:
         """Whether nothing is half sent or unanswered."""
         return self._current is None and len(self._window) == 0
 
+    def has_room(self) -> bool:
+        """Whether another message may be handed over before the broker has answered."""
+        room = min(self._mqtt.in_flight_max, self._limits.receive_maximum)
+        return len(self._window) < room and not self._hangups.waits()
+
     def send(self, connection: Connection, now: float) -> None:
         """Hand over what the window has room for."""
-        room = min(self._mqtt.in_flight_max, self._limits.receive_maximum)
-        while len(self._window) < room:
+        while self.has_room():
             if self._current is None:
                 self._current, self._next = self._outbox.take(now), 0
             entry = self._current
             if entry is None:
                 return
-            message = entry.messages[self._next]
-            size_bytes = len(message.payload) + len(message.topic) + HEADER_BYTES
-            if size_bytes > self._limits.packet_limit_bytes:
-                self._outbox.settle(entry, message, "packet_too_large")
-            else:
-                known = message.topic in self._proven or not message.spec.probed
-                qos = message.spec.qos if known else 1
-                # What waited on the disk says by its stamp how old it is: its expiry begins now.
-                age_s = 0.0 if entry.spool_id else now - entry.made_mono
-                mid = connection.publish(message, qos, age_s)
-                if mid is None:
-                    return  # the connection is gone, and says so in its next step
-                self._window.add(mid, Flight(entry, message, qos, now))
-            self._next += 1
-            if self._next == len(entry.messages):
+            rest = entry.messages[self._next :]
+            limit_bytes = self._limit_bytes(entry, now)
+            if any(_packet_bytes(message) > limit_bytes for message in rest):
+                self._refuse(entry, rest, limit_bytes)  # what belongs together goes together
                 self._current = None
+                continue
+            if not self._hand_over(connection, entry, rest[0], now):
+                return
+            self._next += 1
+            if len(rest) == 1:
+                self._current = None
+
+    def _limit_bytes(self, entry: Entry, now: float) -> int:
+        said = self._limits.packet_limit_bytes
+        found = UNLIMITED if entry.family in NEVER_TOO_LARGE else self._hangups.limit_bytes(now)
+        return min(said, found)
+
+    def _hand_over(
+        self, connection: Connection, entry: Entry, message: Message, now: float
+    ) -> bool:
+        """Publish one message; false when it cannot go out now."""
+        size_bytes = _packet_bytes(message)
+        known = message.topic in self._proven or not message.spec.probed
+        qos = message.spec.qos if known else 1
+        if alone := message.spec.probed and self._hangups.goes_alone(size_bytes):
+            if len(self._window):
+                return False
+            qos = 1
+        # What waited on the disk says by its stamp how old it is: its expiry begins now.
+        age_s = 0.0 if entry.spool_id else now - entry.made_mono
+        mid = connection.publish(message, qos, age_s)
+        if mid is None:
+            return False  # the connection is gone, and says so in its next step
+        self._window.add(mid, Flight(entry, message, qos, now))
+        if alone:
+            self._hangups.sent_alone(size_bytes)
+        return True
+
+    def _refuse(self, entry: Entry, messages: Sequence[Message], limit_bytes: int) -> None:
+        for message in messages:
+            self._outbox.settle(entry, message, TOO_LARGE)
+            self._log_refusal(
+                message, TOO_LARGE, bytes=_packet_bytes(message), limit_bytes=limit_bytes
+            )
 
     def answered(self, event: Answered, now: float) -> tuple[Entry, bool] | None:
         """Settle one message; return its entry and whether it was delivered."""
@@ -84,6 +123,7 @@ class Sender:
             return None
         message, reason = flight.message, event.reason
         if flight.qos > 0:
+            self._hangups.answered(_packet_bytes(message))
             self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
         # An alarm that nobody was given has not been delivered; for any other topic "no
         # subscribers" is information.
@@ -106,6 +146,25 @@ class Sender:
         family = flight.message.family
         self._telemetry.count("publish_results", topic_family=family, reason="timeout")
         return flight.message
+
+    def hung_up(self, now: float) -> None:
+        """The broker has ended the connection; ``give_back`` comes next."""
+        suspects = {
+            _packet_bytes(flight.message): flight.message
+            for flight in self._window.flights()
+            if flight.message.family not in NEVER_TOO_LARGE
+        }
+        too_large = self._hangups.hung_up(tuple(suspects), now)
+        if too_large is not None:
+            log_event(
+                logger,
+                logging.WARNING,
+                "packet_limit_found",
+                bytes=too_large,
+                topic=suspects[max(suspects)].topic,
+                reason="the broker hangs up at messages of this size",
+                believed_for_s=FORGET_S,
+            )
 
     def give_back(self) -> None:
         """The connection is gone: return what was not answered, in order, entry by entry."""
@@ -135,7 +194,7 @@ class Sender:
                 "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.camera
             )
 
-    def _log_refusal(self, message: Message, reason: str) -> None:
+    def _log_refusal(self, message: Message, reason: str, **fields: int) -> None:
         """Once per topic and connection."""
         if message.topic in self._refused or len(self._refused) >= REFUSALS_LOGGED_MAX:
             return
@@ -147,4 +206,9 @@ class Sender:
             topic=message.topic,
             topic_family=str(message.family),
             reason=reason,
+            **fields,
         )
+
+
+def _packet_bytes(message: Message) -> int:
+    return len(message.payload) + len(message.topic) + HEADER_BYTES

@@ -162,7 +162,7 @@ class Session:
             return 0.0
         if self._link.state is LinkState.WAITING:
             return min(IDLE_S, max(0.01, self._link.due_at - now))
-        if self._link.state is LinkState.ONLINE:
+        if self._link.state is LinkState.ONLINE and self._sender.has_room():
             return min(IDLE_S, max(0.001, self._outbox.due_in(now)))
         return IDLE_S
 
@@ -238,6 +238,8 @@ class Session:
         self._outbox.snapshot(now)
 
     def _ended(self, event: Ended, now: float) -> None:
+        if event.cause is Cause.LOST and not event.wanted:
+            self._sender.hung_up(now)
         self._sender.give_back()
         if event.wanted and self._stop is not None:
             self._finish(now)

@@ -40,6 +40,10 @@ class Window:
             return oldest
         return None
 
+    def flights(self) -> tuple[Flight, ...]:
+        """Return everything that has not been answered, oldest first."""
+        return tuple(self._flights.values())
+
     def clear(self) -> list[Flight]:
         """Take everything out, oldest first."""
         flights = list(self._flights.values())

@@ -16,6 +16,11 @@ from tests.support.fault_broker import BAD_LOGIN, FaultBroker, fault_broker
 EVENT = "event/alarm"
 
 
+@pytest.fixture(params=["5", "3.1.1"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def raise_alarms(rig: Rig, first: int, count: int) -> None:
     for seq in range(first, first + count):
         rig.publisher.alarm(examples.alarm(seq=seq, event_id=f"s-{seq}"))
@@ -41,20 +46,20 @@ def assert_each_is_told(broker: FaultBroker, rig: Rig, count: int) -> None:
         assert told.setdefault(event["seq"], event["event_id"]) == event["event_id"]
 
 
-def test_a_port_that_refuses_is_tried_until_it_opens() -> None:
+def test_a_port_that_refuses_is_tried_until_it_opens(protocol: str) -> None:
     with fault_broker() as broker:
         broker.refuse()
-        with running(broker.url, wait=False, protocol="5") as rig:
+        with running(broker.url, wait=False, protocol=protocol) as rig:
             raise_alarms(rig, 1, 3)
             rig.wait_count(2, "broker_connects", "unreachable")
             broker.open()
             assert_each_is_told(broker, rig, 3)
 
 
-def test_credentials_that_are_rejected_are_not_hammered() -> None:
+def test_credentials_that_are_rejected_are_not_hammered(protocol: str) -> None:
     with (
         fault_broker(reject=BAD_LOGIN) as broker,
-        running(broker.url, wait=False, protocol="5", reconnect_penalty_s=1.0) as rig,
+        running(broker.url, wait=False, protocol=protocol, reconnect_penalty_s=1.0) as rig,
     ):
         raise_alarms(rig, 1, 3)
         rig.wait_count(1, "broker_connects", "unauthorised")
@@ -65,8 +70,8 @@ def test_credentials_that_are_rejected_are_not_hammered() -> None:
         assert broker.connects == 2
 
 
-def test_a_connection_cut_in_the_middle_of_a_packet_costs_nothing() -> None:
-    with fault_broker() as broker, running(broker.url, protocol="5") as rig:
+def test_a_connection_cut_in_the_middle_of_a_packet_costs_nothing(protocol: str) -> None:
+    with fault_broker() as broker, running(broker.url, protocol=protocol) as rig:
         raise_alarms(rig, 1, 3)
         assert_each_is_told(broker, rig, 3)
         broker.faults.die_after = 300
@@ -76,8 +81,11 @@ def test_a_connection_cut_in_the_middle_of_a_packet_costs_nothing() -> None:
         assert_each_is_told(broker, rig, 6)
 
 
-def test_a_half_open_connection_is_given_up_and_nothing_is_lost() -> None:
-    with fault_broker() as broker, running(broker.url, protocol="5", puback_timeout_s=0.5) as rig:
+def test_a_half_open_connection_is_given_up_and_nothing_is_lost(protocol: str) -> None:
+    with (
+        fault_broker() as broker,
+        running(broker.url, protocol=protocol, puback_timeout_s=0.5) as rig,
+    ):
         broker.faults.half_open = True
         raise_alarms(rig, 1, 3)
         rig.wait_count(1, "broker_disconnects", "silent")
@@ -85,8 +93,8 @@ def test_a_half_open_connection_is_given_up_and_nothing_is_lost() -> None:
         assert_each_is_told(broker, rig, 3)
 
 
-def test_answers_that_are_late_are_waited_for() -> None:
-    with fault_broker() as broker, running(broker.url, protocol="5") as rig:
+def test_answers_that_are_late_are_waited_for(protocol: str) -> None:
+    with fault_broker() as broker, running(broker.url, protocol=protocol) as rig:
         broker.faults.puback_delay_s = 0.1
         raise_alarms(rig, 1, 5)
         assert_each_is_told(broker, rig, 5)
@@ -94,8 +102,11 @@ def test_answers_that_are_late_are_waited_for() -> None:
         assert seqs(broker) == [1, 2, 3, 4, 5]  # each once: late is not lost
 
 
-def test_an_answer_that_is_swallowed_makes_the_message_come_again() -> None:
-    with fault_broker() as broker, running(broker.url, protocol="5", puback_timeout_s=0.5) as rig:
+def test_an_answer_that_is_swallowed_makes_the_message_come_again(protocol: str) -> None:
+    with (
+        fault_broker() as broker,
+        running(broker.url, protocol=protocol, puback_timeout_s=0.5) as rig,
+    ):
         rig.settled()
         broker.faults.swallow_pubacks = 2
         raise_alarms(rig, 1, 3)
@@ -123,8 +134,8 @@ def test_a_session_that_is_taken_over_steps_back_and_comes_again() -> None:
         assert "taken_over" in [link.reason for link in rig.links]
 
 
-def test_a_broker_that_reads_slowly_holds_up_nobody_and_loses_nothing() -> None:
-    with fault_broker() as broker, running(broker.url, protocol="5") as rig:
+def test_a_broker_that_reads_slowly_holds_up_nobody_and_loses_nothing(protocol: str) -> None:
+    with fault_broker() as broker, running(broker.url, protocol=protocol) as rig:
         rig.settled()
         broker.faults.read_bytes_per_s = 20_000.0
         began = time.monotonic()
@@ -135,8 +146,8 @@ def test_a_broker_that_reads_slowly_holds_up_nobody_and_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("cuts", [4])
-def test_cut_again_and_again_every_alarm_arrives(cuts: int) -> None:
-    with fault_broker() as broker, running(broker.url, protocol="5") as rig:
+def test_cut_again_and_again_every_alarm_arrives(protocol: str, cuts: int) -> None:
+    with fault_broker() as broker, running(broker.url, protocol=protocol) as rig:
         for i in range(cuts):
             rig.wait_online()
             raise_alarms(rig, 1 + 5 * i, 5)

@@ -1,7 +1,8 @@
 """A broker of the tests that fails on command, at the level of the socket.
 
-It speaks as much MQTT 5 as the agent needs (CONNECT, SUBSCRIBE, PUBLISH, PINGREQ, DISCONNECT) and
-keeps what it was given; ``faults`` says what goes wrong from now on.
+It speaks as much MQTT 5 and 3.1.1 as the agent needs (CONNECT, SUBSCRIBE, PUBLISH, PINGREQ,
+DISCONNECT), each connection the one that it asks for, and keeps what it was given; ``faults`` says
+what goes wrong from now on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-CONNACK = bytes([0x20, 3, 0, 0, 0])
 TAKEN_OVER = bytes([0xE0, 2, 142, 0])
 BAD_LOGIN = 134
+RETURN_CODES = {0: 0, BAD_LOGIN: 4}
+"""What 3.1.1 (section 3.2.2.3) has for a reason code of MQTT 5."""
+V5, V311 = 5, 4
 POLL_S = 0.02
 
 
@@ -31,6 +34,7 @@ class Faults:
     puback_delay_s: float = 0.0
     swallow_pubacks: int = 0  # so many more
     read_bytes_per_s: float = 0.0  # 0: as fast as they come
+    packet_max_bytes: int = 0  # hangs up at a larger PUBLISH without a word; 0: takes any
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class FaultBroker:
     faults: Faults = field(default_factory=Faults)
     published: list[Published] = field(default_factory=list)
     connects: int = 0
+    hangups: int = 0  # at packets that were too large
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -128,10 +133,13 @@ class FaultBroker:
 
     def _serve(self, peer: socket.socket) -> None:
         peer.settimeout(POLL_S)
+        level = V5
         with contextlib.suppress(OSError, EOFError):
             while True:
                 head, body = self._packet(peer)
-                self._answer(peer, head, body)
+                if head & 0xF0 == 0x10:
+                    level = body[6]  # after the name "MQTT" with its length
+                self._answer(peer, head, body, level)
         with contextlib.suppress(OSError):
             peer.close()
 
@@ -146,6 +154,9 @@ class FaultBroker:
                 break
         if 0 < self.faults.die_after < length and head & 0xF0 == 0x30:
             self._read(peer, self.faults.die_after)
+            raise EOFError
+        if 0 < self.faults.packet_max_bytes < length and head & 0xF0 == 0x30:
+            self.hangups += 1
             raise EOFError
         return head, self._read(peer, length)
 
@@ -171,29 +182,31 @@ class FaultBroker:
             data += part
         return data
 
-    def _answer(self, peer: socket.socket, head: int, body: bytes) -> None:
-        kind = head & 0xF0
+    def _answer(self, peer: socket.socket, head: int, body: bytes, level: int) -> None:
+        kind, v5 = head & 0xF0, level == V5
         if kind == 0x10:
             self.connects += 1
-            peer.sendall(bytes([0x20, 3, 0, self.faults.reject, 0]))
+            reject = self.faults.reject
+            code = reject if v5 else RETURN_CODES[reject]
+            peer.sendall(bytes([0x20, 3, 0, code, 0] if v5 else [0x20, 2, 0, code]))
             if self.faults.reject:
                 raise EOFError
         elif kind == 0x30:
-            self._take(peer, head, body)
+            self._take(peer, head, body, v5)
         elif kind == 0x80:
-            peer.sendall(bytes([0x90, 4]) + body[:2] + bytes([0, 1]))
+            peer.sendall(bytes([0x90, 3 + v5]) + body[:2] + bytes([0, 1] if v5 else [1]))
         elif kind == 0xC0:
             peer.sendall(bytes([0xD0, 0]))
         elif kind == 0xE0:
             raise EOFError
 
-    def _take(self, peer: socket.socket, head: int, body: bytes) -> None:
+    def _take(self, peer: socket.socket, head: int, body: bytes, v5: bool) -> None:
         qos = (head >> 1) & 3
         (length,) = struct.unpack_from(">H", body)
         topic, rest = body[2 : 2 + length].decode(), body[2 + length :]
         mid, rest = (rest[:2], rest[2:]) if qos else (b"", rest)
-        properties = rest[0]  # the agent's are shorter than 128 bytes
-        payload = rest[1 + properties :]
+        # Only MQTT 5 has properties; the agent's are shorter than 128 bytes.
+        payload = rest[1 + rest[0] :] if v5 else rest
         with self._lock:
             self.published.append(Published(topic, payload, qos, bool(head & 8)))
         if not qos:
