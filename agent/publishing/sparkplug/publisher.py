@@ -32,6 +32,9 @@ from agent.telemetry import Clock, Telemetry
 DELIVERING = frozenset({CameraState.LIVE, CameraState.FROZEN})
 """A frozen camera sends pictures: its tags are there, of quality bad. Any other is dead."""
 
+NOTICED_S = 2.0
+"""What the client's loop takes to see that a ping is due, or late."""
+
 FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
     ("Fruit/angle_deg", DataType.DOUBLE, "deg"),
     ("Fruit/read", DataType.BOOLEAN, ""),
@@ -194,7 +197,8 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         history_max=keys.history_max,
         echo_s=settings.echo_s,
         typed_data=keys.datatype_in_data,
-        recent_s=1.5 * settings.mqtt.keepalive_s + keys.batch_s,
+        # A ping after one keep-alive without a word, given up after another one without an answer.
+        recent_s=2 * settings.mqtt.keepalive_s + keys.batch_s + NOTICED_S,
     )
 
 
