@@ -48,6 +48,7 @@ RUN_BY = {
     r"python3 -m venv \.venv && \.venv/bin/pip install .*": ".ci/run",
     r"curl -s http://127\.0\.0\.1:9464/\S+": "tests/observability/test_http.py",
     r"(\.venv/bin/)?python -m tests\.soak.*": "tests/soak/__main__.py",
+    r"(\.venv/bin/)?python -m tests\.benchmarks.*": "tests/benchmarks/__main__.py",
     r"(\.venv/bin/)?python deploy/grafana/make\.py": "tests/deploy/test_grafana.py",
     r"promtool (check|test) .*": "tests/deploy/test_prometheus_files.py",
     r"prometheus --config\.file=.*": "tests/support/prometheus.py",
@@ -62,6 +63,7 @@ PARSED_ONLY = (
     r"(\.venv/bin/)?python -m agent\..*",
     r"(docker|kubectl|systemctl|journalctl|timedatectl) .*",
     r"apt-get install .*",
+    r"\.venv/bin/pip install .*",
 )
 """Commands that need a daemon, a cluster, another machine or minutes: read, never run."""
 

@@ -39,7 +39,8 @@ def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArr
     return np.asarray(job.ledger.deltas[0])
 
 
-def patches(bench: Bench) -> NDArray[np.float32]:
-    """The mean drop per pixel under a patch of 16 at a stride of 8, hidden by zero."""
+def patches(bench: Bench, side: int, stride: int) -> NDArray[np.float32]:
+    """(h, w): the mean drop per pixel under a sliding patch that hides it by zero."""
     case = bench.case()
-    return patch_drops(bench.model, case, bench.target(case), PatchSettings(16, 8, Fill.ZERO))
+    settings = PatchSettings(side, stride, Fill.ZERO)
+    return patch_drops(bench.model, case, bench.target(case), settings)

@@ -1,0 +1,53 @@
+"""A patch slid over the input: Pitwatch and captum."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from tests.benchmarks import ours, theirs
+from tests.benchmarks.cases import bench
+from tests.benchmarks.measuring import against, ratio, took
+from tests.benchmarks.tables import Cells, DisagreementError, Row, Table
+
+SIZE, SIDE, STRIDE, BATCH = 192, 16, 8, 8
+APART = 16
+"""Stride of captum's windows where running all of them would take minutes: its time is that of one
+window times their number. There the maps are compared at this stride."""
+BAR, TOLERANCE = 30.0, 1e-5
+
+
+def table(quick: bool) -> Table:
+    widths = (8,) if quick else (8, 32)
+    return Table(
+        f"A patch of {SIDE} px at a stride of {STRIDE} px over an input of {SIZE} px, sum of "
+        "logits of a thin region (6 %)",
+        ("case", "captum s", "Pitwatch s", "ratio", "largest difference", "bar"),
+        [Row(f"{width} features", partial(_row, width)) for width in widths],
+    )
+
+
+def _row(features: int) -> Cells:
+    found = bench(features, SIZE)
+    mine, own = took(lambda: ours.patches(found, SIDE, STRIDE))
+    stride = STRIDE if features == 8 else APART
+    his, expected = took(lambda: theirs.occlusion(found, SIDE, stride, BATCH))
+    if stride != STRIDE:
+        his = his.times(_windows(STRIDE) / _windows(stride))
+        own = ours.patches(found, SIDE, stride)
+    difference = float(np.abs(own - expected).max() / np.abs(expected).max())
+    if not difference <= 1e-4:
+        raise DisagreementError(f"the maps differ by {difference:.2g} of the largest drop")
+    return (
+        f"{his.wall_s:.1f}",
+        f"{mine.wall_s:.2f}",
+        ratio(his, mine),
+        f"{difference:.1e}",
+        f"ratio {against(his.wall_s / mine.wall_s, BAR, at_least=True)}; difference "
+        f"{against(difference, TOLERANCE, at_least=False)}",
+    )
+
+
+def _windows(stride: int) -> int:
+    return ((SIZE - SIDE) // stride + 1) ** 2
