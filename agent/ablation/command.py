@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agent import config
+from agent.ablation.ending import OptionError, exit_code
 
 if TYPE_CHECKING:
     from agent.ablation.sources import Shot
 
 METHODS = ("ablation-cam", "occlusion", "region-occlusion", "hires")
 FILLS = ("zero", "mean", "blur")
-EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,35 +67,20 @@ class ExplainOptions:
     seed: int = 0
 
 
-class OptionError(Exception):
-    """Something asked for that is not there; the message names what there is."""
-
-
 def explain_picture(options: ExplainOptions) -> int:
     """Explain the picture or folder and write what was asked for; returns the exit code.
 
     0: explained. 1: a picture or a control failed, or the class has no pixel (figure and numbers
     then say so). 78: the model, layer, class, method or region that was named is not there.
     """
-    from rich.console import Console
 
-    from agent.ablation.errors import AblationError
-    from agent.ablation.explaining import explain_all
-    from agent.models.errors import ModelError
-
-    try:
+    def work() -> bool:
         _check(options)
-        return EXIT_OK if explain_all(options) else EXIT_FAILED
-    except (OptionError, ModelError) as error:
-        code, message = EXIT_CONFIGURATION, str(error)
-    except OSError as error:
-        code = EXIT_FAILED
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    except AblationError as error:
-        code, message = EXIT_FAILED, str(error)
-    errors = Console(stderr=True)
-    errors.print(f"pitwatch explain: {message}", markup=False, highlight=False, soft_wrap=True)
-    return code
+        from agent.ablation.explaining import explain_all
+
+        return explain_all(options)
+
+    return exit_code("pitwatch explain", work)
 
 
 def _check(options: ExplainOptions) -> None:

@@ -19,8 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent import config
 from agent.ablation import files
-from agent.ablation.command import ExplainOptions, OptionError
+from agent.ablation.command import ExplainOptions
 from agent.ablation.curves import CurveSettings
+from agent.ablation.ending import OptionError
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.errors import AblationError
 from agent.ablation.figure import FIGURES, Scene

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agent import config
-from agent.ablation.command import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, OptionError
+from agent.ablation.ending import exit_code
 
 if TYPE_CHECKING:
     from agent.ablation.sources import Shot
@@ -46,21 +46,10 @@ def run_study(options: StudyOptions) -> int:
     or explained (the report is about the others and names it), or none could. 78: the model, layer
     or class that was named is not there.
     """
-    from rich.console import Console
 
-    from agent.ablation.errors import AblationError
-    from agent.ablation.surveying import survey_and_report
-    from agent.models.errors import ModelError
+    def work() -> bool:
+        from agent.ablation.surveying import survey_and_report
 
-    try:
-        return EXIT_OK if survey_and_report(options) else EXIT_FAILED
-    except (OptionError, ModelError) as error:
-        code, message = EXIT_CONFIGURATION, str(error)
-    except OSError as error:
-        code = EXIT_FAILED
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    except AblationError as error:
-        code, message = EXIT_FAILED, str(error)
-    errors = Console(stderr=True)
-    errors.print(f"pitwatch study: {message}", markup=False, highlight=False, soft_wrap=True)
-    return code
+        return survey_and_report(options)
+
+    return exit_code("pitwatch study", work)

@@ -14,8 +14,8 @@ from rich.progress import Progress
 
 from agent import config
 from agent.ablation import report
-from agent.ablation.command import OptionError
 from agent.ablation.curves import CurveSettings
+from agent.ablation.ending import OptionError
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.errors import AblationError
 from agent.ablation.explaining import progress_bar

@@ -12,14 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from agent import config
-from agent.ablation.command import (
-    EXIT_CONFIGURATION,
-    EXIT_FAILED,
-    EXIT_OK,
-    ExplainOptions,
-    PatchOptions,
-    explain_picture,
-)
+from agent.ablation.command import ExplainOptions, PatchOptions, explain_picture
+from agent.ablation.ending import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.ablation.sources import Shot
 from agent.config import Preprocessing, Score
 from agent.models.card import ModelCard, card_path, write_card

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from agent import config
 from agent.ablation import survey as tables
-from agent.ablation.command import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.ablation.curves import DELETION, INSERTION, Curve
+from agent.ablation.ending import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.ablation.errors import AblationError
 from agent.ablation.plots import Axes, Line, bar_plot, line_plot, nice_ticks
 from agent.ablation.report import html

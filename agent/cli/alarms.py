@@ -1,0 +1,55 @@
+"""``pitwatch calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import ConfigOption, load
+
+
+def calibrate(
+    variety: Annotated[
+        str, typer.Option(metavar="NAME", help="Variety that runs, as the machine announces it.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where the reference goes (JSON).")
+    ],
+    config: ConfigOption = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            "--recording",
+            metavar="URL",
+            help="Camera, folder, video or sim: in place of the configured camera.",
+        ),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which configured camera; default: the first."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights; default: the configured ones.")
+    ] = None,
+    lots: Annotated[int, typer.Option(min=1, help="Whole lots to collect.")] = 12,
+    lot_minutes: Annotated[
+        float, typer.Option(min=1, help="What counts as a lot where the machine names none.")
+    ] = 15.0,
+    explained: Annotated[int, typer.Option(min=5, help="Fruit explained in each window.")] = 10,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted run collected.")
+    ] = False,
+) -> None:
+    """Audit the model on the running line, then learn what is usual there, for the alarms."""
+    from rich.console import Console
+
+    from agent.commissioning.command import CalibrateOptions, calibrate_with_progress
+    from agent.config_file import Overrides
+
+    overrides = Overrides(sources=(source,) if source else (), broker="none", model=model)
+    loaded = load(config, overrides)
+    options = CalibrateOptions(variety, out, camera, lots, lot_minutes, explained, resume)
+    raise typer.Exit(calibrate_with_progress(loaded.config, options, Console()))

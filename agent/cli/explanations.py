@@ -1,0 +1,157 @@
+"""``pitwatch explain`` and ``pitwatch study``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.options import (
+    REFERENCE_PICTURES,
+    BaselineOption,
+    GroupsOption,
+    LayerOption,
+    ModelOption,
+    ReferenceOption,
+    ScoreOption,
+    chosen_baseline,
+    chosen_score,
+    load,
+    shots_of,
+)
+
+
+def explain(
+    picture: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PICTURE|FOLDER", help="8 bits a channel; any format that OpenCV reads."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The six panels as one PNG."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="The numbers.")
+    ] = None,
+    npz: Annotated[
+        Path | None, typer.Option("--npz", metavar="FILE", help="The arrays, for numpy.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The maps of all layers as one PNG.")
+    ] = None,
+    layers: Annotated[
+        str, typer.Option(metavar="PATTERN", help="Layers of --sheet, such as 'encoder*relu2'.")
+    ] = "*",
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="True mask to compare with: white suture, green stem."),
+    ] = None,
+    model: ModelOption = None,
+    layer: LayerOption = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME|INDEX", help="Default: the first foreground class."),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="ablation-cam, occlusion, region-occlusion, or hires."),
+    ] = "ablation-cam",
+    score: ScoreOption = "margin",
+    baseline: BaselineOption = "zero",
+    reference: ReferenceOption = None,
+    region: Annotated[
+        str,
+        typer.Option(
+            metavar="REGION",
+            help="What is explained: predicted, component[:N], box:X,Y,W,H, or mask:FILE.",
+        ),
+    ] = "predicted",
+    groups: GroupsOption = "",
+    checks: Annotated[
+        bool,
+        typer.Option("--checks", help="Insertion, deletion, agreement with blocks and gradients."),
+    ] = False,
+    patch: Annotated[int, typer.Option(metavar="PX", help="Side of --method occlusion.")] = 16,
+    stride: Annotated[int, typer.Option(metavar="PX", help="Of --method occlusion.")] = 8,
+    fill: Annotated[
+        str, typer.Option(metavar="NAME", help="Of --method occlusion: zero, mean, or blur.")
+    ] = "blur",
+) -> None:
+    """Show what the model looks at in a picture. Without --out, --json, --npz: one PNG here."""
+    from agent.ablation.command import METHODS, ExplainOptions, PatchOptions, explain_picture
+    from agent.config_file import Overrides
+
+    wanted = chosen_score(score)
+    if method not in METHODS:
+        text = f"{method!r} is none of {', '.join(METHODS)}"
+        raise typer.BadParameter(text, param_hint="--method")
+    options = ExplainOptions(
+        picture=picture,
+        out=out,
+        json=json,
+        npz=npz,
+        sheet=sheet,
+        layers=layers,
+        baseline=chosen_baseline(baseline),
+        reference=shots_of(reference, REFERENCE_PICTURES) if reference is not None else (),
+        region=region,
+        groups=groups,
+        checks=checks,
+        patch=PatchOptions(size_px=patch, stride_px=stride, fill=fill),
+        mask=mask,
+        model=load(None, Overrides(model=model)).config.model,
+        layer=layer,
+        class_name=class_name,
+        method=method,
+        score=wanted,
+    )
+    raise typer.Exit(explain_picture(options))
+
+
+def study(
+    source: Annotated[
+        str, typer.Argument(metavar="FOLDER|sim:", help="Pictures, or simulated fruit.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Report, tables and plots go here.")
+    ],
+    count: Annotated[int, typer.Option(min=1, help="At most so many pictures.")] = 8,
+    class_names: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="Repeatable; default: all but the first."),
+    ] = None,
+    model: ModelOption = None,
+    layer: LayerOption = None,
+    score: ScoreOption = "margin",
+    baseline: BaselineOption = "zero",
+    reference: ReferenceOption = None,
+    groups: GroupsOption = "",
+    examples: Annotated[int, typer.Option(min=0, help="Pictures shown in the report.")] = 3,
+    maps: Annotated[
+        bool, typer.Option("--maps/--no-maps", help="Regions in each map separately: slow.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of random cells, channels and orders.")] = 0,
+) -> None:
+    """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
+    from agent.ablation.study import StudyOptions, run_study
+    from agent.config_file import Overrides
+
+    options = StudyOptions(
+        shots=shots_of(source, count),
+        source=source,
+        out=out,
+        model=load(None, Overrides(model=model)).config.model,
+        layer=layer,
+        classes=tuple(class_names or ()),
+        score=chosen_score(score),
+        baseline=chosen_baseline(baseline),
+        reference=shots_of(reference, REFERENCE_PICTURES) if reference is not None else (),
+        groups=groups,
+        examples=examples,
+        maps=maps,
+        seed=seed,
+    )
+    raise typer.Exit(run_study(options))
