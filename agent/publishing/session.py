@@ -17,6 +17,7 @@ from agent.config import Mqtt
 from agent.config_url import BrokerAddress
 from agent.publishing.connection import Connection, ConnectRequest
 from agent.publishing.events import Answered, Ended, Event, Opened, Received, Subscribed
+from agent.publishing.leaving import Leave, Step
 from agent.publishing.link import Cause, Link, LinkPolicy, LinkState
 from agent.publishing.messages import Entry, Message
 from agent.publishing.outbox import Outbox
@@ -30,15 +31,13 @@ logger = logging.getLogger(__name__)
 IDLE_S = 0.5
 """The loop turns at least this often, whatever the broker does."""
 
-FAREWELL_SHARE = 0.4
-"""Share of the time for stopping that is kept for the last message and its answer."""
-
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """Where to connect, as whom, and which topics to listen to.
 
     ``name`` tells this client's loop and metrics from another's in the same agent.
+    ``farewell_with_will``: the DISCONNECT after a farewell asks for the will as well (MQTT 5).
     """
 
     mqtt: Mqtt
@@ -47,6 +46,7 @@ class SessionSettings:
     subscriptions: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
     name: str = "uns"
+    farewell_with_will: bool = False
 
     @property
     def loop(self) -> str:
@@ -60,20 +60,9 @@ class SessionHooks:
     will: Callable[[], Message]
     online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
     tick: Callable[[float], None]  # every turn while online
-    farewell: Callable[[float], Entry]  # the last message of a clean stop
+    farewell: Callable[[float], Entry | None]  # the last message of a connection, if there is one
     received: Callable[[Received], bool]  # false: another client uses our session; step back
     link: Callable[[LinkStatus], None]
-
-
-@dataclass(slots=True)
-class _Stop:
-    """A stop under way: first what waits goes out, then the farewell, then DISCONNECT."""
-
-    flush_until: float
-    until: float
-    farewell: Entry | None = None
-    acknowledged: bool = False
-    disconnecting: bool = False
 
 
 class Session:
@@ -97,7 +86,8 @@ class Session:
         self._sender = Sender(settings.mqtt, outbox, telemetry)
         self._connection: Connection | None = None
         self._status = LinkStatus(False, "", "starting", clock())
-        self._stop: _Stop | None = None
+        self._stop: Leave | None = None  # set once, by any thread
+        self._pause: Leave | None = None  # of the owner thread alone
         self._waker = Waker()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=settings.loop, daemon=True)
@@ -118,11 +108,14 @@ class Session:
         if not self._thread.is_alive():
             self._waker.close()
             return False
-        now = self._clock()
-        self._stop = _Stop(now + (1 - FAREWELL_SHARE) * timeout_s, now + timeout_s)
+        self._stop = Leave.within(timeout_s, self._clock())
         self._waker.wake()
         self._thread.join(timeout_s + 2 * IDLE_S)
         return self._stop.acknowledged
+
+    def leave(self, timeout_s: float, why: str) -> None:
+        """End this connection in order; another may follow. For the hooks, in the owner thread."""
+        self._pause = self._pause or Leave.within(timeout_s, self._clock(), why)
 
     # --- the thread ---
 
@@ -140,13 +133,14 @@ class Session:
         now = self._clock()
         self._telemetry.beat(self._settings.loop)
         self._outbox.tick(now)
-        if self._stop is not None:
-            self._stopping(self._stop, now)
+        leave = self._stop or self._pause
+        if leave is not None:
+            self._leaving(leave, now)
         elif self._link.due(now) and not self._still_dialling():
             self._connect(now)
         connection = self._connection
         if self._link.state is LinkState.ONLINE and connection is not None:
-            if self._stop is None:
+            if leave is None:
                 self._hooks.tick(now)
             self._sender.send(connection, now)
             self._watch(connection, now)
@@ -160,6 +154,8 @@ class Session:
     def _patience(self, now: float) -> float:
         if self._done.is_set():
             return 0.0
+        if (leave := self._stop or self._pause) is not None:
+            return min(IDLE_S, max(0.001, leave.due_at - now))
         if self._link.state is LinkState.WAITING:
             return min(IDLE_S, max(0.01, self._link.due_at - now))
         if self._link.state is LinkState.ONLINE and self._sender.has_room():
@@ -176,6 +172,7 @@ class Session:
             self._link.on(Cause.LOST, self._clock())
         elif self._link.state is LinkState.CONNECTING:
             self._link.on(Cause.REFUSED, self._clock())
+        self._pause = None
         if self._stop is not None:
             self._done.set()
         self._done.wait(IDLE_S)
@@ -241,9 +238,11 @@ class Session:
         if event.cause is Cause.LOST and not event.wanted:
             self._sender.hung_up(now)
         self._sender.give_back()
+        pause, self._pause = self._pause, None
         if event.wanted and self._stop is not None:
             self._finish(now)
             return
+        left = pause.why if pause is not None else ""
         was_online, spoken = self._link.state is LinkState.ONLINE, self._link.protocol
         self._link.on(event.cause, now)
         if was_online:
@@ -256,10 +255,10 @@ class Session:
             )
         else:
             self._log(
-                logging.WARNING,
+                logging.INFO if left else logging.WARNING,
                 "broker_lost" if was_online else "broker_connect_failed",
                 cause=str(event.cause),
-                reason=event.reason,
+                reason=left or event.reason,
                 protocol=spoken,
                 retry_in_s=round(self._link.due_at - now, 1),
             )
@@ -289,20 +288,30 @@ class Session:
         )
         self._hooks.link(self._status)
 
-    # --- stopping ---
+    # --- leaving ---
 
-    def _stopping(self, stop: _Stop, now: float) -> None:
-        if self._link.state is not LinkState.ONLINE or now >= stop.until:
+    def _leaving(self, leave: Leave, now: float) -> None:
+        connection = self._connection
+        if connection is None or self._link.state is not LinkState.ONLINE:
             self._finish(now)
-        elif stop.farewell is None:
-            if now < stop.flush_until and (self._outbox.waiting() or not self._sender.idle()):
-                return
-            self._outbox.discard("shutdown")
-            stop.farewell = self._hooks.farewell(now)
-            self._outbox.put(stop.farewell, now)
-        elif self._sender.idle() and self._connection is not None and not stop.disconnecting:
-            stop.disconnecting = True
-            self._connection.disconnect()
+            return
+        match leave.step(now, self._outbox.waiting(), idle=self._sender.idle()):
+            case Step.FAREWELL:
+                self._outbox.discard("shutdown")
+                leave.told, leave.farewell = True, self._hooks.farewell(now)
+                if leave.farewell is not None:
+                    self._outbox.put(leave.farewell, now)
+            case Step.DISCONNECT:
+                leave.disconnecting = True
+                with_will = self._settings.farewell_with_will and leave.farewell is not None
+                connection.disconnect(with_will=with_will)
+            case Step.CUT if leave.why:
+                connection.abort()
+                self._ended(Ended(Cause.LOST, "no end in time"), now)
+            case Step.CUT:
+                self._finish(now)
+            case Step.WAIT:
+                pass
 
     def _finish(self, now: float) -> None:
         """Close whatever is left. Without a farewell the broker will publish the will."""
@@ -317,5 +326,5 @@ class Session:
         self._telemetry.count(name, **labels, client=self._settings.name)
 
     def _log(self, level: int, event: str, **fields: object) -> None:
-        address = self._settings.address
-        log_event(logger, level, event, broker=f"{address.host}:{address.port}", **fields)
+        broker = f"{self._settings.address.host}:{self._settings.address.port}"
+        log_event(logger, level, event, broker=broker, client=self._settings.name, **fields)

@@ -16,8 +16,8 @@ REBIRTH = "Node Control/Rebirth"
 SEQ_MODULUS = 256
 CONTENT_TYPE = "application/x-protobuf"
 
-_MESSAGE = Route(TopicFamily.SPARKPLUG, "", 0, False, 0, Keeping.EVENT, 0)
-_DEATH = Route(TopicFamily.SPARKPLUG, "", 1, False, 0, Keeping.EVENT, 0)
+_MESSAGE = Route(TopicFamily.SPARKPLUG, "", 0, False, 0, Keeping.EVENT, 0, probed=False)
+_DEATH = Route(TopicFamily.SPARKPLUG, "", 1, False, 0, Keeping.EVENT, 0, probed=False)
 
 
 @dataclass(frozen=True, slots=True)

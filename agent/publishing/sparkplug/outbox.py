@@ -1,0 +1,75 @@
+"""The edge node as the outbox of a session: what goes out next is what the node says now.
+
+Nothing waits here for a broker that is away: the node itself keeps its values (``history``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from agent.publishing.messages import Entry, Message
+from agent.publishing.sparkplug.births import Packet
+from agent.publishing.sparkplug.inbox import Inbox
+from agent.publishing.sparkplug.node import EdgeNode, NodeState
+from agent.records import TopicFamily
+from agent.telemetry import Clock, Telemetry
+
+LEAST_WAIT_S = 0.01
+"""A node that is due while the broker reads nothing must not make the loop spin."""
+
+
+class NodeOutbox:
+    """Implements ``Outbox`` for one thread: the owner of the session calls every method."""
+
+    def __init__(self, node: EdgeNode, inbox: Inbox, telemetry: Telemetry, clock: Clock) -> None:
+        self._node = node
+        self._inbox = inbox
+        self._telemetry = telemetry
+        self._clock = clock
+        self._ready: deque[Entry] = deque()
+        self._ending = False  # nothing but the death goes out any more
+
+    def put(self, entry: Entry, now: float) -> None:
+        """Take the death of the node."""
+        self._ready.append(entry)
+
+    def refuse(self, family: TopicFamily, reason: str) -> None:
+        """Nothing is refused: a message is made when it can be sent."""
+
+    def take(self, now: float) -> Entry | None:
+        if not self._ready and not self._ending:
+            self._ready.extend(Entry((packet,), now) for packet in self._node.tick(now))
+        return self._ready.popleft() if self._ready else None
+
+    def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
+        if reason is None and isinstance(message, Packet):
+            self._telemetry.count("sparkplug_messages", type=message.type)
+
+    def lost(self, entries: Sequence[tuple[Entry, tuple[Message, ...]]]) -> None:
+        self._ready.clear()
+        if self._node.state is not NodeState.OFFLINE:
+            self._node.disconnected(self._clock())
+
+    def snapshot(self, now: float) -> None:
+        self._ending = False
+
+    def waiting(self) -> int:
+        return len(self._ready)
+
+    def discard(self, reason: str) -> None:
+        self._ready.clear()
+        self._ending = True
+
+    def close(self, reason: str, *, clean: bool = False) -> None:
+        """Nothing that is put later goes anywhere."""
+
+    def tick(self, now: float) -> None:
+        for name, alive in self._inbox.devices():
+            self._node.device(name, alive)
+        for sample in self._inbox.samples():
+            self._node.offer(sample, now)
+
+    def due_in(self, now: float) -> float:
+        return math.inf if self._ending else max(LEAST_WAIT_S, self._node.due_in_s(now))
