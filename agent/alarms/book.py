@@ -57,8 +57,8 @@ class AlarmBook:
             self._entries[condition.alarm_id] = entry
             records.append(self._record(entry, INITIAL, now))
         first, entry.condition = entry.condition is None, condition
-        if first and self._is_out_of_service(condition) and entry.life.allows(Event.DISABLE):
-            records.append(self._step(entry, Event.DISABLE, now))
+        if first:
+            records += self._configured(entry, condition, now)
         if condition.quality is not entry.record.quality:
             records.append(self._record(entry, QUALITY, now))
         return records + self._judge(entry, now)
@@ -224,6 +224,8 @@ class AlarmBook:
             return self._answer(command, alarm_id, user, Outcome.UNKNOWN)
         if not entry.life.allows(event):
             return self._answer(command, alarm_id, user, Outcome.ALREADY)
+        if event is Event.ENABLE:
+            entry.out_by_configuration = False
         changes = {"shelved_until_ms": 0} if event is Event.UNSHELVE else {}
         record = self._step(entry, event, now, **changes)
         return self._answer(command, alarm_id, user, Outcome.DONE, record)
@@ -282,9 +284,17 @@ class AlarmBook:
 
     # --- records ---------------------------------------------------------------------------------
 
-    def _is_out_of_service(self, condition: Condition) -> bool:
-        listed = self._settings.out_of_service
-        return condition.alarm_id in listed or condition.cause in listed
+    def _configured(self, entry: Entry, condition: Condition, now: Now) -> list[Alarm]:
+        """Put an alarm out of service, or back into it, as the configuration of this start says."""
+        listed = {condition.alarm_id, condition.cause} & set(self._settings.out_of_service)
+        if listed and entry.life.allows(Event.DISABLE):
+            entry.out_by_configuration = True
+            return [self._step(entry, Event.DISABLE, now)]
+        if not listed and entry.out_by_configuration:
+            entry.out_by_configuration = False
+            if entry.life.allows(Event.ENABLE):
+                return [self._step(entry, Event.ENABLE, now)]
+        return []
 
     def _step(self, entry: Entry, event: Event, now: Now, **changes: Any) -> Alarm:
         entry.life = entry.life.step(event)

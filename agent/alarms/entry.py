@@ -15,7 +15,11 @@ CHATTER_REASON = "it came and went three times within a minute; ten quiet minute
 
 @dataclass(slots=True)
 class Entry:
-    """``record`` is what was published last; ``condition`` what was heard last."""
+    """``record`` is what was published last; ``condition`` what was heard last.
+
+    ``out_by_configuration``: it is out of service because the configuration says so, and comes back
+    when that does not say so any more; one that a command took out waits for a command.
+    """
 
     definition: Definition
     record: Alarm
@@ -24,6 +28,7 @@ class Entry:
     delay: Delay = field(default_factory=Delay)
     chatter: Chatter = field(default_factory=Chatter)
     shelved_until_mono: float = 0.0
+    out_by_configuration: bool = False
     message: str = ""
 
     def suppressed_by(self, now: float) -> str:

@@ -88,6 +88,7 @@ def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:
         "occurrence": entry.life.occurrence.value,
         "covers": sorted(cover.value for cover in entry.life.covers),
         "message": entry.message,
+        "out_by_configuration": entry.out_by_configuration,
         "shelved_until_ms": entry.record.shelved_until_ms,
         "chatter_until_ms": now.utc_ms + round((entry.chatter.until_mono - now.mono) * 1000)
         if entry.chatter.going_on(now.mono)
@@ -113,6 +114,11 @@ def _restore_entry(index: int, item: object, now: Now) -> Entry:
         raise SnapshotError(f"{place}: a state in the wrong place")
     entry = Entry(definition, replace(record, quality=Quality.BAD), life)
     entry.message = str(item.get("message", record.message))
+    # Where nobody knows who took it out, it is better heard than hidden for ever.
+    by_configuration = item.get("out_by_configuration", True)
+    if not isinstance(by_configuration, bool):
+        raise SnapshotError(f"{place}: out_by_configuration is neither true nor false")
+    entry.out_by_configuration = by_configuration and AlarmState.OUT_OF_SERVICE in life.covers
     shelved_ms = _whole(item, "shelved_until_ms", place)
     entry.shelved_until_mono = now.mono + max(0, shelved_ms - now.utc_ms) / 1000
     chatter_ms = _whole(item, "chatter_until_ms", place)
