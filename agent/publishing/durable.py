@@ -111,6 +111,7 @@ class DurableOutbox:
         self._pause_until = -math.inf
         self._closed: str | None = None
         self._housekeeping_at = -math.inf
+        self._generation = store.database.generation
         self.on_ready = _nothing
         """Called when something new can be taken, by whichever thread made it."""
         store.counters.set(CLEAN, 0)
@@ -311,14 +312,17 @@ class DurableOutbox:
     def snapshot(self, now: float) -> None:
         self._memory.snapshot(now)
         with self._lock:
-            self._flush()
-            self._forget_live()
-            horizon = self._spool.last_id()
-            for lane in self._lanes.values():
-                lane.rewind(0, horizon)
+            self._read_from_the_start()
             self._acked_before = now if self._replay_acked else -math.inf
             self._pause_until = -math.inf
             self._connected, self._drained = True, False
+
+    def _read_from_the_start(self) -> None:
+        self._flush()
+        self._forget_live()
+        horizon = self._spool.last_id()
+        for lane in self._lanes.values():
+            lane.rewind(0, horizon)
 
     def _forget_live(self) -> None:
         for lane in self._lanes.values():
@@ -362,7 +366,31 @@ class DurableOutbox:
             self._apply(self._spool.expire())
         self._store.database.tick(now)
         self._spool.look_at_disk()
+        if self._store.database.generation != self._generation:
+            self._look_again()
         self._measure(now)
+
+    def _look_again(self) -> None:
+        """The tables are others than before: a disk failed or came back, or a file was replaced.
+
+        What only a failed disk has goes on waiting in the books, until that comes back.
+        """
+        with self._lock:
+            self._generation = self._store.database.generation
+            self._flush()
+            if self._store.status().degraded:
+                return
+            for kind, level in self._spool.levels().items():
+                family = FAMILIES[kind]
+                unknown = level.rows - self._books[family].in_flight
+                if unknown > 0:  # sent meanwhile, and waiting in the file all the same
+                    self._books[family].enqueued += unknown
+                    self._telemetry.count("messages_enqueued", unknown, topic_family=family)
+                self._drop(family, max(0, -unknown), "storage_lost")
+            if self._connected:
+                if all(lane.read for lane in self._lanes.values()):
+                    self._acked_before = -math.inf  # they have been sent again already
+                self._read_from_the_start()
 
     def _measure(self, now: float) -> None:
         used, _file = self._store.database.size_bytes()

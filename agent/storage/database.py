@@ -6,9 +6,9 @@ alone, so that a second agent on the same directory is told so at its start; the
 lock back when the process dies, however it dies.
 
 A write that fails because the disk is full, read-only or broken never reaches the caller: what the
-file holds is copied into memory (of a large file the states only), the write is done there, and
-every ``RETRY_S`` the way back to the disk is tried. Nothing is durable meanwhile, which ``status``
-says. What memory holds then joins the file; a message that was sent meanwhile may be sent again.
+file holds is copied into memory (of a large file the states and alarm events), the write is done
+there, and every ``RETRY_S`` the way back to the disk is tried. Nothing is durable meanwhile, which
+``status`` says. What memory holds then joins the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 FILE = "pitwatch.db"
 RETRY_S = 30.0
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
-"""Of a larger database only the states are copied into memory when its disk fails."""
+"""What is kept in memory when the disk fails; of a larger file the states and alarm events."""
 WAL_KEPT_BYTES = 8 * 1024 * 1024
 BUSY_S = 2.0
 """How long a lock of another process is waited for at the start: it may be dying."""
@@ -60,7 +60,8 @@ class Database:
         self._after: list[Callable[[], None]] = []
         self._undone: list[Callable[[], None]] = []
         self._retry_at = 0.0
-        self._disk_last_id = 0  # of the outbox, when its disk was lost
+        self.generation = 0
+        """Rises whenever another file, or memory, has taken the place of what was open."""
         self._status = StorageStatus(durable=path is not None)
         self._connection = self._open_first()
         self._say()
@@ -104,7 +105,8 @@ class Database:
         self._after.append(callback)
 
     def on_rollback(self, callback: Callable[[], None]) -> None:
-        """Call this whenever work was undone: what was learnt inside of it may be wrong."""
+        """Call this whenever what was learnt of the tables may be wrong: work was undone, or they
+        are others now."""
         self._undone.append(callback)
 
     def _transact(self, work: Work[T]) -> T:
@@ -218,19 +220,31 @@ class Database:
             except (OSError, sqlite3.Error) as again:
                 self._degrade(str(again))
                 self._connection = _open(None)
-            self._say()
+            self._swapped()
             return True
         if self._status.degraded or not isinstance(error, sqlite3.OperationalError):
             return False
         self._degrade(str(error))
         disk, self._connection = self._connection, _open(None)
         try:
-            self._disk_last_id = copy_out(disk, self._connection, MEMORY_MAX_BYTES)
+            left = copy_out(disk, self._connection, MEMORY_MAX_BYTES)
         except sqlite3.Error as unreadable:
             self.note_loss(f"what the state file held cannot be read ({unreadable})")
+            self._connection.close()
+            self._connection = _open(None)  # half a copy would pass for all that there is
+        else:
+            if left:
+                log_event(logger, logging.WARNING, "storage_backlog_left_on_disk", messages=left)
         with contextlib.suppress(sqlite3.Error):
             disk.close()
+        self._swapped()
         return True
+
+    def _swapped(self) -> None:
+        self.generation += 1
+        for callback in self._undone:
+            callback()
+        self._say()
 
     def _degrade(self, why: str) -> None:
         self._telemetry.count("storage_losses", reason="not_durable")
@@ -246,7 +260,7 @@ class Database:
         except (OSError, sqlite3.Error, StorageError):
             return
         try:
-            copy_back(self._connection, disk, self._disk_last_id)
+            copy_back(self._connection, disk)
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
                 disk.close()
@@ -255,7 +269,7 @@ class Database:
         memory.close()
         self._status = replace(self._status, degraded="")
         log_event(logger, logging.WARNING, "storage_recovered", file=str(path))
-        self._say()
+        self._swapped()
 
     def _say(self) -> None:
         durable = self._status.durable and not self._status.degraded

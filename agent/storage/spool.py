@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config import Storage
-from agent.storage.database import Database
+from agent.storage.database import MEMORY_MAX_BYTES, Database
 
 ROW_BYTES = 200
 """What a row takes beside its payload, with its share of the index."""
@@ -27,7 +27,7 @@ EVICT_ROWS = 32
 EXPLANATION_SHARE = 0.25
 EVIDENCE_SHARE = 0.5
 MEMORY_LIMIT_BYTES = 32 * 1024 * 1024
-"""Cap where nothing is kept on a disk."""
+"""Cap where nothing is ever kept on a disk."""
 DISK_LOW_BYTES = 4 * 1024 * 1024
 """Free space that not even alarms use up: the log of the database needs it."""
 PLAUSIBLE_UTC_MS = 1_577_836_800_000  # 2020: an older stamp was made before the clock was set
@@ -115,9 +115,6 @@ class Spool:
         self._utc_ms = utc_ms
         self._free_bytes = free_bytes or _free_bytes
         self._boot = boot_id()
-        self.limit_bytes = settings.limit_bytes
-        if database.path is None:
-            self.limit_bytes = min(self.limit_bytes, MEMORY_LIMIT_BYTES)
         self._free: int | None = None  # bytes of the disk; None: no limit of its own
         self._held: dict[Kind, int] | None = None
         database.on_rollback(self._forget)
@@ -283,6 +280,14 @@ class Spool:
 
     # --- the cap ---------------------------------------------------------------------------------
 
+    @property
+    def limit_bytes(self) -> int:
+        """The cap as it stands now: less where memory has to do for a disk."""
+        limit = self._settings.limit_bytes
+        if self._database.path is None:
+            return min(limit, MEMORY_LIMIT_BYTES)
+        return min(limit, MEMORY_MAX_BYTES) if self._database.status.degraded else limit
+
     def look_at_disk(self) -> None:
         """Measure the free space, which bounds what may be added from now on."""
         path = self._database.path
@@ -299,7 +304,7 @@ class Spool:
         A file of ``file_bytes`` can be filled whatever the disk says; it grows only into space that
         is free beyond the reserve.
         """
-        if self._free is None:
+        if self._free is None or self._database.status.degraded:
             return self.limit_bytes
         reserve = DISK_LOW_BYTES if kind is Kind.ALARM else self._settings.free_disk_bytes
         return min(self.limit_bytes, file_bytes + max(0, self._free - reserve))
