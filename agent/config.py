@@ -336,6 +336,8 @@ class Alarms(Section):
     """Longest time for which an operator may shelve an alarm: one shift."""
     out_of_service: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")], ...] = ()
     """Alarms that never annunciate: a cause as ``no_read_rate``, or ``no_read_rate-cam1``."""
+    language: Literal["en", "it"] = "en"
+    """Of the titles, sentences and reasons that operators read; the log stays English."""
     limits: AlarmLimits = AlarmLimits()
     reference: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,80}$")], Path] = {}
     """File of each variety, made by ``pitwatch calibrate``; without one there are no charts."""

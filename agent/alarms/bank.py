@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.alarms.charts import Chart, SideCharts
+from agent.alarms.condition import Detail
+from agent.alarms.language import Fact
 from agent.alarms.minutes import (
     FruitMinutes,
     Point,
@@ -39,10 +41,16 @@ class Judgement:
     points: int
 
     @property
-    def text(self) -> str:
-        """``margin of the suture 2.1, usually 4.8 to 6.3``."""
+    def detail(self) -> Detail:
+        """As ``margin of the suture 2.1, usually 4.8 to 6.3``."""
         low, high = self.usual
-        return f"{BY_NAME[self.signal].title} {self.value:.3g}, usually {low:.3g} to {high:.3g}"
+        values: dict[str, str | float] = {
+            "signal": self.signal,
+            "value": self.value,
+            "low": low,
+            "high": high,
+        }
+        return Detail(Fact.SIGNAL, values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from agent import config
-from agent.alarms.catalogue import BY_CAUSE, Cause, sentence, sentence_when_normal
+from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.commands import CommandResult, Outcome
 from agent.alarms.condition import Condition
 from agent.alarms.entry import Entry, blank_record
 from agent.alarms.lifecycle import Event
 from agent.alarms.snapshot import BookCounts, Now, export_book, restore_book
+from agent.alarms.words import LANGUAGES
 from agent.records import UNEVENTFUL, Alarm, AlarmState
 from agent.telemetry import log_event
 
@@ -36,6 +37,7 @@ class AlarmBook:
 
     def __init__(self, settings: config.Alarms, source: str, session: str) -> None:
         self._settings = settings
+        self._language = LANGUAGES[settings.language]
         self._source = source
         self._session = session
         self._entries: dict[str, Entry] = {}
@@ -51,7 +53,7 @@ class AlarmBook:
         entry = self._entries.get(condition.alarm_id)
         if entry is None:
             definition = BY_CAUSE[Cause(condition.cause)]
-            blank = blank_record(definition, condition.camera, self._source)
+            blank = blank_record(definition, condition.camera, self._source, self._language)
             entry = Entry(definition, replace(blank, quality=condition.quality))
             entry.message = blank.message
             self._entries[condition.alarm_id] = entry
@@ -109,7 +111,7 @@ class AlarmBook:
     def _raise(self, entry: Entry, condition: Condition, now: Now) -> list[Alarm]:
         self._occurrences += 1
         entry.chatter.on_raise(now.mono)
-        entry.message = sentence(entry.definition, condition)
+        entry.message = self._language.sentence(entry.definition, condition)
         raised = self._step(
             entry,
             Event.RAISE,
@@ -133,7 +135,7 @@ class AlarmBook:
 
     def _clear(self, entry: Entry, condition: Condition, now: Now) -> Alarm:
         must_wait = self._settings.ack_mode == "operator" and not entry.life.acked
-        entry.message = sentence_when_normal(entry.definition, condition.camera)
+        entry.message = self._language.sentence_when_normal(entry.definition, condition.camera)
         return self._step(
             entry,
             Event.CLEAR_UNACKED if must_wait else Event.CLEAR,
@@ -280,6 +282,9 @@ class AlarmBook:
         now = Now(now_mono, now_utc_ms)
         counts, entries = restore_book(exported, alarm_ids, now, self._settings.shelve_max_s)
         self._seq, self._occurrences = counts.seq, counts.occurrences
+        for entry in entries:  # another language may have been chosen meanwhile
+            title = self._language.titles[entry.definition.cause]
+            entry.record = replace(entry.record, title=title)
         self._entries = {entry.record.alarm_id: entry for entry in entries}
 
     # --- records ---------------------------------------------------------------------------------
@@ -303,7 +308,8 @@ class AlarmBook:
     def _record(self, entry: Entry, transition: str, now: Now, **changes: Any) -> Alarm:
         self._seq += transition not in UNEVENTFUL
         life, condition = entry.life, entry.condition
-        reason = entry.suppressed_by(now.mono) if AlarmState.SUPPRESSED in life.covers else ""
+        covered = AlarmState.SUPPRESSED in life.covers
+        reason = self._language.term(entry.suppressed_by(now.mono)) if covered else ""
         if condition is not None:
             changes = {
                 "value": condition.value if math.isfinite(condition.value) else 0.0,
@@ -318,9 +324,11 @@ class AlarmBook:
             active=life.active,
             acked=life.acked,
             shelved=AlarmState.SHELVED in life.covers,
-            suppressed=AlarmState.SUPPRESSED in life.covers,
+            suppressed=covered,
             suppressed_by=reason,
-            message=f"{entry.message} Suppressed: {reason}." if reason else entry.message,
+            message=self._language.suppressed.format(message=entry.message, reason=reason)
+            if reason
+            else entry.message,
             transition=transition,
             seq=self._seq,
             **changes,

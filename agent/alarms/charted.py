@@ -156,5 +156,5 @@ def with_charts(fixed: Condition, found: Judgement | None) -> Condition:
         value=found.value,
         limit=found.usual[1] if found.sign > 0 else found.usual[0],
         window=found.count,
-        detail=found.text,
+        detail=found.detail,
     )

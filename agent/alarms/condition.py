@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.records import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What goes into a sentence beside the numbers, apart from any language: which ``fact`` (a
+    ``language.Fact``), and its values by the names that the languages' patterns use."""
+
+    fact: str
+    values: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +25,9 @@ class Condition:
     false by more than the deadband, so that an active alarm may clear. ``samples`` counts the
     evidence behind it and never falls; a delay in samples waits for it to rise. ``window`` is how
     many of them ``value`` is made of. ``suppressed_by`` says in words why nobody should be called
-    now; empty when somebody should. ``detail`` goes into the sentence. ``frame_id`` and
-    ``captured_*`` are those of the newest frame that was judged.
+    now; empty when somebody should. ``detail`` goes into the sentence; it is a str where the words
+    are those of another program. ``frame_id`` and ``captured_*`` are those of the newest frame
+    that was judged.
     """
 
     cause: str
@@ -29,7 +40,7 @@ class Condition:
     quality: Quality = Quality.GOOD
     samples: int = 0
     window: int = 0
-    detail: str = ""
+    detail: Detail | str = ""
     suppressed_by: str = ""
     frame_id: str = ""
     model: str = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.alarms.catalogue import Definition, sentence_when_normal
+from agent.alarms.catalogue import Definition
 from agent.alarms.condition import Condition
+from agent.alarms.language import Language
 from agent.alarms.lifecycle import Life
 from agent.alarms.timing import Chatter, Delay
 from agent.records import Alarm, AlarmState, Quality
@@ -43,11 +44,11 @@ class Entry:
         return CHATTER_REASON if self.chatter.going_on(now) else ""
 
 
-def blank_record(definition: Definition, camera: str, source: str) -> Alarm:
+def blank_record(definition: Definition, camera: str, source: str, language: Language) -> Alarm:
     """The record of an alarm that has never occurred."""
     return Alarm(
         alarm_id=f"{definition.cause}-{camera}",
-        title=definition.title,
+        title=language.titles[definition.cause],
         source=source,
         camera_id=camera,
         event_id="",
@@ -58,7 +59,7 @@ def blank_record(definition: Definition, camera: str, source: str) -> Alarm:
         suppressed=False,
         severity=definition.severity,
         priority=definition.priority,
-        message=sentence_when_normal(definition, camera),
+        message=language.sentence_when_normal(definition, camera),
         value=0.0,
         limit=0.0,
         deadband=0.0,

@@ -10,7 +10,8 @@ from agent import config
 from agent.alarms.bank import Judgement
 from agent.alarms.catalogue import Cause
 from agent.alarms.charted import LaneCharts, with_charts
-from agent.alarms.condition import Condition
+from agent.alarms.condition import Condition, Detail
+from agent.alarms.language import Fact
 from agent.alarms.machine import MachineWatch
 from agent.alarms.reference import Reference
 from agent.alarms.suppression import Situation, suppressed_by
@@ -240,7 +241,7 @@ class LaneWatch:
             self._judged(
                 Cause.IMAGE_QUALITY, around, self._fruit, self._fruit_quality(around), level
             ),
-            detail=f"{level.value:.0%} of them cannot be read" if level.window else "",
+            detail=Detail(Fact.UNREADABLE, {"share": level.value}) if level.window else "",
         )
         return with_charts(fixed, self.charts.judged(Cause.IMAGE_QUALITY))
 
@@ -259,7 +260,7 @@ class LaneWatch:
             quality=quality,
             samples=found.points if found is not None else 0,
             window=found.count if found is not None else 0,
-            detail=found.text if found is not None else self.charts.held,
+            detail=found.detail if found is not None else self.charts.held,
             suppressed_by=suppressed_by(cause, around.situations),
             frame_id=seen.frame_id,
             model=seen.model,
@@ -317,9 +318,10 @@ class LaneWatch:
         known = self.machine.state is MachineState.RUNNING
         silence_limit_s = limit_s if known else max(limit_s, self._limits.unknown_silence_s)
         situations = set(around.situations)
-        value, detail = 0.0, ""
+        value = 0.0
+        detail: Detail | None = None
         if silent_s > silence_limit_s:
-            value, detail = silent_s, f"no fruit for {silent_s:.0f} s"
+            value, detail = silent_s, Detail(Fact.NO_FRUIT, {"seconds": silent_s})
             situations.discard(Situation.WORKERS_DEGRADED)  # they have no part in this
         elif around.explaining and self._flowing_mono is not None:
             newest = self._explained.captured_mono
@@ -327,17 +329,20 @@ class LaneWatch:
                 limit_s = max(limit_s, FIRST_EXPLANATION_S)
             unexplained_s = now - max(newest, self._flowing_mono, expected_mono)
             if unexplained_s > limit_s:
-                why = f" ({self._failure})" if self._failure else ""
                 value = unexplained_s
-                detail = f"no explanation of the suture for {unexplained_s:.0f} s{why}"
+                facts: dict[str, str | float] = {"seconds": unexplained_s}
+                detail = Detail(Fact.NO_EXPLANATION, facts)
+                if self._failure:
+                    facts["reason"] = self._failure
+                    detail = Detail(Fact.NO_EXPLANATION_BECAUSE, facts)
         return Condition(
             cause=Cause.AGENT_NO_DATA,
             camera=self.name,
-            beyond=bool(detail),
-            back=not detail,
+            beyond=detail is not None,
+            back=detail is None,
             value=value,
             limit=limit_s,
-            detail=detail,
+            detail=detail or "",
             suppressed_by=suppressed_by(Cause.AGENT_NO_DATA, situations),
         )
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from agent import config
 from agent.alarms.catalogue import AGENT, Cause
 from agent.alarms.charted import LaneCharts
-from agent.alarms.condition import Condition
+from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
+from agent.alarms.language import Fact
 from agent.alarms.reference import Reference
 from agent.alarms.suppression import Situation, suppressed_by
 from agent.records import (
@@ -149,7 +150,9 @@ class Watch:
             camera=name,
             beyond=lost,
             back=not lost and not connecting,
-            detail=f"{why.state}: {why.cause}".replace("_", " "),
+            detail=Detail(
+                Fact.CAMERA_STATE, {"state": str(why.state.value), "cause": str(why.cause)}
+            ),
             suppressed_by=suppressed_by(Cause.CAMERA_LOST, situations),
         )
         seeing = state in (CameraState.LIVE, CameraState.FROZEN)
@@ -199,9 +202,12 @@ class Watch:
             self._pool_short_mono = now
         patience_s = SHORT_OF_WORKERS_S if self._pool_full_once else WORKERS_START_S
         short = self._pool_short_mono is not None and now - self._pool_short_mono >= patience_s
-        detail = f"{pool.ready} of {pool.workers} workers can explain"
+        short_of: dict[str, str | float] = {"ready": pool.ready, "workers": pool.workers}
+        detail = Detail(Fact.WORKERS_SHORT, short_of)
         if pool.breaker_open:
-            detail = "explanations are switched off after too many failed workers"
+            detail = Detail(Fact.EXPLAINING_OFF, {"reason": pool.reason})
+        elif pool.reason:
+            detail = Detail(Fact.WORKERS_SHORT_BECAUSE, {**short_of, "reason": pool.reason})
         return Condition(
             cause=Cause.WORKERS_DEGRADED,
             camera=AGENT,
@@ -209,7 +215,7 @@ class Watch:
             back=not pool.breaker_open and self._pool_short_mono is None,
             value=float(pool.ready),
             limit=float(pool.workers),
-            detail=f"{detail} ({pool.reason})" if pool.reason else detail,
+            detail=detail,
         )
 
     def _session_conflict(self, now: float) -> Condition:
@@ -220,15 +226,17 @@ class Watch:
             camera=AGENT,
             beyond=recent,
             back=not recent,
-            detail="the broker closed ours for it" if recent else "",
+            detail=Detail(Fact.SESSION_TAKEN) if recent else "",
         )
 
     def _spool_loss(self, now: float) -> Condition:
         status = self._storage
         recent = status is not None and now - status.lost_mono < LOSS_S
         degraded = status.degraded if status is not None else ""
-        detail = f"nothing reaches the disk ({degraded})" if degraded else ""
-        if recent and status is not None and not detail:
+        detail: Detail | str = ""
+        if degraded:
+            detail = Detail(Fact.DISK_UNREACHED, {"reason": degraded})
+        elif recent and status is not None:
             detail = status.loss
         return Condition(
             cause=Cause.SPOOL_LOSS,

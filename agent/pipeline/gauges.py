@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import DEFINITIONS
+from agent.alarms.language import Language
 from agent.observability.view import AgentView, CameraView, ClassView
 from agent.publishing.sparkplug.publisher import MetricTag
 from agent.records import ANGLE_NO_READ, CameraState, Quality
@@ -103,11 +104,11 @@ def tags(classes: tuple[str, ...]) -> tuple[MetricTag, ...]:
     )
 
 
-def describe_alarms() -> dict[str, object]:
+def describe_alarms(language: Language) -> dict[str, object]:
     """What ``meta`` says of every alarm that can be raised; its id is ``cause-camera``."""
     return {
         definition.cause.value: {
-            "title": definition.title,
+            "title": language.titles[definition.cause],
             "priority": definition.priority,
             "severity": definition.severity,
             "unit": definition.unit,

@@ -8,6 +8,7 @@ import random
 from agent import __version__
 from agent.alarms.reference import Bound, Reference, load_reference
 from agent.alarms.signals import describe_signals
+from agent.alarms.words import LANGUAGES
 from agent.capture.system import CaptureContext, CaptureSystem
 from agent.config import Config, Mqtt
 from agent.config_url import mask_url, parse_broker
@@ -171,7 +172,7 @@ def make_publisher_settings(
         meta={
             "metrics": describe(config.ablation.classes),
             "signals": describe_signals(),
-            "alarms": describe_alarms(),
+            "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
         },
         shape=ExplanationShape(
             classes=config.ablation.classes, fractions=config.ablation.fractions

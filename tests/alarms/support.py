@@ -7,8 +7,10 @@ import math
 import numpy as np
 
 from agent import config
+from agent.alarms.bank import Judgement
 from agent.alarms.book import AlarmBook
 from agent.alarms.condition import Condition
+from agent.alarms.english import ENGLISH
 from agent.records import (
     Alarm,
     CameraState,
@@ -39,6 +41,11 @@ def condition(
 ) -> Condition:
     back = beyond is False
     return Condition(**{"cause": cause, "camera": camera, "beyond": beyond, "back": back} | changes)
+
+
+def said(of: Condition | Judgement) -> str:
+    """Its detail in English."""
+    return ENGLISH.detail(of.detail)
 
 
 class Desk:

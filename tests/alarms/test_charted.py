@@ -24,7 +24,7 @@ from agent.records import (
     Quality,
 )
 from tests.alarms.references import MODEL_SHA256, reference, signal
-from tests.alarms.support import explanation, fruit, status, utc_ms
+from tests.alarms.support import explanation, fruit, said, status, utc_ms
 
 RUNNING, STOPPED = MachineState.RUNNING, MachineState.STOPPED
 GOLDEN = reference(
@@ -135,10 +135,10 @@ def test_a_chart_tells_what_was_measured_and_what_is_usual() -> None:
     line.run(10)
     line.run(6, margin=3.0)
     found = line["segmentation_degraded"]
-    assert found.detail.startswith("margin of the suture 2.9") or found.detail.startswith(
+    assert said(found).startswith("margin of the suture 2.9") or said(found).startswith(
         "margin of the suture 3"
     )
-    assert "usually 4.53 to 5.47" in found.detail
+    assert "usually 4.53 to 5.47" in said(found)
     assert found.window == pytest.approx(60, abs=2)
     assert found.value > found.limit == 1.0
 

@@ -21,7 +21,7 @@ from agent.records import (
     SamplingClass,
     StorageStatus,
 )
-from tests.alarms.support import explanation, fruit, status, utc_ms
+from tests.alarms.support import explanation, fruit, said, status, utc_ms
 
 RUNNING, STOPPED = MachineState.RUNNING, MachineState.STOPPED
 
@@ -198,7 +198,7 @@ def test_explanations_that_say_nothing_for_a_minute_are_no_data() -> None:
     assert line["background_reliance-cam1"].quality is Quality.BAD
     missing = line["agent_no_data-cam1"]
     assert missing.beyond is True
-    assert "undefined for the suture" in missing.detail
+    assert "undefined for the suture" in said(missing)
 
 
 # --- no data -------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_fruit_without_explanations_are_no_data() -> None:
     assert line["agent_no_data-cam1"].beyond is False
     line.run(4, silent=True)
     assert line["agent_no_data-cam1"].beyond is True
-    assert "null control" in line["agent_no_data-cam1"].detail
+    assert "null control" in said(line["agent_no_data-cam1"])
     assert line["background_reliance-cam1"].quality is Quality.BAD
     assert line["background_reliance-cam1"].beyond is None
 
@@ -238,7 +238,7 @@ def test_silence_of_a_running_machine_is_no_data() -> None:
     line.run(20)
     line.wait(61)
     assert line["agent_no_data-cam1"].beyond is True
-    assert "no fruit" in line["agent_no_data-cam1"].detail
+    assert "no fruit" in said(line["agent_no_data-cam1"])
     assert line["no_read_rate-cam1"].quality is Quality.BAD
 
 
@@ -267,7 +267,7 @@ def test_a_camera_that_delivers_nothing_is_lost_at_once(state: CameraState) -> N
     line = Line()
     line.camera(state)
     assert line["camera_lost-cam1"].beyond is True
-    assert "silence" in line["camera_lost-cam1"].detail
+    assert "silence" in said(line["camera_lost-cam1"])
 
 
 def test_a_camera_stays_lost_while_it_only_tries_again() -> None:
@@ -328,7 +328,7 @@ def test_the_sentence_of_a_lost_camera_says_why_it_was_lost_and_not_that_it_trie
     line = Line()
     line.camera(CameraState.BACKOFF, "read_failed")
     line.camera(CameraState.CONNECTING, "retry")
-    assert line["camera_lost-cam1"].detail == "backoff: read failed"
+    assert said(line["camera_lost-cam1"]) == "backoff: read failed"
 
 
 def test_what_is_read_off_a_frozen_picture_does_not_move_the_no_read_rate() -> None:
@@ -422,12 +422,12 @@ def test_missing_workers_are_noticed_after_a_while_and_a_breaker_at_once() -> No
     assert line["workers_degraded-agent"].beyond is False
     line.wait(31)
     assert line["workers_degraded-agent"].beyond is True
-    assert "1 of 2" in line["workers_degraded-agent"].detail
+    assert "1 of 2" in said(line["workers_degraded-agent"])
     line.watch.on_pool(PoolStatus(2, 2, 0, 1, False))
     assert line["workers_degraded-agent"].back is True
     line.watch.on_pool(PoolStatus(2, 0, 0, 9, True, "crashed"))
     assert line["workers_degraded-agent"].beyond is True
-    assert "crashed" in line["workers_degraded-agent"].detail
+    assert "crashed" in said(line["workers_degraded-agent"])
 
 
 def test_workers_may_load_their_model_first() -> None:
@@ -449,7 +449,7 @@ def test_degraded_workers_suppress_missing_explanations_and_never_missing_fruit(
     assert line["agent_no_data-cam1"].beyond is True
     assert line["agent_no_data-cam1"].suppressed_by
     line.wait(70)
-    assert "no fruit" in line["agent_no_data-cam1"].detail
+    assert "no fruit" in said(line["agent_no_data-cam1"])
     assert line["agent_no_data-cam1"].suppressed_by == ""
 
 
@@ -484,10 +484,10 @@ def test_a_loss_of_stored_messages_is_an_alarm_for_an_hour_and_a_lost_disk_until
     line.watch.on_storage(lost)
     line.wait(1)
     assert line["spool_loss-agent"].beyond is True
-    assert line["spool_loss-agent"].detail == "the state file was damaged"
+    assert said(line["spool_loss-agent"]) == "the state file was damaged"
     line.wait(3600)
     assert line["spool_loss-agent"].back is True
     line.watch.on_storage(replace(lost, degraded="disk I/O error"))
     line.wait(10_000)
     assert line["spool_loss-agent"].beyond is True
-    assert "disk I/O error" in line["spool_loss-agent"].detail
+    assert "disk I/O error" in said(line["spool_loss-agent"])

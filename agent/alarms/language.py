@@ -1,0 +1,104 @@
+"""How a condition becomes the sentence that an operator reads, in whatever language.
+
+A language is one table (``english``, ``italian``): nothing else in the program holds words that
+an operator reads in an alarm.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.alarms.catalogue import AGENT, Cause, Definition
+from agent.alarms.condition import Condition, Detail
+
+NUMBERS = {"share": ".0%", "seconds": ".0f"}
+
+
+class Fact(enum.StrEnum):
+    """What a ``Detail`` can say; a language has a pattern for each."""
+
+    CAMERA_STATE = "camera_state"
+    SIGNAL = "signal"
+    UNREADABLE = "unreadable"
+    NO_FRUIT = "no_fruit"
+    NO_EXPLANATION = "no_explanation"
+    NO_EXPLANATION_BECAUSE = "no_explanation_because"
+    WORKERS_SHORT = "workers_short"
+    WORKERS_SHORT_BECAUSE = "workers_short_because"
+    EXPLAINING_OFF = "explaining_off"
+    SESSION_TAKEN = "session_taken"
+    DISK_UNREACHED = "disk_unreached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    """``sentences`` are filled from the condition: ``{camera}``, ``{value}``, ``{limit}``,
+    ``{window}``, ``{detail}``; ``facts`` from the values of a ``Detail``. ``terms`` translates
+    fixed words and reasons; what is not in it stays as it is, as words of other programs do."""
+
+    titles: Mapping[Cause, str]
+    sentences: Mapping[Cause, str]
+    facts: Mapping[Fact, str]
+    signals: Mapping[str, str]
+    terms: Mapping[str, str] = field(default_factory=dict)
+    normal: str
+    suppressed: str
+    this_agent: str
+    nothing_known: str
+    unknown_share: str
+    unknown_time: str
+    decimal_point: str
+
+    def sentence(self, definition: Definition, condition: Condition) -> str:
+        """What an operator reads while the alarm is active."""
+        return self.sentences[definition.cause].format(
+            camera=self._place(condition.camera),
+            value=self._quantity(condition.value, definition.unit),
+            limit=self._quantity(condition.limit, definition.unit),
+            window=condition.window,
+            detail=self.detail(condition.detail) or self.nothing_known,
+        )
+
+    def sentence_when_normal(self, definition: Definition, camera: str) -> str:
+        """What an operator reads while the alarm is not active."""
+        title = self.titles[definition.cause]
+        return self.normal.format(camera=self._place(camera), title=title[0].lower() + title[1:])
+
+    def term(self, words: str) -> str:
+        """A fixed word or reason in this language; ``words`` itself where there is no other."""
+        return self.terms.get(words, words.replace("_", " "))
+
+    def _place(self, camera: str) -> str:
+        return self.this_agent if camera == AGENT else camera
+
+    def detail(self, detail: Detail | str) -> str:
+        """What is known beside the numbers; empty where nothing is."""
+        if isinstance(detail, str):
+            return self.terms.get(detail, detail)
+        return self.facts[Fact(detail.fact)].format(
+            **{name: self._shown(name, value) for name, value in detail.values.items()}
+        )
+
+    def _shown(self, name: str, value: str | float) -> str:
+        if not isinstance(value, str):
+            return self._number(f"{value:{NUMBERS.get(name, '.3g')}}")
+        if name == "signal":
+            return self.signals[value]
+        return self.term(value) if name in ("state", "cause") else self.terms.get(value, value)
+
+    def _number(self, text: str) -> str:
+        return text.replace(".", self.decimal_point)
+
+    def _quantity(self, value: float, unit: str) -> str:
+        if not math.isfinite(value):
+            return self.unknown_share if unit == "ratio" else self.unknown_time
+        if unit == "ratio":
+            share = 100 * value
+            whole = value >= 0.1 or value == 0
+            return self._number(f"{share:.0f} %" if whole else f"{share:.2g} %")
+        if unit == "s" and value < 1:
+            return f"{value * 1000:.0f} ms"
+        return self._number(f"{value:.3g} {unit}".rstrip())
