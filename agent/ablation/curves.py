@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from agent.ablation import scores
@@ -26,7 +27,7 @@ from agent.ablation.measure import Target
 from agent.ablation.picture import Case
 from agent.ablation.ranks import area
 from agent.ablation.regions import Mask, to_grid
-from agent.models.loaded import LoadedModel
+from agent.ablation.whole import Reader, Whole
 from agent.records import Gain
 
 DELETION, INSERTION = "deletion", "insertion"
@@ -69,7 +70,7 @@ class Curve:
 
 
 def curves(
-    model: LoadedModel,
+    whole: Whole,
     case: Case,
     targets: Sequence[Target],
     maps: Sequence[NDArray[np.float32]],
@@ -92,8 +93,9 @@ def curves(
     rankings |= {f"{MAP}:{place}": [_ranked(one, inside)] for place, one in enumerate(maps)}
     fractions = np.linspace(0, 1, settings.steps + 1)
     out: list[list[Curve]] = [[] for _ in targets]
+    reader = whole.reader(case, torch.stack([t.region for t in targets]).any(0), targets)
     for fill in FILLS:
-        runner = _Runner(model, case, targets, grid, filled(case, fill), tick)
+        runner = _Runner(reader, case, grid, filled(case, fill), tick)
         raw = {
             (measure, name): np.mean(
                 [runner.values(order, fractions, measure) for order in orders], axis=0
@@ -138,14 +140,13 @@ class _Runner:
 
     def __init__(
         self,
-        model: LoadedModel,
+        reader: Reader,
         case: Case,
-        targets: Sequence[Target],
         grid: tuple[int, int],
         instead: NDArray[np.float32],
         tick: Tick,
     ) -> None:
-        self._model, self._case, self._targets = model, case, targets
+        self._reader, self._case = reader, case
         self._grid, self._instead, self._tick = grid, instead, tick
 
     def values(
@@ -153,10 +154,13 @@ class _Runner:
     ) -> NDArray[np.float64]:
         """(targets, points)."""
         masks = self._masks(order, fractions, measure)
-        runs = hidden_runs(self._model, self._case, masks, self._instead, self._tick)
+        runs = hidden_runs(self._reader, self._case, masks, self._instead, self._tick)
         margins = [
-            [float(scores.margin_mean(logits, t.index, t.region)[0]) for t in self._targets]
-            for logits in runs
+            [
+                float(scores.margin_mean(rows, t.index, t.region)[0])
+                for t in self._reader.seen.targets
+            ]
+            for rows in runs
         ]
         return np.asarray(margins, np.float64).T
 

@@ -46,8 +46,8 @@ from agent.ablation.studies import (
     missing,
     run_studies,
 )
+from agent.ablation.whole import Whole
 from agent.config import Score
-from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
@@ -110,7 +110,7 @@ class Engine:
                 fast=fast,
                 halved=self._remember,
             )
-        self._folded = fused(model)
+            self._whole = Whole(model, example)
         self._spot_rng = np.random.default_rng(settings.seed)
 
     def _remember(self, batch: int) -> None:
@@ -228,7 +228,7 @@ class Engine:
     ) -> dict[str, InputSensitivity]:
         """By class; the same whatever the score."""
         unique = list({t.name: t for t in targets}.values())
-        found = input_sensitivities(self._folded, case, unique, self._grid, self.settings)
+        found = input_sensitivities(self._whole, case, unique, self._grid, self.settings)
         return {t.name: one for t, one in zip(unique, found, strict=True)}
 
     def _records(
@@ -253,7 +253,7 @@ class Engine:
             return other, second
 
         return Bench(
-            model=self._folded,
+            whole=self._whole,
             case=case,
             job=job,
             records=records,

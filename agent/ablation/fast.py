@@ -37,9 +37,9 @@ from agent.ablation.trace import CutError
 BATCH = 16
 
 
-def fast_batch(items: int) -> int:
-    """How many of so many items a pass takes: equal batches of at most ``BATCH``."""
-    return -(-items // -(-items // BATCH))
+def fast_batch(items: int, most: int = BATCH) -> int:
+    """How many of so many items a pass takes: equal batches of at most ``most``."""
+    return -(-items // -(-items // most))
 
 
 class Program:

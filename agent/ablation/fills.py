@@ -15,9 +15,7 @@ from agent.ablation.batching import Tick
 from agent.ablation.input_occlusion import blurred
 from agent.ablation.picture import Case
 from agent.ablation.regions import Mask
-from agent.models.loaded import LoadedModel, as_logits
-
-BATCH = 8
+from agent.ablation.whole import BATCH, Reader
 
 
 class Fill(enum.StrEnum):
@@ -53,16 +51,14 @@ def to_pixels(cells: Mask, size: tuple[int, int]) -> Mask:
 
 
 def hidden_runs(
-    model: LoadedModel,
+    reader: Reader,
     case: Case,
     masks: Iterable[Mask],
     instead: NDArray[np.float32],
     tick: Tick,
 ) -> Iterator[Tensor]:
-    """(1, classes, h, w) logits for each (h, w) mask: its pixels inside the aperture show
-    ``instead``. ``model`` may be any form of the model (folded); ``tick`` comes before each batch.
-    """
-    size = BATCH if model.batchable else 1
+    """(1, classes, P) logits for each (h, w) mask, on the reader's pixels: those of the mask inside
+    the aperture show ``instead``. ``tick`` comes before each batch."""
     x = case.x
     other = torch.from_numpy(instead).to(x)
     waiting: list[Mask] = []
@@ -70,15 +66,13 @@ def hidden_runs(
     def run() -> Iterator[Tensor]:
         tick()
         chosen = torch.from_numpy(np.stack(waiting) & case.aperture).to(x.device)
-        batch = torch.where(chosen[:, None], other, x)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        logits = as_logits(model, model.module(batch), (x.shape[2], x.shape[3]))
+        rows = reader.run(torch.where(chosen[:, None], other, x))
         waiting.clear()
-        yield from torch.split(logits, 1)
+        yield from torch.split(rows, 1)
 
     for mask in masks:
         waiting.append(mask)
-        if len(waiting) == size:
+        if len(waiting) == BATCH:
             yield from run()
     if waiting:
         yield from run()

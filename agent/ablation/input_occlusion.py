@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent import config
-from agent.ablation import scores
 from agent.ablation.controls import context_reliance, ratio
-from agent.ablation.measure import Target
+from agent.ablation.measure import Target, drops
 from agent.ablation.picture import Case
 from agent.ablation.regions import Mask, class_cells, equal_draws
+from agent.ablation.whole import Whole
 from agent.config import Score
-from agent.models.loaded import LoadedModel, as_logits
 from agent.records import ClassExplanation
 
 BLUR = 1 / 16
@@ -39,7 +38,6 @@ MIN_EFFECT = 0.5
 """Margin (in logits) that blurring the whole picture must cost, or nothing can be said."""
 MIN_SENSITIVITY = 0.02
 """Both sensitivities together must reach this, or the context reliance is undefined."""
-BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ UNDEFINED = InputSensitivity(math.nan, math.nan, math.nan)
 
 
 def input_sensitivities(
-    model: LoadedModel,
+    whole: Whole,
     case: Case,
     targets: Sequence[Target],
     grid: tuple[int, int],
@@ -63,12 +61,11 @@ def input_sensitivities(
 ) -> list[InputSensitivity]:
     """One per target. ``grid`` (gh, gw) are the cells, those of the layer.
 
-    Costs one forward pass per class for the foreground, ``settings.background_draws`` for the
-    background, one for all, and one for the picture as it is: so that both sides of every drop come
-    from one path, whatever form of the model (folded, channels last) ``model`` is.
+    Costs one run of the model per class for the foreground, ``settings.background_draws`` for the
+    background, one for all, and one for the picture as it is, read on the targets' regions alone.
     """
     rng = np.random.default_rng(settings.seed)
-    masks: list[Mask] = [np.zeros(grid, np.bool_), np.ones(grid, np.bool_)]
+    masks: list[Mask] = [np.ones(grid, np.bool_)]
     places: list[tuple[int, list[int]]] = []
     for target in targets:
         region = target.region.cpu().numpy()
@@ -78,23 +75,18 @@ def input_sensitivities(
         foreground = len(masks)
         masks += [cells.foreground, *draws]
         places.append((foreground if count else -1, list(range(foreground + 1, len(masks)))))
-    logits = _run(model, case, masks)
+    pixels = torch.stack([t.region for t in targets]).any(0)
+    reader = whole.reader(case, pixels, targets, len(masks))
+    rows = reader.run(_hidden(case, masks))
     out = []
-    for target, (foreground, background) in zip(targets, places, strict=True):
-        drops = scores.drop(
-            Score.MARGIN,
-            logits[0],
-            logits,
-            target.index,
-            target.region,
-            target.prediction,
-        ).tolist()
-        if foreground < 0 or not background or not all(map(math.isfinite, drops)):
+    for target, (foreground, background) in zip(reader.seen.targets, places, strict=True):
+        lost = drops(reader.base[0], rows, target, Score.MARGIN).tolist()
+        if foreground < 0 or not background or not all(map(math.isfinite, lost)):
             out.append(UNDEFINED)
             continue
-        hidden = ratio(drops[foreground], drops[1], MIN_EFFECT)
-        elsewhere = math.fsum(drops[i] for i in background) / len(background)
-        beside = ratio(elsewhere, drops[1], MIN_EFFECT)
+        hidden = ratio(lost[foreground], lost[0], MIN_EFFECT)
+        elsewhere = math.fsum(lost[i] for i in background) / len(background)
+        beside = ratio(elsewhere, lost[0], MIN_EFFECT)
         reliance = context_reliance(hidden, beside, MIN_SENSITIVITY)
         out.append(InputSensitivity(hidden, beside, reliance))
     return out
@@ -120,21 +112,13 @@ def blurred(x: NDArray[np.float32], aperture: Mask) -> NDArray[np.float32]:
     return np.where(aperture, np.stack(planes), x).astype(np.float32)
 
 
-def _run(model: LoadedModel, case: Case, masks: Sequence[Mask]) -> Tensor:
-    """(N, classes, h, w): the plain model on the picture with each mask's cells blurred."""
+def _hidden(case: Case, masks: Sequence[Mask]) -> Tensor:
+    """(N, C, h, w): the picture with each mask's cells blurred."""
     x = case.x[0].float().cpu().numpy()
-    grid = (x.shape[1], x.shape[2])
     instead = blurred(x, case.aperture)
-    size = (grid[1], grid[0])
+    size = (x.shape[2], x.shape[1])
     pictures = []
     for mask in masks:
         pixels = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
         pictures.append(np.where(pixels.astype(np.bool_) & case.aperture, instead, x))
-    batch = torch.from_numpy(np.stack(pictures)).to(case.x)
-    batch = batch.contiguous(memory_format=torch.channels_last)
-    step = BATCH if model.batchable else 1
-    parts = [
-        as_logits(model, model.module(batch[i : i + step]), grid)
-        for i in range(0, len(pictures), step)
-    ]
-    return torch.cat(parts)
+    return torch.from_numpy(np.stack(pictures)).to(case.x)

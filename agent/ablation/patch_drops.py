@@ -24,7 +24,8 @@ from agent.ablation.measure import Target, View, drops, view
 from agent.ablation.patches import PatchSettings, boxes
 from agent.ablation.picture import Case
 from agent.ablation.verify import null_control
-from agent.ablation.windows import Box, Windows, whole_half
+from agent.ablation.whole import whole_half
+from agent.ablation.windows import Box, Windows
 from agent.config import Score
 from agent.models.loaded import LoadedModel, as_logits
 

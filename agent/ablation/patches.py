@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from agent.ablation.batching import Tick
 from agent.ablation.errors import AblationError
 from agent.ablation.fills import Fill, filled, hidden_runs
-from agent.ablation.measure import Target, effects, view
+from agent.ablation.measure import Target, effects
 from agent.ablation.picture import Case
 from agent.ablation.regions import Mask
-from agent.models.loaded import LoadedModel
+from agent.ablation.whole import Whole
 
 Box = tuple[int, int, int, int]
 
@@ -67,29 +67,24 @@ def boxes(size: tuple[int, int], settings: PatchSettings) -> list[Box]:
 
 
 def patch_maps(
-    model: LoadedModel,
+    whole: Whole,
     case: Case,
     targets: Sequence[Target],
     settings: PatchSettings,
     tick: Tick,
 ) -> list[PatchMaps]:
-    """One per target. A patch that hides no pixel inside the aperture changes nothing: not run.
-
-    The base is the first run, with nothing hidden, so that both sides of a drop take one path.
-    """
+    """One per target. A patch that hides no pixel inside the aperture changes nothing: not run."""
     size = (case.aperture.shape[0], case.aperture.shape[1])
     places = [b for b in boxes(size, settings) if case.aperture[b[0] : b[2], b[1] : b[3]].any()]
-    masks = (_mask(size, box) for box in [(0, 0, 0, 0), *places])
-    runs = hidden_runs(model, case, masks, filled(case, settings.fill), tick)
-    seen = view(torch.from_numpy(case.aperture).to(case.x.device), targets)
-    base = seen.of(next(runs))
+    reader = whole.reader(case, torch.from_numpy(case.aperture).to(case.x.device), targets)
+    masks = (_mask(size, box) for box in places)
+    runs = hidden_runs(reader, case, masks, filled(case, settings.fill), tick)
     sums = np.zeros((len(targets), 2, *size))
     covers = np.zeros(size)
-    for (top, left, bottom, right), logits in zip(places, runs, strict=True):
-        rows = seen.of(logits)
+    for (top, left, bottom, right), rows in zip(places, runs, strict=True):
         covers[top:bottom, left:right] += 1
-        for place, target in enumerate(seen.targets):
-            (effect,) = effects(base[0], rows, target)
+        for place, target in enumerate(reader.seen.targets):
+            (effect,) = effects(reader.base[0], rows, target)
             sums[place, :, top:bottom, left:right] += np.array([effect.drop, effect.dice])[
                 :, None, None
             ]

@@ -26,7 +26,7 @@ from agent.ablation.patches import PatchMaps, PatchSettings, patch_maps
 from agent.ablation.picture import Case
 from agent.ablation.ranks import rank_correlation
 from agent.ablation.regions import Mask, class_cells, nested, to_grid
-from agent.models.loaded import LoadedModel
+from agent.ablation.whole import Whole
 from agent.records import ClassExplanation, CrossChecks, Region
 
 PATCHES, BLOCKS, CURVES, HIRES = (
@@ -118,10 +118,10 @@ class Studied:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What studies work on: a finished job, its explanations (one per target), and the model in
-    its fastest form. ``other`` runs the job again with the other baseline."""
+    """What studies work on: a finished job, its explanations (one per target), and the whole model
+    for changed pictures. ``other`` runs the job again with the other baseline."""
 
-    model: LoadedModel
+    whole: Whole
     case: Case
     job: Job
     records: Sequence[ClassExplanation]
@@ -247,7 +247,7 @@ def _blocks(side: int, bench: Bench, tick: Tick) -> Values:
 def _curves(settings: CurveSettings, bench: Bench, tick: Tick) -> Values:
     maps = [record.map for record in bench.records]
     found = curves(
-        bench.model,
+        bench.whole,
         bench.case,
         bench.job.ledger.targets,
         maps,
@@ -264,7 +264,7 @@ def _other_baseline(bench: Bench, tick: Tick) -> Values:
 
 
 def _patches(settings: PatchSettings, bench: Bench, tick: Tick) -> Values:
-    found = patch_maps(bench.model, bench.case, bench.job.ledger.targets, settings, tick)
+    found = patch_maps(bench.whole, bench.case, bench.job.ledger.targets, settings, tick)
     return [{"patches": one} for one in found]
 
 

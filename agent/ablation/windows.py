@@ -29,7 +29,6 @@ from agent.ablation.graph import (
     Operation,
     Pool,
     Up,
-    operations,
 )
 from agent.ablation.half import Chunks, FastHalf, Merged, Slice
 from agent.ablation.regions import Mask
@@ -37,24 +36,9 @@ from agent.ablation.shared import Shared
 from agent.ablation.split import Prepared
 from agent.ablation.steps import usable
 from agent.ablation.trace import CutError
-from agent.models.fusing import fold_batchnorm
-from agent.models.loaded import LoadedModel
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right), the last two excluded."""
-
-
-def whole_half(model: LoadedModel, x: Tensor) -> FastHalf:
-    """The whole model as operations on its input (1, C, h, w); ``CutError`` where it is made of
-    others, or torch.fx cannot follow it."""
-    try:
-        graph, _ = fold_batchnorm(model.module)
-    except Exception as error:  # a foreign forward under a tracer may raise anything
-        raise CutError(f"not traceable: {error}") from error
-    if not isinstance(graph, torch.fx.GraphModule):
-        raise CutError("no graph")
-    size = (int(x.shape[2]), int(x.shape[3]))
-    return FastHalf(operations(graph, model.output_key), Prepared(x, size, ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,19 @@ class Twice(nn.Module):
         return self.features(self.features(x))
 
 
+class LooksEverywhere(nn.Module):
+    """Every pixel of the output reads every pixel of the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.features(x).relu()
+        return self.head(a * a.mean((2, 3), keepdim=True))
+
+
 def seeded(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module with weights that depend on the seed alone."""
     generator = torch.Generator().manual_seed(seed)

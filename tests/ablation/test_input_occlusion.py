@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agent import config
 from agent.ablation.input_occlusion import blurred, input_sensitivities
 from agent.ablation.picture import Case, target
+from agent.ablation.whole import Whole
 from agent.config import Head
 
 SIZE = 64
@@ -65,7 +66,11 @@ def sensitivity(context: float, draws: int = 32) -> Any:
     settings = config.Ablation(background_draws=draws)
     with torch.no_grad():
         (found,) = input_sensitivities(
-            network, picture, [target(network, picture, "suture")], GRID, settings
+            Whole(network, picture.x),
+            picture,
+            [target(network, picture, "suture")],
+            GRID,
+            settings,
         )
     return found
 
@@ -90,7 +95,11 @@ def test_a_network_that_ignores_its_input_has_no_sensitivity_at_all() -> None:
     picture = dataclasses.replace(case(model(0.0)), logits=torch.zeros(1, 2, SIZE, SIZE))
     with torch.no_grad():
         (found,) = input_sensitivities(
-            network, picture, [target(network, picture, "suture")], GRID, config.Ablation()
+            Whole(network, picture.x),
+            picture,
+            [target(network, picture, "suture")],
+            GRID,
+            config.Ablation(),
         )
     assert math.isnan(found.context_reliance)
 

@@ -13,9 +13,10 @@ from agent.ablation.patch_drops import patch_drops
 from agent.ablation.patches import PatchSettings, patch_maps
 from agent.ablation.picture import load_case, random_input, target
 from agent.ablation.trace import CutError
-from agent.ablation.windows import Windows, whole_half
+from agent.ablation.whole import Whole, whole_half
+from agent.ablation.windows import Windows
 from agent.config import Score
-from tests.ablation.networks import bar_and_disc, loaded, picture, seeded, unet
+from tests.ablation.networks import LooksEverywhere, bar_and_disc, loaded, picture, seeded, unet
 from tests.ablation.test_fast import Mixed
 
 SIZE = 64
@@ -96,7 +97,7 @@ def test_the_map_of_patches_is_that_of_the_general_way(kind, fill):
     case, wanted = a_case(model, kind)
     settings = PatchSettings(16, 8, fill)
     with torch.no_grad():
-        (general,) = patch_maps(model, case, [wanted], settings, lambda: None)
+        (general,) = patch_maps(Whole(model, case.x), case, [wanted], settings, lambda: None)
     found = patch_drops(model, case, wanted, settings)
     scale = float(np.nanmax(np.abs(general.drop)))
     rounding = np.finfo(np.float32).eps * float(case.logits.abs().max())
@@ -111,17 +112,7 @@ def test_a_dice_is_refused_since_it_reads_every_pixel():
 
 
 def test_a_model_that_looks_everywhere_at_once_is_left_to_the_general_way():
-    class Global(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.features = nn.Conv2d(3, 4, 3, padding=1)
-            self.head = nn.Conv2d(4, 3, 1)
-
-        def forward(self, x):
-            a = self.features(x).relu()
-            return self.head(a * a.mean((2, 3), keepdim=True))
-
-    model = loaded(seeded(Global()), "features", SIZE)
+    model = loaded(seeded(LooksEverywhere()), "features", SIZE)
     case, wanted = a_case(model)
     with pytest.raises(CutError, match="no fast form"):
         patch_drops(model, case, wanted, PatchSettings())
