@@ -1,4 +1,4 @@
-"""Marks on the skin: lenticels, specks, rubbed places, scratches, cracks, stains and bruises.
+"""Marks on the skin: lenticels, specks, scratches, cracks and bruises.
 
 None of them is part of the mask. Those that lie beside the stem or run with the suture are what a
 network must learn to pass over or to use; the simulator only draws them where they grow.
@@ -27,17 +27,17 @@ def paint_marks(rng: np.random.Generator, planes: Planes, layout: Layout, ink: f
     """
     size = planes.shape[1]
     scale = size / 256.0
-    if layout.stem is not None and chance(rng, 0.5):
-        _stain(rng, planes, layout)
     dark = np.zeros((size, size), np.uint8)
     pale = np.zeros((size, size), np.uint8)
     if chance(rng, 0.5):
         _dots(rng, pale, int(rng.integers(10, 90)), (0.4, 1.2), (15, 70), scale)
     if chance(rng, 0.6):
         _dots(rng, dark, int(rng.integers(2, 25)), (0.5, 1.8), (40, 190), scale)
-    if layout.stem is not None and chance(rng, 0.6):
-        _rubbed_place(rng, dark, layout, scale)
-    for _ in range(int(rng.integers(0, 4)) if chance(rng, 0.4) else 0):
+    if layout.stem is not None and chance(rng, 0.4):
+        middle = ((layout.stem.x + 1) * size / 2, (layout.stem.y + 1) * size / 2)
+        spread = (layout.stem.a * size / 2) + between(rng, 2, 18) * scale
+        _dots(rng, dark, int(rng.integers(4, 30)), (0.4, 1.4), (20, 110), scale, (*middle, spread))
+    for _ in range(int(rng.integers(1, 3)) if chance(rng, 0.15) else 0):
         _scratch(rng, dark if chance(rng, 0.7) else pale, scale)
     for _ in range(int(rng.integers(1, 6)) if chance(rng, 0.5) else 0):
         _suture_crack(rng, dark, layout, scale, ink)
@@ -54,28 +54,6 @@ def paint_marks(rng: np.random.Generator, planes: Planes, layout: Layout, ink: f
         soft = cv2.GaussianBlur(pale, (0, 0), sigma).astype(np.float32) * np.float32(0.35 / 255)
         for plane in planes:
             plane += soft * (1 - plane)
-
-
-def _stain(rng: np.random.Generator, planes: Planes, layout: Layout) -> None:
-    """A dusky, uneven area beside the stem, often drawn out along the suture."""
-    assert layout.stem is not None
-    size = planes.shape[1]
-    coarse = 32
-    line = np.linspace(-1, 1, coarse, dtype=np.float32)
-    dx, dy = layout.direction()
-    away = between(rng, -0.35, 0.35)
-    x = line[None, :] - np.float32(layout.stem.x + away * dx)
-    y = line[:, None] - np.float32(layout.stem.y + away * dy)
-    turn = rng.normal(0, 0.5)
-    cos, sin = float(np.cos(turn)), float(np.sin(turn))
-    dx, dy = dx * cos - dy * sin, dx * sin + dy * cos
-    long, wide = between(rng, 0.15, 0.45), between(rng, 0.1, 0.3)
-    bell = np.exp(-(((x * dx + y * dy) / long) ** 2 + ((y * dx - x * dy) / wide) ** 2))
-    bell *= np.clip(0.6 + 0.6 * smooth_field(rng, coarse, int(rng.integers(5, 14))), 0, 1.4)
-    bell *= between(rng, 0.15, 0.6)
-    soft = np.asarray(cv2.resize(bell.astype(np.float32), (size, size)), np.float32)
-    green, red = between(rng, 0.25, 0.6), between(rng, 0.3, 0.65)
-    take(planes, soft, (between(rng, 0.0, 0.45), green, red))
 
 
 def _dots(
@@ -99,22 +77,6 @@ def _dots(
     sizes = (radii * 16).astype(np.int32).tolist()
     for place, radius, value in zip(fixed, sizes, values, strict=True):
         cv2.circle(layer, place, radius, value, -1, cv2.LINE_AA, 4)
-
-
-def _rubbed_place(rng: np.random.Generator, dark: Layer, layout: Layout, scale: float) -> None:
-    """Scribbles and specks beside the stem, as if a leaf had rubbed there."""
-    assert layout.stem is not None
-    half = dark.shape[0] / 2
-    turn = between(rng, 0, 2 * np.pi)
-    far = between(rng, 0.05, 0.45) + layout.stem.a
-    cx = (layout.stem.x + 1 + far * np.cos(turn)) * half
-    cy = (layout.stem.y + 1 + far * np.sin(turn)) * half
-    spread = between(rng, 8, 26) * scale
-    _dots(rng, dark, int(rng.integers(8, 50)), (0.4, 1.6), (30, 130), scale, (cx, cy, spread))
-    for _ in range(int(rng.integers(0, 10))):
-        start = np.array((cx, cy)) + rng.normal(0, spread, 2)
-        heading, bend = between(rng, 0, 2 * np.pi), rng.normal(0, 0.5)  # some curl into loops
-        _crooked(rng, dark, start, (heading, bend, 0.45), int(rng.integers(4, 14)), scale)
 
 
 def _crooked(
@@ -143,7 +105,7 @@ def _crooked(
 
 
 def _scratch(rng: np.random.Generator, layer: Layer, scale: float) -> None:
-    """Longer than a scribble, anywhere, in any direction."""
+    """Anywhere, in any direction."""
     start = rng.random(2) * layer.shape[0]
     course = (between(rng, 0, 2 * np.pi), 0.0, 0.16)
     _crooked(rng, layer, start, course, int(rng.integers(6, 22)), scale, 0.8)
@@ -162,12 +124,12 @@ def _suture_crack(
     start = (np.array([fx + dx * far, fy + dy * far]) + 1) * half
     start += rng.normal(0, 2.5 * scale, 2)
     heading = float(np.arctan2(sign * dy, sign * dx)) + rng.normal(0, 0.25)
-    course = (heading, rng.normal(0, 0.03), 0.22)
+    course = (heading, rng.normal(0, 0.02), 0.14)
     track = _crooked(rng, layer, start, course, int(rng.integers(4, 18)), scale, ink)
     if chance(rng, 0.4):
         fork = track[int(rng.integers(0, len(track)))]
         turn = heading + (1 if chance(rng, 0.5) else -1) * between(rng, 0.4, 1.1)
-        _crooked(rng, layer, fork, (turn, 0.0, 0.3), int(rng.integers(3, 9)), scale, 0.8 * ink)
+        _crooked(rng, layer, fork, (turn, 0.0, 0.2), int(rng.integers(3, 7)), scale, 0.8 * ink)
 
 
 def _bruise(rng: np.random.Generator, dark: Layer) -> None:

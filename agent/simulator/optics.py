@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from agent.simulator.noise import Field, between, chance, smooth_field, smoothstep
 from agent.simulator.varieties import Variety
 
+NOISE_ZERO, NOISE_UNIT = 128, 32
+
 
 def light_field(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
     """Brightness factor on the coarse grid: a lamp from a side, a round fruit, soft shadows."""
@@ -34,9 +36,9 @@ def gloss_field(rng: np.random.Generator, axes: tuple[Field, Field], count: int)
         cos, sin = np.float32(np.cos(a)), np.float32(np.sin(a))
         u = (x - np.float32(cx)) * cos + (y - np.float32(cy)) * sin
         v = (y - np.float32(cy)) * cos - (x - np.float32(cx)) * sin
-        long, wide = between(rng, 0.05, 0.35), between(rng, 0.03, 0.16)
+        long, wide = between(rng, 0.15, 0.6), between(rng, 0.08, 0.3)
         bell = np.exp(-((u / np.float32(long)) ** 2 + (v / np.float32(wide)) ** 2))
-        shine += np.float32(between(rng, 0.03, 0.35)) * bell
+        shine += np.float32(between(rng, 0.03, 0.25)) * bell
     broken = np.clip(0.8 + 0.4 * smooth_field(rng, x.shape[0], 14), 0, 2)
     return np.asarray(shine * broken, np.float32)
 
@@ -56,20 +58,37 @@ def illuminate(
     warm = np.float32(rng.normal(0, 0.04)) * axes[0] + np.float32(rng.normal(0, 0.04)) * axes[1]
     planes[0] *= 1 - warm
     if chance(rng, variety.gloss):
-        planes += gloss_field(rng, axes, int(rng.integers(1, 4)))
+        shine = gloss_field(rng, axes, int(rng.integers(1, 4)))
+        planes *= 1 + shine  # down scatters most of it in the skin's own colour
+        white = np.array([0.55, 0.85, 1.0], np.float32) * np.float32(between(rng, 0.1, 0.5))
+        planes += white[:, None, None] * shine
+    if chance(rng, 0.5):  # stray light at the limb, bluer than the lamp
+        rim = smoothstep(axes[0] ** 2 + axes[1] ** 2, between(rng, 0.6, 0.85), 1.08)
+        rim *= np.float32(between(rng, 0.1, 0.5)) * (1 + np.float32(0.6) * axes[0])
+        stray = np.array([0.36, 0.30, 0.36], np.float32) * np.float32(between(rng, 0.6, 1.3))
+        planes *= 1 - rim
+        planes += stray[:, None, None] * rim
+
+
+def noise_sheet(rng: np.random.Generator, side_px: int) -> NDArray[np.uint8]:
+    """(side, side, 3) of a unit normal as ``NOISE_ZERO`` + ``NOISE_UNIT`` times its value: bytes,
+    which are added to a picture several times as fast as floats."""
+    normal = rng.standard_normal((side_px, side_px, 3), dtype=np.float32)
+    return np.clip(NOISE_ZERO + NOISE_UNIT * normal, 0, 255).astype(np.uint8)
 
 
 def expose(
     rng: np.random.Generator,
     planes: NDArray[np.float32],
-    noise: NDArray[np.float32],
+    noise: NDArray[np.uint8],
     stop: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """What the camera makes of ``planes`` (3, S, S): (S, S, 3) uint8 BGR, bright parts burnt out.
 
-    ``noise`` is a (S, S, 3) unit normal; ``stop`` (S, S), 0 where a ring in front of the lens may
-    keep the light out: its edge then bleeds inwards, as compressed pictures show it. A camera reads
-    its sensor, mixes colours, bends the tone, sharpens and compresses, in this order.
+    ``noise`` (S, S, 3) comes from ``noise_sheet``; ``stop`` (S, S) is 0 where a ring in front of
+    the lens may keep the light out: its edge then bleeds inwards, as compressed pictures show it.
+    A camera reads its sensor, mixes colours, bends the tone, sharpens and compresses, in this
+    order.
     """
     scale = planes.shape[1] / 256.0
     colour = cv2.merge([planes[0], planes[1], planes[2]])
@@ -78,10 +97,11 @@ def expose(
     if sigma > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)
     strength = between(rng, 0.3, 1.5) if chance(rng, 0.7) else between(rng, 1.5, 4.0)
-    picture = cv2.add(picture, noise * np.float32(strength), dtype=cv2.CV_8U)
+    share = strength / NOISE_UNIT
+    picture = cv2.addWeighted(picture, 1.0, noise, share, -NOISE_ZERO * share)
     if chance(rng, 0.4):  # noise taken out, and some of the detail with it
         picture = cv2.GaussianBlur(picture, (0, 0), scale * between(rng, 0.4, 0.9))
-    picture = cv2.transform(picture, _colour_matrix(rng))
+    picture = cv2.transform(picture, _colour_matrix(rng, np.asarray(picture, np.uint8)))
     tone = between(rng, 0.8, 1.25)
     table = np.clip(255.0 * (np.arange(256) / 255.0) ** tone, 0, 255).astype(np.uint8)
     picture = cv2.LUT(picture, table)
@@ -99,9 +119,17 @@ def expose(
     return np.asarray(picture, np.uint8)
 
 
-def _colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(3, 3): exposure, white balance and saturation of the camera's colour processing."""
-    gain = between(rng, 0.85, 1.35) * (1 + rng.normal(0, 1, 3) * (0.06, 0.02, 0.02))
-    saturation = between(rng, 0.75, 1.3) if chance(rng, 0.7) else 1.0
+def _colour_matrix(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(3, 3): exposure, white balance and saturation of the camera's colour processing.
+
+    The exposure is automatic: it lets few pixels burn out, as a burnt-out yellow turns to lemon.
+    """
+    gain = between(rng, 0.85, 1.35)
+    sampled = picture[::8, ::8].max(2).ravel()
+    high = len(sampled) * 9 // 10
+    brightest = float(np.partition(sampled, high)[high])
+    gain = min(gain, between(rng, 235.0, 290.0) / max(brightest, 1.0))
+    balance = gain * (1 + rng.normal(0, 1, 3) * (0.06, 0.02, 0.02))
+    saturation = between(rng, 0.8, 1.3) if chance(rng, 0.7) else 1.0
     grey = np.full((3, 3), 1 / 3)
-    return np.asarray((grey + saturation * (np.eye(3) - grey)) * gain[None, :])
+    return np.asarray((grey + saturation * (np.eye(3) - grey)) * balance[None, :])

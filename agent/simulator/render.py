@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from agent.simulator.layout import MASK_SUTURE, Layout, draw_layout, paint_mask
 from agent.simulator.marks import paint_marks
 from agent.simulator.noise import Marble, between, chance, fractal_field, smooth_field, smoothstep
-from agent.simulator.optics import expose, illuminate
+from agent.simulator.optics import expose, illuminate, noise_sheet
 from agent.simulator.skin import grain, paint_ground
 from agent.simulator.stem import lay_stem
+from agent.simulator.surround import lay_surround
 from agent.simulator.suture import lay_strip
 from agent.simulator.varieties import UNKNOWN, VARIETIES, Variety
 
@@ -82,12 +83,11 @@ class Renderer:
         self._marble = Marble()
         # One sheet of sensor noise, cut at a random place for each picture: drawing 200,000 normals
         # afresh would cost as much as the rest of the picture.
-        sheet = np.random.default_rng(size_px).standard_normal(
-            (size_px + 64, size_px + 64, 3), dtype=np.float32
-        )
-        self._noise = sheet
-        fine = cv2.GaussianBlur(sheet[..., 0], (0, 0), 0.9 * size_px / 256)
-        coarser = cv2.GaussianBlur(sheet[..., 1], (0, 0), 2.2 * size_px / 256)
+        rng = np.random.default_rng(size_px)
+        self._noise = noise_sheet(rng, size_px + 64)
+        sheet = rng.standard_normal((2, size_px + 64, size_px + 64), dtype=np.float32)
+        fine = cv2.GaussianBlur(sheet[0], (0, 0), 0.9 * size_px / 256)
+        coarser = cv2.GaussianBlur(sheet[1], (0, 0), 2.2 * size_px / 256)
         pores = np.asarray(fine + 0.6 * coarser, np.float32)
         self._grain = pores / pores.std()
 
@@ -122,6 +122,7 @@ class Renderer:
         planes = self._enlarge(coarse)
         planes *= grain(rng, self._grain, self.size_px)
         paint_marks(rng, planes, layout, ink)
+        lay_surround(rng, planes, layout, self._marble)
         lay_strip(rng, planes, layout, contrast * ink)
         if layout.stem is not None:
             lay_stem(rng, planes, layout.stem)
@@ -184,7 +185,7 @@ class Renderer:
             cv2.resize(small, size, dst=plane, interpolation=cv2.INTER_LINEAR)
         return planes
 
-    def _noise_cut(self, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _noise_cut(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         top, left = (int(v) for v in rng.integers(0, 64, 2))
         return self._noise[top : top + self.size_px, left : left + self.size_px]
 

@@ -23,8 +23,11 @@ from agent.simulator.varieties import Rgb, Variety
 
 Planes = NDArray[np.float32]
 
-GREENEST = 0.95
+GREENEST = 0.85
 """Green over red at most: no ripe peach is greener than a yellow one."""
+
+DEEP = 0.45
+"""Blush above this level grows ever more slowly."""
 
 
 def colour_ramp(rng: np.random.Generator, ramp: tuple[Rgb, ...]) -> NDArray[np.float32]:
@@ -53,7 +56,8 @@ def paint_ground(
     """(3, H, H) BGR: ground and blush at the coarse resolution of ``axes`` (x and y, one radius).
 
     Blush is a level on the variety's ramp: a tilt over the fruit, marbling, patches with an edge of
-    their own, strokes, meridians from the stem, sometimes one cheek redder than the other.
+    their own, wedges and meridians from the stem, strokes, sometimes one cheek redder than the
+    other.
     """
     x, y = axes
     size = x.shape[0]
@@ -62,9 +66,12 @@ def paint_ground(
     level += np.float32(variety.blush + rng.normal(0.0, 0.09))
     tilt = rng.normal(0.0, 0.09, 2)
     level += np.float32(tilt[0]) * x + np.float32(tilt[1]) * y
-    for _ in range(int(rng.integers(0, 4))):  # patches with their own edge, dark or pale
-        level += _patch(rng, size, marble)
-    for _ in range(int(rng.integers(1, 4)) if chance(rng, 0.5) else 0):
+    fray = marble.field(rng, size, 10.0)
+    if chance(rng, 0.6):
+        level += _cheeks(rng, layout, axes, fray)
+    for _ in range(int(rng.integers(0, 3))):  # patches with their own edge, dark or pale
+        level += _patch(rng, marble, fray)
+    for _ in range(int(rng.integers(1, 3)) if chance(rng, 0.4) else 0):
         level += _stroke(rng, axes)
     if chance(rng, variety.streaks):
         level += _meridians(rng, layout, axes)
@@ -73,6 +80,9 @@ def paint_ground(
         side = (x * np.float32(-dy) + y * np.float32(dx)) - np.float32(layout.offset)
         width = between(rng, 0.03, 0.4)
         level += np.float32(rng.normal(0.0, 0.07)) * np.tanh(side / np.float32(width))
+    # The deepest blush is approached, never passed: it has no flat areas.
+    over = np.maximum(level - np.float32(DEEP), 0)
+    level -= over - np.float32(0.9 - DEEP) * np.tanh(over / np.float32(0.9 - DEEP))
     ramp = colour_ramp(rng, variety.ramp)
     index = np.clip(level * np.float32(255), 0, 255).astype(np.uint8)
     planes = np.stack([ramp[:, c][index] for c in range(3)])
@@ -81,13 +91,13 @@ def paint_ground(
     return np.asarray(planes, np.float32)
 
 
-def _patch(rng: np.random.Generator, size: int, marble: Marble) -> Field:
+def _patch(rng: np.random.Generator, marble: Marble, fray: Field) -> Field:
     """A change of level on part of the fruit: with an edge on some sides, frayed within."""
-    place = marble.field(rng, size, between(rng, 1.0, 2.5))
-    frayed = place + np.float32(between(rng, 0.1, 0.5)) * marble.field(rng, size, 10.0)
+    place = marble.field(rng, fray.shape[0], between(rng, 1.0, 2.5))
+    frayed = place + np.float32(between(rng, 0.1, 0.5)) * fray
     start = between(rng, 0.0, 1.0)
     height = between(rng, 0.06, 0.40) * (1 if chance(rng, 0.65) else -0.5)
-    edge = between(rng, 0.4, 2.0)
+    edge = between(rng, 0.6, 2.0)
     return np.asarray(np.float32(height) * smoothstep(frayed, start, start + edge), np.float32)
 
 
@@ -106,20 +116,52 @@ def _stroke(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
     return np.asarray(np.float32(rng.normal(0, 0.10)) * bell, np.float32)
 
 
-def _meridians(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]) -> Field:
-    """Blush that runs out from the stem in uneven rays, on part of the fruit."""
-    x, y = axes
-    fx, fy = layout.foot()
-    radius, turn = cv2.cartToPolar(x - np.float32(fx), y - np.float32(fy))
-    cells = int(rng.integers(24, 90))
+def polar_field(
+    rng: np.random.Generator, radius: Field, turn: Field, cells: int, per_radius: float, bend: Field
+) -> Field:
+    """Noise in polar coordinates, of the shape of ``radius`` (radii) and ``turn`` (0..2 pi):
+    ``cells`` features round the pole, ``per_radius`` outwards, turned by ``bend`` features."""
     polar = rng.standard_normal((8, cells), dtype=np.float32)
     polar = np.concatenate([polar, polar[:, :2]], 1)
-    bend = smooth_field(rng, x.shape[0], 6)
-    lookup_x = (turn * np.float32(cells / (2 * np.pi)) + bend) % np.float32(cells)
-    lookup_y = np.clip(radius * np.float32(between(rng, 2.0, 4.5)), 0, 6.9)
-    rays = cv2.remap(polar, lookup_x, lookup_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    where = smoothstep(smooth_field(rng, x.shape[0], 3), -0.8, 0.6)
+    x = (turn * np.float32(cells / (2 * np.pi)) + bend) % np.float32(cells)
+    y = np.clip(radius * np.float32(per_radius), 0, 6.9)
+    field = cv2.remap(polar, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(field, np.float32)
+
+
+def _meridians(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]) -> Field:
+    """Blush that runs out from the stem in uneven rays, on part of the fruit."""
+    radius, turn = _from_stem(layout, axes)
+    cells = int(rng.integers(24, 90))
+    bend = smooth_field(rng, radius.shape[0], 6)
+    rays = polar_field(rng, radius, turn, cells, between(rng, 2.0, 4.5), bend)
+    where = smoothstep(smooth_field(rng, radius.shape[0], 3), -0.8, 0.6)
     return np.asarray(np.float32(between(rng, 0.01, 0.06)) * rays * where, np.float32)
+
+
+def _cheeks(
+    rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field], fray: Field
+) -> Field:
+    """Blush in wedges that widen away from the stem, and its surround paler or deeper than the
+    rest: the sun reaches a shoulder of the fruit and not the hollow beside it."""
+    radius, turn = _from_stem(layout, axes)
+    size = radius.shape[0]
+    bend = np.float32(between(rng, 0.1, 0.6)) * smooth_field(rng, size, int(rng.integers(4, 12)))
+    wedges = polar_field(rng, radius, turn, int(rng.integers(4, 11)), between(rng, 0.5, 1.6), bend)
+    wedges += np.float32(between(rng, 0.0, 0.4)) * fray
+    edge = between(rng, 0.3, 1.4)
+    start = between(rng, -0.2, 0.7)
+    away = smoothstep(radius + np.float32(0.1) * bend, 0.08, between(rng, 0.3, 0.9))
+    level = np.float32(between(rng, 0.05, 0.30)) * smoothstep(wedges, start, start + edge) * away
+    level += np.float32(rng.normal(0, 0.07)) * (1 - away)
+    return np.asarray(level, np.float32)
+
+
+def _from_stem(layout: Layout, axes: tuple[Field, Field]) -> tuple[Field, Field]:
+    """Distance (radii) and direction (0..2 pi) of every point, seen from the stem's foot."""
+    fx, fy = layout.foot()
+    radius, turn = cv2.cartToPolar(axes[0] - np.float32(fx), axes[1] - np.float32(fy))
+    return np.asarray(radius, np.float32), np.asarray(turn, np.float32)
 
 
 def grain(rng: np.random.Generator, sheet: Field, size: int) -> Field:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agent.simulator.layout import Stem
 from agent.simulator.noise import Field, between, chance, fractal_field, smooth_line, smoothstep
 
-PATCH_PX = 72
+PATCH_PX = 64
 SPOKES = 128
 EXTENT = 1.9
 """Half width of the patch in semi-axes: the halo reaches beyond the cavity."""
@@ -37,11 +37,11 @@ class _Patch:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.x, self.y, self.round, self.index = _grid()
-        wobble = closed_line(rng, 5) * np.float32(between(rng, 0.02, 0.08))
+        wobble = closed_line(rng, int(rng.integers(4, 8))) * np.float32(between(rng, 0.02, 0.12))
         self.rough = fractal_field(rng, PATCH_PX, 9, 3)
         self.rho = self.round * (1 + wobble)[self.index]
-        self.rho += np.float32(between(rng, 0.01, 0.06)) * self.rough
-        uneven = np.float32(between(rng, 0.1, 0.35))
+        self.rho += np.float32(between(rng, 0.02, 0.12)) * self.rough
+        uneven = np.float32(between(rng, 0.15, 0.5))
         within = 1 - smoothstep(self.round, 1.5, EXTENT)  # nothing reaches the patch's own edge
         self.grain = np.clip(1 + uneven * self.rough, 0.2, 1.3) * within
         self.paint = np.zeros((3, PATCH_PX, PATCH_PX), np.float32)
@@ -58,8 +58,14 @@ class _Patch:
 
     def around(self, rng: np.random.Generator, least: float) -> Field:
         """(P, P) 0..1: strength that comes and goes on the way round."""
-        line = np.clip(0.6 + 0.5 * closed_line(rng, int(rng.integers(3, 8))), least, 1)
+        line = np.clip(0.5 + 0.6 * closed_line(rng, int(rng.integers(3, 10))), least, 1)
         return np.asarray(line.astype(np.float32)[self.index], np.float32)
+
+    def spokes(self, rng: np.random.Generator) -> Field:
+        """(P, P) around 0: lines that run together on the middle, bent by the roughness."""
+        line = closed_line(rng, int(rng.integers(14, 34)))
+        bent = (self.index + (5 * self.rough).astype(np.int32)) % SPOKES
+        return np.asarray(line[bent], np.float32)
 
 
 def _tone(rng: np.random.Generator, ground: Tone) -> Tone:
@@ -88,16 +94,15 @@ def paint_patch(rng: np.random.Generator, ground: Tone) -> tuple[Tone, Field]:
         patch.lay(halo.astype(np.float32), strength * (1 - smoothstep(rho + side, 0.8, 1.85)))
     depth, edge = between(rng, 0.2, 0.8), between(rng, 0.5, 0.9)
     patch.lay(tone, np.float32(depth) * (1 - smoothstep(rho, edge, between(rng, 1.0, 1.12))))
-    shift = rng.normal(0, 0.08, 2)  # the inner rings lie a little aside
+    shift = rng.normal(0, 0.15, 2)  # the pit lies aside
     inner = np.hypot(x - np.float32(shift[0]), y - np.float32(shift[1])) + (rho - patch.round)
-    rings = ((rho, 0.78, 0.98, 0.85), (inner, 0.35, 0.65, 0.4))
-    for radius, low, high, likely in rings:
-        if not chance(rng, likely):
-            continue
-        where, width = between(rng, low, high), between(rng, 0.06, 0.2)
-        rim = tone * np.float32(between(rng, 0.35, 0.75))
-        ring = np.exp(-(((radius - np.float32(where)) / np.float32(width)) ** 2) / 2)
-        patch.lay(rim, np.float32(between(rng, 0.2, 0.85)) * ring * patch.around(rng, 0.1))
+    _rings(rng, patch, tone, inner)
+    _rim(rng, patch, ground)
+    if chance(rng, 0.7):  # folds of the wall, dark and lit
+        ring = smoothstep(inner, 0.15, 0.5) * (1 - smoothstep(rho, 0.8, 1.3))
+        folds = np.float32(between(rng, 0.05, 0.35)) * ring * patch.spokes(rng)
+        patch.lay(tone * np.float32(0.5), folds)
+        patch.lay(np.minimum(ground * np.float32(1.1), 1), np.float32(-0.6) * folds)
     # A lamp from one side: the near wall is dark, the far wall lit.
     angle = between(rng, 0, 2 * np.pi)
     facing = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
@@ -112,9 +117,32 @@ def paint_patch(rng: np.random.Generator, ground: Tone) -> tuple[Tone, Field]:
         patch.lay(tone * np.float32(between(rng, 0.2, 0.5)), pit * np.float32(0.8))
     # Seldom as sharp as the skin around it: it lies deeper, out of focus.
     sigma = between(rng, 0.5, 2.0)
-    cover = np.asarray(cv2.GaussianBlur(patch.cover, (0, 0), sigma), np.float32)
-    planes = [cv2.GaussianBlur(plane, (0, 0), sigma) for plane in patch.paint]
-    return np.stack(planes).astype(np.float32), cover
+    soft = cv2.GaussianBlur(cv2.merge([*patch.paint, patch.cover]), (0, 0), sigma)
+    *planes, cover = cv2.split(soft)
+    return np.stack(planes).astype(np.float32), np.asarray(cover, np.float32)
+
+
+def _rings(rng: np.random.Generator, patch: _Patch, tone: Tone, inner: Field) -> None:
+    """Dark rings, none of them whole; ``inner`` is the distance from the pit."""
+    aside = patch.rho + np.float32(0.1) * patch.x
+    rings = ((patch.rho, 0.75, 1.02, 0.75), (aside, 0.6, 0.9, 0.35), (inner, 0.35, 0.65, 0.3))
+    for radius, low, high, likely in rings:
+        if not chance(rng, likely):
+            continue
+        where, width = between(rng, low, high), between(rng, 0.05, 0.2)
+        rim = tone * np.float32(between(rng, 0.35, 0.75))
+        ring = np.exp(-(((radius - np.float32(where)) / np.float32(width)) ** 2) / 2)
+        patch.lay(rim, np.float32(between(rng, 0.2, 0.85)) * ring * patch.around(rng, 0))
+
+
+def _rim(rng: np.random.Generator, patch: _Patch, ground: Tone) -> None:
+    """The rim of most cavities catches light where it is not broken."""
+    if not chance(rng, 0.6):
+        return
+    where, width = between(rng, 0.7, 1.1), between(rng, 0.04, 0.14)
+    lip = np.exp(-(((patch.rho - np.float32(where)) / np.float32(width)) ** 2))
+    lit = np.minimum(ground * np.array([1.5, 1.2, 1.15], np.float32), 1).astype(np.float32)
+    patch.lay(lit, np.float32(between(rng, 0.2, 0.8)) * lip * (patch.around(rng, 0) - 0.2))
 
 
 def _scar(rng: np.random.Generator, patch: _Patch, tone: Tone, inner: Field) -> None:

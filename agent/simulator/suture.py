@@ -29,7 +29,7 @@ def _visibility(rng: np.random.Generator, u: Field, floor: float) -> Field:
         sign = 1.0 if chance(rng, 0.5) else -1.0
         seen = seen * smoothstep(u * np.float32(sign), -0.1, 0.1)
     if chance(rng, 0.6):  # worn in places
-        worn = smooth_line(rng, len(u), int(rng.integers(18, 60)))
+        worn = smooth_line(rng, len(u), int(rng.integers(10, 30)))
         seen = seen * np.clip(0.75 + np.float32(between(rng, 0.1, 0.6)) * worn, 0, 1.5)
     return np.asarray(floor + (1 - floor) * seen, np.float32)
 
@@ -55,12 +55,15 @@ def paint_strip(
     n = (np.arange(across, dtype=np.float32) - np.float32((across - 1) / 2))[:, None] - lateral[
         None, :
     ]
+    # Nothing that grew has a ruled edge: the distance from the line is itself uneven.
+    cells = (max(3, across // int(rng.integers(6, 12))), int(rng.integers(30, 70)))
+    n += np.float32(between(rng, 0.4, 1.4) * scale) * _uneven(rng, n.shape, cells)
     relief = np.zeros((across, length), np.float32)
     brown = np.zeros((across, length), np.float32)
     if chance(rng, 0.75):  # the groove, pale or dark, with a lit and a shaded flank
         relief += _groove(rng, n, u, scale)
     if chance(rng, 0.25):  # one side of the line deeper in colour than the other
-        width = between(rng, 1.0, 4.0) * scale
+        width = between(rng, 2.5, 6.0) * scale
         side = np.tanh(n / np.float32(width)) * np.exp(-((n / np.float32(14 * scale)) ** 2))
         relief += np.float32(rng.normal(0, 0.4)) * _visibility(rng, u, 0.2) * side
     if chance(rng, 0.65) or not relief.any():  # a thin brown line
@@ -85,10 +88,11 @@ def paint_strip(
 
 def _groove(rng: np.random.Generator, n: Field, u: Field, scale: float) -> Field:
     """Relief of the furrow; its width, depth and lit flank change along the way."""
-    width = np.float32(between(rng, 2.0, 7.0) * scale)
+    pale = chance(rng, 0.35)
+    width = np.float32(between(rng, 3.5 if pale else 2.0, 8.0) * scale)
     width = width * np.exp(np.float32(0.25) * smooth_line(rng, len(u), int(rng.integers(4, 12))))
     bell = np.exp(-((n / width) ** 2) / 2)
-    amount = between(rng, 0.3, 1.0) * (1 if chance(rng, 0.5) else -1)
+    amount = between(rng, 0.3, 1.0) * (1 if pale else -1)
     flank = np.float32(between(rng, -0.8, 0.8)) * (
         1 + np.float32(0.5) * smooth_line(rng, len(u), 5)
     )
@@ -108,10 +112,17 @@ def _thread(rng: np.random.Generator, n: Field, scale: float) -> Field:
     return np.asarray(np.exp(-(((n - stray) / width) ** 2) / 2), np.float32)
 
 
-def _worn(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Field:
-    """(across, along) factor around 1, finely uneven: skin is no ink."""
-    rough = rng.standard_normal((max(4, shape[0] // 3), shape[1] // 3), dtype=np.float32)
+def _uneven(rng: np.random.Generator, shape: tuple[int, ...], cells: tuple[int, int]) -> Field:
+    """(across, along) noise of about unit variance with so many features across and along."""
+    rough = rng.standard_normal(cells, dtype=np.float32)
     fine = cv2.resize(rough, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fine, np.float32)
+
+
+def _worn(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Field:
+    """(across, along) factor around 1, finely uneven and drawn out along the line: skin is no ink,
+    and a string of dots no seam."""
+    fine = _uneven(rng, shape, (max(4, shape[0] // 3), max(4, shape[1] // 8)))
     return np.asarray(np.clip(1 + np.float32(between(rng, 0.15, most)) * fine, 0, 2), np.float32)
 
 
@@ -122,6 +133,9 @@ def _lateral(rng: np.random.Generator, layout: Layout, u: Field, scale: float) -
     wander = smooth_line(rng, len(u), int(rng.integers(3, 9))) * np.float32(
         between(rng, 0, 0.9) * scale
     )
+    wander += smooth_line(rng, len(u), int(rng.integers(12, 26))) * np.float32(
+        between(rng, 0, 0.6) * scale
+    )
     return np.asarray(bend * np.float32(128 * scale) + wander, np.float32)
 
 
@@ -129,7 +143,7 @@ def _scale_to(
     contrast: float, relief: Field, brown: Field, inside: NDArray[np.bool_], sigma_px: float
 ) -> None:
     # Softened as a camera would, or a line of half a pixel would count as much as a broad one.
-    shown = cv2.GaussianBlur(relief - np.float32(0.6) * brown, (1, 0), sigmaX=0.01, sigmaY=sigma_px)
+    shown = cv2.GaussianBlur(relief - np.float32(0.5) * brown, (1, 0), sigmaX=0.01, sigmaY=sigma_px)
     step = np.abs(shown)[:, inside].max(0)
     factor = np.float32(contrast / max(float(step.mean()), 1e-6))
     relief *= factor
@@ -156,11 +170,14 @@ def lay_strip(
             [dy, dx, oy - 0.5 - dy * (s0 - 0.5) - dx * r0],
         ]
     )
-    factor = cv2.warpAffine(1 + relief, to_picture, (size, size), borderValue=1.0)
-    laid = cv2.warpAffine(brown, to_picture, (size, size)) if brown.any() else None
-    tones = np.array([[0.25, 0.55, 0.75], [0.35, 0.45, 0.70], [0.55, 0.65, 0.70]], np.float32)
-    tone = rng.dirichlet([1.2, 0.5, 0.5]) @ tones * between(rng, 0.5, 1.0)
-    for plane, kept in zip(planes, tone, strict=True):
-        plane *= factor
-        if laid is not None:
-            plane *= 1 - np.float32(1 - kept) * laid
+    # Brown, red, grey, and the blush that gathers in the furrow.
+    tones = np.array(
+        [[0.25, 0.55, 0.75], [0.35, 0.45, 0.70], [0.55, 0.65, 0.70], [0.35, 0.60, 0.88]], np.float32
+    )
+    tone = rng.dirichlet([0.9, 0.4, 0.4, 0.7]) @ tones
+    tone[:2] *= between(rng, 0.6, 1.0)
+    for channel, (plane, kept) in enumerate(zip(planes, tone, strict=True)):
+        factor = (1 + relief) * (1 - np.float32(1 - kept) * brown)
+        if channel == 0:
+            factor += np.float32(0.4) * np.maximum(relief, 0)  # what is lit is also whiter
+        plane *= cv2.warpAffine(factor, to_picture, (size, size), borderValue=1.0)

@@ -90,7 +90,7 @@ def folder_of(tmp_path: Path, count: int) -> Path:
     renderer, folder = Renderer(128), tmp_path / "pictures"
     folder.mkdir()
     for number in range(count):
-        image = renderer.fruit(9_000_000 + number, Look("golden", 0.0)).image
+        image = renderer.fruit(9_000_100 + number, Look("golden", 0.0)).image
         assert cv2.imwrite(str(folder / f"{number:04}.png"), image)
     return folder
 
