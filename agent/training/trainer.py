@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,6 @@ class Trainer:
         samples_for: SamplesFor,
         preprocessing: Preprocessing,
         device: str = "cpu",
-        executor: Executor | None = None,
     ) -> None:
         self.recipe = recipe
         self.device = torch.device(device)
@@ -59,7 +58,6 @@ class Trainer:
         self._samples_for = samples_for
         self._samples: tuple[Stage, Samples] | None = None
         self._preprocessing = preprocessing
-        self._map = executor.map if executor is not None else map
         with _seeded(recipe.seed):
             model = UNet(3, len(recipe.class_weights), recipe.features)
         self.model = model.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -82,23 +80,27 @@ class Trainer:
         self._average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def run(self, until: int | None = None) -> Iterator[Step]:
-        """Steps up to ``until`` (default: the recipe's end), one at a time."""
+        """Steps up to ``until`` (default: the recipe's end), one at a time.
+
+        The next batch is drawn in a thread while the network works on this one.
+        """
         end = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        while self.step < end:
-            yield self._one()
+        with ThreadPoolExecutor(1, "batch") as ahead:
+            batch = ahead.submit(self._batch, self.step) if self.step < end else None
+            while batch is not None:
+                x, target = batch.result()
+                batch = ahead.submit(self._batch, self.step + 1) if self.step + 1 < end else None
+                yield self._one(x, target)
 
     def averaged(self) -> dict[str, Tensor]:
         """The averaged weights, float32 on the CPU: what is evaluated and shipped."""
         return {key: value.cpu().clone() for key, value in self._average.items()}
 
-    def _one(self) -> Step:
-        stage, first = self.recipe.at(self.step)
-        if self._samples is None or self._samples[0] != stage:
-            self._samples = (stage, self._samples_for(stage))
+    def _one(self, x: Tensor, target: Tensor) -> Step:
+        stage, _ = self.recipe.at(self.step)
         rate = self.recipe.rate(self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        x, target = self._batch(stage, self._samples[1], first)
         half = self.recipe.bfloat16 and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = self.model(x)
@@ -124,7 +126,12 @@ class Trainer:
                 else:
                     self._average[key].copy_(value)
 
-    def _batch(self, stage: Stage, samples: Samples, first: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """(N, 3, h, w) float input and (N, h, w) long classes of this step."""
+        stage, first = self.recipe.at(step)
+        if self._samples is None or self._samples[0] != stage:
+            self._samples = (stage, self._samples_for(stage))
+        samples = self._samples[1]
         settings = self._preprocessing.model_copy(
             update={"width_px": stage.size_px, "height_px": stage.size_px}
         )
@@ -134,7 +141,7 @@ class Trainer:
             made = augment(samples.sample(index), rng)
             return pictures.fit(made.image, made.aperture, settings), fit_mask(made, stage.size_px)
 
-        made = list(self._map(one, range(first, first + stage.batch)))
+        made = [one(index) for index in range(first, first + stage.batch)]
         x = pictures.to_tensor([picture for picture, _ in made], settings, self.device)
         target = torch.from_numpy(np.stack([mask for _, mask in made])).to(self.device).long()
         return x, target
