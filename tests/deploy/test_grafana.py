@@ -24,7 +24,7 @@ import yaml
 from tests.deploy.test_prometheus_files import exported_series, metrics_in
 from tests.support import require_tool
 from tests.support.prometheus import Prometheus, running_prometheus
-from tests.support.running import running_agent
+from tests.support.running import PROMPT_WORKERS, running_agent
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "grafana"
@@ -136,7 +136,6 @@ def gpu_exporter() -> Iterator[int]:
 CONFIGURATION = """
 cameras: [{name: cam1, source: "sim:?rate=60"}]
 mqtt: {broker: embedded, embedded_port: 0}
-ablation: {workers: {priority: normal}}
 sampling: {period_s: 1, duty_cycle: 1.0, deadline_s: 60}
 # Every reading is late: the one alarm that a healthy simulator can be made to raise.
 alarms: {limits: {latency_p95_s: 0.001, fruit_window: 10, no_explanation_s: 90}}
@@ -167,7 +166,7 @@ def unanswered(there: Prometheus, queries: dict[str, str]) -> dict[str, str]:
 def test_every_query_of_every_panel_has_a_finite_answer(tmp_path: Path) -> None:
     require_tool("prometheus")
     file = tmp_path / "pitwatch.yaml"
-    file.write_text(CONFIGURATION + f"state_dir: {tmp_path / 'state'}\n")
+    file.write_text(CONFIGURATION + PROMPT_WORKERS + f"state_dir: {tmp_path / 'state'}\n")
     with (
         running_agent(tmp_path, "--config", str(file)) as agent,
         gpu_exporter() as gpu_port,

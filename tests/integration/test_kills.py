@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
 
 STATUS = "/status"
 
@@ -24,12 +24,14 @@ def fruit_go_on(agent: RunningAgent) -> None:
 
 
 @pytest.mark.needs_mosquitto
+@pytest.mark.timeout(240)
 def test_worker_capture_and_broker_are_killed_and_the_agent_recovers(tmp_path: Path) -> None:
     config = tmp_path / "pitwatch.yaml"
     with mosquitto(tmp_path) as broker:
         config.write_text(
             f"mqtt: {{broker: '{broker.url}', reconnect_max_s: 2}}\n"
             "cameras: [{name: cam1, source: 'sim:?seed=5', backoff_first_s: 0.2}]\n"
+            + PROMPT_WORKERS
         )
         with running_agent(tmp_path, "--config", str(config)) as agent:
             pid = agent.process.pid
@@ -77,6 +79,7 @@ def test_the_end_does_not_wait_for_children_that_hang(tmp_path: Path) -> None:
     config = tmp_path / "pitwatch.yaml"
     config.write_text(
         "mqtt: {broker: embedded, embedded_port: 0}\ncameras: [{name: cam1, source: 'sim:'}]\n"
+        + PROMPT_WORKERS
     )
     with running_agent(tmp_path, "--config", str(config)) as agent:
         agent.wait_ready()
@@ -97,9 +100,7 @@ def test_messages_and_jobs_keep_books_too(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker:
         config.write_text(
             f"mqtt: {{broker: '{broker.url}'}}\n"
-            "cameras: [{name: cam1, source: 'sim:?seed=6'}]\n"
-            # An idle worker gets nothing at all from a machine that is busy with other things.
-            "ablation: {workers: {priority: low}}\n"
+            "cameras: [{name: cam1, source: 'sim:?seed=6'}]\n" + PROMPT_WORKERS
         )
         with running_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait_ready()
@@ -118,7 +119,7 @@ def test_a_stopped_worker_is_replaced_while_fruit_go_on(tmp_path: Path) -> None:
     config.write_text(
         "mqtt: {broker: none}\n"
         "cameras: [{name: cam1, source: 'sim:?seed=7'}]\n"
-        "ablation: {workers: {heartbeat_timeout_s: 3}}\n"
+        "ablation: {workers: {heartbeat_timeout_s: 3, priority: normal}}\n"
     )
     with running_agent(tmp_path, "--config", str(config)) as agent:
         agent.wait_ready()

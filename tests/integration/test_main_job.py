@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import free_port, wait_until
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
 
 BASE = "pitwatch/v1/plant/site/area/line/pitter"
 
@@ -49,7 +49,9 @@ def fruit_video(path: Path, count: int, fps: float) -> Path:
 def demonstration(folder: Path) -> tuple[str, ...]:
     """Options for the built-in defaults, with the embedded broker on a port that is free here."""
     config = folder / "demonstration.yaml"
-    config.write_text(f"mqtt: {{broker: embedded, embedded_port: {free_port()}}}\n")
+    config.write_text(
+        f"mqtt: {{broker: embedded, embedded_port: {free_port()}}}\n" + PROMPT_WORKERS
+    )
     return "--config", str(config)
 
 
@@ -80,7 +82,9 @@ def test_scada_receives_fruit_explanations_pictures_and_a_clean_goodbye(
 ) -> None:
     with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
         config = tmp_path / "pitwatch.yaml"
-        config.write_text(f'mqtt:\n  broker: {broker.url}\n  protocol: "{protocol}"\n')
+        config.write_text(
+            f'mqtt:\n  broker: {broker.url}\n  protocol: "{protocol}"\n' + PROMPT_WORKERS
+        )
         with running_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait(lambda: seen.all(f"{BASE}/cam/cam1/suture/meta"), 90, "a CAM's meta")
             code, seconds = agent.stop()

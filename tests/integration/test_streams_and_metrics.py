@@ -12,7 +12,7 @@ from tests.capture.test_rtsp import Serve, serve  # noqa: F401 - a fixture
 from tests.support import free_port, require_tool
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.prometheus import running_prometheus
-from tests.support.running import running_agent
+from tests.support.running import PROMPT_WORKERS, running_agent
 
 
 @pytest.mark.needs_gstreamer
@@ -43,7 +43,10 @@ def test_an_rtsp_stream_is_segmented_into_a_broker(
 @pytest.mark.needs_prometheus
 def test_a_real_prometheus_scrapes_a_running_agent(tmp_path: Path) -> None:
     require_tool("promtool")
-    with running_agent(tmp_path, "--broker", "none", "--source", "sim:?seed=9") as agent:
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(PROMPT_WORKERS)
+    arguments = ("--config", str(config), "--broker", "none", "--source", "sim:?seed=9")
+    with running_agent(tmp_path, *arguments) as agent:
         agent.wait_ready()
         agent.wait(lambda: agent.total("pitwatch_jobs_completed_total") >= 1, 90, "explained")
         _, metrics = agent.get("/metrics")

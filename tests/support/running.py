@@ -24,6 +24,10 @@ from tests.support import free_port, wait_until
 
 START_S = 60.0
 
+# Workers of the default priority get nothing from a machine that is busy with other things. A test
+# that waits for an explanation waits for the code, not for the machine.
+PROMPT_WORKERS = "ablation: {workers: {priority: normal}}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Books:
