@@ -19,7 +19,7 @@ from agent import config
 from agent.observability.app_state import AppState
 from agent.observability.http_access import Access
 from agent.observability.http_app import Routes, make_app
-from agent.observability.http_protocol import CONNECTIONS_MAX, BoundedProtocol
+from agent.observability.http_protocol import CONNECTIONS_MAX, BoundedLoop, BoundedProtocol
 from agent.observability.signing import Signer
 from agent.telemetry import log_event
 
@@ -101,7 +101,8 @@ class HttpServer:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=BoundedLoop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         routes = Routes(self._state, self._settings.loop_limit_s, self._executor, time.monotonic)

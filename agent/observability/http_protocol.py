@@ -1,8 +1,9 @@
-"""uvicorn's HTTP/1.1 protocol with what it lacks against slow clients.
+"""What uvicorn's server and its HTTP/1.1 protocol lack against slow clients.
 
 uvicorn ends an idle keep-alive connection, but waits without end for a request that never comes in
 full, or for a client that does not read. Here every exchange has one time limit, and beyond a
 number of connections the one that has waited longest makes room, so that a probe always gets in.
+The protocol sees a connection over TLS only after the handshake; that has a limit of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 CONNECTIONS_MAX = 128
 EXCHANGE_LIMIT_S = 10.0
 """From the connection (or the end of the last response) to the end of the next response."""
+
+
+HANDSHAKE_LIMIT_S = 5.0
+"""For the TLS handshake, and for the client's part of closing; asyncio gives a minute to one and
+half a minute to the other."""
+
+
+class BoundedLoop(asyncio.SelectorEventLoop):
+    """Sets the limits of TLS, which uvicorn has no option for, on every server that it makes."""
+
+    async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
+        """As ``asyncio`` has it."""
+        if kwargs.get("ssl") is not None:
+            kwargs.setdefault("ssl_handshake_timeout", HANDSHAKE_LIMIT_S)
+            kwargs.setdefault("ssl_shutdown_timeout", HANDSHAKE_LIMIT_S)
+        return await super().create_server(*args, **kwargs)
 
 
 class BoundedProtocol(H11Protocol):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -16,9 +18,37 @@ import pytest
 from agent.observability import http_answers, http_protocol
 from agent.observability.http import HttpServer
 from agent.observability.http_protocol import CONNECTIONS_MAX
-from tests.observability.conftest import FakeAgent
+from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.samples import frame, segmentation
+from tests.publishing.certificates import Authority
 from tests.support import wait_until
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def issued(authority: Authority) -> tuple[Path, Path]:
+    return authority.issue("localhost")
+
+
+@pytest.fixture
+def tls_server(
+    serve: ServeAgent,
+    authority: Authority,
+    issued: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[HttpServer, httpx.Client]]:
+    """A server with TLS and a short limit for the handshake, and a client that trusts it."""
+    monkeypatch.setattr(http_protocol, "HANDSHAKE_LIMIT_S", 0.5)
+    certificate, key = issued
+    server = serve(tls={"certificate": certificate, "key": key})
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    context.check_hostname = False
+    with httpx.Client(base_url=server.url, verify=context, trust_env=False) as client:
+        yield server, client
 
 
 @contextlib.contextmanager
@@ -82,6 +112,30 @@ def test_a_browser_that_goes_away_in_the_middle_of_a_picture_costs_nothing(
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
     assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
     assert agent.telemetry.total("http_requests", status="500") == 0
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
+    ids=["nothing", "the beginning of a ClientHello"],
+)
+def test_a_tls_handshake_that_never_ends_is_ended_and_keeps_nobody_out(
+    tls_server: tuple[HttpServer, httpx.Client], sends: bytes
+) -> None:
+    server, client = tls_server
+    with connections(server, 200, sends) as opened:
+        assert client.get("/livez").status_code == 200
+        wait_until(lambda: all(closed(one) for one in opened), 10, "all are closed")
+    assert client.get("/livez").status_code == 200
+
+
+def test_plain_text_on_the_tls_port_is_ended_at_once(
+    tls_server: tuple[HttpServer, httpx.Client],
+) -> None:
+    server, client = tls_server
+    with connections(server, 1, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n") as (one,):
+        wait_until(lambda: closed(one), 5, "closed")
+    assert client.get("/livez").status_code == 200
 
 
 def test_a_request_that_never_ends_is_ended(
