@@ -398,7 +398,8 @@ class Mqtt(Section):
     metric_interval_s: Seconds = 30.0
     metric_deadband: Share = 0.01
     """Relative change below which a metric is not resent before its interval is over."""
-    message_limit_bytes: Annotated[int, Field(ge=1024, le=10_000_000)] = 100 * 1024
+    message_limit_bytes: Annotated[int, Field(ge=32 * 1024, le=10_000_000)] = 100 * 1024
+    """At the least what the description of the agent (``meta``) takes: 16 KiB for two classes."""
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
     sparkplug: Sparkplug = Sparkplug()
 

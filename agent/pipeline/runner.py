@@ -29,6 +29,7 @@ from agent.observability.logs import Logs, configure_logging
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.terminal import TerminalView
 from agent.pipeline.agent import Agent
+from agent.publishing.composer import OversizedError
 from agent.publishing.embedded import BrokerError
 from agent.publishing.tls import TlsError
 from agent.storage.errors import StorageError
@@ -66,7 +67,9 @@ def run(config: Config, options: RunOptions) -> int:
     try:
         _check_sources(config)
         return _run(Agent(config, options.config_hash, telemetry), options, logs)
-    except (ModelError, ReferenceFileError, SlotError, TlsError, _BadSource) as error:
+    except (
+        ModelError, OversizedError, ReferenceFileError, SlotError, TlsError, _BadSource,
+    ) as error:  # fmt: skip
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED

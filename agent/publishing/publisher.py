@@ -71,8 +71,9 @@ class Publisher:
     """Publishes one machine's topics through one MQTT client.
 
     The hooks are called in the publisher's own thread and must return at once. Raises
-    ``ValueError`` when the broker's address is none or ``meta`` holds what has no flat form, and
-    ``TlsError`` for TLS files that cannot be used; none of it needs the broker to be there.
+    ``ValueError`` when the broker's address is none or ``meta`` holds what has no flat form,
+    ``OversizedError`` when it is above the limit of a message, and ``TlsError`` for TLS files that
+    cannot be used; none of it needs the broker to be there.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Publisher:
         self._topics = Topics.for_site(settings.site)
         self._composer = Composer(settings)
         self._gate = CommandGate(settings.commands, self._topics.base)
-        self._composer.meta(clock())  # what it cannot hold is an error now, not at the connect
+        self._check_meta(clock())
         self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
         self._agent = _AgentState()
         # Guards the deadband and the agent's state. The live path takes no lock that is held while
@@ -133,6 +134,13 @@ class Publisher:
             ),
         )
         self._outbox.on_ready = self._session.wake
+
+    def _check_meta(self, now: float) -> None:
+        """What it cannot hold is an error now, not at each connect."""
+        try:
+            self._composer.meta(now)
+        except OversizedError as error:
+            raise OversizedError(f"mqtt.message_limit_bytes: meta has {error}") from error
 
     # --- for the wiring ---
 

@@ -266,6 +266,8 @@ def test_bytes_that_are_no_picture_are_refused_with_their_size(data: bytes) -> N
 
 
 def test_json_above_the_limit_is_refused_with_both_sizes() -> None:
-    composer = Composer(examples.settings(message_limit_bytes=1024))
+    settings = examples.settings()
+    mqtt = settings.mqtt.model_copy(update={"message_limit_bytes": 1024})
+    composer = Composer(replace(settings, mqtt=mqtt))
     with pytest.raises(OversizedError, match="the limit is 1024"):
         composer.explanation(examples.explanation(), 0.0)

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent.publishing import durable
-from agent.publishing.composer import Composer
+from agent.publishing.composer import Composer, OversizedError
 from agent.publishing.images import Image
-from agent.publishing.publisher import Publisher
+from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.schemas import load_schema
 from agent.records import AlarmState, MachineState, Overlay, Quality
+from agent.storage.store import Store
 from tests.publishing import examples
 from tests.publishing.examples import BASE
 from tests.publishing.lexical import check_lexically
@@ -286,6 +288,17 @@ def test_a_broker_that_comes_back_empty_is_given_the_whole_state(tmp_path: Path)
         assert set(kept) == states | {"alarm/no_read-cam1"}
         assert rig.publisher.link().reconnects == 1
         assert rig.books.total("broker_disconnects", "lost") == 1
+
+
+def test_a_description_above_the_limit_of_a_message_is_an_error_at_the_start() -> None:
+    settings = examples.settings(message_limit_bytes=32 * 1024)
+    meta = {"metrics": {f"metric_{i}": {"unit": "x" * 100} for i in range(300)}}
+    hooks = PublisherHooks(*[lambda _heard: None] * 3)
+    with pytest.raises(OversizedError, match=r"mqtt\.message_limit_bytes: meta has \d+ bytes"):
+        Publisher(
+            replace(settings, meta=meta), examples.Books(), time.monotonic, hooks,
+            Store(None, examples.Books()),
+        )  # fmt: skip
 
 
 def test_offline_only_the_newest_state_is_kept_and_fruit_are_bounded(tmp_path: Path) -> None:
