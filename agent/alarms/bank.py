@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from agent.alarms.catalogue import Cause
 from agent.alarms.charts import Chart, SideCharts
 from agent.alarms.condition import Detail
 from agent.alarms.language import Fact
@@ -91,16 +92,27 @@ class ChartBank:
 
     def on_fruit(self, values: Mapping[str, float], angle_deg: float | None, now: float) -> None:
         """Take one fruit's signals, on their own scales."""
-        self._take(self._fruit.add(on_chart_scale(values), angle_deg, now))
+        self.take(self._fruit.add(on_chart_scale(values), angle_deg, now))
 
     def on_explanation(self, values: Mapping[str, float], now: float) -> None:
         """Take one explanation's signals, on their own scales."""
-        self._take(self._explanations.add(on_chart_scale(values), now))
+        self.take(self._explanations.add(on_chart_scale(values), now))
+
+    def take(self, points: Iterable[Point]) -> None:
+        """Take closed windows, however they came about: single values, or a replay's."""
+        for point in points:
+            one = self._charted.get(point.signal)
+            if one is None:
+                continue
+            one.newest = point
+            score = one.scores.score(point.mean) * rarer(point.count, one.reference.count)
+            for sign, side in one.sides.items():
+                side.update(sign * score)
 
     def tick(self, now: float) -> None:
         """Close windows whose time is over."""
-        self._take(self._fruit.tick(now))
-        self._take(self._explanations.tick(now))
+        self.take(self._fruit.tick(now))
+        self.take(self._explanations.tick(now))
 
     def hold(self) -> None:
         """Forget the open windows; the charts stay where they are."""
@@ -122,16 +134,24 @@ class ChartBank:
 
     def judged(self, cause: str, per: Per | None = None) -> Judgement | None:
         """The most advanced side of this cause, one beyond its limit before any other; None where
-        none is charted or none has had a point yet."""
+        none is charted or none has had a point since it was started anew."""
         found = [
             self._judgement(one, sign, side)
             for one in self._charted.values()
             for sign, side in one.sides.items()
             if BY_NAME[one.reference.name].cause == cause
             and (per is None or BY_NAME[one.reference.name].per is per)
-            and side.points
+            and one.newest is not None
         ]
         return max(found, key=lambda each: (each.beyond, each.used), default=None)
+
+    def beyond(self) -> set[Cause]:
+        """The causes of which any chart is beyond its limit."""
+        return {
+            BY_NAME[name].cause
+            for name, one in self._charted.items()
+            if any(side.beyond for side in one.sides.values())
+        }
 
     def moving(self) -> bool:
         """Whether any chart has used half of its limit."""
@@ -155,20 +175,10 @@ class ChartBank:
                     shown = 0.0 if math.isnan(value) else value
                     yield ChartValue(name, "high" if sign > 0 else "low", chart, shown, limit)
 
-    def _take(self, points: Iterable[Point]) -> None:
-        for point in points:
-            one = self._charted.get(point.signal)
-            if one is None:
-                continue
-            one.newest = point
-            score = one.scores.score(point.mean) * rarer(point.count, one.reference.count)
-            for sign, side in one.sides.items():
-                side.update(sign * score)
-
     @staticmethod
     def _judgement(one: _Charted, sign: int, side: SideCharts) -> Judgement:
         newest = one.newest
-        assert newest is not None, "a side with a point has a newest one"
+        assert newest is not None, "only what has a newest point is judged"
         return Judgement(
             signal=one.reference.name,
             sign=sign,

@@ -193,6 +193,24 @@ def test_each_variety_has_charts_of_its_own_and_the_change_is_no_fault() -> None
     assert "image_quality" in line.active()
 
 
+def test_a_variety_that_comes_back_is_judged_from_its_first_window_on() -> None:
+    """It had points before, but none since its charts began anew: the desk failed on every tick."""
+    amber = reference([signal("brightness", 90.0, 2.0, count=60)], variety="amber")
+    line = Line(GOLDEN, amber, variety="golden")
+    line.run(5)
+    for variety, brightness in (("amber", 90.0), ("golden", 120.0)):
+        line.machine(MachineState.CHANGE_OVER)
+        line.run(1, brightness=brightness)
+        line.variety = variety
+        line.machine(RUNNING)
+        line.run(0.5, brightness=brightness)
+        assert line["segmentation_degraded"].beyond is None
+        line.run(3, brightness=brightness)
+    assert line["segmentation_degraded"].beyond is False
+    line.run(10, brightness=90.0)
+    assert "image_quality" in line.active()
+
+
 def test_an_unannounced_variety_is_a_fault() -> None:
     line = Line(GOLDEN, variety="golden")
     line.run(10)
