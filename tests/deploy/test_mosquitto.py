@@ -68,7 +68,9 @@ def test_an_agent_with_its_password_publishes_every_topic_over_tls(site: SiteBro
         rig.settled()
         wait_until(lambda: families(scada) == FAMILIES, 10, "a message of every family")
         wait_until(lambda: len(panel.all()) >= len(scada.all()), 5, "the panel sees as much")
-        assert rig.books.total("messages_dropped") == 0
+        lost = {key[1:] for key in rig.books.counts if key[0] == "messages_dropped"}
+        # On a busy machine the first status may still wait when the next one takes its place.
+        assert lost <= {("status", "superseded")}
         refused = [key for key in rig.books.counts if "not_authorized" in key]
         assert refused == []
 
@@ -151,8 +153,13 @@ def test_births_that_the_list_denies_are_noticed_with_their_topic(
 ) -> None:
     with sparkplug(site.url, agent_id="stranger", echo_s=0.3, **login(site)) as rig:
         rig.wait_count(1, "publish_results", "sparkplug", "not_returned")
-    (refused,) = [r for r in caplog.records if r.getMessage() == "publish_refused"]
-    assert refused.fields["topic"] == "spBv1.0/plant-site/NBIRTH/stranger"  # type: ignore[attr-defined]
+    refused = [
+        record.fields["topic"]  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.getMessage() == "publish_refused"
+    ]
+    # The death is sent at the end, at QoS 1: a broker of MQTT 5 says that it denies it.
+    assert refused == [f"spBv1.0/plant-site/{kind}/stranger" for kind in ("NBIRTH", "NDEATH")]
 
 
 def test_the_example_of_the_access_list_is_what_make_acl_prints() -> None:
