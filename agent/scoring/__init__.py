@@ -1,0 +1,1 @@
+"""The score card of the alarms: faults and ordinary production replayed through the pipeline."""
