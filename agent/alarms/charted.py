@@ -72,8 +72,8 @@ class LaneCharts:
             self._since_mono = now
         self._standing = standing
 
-    def on_fruit(self, reading: FruitReading) -> None:
-        """Take one fruit."""
+    def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
+        """Take one fruit, and its signals where they are known already."""
         seen = reading.segmentation
         if not self._banks:
             return
@@ -82,7 +82,8 @@ class LaneCharts:
         if bank is None or self.held or seen.captured_mono < self._since_mono:
             return
         angle = seen.reading.angle_deg if seen.reading.read else None
-        bank.on_fruit(of_fruit(reading), angle, seen.captured_mono)
+        known = of_fruit(reading) if values is None else values
+        bank.on_fruit(known, angle, seen.captured_mono)
 
     def on_explanation(self, explanation: Explanation) -> None:
         """Take one explanation. One of another model or layer holds the charts: nothing is known of

@@ -105,8 +105,9 @@ class LaneWatch:
 
     # --- what is heard ---------------------------------------------------------------------------
 
-    def on_fruit(self, reading: FruitReading) -> None:
-        """Take one reading. While machine or picture stand it says nothing about the line."""
+    def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
+        """Take one reading, and its signals where they are known already. While machine or picture
+        stand it says nothing about the line."""
         seen = reading.segmentation
         self.machine.hear(seen.machine, seen.captured_utc_ms)
         if self.machine.standing or reading.camera_frozen:
@@ -117,7 +118,7 @@ class LaneWatch:
         if self._flowing_mono is None:
             self._flowing_mono = seen.captured_mono
         self._counts["fruit"] += 1
-        self.charts.on_fruit(reading)
+        self.charts.on_fruit(reading, values)
         self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
         self._no_reads.add(0.0 if seen.reading.read else 1.0)
         self._latency.add(max(0.0, seen.done_mono - seen.captured_mono))

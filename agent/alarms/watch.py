@@ -72,10 +72,11 @@ class Watch:
         self._storage: StorageStatus | None = None
         self._now = -math.inf
 
-    def on_fruit(self, reading: FruitReading) -> None:
+    def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
+        """Take one reading; ``values``: its signals, where a replay knows them already."""
         lane = self._lanes.get(reading.segmentation.camera)
         if lane is not None:
-            lane.on_fruit(reading)
+            lane.on_fruit(reading, values)
 
     def on_explanation(self, explanation: Explanation) -> None:
         lane = self._lanes.get(explanation.camera)

@@ -1,4 +1,4 @@
-"""``pitwatch calibrate``."""
+"""``pitwatch calibrate``, ``pitwatch score-alarms``."""
 
 from __future__ import annotations
 
@@ -53,3 +53,54 @@ def calibrate(
     loaded = load(config, overrides)
     options = CalibrateOptions(variety, out, camera, lots, lot_minutes, explained, resume)
     raise typer.Exit(calibrate_with_progress(loaded.config, options, Console()))
+
+
+def score_alarms(
+    reference: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="Made by calibrate; repeatable, one a variety."),
+    ],
+    bank: Annotated[
+        Path, typer.Option(metavar="DIR", help="Recordings: made where missing, kept for later.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="score.json and score.md go here.")
+    ],
+    config: ConfigOption = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights; default: the configured ones.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Repeatable; default: all of them.")
+    ] = None,
+    shortcut: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights that learned a shortcut, for that fault."),
+    ] = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is scored; default: the one that ships."),
+    ] = None,
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="Score with less than a claim needs, and claim nothing."),
+    ] = False,
+) -> None:
+    """Score the alarms on simulated faults and ordinary days, beside tests on softmax outputs."""
+    from rich.console import Console
+
+    from agent.config_file import Overrides
+    from agent.scoring.command import ScoreOptions, score_with_progress
+    from agent.scoring.protocol import PROTOCOL
+
+    loaded = load(config, Overrides(broker="none", model=model))
+    options = ScoreOptions(
+        references=tuple(reference),
+        bank=bank,
+        out=out,
+        faults=tuple(fault or ()),
+        protocol=protocol or PROTOCOL,
+        shortcut=shortcut,
+        trial=trial,
+    )
+    raise typer.Exit(score_with_progress(loaded.config, options, Console()))

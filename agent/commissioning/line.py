@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.capture.lanes import LaneCutter, Origin
@@ -60,6 +60,15 @@ class Wanted:
     from_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """For who plants faults and looks on: ``change`` is done to each frame before it is segmented,
+    ``prepare`` makes the network's fast form."""
+
+    change: Callable[[Frame], Frame] = lambda frame: frame
+    prepare: Callable[[LoadedModel], LoadedModel] = fused
+
+
 class VirtualClock:
     """Time that passes only when somebody waits for it."""
 
@@ -84,23 +93,39 @@ def passing_fruit(
     Left out: empty cups, what passes while the machine does not run, other varieties. Lanes of one
     camera are taken together: each is a sequence of lots of its own.
     """
+    for one in everything(config, camera, model, wanted):
+        seen = one.reading.segmentation
+        empty = one.reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY
+        if not empty and ordinary(seen.machine, wanted.variety):
+            yield one
+
+
+def everything(
+    config: Config,
+    camera: Camera,
+    model: LoadedModel,
+    wanted: Wanted,
+    hooks: Hooks | None = None,
+) -> Iterator[Passing]:
+    """Every reading, empty cups included, in order; ends where the source ends."""
+    done = hooks or Hooks()
     lanes = {
         lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
         for lane in camera.effective_lanes()
     }
-    segmenter = Segmenter(fused(model), config.segmentation, lanes, time.monotonic)
+    segmenter = Segmenter(done.prepare(model), config.segmentation, lanes, time.monotonic)
     reader = FruitReader(lanes)
     frames: OrderedDict[str, Frame] = OrderedDict()
-    for frame in _frames(camera, wanted):
+    for taken in _frames(camera, wanted):
+        frame = done.change(taken)
         frames[frame.frame_id] = frame
         if len(frames) > REMEMBERED_FRAMES:
             frames.popitem(last=False)
         (segmentation,) = segmenter.segment([frame])
         for reading in reader.feed(segmentation, frame.captured_mono):
-            seen = reading.segmentation
-            empty = reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY
-            if seen.frame_id in frames and not empty and ordinary(seen.machine, wanted.variety):
-                yield Passing(frames[seen.frame_id], reading, lot_of(reading, wanted.lot_s))
+            frame_id = reading.segmentation.frame_id
+            if frame_id in frames:
+                yield Passing(frames[frame_id], reading, lot_of(reading, wanted.lot_s))
 
 
 def ordinary(machine: MachineInfo, variety: str) -> bool:
