@@ -10,8 +10,13 @@ from agent.alarms.bank import ChartBank, ChartValue, Judgement
 from agent.alarms.condition import Condition
 from agent.alarms.extract import of_explanation, of_fruit
 from agent.alarms.reference import Reference
-from agent.records import Explanation, FruitReading
+from agent.records import Explanation, FruitReading, SamplingClass
 
+CHARTED_CLASSES = frozenset({SamplingClass.PERIODIC, SamplingClass.ALARM})
+"""Of which explanations charts are made. Fruit of which the model is unsure are explained far more
+often than they come, and their explanations differ by several deviations: how many of them a window
+holds depends on the load, and would be charted as a drift. A reference is made of sure fruit too.
+"""
 FOLLOW_UP_EVERY_S = 600.0
 """A chart that stays beyond half of its limit asks for more explanations so often, not always: one
 lane must not take them away from the others for a whole shift."""
@@ -95,6 +100,8 @@ class LaneCharts:
         if self._foreign:
             bank.hold()
         if self.held or explanation.captured_mono < self._since_mono:
+            return
+        if explanation.sampling_class not in CHARTED_CLASSES:
             return
         bank.on_explanation(of_explanation(explanation, bank.profile), explanation.captured_mono)
 

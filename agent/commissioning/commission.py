@@ -29,6 +29,7 @@ from agent.commissioning.samples import (
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
 from agent.records import SUTURE, ClassExplanation, Frame
+from agent.sampling.uncertain import is_uncertain
 
 AUDIT_EVERY = 7
 """Every so many fruit one is audited, so that twenty are no neighbours."""
@@ -152,7 +153,8 @@ class Commissioning:
             for one in fruit:
                 seen = one.reading.segmentation
                 self._add(before, file, _fruit_sample(one))
-                if seen.captured_mono >= due.get(seen.camera, -np.inf):
+                unsure = is_uncertain(seen, self.config.sampling)  # not charted, so not learnt
+                if seen.captured_mono >= due.get(seen.camera, -np.inf) and not unsure:
                     due[seen.camera] = seen.captured_mono + every_s
                     self._add(before, file, _explanation_sample(engine, one))
                 whole = len(before.lots) - len(due)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agent import config
 from agent.alarms.bank import ChartBank
 from agent.alarms.catalogue import Cause
+from agent.alarms.charted import CHARTED_CLASSES
 from agent.alarms.extract import of_suture
 from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
 from agent.alarms.reference import Reference
@@ -31,7 +32,7 @@ from agent.scoring.bounds import poisson_upper
 from agent.scoring.faults import Judges
 from agent.scoring.protocol import Protocol
 from agent.scoring.rebuilt import suture_of
-from agent.scoring.recording import EXPLANATION_SIGNALS, FRUIT_SIGNALS, REASONS, Recording
+from agent.scoring.recording import CLASSES, EXPLANATION_SIGNALS, FRUIT_SIGNALS, REASONS, Recording
 from agent.scoring.replay import LineReplay, whole
 
 SOFTMAX = "softmax"
@@ -105,6 +106,8 @@ def windows(recording: Recording, reference: Reference) -> list[tuple[Point, ...
         now = float(recording.mono[index])
         closed.append(fruit.add(on_chart_scale(values), None if math.isnan(angle) else angle, now))
     for index, made in enumerate(recording.fruit.tolist()):
+        if CLASSES[recording.sampled[index]] not in CHARTED_CLASSES:
+            continue
         values = on_chart_scale(of_suture(suture_of(recording, index), profile))
         closed.append(explained.add(values, float(recording.mono[made])))
     closed += [fruit.tick(recording.seconds), explained.tick(recording.seconds)]

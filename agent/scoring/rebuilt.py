@@ -18,11 +18,11 @@ from agent.records import (
     MachineState,
     Reading,
     Rung,
-    SamplingClass,
     Segmentation,
 )
 from agent.scoring.planting import CAMERA
 from agent.scoring.recording import (
+    CLASSES,
     EXPLAINED,
     EXPLANATION_SIGNALS,
     FAILED,
@@ -85,9 +85,10 @@ def explanation_of(recording: Recording, index: int, shift: float) -> Explanatio
     """One explanation as it was, but for its map; ``shift`` is added to its time."""
     fruit = int(recording.fruit[index])
     mono = float(recording.mono[fruit]) + shift
+    sampled = CLASSES[recording.sampled[index]]
     job, frame = f"{CAMERA}-{fruit}.{index}", f"{CAMERA}-{fruit}"
     if recording.status[index] == FAILED:
-        return JobFailure(job, CAMERA, frame, SamplingClass.PERIODIC, "error")
+        return JobFailure(job, CAMERA, frame, sampled, "error")
     about = recording.about
     return Explanation(
         job_id=job,
@@ -95,7 +96,7 @@ def explanation_of(recording: Recording, index: int, shift: float) -> Explanatio
         frame_id=frame,
         captured_utc_ms=utc_ms(mono),
         captured_mono=mono,
-        sampling_class=SamplingClass.PERIODIC,
+        sampling_class=sampled,
         rung=Rung.EXACT,
         method="ablation-cam",
         layer=str(about["layer"]),

@@ -23,7 +23,7 @@ from agent.ablation.errors import AblationError
 from agent.alarms.extract import of_fruit, of_suture
 from agent.alarms.signals import SIGNALS, Per
 from agent.commissioning.line import Passing
-from agent.records import SUTURE, NoReadReason, Selection
+from agent.records import SUTURE, NoReadReason, SamplingClass, Selection
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Candidate
 from agent.scoring.errors import ScoringError
@@ -41,6 +41,7 @@ EXPLANATION_SIGNALS = tuple(
     if signal.per is Per.EXPLANATION and signal.name not in PROFILE_SIGNALS
 )
 REASONS = tuple(NoReadReason)
+CLASSES = tuple(SamplingClass)
 EXPLAINED, NOT_EXPLAINABLE, FAILED = 0, 1, 2
 
 Floats = NDArray[np.float32]
@@ -54,8 +55,8 @@ class Recording:
     ``about``: what it was made with. ``mono`` (n,); ``reason`` (n,) indices into ``REASONS``;
     ``angle_deg`` (n,), NaN without a reading; ``values`` (n, F) of ``FRUIT_SIGNALS``; ``softmax``
     (n, S), of the network's own outputs. ``fruit`` (m,): which reading was explained, rising;
-    ``done`` (m,): when that was known; ``status`` (m,); ``explained`` (m, E) of
-    ``EXPLANATION_SIGNALS``; ``deltas`` (m, K), zeros where there are none.
+    ``done`` (m,): when that was known; ``sampled`` (m,) indices into ``CLASSES``; ``status`` (m,);
+    ``explained`` (m, E) of ``EXPLANATION_SIGNALS``; ``deltas`` (m, K), zeros where there are none.
     """
 
     about: Mapping[str, Any]
@@ -66,6 +67,7 @@ class Recording:
     softmax: Floats
     fruit: NDArray[np.int64]
     done: NDArray[np.float64]
+    sampled: NDArray[np.uint8]
     status: NDArray[np.uint8]
     explained: Floats
     deltas: Floats
@@ -103,7 +105,7 @@ class _Worker:
 @dataclass(slots=True)
 class _Rows:
     fruit: list[tuple[float, int, float, list[float], Floats]] = field(default_factory=list)
-    explained: list[tuple[int, float, int, list[float], Floats]] = field(default_factory=list)
+    explained: list[tuple[int, float, int, int, list[float], Floats]] = field(default_factory=list)
 
 
 class Recorder:
@@ -111,8 +113,9 @@ class Recorder:
 
     def __init__(self, line: Line, protocol: Protocol) -> None:
         self._line, self._protocol = line, protocol
+        # Half a period between two explanations: an unsure fruit takes no periodic one's turn.
         self._sampling = line.config.sampling.model_copy(
-            update={"period_s": protocol.period_s, "cooldown_s": protocol.period_s}
+            update={"period_s": protocol.period_s, "cooldown_s": protocol.period_s / 2.0}
         )
         self._engine = Engine(line.model, line.config.ablation, line.config.model.layer)
 
@@ -188,7 +191,8 @@ def _fruit_row(one: Passing, tap: SoftmaxTap) -> tuple[float, int, float, list[f
 
 def _explained_row(
     engine: Engine, selection: Selection, index: int, done_s: float
-) -> tuple[int, float, int, list[float], Floats]:
+) -> tuple[int, float, int, int, list[float], Floats]:
+    sampled = CLASSES.index(selection.sampling_class)
     nothing = [np.nan] * len(EXPLANATION_SIGNALS)
     none = np.zeros(engine.channels, np.float32)
     try:
@@ -196,20 +200,21 @@ def _explained_row(
             selection.frame.image, selection.frame.aperture, rung=selection.rung
         )
     except AblationError:
-        return index, done_s, FAILED, nothing, none
+        return index, done_s, sampled, FAILED, nothing, none
     suture = next(each for each in result.classes if each.class_name == SUTURE)
     if not suture.explainable:
-        return index, done_s, NOT_EXPLAINABLE, nothing, none
+        return index, done_s, sampled, NOT_EXPLAINABLE, nothing, none
     values = of_suture(suture, None)
     row = [values[name] for name in EXPLANATION_SIGNALS]
-    return index, done_s, EXPLAINED, row, suture.deltas.astype(np.float32)
+    return index, done_s, sampled, EXPLAINED, row, suture.deltas.astype(np.float32)
 
 
 def _arrays(rows: _Rows, about: Mapping[str, Any], channels: int) -> Recording:
     n, m = len(rows.fruit), len(rows.explained)
     explanations = sorted(rows.explained, key=lambda row: row[0])
     mono, reason, angle, values, softmax = zip(*rows.fruit, strict=True) if n else ((),) * 5
-    index, done, status, explained, deltas = zip(*explanations, strict=True) if m else ((),) * 5
+    columns = zip(*explanations, strict=True) if m else ((),) * 6
+    index, done, sampled, status, explained, deltas = columns
     return Recording(
         about=about,
         mono=np.array(mono, np.float64),
@@ -219,6 +224,7 @@ def _arrays(rows: _Rows, about: Mapping[str, Any], channels: int) -> Recording:
         softmax=np.array(softmax, np.float32).reshape(n, -1 if n else 0),
         fruit=np.array(index, np.int64),
         done=np.array(done, np.float64),
+        sampled=np.array(sampled, np.uint8),
         status=np.array(status, np.uint8),
         explained=np.array(explained, np.float32).reshape(m, len(EXPLANATION_SIGNALS)),
         deltas=np.array(deltas, np.float32).reshape(m, channels),

@@ -22,6 +22,7 @@ from agent.records import (
     MachineState,
     NoReadReason,
     Quality,
+    SamplingClass,
 )
 from tests.alarms.references import MODEL_SHA256, reference, signal
 from tests.alarms.support import explanation, fruit, said, status, utc_ms
@@ -209,6 +210,21 @@ def test_a_variety_that_comes_back_is_judged_from_its_first_window_on() -> None:
     assert line["segmentation_degraded"].beyond is False
     line.run(10, brightness=90.0)
     assert "image_quality" in line.active()
+
+
+def test_explanations_of_unsure_fruit_are_not_charted() -> None:
+    """They differ from the others, and the more of them were explained, the more it looked like a
+    model that had drifted."""
+    line = Line(GOLDEN)
+    line.run(10)
+    for _ in range(600):
+        line.watch.on_fruit(line._fruit(120.0, 5.0))
+        unsure = line._explanation(0.5, turned=True, sha256=MODEL_SHA256)
+        line.watch.on_explanation(replace(unsure, sampling_class=SamplingClass.UNCERTAIN))
+        line.now += 1
+    assert list(line.active()) == []
+    line.run(5, turned=True)
+    assert "explanation_drift" in line.active()
 
 
 def test_an_unannounced_variety_is_a_fault() -> None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from agent.alarms.reference import Reference
 from agent.alarms.signals import BY_NAME, natural, transformed
-from agent.records import NoReadReason
+from agent.records import NoReadReason, SamplingClass
 from agent.scoring.protocol import Protocol, load_protocol
 from agent.scoring.recording import (
+    CLASSES,
     EXPLAINED,
     EXPLANATION_SIGNALS,
     FRUIT_SIGNALS,
@@ -99,6 +100,7 @@ def recording(
         softmax=softmax.astype(np.float32),
         fruit=fruit,
         done=mono[fruit] + 0.5,
+        sampled=np.full(len(fruit), CLASSES.index(SamplingClass.PERIODIC), np.uint8),
         status=np.full(len(fruit), EXPLAINED, np.uint8),
         explained=_drawn(rng, EXPLANATION_SIGNALS, len(fruit), moved),
         deltas=np.tile(PROFILE, (len(fruit), 1)).astype(np.float32),

@@ -18,6 +18,7 @@ from agent.alarms.minutes import Point
 from agent.alarms.reference import Reference
 from agent.commissioning.design import points_by_lot
 from agent.commissioning.samples import Collected, ExplanationSample, FruitSample
+from agent.records import SamplingClass
 from agent.scoring.baseline import Baseline, learn
 from agent.scoring.faults import Judges
 from agent.scoring.ordinary import (
@@ -30,7 +31,7 @@ from agent.scoring.ordinary import (
     rules_of,
     windows,
 )
-from agent.scoring.recording import EXPLANATION_SIGNALS, FRUIT_SIGNALS, Recording
+from agent.scoring.recording import CLASSES, EXPLANATION_SIGNALS, FRUIT_SIGNALS, Recording
 from tests.alarms.references import reference, signal
 from tests.scoring.support import PROFILE, recording, small, usual_reference
 
@@ -74,6 +75,14 @@ def test_a_lot_is_compared_with_the_references_profile() -> None:
     ]
     assert alike
     assert min(alike) > max(unlike)
+
+
+def test_windows_leave_explanations_of_unsure_fruit_out() -> None:
+    lot = recording(1, minutes=3)
+    lot.sampled[:] = CLASSES.index(SamplingClass.UNCERTAIN)
+    found = {p.signal for points in windows(lot, usual_reference()) for p in points}
+    assert "brightness" in found
+    assert "mass_suture" not in found
 
 
 # --- the rate ------------------------------------------------------------------------------------

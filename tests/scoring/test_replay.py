@@ -10,11 +10,11 @@ from agent import config
 from agent.alarms.budget import Budget
 from agent.alarms.catalogue import Cause
 from agent.alarms.extract import of_suture
-from agent.records import JobFailure
+from agent.records import JobFailure, SamplingClass
 from agent.scoring.baseline import learn
 from agent.scoring.faults import Judges, Run, TrialScore, median_min, score_trial, verdict
 from agent.scoring.rebuilt import explanation_of, reading_of, suture_of
-from agent.scoring.recording import FAILED, Recording
+from agent.scoring.recording import CLASSES, FAILED, Recording
 from agent.scoring.replay import LineReplay, Piece, Raised, most_severe, whole
 from tests.scoring.support import PROFILE, USUAL, recording, small, usual_reference
 
@@ -83,6 +83,12 @@ def test_a_small_shift_takes_the_windows_that_its_cusum_needs() -> None:
     (first,) = replay.first(300.0)
     assert first.cause is Cause.IMAGE_QUALITY
     assert 15 <= (first.mono - 300.0) / 60.0 <= 45
+
+
+def test_explanations_of_unsure_fruit_move_no_chart() -> None:
+    moved = recording(2, minutes=5, shift={"mass_suture": -3.0})
+    moved.sampled[:] = CLASSES.index(SamplingClass.UNCERTAIN)
+    assert replayed(recording(1, minutes=5), moved).raised == []
 
 
 def test_a_replay_is_the_same_every_time() -> None:
