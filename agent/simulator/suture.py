@@ -14,6 +14,8 @@ from agent.simulator.layout import Layout
 from agent.simulator.noise import Field, between, chance, smooth_line, smoothstep
 
 ACROSS_PX_AT_256 = 72
+SHARE_OF_BROWN = 0.5
+"""How much of the skin's brightness a full brown takes, on average over its tones."""
 REACH = 1.15
 """Half length of the strip in radii, a little beyond the field of view."""
 
@@ -143,7 +145,9 @@ def _scale_to(
     contrast: float, relief: Field, brown: Field, inside: NDArray[np.bool_], sigma_px: float
 ) -> None:
     # Softened as a camera would, or a line of half a pixel would count as much as a broad one.
-    shown = cv2.GaussianBlur(relief - np.float32(0.5) * brown, (1, 0), sigmaX=0.01, sigmaY=sigma_px)
+    shown = cv2.GaussianBlur(
+        relief - np.float32(SHARE_OF_BROWN) * brown, (1, 0), sigmaX=0.01, sigmaY=sigma_px
+    )
     step = np.abs(shown)[:, inside].max(0)
     factor = np.float32(contrast / max(float(step.mean()), 1e-6))
     relief *= factor
@@ -152,10 +156,22 @@ def _scale_to(
     np.clip(brown, 0, 0.9, out=brown)
 
 
+def _middle(relief: Field, brown: Field) -> float:
+    """Row about which the strip's visible contrast lies; its own middle where nothing shows.
+
+    Whoever paints a bar over a seam paints it over what shows, be that a lit flank or a bow to one
+    side; an unlit half of the furrow does not draw the bar away from it.
+    """
+    shown = ((relief - np.float32(SHARE_OF_BROWN) * brown) ** 2).sum(1)
+    rows = np.arange(len(shown))
+    total = float(shown.sum())
+    return float((shown * rows).sum()) / total if total > 0 else (len(shown) - 1) / 2.0
+
+
 def lay_strip(
     rng: np.random.Generator, planes: NDArray[np.float32], layout: Layout, contrast: float
 ) -> None:
-    """Warp the strip onto ``planes`` (3, S, S), in place."""
+    """Warp the strip onto ``planes`` (3, S, S), in place, its visible middle on the bar's."""
     size = planes.shape[1]
     half = size / 2.0
     relief, brown = paint_strip(rng, layout, size, contrast)
@@ -163,7 +179,7 @@ def lay_strip(
     # strip (column s, row r) -> picture: centre + along * d + across * normal, normal = (-dy, dx)
     ox = half + half * (-dy * layout.offset)
     oy = half + half * (dx * layout.offset)
-    s0, r0 = REACH * half, (relief.shape[0] - 1) / 2.0
+    s0, r0 = REACH * half, _middle(relief, brown)
     to_picture = np.array(
         [
             [dx, -dy, ox - 0.5 - dx * (s0 - 0.5) + dy * r0],
