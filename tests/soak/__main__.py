@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from tests.soak.cameras import cameras
 from tests.soak.delivery import delivery
 from tests.soak.endurance import endurance
 from tests.soak.isolation import isolation
@@ -23,14 +24,16 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument(
-        "proof", nargs="*", help="endurance, isolation, pages, delivery; all when none is named"
+        "proof",
+        nargs="*",
+        help="endurance, isolation, pages, cameras, delivery; all when none is named",
     )
     parser.add_argument("--seconds", type=float, help="length of a run: 600 endurance, 40 else")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
     parser.add_argument("--share", type=float, default=1.0, help="of the counts of delivery")
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    wanted = options.proof or ["endurance", "isolation", "pages", "delivery"]
+    wanted = options.proof or ["endurance", "isolation", "pages", "cameras", "delivery"]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
@@ -40,7 +43,7 @@ def main() -> int:
             elif name == "delivery":
                 lines, failures = delivery(where, options.share)
             else:
-                proof = {"isolation": isolation, "pages": pages}[name]
+                proof = {"isolation": isolation, "pages": pages, "cameras": cameras}[name]
                 lines, failures = proof(where, options.rounds, options.seconds or 40.0)
             lines.append("Missed: " + "; ".join(failures) if failures else "All bars met.")
             print("\n".join(lines), flush=True)
