@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from agent.capture.source import SourceError
+from agent.capture.source import SourceError, SourceInfo
 from agent.capture.sources.folder import list_pictures
 from agent.capture.urls import opener_of, parse
 from agent.config import Camera
+
+RATE_SHARE = 0.1
 
 
 def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> None:
@@ -21,6 +23,39 @@ def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> None:
     url = parse(camera.source)
     if url.scheme == "file" and Path(url.location).is_dir():
         list_pictures(Path(url.location))
+
+
+def differences(camera: Camera, info: SourceInfo) -> dict[str, tuple[float, float]]:
+    """What was requested of the camera and did not come: name -> (requested, reported).
+
+    A rate counts as different from 10 % on: drivers round, and 0 says that it is unknown.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for name in ("width_px", "height_px"):
+        requested, reported = getattr(camera, name), getattr(info, name)
+        if requested is not None and requested != reported:
+            found[name] = (requested, reported)
+    if camera.fps is not None and info.fps > 0 and abs(info.fps / camera.fps - 1) > RATE_SHARE:
+        found["fps"] = (camera.fps, info.fps)
+    return found
+
+
+def check_size(camera: Camera, info: SourceInfo) -> None:
+    """Raise ``SourceError`` (permanent) when lanes are cut from a picture of another size.
+
+    Regions are laid out for the requested size: in a picture of another one they would lie
+    elsewhere on the belt, and nobody would notice. Without regions another size is only told.
+    """
+    if all(lane.region is None for lane in camera.effective_lanes()):
+        return
+    differing = differences(camera, info).keys() & {"width_px", "height_px"}
+    if differing:
+        detail = (
+            f"the lanes' regions are laid out for {camera.width_px} x {camera.height_px}, but the"
+            f" pictures have {info.width_px} x {info.height_px}: set the camera to the size that is"
+            " configured, or width_px, height_px and the regions to what it gives"
+        )
+        raise SourceError("picture_size", detail, permanent=True)
 
 
 def check_regions(camera: Camera, width_px: int, height_px: int) -> None:

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, Origin, read_meta
 from agent.capture.life import Action, CameraLife, Change
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
 from agent.capture.queue import RingQueue
 from agent.capture.silence import STANDING
+from agent.capture.source import SourceInfo
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
@@ -160,6 +162,7 @@ class CameraFeed:
                 self.queue.attach()
                 self._life.opened(message.info, now)
                 self._for_lanes("camera_fps", message.info.fps)
+                self._tell_differences(message.info)
             elif isinstance(message, Unreadable):
                 self._unreadable(message)
             elif isinstance(message, Failed):
@@ -167,6 +170,18 @@ class CameraFeed:
             elif isinstance(message, Ended):
                 return self._life.ended(now)
         return Action.NONE
+
+    def _tell_differences(self, info: SourceInfo) -> None:
+        for name, (requested, reported) in differences(self.camera, info).items():
+            log_event(
+                logger,
+                logging.WARNING,
+                "camera_differs",
+                camera=self.camera.name,
+                what=name,
+                requested=requested,
+                reported=reported,
+            )
 
     def _note_pictures(self, now: float) -> None:
         news = self.queue.news()

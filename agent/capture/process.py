@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from agent.capture.check import check_regions
+from agent.capture.check import check_regions, check_size
 from agent.capture.fingerprint import TAG_BYTES, fingerprint
 from agent.capture.messages import META_BYTES, CaptureArgs, Ended, Failed, Opened, Unreadable
 from agent.capture.source import (
@@ -41,6 +41,7 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     try:
         source: Source = resolve(opener_of(args.camera.source, args.openers))(args.camera)
         info = source.open()
+        check_size(args.camera, info)
         check_regions(args.camera, info.width_px, info.height_px)
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
         _Session(channel, source, info, writer).run()

@@ -36,7 +36,8 @@ class SourceError(Exception):
 class PictureError(Exception):
     """One picture cannot be used; it costs itself, is counted by ``reason``, and the next is read.
 
-    ``reason``: ``corrupt``, ``picture_size``, ``channels`` or ``depth``.
+    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth`` or
+    ``empty_aperture``.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from agent.models.errors import ModelError
 
-NAMES_SHOWN = 8
-
 
 def layer_names(module: nn.Module, example: Tensor) -> list[str]:
     """Names of the submodules that return one 4-D tensor when ``example`` passes, in call order.
@@ -40,13 +38,11 @@ def layer_names(module: nn.Module, example: Tensor) -> list[str]:
 
 
 def check_layer(layer: str, names: Sequence[str], model_name: str) -> None:
-    """Raise ``ModelError`` listing the layers there are, the most similar first."""
+    """Raise ``ModelError`` listing all layers there are, the most similar first."""
     if layer in names:
         return
-    similar = difflib.get_close_matches(layer, names, n=NAMES_SHOWN, cutoff=0.0)
-    rest = len(names) - len(similar)
-    more = f" and {rest} more" if rest > 0 else ""
+    similar = difflib.get_close_matches(layer, names, n=max(1, len(names)), cutoff=0.0)
     raise ModelError(
         f"{model_name}: no layer {layer!r} that gives activation maps; "
-        f"there are: {', '.join(similar) or 'none'}{more}"
+        f"there are: {', '.join(similar) or 'none'}"
     )

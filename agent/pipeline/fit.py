@@ -27,10 +27,10 @@ def fitted(config: Config, model: LoadedModel) -> Config:
             f"model.layer: {model.label} comes without one; name the layer to explain, or set "
             "ablation.workers.count to 0"
         )
-    if config.ablation.baseline == "mean":
+    if config.ablation.baseline == "mean" and model.layer not in (model.card.channel_means or {}):
         raise ModelError(
-            "ablation.baseline: mean needs the channels' means over a reference set, which no "
-            "model card holds yet; use zero"
+            "ablation.baseline: mean needs the channels' means over a reference set, which the "
+            f"card of {model.label} does not hold for {model.layer}; use zero"
         )
     present = tuple(name for name in wanted if name in model.classes)
     ablation = config.ablation.model_copy(update={"classes": present})

@@ -43,6 +43,30 @@ def test_frames_arrive_numbered_stamped_and_young(capture: Capture) -> None:
     assert run.ledger.beats["capture"] > 5
 
 
+def test_a_camera_that_gives_another_size_or_rate_is_warned_of(
+    capture: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = capture(camera(width_px=128, height_px=48, fps=5.0))  # it gives 64 x 48, 20 a second
+    run.wait_for_frames(1)
+    told = [record.fields for record in caplog.records if record.message == "camera_differs"]
+    assert [
+        (each["camera"], each["what"], each["requested"], each["reported"]) for each in told
+    ] == [
+        ("cam1", "width_px", 128, 64),
+        ("cam1", "fps", 5.0, 20.0),
+    ]
+
+
+def test_lanes_laid_out_for_another_size_are_not_cut_from_this_one(capture: Capture) -> None:
+    lanes = ({"name": "cam1", "region": (0, 0, 32, 48)},)
+    run = capture(camera(width_px=128, height_px=96, lanes=lanes))
+    run.wait_for("failed", "permanent")
+    detail = next(s.detail for s in run.history if s.cause == "permanent")
+    assert "128 x 96" in detail
+    assert "64 x 48" in detail
+    assert not run.frames
+
+
 def test_a_killed_capture_child_is_replaced_and_its_frames_are_accounted_for(
     capture: Capture,
 ) -> None:

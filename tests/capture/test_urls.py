@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.capture.check import check_regions, check_source
-from agent.capture.source import SourceError
+from agent.capture.check import check_regions, check_source, differences
+from agent.capture.source import SourceError, SourceInfo
 from agent.capture.sources.v4l2 import device_path
 from agent.capture.urls import opener_of, parse
 from tests.capture.support import camera, write_pictures, write_video
@@ -104,3 +104,27 @@ def test_a_region_that_leaves_the_picture_names_its_lane(
         check_regions(camera(lanes=lanes), 64, 48)
     assert caught.value.permanent
     check_regions(camera(lanes=lanes), 65, 49)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "found"),
+    [
+        ({}, (640, 480, 25.0), {}),
+        ({"width_px": 640, "height_px": 480, "fps": 25}, (640, 480, 25.0), {}),
+        ({"fps": 25}, (640, 480, 0.0), {}),  # unknown
+        ({"fps": 30}, (640, 480, 29.97), {}),
+        ({"fps": 30}, (640, 480, 15.0), {"fps": (30, 15.0)}),
+        (
+            {"width_px": 1280, "height_px": 960},
+            (1920, 1080, 25.0),
+            {"width_px": (1280, 1920), "height_px": (960, 1080)},
+        ),
+    ],
+)
+def test_what_a_camera_gives_otherwise_than_requested_is_found(
+    asked: dict[str, float],
+    given: tuple[int, int, float],
+    found: dict[str, tuple[float, float]],
+) -> None:
+    info = SourceInfo(*given, live=True)
+    assert differences(camera(**{"fps": None, **asked}), info) == found

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent.config import Config
+from agent.config import Config, Model
 from agent.models.errors import ModelError
+from agent.models.loading import load_model
 from agent.pipeline.fit import fitted
 
 
@@ -35,6 +36,10 @@ def test_a_model_without_a_layer_is_refused_unless_nothing_is_explained() -> Non
     assert fitted(off, model(layer=None)) is off
 
 
-def test_the_mean_baseline_is_refused_while_no_card_holds_the_means() -> None:
-    with pytest.raises(ModelError, match=r"ablation.baseline: mean"):
-        fitted(config(baseline="mean"), model())
+def test_the_mean_baseline_needs_the_means_of_that_layer_in_the_card() -> None:
+    for means in (None, {}, {"encoder1.enc1relu2": [0.1]}):
+        with pytest.raises(ModelError, match=r"ablation.baseline: mean .* encoder4.enc4relu2"):
+            fitted(config(baseline="mean"), model(card=SimpleNamespace(channel_means=means)))
+    held = SimpleNamespace(channel_means={"encoder4.enc4relu2": [0.1]})
+    assert fitted(config(baseline="mean"), model(card=held)).ablation.baseline == "mean"
+    assert fitted(config(baseline="mean"), load_model(Model())).ablation.baseline == "mean"
