@@ -28,6 +28,7 @@ class PatchOptions:
     size_px: int = 16
     stride_px: int = 8
     fill: str = "blur"
+    dice: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

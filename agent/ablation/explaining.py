@@ -107,7 +107,10 @@ def _worker(options: ExplainOptions) -> Worker:
         words = parse_focus(options.region)
         focus = given(inside(read_picture(Path(words)))) if isinstance(words, str) else words
         patches = PatchSettings(
-            options.patch.size_px, options.patch.stride_px, Fill(options.patch.fill)
+            options.patch.size_px,
+            options.patch.stride_px,
+            Fill(options.patch.fill),
+            options.patch.dice,
         )
     except AblationError as error:
         raise OptionError(str(error)) from error

@@ -106,19 +106,25 @@ def occlusion_figure(scene: Scene) -> Image:
         drawing.muted(drawing.scaled(scene.image_bgr, SIDE_PX)), _grown(drop, scene), limit
     )
     own = (result.mask == scene.index) & result.aperture
-    lost = cv2.resize(np.nan_to_num(1 - maps.dice), side, interpolation=cv2.INTER_NEAREST)
     coarse = cv2.resize(drop, side, interpolation=cv2.INTER_NEAREST)
-    lowest = maps.dice[np.isfinite(maps.dice)]
-    dice = (
-        f"Dice lost, at most {1 - lowest.min():.2f}" if lowest.size else "no Dice: none predicted"
-    )
+    if maps.dice is None:
+        dice = ("Dice", _message("not measured: --no-dice"))
+    else:
+        lost = cv2.resize(np.nan_to_num(1 - maps.dice), side, interpolation=cv2.INTER_NEAREST)
+        lowest = maps.dice[np.isfinite(maps.dice)]
+        said = (
+            f"Dice lost, at most {1 - lowest.min():.2f}"
+            if lowest.size
+            else "no Dice: none predicted"
+        )
+        dice = (f"{said} (1 in full colour)", _signed(grey, lost, 1.0))
     how = maps.settings
     title = f"Drop, {how.size_px} px hidden every {how.stride_px} ({how.fill})"
     return _assembled(
         replace(scene, limits=ColourRange(limit, fixed=False)),
         [
             (title, _signed(grey, coarse, limit)),
-            (f"{dice} (1 in full colour)", _signed(grey, lost, 1.0)),
+            dice,
             ("Overlay, white line: predicted", _shown(drawing.outlined(shown, own))),
         ],
         bar=drawing.bar(SIDE_PX, BAR_PX, limit),

@@ -97,7 +97,9 @@ def _studied(result: EngineResult, found: ClassExplanation, index: int) -> dict[
         cells = class_cells(result.mask == index, result.aperture, grid, result.region_threshold)
         out |= {"foreground_cells": cells.foreground, "background_cells": cells.background}
     if study.patches is not None:
-        out |= {"patch_drop": study.patches.drop, "patch_dice": study.patches.dice}
+        out["patch_drop"] = study.patches.drop
+        if study.patches.dice is not None:
+            out["patch_dice"] = study.patches.dice
     if study.block_drop is not None:
         out["block_drop"] = study.block_drop
     if study.hires_map is not None:

@@ -1,84 +1,115 @@
-"""Occlusion of the input by a sliding patch, for a score that reads a region alone: the fast way.
+"""What each patch on the input costs a score that reads the regions M alone: the fast way.
 
-What ``patches`` gives for a margin or a sum of logits, without the Dice beside it: that one reads
-every pixel, so everything would have to be run. The controls are those of every explanation: an
-item that hides nothing goes through the pairs of every other one and must give the plain model's
-logits, and one random patch is run again through the plain model.
+Only what a patch reaches and M can see is run again (``windows``), where the model is made of local
+operations; else the whole model is, read on M. The controls are those of every explanation: an item
+that hides nothing goes through the pairs of every other one and must give the plain model's logits,
+and one random patch is run again through the plain model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.batching import pixel_logits
+from agent.ablation.batching import Tick, pixel_logits
 from agent.ablation.beside import side_by_side
 from agent.ablation.controls import score_rounding
 from agent.ablation.errors import AblationError
-from agent.ablation.fills import filled
+from agent.ablation.fills import hidden_runs
 from agent.ablation.measure import Target, View, drops, view
-from agent.ablation.patches import PatchSettings, boxes
 from agent.ablation.picture import Case
+from agent.ablation.regions import Mask
+from agent.ablation.trace import CutError
 from agent.ablation.verify import null_control
-from agent.ablation.whole import whole_half
+from agent.ablation.whole import Whole
 from agent.ablation.windows import Box, Windows
-from agent.config import Score
 from agent.models.loaded import LoadedModel, as_logits
 
 BATCH = 16
 
 
 def patch_drops(
-    model: LoadedModel, case: Case, target: Target, settings: PatchSettings
-) -> NDArray[np.float32]:
-    """(h, w) mean over the patches that cover a pixel of the drop of the target's score, NaN where
-    no patch was run.
+    whole: Whole,
+    case: Case,
+    targets: Sequence[Target],
+    places: Sequence[Box],
+    instead: NDArray[np.float32],
+    tick: Tick,
+) -> NDArray[np.float64]:
+    """(targets, places): the drop of each score where a box inside the aperture shows ``instead``
+    (C, h, w). No target's score may be a Dice, which reads every pixel.
 
-    Raises ``CutError`` for a model that is not made of local operations (``patches`` takes those),
-    ``AblationError`` for a Dice, and what the controls raise.
+    ``tick`` comes before each batch. Raises what the controls raise.
     """
-    if target.kind is Score.DICE_DROP:
-        raise AblationError("a Dice reads every pixel: use the general way of occluding patches")
-    need = target.region.cpu().numpy()
-    size = (need.shape[0], need.shape[1])
-    places = [b for b in boxes(size, settings) if case.aperture[b[0] : b[2], b[1] : b[3]].any()]
+    pixels = torch.stack([t.region for t in targets]).any(0)
     with torch.no_grad():
-        windows = Windows(whole_half(model, case.x), case.x, need)
+        windows = _windows(whole, case, pixels)
+        if windows is None:
+            reader = whole.reader(case, pixels, targets)
+            masks = (box_mask(case.aperture, box) for box in places)
+            runs = hidden_runs(reader, case, masks, instead, tick)
+            return _read(((reader.base, rows) for rows in runs), reader.seen)
+        seen = view(pixels, targets)
         inside = torch.from_numpy(case.aperture).to(case.x.device)
-        other = torch.from_numpy(filled(case, settings.fill)).to(case.x)
-        instead = torch.where(inside, other, case.x[0])
-        seen = view(target.region, [target])
-        base = pixel_logits(model, windows.base)
-        null = pixel_logits(model, windows.run(places[:1], case.x[0]))
-        for rows in (base, null):
-            null_control(model.head, case.logits, rows, seen)
-        found = np.zeros(len(places))
-        start = 0
-
-        def run(part: Sequence[Box]) -> Tensor:
-            return drops(base[0], pixel_logits(model, windows.run(part, instead)), seen.targets[0])
-
-        parts = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
-        for part, drop in side_by_side(run, parts, case.x.device):
-            found[start : start + len(part)] = drop.cpu().numpy()
-            start += len(part)
-        _spot_check(model, case, seen, instead, places, found)
-    return _averaged(size, places, found)
+        other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
+        found = _read(_windowed(whole.model, case, windows, seen, places, other, tick), seen)
+        _spot_check(whole.model, case, seen, other, places, found)
+    return found
 
 
-def _averaged(
-    size: tuple[int, int], places: Sequence[Box], found: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    sums, covers = np.zeros(size), np.zeros(size)
-    for (top, left, bottom, right), drop in zip(places, found, strict=True):
-        sums[top:bottom, left:right] += drop
-        covers[top:bottom, left:right] += 1
-    with np.errstate(invalid="ignore"):
-        return (sums / covers).astype(np.float32)
+def _windows(whole: Whole, case: Case, pixels: Tensor) -> Windows | None:
+    """None where the model is not made of operations that have pairs."""
+    if whole.half is None:
+        return None
+    try:
+        return Windows(whole.half, case.x, pixels.cpu().numpy())
+    except CutError:
+        return None
+
+
+def _windowed(
+    model: LoadedModel,
+    case: Case,
+    windows: Windows,
+    seen: View,
+    places: Sequence[Box],
+    instead: Tensor,
+    tick: Tick,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The base and the logits of each batch, the former checked first."""
+    base = pixel_logits(model, windows.base)
+    null = pixel_logits(model, windows.run(places[:1], case.x[0]))
+    for rows in (base, null):
+        null_control(model.head, case.logits, rows, seen)
+
+    def run(part: Sequence[Box]) -> Tensor:
+        return pixel_logits(model, windows.run(part, instead))
+
+    parts = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
+    threads = torch.get_num_threads()
+    for start in range(0, len(parts), threads):
+        tick()
+        for _, rows in side_by_side(run, parts[start : start + threads], case.x.device):
+            yield base, rows
+
+
+def _read(runs: Iterator[tuple[Tensor, Tensor]], seen: View) -> NDArray[np.float64]:
+    found = [
+        np.stack([drops(base[0], rows, target).cpu().numpy() for target in seen.targets])
+        for base, rows in runs
+    ]
+    return np.concatenate(found, axis=1)
+
+
+def box_mask(aperture: Mask, box: Box) -> Mask:
+    """(h, w) bool: the pixels of a box."""
+    out = np.zeros_like(aperture)
+    out[box[0] : box[2], box[1] : box[3]] = True
+    return out
 
 
 def _spot_check(
@@ -96,16 +127,16 @@ def _spot_check(
     x = case.x.clone()
     x[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
     again = as_logits(model, model.module(x), (x.shape[2], x.shape[3]))
-    target = seen.targets[0]
-    what = (target.index, target.region, target.prediction)
-    expected = float(drops(seen.of(case.logits)[0], seen.of(again), target)[0])
-    allowed = sum(
-        score_rounding(target.kind, model.head, seen.of(logits), *what)
-        for logits in (case.logits, again)
-    )
-    difference = abs(found[number] - expected)
-    if not difference <= allowed:
-        raise AblationError(
-            f"spot check failed on {target.name}: the patch at {left}, {top} differs from a plain "
-            f"re-run by {difference:.3g}, more than rounding explains ({allowed:.3g})"
+    for place, target in enumerate(seen.targets):
+        what = (target.index, target.region, target.prediction)
+        expected = float(drops(seen.of(case.logits)[0], seen.of(again), target)[0])
+        allowed = sum(
+            score_rounding(target.kind, model.head, seen.of(logits), *what)
+            for logits in (case.logits, again)
         )
+        difference = abs(found[place, number] - expected)
+        if not difference <= allowed:
+            raise AblationError(
+                f"spot check failed on {target.name}: the patch at {left}, {top} differs from a "
+                f"plain re-run by {difference:.3g}, more than rounding explains ({allowed:.3g})"
+            )

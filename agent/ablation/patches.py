@@ -17,21 +17,24 @@ from agent.ablation.batching import Tick
 from agent.ablation.errors import AblationError
 from agent.ablation.fills import Fill, filled, hidden_runs
 from agent.ablation.measure import Target, effects
+from agent.ablation.patch_drops import box_mask, patch_drops
 from agent.ablation.picture import Case
 from agent.ablation.regions import Mask
 from agent.ablation.whole import Whole
-
-Box = tuple[int, int, int, int]
+from agent.ablation.windows import Box
+from agent.config import Score
 
 
 @dataclass(frozen=True, slots=True)
 class PatchSettings:
     """``size_px`` and ``stride_px`` on the network's grid; ``AblationError`` for a stride that
-    leaves gaps."""
+    leaves gaps. ``dice``: whether it is measured too, which reads every pixel; without it a patch
+    is run only as far as it reaches what the score reads."""
 
     size_px: int = 16
     stride_px: int = 8
     fill: Fill = Fill.BLUR
+    dice: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.stride_px <= self.size_px:
@@ -44,10 +47,11 @@ class PatchSettings:
 @dataclass(frozen=True, slots=True)
 class PatchMaps:
     """Of one class, each (h, w) float32 on the network's grid, NaN outside the aperture: the mean
-    over the patches that cover a pixel of the drop of the score, and of the Dice."""
+    over the patches that cover a pixel of the drop of the score, and of the Dice (None where it was
+    not measured)."""
 
     drop: NDArray[np.float32]
-    dice: NDArray[np.float32]
+    dice: NDArray[np.float32] | None
     settings: PatchSettings
 
 
@@ -76,25 +80,51 @@ def patch_maps(
     """One per target. A patch that hides no pixel inside the aperture changes nothing: not run."""
     size = (case.aperture.shape[0], case.aperture.shape[1])
     places = [b for b in boxes(size, settings) if case.aperture[b[0] : b[2], b[1] : b[3]].any()]
+    instead = filled(case, settings.fill)
+    if settings.dice or any(t.kind is Score.DICE_DROP for t in targets):
+        drop, dice = _everywhere(whole, case, targets, places, instead, tick)
+    else:
+        drop, dice = patch_drops(whole, case, targets, places, instead, tick), None
+    return [
+        PatchMaps(
+            _averaged(case.aperture, places, drop[place]),
+            _averaged(case.aperture, places, dice[place])
+            if dice is not None and settings.dice
+            else None,
+            settings,
+        )
+        for place in range(len(targets))
+    ]
+
+
+def _everywhere(
+    whole: Whole,
+    case: Case,
+    targets: Sequence[Target],
+    places: Sequence[Box],
+    instead: NDArray[np.float32],
+    tick: Tick,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(targets, places) drop of the score, and Dice, read on every pixel inside the aperture."""
     reader = whole.reader(case, torch.from_numpy(case.aperture).to(case.x.device), targets)
-    masks = (_mask(size, box) for box in places)
-    runs = hidden_runs(reader, case, masks, filled(case, settings.fill), tick)
-    sums = np.zeros((len(targets), 2, *size))
-    covers = np.zeros(size)
-    for (top, left, bottom, right), rows in zip(places, runs, strict=True):
+    runs = hidden_runs(reader, case, (box_mask(case.aperture, b) for b in places), instead, tick)
+    found = [
+        [effects(reader.base[0], rows, target)[0] for target in reader.seen.targets]
+        for rows in runs
+    ]
+    drop = np.array([[one.drop for one in row] for row in found])
+    dice = np.array([[one.dice for one in row] for row in found])
+    return drop.T, dice.T
+
+
+def _averaged(
+    aperture: Mask, places: Sequence[Box], values: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """(h, w): the mean over the patches that cover a pixel, NaN outside the aperture."""
+    sums, covers = np.zeros(aperture.shape), np.zeros(aperture.shape)
+    for (top, left, bottom, right), value in zip(places, values, strict=True):
+        sums[top:bottom, left:right] += value
         covers[top:bottom, left:right] += 1
-        for place, target in enumerate(reader.seen.targets):
-            (effect,) = effects(reader.base[0], rows, target)
-            sums[place, :, top:bottom, left:right] += np.array([effect.drop, effect.dice])[
-                :, None, None
-            ]
     means = sums / np.maximum(covers, 1)
-    means[:, :, ~case.aperture | (covers == 0)] = np.nan
-    maps = means.astype(np.float32)
-    return [PatchMaps(drop, dice, settings) for drop, dice in maps]
-
-
-def _mask(size: tuple[int, int], box: Box) -> Mask:
-    out = np.zeros(size, np.bool_)
-    out[box[0] : box[2], box[1] : box[3]] = True
-    return out
+    means[~aperture | (covers == 0)] = np.nan
+    return means.astype(np.float32)

@@ -39,12 +39,13 @@ BATCH = 8
 
 
 class Whole:
-    """One model; ``reader`` for each picture. Must be made and used without gradients."""
+    """One ``model``; ``reader`` for each picture. Must be made and used without gradients.
+    ``half`` is all of it as operations on its input, None where it is made of others."""
 
     def __init__(self, model: LoadedModel, example: Tensor) -> None:
-        self._model = model
+        self.model = model
         self._folded = fused(model)
-        self._half = _rows(model, example)
+        self.half = _rows(model, example)
 
     def reader(
         self, case: Case, pixels: Tensor, targets: Sequence[Target], count: int | None = None
@@ -53,17 +54,17 @@ class Whole:
         their ``count`` is known."""
         seen = view(pixels, targets)
         need = pixels.cpu().numpy()
-        if self._half is None or need.mean() > SOME:
-            batch = BATCH if self._model.batchable else 1
+        if self.half is None or need.mean() > SOME:
+            batch = BATCH if self.model.batchable else 1
             return Reader(seen, case, self._dense(seen), batch)
         batch = BATCH if count is None else fast_batch(count + 1, BATCH)
-        shared = Shared(self._half, _prepared(case.x), torch.zeros_like(case.x[:, :, :1, :1]))
+        shared = Shared(self.half, _prepared(case.x), torch.zeros_like(case.x[:, :, :1, :1]))
         program = Program(shared, need, batch, single=False)
 
         def run(pictures: Tensor) -> Tensor:
-            return pixel_logits(self._model, program.run_maps(pictures))
+            return pixel_logits(self.model, program.run_maps(pictures))
 
-        return Reader(seen, case, run, batch, self._model.head)
+        return Reader(seen, case, run, batch, self.model.head)
 
     def _dense(self, seen: View) -> Callable[[Tensor], Tensor]:
         model = self._folded

@@ -216,6 +216,22 @@ def test_every_method_has_a_figure_of_its_own(tmp_path, fruit, model, method):
     assert not np.array_equal(first[450:], second[450:])
 
 
+def test_without_the_dice_the_drops_are_the_same_and_the_figure_says_so(tmp_path, fruit, model):
+    found = []
+    for dice in (True, False):
+        patch = PatchOptions(size_px=32, stride_px=16, dice=dice)
+        files = {"npz": tmp_path / f"{dice}.npz", "out": tmp_path / f"{dice}.png"}
+        asked = options(fruit, model, method="occlusion", patch=patch, **files)
+        assert explain_picture(asked) == EXIT_OK
+        with np.load(files["npz"]) as arrays:
+            found.append((arrays["patch_drop"], "patch_dice" in arrays))
+    (drop, measured), (again, left_out) = found
+    assert (measured, left_out) == (True, False)
+    np.testing.assert_allclose(again, drop, atol=1e-4 * float(np.nanmax(np.abs(drop))))
+    first, second = (cv2.imread(str(tmp_path / f"{dice}.png")) for dice in (True, False))
+    assert not np.array_equal(first, second)
+
+
 def test_a_box_a_component_and_a_mask_can_be_explained(tmp_path, fruit, model):
     drawn = np.zeros((80, 80, 3), np.uint8)
     drawn[20:40, 10:60] = 255

@@ -1,15 +1,16 @@
 """Occlusion of the input on the pairs that matter, against plain runs of occluded pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from agent.ablation import geometry, windows
-from agent.ablation.errors import AblationError, NullControlError
+from agent.ablation import geometry, patches, windows
+from agent.ablation.errors import AblationError, LateError, NullControlError
 from agent.ablation.fills import Fill
 from agent.ablation.focus import given
-from agent.ablation.patch_drops import patch_drops
 from agent.ablation.patches import PatchSettings, patch_maps
 from agent.ablation.picture import load_case, random_input, target
 from agent.ablation.trace import CutError
@@ -90,32 +91,62 @@ def a_case(model, kind=Score.MARGIN):
     return case, target(model, case, "suture", kind)
 
 
+def mapped(model, case, wanted, settings):
+    with torch.no_grad():
+        (found,) = patch_maps(Whole(model, case.x), case, wanted, settings, lambda: None)
+    return found
+
+
+def same_drops(model, case, wanted, settings):
+    """With and without the Dice: read everywhere, or run only where a patch reaches M."""
+    general = mapped(model, case, wanted, settings)
+    found = mapped(model, case, wanted, replace(settings, dice=False))
+    assert found.dice is None
+    scale = float(np.nanmax(np.abs(general.drop)))
+    rounding = np.finfo(np.float32).eps * float(case.logits.abs().max())
+    np.testing.assert_allclose(found.drop, general.drop, rtol=0, atol=1e-5 * scale + rounding)
+
+
 @pytest.mark.parametrize("kind", [Score.MARGIN, Score.LOGIT_SUM])
 @pytest.mark.parametrize("fill", [Fill.ZERO, Fill.BLUR])
 def test_the_map_of_patches_is_that_of_the_general_way(kind, fill):
     model = unet()
     case, wanted = a_case(model, kind)
-    settings = PatchSettings(16, 8, fill)
-    with torch.no_grad():
-        (general,) = patch_maps(Whole(model, case.x), case, [wanted], settings, lambda: None)
-    found = patch_drops(model, case, wanted, settings)
-    scale = float(np.nanmax(np.abs(general.drop)))
-    rounding = np.finfo(np.float32).eps * float(case.logits.abs().max())
-    np.testing.assert_allclose(found, general.drop, rtol=0, atol=1e-5 * scale + rounding)
+    same_drops(model, case, [wanted], PatchSettings(16, 8, fill))
 
 
-def test_a_dice_is_refused_since_it_reads_every_pixel():
+def test_a_drop_in_dice_is_read_everywhere_also_where_no_dice_is_wanted(monkeypatch):
     model = unet()
-    case, wanted = a_case(model, Score.DICE_DROP)
-    with pytest.raises(AblationError, match="reads every pixel"):
-        patch_drops(model, case, wanted, PatchSettings())
+    with torch.no_grad():
+        case = load_case(model, picture(SIZE), None, None)
+        wanted = target(model, case, "suture", Score.DICE_DROP)
+    monkeypatch.setattr(patches, "patch_drops", lambda *_: pytest.fail("a Dice reads every pixel"))
+    found = mapped(model, case, [wanted], PatchSettings(32, 32, dice=False))
+    assert found.dice is None
+    assert np.nanmax(np.abs(found.drop)) > 0
 
 
 def test_a_model_that_looks_everywhere_at_once_is_left_to_the_general_way():
     model = loaded(seeded(LooksEverywhere()), "features", SIZE)
     case, wanted = a_case(model)
-    with pytest.raises(CutError, match="no fast form"):
-        patch_drops(model, case, wanted, PatchSettings())
+    same_drops(model, case, [wanted], PatchSettings(32, 16))
+
+
+def test_an_upsampling_that_no_convolution_takes_in_still_has_its_drops():
+    model = loaded(seeded(Mixed(nn.ReLU())), "features", SIZE)
+    case, wanted = a_case(model)
+    same_drops(model, case, [wanted], PatchSettings(32, 16))
+
+
+def test_who_runs_out_of_time_between_two_batches_is_heard():
+    model = unet()
+    case, wanted = a_case(model)
+
+    def late():
+        raise LateError("late")
+
+    with torch.no_grad(), pytest.raises(LateError):
+        patch_maps(Whole(model, case.x), case, [wanted], PatchSettings(dice=False), late)
 
 
 # --- faults planted in the pairs: a control must trip ---------------------------------------------
@@ -126,7 +157,7 @@ def drops_with(monkeypatch, name, wrong, where=windows.Windows):
     case, wanted = a_case(model)
     right = getattr(where, name)
     monkeypatch.setattr(where, name, wrong(right))
-    return patch_drops(model, case, wanted, PatchSettings(32, 32))
+    return mapped(model, case, [wanted], PatchSettings(32, 32, dice=False))
 
 
 def test_a_wrong_border_trips_the_null_control(monkeypatch):

@@ -11,8 +11,8 @@ from agent.ablation import plan
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.fills import Fill
 from agent.ablation.job import Job
-from agent.ablation.patch_drops import patch_drops
-from agent.ablation.patches import PatchSettings
+from agent.ablation.patches import PatchSettings, patch_maps
+from agent.ablation.whole import Whole
 from agent.config import Score
 from agent.records import Rung
 from tests.benchmarks.cases import LAYER, Bench
@@ -39,8 +39,10 @@ def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArr
     return np.asarray(job.ledger.deltas[0])
 
 
-def patches(bench: Bench, side: int, stride: int) -> NDArray[np.float32]:
+def patches(whole: Whole, bench: Bench, side: int, stride: int) -> NDArray[np.float32]:
     """(h, w): the mean drop per pixel under a sliding patch that hides it by zero."""
-    case = bench.case()
-    settings = PatchSettings(side, stride, Fill.ZERO)
-    return patch_drops(bench.model, case, bench.target(case), settings)
+    settings = PatchSettings(side, stride, Fill.ZERO, dice=False)
+    with torch.no_grad():
+        case = bench.case()
+        (found,) = patch_maps(whole, case, [bench.target(case)], settings, lambda: None)
+    return found.drop
