@@ -91,10 +91,11 @@ def _camera(
     name: str, facts: AgentFacts, now: Now, newest: Newest, telemetry: PrometheusTelemetry
 ) -> CameraView:
     status = next((s for s in now.statuses if name in s.cameras), None)
-    captured = int(telemetry.total("frames_captured", camera=name))
+    # What has ended is read before what has begun: a difference below zero is a defect, no race.
     segmented = int(telemetry.total("frames_segmented", camera=name))
     drops = _counts(telemetry, "frames_dropped", ("stage", "reason"), camera=name)
     dropped = sum(drops.values())
+    captured = int(telemetry.total("frames_captured", camera=name))
     return CameraView(
         name=name,
         source=facts.sources.get(name, ""),
@@ -108,7 +109,7 @@ def _camera(
         frames_captured=captured,
         frames_segmented=segmented,
         frames_dropped=dropped,
-        frames_in_flight=max(0, captured - segmented - dropped),
+        frames_in_flight=captured - segmented - dropped,
         drops=drops,
         fruit=int(telemetry.total("fruit", camera=name)),
         fruit_no_read=int(telemetry.total("fruit_no_read", camera=name)),
@@ -121,15 +122,15 @@ def _camera(
 
 
 def _explanations(now: Now, newest: Newest, telemetry: PrometheusTelemetry) -> ExplanationsView:
-    selected = int(telemetry.total("jobs_selected"))
     completed = int(telemetry.total("jobs_completed"))
     drops = _counts(telemetry, "jobs_dropped", ("stage", "reason"))
+    selected = int(telemetry.total("jobs_selected"))
     shown = (newest.explanation(camera, now.mono) for camera in newest.cameras)
     return ExplanationsView(
         selected=selected,
         completed=completed,
         dropped=sum(drops.values()),
-        in_flight=max(0, selected - completed - sum(drops.values())),
+        in_flight=selected - completed - sum(drops.values()),
         drops=drops,
         per_minute=60.0 * telemetry.per_second("jobs_completed"),
         compute=newest.compute.snapshot(now.mono),
@@ -138,15 +139,15 @@ def _explanations(now: Now, newest: Newest, telemetry: PrometheusTelemetry) -> E
 
 
 def _messages(telemetry: PrometheusTelemetry) -> MessagesView:
-    enqueued = int(telemetry.total("messages_enqueued"))
     delivered = int(telemetry.total("messages_delivered"))
     drops = _counts(telemetry, "messages_dropped", ("topic_family", "reason"))
     dropped = sum(drops.values())
+    enqueued = int(telemetry.total("messages_enqueued"))
     return MessagesView(
         enqueued=enqueued,
         delivered=delivered,
         dropped=dropped,
-        in_flight=max(0, enqueued - delivered - dropped),
+        in_flight=enqueued - delivered - dropped,
         drops=drops,
         limit=_gauge(telemetry, "messages_limit"),
         spool_bytes=_gauge(telemetry, "storage_bytes"),

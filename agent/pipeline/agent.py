@@ -429,7 +429,27 @@ class Agent:
             )
 
     def _log_books(self) -> None:
-        for camera in self.view().cameras:
+        view = self.view()
+        jobs, messages = view.explanations, view.messages
+        log_event(
+            logger,
+            logging.INFO,
+            "job_books",
+            selected=jobs.selected,
+            completed=jobs.completed,
+            dropped=jobs.dropped,
+            in_flight=jobs.in_flight,
+        )
+        log_event(
+            logger,
+            logging.INFO,
+            "message_books",
+            enqueued=messages.enqueued,
+            delivered=messages.delivered,
+            dropped=messages.dropped,
+            in_flight=messages.in_flight,
+        )
+        for camera in view.cameras:
             log_event(
                 logger,
                 logging.INFO,

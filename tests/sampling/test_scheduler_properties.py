@@ -1,4 +1,4 @@
-"""What holds whatever happens: books, age, budget, cool-down, and that no class is silenced."""
+"""What holds whatever happens: books, age, budget, cool-down, newest wins, no class is silenced."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         # (time, worker-seconds booked and settled until then, overruns until then)
         self.marks: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]
         self.last_selected = dict.fromkeys(CAMERAS, -1e9)
+        self.last_of_class = dict.fromkeys(SamplingClass, 0.0)
 
     def end(self, frame_id: str) -> None:
         assert frame_id in self.offered
@@ -80,9 +81,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         frame_id = f"f{len(self.offered)}"
         self.offered.add(frame_id)
         late = late if len(self.offered) % 5 == 0 else 0.01
-        self.skip(
-            self.scheduler.offer(candidate(camera, frame_id, self.now - late, **kind), self.now)
+        skipped = self.scheduler.offer(
+            candidate(camera, frame_id, self.now - late, **kind), self.now
         )
+        replaced = [one for one in skipped if one.reason is SkipReason.REPLACED]
+        assert frame_id not in {one.frame_id for one in replaced}, "the newest one stays"
+        assert all(one.camera == camera for one in replaced)
+        self.skip(skipped)
 
     @rule(camera=st.sampled_from(CAMERAS))
     def an_operator_asks(self, camera: str) -> None:
@@ -106,9 +111,21 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.running[job.job_id] = job
             self.largest_cost = max(self.largest_cost, job.compute_s)
             self.spend(job.compute_s)
-            self.last_selected[job.frame.camera] = self.now
+            self.check_cooldown(job)
         self.skip(decision.skipped)
         assert {s.reason for s in decision.skipped} <= {SkipReason.EXPIRED, SkipReason.DEADLINE}
+
+    def check_cooldown(self, job: Selection) -> None:
+        """A camera rests between two jobs, but for urgent classes and one that has starved.
+
+        No class can have starved before so long after its own last job.
+        """
+        camera, sampling_class = job.frame.camera, job.sampling_class
+        starved_after = max(5 * self.settings.period_s, 2 * self.settings.cooldown_s)
+        starving = self.now - self.last_of_class[sampling_class] >= starved_after - EPS
+        if sampling_class not in URGENT and not starving:
+            assert self.now - self.last_selected[camera] >= self.settings.cooldown_s - EPS
+        self.last_selected[camera] = self.last_of_class[sampling_class] = self.now
 
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 3), share=st.floats(0.0, 1.0), outcome=st.sampled_from("fxd"))

@@ -134,6 +134,18 @@ class RunningAgent:
         numbers = ("captured", "segmented", "dropped", "in_flight", "fruit", "no_read")
         return {e["camera"]: {n: int(e[n]) for n in numbers} for e in self.events("books")}
 
+    def job_books(self) -> dict[str, int]:
+        """What the agent logged of explanations as its last word."""
+        return self._numbers("job_books", ("selected", "completed", "dropped", "in_flight"))
+
+    def message_books(self) -> dict[str, int]:
+        """What the agent logged of messages as its last word."""
+        return self._numbers("message_books", ("enqueued", "delivered", "dropped", "in_flight"))
+
+    def _numbers(self, event: str, names: tuple[str, ...]) -> dict[str, int]:
+        (last,) = self.events(event)
+        return {name: int(last[name]) for name in names}
+
     # --- its processes ---------------------------------------------------------------------------
 
     def children(self, kind: str) -> list[psutil.Process]:
