@@ -86,8 +86,7 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
         name=card.name,
         sha256=sha256,
         classes=_classes(settings, card, module, name),
-        # The built-in network ends before any sigmoid or softmax: what it gives are logits.
-        head=Head.LOGITS if builtin else settings.head or card.head or Head.LOGITS,
+        head=_head(settings, card, module, name),
         preprocessing=_preprocessing(settings, card, module, name),
         layer=settings.layer or card.layer or (UNET_LAYER if builtin else None),
         output_key=settings.output_key or card.output_key,
@@ -201,10 +200,25 @@ def _classes(
     return classes
 
 
+def _head(settings: config.Model, card: ModelCard, module: nn.Module, name: str) -> Head:
+    # The built-in network ends before any sigmoid or softmax: what it gives are logits.
+    head = Head.LOGITS if isinstance(module, UNet) else settings.head or card.head
+    if head is None:
+        raise ModelError(
+            f"{name}: what it returns is not known: set model.head to {', '.join(Head)}"
+        )
+    return head
+
+
 def _preprocessing(
     settings: config.Model, card: ModelCard, module: nn.Module, name: str
 ) -> Preprocessing:
-    chosen = settings.preprocessing or card.preprocessing or Preprocessing()
+    chosen = settings.preprocessing or card.preprocessing
+    if chosen is None and not isinstance(module, UNet):
+        raise ModelError(
+            f"{name}: how its input is made of a picture is not known: set model.preprocessing"
+        )
+    chosen = chosen or Preprocessing()
     channels = channels_of(chosen)
     if isinstance(module, UNet):
         if module.in_channels != channels:

@@ -12,6 +12,7 @@ from torch import nn
 
 from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
+from agent.models.card import ModelCard, card_path, write_card
 from agent.models.loading import ModelError, fused, layer_names, load_model, logits
 from agent.models.programs import factory_source, require_trust
 from agent.models.weights import sha256_of
@@ -31,7 +32,7 @@ def trusted(path, **more) -> config.Model:
         sha256=sha256_of(path.read_bytes()),
         preprocessing=SMALL,
         device="cpu",
-        **{"classes": CLASSES, **more},
+        **{"classes": CLASSES, "head": Head.LOGITS, **more},
     )
 
 
@@ -170,6 +171,7 @@ def made_by(function: str, source, **more) -> config.Model:
         preprocessing=SMALL,
         device="cpu",
         classes=CLASSES,
+        head=Head.LOGITS,
         **more,
     )
 
@@ -250,6 +252,24 @@ def test_softmax_of_a_program_is_inverted(tmp_path):
     model = load_model(trusted(path, head=Head.SOFTMAX))
     x = torch.rand(1, 3, 32, 32)
     assert torch.allclose(logits(model, x), conv(x).log_softmax(1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("missing", "place"),
+    [
+        ("classes", "model.classes"),
+        ("head", "model.head"),
+        ("preprocessing", "model.preprocessing"),
+    ],
+)
+def test_what_a_program_must_declare_is_never_guessed(tmp_path, missing, place):
+    path = torchscript(nn.Conv2d(3, 3, 1), tmp_path / "m.ts")
+    settings = trusted(path).model_copy(update={missing: None})
+    with pytest.raises(ModelError, match=f"m.ts: .* not known: set {place}"):
+        load_model(settings)
+    card = ModelCard(name="m", classes=CLASSES, head=Head.SOFTMAX, preprocessing=SMALL)
+    write_card(card, card_path(path))
+    assert load_model(settings).head is (Head.SOFTMAX if missing == "head" else Head.LOGITS)
 
 
 def test_a_missing_file_of_a_program_is_named(tmp_path):
