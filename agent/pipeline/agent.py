@@ -400,6 +400,7 @@ class Agent:
         states = {
             name: status.state for status in self._capture.statuses() for name in status.cameras
         }
+        # There is no agent without a model: its constructor loads and self-tests it, or raises.
         return Readiness(model_loaded=True, model_self_tested=True, cameras=states)
 
     def _connect(self) -> None:

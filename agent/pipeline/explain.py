@@ -110,6 +110,8 @@ class ExplainLoop:
         with self._lock:
             decision = self._scheduler.decide(now, free)
         self._count_skipped(decision.skipped)
+        for camera in decision.unanswered:
+            log_event(logger, logging.WARNING, "explain_request_unanswered", camera=camera)
         for selection in decision.selected:
             self._submit(selection)
         self._report_in_flight(selection.frame.camera for selection in decision.selected)

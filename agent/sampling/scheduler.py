@@ -154,6 +154,7 @@ class Scheduler:
         """Let go what is too old, then choose at most ``free_slots`` jobs within the budget."""
         self._now = now
         skipped = self._expire(now)
+        unanswered = self._give_up_requests(now)
         selected: list[Selection] = []
         while len(selected) < free_slots:
             turn = self._best(now)
@@ -170,7 +171,7 @@ class Scheduler:
             if not self._bucket.covers(plan.compute_s, now, borrow=borrow):
                 break  # nobody of a lower rank may nibble at what this one is waiting for
             selected.append(self._select(sampling_class, camera, plan, now))
-        return Decision(tuple(selected), tuple(skipped))
+        return Decision(tuple(selected), tuple(skipped), unanswered)
 
     def flush(self) -> list[Skipped]:
         """Let everything that waits go, at the end."""
@@ -230,13 +231,19 @@ class Scheduler:
                 if now - candidate.frame.captured_mono > self._settings.max_age_s:
                     del lane.waiting[sampling_class]
                     skipped.append(self._skip(candidate, SkipReason.EXPIRED, sampling_class))
+        return skipped
+
+    def _give_up_requests(self, now: float) -> tuple[str, ...]:
+        given_up = []
+        for name, lane in self._lanes.items():
             asked = lane.requested_mono
             if asked is None or SamplingClass.OPERATOR in lane.waiting:
                 continue
             if now - asked > self._settings.deadline_s:
                 lane.requested_mono = None
-                self._requests_expired += 1
-        return skipped
+                given_up.append(name)
+        self._requests_expired += len(given_up)
+        return tuple(given_up)
 
     def _starved(self, sampling_class: SamplingClass, now: float) -> bool:
         owed = self._owed_since.get(sampling_class)

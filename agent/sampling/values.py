@@ -41,10 +41,15 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Jobs to hand to the pool, best first, and the frames that were let go meanwhile."""
+    """Jobs to hand to the pool, best first, and the frames that were let go meanwhile.
+
+    ``unanswered`` are the cameras whose operator's request was given up: no frame that can be
+    explained came in its time.
+    """
 
     selected: tuple[Selection, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,9 @@ def test_a_request_that_no_frame_answers_is_given_up_and_counted() -> None:
     s = scheduler(deadline_s=10.0)
     s.offer(candidate(**EMPTY), 0.0)
     s.request("cam1", 0.0)
-    s.decide(10.1, 1)
+    assert s.decide(9.9, 1).unanswered == ()
+    assert s.decide(10.1, 1).unanswered == ("cam1",)
+    assert s.decide(10.2, 1).unanswered == ()
     assert s.snapshot().requests == ()
     assert s.snapshot().requests_expired == 1
 

@@ -1,0 +1,40 @@
+"""What the machine says of a fruit, by MQTT and by HTTP, rides along into the fruit's reading."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_main_job import BASE, fruit_pictures
+from tests.support.mosquitto import Observer, mosquitto
+from tests.support.running import running_agent
+
+
+@pytest.mark.needs_mosquitto
+def test_fruit_id_and_encoder_by_mqtt_and_http_are_in_the_readings(tmp_path: Path) -> None:
+    pictures = fruit_pictures(tmp_path / "fruit", 8)
+    config = tmp_path / "pitwatch.yaml"
+    with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
+        config.write_text(
+            f"mqtt: {{broker: '{broker.url}'}}\n"
+            "ablation: {workers: {count: 0}}\n"
+            f"cameras: [{{name: cam1, source: '{pictures}', fps: 5}}]\n"
+        )
+
+        def read_with(fruit_id: str) -> dict[str, object]:
+            readings = [json.loads(m.payload) for m in seen.all(f"{BASE}/fruit/cam1")]
+            return next((one for one in readings if one["fruit_id"] == fruit_id), {})
+
+        with running_agent(tmp_path, "--config", str(config)) as agent:
+            agent.wait_ready()
+            by_mqtt = {"state": "running", "fruit_id": "F-17", "encoder": 4711, "lot": "L1"}
+            seen.client.publish(f"{BASE}/machine", json.dumps(by_mqtt), 1)
+            agent.wait(lambda: read_with("F-17"), 30, "a reading with the word by MQTT")
+            by_http = {"state": "running", "fruit_id": "F-18", "encoder": 4712}
+            assert agent.post("/machine", json.dumps(by_http).encode()) in (200, 204)
+            agent.wait(lambda: read_with("F-18"), 30, "a reading with the word by HTTP")
+        first, second = read_with("F-17"), read_with("F-18")
+        assert (first["encoder"], first["lot"], first["machine_state"]) == (4711, "L1", "running")
+        assert (second["encoder"], second["lot"]) == (4712, ""), "each word is the whole state"
