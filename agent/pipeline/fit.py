@@ -10,14 +10,15 @@ from agent.models.loaded import LoadedModel
 def fitted(config: Config, model: LoadedModel) -> Config:
     """Return the configuration with the classes to explain that this model has.
 
-    A class that the file names and the model lacks is an error; of the default ones, those that are
-    there are taken (a two-class network has no stem). ``ModelError`` names the key.
+    A class that the file names and the model lacks is an error; where it names none, every
+    foreground class of the model is explained. ``ModelError`` names the key.
     """
     if config.ablation.workers.count == 0:
         return config
-    wanted = config.ablation.classes
+    chosen = "classes" in config.ablation.model_fields_set
+    wanted = config.ablation.classes if chosen else model.classes[1:]  # background comes first
     missing = [name for name in wanted if name not in model.classes]
-    if missing and "classes" in config.ablation.model_fields_set:
+    if missing:
         raise ModelError(
             f"ablation.classes: {missing[0]!r} is no class of {model.label}; "
             f"it has {', '.join(model.classes)}"
@@ -32,6 +33,5 @@ def fitted(config: Config, model: LoadedModel) -> Config:
             "ablation.baseline: mean needs the channels' means over a reference set, which the "
             f"card of {model.label} does not hold for {model.layer}; use zero"
         )
-    present = tuple(name for name in wanted if name in model.classes)
-    ablation = config.ablation.model_copy(update={"classes": present})
+    ablation = config.ablation.model_copy(update={"classes": tuple(wanted)})
     return config.model_copy(update={"ablation": ablation})

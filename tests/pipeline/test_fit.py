@@ -20,8 +20,17 @@ def config(**ablation: object) -> Config:
     return Config.model_validate({"ablation": ablation})
 
 
-def test_a_two_class_network_is_explained_for_the_classes_that_it_has() -> None:
-    assert fitted(config(), model()).ablation.classes == ("suture",)
+@pytest.mark.parametrize("foreground", [("suture",), ("suture", "stem"), ("suture", "pit", "rot")])
+def test_every_foreground_class_is_explained_where_the_file_names_none(
+    foreground: tuple[str, ...],
+) -> None:
+    found = fitted(config(), model(classes=("background", *foreground)))
+    assert found.ablation.classes == foreground
+
+
+def test_the_classes_that_the_file_names_are_explained_and_no_others() -> None:
+    three = model(classes=("background", "suture", "stem"))
+    assert fitted(config(classes=["stem"]), three).ablation.classes == ("stem",)
 
 
 def test_a_class_that_the_file_names_and_the_model_lacks_is_refused() -> None:
