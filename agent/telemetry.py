@@ -104,6 +104,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("alarm_transitions", Kind.COUNTER, "Alarm records made", ("alarm", "transition")),
     # messages: enqueued = delivered + dropped + in flight
     Metric("messages_enqueued", Kind.COUNTER, "Messages handed to the publisher", ("topic_family",)),
+    Metric("last_delivered_timestamp_seconds", Kind.GAUGE, "Unix time at which the broker was last seen to take messages", ()),
     Metric("messages_delivered", Kind.COUNTER, "Messages that the broker took", ("topic_family",)),
     Metric("messages_dropped", Kind.COUNTER, "Messages lost", ("topic_family", "reason")),
     Metric("messages_in_flight", Kind.GAUGE, "Messages waiting or unacknowledged", ("topic_family",)),

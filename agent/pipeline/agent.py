@@ -81,6 +81,7 @@ class _Memory:
     pool: PoolStatus | None = None
     storage: StorageStatus | None = None
     last_frame_ms: int = 0
+    delivered: int = 0
 
 
 class Agent:
@@ -351,6 +352,9 @@ class Agent:
     def _keep_gauges(self, view: AgentView) -> None:
         self.telemetry.gauge("clock_synchronised", synchronised())
         self.telemetry.gauge("messages_limit", self._config.mqtt.queue_max)
+        if view.messages.delivered > self._memory.delivered:
+            self._memory.delivered = view.messages.delivered
+            self.telemetry.gauge("last_delivered_timestamp_seconds", utc_ms() / 1000)
         for row in self._memory.processes:
             self.telemetry.gauge("process_memory_bytes", row.resident_bytes, process=row.process)
         for camera in view.cameras:

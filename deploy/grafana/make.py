@@ -253,6 +253,10 @@ AGENT = (
                    (f"max(pitwatch_messages_limit{{{OWN}}})", "limit"))),
     Panel("Messages", "Delivered a second by topic family.", "none",
           ((rate("pitwatch_messages_delivered_total", "topic_family", OWN), "{{topic_family}}"),)),
+    Panel("Since the last delivery", "Time since the broker was last seen to take a message; the agent "
+          "publishes several a second.", "s",
+          ((f"time() - max by (instance) (pitwatch_last_delivered_timestamp_seconds{{{OWN}}})",
+            "{{instance}}"),)),
     Panel("Spool", "Bytes in the database of state, events and evidence, and its cap: at the cap "
           "explanations go first, alarms last.", "bytes",
           ((f"max by (instance) (pitwatch_storage_bytes{{{OWN}}})", "{{instance}}"),
