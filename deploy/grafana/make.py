@@ -35,6 +35,8 @@ class Panel:
     height: int = HEIGHT
     most: float | None = None  # end of the axis
     red_from: float | None = None
+    green_from: float | None = None  # below it is red
+    active: str | None = None  # colour of 1 in a state timeline; 0 is left empty
 
 
 def rate(metric: str, by: str, labels: str = CAM) -> str:
@@ -96,7 +98,7 @@ LINE = (
     Panel("Active alarms", "Conditions that are true now, shelved and suppressed ones too.", "none",
           ((f"sum(pitwatch_alarm_active{{{OWN}}})", ""),), "stat", 6, 4, red_from=1),
     Panel("Cameras live", "Lanes whose camera delivers.", "none",
-          ((f'sum(pitwatch_camera_state{{{CAM}, state="live"}})', ""),), "stat", 6, 4),
+          ((f'sum(pitwatch_camera_state{{{CAM}, state="live"}})', ""),), "stat", 6, 4, green_from=1),
     Panel("Fruit rate", "Fruit a minute by lane: a lane that falls behind has empty cups or a "
           "camera that misses triggers.", "none", ((f"60 * {FRUIT}", "{{camera}}"),), width=12),
     Panel("Not read, by reason", "Fruit a minute without an angle. No suture or ambiguous: look at "
@@ -114,10 +116,10 @@ LINE = (
           "percentunit", ((f"pitwatch_reading_confidence{{{CAM}}}", "{{camera}}"),), width=6, most=1),
     Panel("Alarms", "Each alarm while its condition is true.", "none",
           ((f"max by (alarm) (pitwatch_alarm_active{{{OWN}}})", "{{alarm}}"),), "state-timeline", 12,
-          10),
+          10, active="red"),
     Panel("Camera states", "The state that each camera is in.", "none",
           ((f"max by (camera, state) (pitwatch_camera_state{{{CAM}}})", "{{camera}} {{state}}"),),
-          "state-timeline", 12, 10),
+          "state-timeline", 12, 10, active="blue"),
     Panel("Empty cups", "Cups a minute without a fruit.", "none",
           ((f"60 * {rate('pitwatch_cups_empty_total', 'camera')}", "{{camera}}"),)),
     Panel("Alarm records", "Raised, cleared, acknowledged ... in the last hour.", "none",
@@ -200,10 +202,10 @@ AGENT = (
           ((f"max by (instance, version, model, config_hash) (pitwatch_info{{{OWN}}})",
             "{{instance}} {{version}} {{model}} {{config_hash}}"),), "table", 12, 5),
     Panel("Up", "1 while Prometheus can scrape the agent.", "none",
-          ((f"min by (instance) (up{{{OWN}}})", "{{instance}}"),), "stat", 4, 5),
+          ((f"min by (instance) (up{{{OWN}}})", "{{instance}}"),), "stat", 4, 5, green_from=1),
     Panel("Clock and disk", "1 while the clock is synchronised, and every commit reaches the disk.",
           "none", ((f"min(pitwatch_clock_synchronised{{{OWN}}})", "clock"),
-                   (f"min(pitwatch_storage_durable{{{OWN}}})", "disk")), "stat", 8, 5),
+                   (f"min(pitwatch_storage_durable{{{OWN}}})", "disk")), "stat", 8, 5, green_from=1),
     stage("Grab to grab", "Time between two grabs.", "pitwatch_capture_interval_seconds", "camera"),
     stage("Waiting", "Time before each stage.", "pitwatch_queue_wait_seconds", "stage", OWN),
     stage("Segmentation", "One batch through the network.", "pitwatch_segmentation_seconds", "", OWN),
@@ -225,11 +227,11 @@ AGENT = (
            (f"pitwatch_camera_fps{{{CAM}}}", "{{camera}} reported"))),
     Panel("Frames in flight", "Between grab and mask.", "none",
           ((f"pitwatch_frames_in_flight{{{CAM}}}", "{{camera}}"),)),
-    Panel("Frames lost", "Frames a second by stage and reason.", "none",
+    Panel("Frames lost", "Frames a second by stage and reason.", "cps",
           ((or_zero(rate("pitwatch_frames_dropped_total", "job, instance, camera, stage, reason"),
                     CAPTURED, "job, instance, camera"), "{{camera}} {{stage}} {{reason}}"),)),
     Panel("Pictures unreadable or late", "Pictures a second that never became a frame, that came "
-          "for a fruit already answered, or whose facts were too long.", "none",
+          "for a fruit already answered, or whose facts were too long.", "cps",
           ((or_zero(rate("pitwatch_pictures_unreadable_total", "job, instance, camera, reason"),
                     CAPTURED, "job, instance, camera"), "{{camera}} {{reason}}"),
            (rate("pitwatch_pictures_late_total", "camera"), "{{camera}} late"),
@@ -251,7 +253,7 @@ AGENT = (
           "none", ((f"sum by (topic_family) (pitwatch_messages_in_flight{{{OWN}}})",
                     "{{topic_family}}"),
                    (f"max(pitwatch_messages_limit{{{OWN}}})", "limit"))),
-    Panel("Messages", "Delivered a second by topic family.", "none",
+    Panel("Messages", "Delivered a second by topic family.", "cps",
           ((rate("pitwatch_messages_delivered_total", "topic_family", OWN), "{{topic_family}}"),)),
     Panel("Since the last delivery", "Time since the broker was last seen to take a message; the agent "
           "publishes several a second.", "s",
@@ -266,10 +268,10 @@ AGENT = (
           ((f"max by (topic_family) (pitwatch_spool_oldest_seconds{{{OWN}}})", "{{topic_family}}"),
            (f"min by (topic_family) (pitwatch_spool_age_limit_seconds{{{OWN}}})",
             "{{topic_family}} limit"))),
-    Panel("Replayed", "Messages a second sent from the disk after an outage.", "none",
+    Panel("Replayed", "Messages a second sent from the disk after an outage.", "cps",
           ((or_zero(rate("pitwatch_messages_replayed_total", "job, instance, topic_family", OWN),
                     ENQUEUED, "job, instance"), "{{topic_family}}"),)),
-    Panel("Messages lost", "A second, by topic family and reason.", "none",
+    Panel("Messages lost", "A second, by topic family and reason.", "cps",
           ((or_zero(rate("pitwatch_messages_dropped_total", "job, instance, topic_family, reason",
                          OWN), ENQUEUED, "job, instance"), "{{topic_family}} {{reason}}"),)),
     Panel("Broker", "1 while a client is connected; connections made and ended in the last hour.",
@@ -280,7 +282,7 @@ AGENT = (
            (or_zero("sum by (job, instance, reason) "
                     f"(increase(pitwatch_broker_disconnects_total{{{OWN}}}[1h]))",
                     f"pitwatch_broker_connected{{{OWN}}}", "job, instance"), "ended {{reason}}"))),
-    Panel("Broker's answers", "A second, by reason.", "none",
+    Panel("Broker's answers", "A second, by reason.", "cps",
           ((rate("pitwatch_publish_results_total", "topic_family, reason", OWN),
             "{{topic_family}} {{reason}}"),)),
     Panel("Embedded broker replaced", "Processes of the embedded broker in the last hour.", "none",
@@ -375,10 +377,25 @@ def options(panel: Panel) -> Json:
 
 
 def drawn(panel: Panel, number: int, x: int, y: int) -> Json:
-    steps: list[Json] = [{"color": "green", "value": None}]
+    judged = panel.red_from is not None or panel.green_from is not None
+    base = "red" if panel.green_from is not None else "green" if judged else "text"
+    steps: list[Json] = [{"color": base, "value": None}]
+    if panel.green_from is not None:
+        steps.append({"color": "green", "value": panel.green_from})
     if panel.red_from is not None:
         steps.append({"color": "red", "value": panel.red_from})
     defaults: Json = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    if panel.active is not None:
+        shown = {"0": ("", "transparent"), "1": ("yes", panel.active)}
+        defaults["mappings"] = [
+            {
+                "type": "value",
+                "options": {
+                    value: {"text": text, "color": colour, "index": i}
+                    for i, (value, (text, colour)) in enumerate(shown.items())
+                },
+            },
+        ]
     if panel.kind == "timeseries":
         defaults["min"] = None if panel.unit == "none" else 0
         defaults["custom"] = {"lineWidth": 2, "fillOpacity": 5, "showPoints": "never"}

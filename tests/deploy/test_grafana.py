@@ -78,6 +78,29 @@ def test_each_panel_says_what_it_shows(case: tuple[str, dict[str, Any]]) -> None
             assert 'job=~"$job", instance=~"$instance"' in target["expr"]
 
 
+def steps_of(title: str) -> list[tuple[str, float | None]]:
+    (panel,) = (panel for _, panel in PANELS if panel["title"] == title)
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    return [(step["color"], step["value"]) for step in steps]
+
+
+@pytest.mark.parametrize("title", ["Up", "Clock and disk", "Cameras live"])
+def test_what_is_bad_at_zero_is_red_at_zero(title: str) -> None:
+    assert steps_of(title) == [("red", None), ("green", 1)]
+
+
+def test_what_is_bad_when_it_rises_turns_red_and_what_is_neither_has_no_colour() -> None:
+    assert steps_of("Active alarms") == [("green", None), ("red", 1)]
+    assert steps_of("Fruit a minute") == [("text", None)], "a machine may stand"
+
+
+def test_a_rate_by_the_second_says_so_in_its_unit() -> None:
+    for _, panel in PANELS:
+        if re.search(r"\ba second\b", panel["description"].lower()) and "rate(" in str(panel):
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            assert unit in ("cps", "hertz", "reqps", "s"), panel["title"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_each_dashboard_can_be_told_its_source_and_place(name: str) -> None:
     content = dashboard(name)
