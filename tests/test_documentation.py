@@ -87,15 +87,28 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
+def parsed(words: list[str]) -> None:
+    """Parse the words of a ``pitwatch`` command as the command would; a wrong one raises."""
+    name, *arguments = words
+    top = typer.main.get_command(app)
+    made = top.commands[name].make_context(name, list(arguments))
+    assert made.args == [], "the command line takes all of it"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["run --nonsense", "explain", "calibrate --out a.json", "evaluate --count many"]
+)
+def test_a_wrong_command_would_be_found(wrong: str) -> None:
+    with pytest.raises(Exception, match=r"No such option|Missing|valid integer"):
+        parsed(wrong.split())
+
+
 @pytest.mark.parametrize(("page", "command"), commands(), ids=lambda each: each[:60])
 def test_every_command_is_run_by_a_test_or_at_least_parsed(page: str, command: str) -> None:
     words = shlex.split(command)
     assert words, page
     if Path(words[0]).name == "pitwatch":
-        top = typer.main.get_command(app)
-        name, *arguments = words[1:]
-        made = top.commands[name].make_context(name, list(arguments), resilient_parsing=True)
-        assert made.args == [], "the command line takes all of it"
+        parsed(words[1:])
         return
     listed = (*RUN_BY, *PARSED_ONLY)
     assert any(re.fullmatch(form, command) for form in listed), "in neither list"
