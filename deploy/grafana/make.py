@@ -249,7 +249,8 @@ AGENT = (
            (f"max(pitwatch_breaker_open{{{OWN}}})", "breaker open"))),
     Panel("Jobs in flight", "Explanations under way.", "none",
           ((f"pitwatch_jobs_in_flight{{{CAM}}}", "{{camera}}"),)),
-    Panel("Messages waiting", "Messages that the broker has not acknowledged, and how many may wait.",
+    Panel("Messages waiting", "Messages that the broker has not acknowledged. The limit is of those in "
+          "memory: events, evidence and explanations wait on the disk, see Spool.",
           "none", ((f"sum by (topic_family) (pitwatch_messages_in_flight{{{OWN}}})",
                     "{{topic_family}}"),
                    (f"max(pitwatch_messages_limit{{{OWN}}})", "limit"))),
