@@ -6,8 +6,6 @@ the weights' hash, layer, score, input size and variety - and serves nothing els
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from agent.alarms.charts import Limits
 from agent.alarms.scores import NormalScores
 from agent.alarms.signals import BY_NAME
+from agent.storage.whole_file import whole_file
 
 VERSION = 1
 LIMIT_BYTES = 4_000_000
@@ -188,15 +187,9 @@ def load_reference(
 
 def save_reference(reference: Reference, path: Path) -> None:
     """Write the file whole or not at all. ``ReferenceFileError`` where the disk refuses."""
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(reference.model_dump_json(indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with whole_file(path) as file:
+            file.write((reference.model_dump_json(indent=1) + "\n").encode())
     except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink(missing_ok=True)
         raise ReferenceFileError(f"{path}: the reference could not be written: {error}") from error

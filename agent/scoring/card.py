@@ -16,6 +16,7 @@ from agent.scoring.errors import ScoringError
 from agent.scoring.faults import Run, TrialScore, verdict
 from agent.scoring.ordinary import FalseAlarms
 from agent.scoring.protocol import Bars, Kind, Protocol
+from agent.storage.whole_file import whole_file
 
 MIDDLE = "middle"
 COLUMNS = (
@@ -142,9 +143,8 @@ class ScoreCard:
         for name, text in texts.items():
             path = folder / name
             try:
-                part = path.with_name(path.name + ".part")
-                part.write_text(text, encoding="utf-8")
-                part.replace(path)
+                with whole_file(path) as file:
+                    file.write(text.encode())
             except OSError as error:
                 raise ScoringError(f"{path}: cannot be written: {error}") from error
         return folder / "score.json", folder / "score.md"

@@ -6,9 +6,7 @@ the engine explains them. Pictures and masks are not kept. A recording is one ``
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -30,6 +28,7 @@ from agent.scoring.errors import ScoringError
 from agent.scoring.planting import Line
 from agent.scoring.protocol import Protocol, Trial
 from agent.scoring.softmax import SoftmaxTap
+from agent.storage.whole_file import whole_file
 
 VERSION = 1
 FRUIT_SIGNALS = tuple(signal.name for signal in SIGNALS if signal.per is Per.FRUIT)
@@ -233,18 +232,12 @@ def _arrays(rows: _Rows, about: Mapping[str, Any], channels: int) -> Recording:
 
 def save_recording(recording: Recording, path: Path) -> None:
     """Write the file whole or not at all; ``ScoringError`` where the disk refuses."""
-    part = path.with_name(path.name + ".part")
     arrays: dict[str, Any] = {name: getattr(recording, name) for name in ARRAYS}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with whole_file(path) as file:
             np.savez_compressed(file, about=json.dumps(dict(recording.about)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink(missing_ok=True)
         raise ScoringError(f"{path}: cannot be written: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from torch import Tensor
 from agent.config import Preprocessing
 from agent.models import pictures
 from agent.models.unet import UNet
+from agent.storage.whole_file import whole_file
 from agent.training.augment import augment
 from agent.training.errors import TrainingError
 from agent.training.loss import segmentation_loss
@@ -156,15 +156,10 @@ class Trainer:
             "average": self._average,
             "optimiser": self._optimiser.state_dict(),
         }
-        part = path.with_name(path.name + ".part")
         try:
-            with part.open("wb") as file:
+            with whole_file(path) as file:
                 torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            part.unlink(missing_ok=True)
             raise TrainingError(f"{path}: the checkpoint could not be written: {error}") from error
 
     def resume(self, path: Path) -> None:
