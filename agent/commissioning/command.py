@@ -9,7 +9,14 @@ from pathlib import Path
 import cv2
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from agent.alarms.reference import Reference, ReferenceFileError
@@ -52,7 +59,7 @@ def calibrate_with_progress(config: Config, options: CalibrateOptions, console: 
     try:
         model = load_model(config.model)
         camera = _camera(config, options.camera)
-        with _progress(console) as progress:
+        with counting_progress(console) as progress:
             told = _told(progress, plan, console)
             reference = Commissioning(config, camera, model, plan, told).run()
     except KeyboardInterrupt:
@@ -101,7 +108,8 @@ def _camera(config: Config, name: str | None) -> Camera:
     return found
 
 
-def _progress(console: Console) -> Progress:
+def counting_progress(console: Console, *more: ProgressColumn) -> Progress:
+    """Bars of counted things: ``words`` beside each, the time that has passed, and ``more``."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -109,7 +117,7 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.fields[words]}"),
         TimeElapsedColumn(),
     )
-    return Progress(*columns, console=console)
+    return Progress(*columns, *more, console=console)
 
 
 def _told(progress: Progress, plan: Plan, console: Console) -> Told:

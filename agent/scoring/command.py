@@ -10,17 +10,16 @@ from pathlib import Path
 import cv2
 import torch
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID, TimeRemainingColumn
 
 from agent.ablation.errors import AblationError
+from agent.commissioning.command import (
+    EXIT_CONFIG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_REFUSED,
+    counting_progress,
+)
 from agent.commissioning.errors import CommissioningError
 from agent.config import Config, Model
 from agent.models.errors import ModelError
@@ -31,8 +30,6 @@ from agent.scoring.errors import ScoringError
 from agent.scoring.planting import Line, Weights
 from agent.scoring.protocol import PROTOCOL, Protocol, Trial, load_protocol
 from agent.scoring.scoring import Scoring, Told, check_claim, load_references
-
-EXIT_OK, EXIT_REFUSED, EXIT_CONFIG, EXIT_INTERRUPTED = 0, 1, 78, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def score_with_progress(config: Config, options: ScoreOptions, console: Console)
             protocol.rate_per_min,
             shortcut=_weights(config, options.shortcut),
         )
-        with _progress(console) as progress:
+        with counting_progress(console, TimeRemainingColumn()) as progress:
             told = _told(progress, protocol)
             scoring = Scoring(line, protocol, references, options.bank, options.faults, told)
             card = scoring.run()
@@ -91,18 +88,6 @@ def _weights(config: Config, path: Path | None) -> Weights | None:
     if path is None:
         return None
     return load_model(Model(path=path), config.model.device).module.state_dict()
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[words]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console)
 
 
 def _told(progress: Progress, protocol: Protocol) -> Told:

@@ -35,8 +35,6 @@ from agent.scoring.rebuilt import suture_of
 from agent.scoring.recording import CLASSES, EXPLANATION_SIGNALS, FRUIT_SIGNALS, REASONS, Recording
 from agent.scoring.replay import LineReplay, whole
 
-SOFTMAX = "softmax"
-"""What a false alarm of the softmax tests is counted under."""
 Told = Callable[[float], None]
 
 
