@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,52 @@ def test_hadolint_has_nothing_to_say_of_the_images(tmp_path: Path) -> None:
     assert hadolint(worse).returncode != 0
 
 
+def stage(name: str) -> tuple[str, str]:
+    """What a stage builds on, and its instructions."""
+    found = re.search(rf"^FROM (\S+) AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S)
+    assert found is not None, name
+    return found[1], found[2].replace("\\\n", " ")
+
+
 def test_both_images_run_as_nobody_special_and_start_the_agent() -> None:
-    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
-    assert ("runtime", "cpu") in stages
-    assert ("runtime", "cuda") in stages
-    assert "USER 10001:10001" in DOCKERFILE
-    assert str(COMMAND).replace("'", '"') in DOCKERFILE
-    assert "http://127.0.0.1:9464/livez" in DOCKERFILE
+    for name in ("cpu", "cuda"):
+        parent, text = stage(name)
+        assert parent == f"torch-{name}"
+        assert text.strip().endswith("USER 10001:10001")
+        assert stage(parent)[0] == "base"
+    assert str(COMMAND).replace("'", '"') in stage("base")[1]
+    assert "http://127.0.0.1:9464/livez" in stage("base")[1]
     assert len(re.findall("-c constraints.txt", DOCKERFILE)) == 4, "torch is pinned in one place"
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_a_change_of_the_agents_code_reaches_the_last_layer_alone(name: str) -> None:
+    _, torch = stage(f"torch-{name}")
+    assert re.findall(r"^COPY (.*)$", torch, re.M) == ["constraints.txt ./"]
+    _, text = stage(name)
+    rest, agent = re.findall(r"^RUN (.*)$", text, re.M)
+    assert rest.endswith("pip install -c constraints.txt -r requirements.txt")
+    assert "from=wheel" in agent
+    assert "--no-deps" in agent
+    assert re.findall(r"^COPY (.*)$", text, re.M) == ["--from=wheel /requirements.txt ./"]
+
+
+def test_the_layer_of_dependencies_has_those_of_the_package(tmp_path: Path) -> None:
+    command = re.search(r'^RUN python -c "(.*)" > /requirements.txt$', DOCKERFILE, re.M)
+    assert command is not None
+    done = subprocess.run(
+        ["sh", "-c", f'{sys.executable} -c "{command[1]}"'],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert done.stdout.splitlines() == project["dependencies"]
+
+
+def test_the_base_is_a_tag_whose_place_takes_a_digest() -> None:
+    assert re.search(r"^ARG PYTHON=\d+\.\d+\.\d+-\S+$", DOCKERFILE, re.M)
+    assert "--build-arg PYTHON=3.11.11-slim-bookworm@sha256:..." in DOCKERFILE
+    images = re.findall(r"^FROM (\S+) AS", DOCKERFILE, re.M)
+    assert [image for image in images if ":" in image] == ["python:${PYTHON}"]
 
 
 def test_only_what_the_image_is_made_of_is_sent_to_the_build() -> None:
