@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 import typer
 
 from agent.cli import app
+from tests.support.documentation import ROOT, RUN_AS_A_WHOLE, commands, commands_in, pages
 
-ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
-
-
-def pages() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    names = listed.stdout.split() if listed.returncode == 0 else []
-    return [ROOT / name for name in names] or sorted(ROOT.glob("*.md"))
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -44,47 +33,60 @@ def test_the_readme_has_its_two_commands() -> None:
     assert not re.search(r"^[A-Z]+_[A-Z]+$", text, re.MULTILINE), "a placeholder was left"
 
 
+HERE = "tests/integration/test_documented_commands.py"
 RUN_BY = {
-    r"python3 -m venv \.venv && \.venv/bin/pip install .*": ".ci/run",
-    r"curl -s http://127\.0\.0\.1:9464/\S+": "tests/observability/test_http.py",
-    r"(\.venv/bin/)?python -m tests\.soak.*": "tests/soak/__main__.py",
-    r"(\.venv/bin/)?python -m tests\.benchmarks.*": "tests/benchmarks/__main__.py",
-    r"(\.venv/bin/)?python deploy/grafana/make\.py": "tests/deploy/test_grafana.py",
-    r"promtool (check|test) .*": "tests/deploy/test_prometheus_files.py",
-    r"prometheus --config\.file=.*": "tests/support/prometheus.py",
-    r"deploy/docker/secrets\.sh": "tests/deploy/test_containers.py",
-    r"mosquitto_pub .*": "tests/publishing/test_publisher.py",
+    r"curl .*": (f"{HERE}::test_commands_that_ask_a_running_agent", ("curl",)),
+    r"mosquitto_sub .*": (f"{HERE}::test_commands_that_ask_a_running_agent", ("mosquitto_sub",)),
+    r"mosquitto_pub .*": (f"{HERE}::test_commands_that_ask_a_running_agent", ("mosquitto_pub",)),
+    r"promtool (check|test) .*": (f"{HERE}::test_commands_that_check_files", ("promtool",)),
+    r"prometheus --config\.file=.*": (f"{HERE}::test_the_command_of_prometheus", ("prometheus",)),
+    r"\.venv/bin/python -c .*": (f"{HERE}::test_a_picture_of_the_simulator", ("python -c",)),
+    r"(\.venv/bin/)?python -m tests\.\w+( --out \S+)?": (
+        f"{HERE}::test_options_of_modules",
+        ("python -m", "--help"),
+    ),
+    r"(\.venv/bin/)?python -m agent\..*": (
+        f"{HERE}::test_options_of_modules",
+        ("python -m", "--help"),
+    ),
+    r"deploy/docker/secrets\.sh": ("tests/deploy/test_containers.py::secrets", ("secrets.sh",)),
 }
-"""Commands in the documentation, and what runs them, or the same with paths of its own."""
-RUN_AS_A_WHOLE = {"deploy/mosquitto/README.md": "tests/deploy/test_mosquitto.py"}
-"""Pages whose blocks are scripts of many lines, and the test that runs them."""
+"""Commands in the documentation: the test (or fixture) that runs them, with ports, folders or a
+length of its own, and words of the command that the test contains."""
 PARSED_ONLY = (
-    r"(\.venv/bin/)?python -c .*",
-    r"(\.venv/bin/)?python -m agent\..*",
-    r"(docker|kubectl|systemctl|journalctl|timedatectl) .*",
-    r"apt-get install .*",
+    r"python3 -m venv \.venv && \.venv/bin/pip install .*",
+    r"(docker compose|kubectl (create|apply|patch)) .*",
     r"\.venv/bin/pip install .*",
 )
-"""Commands that need a daemon, a cluster, another machine or minutes: read, never run."""
+"""Commands that need a daemon, a cluster or a network: read, never run."""
 
 
-@pytest.mark.parametrize("owner", sorted({*RUN_BY.values(), *RUN_AS_A_WHOLE.values()}))
-def test_what_runs_a_command_is_there(owner: str) -> None:
-    assert (ROOT / owner).exists()
+def source_of(owner: str) -> str:
+    """The text of ``file::function``; an owner that is not there raises."""
+    file, _, name = owner.partition("::")
+    text = (ROOT / file).read_text()
+    (found,) = (
+        each for each in ast.parse(text).body
+        if isinstance(each, ast.FunctionDef) and each.name == name
+    )  # fmt: skip
+    return ast.get_source_segment(text, found) or ""
 
 
-def commands() -> list[tuple[str, str]]:
-    """Page and command of every line in a ``sh`` block; a backslash joins two."""
-    found = []
-    for page in pages():
-        if str(page.relative_to(ROOT)) in RUN_AS_A_WHOLE:
-            continue
-        for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                command = re.sub(r"\s+#.*$", "", line).strip()
-                if command and not command.startswith("#"):
-                    found.append((str(page.relative_to(ROOT)), command))
-    return found
+@pytest.mark.parametrize("form", RUN_BY)
+def test_what_runs_a_command_is_there_and_has_its_words(form: str) -> None:
+    owner, words = RUN_BY[form]
+    source = source_of(owner)
+    assert [word for word in words if word not in source] == []
+
+
+def test_an_owner_that_is_not_there_would_be_found() -> None:
+    with pytest.raises(ValueError, match="not enough values"):
+        source_of(f"{HERE}::test_that_nobody_wrote")
+
+
+def test_a_script_of_many_lines_is_run_as_a_whole() -> None:
+    source = source_of(f"{HERE}::test_the_script_that_sets_up_a_broker")
+    assert [page for page in RUN_AS_A_WHOLE if page not in source] == []
 
 
 def parsed(words: list[str]) -> None:
@@ -103,6 +105,10 @@ def test_a_wrong_command_would_be_found(wrong: str) -> None:
         parsed(wrong.split())
 
 
+def listed(command: str) -> bool:
+    return any(re.fullmatch(form, command) for form in (*RUN_BY, *PARSED_ONLY))
+
+
 @pytest.mark.parametrize(("page", "command"), commands(), ids=lambda each: each[:60])
 def test_every_command_is_run_by_a_test_or_at_least_parsed(page: str, command: str) -> None:
     words = shlex.split(command)
@@ -110,5 +116,23 @@ def test_every_command_is_run_by_a_test_or_at_least_parsed(page: str, command: s
     if Path(words[0]).name == "pitwatch":
         parsed(words[1:])
         return
-    listed = (*RUN_BY, *PARSED_ONLY)
-    assert any(re.fullmatch(form, command) for form in listed), "in neither list"
+    assert listed(command), "in neither list"
+
+
+@pytest.mark.parametrize("form", [*RUN_BY, *PARSED_ONLY])
+def test_every_form_in_the_lists_is_one_that_is_documented(form: str) -> None:
+    assert any(re.fullmatch(form, command) for _, command in commands())
+
+
+@pytest.mark.parametrize("fence", ["sh", "console", ""])
+@pytest.mark.parametrize("prompt", ["", "$ "])
+def test_a_planted_command_is_collected_from_every_kind_of_fence(fence: str, prompt: str) -> None:
+    planted = "wget -q http://127.0.0.1:9464/livez"
+    (found,) = commands_in(f"Text.\n\n```{fence}\n{prompt}{planted} \\\n    -O -\n```\n")
+    assert found == f"{planted} -O -"
+    assert not listed(found)
+
+
+def test_what_a_command_prints_and_other_languages_are_no_commands() -> None:
+    page = "```\n$ curl -s URL\ncam1 live\npublisher.py   what\n```\n```yaml\ncurl: 1\n```\n"
+    assert commands_in(page) == ["curl -s URL"]
