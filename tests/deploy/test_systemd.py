@@ -79,3 +79,18 @@ def test_errors_that_stay_are_not_tried_again() -> None:
 def test_the_watchdog_leaves_time_to_name_the_loop_that_hangs() -> None:
     assert float(value("WatchdogSec")) > 2 * Http().loop_limit_s
     assert value("Type") == "notify"
+
+
+def test_what_the_unit_documents_is_there_once_it_is_installed(tmp_path: Path) -> None:
+    head, _, body = UNIT.read_text().partition("[Unit]")
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    installs = re.findall(r"^#   (install .*)$", head, re.MULTILINE)
+    assert len(installs) == 2
+    for command in installs:
+        words = [f"{tmp_path}{word}" if word.startswith("/") else word for word in command.split()]
+        subprocess.run(words, cwd=ROOT, check=True, timeout=30)
+    assert (tmp_path / "etc/systemd/system/pitwatch.service").is_file()
+    documented = re.findall(r"^Documentation=file:(\S+)$", body, re.MULTILINE)
+    assert len(documented) == body.count("Documentation=") == 2
+    for file in documented:
+        assert (tmp_path / file.lstrip("/")).is_file(), file
