@@ -1,4 +1,4 @@
-"""Images, compose and Kubernetes files: what can be known of them without a daemon."""
+"""Images and compose files: what can be known of them without a daemon."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -22,19 +20,10 @@ from tests.support.running import running_agent
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"
-KUBERNETES = ROOT / "deploy" / "kubernetes"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-MANIFESTS = list(yaml.safe_load_all((KUBERNETES / "pitwatch.yaml").read_text()))
-KUBERNETES_VERSION = "1.31"
 COMMAND = ["run", "--plain", "--config", "/etc/pitwatch/pitwatch.yaml"]
-
-
-def manifest(kind: str) -> dict[str, Any]:
-    (found,) = (each for each in MANIFESTS if each["kind"] == kind)
-    assert isinstance(found, dict)
-    return found
 
 
 # --- the images ----------------------------------------------------------------------------------
@@ -211,55 +200,3 @@ def test_the_command_of_the_image_runs_by_hand_against_the_broker_of_compose(
         assert agent.total("pitwatch_publish_results_total", reason="not_authorized") == 0
         assert token not in agent.log
         assert agent.stop()[0] == 0
-
-
-# --- Kubernetes ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("each", MANIFESTS, ids=lambda each: each["kind"])
-def test_each_object_is_one_that_kubernetes_knows(each: dict[str, Any]) -> None:
-    kubernetes_validate.validate(each, KUBERNETES_VERSION, strict=True)
-
-
-def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
-    wrong = yaml.safe_load(yaml.safe_dump(manifest("Deployment")))
-    wrong["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(wrong, KUBERNETES_VERSION, strict=True)
-
-
-def test_the_pod_is_locked_down_and_probed() -> None:
-    pod = manifest("Deployment")["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert container["args"] == COMMAND
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert container["resources"]["limits"]["memory"]
-    assert manifest("Deployment")["spec"]["strategy"]["type"] == "Recreate"
-    mounted = {mount["name"] for mount in container["volumeMounts"]}
-    assert mounted == {volume["name"] for volume in pod["volumes"]}
-
-
-def test_the_gpu_variant_is_still_a_deployment() -> None:
-    patch = yaml.safe_load((KUBERNETES / "gpu.yaml").read_text())
-    whole = yaml.safe_load(yaml.safe_dump(manifest("Deployment")))
-    (container,) = whole["spec"]["template"]["spec"]["containers"]
-    (more,) = patch["spec"]["template"]["spec"]["containers"]
-    assert more["name"] == container["name"]
-    container["image"] = more["image"]
-    container["resources"]["limits"].update(more["resources"]["limits"])
-    kubernetes_validate.validate(whole, KUBERNETES_VERSION, strict=True)
-
-
-def test_the_configuration_in_the_config_map_loads(tmp_path: Path) -> None:
-    text = manifest("ConfigMap")["data"]["pitwatch.yaml"]
-    for name in ("mqtt_password", "http_token", "ca.pem"):
-        (tmp_path / name).write_text("a secret of the plant\n")
-    text = text.replace("/etc/pitwatch-secrets", str(tmp_path))
-    file = tmp_path / "pitwatch.yaml"
-    file.write_text(text.replace("/var/lib/pitwatch", str(tmp_path)))
-    config = load_config(file, environment={}).config
-    assert config.http.token is not None
-    assert config.mqtt.tls.ca is not None
