@@ -415,6 +415,17 @@ class HttpTls(Section):
     """Whoever shows a certificate of this authority may see page, API and pictures."""
 
 
+class HttpLimits(Section):
+    """What all clients, and what one address, may have at a time."""
+
+    connections: Annotated[int, Field(ge=8, le=4096)] = 128
+    """Beyond so many, the one that has waited longest makes room."""
+    requests_per_s: Annotated[float, Field(ge=1, le=10_000)] = 100.0
+    """Of one address, once it has used its burst; probes and metrics are exempt."""
+    burst: Annotated[int, Field(ge=1, le=100_000)] = 400
+    """Ten open pages ask about forty times a second, and together when a machine room wakes up."""
+
+
 class Http(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -437,6 +448,7 @@ class Http(Section):
     """How long the links to pictures in messages hold, where a token is needed without them."""
     loop_limit_s: Seconds = 5.0
     """/livez fails when a loop of the parent has not moved for this long."""
+    limits: HttpLimits = HttpLimits()
 
     def broken(self) -> Iterator[Broken]:
         yield from rules.http_rules(self)

@@ -19,7 +19,7 @@ from agent import config
 from agent.observability.app_state import AppState
 from agent.observability.http_access import Access
 from agent.observability.http_app import Routes, make_app
-from agent.observability.http_protocol import CONNECTIONS_MAX, BoundedLoop, BoundedProtocol
+from agent.observability.http_protocol import BoundedLoop, bounded_protocol
 from agent.observability.signing import Signer
 from agent.telemetry import log_event
 
@@ -47,7 +47,7 @@ class HttpServer:
         _check_tls(settings.tls)
         self._settings = settings
         self._state = state
-        self._socket = bind(settings.host, settings.port)
+        self._socket = bind(settings.host, settings.port, settings.limits.connections)
         address = self._socket.getsockname()
         self.host, self.port = str(address[0]), int(address[1])
         self.loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
@@ -107,11 +107,12 @@ class HttpServer:
     async def _serve(self) -> None:
         routes = Routes(self._state, self._settings.loop_limit_s, self._executor, time.monotonic)
         access = Access(self._settings, self._signer, loopback=self.loopback)
-        app = make_app(routes, self._state, access, time.monotonic)
+        limits = self._settings.limits
+        app = make_app(routes, self._state, access, limits, time.monotonic)
         server = self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=BoundedProtocol,
+                http=bounded_protocol(limits.connections),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -119,7 +120,7 @@ class HttpServer:
                 server_header=False,
                 proxy_headers=False,
                 # Connections are capped by the protocol; this caps the tasks that outlive them.
-                limit_concurrency=CONNECTIONS_MAX + 16,
+                limit_concurrency=limits.connections + 16,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
                 **_tls(self._settings.tls),
@@ -168,7 +169,7 @@ def _tls(settings: config.HttpTls) -> dict[str, Any]:
     }
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, backlog: int) -> socket.socket:
     """Return a listening socket; ``HttpError`` names the key and the remedy."""
     where = f"http: {host}:{port}"
     try:
@@ -181,7 +182,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(CONNECTIONS_MAX)
+        listener.listen(backlog)
     except OSError as error:
         listener.close()
         raise HttpError(f"{where} {_remedy(error)}") from error

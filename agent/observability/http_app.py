@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from agent import config
 from agent.machine import MESSAGE_LIMIT_BYTES, MachineMessageError, parse_machine
 from agent.observability.app_state import AppState
 from agent.observability.build import utc_ms
@@ -176,7 +177,9 @@ class Routes:
             raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
 
 
-def make_app(routes: Routes, state: AppState, access: Access, mono: Clock) -> ASGIApp:
+def make_app(
+    routes: Routes, state: AppState, access: Access, limits: config.HttpLimits, mono: Clock
+) -> ASGIApp:
     """Return the whole application: counted outside, guarded, then routed."""
     table = routes.table()
     app = Starlette(
@@ -188,7 +191,7 @@ def make_app(routes: Routes, state: AppState, access: Access, mono: Clock) -> AS
         },
     )
     app.router.redirect_slashes = False
-    return Counted(Guard(app, access, mono), table, state.telemetry)
+    return Counted(Guard(app, access, limits, mono), table, state.telemetry)
 
 
 def load_page() -> tuple[bytes, str]:

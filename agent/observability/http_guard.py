@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent import config
 from agent.observability.http_access import OPEN_PATHS, Access, Asked
 from agent.observability.http_answers import refusal
 from agent.observability.http_limits import GUESSES, GUESSES_PER_S, Buckets
@@ -41,11 +42,13 @@ class Counted:
 class Guard:
     """Lets a request through, or answers why not; one that guesses or floods is answered 429."""
 
-    def __init__(self, app: ASGIApp, access: Access, mono: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, limits: config.HttpLimits, mono: Clock
+    ) -> None:
         self._app = app
         self._access = access
         self._mono = mono
-        self._buckets = Buckets()
+        self._buckets = Buckets(limits.requests_per_s, limits.burst)
         self._guesses = Buckets(GUESSES_PER_S, GUESSES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-RATE_PER_S = 100.0
-BURST = 400.0
-"""Ten open pages ask about forty times a second, and together when a machine room wakes up."""
 ADDRESSES_MAX = 1024
 GUESSES_PER_S, GUESSES = 0.2, 10.0
 """Wrong tokens: ten, then one in five seconds; meanwhile the right one is not heard either."""
@@ -15,7 +12,7 @@ GUESSES_PER_S, GUESSES = 0.2, 10.0
 class Buckets:
     """Pure: fed the time (monotonic seconds). An address that is not known has a full bucket."""
 
-    def __init__(self, rate_per_s: float = RATE_PER_S, burst: float = BURST) -> None:
+    def __init__(self, rate_per_s: float, burst: float) -> None:
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, at

@@ -13,7 +13,6 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-CONNECTIONS_MAX = 128
 EXCHANGE_LIMIT_S = 10.0
 """From the connection (or the end of the last response) to the end of the next response."""
 
@@ -37,6 +36,8 @@ class BoundedLoop(asyncio.SelectorEventLoop):
 class BoundedProtocol(H11Protocol):
     """One connection that cannot stay longer than its exchanges take."""
 
+    connections_max: int
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting_since = 0.0
@@ -51,7 +52,7 @@ class BoundedProtocol(H11Protocol):
             **self.app_state, "certified": bool(transport.get_extra_info("peercert")),
         }  # fmt: skip
         others = [c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self]
-        if len(others) >= CONNECTIONS_MAX:
+        if len(others) >= self.connections_max:
             loser = min(others, key=_first_to_go)
             self.connections.discard(loser)  # now: many may be accepted in one turn of the loop
             loser.transport.abort()
@@ -82,3 +83,12 @@ class BoundedProtocol(H11Protocol):
 
 def _first_to_go(connection: BoundedProtocol) -> tuple[bool, float]:
     return connection.in_exchange(), connection.waiting_since
+
+
+def bounded_protocol(limit: int) -> type[BoundedProtocol]:
+    """Return the protocol of a server that holds ``limit`` connections; uvicorn wants a class."""
+
+    class Protocol(BoundedProtocol):
+        connections_max = limit
+
+    return Protocol

@@ -10,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from agent import config
+from agent.config_file import load_config
+from agent.config_problems import ConfigErrors
 from agent.observability.http import HttpError, HttpServer
 from agent.observability.http_access import Access, Asked
-from agent.observability.http_limits import ADDRESSES_MAX, BURST, RATE_PER_S, Buckets
+from agent.observability.http_limits import ADDRESSES_MAX, Buckets
 from agent.observability.signing import Signer
 from agent.records import Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
@@ -192,17 +194,41 @@ def test_who_guesses_tokens_is_made_to_wait(agent: FakeAgent, public: HttpServer
 
 
 def test_an_address_may_burst_and_then_keep_its_rate() -> None:
-    buckets = Buckets()
-    assert sum(buckets.take("a", 0.0) for _ in range(1000)) == BURST
+    buckets = Buckets(100.0, 400.0)
+    assert sum(buckets.take("a", 0.0) for _ in range(1000)) == 400
     assert buckets.take("b", 0.0), "another address has its own"
-    assert sum(buckets.take("a", 1.0) for _ in range(1000)) == RATE_PER_S
+    assert sum(buckets.take("a", 1.0) for _ in range(1000)) == 100
 
 
 def test_the_memory_of_addresses_is_bounded() -> None:
-    buckets = Buckets()
+    buckets = Buckets(100.0, 400.0)
     for i in range(5 * ADDRESSES_MAX):
         buckets.take(str(i), 0.0)
     assert len(buckets._left) == ADDRESSES_MAX
+
+
+def test_the_rate_that_is_configured_is_in_force(serve: ServeAgent) -> None:
+    server = serve(limits={"burst": 3, "requests_per_s": 1.0})
+    with client_of(server) as client:
+        answers = [client.get("/api/v1/status").status_code for _ in range(20)]
+        assert answers[:3] == [200, 200, 200]
+        assert 429 in answers
+        assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("connections", 7), ("connections", 4097), ("connections", "many"), ("connections", 9.5),
+        ("requests_per_s", 0), ("requests_per_s", -1), ("requests_per_s", "fast"),
+        ("burst", 0), ("burst", 1.5), ("burst", 100_001), ("speed", 1),
+    ],
+)  # fmt: skip
+def test_a_bad_limit_is_refused_with_its_key(key: str, value: object, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"http: {{limits: {{{key}: {value}}}}}\n")
+    with pytest.raises(ConfigErrors, match=rf"http\.limits\.{key}"):
+        load_config(file, environment={})
 
 
 # --- TLS -----------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ import httpx
 import numpy as np
 import pytest
 
+from agent.config import HttpLimits
 from agent.observability import http_answers, http_protocol
 from agent.observability.http import HttpServer
-from agent.observability.http_protocol import CONNECTIONS_MAX
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.samples import frame, segmentation
 from tests.publishing.certificates import Authority
@@ -88,7 +88,15 @@ def test_two_hundred_slow_clients_do_not_keep_a_probe_out(sends: bytes, server: 
         for _ in range(3):
             answer = httpx.get(f"{server.url}/livez", timeout=10, trust_env=False)
             assert answer.status_code == 200
-        wait_until(lambda: sum(closed(one) for one in opened) >= 200 - CONNECTIONS_MAX, 10)
+        wait_until(lambda: sum(closed(one) for one in opened) >= 200 - HttpLimits().connections, 10)
+
+
+def test_the_number_of_connections_that_is_configured_is_in_force(serve: ServeAgent) -> None:
+    server = serve(limits={"connections": 8})
+    with connections(server, 20, b"G") as opened:
+        wait_until(lambda: sum(closed(one) for one in opened) >= 12, 5, "twelve made room")
+        assert sum(not closed(one) for one in opened) == 8
+        assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
 
 
 def test_a_thousand_slow_clients_keep_nobody_out(server: HttpServer) -> None:
