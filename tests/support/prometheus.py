@@ -62,10 +62,8 @@ def running_prometheus(
 
     ``others`` are ports by job; with no port at all it knows nothing.
     """
-    require_tool("prometheus")
     directory.mkdir(parents=True, exist_ok=True)
     targets = {**({"pitwatch": target_port} if target_port else {}), **(others or {})}
-    own_port = free_port()
     configuration = directory / "prometheus.yml"
     configuration.write_text(
         json.dumps(  # JSON is YAML
@@ -86,6 +84,15 @@ def running_prometheus(
             }
         )
     )
+    with served(configuration, directory) as server:
+        yield server
+
+
+@contextmanager
+def served(configuration: Path, directory: Path) -> Iterator[Prometheus]:
+    """Run Prometheus with this configuration and its data in ``directory``."""
+    require_tool("prometheus")
+    own_port = free_port()
     log = directory / "prometheus.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
