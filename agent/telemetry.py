@@ -83,6 +83,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("jobs_dropped", Kind.COUNTER, "Jobs without an explanation", ("camera", "stage", "reason")),
     Metric("jobs_in_flight", Kind.GAUGE, "Jobs waiting or being explained", ("camera",)),
     Metric("candidates_skipped", Kind.COUNTER, "Frames that sampling let go", ("camera", "reason")),
+    Metric("explain_requests_unanswered", Kind.COUNTER, "Operators' requests that no frame answered in time", ("camera",)),
     Metric("ablation_seconds", Kind.HISTOGRAM, "Compute time of one explanation", ("method",), SLOW_BUCKETS),
     Metric("explanation_wait_seconds", Kind.HISTOGRAM, "From grab to finished explanation", ("camera",), SLOW_BUCKETS),
     Metric("last_explanation_timestamp_seconds", Kind.GAUGE, "Unix time of the newest explained frame", ("camera",)),

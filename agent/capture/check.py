@@ -9,6 +9,7 @@ from agent.capture.source import SourceError, SourceInfo
 from agent.capture.sources.folder import list_pictures
 from agent.capture.urls import opener_of, parse
 from agent.config import Camera
+from agent.records import CaptureMode
 
 RATE_SHARE = 0.1
 
@@ -28,14 +29,17 @@ def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> None:
 def differences(camera: Camera, info: SourceInfo) -> dict[str, tuple[float, float]]:
     """What was requested of the camera and did not come: name -> (requested, reported).
 
-    A rate counts as different from 10 % on: drivers round, and 0 says that it is unknown.
+    A rate counts as different from 10 % on: drivers round, and 0 says that it is unknown. Of a
+    triggered camera it is the fruit that set the pace, whatever rate the driver says it could do.
     """
     found: dict[str, tuple[float, float]] = {}
     for name in ("width_px", "height_px"):
         requested, reported = getattr(camera, name), getattr(info, name)
         if requested is not None and requested != reported:
             found[name] = (requested, reported)
-    if camera.fps is not None and info.fps > 0 and abs(info.fps / camera.fps - 1) > RATE_SHARE:
+    if camera.mode is CaptureMode.TRIGGERED or camera.fps is None or info.fps <= 0:
+        return found
+    if abs(info.fps / camera.fps - 1) > RATE_SHARE:
         found["fps"] = (camera.fps, info.fps)
     return found
 

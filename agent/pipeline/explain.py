@@ -111,6 +111,7 @@ class ExplainLoop:
             decision = self._scheduler.decide(now, free)
         self._count_skipped(decision.skipped)
         for camera in decision.unanswered:
+            self._telemetry.count("explain_requests_unanswered", camera=camera)
             log_event(logger, logging.WARNING, "explain_request_unanswered", camera=camera)
         for selection in decision.selected:
             self._submit(selection)

@@ -11,10 +11,9 @@ def fitted(config: Config, model: LoadedModel) -> Config:
     """Return the configuration with the classes to explain that this model has.
 
     A class that the file names and the model lacks is an error; where it names none, every
-    foreground class of the model is explained. ``ModelError`` names the key.
+    foreground class of the model is explained. ``ModelError`` names the key. Without a worker
+    nothing is explained: then layer and baseline do not matter.
     """
-    if config.ablation.workers.count == 0:
-        return config
     chosen = "classes" in config.ablation.model_fields_set
     wanted = config.ablation.classes if chosen else model.classes[1:]  # background comes first
     missing = [name for name in wanted if name not in model.classes]
@@ -23,6 +22,11 @@ def fitted(config: Config, model: LoadedModel) -> Config:
             f"ablation.classes: {missing[0]!r} is no class of {model.label}; "
             f"it has {', '.join(model.classes)}"
         )
+    fit = config.model_copy(
+        update={"ablation": config.ablation.model_copy(update={"classes": tuple(wanted)})}
+    )
+    if config.ablation.workers.count == 0:
+        return fit
     if model.layer is None:
         raise ModelError(
             f"model.layer: {model.label} comes without one; name the layer to explain, or set "
@@ -33,5 +37,4 @@ def fitted(config: Config, model: LoadedModel) -> Config:
             "ablation.baseline: mean needs the channels' means over a reference set, which the "
             f"card of {model.label} does not hold for {model.layer}; use zero"
         )
-    ablation = config.ablation.model_copy(update={"classes": tuple(wanted)})
-    return config.model_copy(update={"ablation": ablation})
+    return fit

@@ -57,6 +57,15 @@ def test_a_camera_that_gives_another_size_or_rate_is_warned_of(
     ]
 
 
+def test_the_rate_of_a_triggered_camera_is_that_of_the_fruit_and_no_difference(
+    capture: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = capture(camera(mode="triggered", width_px=128, height_px=48, fps=5.0))
+    run.wait_for_frames(1)
+    told = [record.fields for record in caplog.records if record.message == "camera_differs"]
+    assert [each["what"] for each in told] == ["width_px"]
+
+
 def test_lanes_laid_out_for_another_size_are_not_cut_from_this_one(capture: Capture) -> None:
     lanes = ({"name": "cam1", "region": (0, 0, 32, 48)},)
     run = capture(camera(width_px=128, height_px=96, lanes=lanes))

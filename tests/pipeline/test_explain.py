@@ -141,7 +141,9 @@ def test_a_job_at_work_at_the_end_is_dropped_by_the_shutdown(rig: Rig) -> None:
     rig.pool.jobs.clear()
 
 
-def test_a_request_that_no_frame_answers_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_no_frame_answers_is_told_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     rig = Rig(deadline_s=0.3, max_age_s=0.3)
     rig.loop.start()
     rig.offer("f1", **EMPTY)
@@ -151,3 +153,4 @@ def test_a_request_that_no_frame_answers_is_told(caplog: pytest.LogCaptureFixtur
         lambda: "explain_request_unanswered" in [record.message for record in caplog.records]
     )
     rig.loop.stop(2)
+    assert rig.total("explain_requests_unanswered", "cam1") == 1

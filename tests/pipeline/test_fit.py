@@ -42,7 +42,14 @@ def test_a_model_without_a_layer_is_refused_unless_nothing_is_explained() -> Non
     with pytest.raises(ModelError, match=r"model.layer"):
         fitted(config(), model(layer=None))
     off = config(workers={"count": 0})
-    assert fitted(off, model(layer=None)) is off
+    assert fitted(off, model(layer=None)).ablation.workers.count == 0
+
+
+def test_without_workers_the_classes_told_are_still_those_of_the_model() -> None:
+    other = model(classes=("background", "pit", "rot"), layer=None)
+    assert fitted(config(workers={"count": 0}), other).ablation.classes == ("pit", "rot")
+    with pytest.raises(ModelError, match=r"ablation.classes: 'stem'"):
+        fitted(config(workers={"count": 0}, classes=["stem"]), other)
 
 
 def test_the_mean_baseline_needs_the_means_of_that_layer_in_the_card() -> None:
