@@ -23,11 +23,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What readiness depends on. ``model_error`` says why there is no usable model."""
+    """What readiness depends on."""
 
     model_loaded: bool = False
     model_self_tested: bool = False
-    model_error: str = ""
     cameras: Mapping[str, CameraState] | None = None  # by name; None: not started
 
 
@@ -48,11 +47,9 @@ def readyz(readiness: Readiness) -> Verdict:
     """Judge whether fruit can be read: model loaded and self-tested, one source live."""
     reasons = []
     if not readiness.model_loaded:
-        because = f": {readiness.model_error}" if readiness.model_error else ""
-        reasons.append(f"the model is not loaded{because}")
+        reasons.append("the model is not loaded")
     elif not readiness.model_self_tested:
-        because = f": {readiness.model_error}" if readiness.model_error else ""
-        reasons.append(f"the model has not passed its self-test{because}")
+        reasons.append("the model has not passed its self-test")
     if readiness.cameras is None:
         reasons.append("capture has not started")
     elif CameraState.LIVE not in readiness.cameras.values():

@@ -26,10 +26,6 @@ class LoopAges(Collector):
         """Register the loop, or say that it has moved."""
         self._moved[loop] = self._clock()
 
-    def retire(self, loop: str) -> None:
-        """Forget a loop that has ended on purpose."""
-        self._moved.pop(loop, None)
-
     def ages_s(self) -> dict[str, float]:
         """Return seconds since each loop last moved, by name."""
         now = self._clock()

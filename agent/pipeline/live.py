@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,8 +65,6 @@ class LiveLoop:
         self._clock = clock
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
-        self._segmented: dict[str, int] = {}
-        self._dropped: dict[str, int] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -75,14 +73,6 @@ class LiveLoop:
         """End when every frame that capture has delivered is read: call once intake has ended."""
         self._stopping.set()
         end(self._thread, timeout_s)
-
-    def segmented(self) -> Mapping[str, int]:
-        """Frames segmented so far, per camera."""
-        return dict(self._segmented)
-
-    def dropped(self) -> Mapping[str, int]:
-        """Frames that were taken and lost in this loop, per camera."""
-        return dict(self._dropped)
 
     def _run(self) -> None:
         while True:
@@ -96,7 +86,7 @@ class LiveLoop:
                 break
             for reading in self._stages.fruit.tick(self._clock()):
                 self._sinks.on_fruit(reading)
-        for reading in self._stages.fruit.flush(self._clock()):
+        for reading in self._stages.fruit.flush():
             self._sinks.on_fruit(reading)
 
     def _handle(self, frames: Sequence[Frame]) -> None:
@@ -115,7 +105,6 @@ class LiveLoop:
 
     def _lose(self, frames: Sequence[Frame], error: Exception) -> None:
         for frame in frames:
-            self._dropped[frame.camera] = self._dropped.get(frame.camera, 0) + 1
             self._telemetry.count(
                 "frames_dropped", camera=frame.camera, stage="segmentation", reason="error"
             )
@@ -130,7 +119,6 @@ class LiveLoop:
 
     def _deliver(self, frame: Frame, segmentation: Segmentation) -> None:
         camera = frame.camera
-        self._segmented[camera] = self._segmented.get(camera, 0) + 1
         self._telemetry.count("frames_segmented", camera=camera)
         self._telemetry.observe(
             "capture_to_mask_seconds",

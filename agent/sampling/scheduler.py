@@ -69,7 +69,6 @@ class Scheduler:
         self._offered = 0
         self._finished = 0
         self._failed = 0
-        self._requests_expired = 0
         self._selected: Counter[SamplingClass] = Counter()
         self._skipped: Counter[SkipReason] = Counter()
 
@@ -209,7 +208,6 @@ class Scheduler:
             waiting=waiting,
             attention={n: lane.attention_until for n, lane in lanes if lane.attention_until > now},
             requests=tuple(n for n, lane in lanes if lane.requested_mono is not None),
-            requests_expired=self._requests_expired,
         )
 
     # --- rules -----------------------------------------------------------------------------------
@@ -242,7 +240,6 @@ class Scheduler:
             if now - asked > self._settings.deadline_s:
                 lane.requested_mono = None
                 given_up.append(name)
-        self._requests_expired += len(given_up)
         return tuple(given_up)
 
     def _starved(self, sampling_class: SamplingClass, now: float) -> bool:

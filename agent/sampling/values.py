@@ -95,4 +95,3 @@ class Snapshot:
     waiting: tuple[Waiting, ...]
     attention: Mapping[str, float]  # camera -> monotonic time until which it is followed
     requests: tuple[str, ...]  # cameras whose next frame an operator has asked for
-    requests_expired: int

@@ -89,10 +89,9 @@ class FruitReader:
             return out + self._feed_named(lane, key, segmentation, now)
         return out + self._feed_by_presence(lane, segmentation, now)
 
-    def flush(self, now: float, camera: str | None = None) -> list[FruitReading]:
-        """Answer what is in view, of one lane or of all: the camera is lost, or the agent stops."""
-        lanes = self._lanes.values() if camera is None else [self._lanes.get(camera, _Lane())]
-        return [reading for lane in lanes for reading in _close(lane)]
+    def flush(self) -> list[FruitReading]:
+        """Answer what is in view of every lane: the agent stops."""
+        return [reading for lane in self._lanes.values() for reading in _close(lane)]
 
     def tick(self, now: float) -> list[FruitReading]:
         """Answer fruit that have been in view for ``max_fruit_s``, also when no picture comes."""

@@ -12,7 +12,7 @@ import pytest
 from agent.pipeline.live import LiveLoop, LiveStages
 from agent.records import Frame, FruitReading, Segmentation
 from agent.supervision.right_of_way import GiveWay, RightOfWay
-from agent.telemetry import NullTelemetry
+from tests.capture.support import Ledger
 from tests.support import wait_until
 
 
@@ -35,7 +35,8 @@ class NoFruit:
     def tick(self, now: float) -> list[FruitReading]:
         return []
 
-    flush = tick
+    def flush(self) -> list[FruitReading]:
+        return []
 
 
 class Sinks:
@@ -73,9 +74,11 @@ def test_workers_stand_still_while_a_frame_is_segmented_and_no_longer(
     live, naps = RightOfWay(), list[float]()
     looking = Looking(live, naps)
     stages = LiveStages(OneFrame(), looking, NoFruit(), 1)  # type: ignore[arg-type]
-    loop = LiveLoop(stages, Sinks(), NullTelemetry(), time.monotonic, live)
+    books = Ledger()
+    loop = LiveLoop(stages, Sinks(), books, time.monotonic, live)
     loop.start()
-    wait_until(lambda: loop.dropped() == {"cam1": 1}, 10, "the frame is lost by its error")
+    lost = ("frames_dropped", "cam1", "segmentation", "error")
+    wait_until(lambda: books.counts.get(lost) == 1, 10, "the frame is lost by its error")
     loop.stop(5.0)
     assert looking.calls == 1
     assert naps

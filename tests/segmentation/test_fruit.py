@@ -57,7 +57,7 @@ def run(reader: FruitReader, pictures, period_s: float = 0.05):
     out = []
     for index, one in enumerate(pictures):
         out += reader.feed(one, index * period_s)
-    return out + reader.flush(len(pictures) * period_s)
+    return out + reader.flush()
 
 
 def coverages(reader: FruitReader, *values: float, period_s: float = 0.05):
@@ -96,7 +96,7 @@ def test_a_fruit_crossing_the_picture_is_answered_once_when_it_leaves():
     [got] = reader.feed(picture(5, 0.5), 0.25)
     assert got.frames == 4
     assert reader.feed(picture(6, 0.1), 0.3) == []
-    assert reader.flush(0.35) == []
+    assert reader.flush() == []
 
 
 def test_the_best_picture_is_the_surest_weighted_by_presence():
@@ -147,12 +147,8 @@ def test_a_fruit_in_view_at_the_end_is_answered_by_the_flush():
     reader = FruitReader({"lane1": FREE, "lane2": FREE})
     reader.feed(picture(0, 1.0), 0.0)
     reader.feed(picture(0, 1.0, camera="lane2"), 0.0)
-    [one] = reader.flush(0.1, camera="lane2")
-    assert one.segmentation.camera == "lane2"
-    [other] = reader.flush(0.1)
-    assert other.segmentation.camera == "lane1"
-    assert reader.flush(0.2) == []
-    assert reader.flush(0.2, camera="unknown") == []
+    assert {one.segmentation.camera for one in reader.flush()} == {"lane1", "lane2"}
+    assert reader.flush() == []
 
 
 def test_a_stopped_belt_gives_one_reading_for_the_fruit_standing_in_view():
@@ -310,7 +306,7 @@ def test_no_id_is_ever_answered_twice_and_no_picture_counted_twice(shown, lanes)
         got += reader.feed(picture(seq, coverage, 0.5, reason, machine, camera), now)
         if wait > 1:
             got += reader.tick(now)
-    got += reader.flush(now)
+    got += reader.flush()
     answered = Counter(
         (
             one.segmentation.camera,
