@@ -43,16 +43,17 @@ class Books:
 
 
 class RunningAgent:
-    """``pitwatch run ...`` with its log in a file."""
+    """``pitwatch run ...`` with its log in a file; ``http``: on a port that is free here, or as
+    its configuration says."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, http: bool = True) -> None:
         self.port = free_port()
         self.log_path = folder / f"agent-{self.port}.log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "agent", "run", "--plain"),
-                    *("--http", f"127.0.0.1:{self.port}"),
+                    *(("--http", f"127.0.0.1:{self.port}") if http else ()),
                     *arguments,
                 ],
                 stdin=subprocess.DEVNULL,
@@ -193,9 +194,9 @@ class RunningAgent:
 
 
 @contextmanager
-def running_agent(folder: Path, *arguments: str) -> Iterator[RunningAgent]:
+def running_agent(folder: Path, *arguments: str, http: bool = True) -> Iterator[RunningAgent]:
     """Run the agent for the length of a ``with`` block; killed at its end if still there."""
-    agent = RunningAgent(folder, *arguments)
+    agent = RunningAgent(folder, *arguments, http=http)
     try:
         yield agent
     finally:
