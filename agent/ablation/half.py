@@ -1,14 +1,12 @@
-"""A second half with its weights laid out for rows, and the product that rows go through."""
+"""A second half with its weights laid out for rows."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from agent.ablation.graph import (
@@ -24,67 +22,7 @@ from agent.ablation.graph import (
 )
 from agent.ablation.split import Prepared
 from agent.ablation.trace import CutError
-
-
-def product(x: Tensor, weight: Tensor) -> Tensor:
-    """(R, K) rows times (O, K) weights -> (R, O).
-
-    On a CPU through oneDNN's 1x1 convolution, which uses the widest vectors of any CPU; the BLAS
-    that torch is built with does so on one maker's only (measured: 90 against 210 GFLOP/s).
-    """
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not _onednn():
-        return F.linear(x, weight)
-    picture = x.view(1, x.shape[0], 1, x.shape[1]).permute(0, 3, 1, 2)
-    out = weight.shape[0]
-    if out < VECTOR:
-        weight = F.pad(weight, (0, 0, 0, VECTOR - out))
-    kernel = weight.view(*weight.shape, 1, 1)
-    found = torch.mkldnn_convolution(picture, kernel, None, (0, 0), (1, 1), (1, 1), 1)
-    return found.permute(0, 2, 3, 1).reshape(x.shape[0], weight.shape[0])[:, :out]
-
-
-VECTOR = 8
-"""Fewer outputs than a vector has lanes cost more than a whole vector (measured: 3 take 1.8 times
-as long as 8)."""
-GATHER_FLOATS = 1 << 19
-"""Values gathered before they are multiplied: two megabytes, about a core's own cache."""
-SIZES = 8
-"""How many sizes of product there are for one weight. oneDNN compiles and keeps a kernel for every
-size that it meets, and every picture has its own count of pixels: without this the kernels of a
-hundred pictures take a gigabyte."""
-
-
-class Chunks:
-    """``rows`` rows of ``inner`` values through one weight, some at a time, in few sizes."""
-
-    def __init__(self, rows: int, inner: int, weight: Tensor) -> None:
-        self.rows = rows
-        step = max(1, GATHER_FLOATS // inner // SIZES)
-        self._step, self._at_once = step, step * SIZES
-        self._shape = (min(self._at_once, _up_to(rows, step)), inner)
-        self._kept = threading.local()  # passes may run beside each other
-
-    def product(self, weight: Tensor, fill: Callable[[slice, Tensor], None]) -> Tensor:
-        """(rows, O). ``fill`` puts the rows of a slice into the scratch that it is given; what the
-        scratch holds beyond them is multiplied as well and left out."""
-        out = weight.new_empty((self.rows, weight.shape[0]))
-        scratch: Tensor | None = getattr(self._kept, "scratch", None)
-        if scratch is None:
-            scratch = self._kept.scratch = weight.new_zeros(self._shape)
-        for start in range(0, self.rows, self._at_once):
-            count = min(self._at_once, self.rows - start)
-            fill(slice(start, start + count), scratch)
-            x = scratch[: _up_to(count, self._step)]
-            out[start : start + count] = product(x, weight)[:count]
-        return out
-
-
-def _up_to(count: int, step: int) -> int:
-    return -(-count // step) * step
-
-
-def _onednn() -> bool:
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+from agent.ablation.winograd import Form, transformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +77,14 @@ class FastHalf:
         for place, operation in enumerate(operations):
             self.widths.append(self._width(place, operation, prepared))
         self.layer = next(i for i, o in enumerate(operations) if isinstance(o, Layer))
+        self._kernels: dict[tuple[int, Form], Tensor] = {}
+
+    def kernel(self, form: Form, rows: Tensor) -> Tensor:
+        """The weights ``rows`` of a slice or phase for tiles; made once a model."""
+        key = (id(rows), form)
+        if key not in self._kernels:
+            self._kernels[key] = transformed(form, rows)
+        return self._kernels[key]
 
     def _width(self, place: int, operation: Operation, prepared: Prepared) -> int:
         match operation:

@@ -7,6 +7,7 @@ that turns the rows of an operation's sources into its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,13 +17,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation import geometry
+from agent.ablation import geometry, winograd
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pointwise, Pool, Up
-from agent.ablation.half import Chunks, FastHalf, Merged, Slice, product
+from agent.ablation.half import FastHalf, Merged, Phase, Slice
+from agent.ablation.products import Chunks, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.trace import CutError
+from agent.ablation.winograd import Task, Tiled
 
 
 @dataclass(slots=True)
@@ -34,6 +37,8 @@ class Work:
 
 
 Step = Callable[[Work], Tensor]
+Rows = Callable[[Tensor], Tensor]
+"""Rows of one source to what they give."""
 Adder = Callable[[Work, Tensor, Tensor], None]
 """Writes what a part of a convolution gives, added to the third argument, to the second: (batch,
 P, O), where the third is (P, O) or the second itself."""
@@ -106,7 +111,7 @@ class Steps:
             return self._single_up(up, weight.t().contiguous(), value, before, need)
         source = self._stored(up.source)
         value.stored = geometry.after_up(source, up.factor)
-        chunks = Chunks(self._batch * source.count + 1, weight.shape[1], weight)
+        chunks = Chunks(self._batch * source.count + 1, weight.shape[1])
 
         def step(work: Work) -> Tensor:
             rows = work.rows[up.source]
@@ -159,6 +164,9 @@ class Steps:
     def _part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step:
         """One source's share of a convolution: whole maps where most is needed, else rows."""
         batch, place, width = self._batch, piece.source, self._half.widths[piece.source]
+        tiled = self._tiled_part(conv, stored, source, piece)
+        if tiled is not None:
+            return tiled
         if stored.raster:
             order = None
             if not source.raster:
@@ -179,12 +187,31 @@ class Steps:
             stored.pixels, stored.size[1], source, conv.kernel, conv.stride, conv.padding
         )
         index, count = self._index(taps, source), taps.shape[1]
-        chunks = Chunks(len(index), count * width, piece.rows)
+        chunks = Chunks(len(index), count * width)
 
         def gathered(work: Work) -> Tensor:
             return chunks.product(piece.rows, _gather(work.rows[place], index, width))
 
         return gathered
+
+    def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
+        """The same in tiles, where that takes fewer operations."""
+        if conv.kernel != (3, 3) or conv.stride != (1, 1):
+            return None
+        width, out, place = self._half.widths[piece.source], len(conv.weight), piece.source
+        estimate = winograd.whole_ns if stored.raster else winograd.gathered_ns
+        first = (-conv.padding[0], -conv.padding[1])
+        task = Task(stored.pixels, stored.size, 3, first, source, width, out)
+        tiled = self._tiled(task, piece.rows, estimate(stored.count, 9, width, out))
+        return None if tiled is None else lambda work: tiled(work.rows[place])
+
+    def _tiled(self, task: Task, weight: Tensor, plain_ns: float) -> Tiled | None:
+        if not winograd.usable_for(weight):
+            return None
+        cover = winograd.chosen(task, plain_ns)
+        if cover is None:
+            return None
+        return Tiled(task, cover, self._batch, self._half.kernel(cover.form, weight))
 
     def _added(self, part: Step) -> Adder:
         """A part that gives the rows of all pixels in their order."""
@@ -207,26 +234,38 @@ class Steps:
 
     def _phases(self, stored: Stored, groups: Sequence[Index], up: Merged) -> Adder:
         """An upsampling and a convolution in one, for the pixels of each phase in turn."""
-        source, width = self._stored(up.source), self._half.widths[up.source]
-        runs: list[tuple[slice, Chunks, Tensor, Tensor]] = []
+        runs: list[tuple[slice, Rows]] = []
         start = 0
         for phase, pixels in zip(up.phases, groups, strict=True):
             part = slice(start, start + pixels.size)
             start = part.stop
             if pixels.size:
-                taps = geometry.phase_taps(pixels, stored.size[1], source, up.factor, phase.taps)
-                index = self._index(taps, source)[:-1]
-                chunks = Chunks(len(index), taps.shape[1] * width, phase.rows)
-                runs.append((part, chunks, index, phase.rows))
+                runs.append((part, self._phase(stored, pixels, up, phase)))
 
         def add(work: Work, body: Tensor, to: Tensor) -> None:
             rows = work.rows[up.source]
-            for part, chunks, index, weight in runs:
-                found = chunks.product(weight, _gather(rows, index, width))
+            for part, run in runs:
                 some = body[:, part]
-                torch.add(found.view(some.shape), to[..., part, :], out=some)
+                torch.add(run(rows).view(some.shape), to[..., part, :], out=some)
 
         return add
+
+    def _phase(self, stored: Stored, pixels: Index, up: Merged, phase: Phase) -> Rows:
+        """Rows of what is upsampled to those of some pixels of one phase."""
+        source, width, taps = self._stored(up.source), self._half.widths[up.source], phase.taps
+        side, out = math.isqrt(len(taps)), len(phase.rows)
+        if side > 1 and side**2 == len(taps):
+            row, column = np.divmod(pixels, stored.size[1])
+            mine = row // up.factor * source.size[1] + column // up.factor
+            task = Task(mine, source.size, side, taps[0], source, width, out)
+            plain_ns = winograd.gathered_ns(pixels.size, len(taps), width, out)
+            tiled = self._tiled(task, phase.rows, plain_ns)
+            if tiled is not None:
+                return tiled
+        found = geometry.phase_taps(pixels, stored.size[1], source, up.factor, taps)
+        index = self._index(found, source)[:-1]
+        chunks = Chunks(len(index), len(taps) * width)
+        return lambda rows: chunks.product(phase.rows, _gather(rows, index, width))
 
     def _single(
         self, conv: Conv, stored: Stored, source: Value, piece: Slice

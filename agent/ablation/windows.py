@@ -30,7 +30,8 @@ from agent.ablation.graph import (
     Pool,
     Up,
 )
-from agent.ablation.half import Chunks, FastHalf, Merged, Slice
+from agent.ablation.half import FastHalf, Merged, Slice
+from agent.ablation.products import Chunks
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
 from agent.ablation.split import Prepared
@@ -221,7 +222,7 @@ class Windows:
         source, weight = what
         index = self._tensor(_looked_up(pairs[source].table, item, taps))
         values, wide = rows[source], rows[source].shape[1]
-        chunks = Chunks(len(index), taps.shape[1] * wide, weight)
+        chunks = Chunks(len(index), taps.shape[1] * wide)
 
         def fill(part: slice, scratch: Tensor) -> None:
             some = index[part].flatten()

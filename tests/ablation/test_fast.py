@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from agent.ablation import fast, geometry, split
-from agent.ablation import half as half_module
+from agent.ablation import fast, geometry, products, split, winograd
 from agent.ablation.graph import operations
 from agent.ablation.half import FastHalf
 from agent.ablation.masking import NULL, channel, replaced
@@ -183,6 +182,20 @@ def test_batches_are_equal_and_no_more_than_they_must_be():
         assert -(-items // batch) == -(-items // fast.BATCH)
 
 
+@pytest.mark.parametrize("pixels", PIXELS)
+def test_tiles_agree_with_plain_reruns_wherever_m_lies(monkeypatch, pixels):
+    used = []
+    right = winograd.Tiled.__call__
+    monkeypatch.setattr(
+        winograd.Tiled, "__call__", lambda self, rows: used.append(self._form) or right(self, rows)
+    )
+    monkeypatch.setattr(winograd, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(winograd, "WORTH", 1e6)
+    assert compared(unet(), UNET_LAYER, PIXELS[pixels], 3) <= 5e-6
+    whole = pixels == "everything"  # an upsampling of whole maps is a plain operation
+    assert {form.r for form in used} == ({3} if whole else {2, 3})
+
+
 def test_what_a_convolution_reads_is_found_by_running_it_on_ones():
     rng = np.random.default_rng(0)
     for kernel, stride, padding in (((3, 3), (1, 1), (1, 1)), ((5, 3), (2, 1), (2, 0))):
@@ -200,14 +213,14 @@ def test_what_a_convolution_reads_is_found_by_running_it_on_ones():
 def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
     """A kernel is compiled and kept per size: a hundred pictures once took a gigabyte."""
     sizes = {}
-    right = half_module.product
+    right = products.product
 
-    def noted(x, weight):
+    def noted(x, weight, out=None):
         sizes.setdefault(weight.data_ptr(), set()).add(x.shape[0])
-        return right(x, weight)
+        return right(x, weight, out)
 
-    monkeypatch.setattr(half_module, "product", noted)
-    monkeypatch.setattr(half_module, "GATHER_FLOATS", 1 << 14)
+    monkeypatch.setattr(products, "product", noted)
+    monkeypatch.setattr(products, "GATHER_FLOATS", 1 << 14)
     model = unet()
     rng = np.random.default_rng(0)
     with torch.no_grad():
@@ -223,4 +236,4 @@ def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
             fast.Program(shared, need, 3, single=True).run_channels([-1, 1, 2])
     gathered = [counts for counts in sizes.values() if len(counts) > 1]
     assert gathered
-    assert max(len(counts) for counts in gathered) <= half_module.SIZES
+    assert max(len(counts) for counts in gathered) <= products.SIZES

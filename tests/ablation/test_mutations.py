@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from agent import config
-from agent.ablation import geometry
+from agent.ablation import geometry, half, winograd
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.errors import AblationError, NullControlError
 from agent.ablation.fast import Program
@@ -222,6 +222,31 @@ def test_a_wrong_border_in_the_fast_path_trips_the_null_control(fast, monkeypatc
         return np.where(taps < 0, 0, taps)
 
     monkeypatch.setattr(geometry, "conv_taps", clamped)
+    region = np.zeros((64, 64), np.uint8)
+    region[:3, 10:50] = 1
+    region[20:24, 20:24] = 2
+    with pytest.raises(NullControlError):
+        fast.explain(picture(64), region=region)
+
+
+@pytest.mark.parametrize("fault", ["border", "sign"])
+def test_a_wrong_tile_in_the_fast_path_trips_the_null_control(fast, monkeypatch, fault):
+    monkeypatch.setattr(winograd, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(winograd, "WORTH", 1e6)
+    explain(fast)
+    if fault == "sign":
+        right_kernel = winograd.transformed
+        monkeypatch.setattr(half, "transformed", lambda form, rows: -right_kernel(form, rows))
+    else:
+        right = winograd._inputs
+        monkeypatch.setattr(
+            winograd,
+            "_inputs",
+            lambda task, cover, batch: np.minimum(
+                right(task, cover, batch), batch * task.source.count - 1
+            ),
+        )
+    fast._setup.fast._kernels.clear()
     region = np.zeros((64, 64), np.uint8)
     region[:3, 10:50] = 1
     region[20:24, 20:24] = 2
