@@ -14,6 +14,9 @@ from torch import Tensor
 VECTOR = 8
 """oneDNN: fewer outputs than a vector has lanes cost more than a whole vector (measured: 3 take 1.8
 times as long as 8)."""
+CLEARLY = 1.3
+"""How many times as fast oneDNN must be: where both are equal on this product, the BLAS wins on the
+smaller ones, and tiles (``winograd``) need it."""
 GATHER_FLOATS = 1 << 19
 """Values gathered before they are multiplied: two megabytes, about a core's own cache."""
 SIZES = 8
@@ -34,7 +37,7 @@ def product(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
 
 @lru_cache(maxsize=1)
 def onednn_is_faster() -> bool:
-    """Whether oneDNN's 1x1 convolution beats the BLAS of torch, tried once a process.
+    """Whether oneDNN's 1x1 convolution clearly beats the BLAS of torch, tried once a process.
 
     It depends on the CPU: the BLAS uses the widest vectors of one maker's only (measured with
     AVX-512: 210 against 90 GFLOP/s), but is the better one for small products where both use the
@@ -42,8 +45,8 @@ def onednn_is_faster() -> bool:
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    x, weight = torch.ones(1024, 288), torch.ones(64, 288)
-    return _seconds(_onednn, x, weight) < _seconds(F.linear, x, weight)
+    x, weight = torch.ones(1024, 512), torch.ones(128, 512)
+    return CLEARLY * _seconds(_onednn, x, weight) < _seconds(F.linear, x, weight)
 
 
 def _seconds(way: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor) -> float:
