@@ -16,6 +16,7 @@ from tests.soak.cameras import cameras
 from tests.soak.delivery import delivery
 from tests.soak.endurance import endurance
 from tests.soak.isolation import isolation
+from tests.soak.leaks import leaks
 from tests.soak.pages import pages
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -26,14 +27,16 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, delivery; all when none is named",
+        help="endurance, isolation, pages, cameras, leaks, delivery; all when none is named",
     )
     parser.add_argument("--seconds", type=float, help="length of a run: 600 endurance, 40 else")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
-    parser.add_argument("--share", type=float, default=1.0, help="of the counts of delivery")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the counts of delivery and leaks"
+    )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    wanted = options.proof or ["endurance", "isolation", "pages", "cameras", "delivery"]
+    wanted = options.proof or ["endurance", "isolation", "pages", "cameras", "leaks", "delivery"]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
@@ -42,6 +45,8 @@ def main() -> int:
                 lines, failures = endurance(where, options.seconds or 600.0)
             elif name == "delivery":
                 lines, failures = delivery(where, options.share)
+            elif name == "leaks":
+                lines, failures = leaks(where, options.share)
             else:
                 proof = {"isolation": isolation, "pages": pages, "cameras": cameras}[name]
                 lines, failures = proof(where, options.rounds, options.seconds or 40.0)
