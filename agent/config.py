@@ -329,6 +329,18 @@ class AlarmBudget(Section):
     """One point of a chart."""
 
 
+class ChangeOver(Section):
+    """A change-over that comes by the clock: production counts as standing meanwhile."""
+
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    """When it begins, HH:MM in the local time of this computer."""
+    minutes: Annotated[float, Field(gt=0, le=720)]
+    days: Annotated[
+        tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)
+    ] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    """On which it begins."""
+
+
 class Alarms(Section):
     ack_mode: Literal["scada", "operator"] = "scada"
     """``scada``: a cleared alarm is normal; ``operator``: it waits for an acknowledgement here."""
@@ -338,6 +350,9 @@ class Alarms(Section):
     """Alarms that never annunciate: a cause as ``no_read_rate``, or ``no_read_rate-cam1``."""
     language: Literal["en", "it"] = "en"
     """Of the titles, sentences and reasons that operators read; the log stays English."""
+    change_overs: tuple[ChangeOver, ...] = ()
+    """Charts stand still and production alarms are suppressed in them, as when the machine says
+    ``change-over`` itself."""
     limits: AlarmLimits = AlarmLimits()
     reference: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,80}$")], Path] = {}
     """File of each variety, made by ``pitwatch calibrate``; without one there are no charts."""

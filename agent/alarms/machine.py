@@ -10,9 +10,13 @@ START_GRACE_S = 5.0
 
 
 class MachineWatch:
-    """Remembers the newest state; a word that is older than the newest one is ignored."""
+    """Remembers the newest state; a word that is older than the newest one is ignored.
+
+    ``scheduled``: a change-over goes on by the clock, whatever the machine says.
+    """
 
     def __init__(self) -> None:
+        self.scheduled = False
         self.state = MachineState.UNKNOWN
         self._stamp_ms = 0
         self._stood_mono: float | None = None
@@ -25,7 +29,7 @@ class MachineWatch:
 
     @property
     def standing(self) -> bool:
-        return self.state in STANDING
+        return self.scheduled or self.state in STANDING
 
     def running(self, now: float) -> bool:
         """True unless the machine stands, or stood a moment ago. Unknown counts as running."""

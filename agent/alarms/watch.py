@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
 from agent.alarms.language import Fact
 from agent.alarms.reference import Reference
+from agent.alarms.schedule import in_change_over
 from agent.alarms.suppression import Situation, suppressed_by
 from agent.records import (
     CameraState,
@@ -64,6 +66,7 @@ class Watch:
         references: Mapping[str, Reference] | None = None,
     ) -> None:
         self._lanes = {name: LaneWatch(name, settings.limits, references) for name in lanes}
+        self._change_overs = settings.change_overs
         self._sources: dict[str, _Source] = {}
         self._pool: PoolStatus | None = None
         self._pool_full_once = False
@@ -112,9 +115,15 @@ class Watch:
             lane.machine.hear(info, 0)
             lane.charts.announce(info.variety, self._now)
 
-    def tick(self, now: float) -> list[Condition]:
-        """Return every condition as of ``now``; a pure reading of what was heard."""
+    def tick(self, now: float, local: datetime.datetime | None = None) -> list[Condition]:
+        """Return every condition as of ``now``; a pure reading of what was heard.
+
+        ``local``: the wall time, which change-overs by the clock go by; None: none goes on.
+        """
         self._now = now
+        scheduled = local is not None and in_change_over(self._change_overs, local)
+        for lane in self._lanes.values():
+            lane.machine.scheduled = scheduled
         workers = self._workers_degraded(now)
         explaining = self._pool is None or self._pool.workers > 0
         conditions: list[Condition] = [workers, self._session_conflict(now), self._spool_loss(now)]

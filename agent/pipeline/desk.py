@@ -6,6 +6,7 @@ it may take its time, and it alone touches the alarm book.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import queue
 import threading
@@ -149,9 +150,10 @@ class Desk:
 
     def _judge(self) -> None:
         now, utc_ms = self._clock(), self._parts.utc_ms()
+        local = datetime.datetime.fromtimestamp(utc_ms / 1000)  # of the plant, no zone
         records = [
             record
-            for condition in self._parts.watch.tick(now)
+            for condition in self._parts.watch.tick(now, local)
             for record in self._parts.book.update(condition, now, utc_ms)
         ]
         records += self._parts.book.tick(now, utc_ms)
