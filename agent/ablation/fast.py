@@ -29,6 +29,8 @@ from agent.ablation.graph import (
     Up,
 )
 from agent.ablation.half import FastHalf, Merged, sources
+from agent.ablation.local import Join, Local
+from agent.ablation.local_steps import LocalSteps
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared, Value
 from agent.ablation.steps import Step, Steps, Work, usable
@@ -56,7 +58,8 @@ class Program:
     ) -> None:
         self._half: FastHalf = picture.half
         self.batch = batch
-        self._device = picture.prepared.activation.device
+        self._like = picture.prepared.activation
+        self._device = self._like.device
         self._values = picture.values(single=single)
         if self._values[-1].size != need.shape:
             raise CutError("the output is on another grid than the input")
@@ -150,6 +153,7 @@ class Program:
 
     def _compiled(self) -> list[tuple[int, Step]]:
         steps = Steps(self._half, self._values, self.batch, self._device)
+        locals_ = LocalSteps(self._values, self.batch, self._like)
         out: list[tuple[int, Step]] = []
         for place, operation in enumerate(self._half.operations):
             value, need = self._values[place], self._needs[place]
@@ -170,6 +174,13 @@ class Program:
                 case Affine(source, scale, shift):
                     value.stored = self._values[source].stored
                     step = steps.apply(place, source, _affine(scale, shift))
+                case Local(source):
+                    value.stored = geometry.kept(need)
+                    step = locals_.local(place, operation, self._needs[source])
+                case Join((first, second)):
+                    value.stored = geometry.kept(need)
+                    wanted = (self._needs[first], self._needs[second])
+                    step = locals_.join(place, operation, wanted)
             out.append((place, step))
         return out
 
@@ -185,11 +196,20 @@ def _read(operation: Operation, need: Mask, size: Size) -> Mask:
     match operation:
         case Conv():
             return geometry.before_conv(
-                need, size, operation.kernel, operation.stride, operation.padding
+                need,
+                size,
+                operation.kernel,
+                operation.stride,
+                operation.padding,
+                operation.dilation,
             )
         case Up():
             return geometry.before_up(need, operation.factor)
         case Pool():
             return geometry.before_pool(need, size, operation.factor)
+        case Local():
+            return operation.read(need)
+        case Join() if size != need.shape:
+            return np.ones(size, np.bool_)
         case _:
             return need

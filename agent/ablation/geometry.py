@@ -74,18 +74,29 @@ def inverse(stored: Stored) -> Index:
     return out
 
 
-def conv_size(size: Size, kernel: Size, stride: Size, padding: Size) -> Size:
-    height, width = ((size[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in range(2))
+PLAIN: Size = (1, 1)
+
+
+def conv_size(
+    size: Size, kernel: Size, stride: Size, padding: Size, dilation: Size = PLAIN
+) -> Size:
+    height, width = (
+        (size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
+        for i in range(2)
+    )
     return height, width
 
 
-def before_conv(need: Mask, size: Size, kernel: Size, stride: Size, padding: Size) -> Mask:
+def before_conv(
+    need: Mask, size: Size, kernel: Size, stride: Size, padding: Size, dilation: Size = PLAIN
+) -> Mask:
     """Pixels of a map of ``size`` that a convolution reads for the needed pixels of its output."""
     out = np.zeros(size, np.bool_)
     row, column = np.nonzero(need)
     for ky in range(kernel[0]):
         for kx in range(kernel[1]):
-            r, c = row * stride[0] - padding[0] + ky, column * stride[1] - padding[1] + kx
+            r = row * stride[0] - padding[0] + ky * dilation[0]
+            c = column * stride[1] - padding[1] + kx * dilation[1]
             inside = (r >= 0) & (r < size[0]) & (c >= 0) & (c < size[1])
             out[r[inside], c[inside]] = True
     return out
@@ -105,13 +116,19 @@ def before_pool(need: Mask, size: Size, factor: int) -> Mask:
 
 
 def conv_taps(
-    pixels: Index, out_width: int, source: Stored, kernel: Size, stride: Size, padding: Size
+    pixels: Index,
+    out_width: int,
+    source: Stored,
+    kernel: Size,
+    stride: Size,
+    padding: Size,
+    dilation: Size = PLAIN,
 ) -> Index:
     """(P, kh * kw): the place of what each output pixel reads per tap, -1 outside the picture."""
     row, column = np.divmod(pixels, out_width)
     ky, kx = np.divmod(np.arange(kernel[0] * kernel[1]), kernel[1])
-    r = row[:, None] * stride[0] - padding[0] + ky
-    c = column[:, None] * stride[1] - padding[1] + kx
+    r = row[:, None] * stride[0] - padding[0] + ky * dilation[0]
+    c = column[:, None] * stride[1] - padding[1] + kx * dilation[1]
     inside = (r >= 0) & (r < source.size[0]) & (c >= 0) & (c < source.size[1])
     flat = np.where(inside, r * source.size[1] + c, 0)
     return np.where(inside, source.where[flat], -1)
@@ -143,12 +160,13 @@ def phase_taps(
 
 @lru_cache(maxsize=64)
 def conv_neighbours(
-    size: Size, out: Size, kernel: Size, stride: Size, padding: Size
+    size: Size, out: Size, kernel: Size, stride: Size, padding: Size, dilation: Size = PLAIN
 ) -> NDArray[np.int32]:
     """(out pixels, taps): the pixel of a map of ``size`` that each output pixel reads, -1 outside.
     Kept, since nothing but the geometry decides it."""
     pixels = np.arange(out[0] * out[1])
-    taps = conv_taps(pixels, out[1], everything(size), kernel, stride, padding).astype(np.int32)
+    found = conv_taps(pixels, out[1], everything(size), kernel, stride, padding, dilation)
+    taps = found.astype(np.int32)
     taps.setflags(write=False)
     return taps
 

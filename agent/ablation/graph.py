@@ -1,20 +1,25 @@
 """The second half of a model as a short list of operations, where it is made of known ones.
 
-Convolution, transposed convolution without overlap, maximum pooling without overlap, BatchNorm,
-element-wise functions and concatenation: what convolutional encoder-decoders are built from.
-Anything else is a ``CutError``, and the model keeps the general path.
+Convolution, transposed convolution without overlap, pooling, interpolation, BatchNorm, element-wise
+functions, addition, multiplication and concatenation: what convolutional encoder-decoders are built
+from. Anything else is a ``CutError``, and the model keeps the general path.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from agent.ablation import local_graph
+from agent.ablation.local import Join, Local
+from agent.ablation.local_graph import IN_PLACE, JOINS, POOLS, Found, pair
+from agent.ablation.split import Prepared
 from agent.ablation.trace import CutError
 
 Size = tuple[int, int]
@@ -27,13 +32,22 @@ POINTWISE_MODULES = (
     nn.ELU,
     nn.SiLU,
     nn.GELU,
+    nn.Hardsigmoid,
     nn.Hardswish,
     nn.Hardtanh,
     nn.Sigmoid,
     nn.Tanh,
 )
 NOTHING_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
-POINTWISE_FUNCTIONS = {F.relu: torch.relu, torch.relu: torch.relu, torch.sigmoid: torch.sigmoid}
+POINTWISE_FUNCTIONS: dict[object, Pointwise] = {
+    F.relu: torch.relu,
+    torch.relu: torch.relu,
+    torch.sigmoid: torch.sigmoid,
+    F.relu6: F.relu6,
+    F.silu: F.silu,
+    F.hardswish: F.hardswish,
+    F.hardsigmoid: F.hardsigmoid,
+}
 POINTWISE_METHODS = {"relu": torch.relu, "sigmoid": torch.sigmoid}
 
 
@@ -59,6 +73,7 @@ class Conv:
     stride: Size
     padding: Size
     act: Pointwise | None = None
+    dilation: Size = (1, 1)
 
     @property
     def kernel(self) -> Size:
@@ -100,17 +115,19 @@ class Affine:
     shift: Tensor
 
 
-Operation = Layer | Constant | Conv | Up | Pool | Apply | Affine
+Operation = Layer | Constant | Conv | Up | Pool | Apply | Affine | Local | Join
 
 
-def operations(half: fx.GraphModule, output_key: str | None) -> list[Operation]:
-    """The operations of ``half`` in order, the last one giving the logits; else ``CutError``."""
-    return _Reader(half, output_key).read()
+def operations(half: fx.GraphModule, output_key: str | None, prepared: Prepared) -> list[Operation]:
+    """The operations of ``half`` in order, the last one giving the logits; else ``CutError``.
+    ``prepared``, of any picture, tells the sizes of the maps."""
+    return _Reader(half, output_key, Found(half, prepared)).read()
 
 
 class _Reader:
-    def __init__(self, half: fx.GraphModule, output_key: str | None) -> None:
+    def __init__(self, half: fx.GraphModule, output_key: str | None, found: Found) -> None:
         self._half = half
+        self._found = found
         self._key = output_key
         self._out: list[Operation] = []
         self._place: dict[fx.Node, int | tuple[int, ...]] = {}
@@ -119,8 +136,11 @@ class _Reader:
         constants = -1  # the first placeholder is the layer itself
         for node in self._half.graph.nodes:
             if node.op == "placeholder":
-                self._add(node, Layer() if constants < 0 else Constant(constants))
+                if node not in self._found.numbers:
+                    self._add(node, Layer() if constants < 0 else Constant(constants))
                 constants += 1
+            elif node.op != "output" and node in self._found.numbers:
+                continue
             elif node.op == "call_module":
                 self._module(node, self._half.get_submodule(str(node.target)))
             elif node.op == "call_function":
@@ -161,7 +181,7 @@ class _Reader:
             self._conv(node, module)
         elif isinstance(module, nn.ConvTranspose2d):
             self._up(node, module)
-        elif isinstance(module, nn.MaxPool2d):
+        elif isinstance(module, nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             self._pool(node, module)
         elif isinstance(module, nn.BatchNorm2d):
             self._norm(node, module)
@@ -169,21 +189,21 @@ class _Reader:
             raise CutError(f"{node.target} ({type(module).__name__}) has no fast form")
 
     def _conv(self, node: fx.Node, conv: nn.Conv2d) -> None:
-        if (
-            conv.groups != 1
-            or conv.dilation != (1, 1)
-            or conv.padding_mode != "zeros"
-            or isinstance(conv.padding, str)
-        ):
-            raise CutError(f"{node.target}: grouped, dilated or unusually padded")
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise CutError(f"{node.target}: unusually padded")
+        if conv.groups == conv.in_channels == conv.out_channels > 1:
+            source = self._single(node.args[0])
+            self._add(node, local_graph.depthwise(node, conv, source, self._found))
+            return
         self._add(
             node,
             Conv(
                 self._several(node.args[0]),
-                conv.weight,
+                local_graph.ungrouped(conv),
                 conv.bias,
-                _pair(conv.stride),
-                _pair(conv.padding),
+                pair(conv.stride),
+                pair(conv.padding),
+                dilation=pair(conv.dilation),
             ),
         )
 
@@ -198,18 +218,16 @@ class _Reader:
             raise CutError(f"{node.target}: a transposed convolution that overlaps")
         self._add(node, Up(self._single(node.args[0]), up.weight, up.bias, factor))
 
-    def _pool(self, node: fx.Node, pool: nn.MaxPool2d) -> None:
-        factor = _pair(pool.kernel_size)[0]
-        if (
-            _pair(pool.kernel_size) != (factor, factor)
-            or _pair(pool.stride) != (factor, factor)
-            or _pair(pool.padding) != (0, 0)
-            or _pair(pool.dilation) != (1, 1)
-            or pool.ceil_mode
-            or pool.return_indices
-        ):
-            raise CutError(f"{node.target}: a pooling that overlaps or pads")
-        self._add(node, Pool(self._single(node.args[0]), factor))
+    def _pool(self, node: fx.Node, pool: nn.Module) -> None:
+        source = self._single(node.args[0])
+        if isinstance(pool, nn.MaxPool2d):
+            factor = pair(pool.kernel_size)[0]
+            blocks = pair(pool.kernel_size) == pair(pool.stride) == (factor, factor)
+            plain = pair(pool.padding) == (0, 0) and pair(pool.dilation) == (1, 1)
+            if blocks and plain and not pool.ceil_mode and not pool.return_indices:
+                self._add(node, Pool(source, factor))
+                return
+        self._add(node, local_graph.pooling(node, pool, source, self._found))
 
     def _norm(self, node: fx.Node, norm: nn.BatchNorm2d) -> None:
         mean, variance = norm.running_mean, norm.running_var
@@ -232,19 +250,63 @@ class _Reader:
             self._place[node] = tuple(parts)
         elif node.target in POINTWISE_FUNCTIONS:
             self._apply(node, POINTWISE_FUNCTIONS[node.target])
+        elif node.target is F.interpolate:
+            self._interpolate(node)
+        elif node.target in POOLS:
+            self._pool(node, POOLS[node.target](*node.args[1:], **node.kwargs))
+        elif node.target in JOINS and len(node.args) == 2 and not node.kwargs:
+            self._join(node, JOINS[node.target])
         else:
             name = getattr(node.target, "__name__", str(node.target))
             raise CutError(f"{name} has no fast form")
 
-    def _apply(self, node: fx.Node, act: Pointwise) -> None:
+    def _interpolate(self, node: fx.Node) -> None:
         source = self._single(node.args[0])
+        factor = local_graph.nearest_factor(node, self._found)
+        if factor is not None and self._only_convolved(node):
+            like = self._found.like
+            one = torch.eye(self._found.channels[node], dtype=like.dtype, device=like.device)
+            weight = one[:, :, None, None].expand(-1, -1, factor, factor).contiguous()
+            self._add(node, Up(source, weight, None, factor))
+        else:
+            self._add(node, local_graph.interpolation(node, source, self._found))
+
+    def _only_convolved(self, node: fx.Node) -> bool:
+        """Whether a map is read by convolutions alone that can take its upsampling in."""
+        for user in node.users:
+            part = self._half.get_submodule(str(user.target)) if user.op == "call_module" else None
+            if isinstance(part, nn.Conv2d):
+                taken = part.groups == 1 and part.stride == (1, 1) == part.dilation
+            else:
+                passed = user.target is torch.cat or isinstance(part, NOTHING_MODULES)
+                taken = passed and self._only_convolved(user)
+            if not taken:
+                return False
+        return bool(node.users)
+
+    def _join(self, node: fx.Node, function: Callable[..., Any]) -> None:
+        first, second = node.args
+        if node.target in IN_PLACE and isinstance(first, fx.Node) and len(first.users) > 1:
+            raise CutError(f"{node} writes to what others read")
+        tensors = [isinstance(a, fx.Node) and a not in self._found.numbers for a in node.args]
+        if not all(tensors):
+            number = self._found.value(node.args[tensors.index(False)])
+            if tensors[0]:
+                self._apply(node, lambda x: function(x, number), first)
+            else:
+                self._apply(node, lambda x: function(number, x), second)
+        elif function is operator.truediv:
+            raise CutError("a map divided by a map has no fast form")
+        else:
+            self._add(node, Join((self._single(first), self._single(second)), function))
+
+    def _apply(self, node: fx.Node, act: Pointwise, argument: Any = None) -> None:
+        argument = node.args[0] if argument is None else argument
+        source = self._single(argument)
         before = self._out[source]
-        alone = isinstance(node.args[0], fx.Node) and len(node.args[0].users) == 1
+        alone = isinstance(argument, fx.Node) and len(argument.users) == 1
         if isinstance(before, Conv) and before.act is None and alone:
-            fused = Conv(
-                before.sources, before.weight, before.bias, before.stride, before.padding, act
-            )
-            self._out[source] = fused
+            self._out[source] = replace(before, act=act)
             self._place[node] = source
         else:
             self._add(node, Apply(source, act))
@@ -256,10 +318,6 @@ class _Reader:
             result = result[self._key]
         if self._single(result) != len(self._out) - 1:
             raise CutError("the network's output is not its last operation")
-
-
-def _pair(value: Any) -> Size:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 def _out_of_place(module: nn.Module) -> Pointwise:

@@ -20,6 +20,7 @@ from agent.ablation.graph import (
     Size,
     Up,
 )
+from agent.ablation.local import Join, Local
 from agent.ablation.split import Prepared
 from agent.ablation.trace import CutError
 from agent.ablation.winograd import Form, transformed
@@ -100,8 +101,12 @@ class FastHalf:
                 return int(operation.weight.shape[0])
             case Up():
                 return int(operation.weight.shape[1])
-            case Pool() | Apply() | Affine():
+            case Pool() | Apply() | Affine() | Local():
                 return self.widths[operation.source]
+            case Join((first, second)):
+                if self.widths[first] != self.widths[second]:
+                    raise CutError("a join of maps that have not as many channels")
+                return self.widths[first]
 
     def _sliced(self, conv: Conv) -> list[Slice]:
         out, start = [], 0
@@ -129,7 +134,7 @@ def merged(up: Up, conv: Conv, part: Tensor) -> Merged | None:
     in float64: the products are rounded once.
     """
     factor, kernel, padding = up.factor, conv.kernel, conv.padding
-    if conv.stride != (1, 1):
+    if conv.stride != (1, 1) or conv.dilation != (1, 1):
         return None
     first, second = up.weight.to(torch.float64), part.to(torch.float64)
     phases = []
@@ -174,9 +179,9 @@ def _transposed(phases: Sequence[Phase], factor: int, wide: int) -> tuple[Tensor
 def sources(operation: Operation) -> tuple[int, ...]:
     """The places of the operations that this one reads."""
     match operation:
-        case Conv():
+        case Conv() | Join():
             return operation.sources
-        case Up() | Pool() | Apply() | Affine():
+        case Up() | Pool() | Apply() | Affine() | Local():
             return (operation.source,)
         case _:
             return ()

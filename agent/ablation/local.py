@@ -67,7 +67,7 @@ class Local:
     def everywhere(self) -> bool:
         """Whether some pixel reads the whole of a map that has more than one."""
         most = self.rows.taps.shape[1] * self.columns.taps.shape[1]
-        return most >= self.rows.length * self.columns.length > 1
+        return bool(most >= self.rows.length * self.columns.length > 1)
 
     def taps(self, pixels: Index) -> Index:
         """(P, T): the pixels of the source that each of the output reads, -1 for none."""

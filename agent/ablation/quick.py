@@ -30,7 +30,8 @@ def build_fast(
     if not isinstance(split, FxSplit):
         return None
     try:
-        half = FastHalf(operations(split.after, model.output_key), split.prefix(example))
+        prepared = split.prefix(example)
+        half = FastHalf(operations(split.after, model.output_key, prepared), prepared)
         disagreement = _compare(model, layer, split, half, example, baseline)
     except trace.CutError as error:
         disagreement = str(error)

@@ -20,7 +20,9 @@ from agent.ablation import geometry
 from agent.ablation.geometry import Stored
 from agent.ablation.graph import Affine, Apply, Constant, Conv, Layer, Operation, Pool, Size, Up
 from agent.ablation.half import FastHalf
+from agent.ablation.local import Join, Local
 from agent.ablation.split import Prepared
+from agent.ablation.trace import CutError
 
 
 @dataclass(slots=True)
@@ -31,7 +33,7 @@ class Value:
     those lie as ``stored`` says. Above the first convolution of a channel's way it is
     ``channelwise`` instead: item n has channel k_n of ``constant`` changed by ``change``
     (C, h * w). ``layered`` says that the constant holds the layer. ``offset`` (1, C, h, w) is what
-    a convolution adds to every item's rows itself.
+    a convolution adds to every item's rows itself. ``fixed``: the constant is all there is.
     """
 
     size: Size
@@ -42,6 +44,7 @@ class Value:
     change: Tensor | None = None
     baseline: Tensor | None = None
     offset: Tensor | None = None
+    fixed: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +76,7 @@ class Shared:
                 return Value(_size(activation), stored=geometry.everything(_size(activation)))
             case Constant(index):
                 constant = self.prepared.constants[index]
-                return Value(_size(constant), constant)
+                return Value(_size(constant), constant, fixed=True)
             case Apply(source, act):
                 return _elementwise(values[source], act)
             case Affine(source, scale, shift):
@@ -82,8 +85,7 @@ class Shared:
             case Pool(source, factor):
                 before = values[source]
                 if before.channelwise:
-                    pooled = F.max_pool2d(_known(before.constant), factor)
-                    return _channelwise(pooled, _known(before.baseline))
+                    return _each(before, lambda maps: F.max_pool2d(maps, factor))
                 return Value((before.size[0] // factor, before.size[1] // factor))
             case Up(source, weight, bias, factor):
                 before = values[source]
@@ -93,12 +95,17 @@ class Shared:
                     constant = weight.new_zeros((1, weight.shape[0], *before.size))
                 grown = F.conv_transpose2d(constant, weight, bias, stride=factor)
                 return Value(size, grown, layered=before.layered)
+            case Local(source):
+                return _local(operation, values[source])
+            case Join((first, second)):
+                return _joined(operation, values[first], values[second])
             case Conv():
                 return self._conv(place, operation, values)
 
     def _conv(self, place: int, conv: Conv, values: list[Value]) -> Value:
         parts = [values[source] for source in conv.sources]
-        size = geometry.conv_size(parts[0].size, conv.kernel, conv.stride, conv.padding)
+        options = (conv.stride, conv.padding, conv.dilation)
+        size = geometry.conv_size(parts[0].size, conv.kernel, *options)
         lasting = not any(part.layered for part in parts)
         if lasting and place in self._skips:
             return Value(size, offset=self._skips[place])
@@ -110,7 +117,7 @@ class Shared:
         if known:
             x = torch.cat([constant for constant, _ in known], 1)
             weight = torch.cat([w for _, w in known], 1)
-            offset = F.conv2d(x, weight, conv.bias, conv.stride, conv.padding)
+            offset = F.conv2d(x, weight, conv.bias, *options)
         else:
             wide = conv.bias if conv.bias is not None else conv.weight.new_zeros(len(conv.weight))
             offset = wide.view(1, -1, 1, 1).expand(1, -1, *size)
@@ -123,6 +130,32 @@ def _elementwise(before: Value, act: Callable[[Tensor], Tensor]) -> Value:
     if before.channelwise:
         return _channelwise(act(_known(before.constant)), act(_known(before.baseline)))
     return Value(before.size)
+
+
+def _each(before: Value, act: Callable[[Tensor], Tensor]) -> Value:
+    """What is done to each channel for itself changes the one channel of an item alone."""
+    maps = _known(before.constant)
+    return _channelwise(act(maps), act(_known(before.baseline).expand_as(maps)))
+
+
+def _local(local: Local, before: Value) -> Value:
+    if before.size != local.before:
+        raise CutError(f"a map of {before.size} where {local.before} was read")
+    return _each(before, local.dense) if before.channelwise else Value(local.size)
+
+
+def _joined(join: Join, first: Value, second: Value) -> Value:
+    """Two maps of which one channel alone changes, or one of them and a constant, stay such."""
+    sizes = {first.size, second.size} - {(1, 1)} or {(1, 1)}
+    if len(sizes) > 1:
+        raise CutError("a join of maps of different sizes")
+    both = (first, second)
+    alike = all(value.channelwise or value.fixed for value in both)
+    if not alike or (first.fixed and second.fixed):
+        return Value(sizes.pop())
+    maps = join.function(_known(first.constant), _known(second.constant))
+    ends = [_known(value.constant if value.fixed else value.baseline) for value in both]
+    return _channelwise(maps, join.function(*ends).expand_as(maps))
 
 
 def _channelwise(maps: Tensor, baseline: Tensor) -> Value:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from agent.ablation import geometry, winograd
 from agent.ablation.geometry import Index, Stored
-from agent.ablation.graph import Conv, Pointwise, Pool, Up
+from agent.ablation.graph import Conv, Pointwise, Pool, Size, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
 from agent.ablation.products import Chunks, product
 from agent.ablation.regions import Mask
@@ -180,11 +180,11 @@ class Steps:
 
             def whole(work: Work) -> Tensor:
                 x = _maps(work.rows[place], source, batch, order)
-                return _rows(F.conv2d(x, piece.dense, None, conv.stride, conv.padding))
+                return _rows(F.conv2d(x, piece.dense, None, *_options(conv)))
 
             return whole
         taps = geometry.conv_taps(
-            stored.pixels, stored.size[1], source, conv.kernel, conv.stride, conv.padding
+            stored.pixels, stored.size[1], source, conv.kernel, *_options(conv)
         )
         index, count = self._index(taps, source), taps.shape[1]
         chunks = Chunks(len(index), count * width)
@@ -196,7 +196,7 @@ class Steps:
 
     def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
         """The same in tiles, where that takes fewer operations."""
-        if conv.kernel != (3, 3) or conv.stride != (1, 1):
+        if conv.kernel != (3, 3) or not conv.stride == (1, 1) == conv.dilation:
             return None
         width, out, place = self._half.widths[piece.source], len(conv.weight), piece.source
         estimate = winograd.whole_ns if stored.raster else winograd.gathered_ns
@@ -274,7 +274,7 @@ class Steps:
         assert source.change is not None
         everything = geometry.everything(source.size)
         taps = geometry.conv_taps(
-            stored.pixels, stored.size[1], everything, conv.kernel, conv.stride, conv.padding
+            stored.pixels, stored.size[1], everything, conv.kernel, *_options(conv)
         )
         padded = F.pad(source.change, (0, 1, 0, 1))  # a pixel outside, and a channel of nothing
         index = self._tensor(np.where(taps < 0, padded.shape[1] - 1, taps))
@@ -313,6 +313,10 @@ class Steps:
 
     def _tensor(self, array: NDArray[np.signedinteger]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def _options(conv: Conv) -> tuple[Size, Size, Size]:
+    return conv.stride, conv.padding, conv.dilation
 
 
 def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:

@@ -133,7 +133,7 @@ def whole_half(model: LoadedModel, x: Tensor) -> FastHalf:
         raise CutError(f"not traceable: {error}") from error
     if not isinstance(graph, torch.fx.GraphModule):
         raise CutError("no graph")
-    return FastHalf(operations(graph, model.output_key), _prepared(x))
+    return FastHalf(operations(graph, model.output_key, _prepared(x)), _prepared(x))
 
 
 def _prepared(x: Tensor) -> Prepared:

@@ -31,6 +31,7 @@ from agent.ablation.graph import (
     Up,
 )
 from agent.ablation.half import FastHalf, Merged, Slice
+from agent.ablation.local import Join, Local
 from agent.ablation.products import Chunks
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
@@ -65,6 +66,8 @@ class Windows:
         for place, operation in enumerate(half.operations):
             if isinstance(operation, Up) and self._values[place].stored is not None:
                 raise CutError("an upsampling that no convolution takes in")
+            if isinstance(operation, Local) and operation.everywhere:
+                raise CutError("a pooling over everything")
         self._x = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
     @property
@@ -118,10 +121,9 @@ class Windows:
             case Conv():
                 read = np.stack([before[source] for source in operation.sources])
                 first, last = read[..., :2].min(0), read[..., 2:].max(0)
-                kernel, stride, padding = map(
-                    np.array, (operation.kernel, operation.stride, operation.padding)
-                )
-                first = -((-(first + padding - kernel + 1)) // stride)
+                stride, padding = np.array(operation.stride), np.array(operation.padding)
+                span = np.array(operation.dilation) * (np.array(operation.kernel) - 1)
+                first = -((-(first + padding - span)) // stride)
                 last = (last - 1 + padding) // stride + 1
             case Up(source, _, _, factor):
                 return before[source] * factor
@@ -129,6 +131,11 @@ class Windows:
                 first, last = before[source][:, :2] // factor, -(-before[source][:, 2:] // factor)
             case Apply(source, _) | Affine(source, _, _):
                 return before[source]
+            case Local(source):
+                return operation.reach(before[source])
+            case Join((one, other)):
+                first = np.minimum(before[one][:, :2], before[other][:, :2])
+                last = np.maximum(before[one][:, 2:], before[other][:, 2:])
             case _:
                 raise CutError("an input beside the picture")
         size = np.array(self._values[place].size)
@@ -179,6 +186,20 @@ class Windows:
             case Affine(source, scale, shift):
                 index = self._tensor(pairs[source].table[own.item, own.pixel])
                 return rows[source].index_select(0, index) * scale + shift
+            case Local(source):
+                index = self._tensor(
+                    _looked_up(pairs[source].table, own.item, operation.taps(own.pixel))
+                )
+                weights = self._tensor(operation.weights(own.pixel)).to(self._x)
+                return operation.of_rows(rows[source], index, weights)
+            case Join((first, second)):
+                both = (
+                    rows[source].index_select(
+                        0, self._tensor(pairs[source].table[own.item, own.pixel])
+                    )
+                    for source in (first, second)
+                )
+                return operation.function(*both)
             case _:
                 raise CutError("an operation that is not local")
 
@@ -192,7 +213,7 @@ class Windows:
             if up is None:
                 before = self._values[piece.source].size
                 near = geometry.conv_neighbours(
-                    before, size, conv.kernel, conv.stride, conv.padding
+                    before, size, conv.kernel, conv.stride, conv.padding, conv.dilation
                 )
                 taps = near[own.pixel]
                 self._add(out, own.item, taps, (piece.source, piece.rows), pairs, rows)
@@ -230,12 +251,12 @@ class Windows:
 
         out.add_(chunks.product(weight, fill))
 
-    def _tensor(self, array: NDArray[np.signedinteger]) -> Tensor:
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._x.device)
 
 
 def _looked_up(
-    table: NDArray[np.int32], item: Index, pixel: NDArray[np.int32]
+    table: NDArray[np.int32], item: Index, pixel: NDArray[np.signedinteger]
 ) -> NDArray[np.int32]:
     """``table`` (items, pixels) at (n,) items and their (n, T) pixels; -1 is the last column."""
     count = table.shape[1]

@@ -36,7 +36,7 @@ def compared(model, layer, need, batch, baseline=0.0):
         x = torch.randn(1, 3, *need.shape, generator=torch.Generator().manual_seed(1))
         cut = split.build_split(model, layer, random_input(model))
         prepared = cut.prefix(x)
-        half = FastHalf(operations(cut.after, model.output_key), prepared)
+        half = FastHalf(operations(cut.after, model.output_key, prepared), prepared)
         depth = prepared.activation.shape[1]
         to = torch.full((1, depth, 1, 1), baseline)
         shared = Shared(half, prepared, to)
@@ -156,7 +156,9 @@ def test_an_output_on_another_grid_is_not_taken_for_the_inputs():
         cut = split.build_split(model, "features", x)
         prepared, need = cut.prefix(x), np.ones((16, 16), bool)
         shared = Shared(
-            FastHalf(operations(cut.after, None), prepared), prepared, torch.zeros(1, 4, 1, 1)
+            FastHalf(operations(cut.after, None, prepared), prepared),
+            prepared,
+            torch.zeros(1, 4, 1, 1),
         )
         with pytest.raises(CutError, match="another grid"):
             fast.Program(shared, need, 2, single=True)
@@ -227,7 +229,7 @@ def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
         x = random_input(model)
         cut = split.build_split(model, UNET_LAYER, x)
         prepared = cut.prefix(x)
-        half = FastHalf(operations(cut.after, None), prepared)
+        half = FastHalf(operations(cut.after, None, prepared), prepared)
         shared = Shared(half, prepared, torch.zeros(1, 64, 1, 1))
         for _ in range(30):
             need = np.zeros((64, 64), bool)

@@ -1,0 +1,223 @@
+"""Interpolation, pooling, addition, grouped and dilated convolutions in rows, against re-runs."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from agent import config
+from agent.ablation import fast, local, split
+from agent.ablation import local_graph as reading
+from agent.ablation.engine import Engine, Tuning
+from agent.ablation.errors import AblationError, NullControlError
+from agent.ablation.graph import operations
+from agent.ablation.half import FastHalf
+from agent.ablation.local import Local
+from agent.ablation.masking import NULL, channel, replaced
+from agent.ablation.picture import random_input
+from agent.ablation.shared import Shared
+from agent.ablation.trace import CutError
+from agent.ablation.whole import whole_half
+from agent.ablation.windows import Windows
+from tests.ablation.networks import bar_and_disc, loaded, picture, seeded
+
+SIZE = 32
+NEEDS = {
+    "bar and disc": bar_and_disc(SIZE) > 0,
+    "corner": np.pad(np.ones((2, 3), bool), ((30, 0), (29, 0))),
+    "everything": np.ones((SIZE, SIZE), bool),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+class Around(nn.Module):
+    """A layer of 6 maps, what is tested, and a head on the grid of the picture; what is tested
+    meets the layer itself (``first``: one channel changes) or what a convolution made of it."""
+
+    def __init__(self, middle, first, width=6):
+        super().__init__()
+        self.features = nn.Conv2d(3, 6, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.mixed = nn.Identity() if first else nn.Conv2d(6, 6, 3, padding=1)
+        self.act = nn.Identity() if first else nn.Sigmoid()
+        self.middle = middle
+        self.head = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, x):
+        found = self.middle(self.act(self.mixed(self.relu(self.features(x)))))
+        return self.head(F.interpolate(found, size=(SIZE, SIZE), mode="nearest"))
+
+
+class Do(nn.Module):
+    """A function as a module that is traced into."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def resize(**options):
+    return lambda: Do(lambda x: F.interpolate(x, **options))
+
+
+def twice(inner):
+    """Something, and whatever it makes resized to the grid that was there."""
+    return lambda: Do(lambda x: x + F.interpolate(inner(x), size=x.shape[-2:], mode="bilinear"))
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(6, 6, 3, padding=2, dilation=2)
+
+    def forward(self, x):
+        out = self.conv(x)
+        out += x
+        return F.relu(out, inplace=True)
+
+
+class Squeeze(nn.Module):
+    """Channels scaled by what the whole map says."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.conv = nn.Conv2d(6, 6, 1)
+        self.act = nn.Hardsigmoid()
+
+    def forward(self, x):
+        return self.act(self.conv(self.pool(x))) * x
+
+
+CASES = {
+    "nearest x2": resize(scale_factor=2.0),
+    "nearest x3": resize(scale_factor=3),
+    "nearest to a size": resize(size=(21, 50)),
+    "nearest down": resize(scale_factor=0.5),
+    "nearest exact": resize(size=(45, 29), mode="nearest-exact"),
+    "bilinear x2": resize(scale_factor=2.0, mode="bilinear"),
+    "bilinear corners": resize(size=(50, 41), mode="bilinear", align_corners=True),
+    "bilinear down": resize(size=(11, 13), mode="bilinear", align_corners=False),
+    "bilinear x1.7": resize(scale_factor=1.7, mode="bilinear"),
+    "bicubic": resize(size=(40, 24), mode="bicubic"),
+    "average": lambda: nn.AvgPool2d(3, 2, 1),
+    "average inside": lambda: nn.AvgPool2d((3, 2), (2, 1), (1, 0), count_include_pad=False),
+    "average ceil": lambda: nn.AvgPool2d(3, 2, ceil_mode=True),
+    "average function": lambda: Do(lambda x: F.avg_pool2d(x, 2)),
+    "adaptive": lambda: nn.AdaptiveAvgPool2d((5, 7)),
+    "global": twice(lambda x: F.adaptive_avg_pool2d(x, 1)),
+    "maximum": lambda: nn.MaxPool2d(3, 2, 1),
+    "maximum dilated": lambda: nn.MaxPool2d(3, 1, 1, dilation=2),
+    "maximum ceil": lambda: nn.MaxPool2d(3, 2, ceil_mode=True),
+    "maximum function": lambda: Do(lambda x: F.max_pool2d(0 - x, 3, stride=2, padding=1)),
+    "depthwise": lambda: nn.Conv2d(6, 6, 3, padding=1, groups=6),
+    "depthwise stride": lambda: nn.Conv2d(6, 6, (5, 3), 2, (2, 0), groups=6, bias=False),
+    "depthwise dilated": lambda: nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6),
+    "depthwise, pooled": lambda: nn.Sequential(
+        nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.Hardswish(), nn.MaxPool2d(2)
+    ),
+    "grouped": lambda: nn.Conv2d(6, 6, 3, padding=1, groups=2),
+    "dilated": lambda: nn.Conv2d(6, 6, 3, padding=(4, 3), dilation=(4, 3)),
+    "dilated stride": lambda: nn.Conv2d(6, 6, 3, 2, padding=2, dilation=2),
+    "residual": Residual,
+    "of itself": lambda: Do(lambda x: x + x * 0.5 - torch.relu(x) * x),
+    "numbers": lambda: Do(lambda x: (2 - x) * 0.5 / 4 + 1),
+    "squeeze": Squeeze,
+}
+
+
+def compared(model, need, dtype, batch=4):
+    """Largest difference to plain re-runs over the largest logit; both kinds of items."""
+    layer = "relu"
+    with torch.no_grad():
+        model.module.to(dtype)
+        x = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)).to(dtype)
+        halves = split.trace.cut(model.module, layer, None)
+        cut, plain = split.FxSplit(halves), split.HookSplit(model, layer)
+        prepared = cut.prefix(x)
+        half = FastHalf(operations(cut.after, None, prepared), prepared)
+        to = torch.full((1, 6, 1, 1), 0.3, dtype=dtype)
+        channels = [-1, 0, 5, 3]
+        items = [NULL if k < 0 else channel(k) for k in channels]
+        shared = Shared(half, prepared, to)
+        alone = fast.Program(shared, need, batch, single=True).run_channels(channels)
+        maps = replaced(prepared.activation, to, items)
+        whole = fast.Program(shared, need, batch, single=False).run_maps(maps)
+        worst = 0.0
+        for row, item in zip([*alone, *whole], items * 2, strict=True):
+            expected = plain.rerun(x, item, to)[0][:, torch.from_numpy(need)]
+            worst = max(worst, float((row - expected).abs().max() / expected.abs().max()))
+    return worst
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["of the layer", "of a convolution"])
+@pytest.mark.parametrize("name", CASES)
+def test_rows_are_the_plain_models_logits(name, first):
+    for need in NEEDS.values():
+        for dtype, allowed in ((torch.float64, 1e-13), (torch.float32, 5e-6)):
+            model = loaded(seeded(Around(CASES[name](), first)), "relu", SIZE)
+            assert compared(model, need, dtype) <= allowed
+
+
+def occluded(model, need):
+    """Largest difference of pairs to plain runs of occluded pictures."""
+    x = random_input(model)
+    boxes = [(0, 0, 8, 8), (24, 20, 32, 32), (7, 9, 8, 10), (0, 0, 32, 32)]
+    instead = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(3))
+    worst = 0.0
+    with torch.no_grad():
+        found = Windows(whole_half(model, x), x, need).run(boxes, instead)
+        for (top, left, bottom, right), row in zip(boxes, found, strict=True):
+            hidden = x.clone()
+            hidden[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
+            expected = model.module(hidden)[0][:, torch.from_numpy(need)]
+            worst = max(worst, float((row - expected).abs().max() / expected.abs().max()))
+    return worst
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_patches_run_the_pairs_that_matter_or_are_refused(name):
+    model = loaded(seeded(Around(CASES[name](), first=False)), "relu", SIZE)
+    for need in NEEDS.values():
+        if name in ("global", "squeeze"):
+            with pytest.raises(CutError, match="over everything"):
+                occluded(model, need)
+        else:
+            assert occluded(model, need) <= 5e-6
+
+
+@pytest.mark.parametrize(
+    ("middle", "reason"),
+    [
+        (lambda: Do(lambda x: x / (x + 1)), "divided"),
+        (lambda: Do(lambda x: F.avg_pool2d(x, 2, divisor_override=3)), "no fast form"),
+        (lambda: nn.Conv2d(6, 6, 3, padding="same"), "unusually padded"),
+        (lambda: Do(lambda x: torch.cumsum(x, 2)), "cumsum"),
+        (lambda: Do(lambda x: x * x.mean(1, keepdim=True)), "no fast form"),
+    ],
+)
+def test_what_has_no_rows_is_refused_by_name(middle, reason):
+    model = loaded(seeded(Around(middle(), first=False)), "relu", SIZE)
+    with pytest.raises(CutError, match=reason):
+        compared(model, NEEDS["corner"], torch.float32)
+
+
+def test_an_addition_into_what_others_read_is_refused():
+    def twice_read(x):
+        y = x
+        y += 1
+        return y + x
+
+    model = loaded(seeded(Around(Do(twice_read), first=False)), "relu", SIZE)
+    with pytest.raises(CutError, match="writes to what others read"):
+        compared(model, NEEDS["corner"], torch.float32)
