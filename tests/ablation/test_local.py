@@ -1,6 +1,7 @@
 """Interpolation, pooling, addition, grouped and dilated convolutions in rows, against re-runs."""
 
 import logging
+import operator
 
 import numpy as np
 import pytest
@@ -214,9 +215,7 @@ def test_what_has_no_rows_is_refused_by_name(middle, reason):
 
 def test_an_addition_into_what_others_read_is_refused():
     def twice_read(x):
-        y = x
-        y += 1
-        return y + x
+        return operator.iadd(x, 1) + x
 
     model = loaded(seeded(Around(Do(twice_read), first=False)), "relu", SIZE)
     with pytest.raises(CutError, match="writes to what others read"):

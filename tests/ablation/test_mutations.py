@@ -217,8 +217,8 @@ def test_a_bias_lost_in_the_fast_path_trips_the_null_control(fast):
 def test_a_wrong_border_in_the_fast_path_trips_the_null_control(fast, monkeypatch):
     right = geometry.conv_taps
 
-    def clamped(pixels, out_width, source, kernel, stride, padding):
-        taps = right(pixels, out_width, source, kernel, stride, padding)
+    def clamped(*args):
+        taps = right(*args)
         return np.where(taps < 0, 0, taps)
 
     monkeypatch.setattr(geometry, "conv_taps", clamped)
