@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation import geometry
+from agent.ablation.elementwise import Pointwise
 from agent.ablation.graph import (
     Affine,
     Apply,
@@ -23,7 +24,6 @@ from agent.ablation.graph import (
     Conv,
     Layer,
     Operation,
-    Pointwise,
     Pool,
     Size,
     Up,

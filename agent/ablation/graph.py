@@ -17,38 +17,20 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from agent.ablation import local_graph
+from agent.ablation.elementwise import (
+    NOTHING_MODULES,
+    POINTWISE_FUNCTIONS,
+    POINTWISE_METHODS,
+    POINTWISE_MODULES,
+    Pointwise,
+    out_of_place,
+)
 from agent.ablation.local import Join, Local
-from agent.ablation.local_graph import IN_PLACE, JOINS, POOLS, Found, pair
+from agent.ablation.local_graph import JOINS, POOLS, Found, only_convolved, pair
 from agent.ablation.split import Prepared
 from agent.ablation.trace import CutError
 
 Size = tuple[int, int]
-Pointwise = Callable[[Tensor], Tensor]
-
-POINTWISE_MODULES = (
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SiLU,
-    nn.GELU,
-    nn.Hardsigmoid,
-    nn.Hardswish,
-    nn.Hardtanh,
-    nn.Sigmoid,
-    nn.Tanh,
-)
-NOTHING_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
-POINTWISE_FUNCTIONS: dict[object, Pointwise] = {
-    F.relu: torch.relu,
-    torch.relu: torch.relu,
-    torch.sigmoid: torch.sigmoid,
-    F.relu6: F.relu6,
-    F.silu: F.silu,
-    F.hardswish: F.hardswish,
-    F.hardsigmoid: F.hardsigmoid,
-}
-POINTWISE_METHODS = {"relu": torch.relu, "sigmoid": torch.sigmoid}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +158,7 @@ class _Reader:
         if isinstance(module, NOTHING_MODULES):
             self._place[node] = self._place[source]  # type: ignore[index]
         elif isinstance(module, POINTWISE_MODULES):
-            self._apply(node, _out_of_place(module))
+            self._apply(node, out_of_place(module))
         elif isinstance(module, nn.Conv2d):
             self._conv(node, module)
         elif isinstance(module, nn.ConvTranspose2d):
@@ -263,7 +245,7 @@ class _Reader:
     def _interpolate(self, node: fx.Node) -> None:
         source = self._single(node.args[0])
         factor = local_graph.nearest_factor(node, self._found)
-        if factor is not None and self._only_convolved(node):
+        if factor is not None and only_convolved(self._half, node):
             like = self._found.like
             one = torch.eye(self._found.channels[node], dtype=like.dtype, device=like.device)
             weight = one[:, :, None, None].expand(-1, -1, factor, factor).contiguous()
@@ -271,23 +253,8 @@ class _Reader:
         else:
             self._add(node, local_graph.interpolation(node, source, self._found))
 
-    def _only_convolved(self, node: fx.Node) -> bool:
-        """Whether a map is read by convolutions alone that can take its upsampling in."""
-        for user in node.users:
-            part = self._half.get_submodule(str(user.target)) if user.op == "call_module" else None
-            if isinstance(part, nn.Conv2d):
-                taken = part.groups == 1 and part.stride == (1, 1) == part.dilation
-            else:
-                passed = user.target is torch.cat or isinstance(part, NOTHING_MODULES)
-                taken = passed and self._only_convolved(user)
-            if not taken:
-                return False
-        return bool(node.users)
-
     def _join(self, node: fx.Node, function: Callable[..., Any]) -> None:
         first, second = node.args
-        if node.target in IN_PLACE and isinstance(first, fx.Node) and len(first.users) > 1:
-            raise CutError(f"{node} writes to what others read")
         tensors = [isinstance(a, fx.Node) and a not in self._found.numbers for a in node.args]
         if not all(tensors):
             number = self._found.value(node.args[tensors.index(False)])
@@ -318,12 +285,3 @@ class _Reader:
             result = result[self._key]
         if self._single(result) != len(self._out) - 1:
             raise CutError("the network's output is not its last operation")
-
-
-def _out_of_place(module: nn.Module) -> Pointwise:
-    """The module as a function that never writes to its input."""
-    if isinstance(module, nn.ReLU):
-        return torch.relu
-    if getattr(module, "inplace", False):
-        return lambda x: module(x.clone())
-    return module

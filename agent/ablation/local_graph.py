@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from agent.ablation.elementwise import NOTHING_MODULES
 from agent.ablation.local import Local, Maps, Pair, clamped, resampled, window
 from agent.ablation.split import Prepared
 from agent.ablation.trace import NOT_TRACEABLE, CutError
@@ -22,15 +23,12 @@ POOLS: Mapping[Any, type[nn.Module]] = {
 }
 JOINS: Mapping[Any, Callable[..., Any]] = {
     operator.add: operator.add,
-    operator.iadd: operator.add,
     torch.add: operator.add,
     operator.mul: operator.mul,
-    operator.imul: operator.mul,
     torch.mul: operator.mul,
     operator.sub: operator.sub,
     operator.truediv: operator.truediv,
 }
-IN_PLACE = (operator.iadd, operator.imul)
 
 
 class Found(fx.Interpreter):
@@ -106,6 +104,20 @@ def nearest_factor(node: fx.Node, found: Found) -> int | None:
     factor = after[0] // before[0]
     same = after == (before[0] * factor, before[1] * factor)
     return factor if mode in ("nearest", "nearest-exact") and same and factor > 1 else None
+
+
+def only_convolved(half: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a map is read by convolutions alone that can take its upsampling in."""
+    for user in node.users:
+        part = half.get_submodule(str(user.target)) if user.op == "call_module" else None
+        if isinstance(part, nn.Conv2d):
+            taken = part.groups == 1 and part.stride == (1, 1) == part.dilation
+        else:
+            passed = user.target is torch.cat or isinstance(part, NOTHING_MODULES)
+            taken = passed and only_convolved(half, user)
+        if not taken:
+            return False
+    return bool(node.users)
 
 
 def pooling(node: fx.Node, pool: nn.Module, source: int, found: Found) -> Local:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation import geometry, winograd
+from agent.ablation.elementwise import Pointwise
 from agent.ablation.geometry import Index, Stored
-from agent.ablation.graph import Conv, Pointwise, Pool, Size, Up
+from agent.ablation.graph import Conv, Pool, Size, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
 from agent.ablation.products import Chunks, product
 from agent.ablation.regions import Mask

@@ -63,7 +63,7 @@ def test_deltas_of_a_model_that_others_made_agree_with_plain_re_runs(name):
     torch.manual_seed(0)
     model = loaded(spread(make(library)), layer, SIZE, output_key=key)
     engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4))
-    assert engine.path.startswith("fx")
+    assert engine.path == "fx+rows"
     image, region = picture(SIZE), bar_and_disc(SIZE)
     found = engine.explain(image, region=region, rung=Rung.COARSE, deadline_s=0.0)
     plain, x = HookSplit(model, layer), torch.from_numpy(found.input)[None]

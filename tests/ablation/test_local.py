@@ -1,7 +1,6 @@
 """Interpolation, pooling, addition, grouped and dilated convolutions in rows, against re-runs."""
 
-import logging
-import operator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from agent import config
-from agent.ablation import fast, local, split
-from agent.ablation import local_graph as reading
+from agent.ablation import fast, geometry, split
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.errors import AblationError, NullControlError
 from agent.ablation.graph import operations
 from agent.ablation.half import FastHalf
 from agent.ablation.local import Local
+from agent.ablation.local_steps import LocalSteps
 from agent.ablation.masking import NULL, channel, replaced
 from agent.ablation.picture import random_input
 from agent.ablation.shared import Shared
@@ -213,10 +212,91 @@ def test_what_has_no_rows_is_refused_by_name(middle, reason):
         compared(model, NEEDS["corner"], torch.float32)
 
 
-def test_an_addition_into_what_others_read_is_refused():
-    def twice_read(x):
-        return operator.iadd(x, 1) + x
+# --- faults planted after the rows were verified: a control must trip -----------------------------
 
-    model = loaded(seeded(Around(Do(twice_read), first=False)), "relu", SIZE)
-    with pytest.raises(CutError, match="writes to what others read"):
-        compared(model, NEEDS["corner"], torch.float32)
+
+def engine_of(middle):
+    model = loaded(seeded(Around(middle, first=True)), "relu", SIZE)
+    engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4))
+    assert engine.path == "fx+rows"
+    return engine
+
+
+def explain(engine, times=1):
+    for _ in range(times):
+        engine.explain(picture(SIZE), region=bar_and_disc(SIZE))
+
+
+def mixture():
+    """What one channel changes meets a residual, then a depthwise convolution."""
+    return nn.Sequential(Residual(), nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.MaxPool2d(3, 2, 1))
+
+
+def test_the_healthy_rows_pass():
+    explain(engine_of(mixture()), times=3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda taps: np.roll(taps, 1, axis=0),
+        lambda taps: np.roll(taps, 1, axis=1),
+        lambda taps: np.maximum(taps, 0),
+    ],
+    ids=["pixel", "tap", "border"],
+)
+def test_wrong_taps_trip_the_null_control(monkeypatch, wrong):
+    engine = engine_of(mixture())
+    right = Local.taps
+    monkeypatch.setattr(geometry, "DENSE_FROM", 2)
+    monkeypatch.setattr(Local, "taps", lambda self, pixels: wrong(right(self, pixels)))
+    region = np.zeros((SIZE, SIZE), np.uint8)
+    region[:3, 4:20], region[10:13, 10:13] = 1, 2
+    with pytest.raises(NullControlError):
+        engine.explain(picture(SIZE), region=region)
+
+
+@pytest.mark.parametrize("lost", ["bias", "scale"])
+def test_a_lost_bias_or_weights_of_a_neighbour_trip_the_null_control(monkeypatch, lost):
+    engine = engine_of(mixture())
+    monkeypatch.setattr(geometry, "DENSE_FROM", 2)
+    found = engine._setup.fast.operations
+    place = next(i for i, o in enumerate(found) if isinstance(o, Local) and o.bias is not None)
+    other = None if lost == "bias" else found[place].scale.roll(1, 1)
+    found[place] = replace(found[place], **{lost: other})
+    with pytest.raises(NullControlError):
+        explain(engine)
+
+
+def test_a_wrong_channel_in_an_addition_trips_the_spot_check(monkeypatch):
+    engine = engine_of(mixture())
+    right = LocalSteps._changed
+
+    def neighbour(self, value, stored, constant):
+        if value.change is not None:
+            value = replace(value, change=value.change.roll(1, 0))
+        return right(self, value, stored, constant)
+
+    monkeypatch.setattr(LocalSteps, "_changed", neighbour)
+    with pytest.raises(AblationError, match="spot check failed") as caught:
+        explain(engine, times=6)
+    assert not isinstance(caught.value, NullControlError)
+
+
+def test_what_a_patch_reaches_is_found_by_running_it():
+    """An output changes only inside the rectangle that is run again."""
+    for made in (CASES[name]() for name in ("bilinear x1.7", "maximum", "depthwise stride")):
+        model = loaded(seeded(Around(made, first=False)), "relu", SIZE)
+        x = random_input(model)
+        with torch.no_grad():
+            half = whole_half(model, x)
+        one = next(o for o in half.operations if isinstance(o, Local))
+        maps = torch.zeros(1, 6, *one.before)
+        box = np.array([[5, 6, 9, 8]])
+        maps[:, :, 5:9, 6:8] = torch.rand(4, 2) + 1
+        with torch.no_grad():
+            different = (one.dense(maps) != one.dense(torch.zeros_like(maps)))[0].any(0)
+        top, left, bottom, right = one.reach(box)[0]
+        different[top:bottom, left:right] = False
+        assert not different.any()
+        assert (bottom - top) * (right - left) < different.numel() / 2
