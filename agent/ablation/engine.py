@@ -98,7 +98,7 @@ class Engine:
             self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
             fast = None
             if tuning.rows:
-                fast = build_fast(model, self.layer, split, example, baseline)
+                fast = build_fast(model, self.layer, split, example, baseline, tuning.clock)
             self._setup = Setup(
                 model=model,
                 settings=settings,

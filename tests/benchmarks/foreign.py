@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from agent.ablation.masking import channel, replaced
+from agent.ablation.batching import pixel_logits
+from agent.ablation.fast import Program
+from agent.ablation.masking import Item, channel, replaced
 from agent.ablation.picture import random_input
-from agent.ablation.split import HookSplit, build_split
-from agent.models.loaded import as_logits
-from tests.ablation.networks import loaded
+from agent.ablation.quick import build_fast
+from agent.ablation.shared import Shared
+from agent.ablation.split import HookSplit, Prepared, Split, build_split
+from agent.models.loaded import LoadedModel, as_logits
+from tests.ablation.networks import bar_and_disc, loaded
 from tests.ablation.test_foreign_models import MODELS, spread
 from tests.benchmarks.measuring import Took, against, median, ratio, took
 from tests.benchmarks.tables import Cells, DisagreementError, Row, Table
@@ -27,8 +33,8 @@ def table(quick: bool) -> Table:
     )
 
 
-def _row(name: str) -> Cells:
-    package, make, layer, key = MODELS[name]
+def _row(model_name: str) -> Cells:
+    package, make, layer, key = MODELS[model_name]
     torch.manual_seed(0)
     model = loaded(spread(make(peer(package))), layer, SIZE, output_key=key)
     items = [channel(k) for k in range(ITEMS)]
@@ -39,25 +45,41 @@ def _row(name: str) -> Cells:
         way, plain = build_split(model, layer, x), HookSplit(model, layer)
         prepared = way.prefix(x)
         baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
+        half = build_fast(model, layer, way, x, baseline)
+        need, name = bar_and_disc(SIZE) > 0, way.name
+        if half is None:
+            ours = partial(_general, model, way, prepared, items)
+        else:
+            name += "+rows"
+            program = Program(Shared(half, prepared, baseline), need, ITEMS, single=True)
+            ours = partial(program.run_channels, range(ITEMS))
+        ours()
         for _ in range(3):
-            one, ours = took(
-                lambda: way.suffix(replaced(prepared.activation, baseline, items), prepared)
-            )
+            one, found = took(ours)
             own.append(one.times(1000 / ITEMS))
             one, theirs = took(lambda: [plain.rerun(x, item, baseline) for item in items])
             other.append(one.times(1000 / ITEMS))
-        found = as_logits(model, ours)
         expected = torch.cat([as_logits(model, one) for one in theirs])
+        if half is not None:
+            found = pixel_logits(model, found)
+            expected = expected.flatten(2)[:, :, torch.from_numpy(np.flatnonzero(need))]
     difference = float((found - expected).abs().max() / expected.abs().max())
     if not difference <= 1e-4:
-        raise DisagreementError(f"{way.name} is off by {difference:.2g} of the largest logit")
+        raise DisagreementError(f"{name} is off by {difference:.2g} of the largest logit")
     mine, his = median(own), median(other)
     return (
         layer,
-        way.name,
+        name,
         f"{his.wall_s:.0f}",
         f"{mine.wall_s:.0f}",
         ratio(his, mine),
         f"{difference:.1e}",
         f"ratio {against(his.wall_s / mine.wall_s, 1, at_least=True)}",
     )
+
+
+def _general(model: LoadedModel, way: Split, prepared: Prepared, items: list[Item]) -> Tensor:
+    """(n, classes, h, w) logits by the general second half."""
+    baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
+    maps = replaced(prepared.activation, baseline, items)
+    return as_logits(model, way.suffix(maps, prepared))
