@@ -15,7 +15,8 @@ from agent.ablation.fast import Program
 from agent.ablation.masking import NULL, replaced
 from agent.ablation.measure import View
 from agent.ablation.plan import METHOD_CONTROLS, Planned
-from agent.ablation.split import Prepared, Split
+from agent.ablation.prepared import Prepared
+from agent.ablation.split import Split
 from agent.models.loaded import LoadedModel, as_logits
 from agent.telemetry import Clock, log_event
 

@@ -129,8 +129,9 @@ class Engine:
 
     @property
     def path(self) -> str:
-        """How the model is run from the layer on: ``hook`` (whole, with a hook), ``fx`` (cut in
-        two), or ``fx+rows`` (and only the pixels that are read)."""
+        """How the model is run from the layer on: ``hook`` (whole, with a hook), ``replay`` (what
+        ended before the layer is replayed), ``fx`` or ``export`` (cut in two), with ``+rows`` where
+        only the pixels that are read are run."""
         return self._setup.split.name + ("+rows" if self._setup.fast is not None else "")
 
     def explain(

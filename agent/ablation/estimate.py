@@ -11,7 +11,8 @@ from torch import Tensor
 
 from agent.ablation import scores
 from agent.ablation.measure import Target
-from agent.ablation.split import Prepared, Split
+from agent.ablation.prepared import Prepared
+from agent.ablation.split import Split
 from agent.models.loaded import LoadedModel, as_logits
 
 SAMPLE = 16

@@ -27,7 +27,7 @@ from agent.ablation.elementwise import (
 )
 from agent.ablation.local import Join, Local
 from agent.ablation.local_graph import JOINS, POOLS, Found, only_convolved, pair
-from agent.ablation.split import Prepared
+from agent.ablation.prepared import Prepared
 from agent.ablation.trace import CutError
 
 Size = tuple[int, int]

@@ -21,7 +21,7 @@ from agent.ablation.graph import (
     Up,
 )
 from agent.ablation.local import Join, Local
-from agent.ablation.split import Prepared
+from agent.ablation.prepared import Prepared
 from agent.ablation.trace import CutError
 from agent.ablation.winograd import Form, transformed
 

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from agent.ablation.elementwise import NOTHING_MODULES
 from agent.ablation.local import Local, Maps, Pair, clamped, resampled, window
-from agent.ablation.split import Prepared
+from agent.ablation.prepared import Prepared
 from agent.ablation.trace import NOT_TRACEABLE, CutError
 
 MODES = ("nearest", "nearest-exact", "bilinear", "bicubic", "area")

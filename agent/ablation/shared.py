@@ -21,7 +21,7 @@ from agent.ablation.geometry import Stored
 from agent.ablation.graph import Affine, Apply, Constant, Conv, Layer, Operation, Pool, Size, Up
 from agent.ablation.half import FastHalf
 from agent.ablation.local import Join, Local
-from agent.ablation.split import Prepared
+from agent.ablation.prepared import Prepared
 from agent.ablation.trace import CutError
 
 

@@ -1,8 +1,9 @@
 """A model cut at a named layer: the first half once a picture, the second half once an item.
 
 ``fx`` traces the model and runs only what depends on the layer; ``export`` does so with the graph
-of torch.export where torch.fx cannot follow; ``hook`` runs the whole model again with the layer's
-output replaced, which works for every module that calls the layer once. A way is used only after
+of torch.export where torch.fx cannot follow; ``replay`` runs the whole model again, but for the
+modules that ended before the layer; ``hook`` runs all of it again with the layer's output replaced,
+which works for every module that calls the layer once. A way is used only after
 it agreed with hook re-runs on a random picture.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ from agent.ablation import trace
 from agent.ablation.controls import logit_rounding, worst_excess
 from agent.ablation.errors import AblationError
 from agent.ablation.masking import NULL, Item, channel, replaced
+from agent.ablation.prepared import Prepared
+from agent.ablation.replay import ReplaySplit
 from agent.models.errors import ModelError
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel, as_logits
@@ -29,19 +32,6 @@ from agent.models.replica import replica
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What one picture leaves behind for its items.
-
-    ``activation`` is (1, K, h, w), a copy that nothing else writes to; ``size`` is the (h, w) of
-    the input; ``constants`` belong to the split that made them.
-    """
-
-    activation: Tensor
-    size: tuple[int, int]
-    constants: tuple[Any, ...]
 
 
 class Split(Protocol):
@@ -185,23 +175,34 @@ def build_split(model: LoadedModel, layer: str, example: Tensor) -> Split:
         if not model.batchable:
             return reference
         reasons = []
-        ways: dict[str, Callable[[], trace.Halves]] = {
-            "fx": lambda: trace.cut(model.module, layer, model.output_key),
-            "export": lambda: _exported(model, layer, example),
+        ways: dict[str, Callable[[], Split]] = {
+            "fx": lambda: FxSplit(trace.cut(model.module, layer, model.output_key)),
+            "export": lambda: FxSplit(_exported(model, layer, example), "export"),
+            "replay": lambda: ReplaySplit(model, layer),
         }
-        for name, halves in ways.items():
+        found: Split = reference
+        for name, way in ways.items():
             try:
-                split = FxSplit(halves(), name)
+                split = way()
                 disagreement = compare(model, split, reference, example)
-            except trace.CutError as error:
+            except (trace.CutError, AblationError) as error:
                 disagreement = str(error)
             except trace.NOT_TRACEABLE as error:
                 disagreement = f"the cut graph does not run: {error}"
             if disagreement is None:
-                return split
+                found = split
+                break
             reasons.append(f"{name}: {disagreement}")
-    log_event(logger, logging.WARNING, "ablation_slow_path", layer=layer, reason="; ".join(reasons))
-    return reference
+    if not isinstance(found, FxSplit):
+        log_event(
+            logger,
+            logging.WARNING,
+            "ablation_slow_path",
+            layer=layer,
+            way=found.name,
+            reason="; ".join(reasons),
+        )
+    return found
 
 
 def _exported(model: LoadedModel, layer: str, example: Tensor) -> trace.Halves:

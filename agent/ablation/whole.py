@@ -24,8 +24,8 @@ from agent.ablation.graph import operations
 from agent.ablation.half import FastHalf
 from agent.ablation.measure import Target, View, view
 from agent.ablation.picture import Case
+from agent.ablation.prepared import Prepared
 from agent.ablation.shared import Shared
-from agent.ablation.split import Prepared
 from agent.ablation.trace import CutError
 from agent.config import Head
 from agent.models.fusing import fold_batchnorm, fused

@@ -32,10 +32,10 @@ from agent.ablation.graph import (
 )
 from agent.ablation.half import FastHalf, Merged, Slice
 from agent.ablation.local import Join, Local
+from agent.ablation.prepared import Prepared
 from agent.ablation.products import Chunks
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
-from agent.ablation.split import Prepared
 from agent.ablation.steps import usable
 from agent.ablation.trace import CutError
 

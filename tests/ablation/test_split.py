@@ -122,12 +122,12 @@ def test_a_half_that_would_write_to_its_constants_is_not_used(caplog):
     model = loaded(seeded(Residual()), "block")
     with caplog.at_level(logging.WARNING):
         way = built(model)
-    assert way.name == "hook"
+    assert way.name == "replay"
     assert "ablation_slow_path" in caplog.text
     found = Engine(model, config.Ablation(), tuning=Tuning(batch=4)).explain(
         picture(16), region=bar_and_disc(16)
     )
-    assert found.path == "hook"
+    assert found.path == "replay"
     assert found.classes[0].spot_error < 1e-4
 
 
@@ -140,7 +140,7 @@ def test_a_model_that_cannot_be_traced_is_run_whole_and_gives_the_same_numbers()
     whole, traced = seeded(DataDependent()), seeded(OneByOne(depth=4))
     traced.load_state_dict(whole.state_dict())
     path, found = numbers(whole)
-    assert path == "hook"
+    assert path == "replay"
     path, expected = numbers(traced)
     assert path == "fx+rows"
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -158,7 +158,7 @@ def test_a_cut_that_disagrees_with_the_model_is_not_used(monkeypatch, caplog):
 
     monkeypatch.setattr(trace, "halves", wrong)
     with caplog.at_level(logging.WARNING):
-        assert built(loaded(seeded(OneByOne()), "relu")).name == "hook"
+        assert built(loaded(seeded(OneByOne()), "relu")).name == "replay"
 
 
 def test_a_layer_called_twice_is_refused():
