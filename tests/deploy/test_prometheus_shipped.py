@@ -6,13 +6,14 @@ import math
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.support import require_tool
-from tests.support.prometheus import served
+from tests.support.prometheus import Prometheus, served
 from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -30,9 +31,8 @@ def mounted(name: str, folder: Path) -> Path:
     """The configuration with its rules where it looks for them, in a folder of the test."""
     text = SHIPPED[name].read_text()
     if name.startswith("docker/"):
-        text = text.replace(
-            "/etc/prometheus/", ""
-        )  # where compose.yaml mounts configuration and rules
+        # Where compose.yaml mounts configuration and rules.
+        text = text.replace("/etc/prometheus/", "")
     for rules in yaml.safe_load(text)["rule_files"]:
         (folder / rules).write_text((RULES / rules).read_text())
     file = folder / "prometheus.yml"
@@ -78,24 +78,34 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", SHIPPED)
-def test_it_scrapes_an_agent_and_its_rules_give_values(
-    name: str, agent: RunningAgent, tmp_path: Path
+def test_they_scrape_an_agent_and_their_rules_give_values(
+    agent: RunningAgent, tmp_path: Path
 ) -> None:
-    file = mounted(name, tmp_path)
-    text, count = re.subn(
-        r"(127\.0\.0\.1|pitwatch):9464", f"127.0.0.1:{agent.port}", file.read_text()
-    )
-    assert count == 1
-    file.write_text(text)
-    with served(file, tmp_path) as there:
-        (up,) = there.wait_for('up{job="pitwatch"} == 1', 60)
-        assert up["metric"]["instance"] == f"127.0.0.1:{agent.port}"
-        rules = yaml.safe_load((RULES / "rules.yml").read_text())["groups"]
-        for record in (rule["record"] for group in rules for rule in group["rules"]):
-            for sample in there.wait_for(record, 90):
-                assert sample["metric"]["camera"] == "cam1"
-                assert math.isfinite(float(sample["value"][1])), record
-        loaded = [rule for group in there.get("rules")["groups"] for rule in group["rules"]]
-        assert [rule["name"] for rule in loaded if rule["health"] == "err"] == []
-        assert any(rule["type"] == "alerting" for rule in loaded)
+    """All at once: each takes as long as its interval says."""
+    with ExitStack() as stack:
+        servers = {}
+        for name in SHIPPED:
+            folder = tmp_path / Path(name).parent
+            folder.mkdir()
+            file = mounted(name, folder)
+            text, count = re.subn(
+                r"(127\.0\.0\.1|pitwatch):9464", f"127.0.0.1:{agent.port}", file.read_text()
+            )
+            assert count == 1
+            file.write_text(text)
+            servers[name] = stack.enter_context(served(file, folder))
+        for name, there in servers.items():
+            (up,) = there.wait_for('up{job="pitwatch"} == 1', 60)
+            assert up["metric"]["instance"] == f"127.0.0.1:{agent.port}", name
+            give_values(there)
+
+
+def give_values(there: Prometheus) -> None:
+    rules = yaml.safe_load((RULES / "rules.yml").read_text())["groups"]
+    for record in (rule["record"] for group in rules for rule in group["rules"]):
+        for sample in there.wait_for(record, 90):
+            assert sample["metric"]["camera"] == "cam1"
+            assert math.isfinite(float(sample["value"][1])), record
+    loaded = [rule for group in there.get("rules")["groups"] for rule in group["rules"]]
+    assert [rule["name"] for rule in loaded if rule["health"] == "err"] == []
+    assert any(rule["type"] == "alerting" for rule in loaded)

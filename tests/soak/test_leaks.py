@@ -6,7 +6,7 @@ import torch
 
 from tests.soak import leaks
 
-FEW, READINGS = 15, 6
+FEW, READINGS = 8, 5
 
 
 @pytest.fixture(autouse=True)
