@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -329,15 +329,18 @@ class AlarmBudget(Section):
     """One point of a chart."""
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+"""As ``datetime.weekday`` counts them."""
+
+
 class ChangeOver(Section):
     """A change-over that comes by the clock: production counts as standing meanwhile."""
 
     at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     """When it begins, HH:MM in the local time of this computer."""
     minutes: Annotated[float, Field(gt=0, le=720)]
-    days: Annotated[
-        tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)
-    ] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS
     """On which it begins."""
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from agent import config
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
 
 def in_change_over(planned: Sequence[config.ChangeOver], local: datetime.datetime) -> bool:
     """Whether one of them is going on at ``local``, the wall time of this computer without a zone.
@@ -25,6 +23,6 @@ def _goes_on(planned: config.ChangeOver, local: datetime.datetime) -> bool:
     today = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
     begun = (today, today - datetime.timedelta(days=1))
     return any(
-        begin <= local < begin + lasts and WEEKDAYS[begin.weekday()] in planned.days
+        begin <= local < begin + lasts and config.WEEKDAYS[begin.weekday()] in planned.days
         for begin in begun
     )
