@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agent.ablation.beside import side_by_side
 from agent.ablation.fast import Program
+from agent.ablation.faster import seconds
 from agent.ablation.masking import NULL, replaced
 from agent.ablation.measure import View
 from agent.ablation.plan import METHOD_CONTROLS, Planned
@@ -164,22 +165,15 @@ def choose_batch(model: LoadedModel, split: Split, prepared: Prepared, clock: Cl
         return 1
     best, best_s = BATCHES[0], _seconds_per_item(split, prepared, BATCHES[0], clock)
     for size in BATCHES[1:]:
-        seconds = _seconds_per_item(split, prepared, size, clock)
-        if seconds > WORTH * best_s:
+        took_s = _seconds_per_item(split, prepared, size, clock)
+        if took_s > WORTH * best_s:
             break
-        best, best_s = size, seconds
+        best, best_s = size, took_s
     return best
 
 
 def _seconds_per_item(split: Split, prepared: Prepared, size: int, clock: Clock) -> float:
     baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
     inputs = replaced(prepared.activation, baseline, [NULL] * size)
-    split.suffix(inputs, prepared)  # the first run chooses and compiles kernels
-    times = []
-    for _ in range(2):
-        started = clock()
-        split.suffix(inputs, prepared)
-        if inputs.device.type == "cuda":
-            torch.cuda.synchronize(inputs.device)
-        times.append(clock() - started)
-    return min(times) / size
+    device = inputs.device
+    return seconds(lambda: split.suffix(inputs, prepared), device, clock, runs=2) / size

@@ -30,16 +30,17 @@ def slower(
     rows: Callable[[], object], general: Callable[[], object], device: torch.device, clock: Clock
 ) -> str | None:
     """Why not to take rows: that they are slower for the same items; None where they are not."""
-    mine, other = (_seconds(way, device, clock) for way in (rows, general))
+    mine, other = (seconds(way, device, clock) for way in (rows, general))
     if mine <= NOISE * other:
         return None
     return f"slower: {1000 * mine:.3g} ms, the general way {1000 * other:.3g} ms"
 
 
-def _seconds(way: Callable[[], object], device: torch.device, clock: Clock) -> float:
+def seconds(way: Callable[[], object], device: torch.device, clock: Clock, runs: int = 3) -> float:
+    """The shortest of some runs, after one that is not timed."""
     way()  # the first run chooses and compiles kernels
     times = []
-    for _ in range(3):
+    for _ in range(runs):
         started = clock()
         way()
         if device.type == "cuda":

@@ -14,7 +14,7 @@ from agent.ablation.geometry import Index, Stored
 from agent.ablation.local import Join, Local
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
-from agent.ablation.steps import Step, Work
+from agent.ablation.steps import Step, Work, with_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class LocalSteps:
                 rows = before.rows(work)[:-1]
                 maps = rows.view(batch, *local.before, -1).permute(0, 3, 1, 2)
                 found = local.dense(maps).permute(0, 2, 3, 1)
-                return _with_zero(found.reshape(-1, rows.shape[1]))
+                return with_zero(found.reshape(-1, rows.shape[1]))
 
             return dense
         taps = local.taps(stored.pixels)
@@ -96,7 +96,7 @@ class LocalSteps:
     def _changed(self, value: Value, stored: Stored, constant: Tensor) -> Step:
         """The same for all items but for the channel that each of them changes, if any."""
         batch, count = self._batch, stored.count
-        rows = _with_zero(constant.repeat(batch, 1))
+        rows = with_zero(constant.repeat(batch, 1))
         if not value.channelwise:
             return lambda _work: rows
         assert value.change is not None
@@ -136,7 +136,3 @@ class LocalSteps:
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._like.device)
-
-
-def _with_zero(rows: Tensor) -> Tensor:
-    return torch.cat((rows, rows.new_zeros((1, rows.shape[1]))))

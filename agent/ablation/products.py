@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from agent.ablation.faster import seconds
 
 VECTOR = 8
 """oneDNN: fewer outputs than a vector has lanes cost more than a whole vector (measured: 3 take 1.8
@@ -46,17 +48,11 @@ def onednn_is_faster() -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x, weight = torch.ones(1024, 512), torch.ones(128, 512)
-    return CLEARLY * _seconds(_onednn, x, weight) < _seconds(F.linear, x, weight)
-
-
-def _seconds(way: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor) -> float:
-    way(x, weight)  # the first one compiles
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        way(x, weight)
-        times.append(time.perf_counter() - started)
-    return min(times)
+    mine, other = (
+        seconds(partial(way, x, weight), x.device, time.perf_counter, runs=5)
+        for way in (_onednn, F.linear)
+    )
+    return CLEARLY * mine < other
 
 
 def _onednn(x: Tensor, weight: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ class Steps:
 
             def whole(work: Work) -> Tensor:
                 x = _maps(work.rows[pool.source], source, batch)
-                return _with_zero(_rows(F.max_pool2d(x, pool.factor)))
+                return with_zero(_rows(F.max_pool2d(x, pool.factor)))
 
             return whole
         taps = geometry.pool_taps(stored.pixels, stored.size[1], source, pool.factor)
@@ -347,5 +347,5 @@ def _rows(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
-def _with_zero(rows: Tensor) -> Tensor:
+def with_zero(rows: Tensor) -> Tensor:
     return F.pad(rows, (0, 0, 0, 1))

@@ -21,8 +21,8 @@ from agent.ablation.picture import random_input
 from agent.ablation.shared import Shared
 from agent.ablation.trace import CutError
 from agent.ablation.whole import whole_half
-from agent.ablation.windows import Windows
 from tests.ablation.networks import bar_and_disc, loaded, picture, seeded
+from tests.ablation.test_windows import compared as occluded
 
 SIZE = 32
 NEEDS = {
@@ -169,20 +169,7 @@ def test_rows_are_the_plain_models_logits(name, first):
             assert compared(model, need, dtype) <= allowed
 
 
-def occluded(model, need):
-    """Largest difference of pairs to plain runs of occluded pictures."""
-    x = random_input(model)
-    boxes = [(0, 0, 8, 8), (24, 20, 32, 32), (7, 9, 8, 10), (0, 0, 32, 32)]
-    instead = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(3))
-    worst = 0.0
-    with torch.no_grad():
-        found = Windows(whole_half(model, x), x, need).run(boxes, instead)
-        for (top, left, bottom, right), row in zip(boxes, found, strict=True):
-            hidden = x.clone()
-            hidden[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
-            expected = model.module(hidden)[0][:, torch.from_numpy(need)]
-            worst = max(worst, float((row - expected).abs().max() / expected.abs().max()))
-    return worst
+BOXES = [(0, 0, 8, 8), (24, 20, 32, 32), (7, 9, 8, 10), (0, 0, 32, 32)]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -191,9 +178,9 @@ def test_patches_run_the_pairs_that_matter_or_are_refused(name):
     for need in NEEDS.values():
         if name in ("global", "squeeze"):
             with pytest.raises(CutError, match="over everything"):
-                occluded(model, need)
+                occluded(model, need, BOXES)
         else:
-            assert occluded(model, need) <= 5e-6
+            assert occluded(model, need, BOXES) <= 5e-6
 
 
 @pytest.mark.parametrize(
