@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.soak.measure import FRUIT
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import START_S, running_agent
 
-FRUIT = "/fruit/cam1"
 LIMIT_CORES = 0.02
 ARMS = {"off": False, "on": True}
 

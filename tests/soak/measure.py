@@ -82,6 +82,10 @@ def measure(folder: Path, plan: Plan, disturbance: Disturbance | None = None) ->
             disturbance.end()
             run.exit_code, _ = agent.stop()
             run.books = agent.final_books()["cam1"]
-        fruit = [json.loads(message.payload) for message in seen.all(FRUIT)[first:]]
-    run.latency_ms = [1000.0 * one["latency_s"] for one in fruit]
+        run.latency_ms = latencies_ms(seen, first)
     return run
+
+
+def latencies_ms(seen: Observer, first: int) -> list[float]:
+    """Capture to mask of every fruit at the broker from number ``first`` on."""
+    return [1000.0 * json.loads(one.payload)["latency_s"] for one in seen.all(FRUIT)[first:]]

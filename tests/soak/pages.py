@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from tests.soak.idle_page import FRUIT, idle_page
+from tests.soak.idle_page import idle_page
+from tests.soak.measure import FRUIT, latencies_ms
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import RunningAgent, running_agent
 
@@ -65,7 +65,7 @@ class Pages:
 
 
 def in_turns(folder: Path, rounds: int, seconds: float) -> Iterator[tuple[int, list[float], Pages]]:
-    """One agent; so many pages, capture to mask of every fruit in ms, and what was done to it.
+    """One agent; so many pages, capture to mask of every fruit in ms, and what they took.
 
     Pages come and go while one agent runs: two starts of it differ by more than ten pages cost.
     """
@@ -78,15 +78,16 @@ def in_turns(folder: Path, rounds: int, seconds: float) -> Iterator[tuple[int, l
             agent.wait_ready()
             pause.wait(WARM_UP_S)
             for turn in range(rounds):
-                for count in (*COUNTS[turn % 3 :], *COUNTS[: turn % 3]):
-                    disturbance = Pages(count)
-                    disturbance.begin(agent)
+                start = turn % len(COUNTS)
+                for count in (*COUNTS[start:], *COUNTS[:start]):
+                    opened = Pages(count)
+                    opened.begin(agent)
                     pause.wait(SETTLE_S)
                     first = len(seen.all(FRUIT))
                     pause.wait(seconds)
-                    fruit = [json.loads(one.payload) for one in seen.all(FRUIT)[first:]]
-                    disturbance.end()
-                    yield count, [1000.0 * one["latency_s"] for one in fruit], disturbance
+                    latency_ms = latencies_ms(seen, first)
+                    opened.end()
+                    yield count, latency_ms, opened
 
 
 def pages(folder: Path, rounds: int, seconds: float) -> tuple[list[str], list[str]]:
@@ -94,10 +95,10 @@ def pages(folder: Path, rounds: int, seconds: float) -> tuple[list[str], list[st
     p95: dict[int, list[float]] = {count: [] for count in COUNTS}
     cores: dict[int, list[float]] = {count: [] for count in COUNTS}
     answered: dict[int, list[float]] = {count: [] for count in COUNTS}
-    for count, latency_ms, disturbance in in_turns(folder / "turns", rounds, seconds):
+    for count, latency_ms, opened in in_turns(folder / "turns", rounds, seconds):
         p95[count].append(float(np.percentile(latency_ms, 95)))
-        cores[count].append(disturbance.cores)
-        answered[count].append(disturbance.answered)
+        cores[count].append(opened.cores)
+        answered[count].append(opened.answered)
     latency = {count: statistics.median(values) for count, values in p95.items()}
     load = {count: statistics.median(values) for count, values in cores.items()}
     asked = {count: min(values) for count, values in answered.items()}
