@@ -143,6 +143,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),
     Metric("log_events_suppressed", Kind.COUNTER, "Repeated log events not written"),
     Metric("telemetry_errors", Kind.COUNTER, "Telemetry calls refused, or a label value folded into 'other'", ("reason",)),
+    Metric("http_restarts", Kind.COUNTER, "Processes of the HTTP server that were replaced", ("reason",)),
     Metric("http_requests", Kind.COUNTER, "Requests served", ("route", "status")),
     Metric("info", Kind.GAUGE, "1, with the versions as labels", ("version", "model", "model_sha256", "config_hash")),
 )  # fmt: skip

@@ -1,199 +1,216 @@
-"""The HTTP server: a thread with an event loop of its own, on a socket bound before all else."""
+"""The agent's end of its HTTP server, which lives in a process of its own.
+
+The listening socket stays with the agent, so that a server that was replaced has the same port for
+certain, and clients that come meanwhile wait instead of being refused.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import ipaddress
+import contextlib
 import logging
-import socket
-import ssl
+import os
+import random
+import select
 import threading
 import time
+import weakref
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import uvicorn
 
 from agent import config
 from agent.observability.app_state import AppState
-from agent.observability.http_access import Access
-from agent.observability.http_app import Routes, make_app
-from agent.observability.http_protocol import BoundedLoop, bounded_protocol
-from agent.observability.signing import Signer
-from agent.telemetry import log_event
+from agent.observability.http_asks import PROBES, Answers, Ask, Counts, Told
+from agent.observability.http_door import Door, HttpError, SiteSpec
+from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
+from agent.supervision.restart import Backoff
+from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
 
 LOOP = "http"
+TARGET = "agent.observability.http_site:main"
 WORKERS = 2
-HEADER_LIMIT_BYTES = 16 * 1024
-KEEP_ALIVE_S = 5
-START_LIMIT_S = 10.0
-BEAT_S = 0.1
+TURN_S = 0.1
+START_LIMIT_S = 30.0
+SILENT_AFTER_S = 5.0
+"""A server that says nothing for this long is killed and replaced."""
+STABLE_S = 30.0
+"""One that served this long starts the back-off over."""
+MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 
 
-class HttpError(OSError):
-    """The server cannot have its address; the text names the key and what to do."""
+class HttpServer(Door):
+    """Serves the agent's own routes; ``HttpError`` when it cannot have its address.
 
-
-class HttpServer:
-    """Serves the agent's own routes. The constructor binds and raises ``HttpError`` when it cannot.
-
-    ``port`` is the real one, also where the settings ask for any free one (0).
+    One thread of its own spawns the server, answers what it asks, and replaces it when it dies,
+    hangs or grows too large: the kernel kills it when that thread ends, however the agent ends.
     """
 
-    def __init__(self, settings: config.Http, state: AppState) -> None:
-        _check_tls(settings.tls)
-        self._settings = settings
-        self._state = state
-        self._socket = bind(settings.host, settings.port, settings.limits.connections)
-        address = self._socket.getsockname()
-        self.host, self.port = str(address[0]), int(address[1])
-        self.loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
-        secret = settings.token.get_secret_value() if settings.token else None
-        self._signer = Signer(secret, settings.picture_link_s)
+    def __init__(
+        self, settings: config.Http, state: AppState, clock: Clock = time.monotonic
+    ) -> None:
+        super().__init__(settings)
+        self._telemetry = state.telemetry
+        self._clock = clock
+        self._answers = Answers(state)
+        self._spec = SiteSpec(settings, state.newest.cameras, self.signer, self.loopback)
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
-        self._server: uvicorn.Server | None = None
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._done: deque[tuple[Child, Told]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wake)
+        self._child: Child | None = None
+        self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
+        self._last_word = self._spawned = 0.0
+        self._serving = False
+        self._failure = ""
+        self._patience_s = 0.0
         self._started = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
 
     @property
-    def url(self) -> str:
-        """Where a browser on this machine finds the page."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self._settings.tls.certificate else 'http'}://{host}:{self.port}"
-
-    def signed(self, path: str) -> str:
-        """Return the path of a picture as a link that opens it for a while, where one is needed."""
-        if self.loopback and self._settings.token is None:
-            return path
-        return self._signer.signed(path, time.time())
+    def pid(self) -> int:
+        """Process id of the server; 0 while there is none."""
+        child = self._child
+        return child.pid if child is not None else 0
 
     def start(self) -> None:
-        """Serve from now on; ``HttpError`` when the server does not come up."""
+        """Begin to serve; returns at once."""
         self._thread.start()
-        end = time.monotonic() + START_LIMIT_S
-        while not self._started.wait(0.05):
-            if time.monotonic() > end or not self._thread.is_alive():
-                raise HttpError(f"http: the server has not started on {self.url}")
+
+    def wait_started(self) -> None:
+        """Return when the server serves; ``HttpError`` when it does not come up."""
+        if not self._started.wait(START_LIMIT_S):
+            raise HttpError(
+                f"http: the server has not started on {self.url} within {START_LIMIT_S:g} s: "
+                f"{self._failure or 'it said nothing'}"
+            )
         if not self.loopback:
             log_event(
                 logger,
                 logging.WARNING,
                 "http_is_public",
                 url=self.url,
-                encrypted=bool(self._settings.tls.certificate),
-                page=self._settings.page,
+                encrypted=bool(self.settings.tls.certificate),
+                page=self.settings.page,
             )
         log_event(logger, logging.INFO, "http_started", url=self.url)
 
     def stop(self, timeout_s: float = 1.0) -> bool:
         """End within about ``timeout_s``; connections in an exchange get most of it to finish."""
-        end = time.monotonic() + timeout_s
-        if self._server is not None:
-            self._server.should_exit = True
-            self._thread.join(0.6 * timeout_s)
-            self._server.force_exit = True
-            self._thread.join(max(0.05, end - time.monotonic()))
-        self._socket.close()
+        self._patience_s = timeout_s
+        self._stopping.set()
+        if self._thread.ident is not None:
+            os.eventfd_write(self._wake, 1)
+            self._thread.join(timeout_s + 1.0)
+        self.socket.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         return not self._thread.is_alive()
 
+    # --- the thread that owns the child ---
+
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=BoundedLoop) as runner:
-            runner.run(self._serve())
+        while not self._stopping.is_set():
+            self._telemetry.beat(LOOP)
+            reason = self._replace() if self._child is None else self._turn(self._child)
+            if reason:
+                self._bury(reason)
+        if self._child is not None:
+            self._end(self._child)
 
-    async def _serve(self) -> None:
-        routes = Routes(self._state, self._settings.loop_limit_s, self._executor, time.monotonic)
-        access = Access(self._settings, self._signer, loopback=self.loopback)
-        limits = self._settings.limits
-        app = make_app(routes, self._state, access, limits, time.monotonic)
-        server = self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=bounded_protocol(limits.connections),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                # Connections are capped by the protocol; this caps the tasks that outlive them.
-                limit_concurrency=limits.connections + 16,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
-                **_tls(self._settings.tls),
-            )
+    def _replace(self) -> str:
+        """Start a child; return why that failed, or nothing."""
+        fds = {"listener": self.socket.fileno()}
+        try:
+            self._child = spawn(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
+        except OSError:
+            return "no_process"
+        self._serving = False
+        self._last_word = self._spawned = self._clock()
+        return ""
+
+    def _turn(self, child: Child) -> str:
+        """Answer what is asked; return why the child must be replaced, or nothing."""
+        try:
+            self._sleep(child)
+            for message in child.receive():
+                self._take(child, message)
+            self._send_done(child)
+        except ChildGone:
+            return "exited"
+        except ChildBusy:
+            return "silent"
+        if self._clock() - self._last_word > (SILENT_AFTER_S if self._serving else START_LIMIT_S):
+            return "silent"
+        return "memory" if child.rss_bytes() > MEMORY_LIMIT_BYTES else ""
+
+    def _sleep(self, child: Child) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(child.fileno(), select.POLLIN | (0 if child.flush() else select.POLLOUT))
+        poll.poll(TURN_S * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _take(self, child: Child, message: object) -> None:
+        self._last_word = self._clock()
+        if isinstance(message, Counts):
+            self._serving = True
+            self._started.set()
+            for name, labels, number in message.counted:
+                self._telemetry.count(name, number, **dict(labels))
+        elif isinstance(message, Ask):
+            if message.name in PROBES:
+                child.send(self._told(message))
+            else:
+                self._executor.submit(self._work, child, message)
+
+    def _work(self, child: Child, ask: Ask) -> None:
+        self._done.append((child, self._told(ask)))
+        os.eventfd_write(self._wake, 1)
+
+    def _told(self, ask: Ask) -> Told:
+        try:
+            return Told(ask.number, self._answers.answer(ask.name, ask.args))
+        except Exception:  # a mistake of one answer: logged, the rest goes on
+            logger.exception("http_answer_failed")
+            return Told(ask.number, failed=True)
+
+    def _send_done(self, child: Child) -> None:
+        while self._done:
+            asked_by, told = self._done.popleft()
+            if asked_by is child:
+                child.send(told)
+
+    def _bury(self, reason: str) -> None:
+        child, self._child = self._child, None
+        self._failure = reason
+        if child is not None:
+            child.kill()
+            self._failure = f"{reason}: {child.describe_exit()}"
+        if self._clock() - self._spawned >= STABLE_S:
+            self._backoff.reset()
+        wait_s = self._backoff.next()
+        log_event(
+            logger,
+            logging.ERROR,
+            "http_lost",
+            reason=reason,
+            detail=self._failure,
+            retry_in_s=round(wait_s, 1),
         )
-        beating = asyncio.create_task(self._beat(server))
-        await server.serve(sockets=[self._socket])
-        beating.cancel()
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()  # what did not end in time
+        self._telemetry.count("http_restarts", reason=reason)
+        end = self._clock() + wait_s
+        while not self._stopping.wait(max(0.0, min(TURN_S, end - self._clock()))):
+            self._telemetry.beat(LOOP)
+            if self._clock() >= end:
+                return
 
-    async def _beat(self, server: uvicorn.Server) -> None:
-        while True:
-            self._state.telemetry.beat(LOOP)
-            if server.started:
-                self._started.set()
-            await asyncio.sleep(BEAT_S)
-
-
-def _check_tls(settings: config.HttpTls) -> None:
-    """``HttpError`` for files that a server cannot be made of, before anything starts."""
-    if settings.certificate is None:
-        return
-    password = settings.key_password.get_secret_value() if settings.key_password else ""
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(settings.certificate, settings.key, password)
-        if settings.client_ca:
-            context.load_verify_locations(settings.client_ca)
-    except OSError as error:  # of which ssl.SSLError is one
-        raise HttpError(f"http.tls: certificate, key and client_ca do not fit: {error}") from error
-
-
-def _tls(settings: config.HttpTls) -> dict[str, Any]:
-    """Options of uvicorn; it loads the files when it starts."""
-    if settings.certificate is None:
-        return {}
-    password = settings.key_password.get_secret_value() if settings.key_password else None
-    return {
-        "ssl_certfile": str(settings.certificate),
-        "ssl_keyfile": str(settings.key),
-        "ssl_keyfile_password": password,
-        "ssl_ca_certs": str(settings.client_ca) if settings.client_ca else None,
-        # Optional, since probes come without one; who needs it is decided per route.
-        "ssl_cert_reqs": ssl.CERT_OPTIONAL if settings.client_ca else ssl.CERT_NONE,
-    }
-
-
-def bind(host: str, port: int, backlog: int) -> socket.socket:
-    """Return a listening socket; ``HttpError`` names the key and the remedy."""
-    where = f"http: {host}:{port}"
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise HttpError(f"http.host: {host!r} is no address of this machine ({error})") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(backlog)
-    except OSError as error:
-        listener.close()
-        raise HttpError(f"{where} {_remedy(error)}") from error
-    return listener
-
-
-def _remedy(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "is in use by another program; choose another with --http HOST:PORT, or port 0"
-    if error.errno == errno.EACCES:
-        return "needs a privilege that the agent lacks; choose a port from 1024"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "is not an address of this machine"
-    return f"cannot be bound: {error.strerror or error}"
+    def _end(self, child: Child) -> None:
+        """Let the child finish what it is at, answers included, then make sure of its end."""
+        child.ask_to_stop()
+        end = self._clock() + 0.8 * self._patience_s
+        while self._clock() < end and child.alive() and not self._turn(child):
+            pass
+        child.kill()
+        self._child = None

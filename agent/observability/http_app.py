@@ -7,7 +7,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Collection
 from concurrent.futures import Executor
 from importlib import resources
 from typing import TypeVar
@@ -21,10 +21,8 @@ from starlette.types import ASGIApp
 
 from agent import config
 from agent.machine import MESSAGE_LIMIT_BYTES, MachineMessageError, parse_machine
-from agent.observability.app_state import AppState
 from agent.observability.build import utc_ms
-from agent.observability.exposition import expose
-from agent.observability.health import livez, readyz
+from agent.observability.health import Verdict, livez, readyz
 from agent.observability.http_access import Access
 from agent.observability.http_answers import (
     Refused,
@@ -36,12 +34,15 @@ from agent.observability.http_answers import (
     picture_answer,
     read_json_body,
 )
+from agent.observability.http_asks import AgentFailed, AgentSilent, Asks, Pulse
 from agent.observability.http_guard import Counted, Guard
-from agent.observability.jsonable import dumps
-from agent.observability.pictures import LazyPictures, Picture
+from agent.observability.pictures import Picture
+from agent.observability.shown import Shown
 from agent.telemetry import Clock
 
 WORK_LIMIT_S = 5.0
+PROBE_LIMIT_S = 2.0
+SILENT = Verdict(ok=False, reasons=(f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
 STATUS_FRESH_S = 0.2
 SCRIPTS = ("draw.js", "camera.js", "page.js")
 """Put into the page as one script, in this order."""
@@ -54,13 +55,18 @@ class Routes:
     """The endpoints. What takes a while runs in ``executor``: a probe never waits for it."""
 
     def __init__(
-        self, state: AppState, loop_limit_s: float, executor: Executor, clock: Clock
+        self,
+        asks: Asks,
+        cameras: Collection[str],
+        loop_limit_s: float,
+        executor: Executor,
+        clock: Clock,
     ) -> None:
-        self._state = state
+        self._asks = asks
+        self._cameras = frozenset(cameras)
         self._loop_limit_s = loop_limit_s
-        self._executor = executor
         self._clock = clock
-        self._pictures = LazyPictures(state.newest)
+        self._shown = Shown(asks, executor)
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
         self._page, self._page_policy = load_page()
@@ -87,31 +93,33 @@ class Routes:
 
     async def livez(self, request: Request) -> Response:
         """200 while every loop moves, 503 with the names of those that do not."""
-        ages_s = {loop: round(age_s, 3) for loop, age_s in self._state.loop_ages_s().items()}
+        pulse = await self._pulse()
+        if pulse is None:
+            return judged(SILENT, {"loop_age_s": {}})
+        ages_s = {loop: round(age_s, 3) for loop, age_s in pulse.loop_ages_s.items()}
         return judged(livez(ages_s, self._loop_limit_s), {"loop_age_s": ages_s})
 
     async def readyz(self, request: Request) -> Response:
         """200 while fruit can be read, 503 with every reason why not."""
-        return judged(readyz(self._state.readiness()), {})
+        pulse = await self._pulse()
+        return judged(SILENT if pulse is None else readyz(pulse.readiness), {})
 
     async def metrics(self, request: Request) -> Response:
         """The registry as OpenMetrics or plain text; here and now, for a hung view must not hide
         the numbers that show it."""
-        text, content_type = expose(self._state.registry, request.headers.get("accept", ""))
+        self._asks.flush()
+        accept = request.headers.get("accept", "")
+        text, content_type = await _in_time(self._asks.ask("metrics", accept))
         return Response(text, headers={"Content-Type": content_type})
 
     async def status(self, request: Request) -> Response:
         """The snapshot as JSON; all who look share one for a fifth of a second."""
-        async with self._status_lock:
-            now = self._clock()
-            if self._status is None or now - self._status[0] > STATUS_FRESH_S:
-                self._status = (now, await self._work(lambda: dumps(self._state.view())))
-            return json_answer(self._status[1])
+        return json_answer(await _in_time(self._shared_status()))
 
     async def frame(self, request: Request) -> Response:
         """The newest frame of a camera with its mask outlined."""
         camera = self._camera(request)
-        picture = await self._work(lambda: self._pictures.jpeg(camera))
+        picture = await _in_time(self._shown.frame(camera))
         if picture is None:
             raise Refused(404, f"camera {camera} has no frame yet")
         return picture_answer(request, picture)
@@ -120,7 +128,7 @@ class Routes:
         """The newest Ablation-CAM of a class; the content type tells what a suffix may not."""
         camera = self._camera(request)
         name = IMAGE_SUFFIX.sub("", request.path_params["class"])
-        overlay = self._state.newest.overlay(camera, name)
+        overlay = await _in_time(self._asks.ask("overlay", camera, name))
         if overlay is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
         digest = hashlib.sha256(overlay.data).hexdigest()[:16]
@@ -129,7 +137,7 @@ class Routes:
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
         camera, name = self._camera(request), request.path_params["class"]
-        picture = await self._work(lambda: self._pictures.mean_map(camera, name))
+        picture = await _in_time(self._shown.mean_map(camera, name))
         if picture is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
         return picture_answer(request, picture)
@@ -137,10 +145,7 @@ class Routes:
     async def evidence(self, request: Request) -> Response:
         """The picture behind one occurrence of an alarm."""
         event_id = IMAGE_SUFFIX.sub("", request.path_params["event"])
-        overlay = self._state.newest.evidence(event_id)
-        kept = (overlay.content_type, overlay.data) if overlay is not None else None
-        if kept is None:  # older than memory reaches, or of an earlier start
-            kept = await self._work(lambda: self._state.kept_evidence(event_id))
+        kept = await _in_time(self._asks.ask("evidence", event_id))
         if kept is None:
             raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
         return picture_answer(request, Picture(event_id, *kept))
@@ -155,30 +160,46 @@ class Routes:
         except Refused:
             self._count_machine("invalid")
             raise
-        await self._work(lambda: self._state.on_machine(info))
+        await _in_time(self._asks.ask("machine", info))
         self._count_machine("accepted")
         return Response(status_code=204)
 
     def _count_machine(self, outcome: str) -> None:
-        self._state.telemetry.count("machine_messages", transport="http", outcome=outcome)
+        self._asks.count("machine_messages", transport="http", outcome=outcome)
 
     def _camera(self, request: Request) -> str:
         camera = str(request.path_params["camera"])
-        if camera not in self._state.newest.cameras:
+        if camera not in self._cameras:
             raise Refused(404, f"no camera is called {camera[:40]!r}")
         return camera
 
-    async def _work(self, task: Callable[[], Answer]) -> Answer:
-        loop = asyncio.get_running_loop()
+    async def _pulse(self) -> Pulse | None:
+        """What the probes judge, None from an agent that does not answer."""
         try:
-            async with asyncio.timeout(WORK_LIMIT_S):
-                return await loop.run_in_executor(self._executor, task)
-        except TimeoutError as error:
-            raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
+            async with asyncio.timeout(PROBE_LIMIT_S):
+                pulse: Pulse = await self._asks.ask("pulse")
+                return pulse
+        except (TimeoutError, AgentSilent):
+            return None
+
+    async def _shared_status(self) -> bytes:
+        async with self._status_lock:
+            now = self._clock()
+            if self._status is None or now - self._status[0] > STATUS_FRESH_S:
+                self._status = (now, await self._asks.ask("status"))
+            return self._status[1]
+
+
+async def _in_time(answer: Awaitable[Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(WORK_LIMIT_S):
+            return await answer
+    except (TimeoutError, AgentSilent) as error:
+        raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
 
 
 def make_app(
-    routes: Routes, state: AppState, access: Access, limits: config.HttpLimits, mono: Clock
+    routes: Routes, asks: Asks, access: Access, limits: config.HttpLimits, mono: Clock
 ) -> ASGIApp:
     """Return the whole application: counted outside, guarded, then routed."""
     table = routes.table()
@@ -187,11 +208,12 @@ def make_app(
         exception_handlers={
             HTTPException: on_http_exception,
             ClientDisconnect: on_disconnect,
+            AgentFailed: on_failure,
             Exception: on_failure,
         },
     )
     app.router.redirect_slashes = False
-    return Counted(Guard(app, access, limits, mono), table, state.telemetry)
+    return Counted(Guard(app, access, limits, mono), table, asks)
 
 
 def load_page() -> tuple[bytes, str]:

@@ -11,16 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent import config
 from agent.observability.http_access import OPEN_PATHS, Access, Asked
 from agent.observability.http_answers import refusal
+from agent.observability.http_asks import Asks
 from agent.observability.http_limits import GUESSES, GUESSES_PER_S, Buckets
-from agent.telemetry import Clock, Telemetry
+from agent.telemetry import Clock
 
 
 class Counted:
     """Counts every request by route template and status, never by what the client sent."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Route], telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[Route], asks: Asks) -> None:
         self._app = app
-        self._telemetry = telemetry
+        self._asks = asks
         self._templates: dict[object, str] = {route.endpoint: route.path for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +37,7 @@ class Counted:
             await self._app(scope, receive, noting)
         finally:
             route = self._templates.get(scope.get("endpoint"), "unmatched")
-            self._telemetry.count("http_requests", route=route, status=str(status))
+            self._asks.count("http_requests", route=route, status=str(status))
 
 
 class Guard:

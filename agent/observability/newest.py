@@ -27,11 +27,13 @@ EVIDENCE_MAX = 32
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A frame with what the network saw in it; ``cutting_line_deg`` is the camera's angle 0."""
+    """A frame with what the network saw in it; ``cutting_line_deg`` is the camera's angle 0,
+    ``scale`` the pixels of its image for one pixel of the lane's picture."""
 
     frame: Frame
     segmentation: Segmentation
     cutting_line_deg: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import threading
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.observability.newest import MeanMap, Newest, Seen
+from agent.observability.newest import MeanMap, Seen
 from agent.records import STEM, SUTURE
 
 SIDE_MAX_PX = 960
@@ -31,39 +31,12 @@ class Picture:
     data: bytes
 
 
-class LazyPictures:
-    """Encodes when somebody asks: while nobody looks, a frame costs nothing."""
-
-    def __init__(self, newest: Newest) -> None:
-        self._newest = newest
-        self._lock = threading.Lock()
-        self._cache: dict[str, Picture] = {}  # one per camera
-        self._means: dict[tuple[str, str], Picture] = {}  # one per camera and class
-
-    def jpeg(self, camera: str) -> Picture | None:
-        """Return the newest frame of a camera, None before the first; takes a few ms per frame."""
-        seen = self._newest.seen(camera)
-        if seen is None:
-            return None
-        with self._lock:  # many viewers of one frame share one encoding
-            picture = self._cache.get(camera)
-            if picture is None or picture.picture_id != seen.frame.frame_id:
-                picture = self._cache[camera] = Picture(
-                    seen.frame.frame_id, "image/jpeg", encode_jpeg(outlined(seen))
-                )
-            return picture
-
-    def mean_map(self, camera: str, class_name: str) -> Picture | None:
-        """Return the control of the newest heat map of a class, None before the first."""
-        mean_map = self._newest.mean_map(camera, class_name)
-        if mean_map is None:
-            return None
-        key = camera, class_name
-        with self._lock:
-            picture = self._means.get(key)
-            if picture is None or picture.picture_id != mean_map.frame_id:
-                picture = self._means[key] = mean_map_picture(mean_map)
-            return picture
+def fitted(seen: Seen) -> Seen:
+    """Return what is seen with its frame at most 960 px on a side and nothing that is not shown."""
+    image = _fitted(seen.frame.image)
+    scale = seen.scale * image.shape[1] / seen.frame.image.shape[1]
+    frame = dataclasses.replace(seen.frame, image=image, aperture=None, truth={})
+    return dataclasses.replace(seen, frame=frame, scale=scale)
 
 
 def outlined(seen: Seen) -> NDArray[np.uint8]:
@@ -72,7 +45,8 @@ def outlined(seen: Seen) -> NDArray[np.uint8]:
     Each class is outlined; a reading adds its line through the suture and a cross on the stem. The
     mask is on the network's grid and covers the whole frame.
     """
-    image = _fitted(seen.frame.image)
+    seen = fitted(seen)
+    image = seen.frame.image.copy()
     height, width = image.shape[:2]
     mask = cv2.resize(seen.segmentation.mask, (width, height), interpolation=cv2.INTER_NEAREST)
     thickness = 1 if max(height, width) < 400 else 2
@@ -83,7 +57,7 @@ def outlined(seen: Seen) -> NDArray[np.uint8]:
         cv2.drawContours(image, contours, -1, colour, thickness)
         if name == SUTURE and contours and seen.segmentation.reading.read:
             _draw_line(image, inside, seen)
-    _draw_stem(image, seen, width / seen.frame.image.shape[1])
+    _draw_stem(image, seen)
     return image
 
 
@@ -97,11 +71,11 @@ def _draw_line(image: NDArray[np.uint8], inside: NDArray[np.uint8], seen: Seen) 
     cv2.line(image, *ends, LINE_BGR, max(1, min(image.shape[:2]) // 160), cv2.LINE_AA)
 
 
-def _draw_stem(image: NDArray[np.uint8], seen: Seen, scale: float) -> None:
+def _draw_stem(image: NDArray[np.uint8], seen: Seen) -> None:
     reading = seen.segmentation.reading
     if not (math.isfinite(reading.stem_x_px) and math.isfinite(reading.stem_y_px)):
         return
-    at = round(reading.stem_x_px * scale), round(reading.stem_y_px * scale)
+    at = round(reading.stem_x_px * seen.scale), round(reading.stem_y_px * seen.scale)
     size = max(9, min(image.shape[:2]) // 16)
     for colour, width in (((0, 0, 0), 3), (COLOURS_BGR[STEM], 1)):
         cv2.drawMarker(image, at, colour, cv2.MARKER_CROSS, size, width, cv2.LINE_AA)
@@ -136,6 +110,6 @@ def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     scale = SIDE_MAX_PX / max(height, width)
     if scale >= 1:
-        return image.copy()
+        return image
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -157,7 +157,7 @@ class MessagesView:
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
-    """Resident memory of one kind of process: agent, capture, worker, broker."""
+    """Resident memory of one kind of process: agent, capture, worker, broker, http."""
 
     process: str
     count: int

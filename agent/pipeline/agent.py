@@ -171,6 +171,8 @@ class Agent:
 
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
+        if self.http:
+            self.http.start()
         self._connect()
         for alarm in self._keeper.restored():
             if alarm.evidence_topic:
@@ -179,8 +181,6 @@ class Agent:
                 self._publisher.alarm(alarm)
             if self._sparkplug:
                 self._sparkplug.alarm(alarm)
-        if self.http:
-            self.http.start()
         self._desk.start()
         if self._workers:
             self._pool.start()
@@ -189,6 +189,8 @@ class Agent:
         self._capture.start()
         if self._sparkplug:
             self._sparkplug.start()
+        if self.http:
+            self.http.wait_started()
         log_event(
             logger,
             logging.INFO,
@@ -342,6 +344,7 @@ class Agent:
                 "capture": self._capture.pids().values(),
                 "worker": self._pool.pids().values(),
                 "broker": [self._broker.pid] if self._broker and self._broker.pid else [],
+                "http": [self.http.pid] if self.http and self.http.pid else [],
             }
         )
         view = self.view()

@@ -24,7 +24,7 @@ from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.config import Config
 from agent.models.errors import ModelError
-from agent.observability.http import HttpError
+from agent.observability.http_door import HttpError
 from agent.observability.logs import Logs, configure_logging
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.terminal import TerminalView

@@ -290,6 +290,10 @@ AGENT = (
           ((or_zero("sum by (job, instance, reason) "
                     f"(increase(pitwatch_broker_restarts_total{{{OWN}}}[1h]))",
                     f"pitwatch_broker_connected{{{OWN}}}", "job, instance"), "{{reason}}"),)),
+    Panel("HTTP server replaced", "Processes of the HTTP server in the last hour.", "none",
+          ((or_zero("sum by (job, instance, reason) "
+                    f"(increase(pitwatch_http_restarts_total{{{OWN}}}[1h]))",
+                    f"pitwatch_clock_synchronised{{{OWN}}}", "job, instance"), "{{reason}}"),)),
     Panel("Memory", "Resident, by kind of process. Shared pages count in each.", "bytes",
           ((f"sum by (process) (pitwatch_process_memory_bytes{{{OWN}}})", "{{process}}"),
            (f"sum by (slot) (pitwatch_worker_memory_bytes{{{OWN}}})", "worker {{slot}}"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support import wait_until
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
 
@@ -95,13 +97,40 @@ def test_the_end_does_not_wait_for_children_that_hang(tmp_path: Path) -> None:
         agent.wait_ready()
         agent.wait(lambda: agent.status()["workers"]["ready"] == 1, 90, "the worker is ready")
         children = psutil.Process(agent.process.pid).children()
-        assert len(children) == 3
+        assert len(children) == 4, "HTTP, broker, capture, worker"
         for child in children:
             child.suspend()
         code, seconds = agent.stop()
         assert code == 0
         assert seconds < 7, "5 s where nothing else loads the machine"
         assert not [child for child in children if child.is_running()]
+
+
+def test_the_http_server_is_killed_and_an_agent_that_stands_still_is_not_alive(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text("mqtt: {broker: none}\ncameras: [{name: cam1, source: 'sim:?seed=7'}]\n")
+    with running_agent(tmp_path, "--config", str(config)) as agent:
+        agent.wait_ready()
+        (http,) = agent.children("http")
+        http.kill()
+        agent.wait(lambda: agent.children("http") not in ([], [http]), 15, "replaced")
+        fruit_go_on(agent)
+        assert agent.total("pitwatch_http_restarts_total", reason="exited") == 1
+
+        agent.process.send_signal(signal.SIGSTOP)
+        code, body = agent.get("/livez")
+        assert (code, b"has not answered" in body) == (503, True)
+        agent.process.send_signal(signal.SIGCONT)
+        agent.wait(lambda: agent.get("/livez")[0] == 200, 15, "alive again")
+        fruit_go_on(agent)
+
+        (http,) = agent.children("http")
+        agent.process.kill()
+        agent.process.wait()
+        wait_until(lambda: not http.is_running(), 10, "the server ended with the agent")
+        assert agent.get("/livez")[0] == 0, "the port is free"
 
 
 @pytest.mark.needs_mosquitto

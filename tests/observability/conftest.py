@@ -15,11 +15,11 @@ from agent import config
 from agent.observability.app_state import AppState
 from agent.observability.build import AgentFacts, Now, build_view
 from agent.observability.health import Readiness
-from agent.observability.http import HttpServer
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, LimitsView
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
+from tests.observability.served import Served
 from tests.support.prometheus import prometheus  # noqa: F401 - a fixture
 
 
@@ -87,7 +87,7 @@ def agent() -> FakeAgent:
     return FakeAgent()
 
 
-ServeAgent = Callable[..., HttpServer]
+ServeAgent = Callable[..., Served]
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def serve(agent: FakeAgent) -> Iterator[ServeAgent]:
     """Return a function that serves the agent until the test ends."""
     servers = []
 
-    def start(**settings: object) -> HttpServer:
-        server = HttpServer(config.Http(**{"port": 0, **settings}), agent.state())
+    def start(**settings: object) -> Served:
+        server = Served(config.Http(**{"port": 0, **settings}), agent.state())
         servers.append(server)
         server.start()
         return server
@@ -107,11 +107,11 @@ def serve(agent: FakeAgent) -> Iterator[ServeAgent]:
 
 
 @pytest.fixture
-def server(serve: ServeAgent) -> HttpServer:
+def server(serve: ServeAgent) -> Served:
     return serve()
 
 
 @pytest.fixture
-def client(server: HttpServer) -> Iterator[httpx.Client]:
+def client(server: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
         yield client

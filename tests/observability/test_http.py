@@ -15,10 +15,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent import config
 from agent.observability.health import Readiness
-from agent.observability.http import HttpError, HttpServer
+from agent.observability.http_door import Door, HttpError
 from agent.records import CameraState, MachineInfo, MachineState, Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
+from tests.observability.served import Served
 from tests.support import wait_until
 
 
@@ -332,17 +333,15 @@ def test_the_name_under_which_the_agent_is_public_is_taken(serve: ServeAgent) ->
         assert client.get("/", headers={"Host": "line1.plant.example"}).status_code == 200
 
 
-def test_a_port_in_use_is_an_error_before_anything_starts(
-    agent: FakeAgent, server: HttpServer
-) -> None:
+def test_a_port_in_use_is_an_error_before_anything_starts(agent: FakeAgent, server: Served) -> None:
     with pytest.raises(HttpError, match=rf"127\.0\.0\.1:{server.port} is in use by another"):
-        HttpServer(config.Http(port=server.port), agent.state())
+        Door(config.Http(port=server.port))
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_an_address_of_another_machine_is_an_error(host: str, agent: FakeAgent) -> None:
     with pytest.raises(HttpError, match="address of this machine"):
-        HttpServer(config.Http(host=host, port=0, page=False), agent.state())
+        Door(config.Http(host=host, port=0, page=False))
 
 
 def test_ipv6_loopback_is_served_too(serve: ServeAgent) -> None:
@@ -369,7 +368,7 @@ def test_the_server_ends_within_a_second_and_frees_its_port(
     assert time.monotonic() - began < 3.0  # one second, and patience for a busy machine
     agent.hold_view.set()
     hung.join(10)
-    HttpServer(config.Http(port=server.port), agent.state()).stop()
+    Door(config.Http(port=server.port)).socket.close()
 
 
 def test_nan_is_nowhere_in_an_empty_status(client: httpx.Client) -> None:

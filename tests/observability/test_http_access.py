@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from agent import config
 from agent.config_file import load_config
 from agent.config_problems import ConfigErrors
-from agent.observability.http import HttpError, HttpServer
 from agent.observability.http_access import Access, Asked
+from agent.observability.http_door import Door, HttpError
 from agent.observability.http_limits import ADDRESSES_MAX, Buckets
 from agent.observability.signing import Signer
 from agent.records import Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.samples import explanation, frame
+from tests.observability.served import Served
 from tests.publishing.certificates import Authority
 from tests.support import wait_until
 
@@ -36,11 +37,11 @@ def access(*, loopback: bool = False, **settings: object) -> Access:
 
 
 @pytest.fixture
-def public(serve: ServeAgent) -> HttpServer:
+def public(serve: ServeAgent) -> Served:
     return serve(host="0.0.0.0", token=TOKEN)
 
 
-def client_of(server: HttpServer, **options: object) -> httpx.Client:
+def client_of(server: Served, **options: object) -> httpx.Client:
     url = f"{server.url.partition(':')[0]}://127.0.0.1:{server.port}"
     return httpx.Client(base_url=url, trust_env=False, timeout=10, **options)
 
@@ -152,7 +153,7 @@ def test_a_link_opens_no_page() -> None:
 
 
 def test_on_a_public_address_each_route_has_its_rule(
-    agent: FakeAgent, public: HttpServer, caplog: pytest.LogCaptureFixture
+    agent: FakeAgent, public: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not public.loopback
     overlay = Overlay("suture", "image/png", b"\x89PNG not really", 8, 8)
@@ -176,11 +177,11 @@ def test_on_a_public_address_each_route_has_its_rule(
     assert len(agent.machine) == 1
 
 
-def test_on_loopback_a_link_is_the_plain_path(server: HttpServer) -> None:
+def test_on_loopback_a_link_is_the_plain_path(server: Served) -> None:
     assert server.signed("/api/v1/frame/cam1.jpg") == "/api/v1/frame/cam1.jpg"
 
 
-def test_who_guesses_tokens_is_made_to_wait(agent: FakeAgent, public: HttpServer) -> None:
+def test_who_guesses_tokens_is_made_to_wait(agent: FakeAgent, public: Served) -> None:
     with client_of(public) as client:
         guesses = [client.get("/", auth=("x", f"wrong-{i}")).status_code for i in range(20)]
         assert guesses[0] == 401
@@ -267,4 +268,4 @@ def test_a_key_that_does_not_fit_is_an_error_before_anything_starts(
     certificate, _ = authority.issue("one")
     _, key = authority.issue("another")
     with pytest.raises(HttpError, match=r"http\.tls: certificate, key and client_ca do not fit"):
-        HttpServer(config.Http(port=0, tls={"certificate": certificate, "key": key}), agent.state())
+        Door(config.Http(port=0, tls={"certificate": certificate, "key": key}))

@@ -17,9 +17,9 @@ import pytest
 
 from agent.config import HttpLimits
 from agent.observability import http_answers, http_protocol
-from agent.observability.http import HttpServer
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.samples import frame, segmentation
+from tests.observability.served import Served
 from tests.publishing.certificates import Authority
 from tests.support import wait_until
 
@@ -40,7 +40,7 @@ def tls_server(
     authority: Authority,
     issued: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[tuple[HttpServer, httpx.Client]]:
+) -> Iterator[tuple[Served, httpx.Client]]:
     """A server with TLS and a short limit for the handshake, and a client that trusts it."""
     monkeypatch.setattr(http_protocol, "HANDSHAKE_LIMIT_S", 0.5)
     certificate, key = issued
@@ -52,7 +52,7 @@ def tls_server(
 
 
 @contextlib.contextmanager
-def connections(server: HttpServer, count: int, sends: bytes) -> Iterator[list[socket.socket]]:
+def connections(server: Served, count: int, sends: bytes) -> Iterator[list[socket.socket]]:
     """Open connections that send a few bytes and wait."""
     opened: list[socket.socket] = []
     try:
@@ -83,7 +83,7 @@ def closed(one: socket.socket) -> bool:
      b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"],
     ids=["one byte", "half a header", "half a body"],
 )  # fmt: skip
-def test_two_hundred_slow_clients_do_not_keep_a_probe_out(sends: bytes, server: HttpServer) -> None:
+def test_two_hundred_slow_clients_do_not_keep_a_probe_out(sends: bytes, server: Served) -> None:
     with connections(server, 200, sends) as opened:
         for _ in range(3):
             answer = httpx.get(f"{server.url}/livez", timeout=10, trust_env=False)
@@ -99,7 +99,7 @@ def test_the_number_of_connections_that_is_configured_is_in_force(serve: ServeAg
         assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
 
 
-def test_a_thousand_slow_clients_keep_nobody_out(server: HttpServer) -> None:
+def test_a_thousand_slow_clients_keep_nobody_out(server: Served) -> None:
     with connections(server, 1000, b"GET / HTTP/1.1\r\n"):
         for path in ("/livez", "/", "/api/v1/status"):
             answer = httpx.get(server.url + path, timeout=10, trust_env=False)
@@ -107,7 +107,7 @@ def test_a_thousand_slow_clients_keep_nobody_out(server: HttpServer) -> None:
 
 
 def test_a_browser_that_goes_away_in_the_middle_of_a_picture_costs_nothing(
-    agent: FakeAgent, server: HttpServer
+    agent: FakeAgent, server: Served
 ) -> None:
     shown = frame(side=900)
     noise = np.random.default_rng(0).integers(0, 255, shown.image.shape, np.uint8)
@@ -128,7 +128,7 @@ def test_a_browser_that_goes_away_in_the_middle_of_a_picture_costs_nothing(
     ids=["nothing", "the beginning of a ClientHello"],
 )
 def test_a_tls_handshake_that_never_ends_is_ended_and_keeps_nobody_out(
-    tls_server: tuple[HttpServer, httpx.Client], sends: bytes
+    tls_server: tuple[Served, httpx.Client], sends: bytes
 ) -> None:
     server, client = tls_server
     with connections(server, 200, sends) as opened:
@@ -138,7 +138,7 @@ def test_a_tls_handshake_that_never_ends_is_ended_and_keeps_nobody_out(
 
 
 def test_plain_text_on_the_tls_port_is_ended_at_once(
-    tls_server: tuple[HttpServer, httpx.Client],
+    tls_server: tuple[Served, httpx.Client],
 ) -> None:
     server, client = tls_server
     with connections(server, 1, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n") as (one,):
@@ -147,7 +147,7 @@ def test_plain_text_on_the_tls_port_is_ended_at_once(
 
 
 def test_a_request_that_never_ends_is_ended(
-    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+    server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "EXCHANGE_LIMIT_S", 0.3)
     with connections(server, 1, b"G") as (one,):
@@ -155,7 +155,7 @@ def test_a_request_that_never_ends_is_ended(
 
 
 def test_a_body_that_never_ends_is_ended_with_an_answer(
-    agent: FakeAgent, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+    agent: FakeAgent, server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_answers, "BODY_LIMIT_S", 0.3)
     half = (
@@ -168,7 +168,7 @@ def test_a_body_that_never_ends_is_ended_with_an_answer(
 
 
 def test_a_client_that_goes_away_in_the_middle_costs_nothing(
-    agent: FakeAgent, server: HttpServer
+    agent: FakeAgent, server: Served
 ) -> None:
     half = (
         b"POST /machine HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -180,7 +180,7 @@ def test_a_client_that_goes_away_in_the_middle_costs_nothing(
     assert agent.machine == []
 
 
-def test_a_header_that_is_too_long_is_refused(server: HttpServer) -> None:
+def test_a_header_that_is_too_long_is_refused(server: Served) -> None:
     long = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000
     with connections(server, 1, b"") as (one,):
         with contextlib.suppress(ConnectionError):
@@ -191,7 +191,7 @@ def test_a_header_that_is_too_long_is_refused(server: HttpServer) -> None:
     assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
 
 
-def test_a_connection_that_is_kept_alive_serves_many_requests(server: HttpServer) -> None:
+def test_a_connection_that_is_kept_alive_serves_many_requests(server: Served) -> None:
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         for _ in range(50):
             assert client.get("/livez").status_code == 200

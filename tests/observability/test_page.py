@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.observability.http import HttpServer
 from agent.observability.http_app import load_page
 from agent.records import CameraState, CameraStatus, Overlay
 from tests.observability.conftest import FakeAgent
 from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
+from tests.observability.served import Served
 from tests.support.chromium import Chromium, chromium
 
 PANEL, TELEPHONE = (1280, 800), (390, 844)
@@ -76,7 +76,7 @@ def busy(agent: FakeAgent) -> FakeAgent:
 
 @pytest.mark.needs_chromium
 def test_the_page_fills_with_everything_that_the_agent_knows(
-    busy: FakeAgent, server: HttpServer, browser: Chromium
+    busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.open(server.url)
     browser.wait(f"{ANGLE} === '12.5°'")
@@ -108,7 +108,7 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
 
 @pytest.mark.needs_chromium
 def test_the_page_follows_the_agent_without_a_reload(
-    busy: FakeAgent, server: HttpServer, browser: Chromium
+    busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.open(server.url)
     browser.wait(f"{ANGLE} === '12.5°'")
@@ -127,7 +127,7 @@ def test_the_page_follows_the_agent_without_a_reload(
 def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
     busy: FakeAgent, browser: Chromium
 ) -> None:
-    server = HttpServer(config.Http(port=0), busy.state())
+    server = Served(config.Http(port=0), busy.state())
     server.start()
     browser.open(server.url)
     browser.wait(f"{ANGLE} === '12.5°'")
@@ -136,7 +136,7 @@ def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
     assert re.match(r"The agent does not answer since .*: what is shown below is old",
                     browser.text("#gone"))  # fmt: skip
     assert browser.text("#state") == "No contact"
-    again = HttpServer(config.Http(port=server.port), busy.state())
+    again = Served(config.Http(port=server.port), busy.state())
     again.start()
     try:
         browser.wait("document.getElementById('gone').hidden", 15)
@@ -147,7 +147,7 @@ def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
 
 @pytest.mark.needs_chromium
 def test_a_camera_that_does_not_deliver_never_looks_alive(
-    busy: FakeAgent, server: HttpServer, browser: Chromium
+    busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     busy.statuses = (status("cam1", CameraState.FROZEN), status("cam2"))
     browser.open(server.url)
@@ -157,7 +157,7 @@ def test_a_camera_that_does_not_deliver_never_looks_alive(
 
 @pytest.mark.needs_chromium
 def test_the_keyboard_reaches_every_picture_and_keeps_its_place(
-    busy: FakeAgent, server: HttpServer, browser: Chromium
+    busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.open(server.url)
     browser.wait(f"{ANGLE} === '12.5°'")
@@ -187,7 +187,7 @@ FONT = "parseFloat(getComputedStyle(document.querySelector('{}')).fontSize)"
 @pytest.mark.needs_chromium
 @pytest.mark.parametrize("size", [PANEL, TELEPHONE], ids=["panel", "telephone"])
 def test_what_an_operator_needs_is_large_and_nothing_runs_off_the_side(
-    size: tuple[int, int], busy: FakeAgent, server: HttpServer, browser: Chromium
+    size: tuple[int, int], busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.size(*size, touch=size == TELEPHONE)
     browser.open(server.url)
@@ -214,7 +214,7 @@ CONTRAST = """(() => {
 @pytest.mark.needs_chromium
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_word_stands_out_from_its_ground(
-    dark: bool, busy: FakeAgent, server: HttpServer, browser: Chromium
+    dark: bool, busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.size(*PANEL, dark=dark)
     browser.open(server.url)
@@ -235,7 +235,7 @@ def test_the_page_asks_nobody_else_and_changes_nothing() -> None:
 
 
 def test_while_nobody_looks_no_snapshot_and_no_picture_is_made(
-    busy: FakeAgent, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+    busy: FakeAgent, server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_args: object) -> None:
         raise AssertionError("encoded although nobody looks")

@@ -11,6 +11,7 @@ from agent.observability.catalogue_table import lines
 from agent.observability.http_app import Routes
 from agent.telemetry import CATALOGUE
 from tests.observability.conftest import FakeAgent
+from tests.observability.served import Direct
 
 README = (Path(__file__).parents[2] / "agent" / "observability" / "README.md").read_text("utf-8")
 
@@ -30,6 +31,6 @@ def test_every_process_metric_is_named(agent: FakeAgent) -> None:
 
 def test_every_route_is_described(agent: FakeAgent) -> None:
     with ThreadPoolExecutor(1) as executor:
-        table = Routes(agent.state(), 5.0, executor, time.monotonic).table()
+        table = Routes(Direct(agent.state()), agent.cameras, 5.0, executor, time.monotonic).table()
     described = set(re.findall(r"^\| `(?:GET|POST) ([^`]+)` \|", README, re.MULTILINE))
     assert described == {route.path for route in table}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.observability.http import HttpServer
 from agent.telemetry import CATALOGUE, Kind
 from tests.observability.conftest import FakeAgent
+from tests.observability.served import Served
 from tests.observability.support import touch_everything
 from tests.support import require_tool
 from tests.support.prometheus import RunPrometheus
@@ -19,7 +19,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 
 @pytest.mark.needs_prometheus
 def test_prometheus_scrapes_the_agent_and_has_a_sample_of_every_metric(
-    agent: FakeAgent, server: HttpServer, prometheus: RunPrometheus
+    agent: FakeAgent, server: Served, prometheus: RunPrometheus
 ) -> None:
     touch_everything(agent.telemetry)
     there = prometheus(server.port)
@@ -38,7 +38,7 @@ def test_prometheus_scrapes_the_agent_and_has_a_sample_of_every_metric(
 
 @pytest.mark.needs_prometheus
 def test_prometheus_keeps_the_frame_id_of_a_latency(
-    agent: FakeAgent, server: HttpServer, prometheus: RunPrometheus
+    agent: FakeAgent, server: Served, prometheus: RunPrometheus
 ) -> None:
     agent.telemetry.observe(
         "capture_to_mask_seconds", 0.4, exemplar="cam1-7f-000042", camera="cam1"

@@ -1,4 +1,4 @@
-"""What serving the page costs while nobody looks: the agent's own CPU with HTTP on and off."""
+"""What serving the page costs while nobody looks: the agent's CPU with HTTP on and off."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import psutil
 
 from tests.soak.measure import FRUIT
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import START_S, running_agent
+from tests.support.running import START_S, RunningAgent, running_agent
 
 LIMIT_CORES = 0.02
 ARMS = {"off": False, "on": True}
 
 
 def cores(folder: Path, config: str, times_s: tuple[float, float], *, http: bool) -> float:
-    """Share of a core that all threads of the agent's own process take, children not counted.
+    """Share of a core that the agent's own process and its HTTP server take.
 
     ``times_s``: how long to wait until everything is loaded, and how long to measure.
 
@@ -33,14 +33,25 @@ def cores(folder: Path, config: str, times_s: tuple[float, float], *, http: bool
             agent.wait(lambda: seen.all(FRUIT), START_S, "the first fruit")
             pause = threading.Event()
             pause.wait(times_s[0])
-            process = psutil.Process(agent.process.pid)
-            before, began = process.cpu_times(), time.monotonic()
+            processes = own_processes(agent)
+            assert len(processes) == 1 + http
+            before, began = used_s(processes), time.monotonic()
             pause.wait(times_s[1])
-            after, ended = process.cpu_times(), time.monotonic()
+            after, ended = used_s(processes), time.monotonic()
             assert ("event=http_started" in agent.log) is http, "the arm is what it is said to be"
             agent.stop()
-    used = after.user + after.system - before.user - before.system
-    return float(used / (ended - began))
+    return (after - before) / (ended - began)
+
+
+def own_processes(agent: RunningAgent) -> list[psutil.Process]:
+    """The agent's own process and that of its HTTP server, where there is one."""
+    return [psutil.Process(agent.process.pid), *agent.children("http")]
+
+
+def used_s(processes: list[psutil.Process]) -> float:
+    """Seconds of CPU that they have used since they began."""
+    times = [process.cpu_times() for process in processes]
+    return float(sum(one.user + one.system for one in times))
 
 
 def idle_page(
@@ -55,7 +66,7 @@ def idle_page(
     median = {arm: statistics.median(values) for arm, values in found.items()}
     added = median["on"] - median["off"]
     lines = [
-        f"Nobody looks: cores of the agent's own process, {rounds} interleaved runs of {seconds:.0f} s",
+        f"Nobody looks: cores of the agent and its HTTP server, {rounds} interleaved runs of {seconds:.0f} s",
         "",
         "| HTTP | " + " | ".join(f"run {i + 1}" for i in range(rounds)) + " | median |",
         "|---" * (rounds + 2) + "|",

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from tests.soak.idle_page import idle_page
+from tests.soak.idle_page import idle_page, own_processes, used_s
 from tests.soak.measure import FRUIT, latencies_ms
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import RunningAgent, running_agent
@@ -31,8 +30,8 @@ LEAST_ANSWERED = 0.7
 
 
 class Pages:
-    """So many pages open; afterwards ``cores`` is what the agent's own process used, ``answered``
-    the statuses that each page got a second."""
+    """So many pages open; afterwards ``cores`` is what the agent's own process and its HTTP server
+    used, ``answered`` the statuses that each page got a second."""
 
     def __init__(self, count: int) -> None:
         self.cores = self.answered = 0.0
@@ -45,16 +44,12 @@ class Pages:
             command = [sys.executable, "-m", "tests.soak.viewers", url, str(self._count)]
             self._got = tempfile.TemporaryFile()  # noqa: SIM115 - until end()
             self._viewers = subprocess.Popen(command, stdout=self._got, start_new_session=True)
-        self._process = psutil.Process(agent.process.pid)
-        self._began = self._used(), time.monotonic()
-
-    def _used(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        self._processes = own_processes(agent)
+        self._began = used_s(self._processes), time.monotonic()
 
     def end(self) -> None:
         used, at = self._began
-        self.cores = (self._used() - used) / (time.monotonic() - at)
+        self.cores = (used_s(self._processes) - used) / (time.monotonic() - at)
         if self._viewers:
             self._viewers.kill()
             self._viewers.wait()

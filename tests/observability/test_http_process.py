@@ -1,0 +1,314 @@
+"""The server as it runs beside the agent, in a process of its own: what it asks, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from agent import config
+from agent.observability import http as http_module
+from agent.observability.http import HttpServer
+from agent.observability.http_door import Door, HttpError
+from agent.observability.http_site import OPEN_MAX, OPEN_PROBES_MAX
+from agent.records import MachineState, Overlay
+from tests.observability.conftest import FakeAgent
+from tests.observability.samples import explanation, frame, segmentation
+from tests.publishing.certificates import Authority
+from tests.support import wait_until
+
+START_S = 60.0
+
+Start = Callable[..., HttpServer]
+
+
+@pytest.fixture
+def start(agent: FakeAgent) -> Iterator[Start]:
+    """Return a function that starts a server for the agent until the test ends."""
+    servers: list[HttpServer] = []
+
+    def one(**settings: object) -> HttpServer:
+        server = HttpServer(config.Http(**{"port": 0, **settings}), agent.state())
+        servers.append(server)
+        server.start()
+        server.wait_started()
+        return server
+
+    yield one
+    for server in servers:
+        server.stop()
+
+
+def client_of(server: HttpServer, **options: object) -> httpx.Client:
+    return httpx.Client(base_url=server.url, timeout=20, trust_env=False, **options)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_every_route_answers_from_the_process(agent: FakeAgent, start: Start) -> None:
+    shown = frame(side=1920, mono=time.monotonic())
+    agent.newest.on_segmented(shown, segmentation(shown))
+    overlay = Overlay("suture", "image/png", b"\x89PNG not really", 8, 8)
+    agent.newest.on_explanation(explanation(shown, (overlay,)))
+    agent.newest.on_evidence("e1", Overlay("", "image/jpeg", b"of memory", 8, 8))
+    agent.kept_evidence["e0"] = ("image/png", b"of the disk")
+    server = start()
+    assert server.pid not in (0, os.getpid())
+    with client_of(server) as client:
+        assert client.get("/livez").json()["ok"]
+        assert client.get("/readyz").json() == {"ok": True, "reasons": []}
+        assert "Pitwatch" in client.get("/").text
+        assert client.get("/api/v1/status").json()["cameras"][0]["name"] == "cam1"
+        picture = cv2.imdecode(
+            np.frombuffer(client.get("/api/v1/frame/cam1.jpg").content, np.uint8), cv2.IMREAD_COLOR
+        )
+        assert picture is not None
+        assert picture.shape == (960, 960, 3)
+        assert client.get("/api/v1/frame/cam2.jpg").status_code == 404
+        assert client.get("/api/v1/cam/cam1/suture").content == overlay.data
+        assert client.get("/api/v1/cam/cam1/suture/mean").headers["content-type"] == "image/png"
+        assert client.get("/api/v1/evidence/e1").content == b"of memory"
+        assert client.get("/api/v1/evidence/e0").content == b"of the disk"
+        assert client.post("/machine", json={"state": "stopped"}).status_code == 204
+        counted = client.get("/metrics").text
+    assert agent.machine[0].state is MachineState.STOPPED
+    # What the server has counted is there when a scraper asks, itself excepted.
+    assert 'pitwatch_http_requests_total{route="/machine",status="204"} 1.0' in counted
+    assert 'route="/metrics"' not in counted
+    wait_until(lambda: agent.telemetry.total("http_requests", route="/metrics") == 1)
+    assert agent.telemetry.breakdown("machine_messages", ("transport", "outcome")) == {
+        "http/accepted": 1
+    }
+
+
+def test_a_picture_that_has_not_changed_is_not_handed_over_again(
+    agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = frame()
+    agent.newest.on_segmented(shown, segmentation(shown))
+    handed: list[str] = []
+    fitted = http_module.Answers.seen
+
+    def counting(answers: http_module.Answers, camera: str, known: str) -> object:
+        answer = fitted(answers, camera, known)
+        handed.append(type(answer).__name__)
+        return answer
+
+    monkeypatch.setattr(http_module.Answers, "seen", counting)
+    with client_of(start()) as client:
+        first = client.get("/api/v1/frame/cam1.jpg")
+        assert client.get("/api/v1/frame/cam1.jpg").content == first.content
+        following = frame(seq=2)
+        agent.newest.on_segmented(following, segmentation(following))
+        assert client.get("/api/v1/frame/cam1.jpg").headers["etag"] != first.headers["etag"]
+    assert handed == ["Seen", "Same", "Seen"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_server_that_dies_or_hangs_is_replaced_on_the_same_port(
+    number: signal.Signals, agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "SILENT_AFTER_S", 1.5)
+    server = start()
+    first = server.pid
+    os.kill(first, number)
+    wait_until(lambda: server.pid not in (0, first), START_S, "another process")
+    with client_of(server) as client:  # the socket is the agent's: nobody is refused meanwhile
+        assert client.get("/livez").status_code == 200
+    assert gone(first)
+    reason = "exited" if number is signal.SIGKILL else "silent"
+    assert agent.telemetry.total("http_restarts", reason=reason) == 1
+    assert agent.telemetry.loops.ages_s()["http"] < 1.0
+
+
+def test_a_server_that_grows_without_end_is_replaced(
+    agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    first = server.pid
+    monkeypatch.setattr(http_module, "MEMORY_LIMIT_BYTES", 1)
+    wait_until(lambda: agent.telemetry.total("http_restarts", reason="memory") >= 1, START_S)
+    monkeypatch.undo()
+    wait_until(lambda: server.pid not in (0, first), START_S, "another process")
+    with client_of(server) as client:
+        assert client.get("/livez").status_code == 200
+
+
+def test_the_probes_answer_while_everything_else_waits(agent: FakeAgent, start: Start) -> None:
+    agent.hold_view = threading.Event()
+    server = start()
+    with contextlib.ExitStack() as opened:
+        for _ in range(OPEN_MAX + 8):  # more than may wait
+            one = socket.create_connection((server.host, server.port))
+            opened.callback(one.close)
+            one.sendall(b"GET /api/v1/evidence/e HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            two = socket.create_connection((server.host, server.port))
+            opened.callback(two.close)
+            two.sendall(b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with client_of(server) as client:
+            for route in ("/livez", "/readyz", "/metrics"):
+                assert client.get(route).status_code == 200
+    agent.hold_view.set()
+
+
+def test_an_agent_that_stands_still_is_said_to(agent: FakeAgent, start: Start) -> None:
+    server = start()
+    go_on = threading.Event()
+    beat = agent.telemetry.beat
+
+    def held(loop: str) -> None:
+        beat(loop)
+        if loop == "http":
+            go_on.wait(60)
+
+    agent.telemetry.beat = held  # type: ignore[method-assign]
+    try:
+        with client_of(server) as client:
+            wait_until(lambda: client.get("/readyz").status_code == 503, START_S, "not ready")
+            for route in ("/livez", "/readyz"):
+                answer = client.get(route)
+                assert answer.status_code == 503
+                assert answer.json()["reasons"] == ["the agent has not answered within 2 s"]
+            refused = client.get("/api/v1/status")
+            assert (refused.status_code, "no answer within" in refused.text) == (503, True)
+            # Many more questions than may wait: each gets its answer, none stops the server.
+            for _ in range(3):
+                asked = [threading.Thread(target=httpx.get, args=(f"{server.url}/readyz",))
+                         for _ in range(OPEN_PROBES_MAX // 2)]  # fmt: skip
+                for one in asked:
+                    one.start()
+                for one in asked:
+                    one.join(30)
+            began = time.monotonic()
+            assert client.get("/livez").status_code == 503
+            assert time.monotonic() - began < 1.5, "refused without waiting"
+    finally:
+        go_on.set()
+    with client_of(server) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200, START_S, "well again")
+
+
+def test_a_mistake_of_the_agent_is_logged_there_and_an_answer_without_its_details(
+    agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def fail(camera: str) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(agent.newest, "seen", fail)
+    with client_of(start()) as client:
+        answer = client.get("/api/v1/frame/cam1.jpg")
+        assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
+        assert client.get("/livez").status_code == 200
+    assert "secret detail" in caplog.text
+    wait_until(lambda: agent.telemetry.total("http_requests", status="500") == 1)
+
+
+def test_tls_with_a_password_on_the_key_works_in_the_process(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("localhost")
+    server = start(tls={"certificate": certificate, "key": key, "client_ca": authority.certificate})
+    with client_of(server, verify=False) as client:
+        assert client.get("/livez").status_code == 200
+        assert client.get("/livez").extensions["network_stream"].get_extra_info("ssl_object")
+
+
+def test_links_are_signed_here_and_opened_there(agent: FakeAgent, start: Start) -> None:
+    server = start(host="0.0.0.0", token="a-token-of-the-plant")
+    overlay = Overlay("suture", "image/png", b"\x89PNG not really", 8, 8)
+    agent.newest.on_explanation(explanation(frame(), (overlay,)))
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        assert client.get("/api/v1/cam/cam1/suture").status_code == 401
+        assert client.get(server.signed("/api/v1/cam/cam1/suture")).content == overlay.data
+
+
+def test_the_end_takes_a_second_and_frees_the_port_whatever_hangs(
+    agent: FakeAgent, start: Start
+) -> None:
+    server = start()
+    pid = server.pid
+    agent.hold_view = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(f"{server.url}/api/v1/status", trust_env=False)
+
+    hung = threading.Thread(target=ask)
+    hung.start()
+    wait_until(lambda: agent.views == 1)
+    began = time.monotonic()
+    assert server.stop()
+    assert time.monotonic() - began < 3.0  # one second, and patience for a busy machine
+    agent.hold_view.set()
+    hung.join(10)
+    assert gone(pid)
+    Door(config.Http(port=server.port)).socket.close()
+
+
+def test_what_is_asked_last_is_still_answered(agent: FakeAgent, start: Start) -> None:
+    agent.hold_view = threading.Event()
+    server = start()
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.append(httpx.get(f"{server.url}/api/v1/status", trust_env=False).status_code)
+
+    last = threading.Thread(target=ask)
+    last.start()
+    wait_until(lambda: agent.views == 1)
+    threading.Timer(0.2, agent.hold_view.set).start()
+    assert server.stop(3.0)
+    last.join(10)
+    assert answers == [200]
+
+
+def test_a_server_that_does_not_come_up_is_an_error(
+    agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "TARGET", "agent.observability.http_site:no_such_function")
+    monkeypatch.setattr(http_module, "START_LIMIT_S", 3.0)
+    server = HttpServer(config.Http(port=0), agent.state())
+    server.start()
+    with pytest.raises(HttpError, match=r"has not started on .* attribute .no_such_function"):
+        server.wait_started()
+    assert server.stop()
+    Door(config.Http(port=server.port)).socket.close()
+
+
+def test_an_answer_to_a_server_that_was_replaced_is_dropped(
+    agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number may be a question of the next one."""
+    agent.hold_view = threading.Event()
+    server = start()
+    first = server.pid
+
+    def ask() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(f"{server.url}/api/v1/status", trust_env=False)
+
+    hung = threading.Thread(target=ask)
+    hung.start()
+    wait_until(lambda: agent.views == 1)
+    os.kill(first, signal.SIGKILL)
+    hung.join(10)
+    wait_until(lambda: server.pid not in (0, first), START_S, "another process")
+    agent.hold_view.set()
+    agent.hold_view = None
+    with client_of(server) as client:
+        for _ in range(5):
+            assert client.get("/livez").status_code == 200
+            assert client.get("/api/v1/status").status_code == 200
