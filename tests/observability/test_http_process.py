@@ -39,7 +39,9 @@ def start(agent: FakeAgent) -> Iterator[Start]:
     servers: list[HttpServer] = []
 
     def one(**settings: object) -> HttpServer:
-        server = HttpServer(config.Http(**{"port": 0, "loop_limit_s": 60.0, **settings}), agent.state())
+        server = HttpServer(
+            config.Http(**{"port": 0, "loop_limit_s": 60.0, **settings}), agent.state()
+        )
         servers.append(server)
         server.start()
         server.wait_started()
