@@ -26,8 +26,10 @@ TRIAL_SHARE = 0.2
 
 
 class Explainer:
-    """One engine and its settings; ``phase`` is told what the work is at, ``overlay_ranges`` are the
-    line's own colour ranges, where it has been commissioned."""
+    """One engine and its settings; ``phase`` is told what the work is at.
+
+    ``overlay_ranges`` are the line's own colour ranges, where it has been commissioned.
+    """
 
     def __init__(
         self,

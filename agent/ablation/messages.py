@@ -19,8 +19,9 @@ class WorkerSpec:
     """What every worker of a pool is: its model, its explanations, the function that it runs.
 
     ``overlay_ranges``: what is drawn in full colour, by class, as usual on this line; without them
-    the model card's. ``device`` is the worker's own name for its device; the pool sets it per slot. ``target`` is a
-    ``function(channel, args: WorkerArgs, fds)``, named as ``package.module:function``.
+    the model card's. ``device`` is the worker's own name for its device; the pool sets it per slot.
+    ``target`` is a ``function(channel, args: WorkerArgs, fds)``, named as
+    ``package.module:function``.
     """
 
     model: config.Model = field(default_factory=config.Model)

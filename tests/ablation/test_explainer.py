@@ -195,7 +195,7 @@ def test_studies_end_before_the_deadline_and_tell_what_they_are_at() -> None:
 def test_the_lines_own_colour_range_is_drawn_with_before_the_cards(
     ranges: dict[str, float] | None, drawn: float
 ) -> None:
-    """A class that the line's reference does not know is drawn in its own range: an empty map's is 1."""
+    """A class that the line's reference does not know is drawn in the picture's own range."""
     engine = FakeEngine(step_s=0.1)
     engine.model.card = ModelCard(name="fake", overlay_range={"suture": 2.0})
     settings = config.Ablation()
