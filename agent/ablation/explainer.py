@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,10 @@ TRIAL_SHARE = 0.2
 
 
 class Explainer:
-    """One engine and its settings; ``phase`` is told what the work is at."""
+    """One engine and its settings; ``phase`` is told what the work is at.
+
+    ``overlay_ranges`` are the line's own colour ranges, where it has been commissioned.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,9 @@ class Explainer:
         settings: config.Ablation,
         phase: Callable[[str], None],
         clock: Clock,
+        overlay_ranges: Mapping[str, float] | None = None,
     ) -> None:
+        self._overlay_ranges = overlay_ranges
         self._engine = engine
         self._settings = settings
         self._phase = phase
@@ -153,7 +158,7 @@ class Explainer:
 
     def _overlays(self, image: NDArray[np.uint8], found: EngineResult) -> tuple[Overlay, ...]:
         model, settings = self._engine.model, self._settings
-        reference = card_ranges(model.card, found)
+        reference = self._overlay_ranges or card_ranges(model.card, found)
         return tuple(
             render_overlay(
                 image,

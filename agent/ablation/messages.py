@@ -5,6 +5,7 @@ Pictures do not travel in messages: they are handed over in shared memory (``han
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent import config
@@ -17,12 +18,15 @@ WORKER_TARGET = "agent.ablation.worker:main"
 class WorkerSpec:
     """What every worker of a pool is: its model, its explanations, the function that it runs.
 
-    ``device`` is the worker's own name for its device; the pool sets it per slot. ``target`` is a
-    ``function(channel, args: WorkerArgs, fds)``, named as ``package.module:function``.
+    ``overlay_ranges``: what is drawn in full colour, by class, as usual on this line; without them
+    the model card's. ``device`` is the worker's own name for its device; the pool sets it per slot.
+    ``target`` is a ``function(channel, args: WorkerArgs, fds)``, named as
+    ``package.module:function``.
     """
 
     model: config.Model = field(default_factory=config.Model)
     ablation: config.Ablation = field(default_factory=config.Ablation)
+    overlay_ranges: Mapping[str, float] | None = None
     device: str = "cpu"
     target: str = WORKER_TARGET
 

@@ -167,7 +167,7 @@ def _explainer(args: WorkerArgs, phase: Phase) -> tuple[Answer, str]:
     engine = Engine(model, spec.ablation, spec.model.layer)
     phase("check")
     _prove(engine)
-    explainer = Explainer(engine, spec.ablation, phase, time.monotonic)
+    explainer = Explainer(engine, spec.ablation, phase, time.monotonic, spec.overlay_ranges)
     return explainer.answer, f"{model.name} at {engine.layer} on {model.device} ({engine.path})"
 
 

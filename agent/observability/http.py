@@ -62,6 +62,7 @@ class HttpServer(Door):
         self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
         self._last_word = self._spawned = 0.0
         self._serving = False
+        self._rss_bytes = 0
         self._failure = ""
         self._patience_s = 0.0
         self._started = threading.Event()
@@ -126,6 +127,7 @@ class HttpServer(Door):
         except OSError:
             return "no_process"
         self._serving = False
+        self._rss_bytes = 0
         self._last_word = self._spawned = self._clock()
         return ""
 
@@ -142,7 +144,7 @@ class HttpServer(Door):
             return "silent"
         if self._clock() - self._last_word > (SILENT_AFTER_S if self._serving else START_LIMIT_S):
             return "silent"
-        return "memory" if child.rss_bytes() > MEMORY_LIMIT_BYTES else ""
+        return "memory" if self._rss_bytes > MEMORY_LIMIT_BYTES else ""
 
     def _sleep(self, child: Child) -> None:
         poll = select.poll()
@@ -157,6 +159,7 @@ class HttpServer(Door):
         if isinstance(message, Counts):
             self._serving = True
             self._started.set()
+            self._rss_bytes = child.rss_bytes()
             for name, labels, number in message.counted:
                 self._telemetry.count(name, number, **dict(labels))
         elif isinstance(message, Ask):

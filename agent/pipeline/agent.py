@@ -107,7 +107,7 @@ class Agent:
         self._capture = parts.make_capture(config, self._session, telemetry, self._clock)
         right_of_way = RightOfWay()
         self._pool = AblationPool(
-            WorkerSpec(model=config.model, ablation=config.ablation),
+            WorkerSpec(config.model, config.ablation, parts.overlay_ranges(references)),
             config.ablation.workers,
             telemetry,
             self._clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 
 from agent import __version__
 from agent.alarms.reference import Bound, Reference, load_reference
@@ -84,6 +85,19 @@ def load_references(config: Config, model: LoadedModel) -> dict[str, Reference]:
             made=one.made_utc,
         )
     return references
+
+
+def overlay_ranges(references: Mapping[str, Reference]) -> dict[str, float] | None:
+    """The colour range of each class over all varieties, None without references.
+
+    One range for the line: a change of variety must not change what a colour means. The largest,
+    so that no variety's ordinary maps are all in full colour.
+    """
+    ranges: dict[str, float] = {}
+    for reference in references.values():
+        for name, value in reference.overlay_range.items():
+            ranges[name] = max(value, ranges.get(name, 0.0))
+    return ranges or None
 
 
 def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:

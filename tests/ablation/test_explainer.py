@@ -187,3 +187,19 @@ def test_studies_end_before_the_deadline_and_tell_what_they_are_at() -> None:
     assert engine.given_up == ["second"]
     assert "first" in phases
     assert engine.now - 100.0 <= ENGINE_SHARE * 10.0 + 0.5
+
+
+@pytest.mark.parametrize(
+    ("ranges", "drawn"), [({"suture": 3.0}, 3.0), ({"stem": 3.0}, 1.0), (None, 2.0)]
+)
+def test_the_lines_own_colour_range_is_drawn_with_before_the_cards(
+    ranges: dict[str, float] | None, drawn: float
+) -> None:
+    """A class that the line's reference does not know is drawn in the picture's own range."""
+    engine = FakeEngine(step_s=0.1)
+    engine.model.card = ModelCard(name="fake", overlay_range={"suture": 2.0})
+    settings = config.Ablation()
+    explainer = Explainer(engine, settings, lambda _: None, lambda: engine.now, ranges)  # type: ignore[arg-type]
+    order = an_order(engine, Rung.EXACT, 10.0)
+    (overlay,) = explainer.answer(order, np.zeros((32, 32, 3), np.uint8), None).overlays
+    assert overlay.value_range == drawn

@@ -77,11 +77,13 @@ def in_turns(folder: Path, rounds: int, seconds: float) -> Iterator[tuple[int, l
                 for count in (*COUNTS[start:], *COUNTS[:start]):
                     opened = Pages(count)
                     opened.begin(agent)
-                    pause.wait(SETTLE_S)
-                    first = len(seen.all(FRUIT))
-                    pause.wait(seconds)
-                    latency_ms = latencies_ms(seen, first)
-                    opened.end()
+                    try:
+                        pause.wait(SETTLE_S)
+                        first = len(seen.all(FRUIT))
+                        pause.wait(seconds)
+                        latency_ms = latencies_ms(seen, first)
+                    finally:
+                        opened.end()
                     yield count, latency_ms, opened
 
 
