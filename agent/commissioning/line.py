@@ -86,14 +86,18 @@ class VirtualClock:
 
 
 def passing_fruit(
-    config: Config, camera: Camera, model: LoadedModel, wanted: Wanted
+    config: Config,
+    camera: Camera,
+    model: LoadedModel,
+    wanted: Wanted,
+    hooks: Hooks | None = None,
 ) -> Iterator[Passing]:
     """Every fruit of ordinary production, in order; ends where the source ends.
 
     Left out: empty cups, what passes while the machine does not run, other varieties. Lanes of one
     camera are taken together: each is a sequence of lots of its own.
     """
-    for one in everything(config, camera, model, wanted):
+    for one in everything(config, camera, model, wanted, hooks):
         seen = one.reading.segmentation
         empty = one.reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY
         if not empty and ordinary(seen.machine, wanted.variety):

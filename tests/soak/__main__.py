@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from tests.soak.audits import audits
 from tests.soak.cameras import cameras
 from tests.soak.delivery import delivery
 from tests.soak.endurance import endurance
@@ -27,16 +28,24 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, leaks, delivery; all when none is named",
+        help="endurance, isolation, pages, cameras, leaks, delivery, audits; all when none is named",
     )
     parser.add_argument("--seconds", type=float, help="length of a run: 600 endurance, 40 else")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
     parser.add_argument(
-        "--share", type=float, default=1.0, help="of the counts of delivery and leaks"
+        "--share", type=float, default=1.0, help="of the counts of delivery, leaks and audits"
     )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    wanted = options.proof or ["endurance", "isolation", "pages", "cameras", "leaks", "delivery"]
+    wanted = options.proof or [
+        "endurance",
+        "isolation",
+        "pages",
+        "cameras",
+        "leaks",
+        "delivery",
+        "audits",
+    ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
@@ -47,6 +56,8 @@ def main() -> int:
                 lines, failures = delivery(where, options.share)
             elif name == "leaks":
                 lines, failures = leaks(where, options.share)
+            elif name == "audits":
+                lines, failures = audits(where, options.share)
             else:
                 proof = {"isolation": isolation, "pages": pages, "cameras": cameras}[name]
                 lines, failures = proof(where, options.rounds, options.seconds or 40.0)
