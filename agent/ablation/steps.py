@@ -22,7 +22,7 @@ from agent.ablation.elementwise import Pointwise
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pool, Size, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
-from agent.ablation.products import Chunks, product
+from agent.ablation.products import Chunks, Fill, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.trace import CutError
@@ -112,12 +112,12 @@ class Steps:
             return self._single_up(up, weight.t().contiguous(), value, before, need)
         source = self._stored(up.source)
         value.stored = geometry.after_up(source, up.factor)
-        chunks = Chunks(self._batch * source.count + 1, weight.shape[1])
+        chunks = Chunks(self._batch * source.count + 1, 1, weight.shape[1])
 
         def step(work: Work) -> Tensor:
             rows = work.rows[up.source]
 
-            def fill(part: slice, scratch: Tensor) -> None:
+            def fill(part: slice, _block: int, scratch: Tensor) -> None:
                 some = rows[: chunks.rows][part]
                 scratch[: len(some)] = some
 
@@ -179,21 +179,19 @@ class Steps:
             if order is None and conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0):
                 return pointwise
 
+            def way(some: Tensor, weight: Tensor, _first: bool) -> Tensor:
+                return F.conv2d(some, weight, None, *_options(conv))
+
             def whole(work: Work) -> Tensor:
                 x = _maps(work.rows[place], source, batch, order)
-                return _rows(F.conv2d(x, piece.dense, None, *_options(conv)))
+                return _rows(_in_blocks(x, piece.blocks, 1, way))
 
             return whole
         taps = geometry.conv_taps(
             stored.pixels, stored.size[1], source, conv.kernel, *_options(conv)
         )
-        index, count = self._index(taps, source), taps.shape[1]
-        chunks = Chunks(len(index), count * width)
-
-        def gathered(work: Work) -> Tensor:
-            return chunks.product(piece.rows, _gather(work.rows[place], index, width))
-
-        return gathered
+        gathered = _gathered(self._index(taps, source), width, piece.rows)
+        return lambda work: gathered(work.rows[place])
 
     def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
         """The same in tiles, where that takes fewer operations."""
@@ -227,9 +225,12 @@ class Steps:
         source, batch, place = self._stored(up.source), self._batch, up.source
         order = None if source.raster else self._index(source.where[:, None], source).flatten()[:-1]
 
+        def way(some: Tensor, weight: Tensor, _first: bool) -> Tensor:
+            return F.conv_transpose2d(some, weight, None, up.factor, up.padding)
+
         def step(work: Work) -> Tensor:
             x = _maps(work.rows[place], source, batch, order)
-            return _rows(F.conv_transpose2d(x, up.dense, None, up.factor, up.padding))
+            return _rows(_in_blocks(x, up.dense, 0, way))
 
         return step
 
@@ -264,9 +265,7 @@ class Steps:
             if tiled is not None:
                 return tiled
         found = geometry.phase_taps(pixels, stored.size[1], source, up.factor, taps)
-        index = self._index(found, source)[:-1]
-        chunks = Chunks(len(index), len(taps) * width)
-        return lambda rows: chunks.product(phase.rows, _gather(rows, index, width))
+        return _gathered(self._index(found, source)[:-1], width, phase.rows)
 
     def _single(
         self, conv: Conv, stored: Stored, source: Value, piece: Slice
@@ -320,17 +319,47 @@ def _options(conv: Conv) -> tuple[Size, Size, Size]:
     return conv.stride, conv.padding, conv.dilation
 
 
+def _in_blocks(
+    x: Tensor, weights: Sequence[Tensor], dim: int, way: Callable[[Tensor, Tensor, bool], Tensor]
+) -> Tensor:
+    """A convolution of whole maps, some channels after the others: as many at a time as a weight
+    has along ``dim``. ``way`` is told whether they are the first."""
+    out: Tensor | None = None
+    start = 0
+    for weight in weights:
+        stop = start + weight.shape[dim]
+        found = way(x[:, start:stop], weight, out is None)
+        out = found if out is None else out.add_(found)
+        start = stop
+    assert out is not None
+    return out
+
+
 def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
     """The merged form of a slice, unless what is upsampled differs in one channel only."""
     up = piece.merged
     return None if up is None or values[up.source].channelwise else up
 
 
-def _gather(rows: Tensor, index: Tensor, width: int) -> Callable[[slice, Tensor], None]:
-    """Fills scratch (P, taps * width) with the rows that ``index`` (P, taps) names."""
+def _gathered(index: Tensor, width: int, weight: Tensor) -> Rows:
+    """Rows of a source, ``width`` wide, to the products of those that ``index`` (P, taps) names
+    with ``weight`` (O, taps * width)."""
+    chunks = Chunks(len(index), index.shape[1], width)
+    blocks = taps_of(chunks, index)
+    return lambda rows: chunks.product(weight, gather(rows, blocks))
 
-    def fill(part: slice, scratch: Tensor) -> None:
-        some = index[part].flatten()
+
+def taps_of(chunks: Chunks, index: Tensor) -> list[Tensor]:
+    """(P, taps) by the blocks in which they are summed."""
+    return [index[:, block].contiguous() for block in chunks.blocks]
+
+
+def gather(rows: Tensor, blocks: Sequence[Tensor]) -> Fill:
+    """Fills scratch (P, taps * width) with the rows that a block of the index names."""
+    width = rows.shape[1]
+
+    def fill(part: slice, block: int, scratch: Tensor) -> None:
+        some = blocks[block][part].flatten()
         torch.index_select(rows, 0, some, out=scratch.view(-1, width)[: len(some)])
 
     return fill
