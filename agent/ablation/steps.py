@@ -68,6 +68,10 @@ class Steps:
         if factor > 1 and not stored.raster:
             stored, groups = geometry.by_phase(stored, factor)
             value.stored = stored
+        alone = self._alone(conv, stored, pieces, ups, offset)
+        if alone is not None:
+            value.offset = None
+            return alone
         count = stored.count
         constant = offset.flatten(2)[0].t().index_select(0, self._tensor(stored.pixels))
         parts: list[Adder] = []
@@ -99,6 +103,41 @@ class Steps:
                 rows[:-1].relu_()
             elif conv.act is not None:
                 rows[:-1].copy_(conv.act(rows[:-1]))
+            rows[-1].zero_()
+            return rows
+
+        return step
+
+    def _alone(
+        self,
+        conv: Conv,
+        stored: Stored,
+        pieces: Sequence[Slice],
+        ups: Sequence[Merged | None],
+        offset: Tensor,
+    ) -> Step | None:
+        """Whole maps of one source and a bias, which the library adds: no pass for the constant,
+        and none for the function but that which puts the rows in their place."""
+        piece, batch, out = pieces[0], self._batch, len(conv.weight)
+        source = self._values[piece.source].stored
+        alike = len(pieces) == 1 and ups[0] is None and offset.stride()[2:] == (0, 0)
+        if not alike or source is None or not (source.raster and stored.raster):
+            return None
+        if conv.kernel == (1, 1) or winograd.usable_for(piece.dense):
+            return None  # a product of rows, or tiles
+        bias, kept = offset[0, :, 0, 0].contiguous(), source
+
+        def way(some: Tensor, weight: Tensor, first: bool) -> Tensor:
+            return F.conv2d(some, weight, bias if first else None, *_options(conv))
+
+        def step(work: Work) -> Tensor:
+            x = _maps(work.rows[piece.source], kept, batch)
+            found = _rows(_in_blocks(x, piece.blocks, 1, way))
+            rows = found.new_empty((len(found) + 1, out))
+            if conv.act is torch.relu:
+                torch.clamp_min(found, 0, out=rows[:-1])
+            else:
+                rows[:-1].copy_(found if conv.act is None else conv.act(found))
             rows[-1].zero_()
             return rows
 
