@@ -22,11 +22,14 @@ from agent.ablation.elementwise import Pointwise
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pool, Size, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
-from agent.ablation.products import Chunks, Fill, product
+from agent.ablation.products import SUMMED, Chunks, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.trace import CutError
 from agent.ablation.winograd import Task, Tiled
+
+LEAST = 64
+"""Parts of rows that are narrower cost more to read than their sums gain."""
 
 
 @dataclass(slots=True)
@@ -229,8 +232,8 @@ class Steps:
         taps = geometry.conv_taps(
             stored.pixels, stored.size[1], source, conv.kernel, *_options(conv)
         )
-        gathered = _gathered(self._index(taps, source), width, piece.rows)
-        return lambda work: gathered(work.rows[place])
+        run = gathered(self._index(taps, source), width, piece.rows)
+        return lambda work: run(work.rows[place])
 
     def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
         """The same in tiles, where that takes fewer operations."""
@@ -304,7 +307,7 @@ class Steps:
             if tiled is not None:
                 return tiled
         found = geometry.phase_taps(pixels, stored.size[1], source, up.factor, taps)
-        return _gathered(self._index(found, source)[:-1], width, phase.rows)
+        return gathered(self._index(found, source)[:-1], width, phase.rows)
 
     def _single(
         self, conv: Conv, stored: Stored, source: Value, piece: Slice
@@ -380,28 +383,28 @@ def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
     return None if up is None or values[up.source].channelwise else up
 
 
-def _gathered(index: Tensor, width: int, weight: Tensor) -> Rows:
+def gathered(index: Tensor, width: int, weight: Tensor) -> Rows:
     """Rows of a source, ``width`` wide, to the products of those that ``index`` (P, taps) names
-    with ``weight`` (O, taps * width)."""
-    chunks = Chunks(len(index), index.shape[1], width)
-    blocks = taps_of(chunks, index)
-    return lambda rows: chunks.product(weight, gather(rows, blocks))
+    with ``weight`` (O, taps * width). Rows wider than what is summed in one go are read by parts,
+    where they have equal ones of a decent width."""
+    some = range(max(1, -(-width // SUMMED)), width // LEAST + 1)
+    parts = next((n for n in some if width % n == 0), 1)
+    if parts > 1:
+        within = torch.arange(parts, dtype=index.dtype, device=index.device)
+        index = (index[:, :, None] * parts + within).flatten(1)
+    chunks = Chunks(len(index), index.shape[1], width // parts)
+    blocks = [index[:, block].contiguous() for block in chunks.blocks]
 
+    def run(rows: Tensor) -> Tensor:
+        pieces = rows.reshape(-1, width // parts)
 
-def taps_of(chunks: Chunks, index: Tensor) -> list[Tensor]:
-    """(P, taps) by the blocks in which they are summed."""
-    return [index[:, block].contiguous() for block in chunks.blocks]
+        def fill(part: slice, block: int, scratch: Tensor) -> None:
+            some = blocks[block][part].flatten()
+            torch.index_select(pieces, 0, some, out=scratch.view(-1, width // parts)[: len(some)])
 
+        return chunks.product(weight, fill)
 
-def gather(rows: Tensor, blocks: Sequence[Tensor]) -> Fill:
-    """Fills scratch (P, taps * width) with the rows that a block of the index names."""
-    width = rows.shape[1]
-
-    def fill(part: slice, block: int, scratch: Tensor) -> None:
-        some = blocks[block][part].flatten()
-        torch.index_select(rows, 0, some, out=scratch.view(-1, width)[: len(some)])
-
-    return fill
+    return run
 
 
 def _maps(rows: Tensor, stored: Stored, batch: int, order: Tensor | None = None) -> Tensor:

@@ -33,10 +33,9 @@ from agent.ablation.graph import (
 from agent.ablation.half import FastHalf, Merged, Slice
 from agent.ablation.local import Join, Local
 from agent.ablation.prepared import Prepared
-from agent.ablation.products import Chunks
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
-from agent.ablation.steps import gather, taps_of, usable
+from agent.ablation.steps import gathered, usable
 from agent.ablation.trace import CutError
 
 Box = tuple[int, int, int, int]
@@ -243,8 +242,7 @@ class Windows:
         source, weight = what
         index = self._tensor(_looked_up(pairs[source].table, item, taps))
         values = rows[source]
-        chunks = Chunks(len(taps), taps.shape[1], values.shape[1])
-        out.add_(chunks.product(weight, gather(values, taps_of(chunks, index))))
+        out.add_(gathered(index, values.shape[1], weight)(values))
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._x.device)

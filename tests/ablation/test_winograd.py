@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ablation import geometry, products, winograd
+from agent.ablation import geometry, products, steps, winograd
 from agent.ablation.winograd import FORMS, Task, Tiled
 
 
@@ -169,6 +169,15 @@ def test_long_sums_are_made_of_short_ones(taps, width):
         scratch[: part.stop - part.start] = x[part, some.start * width : some.stop * width]
 
     assert torch.allclose(chunks.product(weight, fill), x @ weight.t(), atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [7, 96, 289, 512, 509])
+def test_wide_rows_are_read_by_parts_and_give_the_same(width):
+    rows = torch.randn(40, width, dtype=torch.float64)
+    index = torch.randint(0, 40, (23, 4), dtype=torch.int32)
+    weight = torch.randn(5, 4 * width, dtype=torch.float64)
+    found = steps.gathered(index, width, weight)(rows)
+    assert torch.allclose(found, rows[index.long()].flatten(1) @ weight.t(), atol=1e-10)
 
 
 def test_the_faster_product_is_known_after_one_trial():
