@@ -75,8 +75,10 @@ class Program:
         if last is None:
             raise CutError("the output does not depend on the layer")
         chosen = last.where[np.flatnonzero(need)]
-        rows = chosen + np.arange(batch)[:, None] * last.count
-        self._picked = torch.from_numpy(rows.flatten()).to(self._device)
+        rows = (chosen + np.arange(batch)[:, None] * last.count).flatten()
+        self._picked: Tensor | None = None  # all of them, in their order
+        if not np.array_equal(rows, np.arange(batch * last.count)):
+            self._picked = torch.from_numpy(rows).to(self._device)
 
     def run_channels(self, channels: Sequence[int]) -> Tensor:
         """Items that each have one channel at its baseline; -1 is the null item."""
@@ -111,7 +113,8 @@ class Program:
             work.rows[place] = step(work)
             for read in self._read_last.get(place, ()):
                 work.rows.pop(read, None)
-        rows = work.rows[len(self._values) - 1].index_select(0, self._picked)
+        rows = work.rows[len(self._values) - 1]
+        rows = rows[:-1] if self._picked is None else rows.index_select(0, self._picked)
         return rows.view(self.batch, -1, rows.shape[1])[:count].transpose(1, 2)
 
     def _walk_back(self, need: Mask) -> list[Mask | None]:

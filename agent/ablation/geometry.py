@@ -6,9 +6,10 @@ of zeros at the end that stands for everything outside the picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,10 @@ from agent.ablation.graph import Size
 from agent.ablation.regions import Mask
 
 Index = NDArray[np.int64]
+Table = NDArray[np.int32]
 
+TABLES_BYTES = 32 << 20
+"""Tables of what is read that are kept, in a process: those of a U-Net at 192x192 take 5 MiB."""
 DENSE_FROM = 0.55
 """From this share of needed pixels on, the whole map is computed: a plain convolution reads its
 input once, gathered rows read it once per tap."""
@@ -158,28 +162,63 @@ def phase_taps(
     return np.where(inside, source.where[flat], -1)
 
 
-@lru_cache(maxsize=64)
+class Tables:
+    """Tables by what they were made from, at most so many ``bytes`` of them: the one that was used
+    the longest ago goes first, and one that is larger alone is not kept."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.bytes = 0
+        self._kept: OrderedDict[object, Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, key: object, make: Callable[[], Table]) -> Table:
+        """The table of ``key``, made where it is not kept; to be read only."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        table = make()
+        table.setflags(write=False)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = table
+                self.bytes += table.nbytes
+            while self.bytes > self.most_bytes:
+                self.bytes -= self._kept.popitem(last=False)[1].nbytes
+        return table
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self.bytes = 0
+
+
+tables = Tables(TABLES_BYTES)
+
+
 def conv_neighbours(
     size: Size, out: Size, kernel: Size, stride: Size, padding: Size, dilation: Size = PLAIN
-) -> NDArray[np.int32]:
+) -> Table:
     """(out pixels, taps): the pixel of a map of ``size`` that each output pixel reads, -1 outside.
     Kept, since nothing but the geometry decides it."""
-    pixels = np.arange(out[0] * out[1])
-    found = conv_taps(pixels, out[1], everything(size), kernel, stride, padding, dilation)
-    taps = found.astype(np.int32)
-    taps.setflags(write=False)
-    return taps
+
+    def make() -> Table:
+        pixels = np.arange(out[0] * out[1])
+        taps = conv_taps(pixels, out[1], everything(size), kernel, stride, padding, dilation)
+        return taps.astype(np.int32)
+
+    return tables.of((size, out, kernel, stride, padding, dilation), make)
 
 
-@lru_cache(maxsize=64)
-def phase_neighbours(
-    size: Size, out: Size, factor: int, taps: tuple[Size, ...]
-) -> NDArray[np.int32]:
+def phase_neighbours(size: Size, out: Size, factor: int, taps: tuple[Size, ...]) -> Table:
     """The same for one phase of a merged upsampling, as if every pixel were of that phase."""
-    pixels = np.arange(out[0] * out[1])
-    found = phase_taps(pixels, out[1], everything(size), factor, taps).astype(np.int32)
-    found.setflags(write=False)
-    return found
+
+    def make() -> Table:
+        pixels = np.arange(out[0] * out[1])
+        return phase_taps(pixels, out[1], everything(size), factor, taps).astype(np.int32)
+
+    return tables.of((size, out, factor, taps), make)
 
 
 def pool_taps(pixels: Index, out_width: int, source: Stored, factor: int) -> Index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from agent.ablation.graph import (
 )
 from agent.ablation.local import Join, Local
 from agent.ablation.prepared import Prepared
+from agent.ablation.products import summed
 from agent.ablation.trace import CutError
 from agent.ablation.winograd import Form, transformed
 
@@ -43,22 +45,24 @@ class Merged:
 
     A 2x2 transposed convolution with stride 2 and a 3x3 convolution are one transposed convolution
     of 4x4 with stride 2: four taps of the smaller map in place of nine of the larger one.
-    ``dense`` (C, O, kh, kw) with ``padding`` is that one. Biases are in the constant.
+    ``dense`` (C, O, kh, kw) with ``padding`` is that one, by the channels that are summed in one
+    go. Biases are in the constant.
     """
 
     source: int
     factor: int
     phases: tuple[Phase, ...]
-    dense: Tensor
+    dense: tuple[Tensor, ...]
     padding: Size
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The part of a convolution's weight that reads one of its sources, in three layouts."""
+    """The part of a convolution's weight that reads one of its sources, in several layouts."""
 
     source: int
-    dense: Tensor  # (O, C, kh, kw), channels last
+    dense: Tensor  # (O, C, kh, kw)
+    blocks: tuple[Tensor, ...]  # the same by the channels that are summed in one go, channels last
     rows: Tensor  # (O, kh * kw * C)
     single: Tensor  # (C, kh * kw, O)
     merged: Merged | None = None
@@ -117,13 +121,27 @@ class FastHalf:
             out.append(
                 Slice(
                     source,
-                    part.contiguous(memory_format=torch.channels_last),
+                    part.contiguous(),
+                    _blocks(part),
                     part.permute(0, 2, 3, 1).flatten(1).contiguous(),
                     part.permute(1, 2, 3, 0).flatten(1, 2).contiguous(),
                     merged(before, conv, part) if isinstance(before, Up) else None,
                 )
             )
         return out
+
+
+def _blocks(part: Tensor) -> tuple[Tensor, ...]:
+    """A weight (O, C, kh, kw) by the channels that are summed in one go."""
+    each = _each(part.shape[1], part.shape[2] * part.shape[3])
+    return tuple(
+        some.contiguous(memory_format=torch.channels_last) for some in torch.split(part, each, 1)
+    )
+
+
+def _each(channels: int, taps: int) -> int:
+    """How many channels are summed in one go: see ``products.SUMMED``."""
+    return -(-channels // summed(channels, taps))
 
 
 def merged(up: Up, conv: Conv, part: Tensor) -> Merged | None:
@@ -154,7 +172,9 @@ def merged(up: Up, conv: Conv, part: Tensor) -> Merged | None:
     whole = _transposed(phases, factor, wide)
     if whole is None:
         return None
-    return Merged(up.source, factor, tuple(phases), *whole)
+    dense, padding = whole
+    blocks = torch.split(dense, _each(wide, math.ceil(taps)))
+    return Merged(up.source, factor, tuple(phases), blocks, padding)
 
 
 def _transposed(phases: Sequence[Phase], factor: int, wide: int) -> tuple[Tensor, Size] | None:

@@ -115,7 +115,8 @@ class Shared:
             if part.constant is not None
         ]
         if known:
-            x = torch.cat([constant for constant, _ in known], 1)
+            # In the library's own blocks: channels last, it sums one value after the other.
+            x = torch.cat([constant for constant, _ in known], 1).contiguous()
             weight = torch.cat([w for _, w in known], 1)
             offset = F.conv2d(x, weight, conv.bias, *options)
         else:

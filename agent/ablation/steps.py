@@ -22,11 +22,14 @@ from agent.ablation.elementwise import Pointwise
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pool, Size, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
-from agent.ablation.products import Chunks, product
+from agent.ablation.products import SUMMED, Chunks, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.trace import CutError
 from agent.ablation.winograd import Task, Tiled
+
+LEAST = 64
+"""Parts of rows that are narrower cost more to read than their sums gain."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,10 @@ class Steps:
         if factor > 1 and not stored.raster:
             stored, groups = geometry.by_phase(stored, factor)
             value.stored = stored
+        alone = self._alone(conv, stored, pieces, ups, offset)
+        if alone is not None:
+            value.offset = None
+            return alone
         count = stored.count
         constant = offset.flatten(2)[0].t().index_select(0, self._tensor(stored.pixels))
         parts: list[Adder] = []
@@ -104,6 +111,41 @@ class Steps:
 
         return step
 
+    def _alone(
+        self,
+        conv: Conv,
+        stored: Stored,
+        pieces: Sequence[Slice],
+        ups: Sequence[Merged | None],
+        offset: Tensor,
+    ) -> Step | None:
+        """Whole maps of one source and a bias, which the library adds: no pass for the constant,
+        and none for the function but that which puts the rows in their place."""
+        piece, batch, out = pieces[0], self._batch, len(conv.weight)
+        source = self._values[piece.source].stored
+        alike = len(pieces) == 1 and ups[0] is None and offset.stride()[2:] == (0, 0)
+        if not alike or source is None or not (source.raster and stored.raster):
+            return None
+        if conv.kernel == (1, 1) or winograd.usable_for(piece.dense):
+            return None  # a product of rows, or tiles
+        bias, kept = offset[0, :, 0, 0].contiguous(), source
+
+        def way(some: Tensor, weight: Tensor, first: bool) -> Tensor:
+            return F.conv2d(some, weight, bias if first else None, *_options(conv))
+
+        def step(work: Work) -> Tensor:
+            x = _maps(work.rows[piece.source], kept, batch)
+            found = _rows(_in_blocks(x, piece.blocks, 1, way))
+            rows = found.new_empty((len(found) + 1, out))
+            if conv.act is torch.relu:
+                torch.clamp_min(found, 0, out=rows[:-1])
+            else:
+                rows[:-1].copy_(found if conv.act is None else conv.act(found))
+            rows[-1].zero_()
+            return rows
+
+        return step
+
     def up(self, place: int, up: Up, need: Mask | None) -> Step:
         """Each place becomes ``factor`` squared places; the bias is part of the constant."""
         weight = up.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
@@ -112,12 +154,12 @@ class Steps:
             return self._single_up(up, weight.t().contiguous(), value, before, need)
         source = self._stored(up.source)
         value.stored = geometry.after_up(source, up.factor)
-        chunks = Chunks(self._batch * source.count + 1, weight.shape[1])
+        chunks = Chunks(self._batch * source.count + 1, 1, weight.shape[1])
 
         def step(work: Work) -> Tensor:
             rows = work.rows[up.source]
 
-            def fill(part: slice, scratch: Tensor) -> None:
+            def fill(part: slice, _block: int, scratch: Tensor) -> None:
                 some = rows[: chunks.rows][part]
                 scratch[: len(some)] = some
 
@@ -179,21 +221,19 @@ class Steps:
             if order is None and conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0):
                 return pointwise
 
+            def way(some: Tensor, weight: Tensor, _first: bool) -> Tensor:
+                return F.conv2d(some, weight, None, *_options(conv))
+
             def whole(work: Work) -> Tensor:
                 x = _maps(work.rows[place], source, batch, order)
-                return _rows(F.conv2d(x, piece.dense, None, *_options(conv)))
+                return _rows(_in_blocks(x, piece.blocks, 1, way))
 
             return whole
         taps = geometry.conv_taps(
             stored.pixels, stored.size[1], source, conv.kernel, *_options(conv)
         )
-        index, count = self._index(taps, source), taps.shape[1]
-        chunks = Chunks(len(index), count * width)
-
-        def gathered(work: Work) -> Tensor:
-            return chunks.product(piece.rows, _gather(work.rows[place], index, width))
-
-        return gathered
+        run = gathered(self._index(taps, source), width, piece.rows)
+        return lambda work: run(work.rows[place])
 
     def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
         """The same in tiles, where that takes fewer operations."""
@@ -227,9 +267,12 @@ class Steps:
         source, batch, place = self._stored(up.source), self._batch, up.source
         order = None if source.raster else self._index(source.where[:, None], source).flatten()[:-1]
 
+        def way(some: Tensor, weight: Tensor, _first: bool) -> Tensor:
+            return F.conv_transpose2d(some, weight, None, up.factor, up.padding)
+
         def step(work: Work) -> Tensor:
             x = _maps(work.rows[place], source, batch, order)
-            return _rows(F.conv_transpose2d(x, up.dense, None, up.factor, up.padding))
+            return _rows(_in_blocks(x, up.dense, 0, way))
 
         return step
 
@@ -264,9 +307,7 @@ class Steps:
             if tiled is not None:
                 return tiled
         found = geometry.phase_taps(pixels, stored.size[1], source, up.factor, taps)
-        index = self._index(found, source)[:-1]
-        chunks = Chunks(len(index), len(taps) * width)
-        return lambda rows: chunks.product(phase.rows, _gather(rows, index, width))
+        return gathered(self._index(found, source)[:-1], width, phase.rows)
 
     def _single(
         self, conv: Conv, stored: Stored, source: Value, piece: Slice
@@ -320,20 +361,50 @@ def _options(conv: Conv) -> tuple[Size, Size, Size]:
     return conv.stride, conv.padding, conv.dilation
 
 
+def _in_blocks(
+    x: Tensor, weights: Sequence[Tensor], dim: int, way: Callable[[Tensor, Tensor, bool], Tensor]
+) -> Tensor:
+    """A convolution of whole maps, some channels after the others: as many at a time as a weight
+    has along ``dim``. ``way`` is told whether they are the first."""
+    out: Tensor | None = None
+    start = 0
+    for weight in weights:
+        stop = start + weight.shape[dim]
+        found = way(x[:, start:stop], weight, out is None)
+        out = found if out is None else out.add_(found)
+        start = stop
+    assert out is not None
+    return out
+
+
 def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
     """The merged form of a slice, unless what is upsampled differs in one channel only."""
     up = piece.merged
     return None if up is None or values[up.source].channelwise else up
 
 
-def _gather(rows: Tensor, index: Tensor, width: int) -> Callable[[slice, Tensor], None]:
-    """Fills scratch (P, taps * width) with the rows that ``index`` (P, taps) names."""
+def gathered(index: Tensor, width: int, weight: Tensor) -> Rows:
+    """Rows of a source, ``width`` wide, to the products of those that ``index`` (P, taps) names
+    with ``weight`` (O, taps * width). Rows wider than what is summed in one go are read by parts,
+    where they have equal ones of a decent width."""
+    some = range(max(1, -(-width // SUMMED)), width // LEAST + 1)
+    parts = next((n for n in some if width % n == 0), 1)
+    if parts > 1:
+        within = torch.arange(parts, dtype=index.dtype, device=index.device)
+        index = (index[:, :, None] * parts + within).flatten(1)
+    chunks = Chunks(len(index), index.shape[1], width // parts)
+    blocks = [index[:, block].contiguous() for block in chunks.blocks]
 
-    def fill(part: slice, scratch: Tensor) -> None:
-        some = index[part].flatten()
-        torch.index_select(rows, 0, some, out=scratch.view(-1, width)[: len(some)])
+    def run(rows: Tensor) -> Tensor:
+        pieces = rows.reshape(-1, width // parts)
 
-    return fill
+        def fill(part: slice, block: int, scratch: Tensor) -> None:
+            some = blocks[block][part].flatten()
+            torch.index_select(pieces, 0, some, out=scratch.view(-1, width // parts)[: len(some)])
+
+        return chunks.product(weight, fill)
+
+    return run
 
 
 def _maps(rows: Tensor, stored: Stored, batch: int, order: Tensor | None = None) -> Tensor:

@@ -33,10 +33,9 @@ from agent.ablation.graph import (
 from agent.ablation.half import FastHalf, Merged, Slice
 from agent.ablation.local import Join, Local
 from agent.ablation.prepared import Prepared
-from agent.ablation.products import Chunks
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
-from agent.ablation.steps import usable
+from agent.ablation.steps import gathered, usable
 from agent.ablation.trace import CutError
 
 Box = tuple[int, int, int, int]
@@ -242,14 +241,8 @@ class Windows:
         """Add what the ``taps`` (P, T), pixels of a source or -1, give through its weights."""
         source, weight = what
         index = self._tensor(_looked_up(pairs[source].table, item, taps))
-        values, wide = rows[source], rows[source].shape[1]
-        chunks = Chunks(len(index), taps.shape[1] * wide)
-
-        def fill(part: slice, scratch: Tensor) -> None:
-            some = index[part].flatten()
-            torch.index_select(values, 0, some, out=scratch.view(-1, wide)[: len(some)])
-
-        out.add_(chunks.product(weight, fill))
+        values = rows[source]
+        out.add_(gathered(index, values.shape[1], weight)(values))
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._x.device)

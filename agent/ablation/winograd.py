@@ -10,21 +10,28 @@ matrices are Cook and Toom's for the points 0, 1, -1 and infinity. More points w
 cost digits: measured against float64 these forms err as much as a plain sum of products, one after
 the other (3e-7 of the spread), 4 x 4 outputs of a 3x3 kernel three to five times as much. They are
 not used. A library may sum in blocks: oneDNN with AVX-512 errs 1.6 to 2.7 times less than either.
+There no tiles are used, since an explanation must not err more than plain re-runs of the model do.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.geometry import Index, Stored
+from agent.ablation.geometry import Index, Stored, everything
 from agent.ablation.graph import Size
 from agent.ablation.products import GATHER_FLOATS, onednn_is_faster, scratch
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
 
 Matrix = NDArray[np.float64]
 
@@ -69,6 +76,8 @@ NS_PRODUCT = 1 / 16
 """A multiplication and addition of large matrices."""
 NS_TRANSFORM = 1 / 10
 """One of a transform, whose matrices are small."""
+EXACT = 1.2
+"""How many times the error of the library's own convolution that of tiles may be."""
 WORTH = 0.9
 """Tiles are used where they are estimated to cost less than this share of the plain way."""
 
@@ -130,8 +139,54 @@ def _ns(form: Form, task: Task) -> float:
 
 def usable_for(like: Tensor) -> bool:
     """On a CPU, in float32, where the BLAS is as good as oneDNN: the products here are batched, and
-    only the BLAS has those."""
-    return like.device.type == "cpu" and like.dtype == torch.float32 and not onednn_is_faster()
+    only the BLAS has those. And where tiles are as exact as the library."""
+    return (
+        like.device.type == "cpu"
+        and like.dtype == torch.float32
+        and not onednn_is_faster()
+        and are_exact()
+    )
+
+
+@lru_cache(maxsize=1)
+def are_exact() -> bool:
+    """Whether tiles err no more than the library's own convolution does on this processor; tried
+    once a process."""
+    maps, weight = random_case(128, 24)
+    tiles, library = errors(maps, weight, FORMS[-1])
+    log_event(logger, logging.INFO, "ablation_tiles_tried", error=tiles, library=library)
+    return tiles <= EXACT * library
+
+
+def random_case(channels: int, side: int) -> tuple[Tensor, Tensor]:
+    """(1, C, side, side) maps and (C, C, 3, 3) weights, the same every time."""
+    source = torch.Generator().manual_seed(0)
+    maps = torch.randn(1, channels, side, side, generator=source).relu_()
+    return maps, torch.randn(channels, channels, 3, 3, generator=source)
+
+
+def errors(maps: Tensor, weight: Tensor, form: Form) -> tuple[float, float]:
+    """Of tiles and of the library's convolution, both padded by one, against float64: root mean
+    square, relative to that of the outputs."""
+    channels, height, width = maps.shape[1:]
+    exact = F.conv2d(maps.double(), weight.double(), padding=1)
+    everywhere = np.arange(height * width)
+    task = Task(
+        everywhere,
+        (height, width),
+        form.r,
+        (-1, -1),
+        everything((height, width)),
+        channels,
+        len(weight),
+    )
+    kernel = transformed(form, weight.permute(0, 2, 3, 1).flatten(1))
+    rows = F.pad(maps[0].flatten(1).t(), (0, 0, 0, 1))
+    tiled = Tiled(task, Cover(form, _corners(task, form.m)), 1, kernel)(rows).t()
+    library = F.conv2d(maps, weight, padding=1)[0].flatten(1)
+    wanted = exact[0].flatten(1)
+    scale = float(wanted.norm())
+    return float((tiled - wanted).norm()) / scale, float((library - wanted).norm()) / scale
 
 
 def _corners(task: Task, m: int) -> Index:

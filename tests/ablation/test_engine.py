@@ -306,6 +306,20 @@ def test_other_scores_drop_by_what_the_plain_model_says(kind):
             assert (found.deltas <= 1).all()
 
 
+def test_a_dice_drops_by_the_same_whether_channels_share_what_they_have_in_common_or_not():
+    both = [
+        Engine(unet(), settings(score=Score.DICE_DROP), tuning=Tuning(batch=8, rows=rows)).explain(
+            picture(64), region=bar_and_disc(64)
+        )
+        for rows in (True, False)
+    ]
+    assert [one.path for one in both] == ["fx+rows", "fx"]
+    for name in ("suture", "stem"):
+        rows, whole = (one.of(name).deltas for one in both)
+        assert np.abs(whole).max() > 0.01
+        assert np.abs(rows - whole).max() <= 5e-3  # some pixels lie within rounding of a tie
+
+
 class Ticks:
     """A clock that moves by one second whenever it is read."""
 

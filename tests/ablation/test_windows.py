@@ -161,7 +161,7 @@ def drops_with(monkeypatch, name, wrong, where=windows.Windows):
 
 
 def test_a_wrong_border_trips_the_null_control(monkeypatch):
-    geometry.conv_neighbours.cache_clear()
+    geometry.tables.clear()
 
     def clamped(right):
         return lambda *args: np.maximum(right(*args), 0)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ablation import geometry, products, winograd
+from agent.ablation import geometry, products, steps, winograd
 from agent.ablation.winograd import FORMS, Task, Tiled
 
 
@@ -116,12 +116,30 @@ def test_tiles_are_chosen_where_they_save_work_and_not_elsewhere():
 
 
 def test_tiles_are_for_float32_on_a_cpu_whose_blas_is_the_faster(monkeypatch):
+    monkeypatch.setattr(winograd, "are_exact", lambda: True)
     monkeypatch.setattr(winograd, "onednn_is_faster", lambda: False)
     assert winograd.usable_for(torch.zeros(1))
     assert not winograd.usable_for(torch.zeros(1, dtype=torch.float64))
     assert not winograd.usable_for(torch.zeros(1, device="meta"))
     monkeypatch.setattr(winograd, "onednn_is_faster", lambda: True)
     assert not winograd.usable_for(torch.zeros(1))
+
+
+def test_tiles_are_left_out_where_the_library_is_more_exact(monkeypatch):
+    monkeypatch.setattr(winograd, "onednn_is_faster", lambda: False)
+    for tiles, library, usable in ((1.0, 1.0, True), (1.0, 2.0, True), (2.0, 1.0, False)):
+        found = (tiles, library)
+        monkeypatch.setattr(winograd, "errors", lambda *_, found=found: found)
+        winograd.are_exact.cache_clear()
+        assert winograd.usable_for(torch.zeros(1)) is usable
+    winograd.are_exact.cache_clear()
+
+
+def test_both_errors_of_the_trial_are_those_of_rounding():
+    found = winograd.errors(*winograd.random_case(16, 12), FORMS[2])
+    assert all(0 < error < 1e-6 for error in found)
+    wide = winograd.errors(*(t.double() for t in winograd.random_case(16, 12)), FORMS[2])
+    assert all(error < 1e-14 for error in wide)
 
 
 @pytest.mark.parametrize("onednn", [True, False])
@@ -133,6 +151,33 @@ def test_both_products_give_the_same(monkeypatch, onednn):
     out = torch.empty(37, 5)
     assert products.product(x, weight, out) is out
     assert torch.allclose(out, expected, atol=1e-5)
+    assert products.product(x, weight, out, add=True) is out
+    assert torch.allclose(out, 2 * expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(("taps", "width"), [(9, 16), (9, 64), (4, 128), (9, 512), (1, 1024)])
+def test_long_sums_are_made_of_short_ones(taps, width):
+    chunks = products.Chunks(50, taps, width)
+    lengths = [block.stop - block.start for block in chunks.blocks]
+    assert sum(lengths) == taps
+    assert max(lengths) * width <= max(products.SUMMED, width)
+    x = torch.randn(50, taps * width, dtype=torch.float64)
+    weight = torch.randn(7, taps * width, dtype=torch.float64)
+
+    def fill(part, block, scratch):
+        some = chunks.blocks[block]
+        scratch[: part.stop - part.start] = x[part, some.start * width : some.stop * width]
+
+    assert torch.allclose(chunks.product(weight, fill), x @ weight.t(), atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [7, 96, 289, 512, 509])
+def test_wide_rows_are_read_by_parts_and_give_the_same(width):
+    rows = torch.randn(40, width, dtype=torch.float64)
+    index = torch.randint(0, 40, (23, 4), dtype=torch.int32)
+    weight = torch.randn(5, 4 * width, dtype=torch.float64)
+    found = steps.gathered(index, width, weight)(rows)
+    assert torch.allclose(found, rows[index.long()].flatten(1) @ weight.t(), atol=1e-10)
 
 
 def test_the_faster_product_is_known_after_one_trial():

@@ -25,22 +25,20 @@ def engine(bench: Bench, kind: Score = Score.LOGIT_SUM) -> Engine:
 
 def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArray[np.float64]:
     """The drop of every channel, with the live forward, the first half and the null control: all
-    that a map needs, as the peers' calls have it. A Dice has the path of the occlusions, whose
-    controls come first."""
+    that a map needs, as the peers' calls have it."""
     with torch.no_grad():
         case = bench.case()
         job = Job(
             made._setup, case, [bench.target(case, kind)], Rung.EXACT, np.random.default_rng(0)
         )
-        controls = plan.controls(job.activation.shape[2:])
         report = job._reporter(None, bench.depth)
-        wanted = plan.channels(range(bench.depth))
-        if kind is Score.DICE_DROP or made.path != "fx+rows":
+        if made.path == "fx+rows":
+            runner = job._channel_runner(None)
+        else:
+            controls = plan.controls(job.activation.shape[2:])
             runner = job._occlusion_runner(len(controls))
             job._measure(runner, controls, report)
-        else:
-            runner = job._channel_runner(None)
-        job._measure(runner, wanted, report)
+        job._measure(runner, plan.channels(range(bench.depth)), report)
     return np.asarray(job.ledger.deltas[0])
 
 
