@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent import config
 from agent.observability.app_state import AppState
-from agent.observability.http_asks import PROBES, Answers, Ask, Counts, Told
+from agent.observability.http_asks import BEGIN_WITHIN_S, PROBES, Answers, Ask, Counts, Told
 from agent.observability.http_door import Door, HttpError, SiteSpec
 from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
@@ -113,7 +113,11 @@ class HttpServer(Door):
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._telemetry.beat(LOOP)
-            reason = self._replace() if self._child is None else self._turn(self._child)
+            try:
+                reason = self._replace() if self._child is None else self._turn(self._child)
+            except Exception:  # a defect must not end the server for good: say so, start over
+                logger.exception("http_failed")
+                reason = "failed"
             if reason:
                 self._bury(reason)
         if self._child is not None:
@@ -122,27 +126,29 @@ class HttpServer(Door):
     def _replace(self) -> str:
         """Start a child; return why that failed, or nothing."""
         fds = {"listener": self.socket.fileno()}
+        self._serving = False
+        self._rss_bytes = 0
+        self._last_word = self._spawned = self._clock()
         try:
             self._child = spawn(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
         except OSError:
             return "no_process"
-        self._serving = False
-        self._rss_bytes = 0
-        self._last_word = self._spawned = self._clock()
         return ""
 
     def _turn(self, child: Child) -> str:
         """Answer what is asked; return why the child must be replaced, or nothing."""
         try:
             self._sleep(child)
+            now = self._clock()  # before the answers: what they take is not the child's silence
             for message in child.receive():
+                self._last_word = now
                 self._take(child, message)
             self._send_done(child)
         except ChildGone:
             return "exited"
         except ChildBusy:
             return "silent"
-        if self._clock() - self._last_word > (SILENT_AFTER_S if self._serving else START_LIMIT_S):
+        if now - self._last_word > (SILENT_AFTER_S if self._serving else START_LIMIT_S):
             return "silent"
         return "memory" if self._rss_bytes > MEMORY_LIMIT_BYTES else ""
 
@@ -155,7 +161,6 @@ class HttpServer(Door):
             os.eventfd_read(self._wake)
 
     def _take(self, child: Child, message: object) -> None:
-        self._last_word = self._clock()
         if isinstance(message, Counts):
             self._serving = True
             self._started.set()
@@ -169,7 +174,10 @@ class HttpServer(Door):
                 self._executor.submit(self._work, child, message)
 
     def _work(self, child: Child, ask: Ask) -> None:
-        self._done.append((child, self._told(ask)))
+        late = self._clock() - ask.asked_mono > BEGIN_WITHIN_S
+        if child is self._child:
+            told = Told(ask.number, failed=True) if late else self._told(ask)
+            self._done.append((child, told))
         os.eventfd_write(self._wake, 1)
 
     def _told(self, ask: Ask) -> Told:
@@ -180,7 +188,7 @@ class HttpServer(Door):
             return Told(ask.number, failed=True)
 
     def _send_done(self, child: Child) -> None:
-        while self._done:
+        while self._done and child.flush():  # large pictures wait here, not as copies in the outbox
             asked_by, told = self._done.popleft()
             if asked_by is child:
                 child.send(told)
@@ -191,7 +199,7 @@ class HttpServer(Door):
         if child is not None:
             child.kill()
             self._failure = f"{reason}: {child.describe_exit()}"
-        if self._clock() - self._spawned >= STABLE_S:
+        if self._serving and self._clock() - self._spawned >= STABLE_S:
             self._backoff.reset()
         wait_s = self._backoff.next()
         log_event(
@@ -213,7 +221,7 @@ class HttpServer(Door):
         """Let the child finish what it is at, answers included, then make sure of its end."""
         child.ask_to_stop()
         end = self._clock() + 0.8 * self._patience_s
-        while self._clock() < end and child.alive() and not self._turn(child):
+        while self._clock() < end and not self._turn(child):
             pass
         child.kill()
         self._child = None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Collection
 from concurrent.futures import Executor
 from importlib import resources
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from agent import config
 from agent.machine import MESSAGE_LIMIT_BYTES, MachineMessageError, parse_machine
 from agent.observability.build import utc_ms
+from agent.observability.exposition import OPENMETRICS
 from agent.observability.health import Verdict, livez, readyz
 from agent.observability.http_access import Access
 from agent.observability.http_answers import (
@@ -34,13 +35,14 @@ from agent.observability.http_answers import (
     picture_answer,
     read_json_body,
 )
-from agent.observability.http_asks import AgentFailed, AgentSilent, Asks, Pulse
+from agent.observability.http_asks import WORK_LIMIT_S, AgentFailed, AgentSilent, Asks, Pulse
 from agent.observability.http_guard import Counted, Guard
 from agent.observability.pictures import Picture
 from agent.observability.shown import Shown
 from agent.telemetry import Clock
 
-WORK_LIMIT_S = 5.0
+NAME_MAX = 200
+"""Longest class or event that is looked for: what is longer is none."""
 PROBE_LIMIT_S = 2.0
 SILENT = Verdict(ok=False, reasons=(f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
 STATUS_FRESH_S = 0.2
@@ -69,6 +71,7 @@ class Routes:
         self._shown = Shown(asks, executor)
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
+        self._asked: dict[tuple[object, ...], asyncio.Future[Any]] = {}
         self._page, self._page_policy = load_page()
 
     def table(self) -> list[Route]:
@@ -108,8 +111,8 @@ class Routes:
         """The registry as OpenMetrics or plain text; here and now, for a hung view must not hide
         the numbers that show it."""
         self._asks.flush()
-        accept = request.headers.get("accept", "")
-        text, content_type = await _in_time(self._asks.ask("metrics", accept))
+        openmetrics = OPENMETRICS in request.headers.get("accept", "")
+        text, content_type = await _in_time(self._together("metrics", openmetrics))
         return Response(text, headers={"Content-Type": content_type})
 
     async def status(self, request: Request) -> Response:
@@ -127,7 +130,7 @@ class Routes:
     async def cam(self, request: Request) -> Response:
         """The newest Ablation-CAM of a class; the content type tells what a suffix may not."""
         camera = self._camera(request)
-        name = IMAGE_SUFFIX.sub("", request.path_params["class"])
+        name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
         overlay = await _in_time(self._asks.ask("overlay", camera, name))
         if overlay is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
@@ -136,7 +139,7 @@ class Routes:
 
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
-        camera, name = self._camera(request), request.path_params["class"]
+        camera, name = self._camera(request), _name(request.path_params["class"])
         picture = await _in_time(self._shown.mean_map(camera, name))
         if picture is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
@@ -144,7 +147,7 @@ class Routes:
 
     async def evidence(self, request: Request) -> Response:
         """The picture behind one occurrence of an alarm."""
-        event_id = IMAGE_SUFFIX.sub("", request.path_params["event"])
+        event_id = _name(IMAGE_SUFFIX.sub("", request.path_params["event"]))
         kept = await _in_time(self._asks.ask("evidence", event_id))
         if kept is None:
             raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
@@ -177,10 +180,17 @@ class Routes:
         """What the probes judge, None from an agent that does not answer."""
         try:
             async with asyncio.timeout(PROBE_LIMIT_S):
-                pulse: Pulse = await self._asks.ask("pulse")
+                pulse: Pulse = await self._together("pulse")
                 return pulse
         except (TimeoutError, AgentSilent):
             return None
+
+    async def _together(self, name: str, *args: object) -> Any:
+        """Ask, or wait with those who have asked the same and have no answer yet."""
+        asked = self._asked.get((name, *args))
+        if asked is None or asked.done():
+            asked = self._asked[name, *args] = asyncio.ensure_future(self._asks.ask(name, *args))
+        return await asyncio.shield(asked)
 
     async def _shared_status(self) -> bytes:
         async with self._status_lock:
@@ -188,6 +198,13 @@ class Routes:
             if self._status is None or now - self._status[0] > STATUS_FRESH_S:
                 self._status = (now, await self._asks.ask("status"))
             return self._status[1]
+
+
+def _name(text: str) -> str:
+    """The name of a class or an event; 404 for what is too long to be one."""
+    if len(text) > NAME_MAX:
+        raise Refused(404, f"nothing has a name of {len(text)} characters")
+    return text
 
 
 async def _in_time(answer: Awaitable[Answer]) -> Answer:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.observability.app_state import AppState
-from agent.observability.exposition import expose
+from agent.observability.exposition import OPENMETRICS, expose
 from agent.observability.health import Readiness
 from agent.observability.jsonable import dumps
 from agent.observability.newest import MeanMap, Seen
@@ -21,6 +21,10 @@ from agent.records import MachineInfo, Overlay
 
 PROBES = frozenset({"pulse", "metrics"})
 """Answered at once by the agent's own loop, whatever the others wait for."""
+WORK_LIMIT_S = 5.0
+"""After which the server says 503 in place of an answer."""
+BEGIN_WITHIN_S = 4.5
+"""What is not begun by then is not done: whoever asked is being told that it failed."""
 
 
 class Same(enum.Enum):
@@ -39,11 +43,12 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question: the name of a method of ``Answers`` and its arguments."""
+    """A question: the name of a method of ``Answers``, its arguments, when it was asked."""
 
     number: int
     name: str
     args: tuple[object, ...]
+    asked_mono: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ class Asks(Protocol):
     async def ask(self, name: str, *args: object) -> Any:
         """Return what the method of ``Answers`` returns.
 
-        ``AgentSilent`` when too many questions wait already, ``AgentFailed`` when it raised. Waits
-        without a limit of its own.
+        ``AgentSilent`` when it does not read or too many questions wait already, ``AgentFailed``
+        when it raised. Waits without a limit of its own.
         """
 
     def count(self, name: str, **labels: str) -> None:
@@ -108,9 +113,9 @@ class Answers:
         """What the probes judge, of this moment."""
         return Pulse(dict(self._state.loop_ages_s()), self._state.readiness())
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
         """The exposition and its content type."""
-        return expose(self._state.registry, accept)
+        return expose(self._state.registry, OPENMETRICS if openmetrics else "")
 
     def status(self) -> bytes:
         """The snapshot as JSON."""

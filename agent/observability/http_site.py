@@ -29,11 +29,10 @@ HEADER_LIMIT_BYTES = 16 * 1024
 KEEP_ALIVE_S = 5
 WORD_S = 0.25
 """How often the agent hears from the server."""
-FINISH_S = 0.5
-"""What connections in an exchange get at the end."""
-OPEN_MAX, OPEN_PROBES_MAX = 64, 128
-"""Questions that may wait; no more are sent to an agent that stands still, whose socket would fill
-up and stop the server as well."""
+FINISH_S = 0.35
+"""What connections in an exchange get at the end, within the second that the agent waits."""
+OPEN_MAX = 64
+"""Questions that may wait, probes not counted; questions outlive the connections that ask."""
 
 
 class Site:
@@ -102,12 +101,13 @@ class RemoteAgent:
 
     async def ask(self, name: str, *args: object) -> Any:
         """As ``Asks`` has it."""
-        if len(self._open) >= (OPEN_PROBES_MAX if name in PROBES else OPEN_MAX):
+        full = name not in PROBES and len(self._open) >= OPEN_MAX
+        if full or not self._channel.has_room():  # a full socket would stop this loop
             raise AgentSilent
         number = next(self._numbers)
         # Whoever asked may have given up; the question stays open until it is answered.
         future = self._open[number] = self._loop.create_future()
-        self._channel.send(Ask(number, name, args))
+        self._channel.send(Ask(number, name, args, time.monotonic()))
         told = await asyncio.shield(future)
         if told.failed:
             raise AgentFailed(name)
@@ -119,8 +119,8 @@ class RemoteAgent:
 
     def flush(self) -> None:
         """As ``Asks`` has it; also the sign of life."""
-        if len(self._open) >= OPEN_PROBES_MAX:
-            return  # it does not read
+        if not self._channel.has_room():
+            return
         counted = tuple((*key, number) for key, number in self._counted.items())
         self._counted.clear()
         self._channel.send(Counts(counted))

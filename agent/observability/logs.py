@@ -24,7 +24,7 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
-KEY_FIELDS = ("camera", "source", "alarm", "slot", "loop", "topic_family", "reason")
+KEY_FIELDS = ("camera", "source", "alarm", "slot", "child", "loop", "topic_family", "reason")
 """Fields that make two events of one name different ones when repeats are counted."""
 LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "amqtt", "paho", "asyncio", "PIL")
 LINES_MAX = 5000

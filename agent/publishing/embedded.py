@@ -133,11 +133,11 @@ class EmbeddedBroker:
         """Start a child; return why that failed, or nothing."""
         assert self._listener is not None
         fds = {"listener": self._listener.fileno()}
+        self._last_word = self._spawned = self._clock()
         try:
             self._child = spawn(ChildSpec("broker", TARGET, fds=fds))
         except OSError:
             return "no_process"
-        self._last_word = self._spawned = self._clock()
         return ""
 
     def _watch(self, child: Child) -> str:

@@ -51,7 +51,18 @@ class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
         pairs = "".join(f" {key}={value}" for key, value in fields.items())
-        return f"{record.levelname} {record.getMessage()}{pairs}"
+        return f"{record.levelname} {record.getMessage()}{pairs}{_mistake(record)}"
+
+
+def _mistake(record: logging.LogRecord) -> str:
+    """What was raised, and in which three places, newest first: it must fit one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return ""
+    frames = reversed(traceback.extract_tb(error.__traceback__)[-3:])
+    places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in frames)
+    text = " ".join(str(error).split())
+    return f" exception={type(error).__name__} at={places!r} text={text!r}"
 
 
 def die_with_parent(parent_pid: int) -> None:

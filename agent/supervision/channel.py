@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import socket
 import threading
 from collections.abc import Mapping
@@ -54,6 +55,12 @@ class Channel:
         data = encode(message)
         with self._sending:
             self._socket.sendall(data)
+
+    def has_room(self) -> bool:
+        """Whether a small message would be taken at once; without it the parent does not read."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def receive(self, timeout_s: float) -> object | None:
         """Return the next message, or None when none came in time."""

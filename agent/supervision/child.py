@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 OUTBOX_BYTES = 16 * 1024 * 1024
 READS_PER_CALL = 64
 KILL_WAIT_S = 2.0
+LEVELS = {"WARNING": logging.WARNING, "ERROR": logging.ERROR, "CRITICAL": logging.ERROR}
+"""First words of a line as the bootstrap's formatter writes it."""
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
@@ -203,7 +205,8 @@ class Child:
         if self._closed:
             return
         for line in self._output.poll():
-            log_event(logger, logging.INFO, "child_output", child=self.name, line=line)
+            level = LEVELS.get(line.partition(" ")[0], logging.INFO)
+            log_event(logger, level, "child_output", child=self.name, line=line)
 
     def _close(self) -> None:
         if not self._closed:
@@ -226,7 +229,7 @@ def spawn(spec: ChildSpec) -> Child:
     thread), so spawn from one that lives at least as long as the child should. The child has its
     own process group, so a Ctrl-C in the terminal reaches only the parent; it stays in the
     parent's session, because with automatic task groups a session of its own would be scheduled
-    as the parent's equal whatever its priority.
+    as the parent's equal whatever its priority. ``OSError`` when there is no process to be had.
     """
     parent_end, child_end = socket.socketpair()
     output_read, output_write = os.pipe()
@@ -254,5 +257,9 @@ def spawn(spec: ChildSpec) -> Child:
         os.close(output_write)
     process.stdout = os.fdopen(output_read, "rb", buffering=0)
     child = Child(spec, process, parent_end)
-    child.send(Hello(spec.name, spec.target, spec.args, dict(spec.fds), spec.priority))
+    try:
+        child.send(Hello(spec.name, spec.target, spec.args, dict(spec.fds), spec.priority))
+    except ChildGone as error:  # killed before it was told what to do
+        child.kill()
+        raise ChildProcessError(str(error)) from error
     return child

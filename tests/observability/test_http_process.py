@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -21,8 +22,10 @@ from agent import config
 from agent.observability import http as http_module
 from agent.observability.http import HttpServer
 from agent.observability.http_door import Door, HttpError
-from agent.observability.http_site import OPEN_MAX, OPEN_PROBES_MAX
+from agent.observability.http_site import OPEN_MAX
+from agent.observability.newest import Newest
 from agent.records import MachineState, Overlay
+from agent.supervision.child import ChildSpec, spawn
 from tests.observability.conftest import FakeAgent
 from tests.observability.samples import explanation, frame, segmentation
 from tests.publishing.certificates import Authority
@@ -176,6 +179,10 @@ def test_an_agent_that_stands_still_is_said_to(agent: FakeAgent, start: Start) -
         if loop == "http":
             go_on.wait(60)
 
+    def ask(url: str) -> None:
+        with contextlib.suppress(httpx.HTTPError):  # beyond so many connections the oldest go
+            httpx.get(url, timeout=20, trust_env=False)
+
     agent.telemetry.beat = held  # type: ignore[method-assign]
     try:
         with client_of(server) as client:
@@ -187,16 +194,15 @@ def test_an_agent_that_stands_still_is_said_to(agent: FakeAgent, start: Start) -
             refused = client.get("/api/v1/status")
             assert (refused.status_code, "no answer within" in refused.text) == (503, True)
             # Many more questions than may wait: each gets its answer, none stops the server.
-            for _ in range(3):
-                asked = [threading.Thread(target=httpx.get, args=(f"{server.url}/readyz",))
-                         for _ in range(OPEN_PROBES_MAX // 2)]  # fmt: skip
-                for one in asked:
-                    one.start()
-                for one in asked:
-                    one.join(30)
-            began = time.monotonic()
+            asked = [
+                threading.Thread(target=ask, args=(f"{server.url}{path}",))
+                for path in ("/readyz", "/api/v1/evidence/e") * OPEN_MAX
+            ]
+            for one in asked:
+                one.start()
+            for one in asked:
+                one.join(30)
             assert client.get("/livez").status_code == 503
-            assert time.monotonic() - began < 1.5, "refused without waiting"
     finally:
         go_on.set()
     with client_of(server) as client:
@@ -314,3 +320,93 @@ def test_an_answer_to_a_server_that_was_replaced_is_dropped(
         for _ in range(5):
             assert client.get("/livez").status_code == 200
             assert client.get("/api/v1/status").status_code == 200
+
+
+def test_a_server_whose_agent_never_reads_is_not_stopped_by_its_full_socket(
+    tmp_path: Path,
+) -> None:
+    done = tmp_path / "done"
+    child = spawn(ChildSpec("unread", "tests.observability.unread:main", str(done)))
+    try:
+        wait_until(done.exists, START_S, "thousands of counts and questions later it still moves")
+        silent, counted = map(int, done.read_text().split())
+        assert silent > 1000, "questions are refused, not sent"
+        assert counted > 0, "what could not be said is kept for later"
+    finally:
+        child.kill()
+
+
+def test_a_state_of_the_machine_that_was_refused_is_not_taken_later(
+    agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "BEGIN_WITHIN_S", 0.5)
+    let_go = threading.Event()
+    server = start()
+    held = [server._executor.submit(let_go.wait, 60) for _ in range(http_module.WORKERS)]
+    with client_of(server) as client:
+        answer = client.post("/machine", json={"state": "stopped"})
+        assert (answer.status_code, "no answer within" in answer.text) == (503, True)
+        let_go.set()
+        for one in held:
+            one.result(10)
+        assert client.post("/machine", json={"state": "running"}).status_code == 204
+    assert [info.state for info in agent.machine] == [MachineState.RUNNING]
+
+
+def test_many_large_pictures_at_once_do_not_cost_the_server(
+    agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is 2.6 MiB on its way to the server: more than the outbox of a child holds."""
+    agent.cameras = tuple(f"cam{index}" for index in range(12))
+    agent.newest = Newest(agent.cameras)
+    for name in agent.cameras:
+        shown = dataclasses.replace(frame(side=960), camera=name)
+        agent.newest.on_segmented(shown, segmentation(shown))
+    server = HttpServer(config.Http(port=0, loop_limit_s=60.0), agent.state())
+    server.start()
+    server.wait_started()
+    try:
+        pid = server.pid
+        os.kill(pid, signal.SIGSTOP)
+        opened = []
+        for name in agent.cameras:
+            one = socket.create_connection((server.host, server.port))
+            one.sendall(
+                f"GET /api/v1/frame/{name}.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
+            opened.append(one)
+        os.kill(pid, signal.SIGCONT)
+        for one in opened:
+            one.settimeout(20)
+            assert b"200 OK" in one.recv(4096)
+            one.close()
+        assert server.pid == pid
+    finally:
+        server.stop()
+
+
+def test_a_defect_of_the_supervision_starts_the_server_anew(
+    agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    first = server.pid
+    turn = HttpServer._turn
+
+    def defect(one: HttpServer, child: object) -> str:
+        monkeypatch.setattr(HttpServer, "_turn", turn)
+        raise MemoryError
+
+    monkeypatch.setattr(HttpServer, "_turn", defect)
+    wait_until(lambda: server.pid not in (0, first), START_S, "another process")
+    with client_of(server) as client:
+        assert client.get("/readyz").status_code == 200
+    assert agent.telemetry.total("http_restarts", reason="failed") == 1
+    assert gone(first)
+
+
+@pytest.mark.parametrize("path", ["cam/cam1/{}", "cam/cam1/{}/mean", "evidence/{}"])
+def test_a_name_without_end_never_reaches_the_agent(
+    path: str, agent: FakeAgent, client: httpx.Client
+) -> None:
+    answer = client.get("/api/v1/" + path.format("n" * 10_000))
+    assert (answer.status_code, "10000 characters" in answer.text) == (404, True)
