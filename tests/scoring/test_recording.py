@@ -145,7 +145,7 @@ def test_explanations_are_as_rare_as_the_sampling_says(lot: Recording) -> None:
     waited = lot.done - 2.5 - lot.mono[lot.fruit]
     assert ((waited >= -1e-9) & (waited <= 3.0)).all()
     assert 3 <= len(begun) <= 6
-    # On so small a picture the model is unsure of most fruit; of the others one is now and then due.
+    # On so small a picture the model is unsure of most fruit; of the others one is due at times.
     confidence, margin = (
         lot.values[lot.fruit, FRUIT_SIGNALS.index(name)] for name in ("confidence", "suture_margin")
     )
