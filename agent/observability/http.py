@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import select
 import threading
 import time
@@ -21,8 +20,8 @@ from agent import config
 from agent.observability.app_state import AppState
 from agent.observability.http_asks import BEGIN_WITHIN_S, PROBES, Answers, Ask, Counts, Told
 from agent.observability.http_door import Door, HttpError, SiteSpec
-from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
-from agent.supervision.restart import Backoff
+from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec
+from agent.supervision.lone import LoneChild
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
@@ -34,8 +33,6 @@ TURN_S = 0.1
 START_LIMIT_S = 30.0
 SILENT_AFTER_S = 5.0
 """A server that says nothing for this long is killed and replaced."""
-STABLE_S = 30.0
-"""One that served this long starts the back-off over."""
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 
 
@@ -58,12 +55,8 @@ class HttpServer(Door):
         self._done: deque[tuple[Child, Told]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake)
-        self._child: Child | None = None
-        self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
-        self._last_word = self._spawned = 0.0
-        self._serving = False
+        self._lone = LoneChild(clock)
         self._rss_bytes = 0
-        self._failure = ""
         self._patience_s = 0.0
         self._started = threading.Event()
         self._stopping = threading.Event()
@@ -72,8 +65,7 @@ class HttpServer(Door):
     @property
     def pid(self) -> int:
         """Process id of the server; 0 while there is none."""
-        child = self._child
-        return child.pid if child is not None else 0
+        return self._lone.pid
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
@@ -84,7 +76,7 @@ class HttpServer(Door):
         if not self._started.wait(START_LIMIT_S):
             raise HttpError(
                 f"http: the server has not started on {self.url} within {START_LIMIT_S:g} s: "
-                f"{self._failure or 'it said nothing'}"
+                f"{self._lone.failure or 'it said nothing'}"
             )
         if not self.loopback:
             log_event(
@@ -114,26 +106,21 @@ class HttpServer(Door):
         while not self._stopping.is_set():
             self._telemetry.beat(LOOP)
             try:
-                reason = self._replace() if self._child is None else self._turn(self._child)
+                child = self._lone.child
+                reason = self._replace() if child is None else self._turn(child)
             except Exception:  # a defect must not end the server for good: say so, start over
                 logger.exception("http_failed")
                 reason = "failed"
             if reason:
                 self._bury(reason)
-        if self._child is not None:
-            self._end(self._child)
+        if self._lone.child is not None:
+            self._end(self._lone.child)
 
     def _replace(self) -> str:
         """Start a child; return why that failed, or nothing."""
-        fds = {"listener": self.socket.fileno()}
-        self._serving = False
         self._rss_bytes = 0
-        self._last_word = self._spawned = self._clock()
-        try:
-            self._child = spawn(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
-        except OSError:
-            return "no_process"
-        return ""
+        fds = {"listener": self.socket.fileno()}
+        return self._lone.replace(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
 
     def _turn(self, child: Child) -> str:
         """Answer what is asked; return why the child must be replaced, or nothing."""
@@ -141,14 +128,15 @@ class HttpServer(Door):
             self._sleep(child)
             now = self._clock()  # before the answers: what they take is not the child's silence
             for message in child.receive():
-                self._last_word = now
+                self._lone.heard(now)
                 self._take(child, message)
             self._send_done(child)
         except ChildGone:
             return "exited"
         except ChildBusy:
             return "silent"
-        if now - self._last_word > (SILENT_AFTER_S if self._serving else START_LIMIT_S):
+        patience_s = SILENT_AFTER_S if self._lone.serving else START_LIMIT_S
+        if self._lone.silence_s(now) > patience_s:
             return "silent"
         return "memory" if self._rss_bytes > MEMORY_LIMIT_BYTES else ""
 
@@ -162,7 +150,7 @@ class HttpServer(Door):
 
     def _take(self, child: Child, message: object) -> None:
         if isinstance(message, Counts):
-            self._serving = True
+            self._lone.serving = True
             self._started.set()
             self._rss_bytes = child.rss_bytes()
             for name, labels, number in message.counted:
@@ -175,7 +163,7 @@ class HttpServer(Door):
 
     def _work(self, child: Child, ask: Ask) -> None:
         late = self._clock() - ask.asked_mono > BEGIN_WITHIN_S
-        if child is self._child:
+        if child is self._lone.child:
             told = Told(ask.number, failed=True) if late else self._told(ask)
             self._done.append((child, told))
         os.eventfd_write(self._wake, 1)
@@ -194,28 +182,18 @@ class HttpServer(Door):
                 child.send(told)
 
     def _bury(self, reason: str) -> None:
-        child, self._child = self._child, None
-        self._failure = reason
-        if child is not None:
-            child.kill()
-            self._failure = f"{reason}: {child.describe_exit()}"
-        if self._serving and self._clock() - self._spawned >= STABLE_S:
-            self._backoff.reset()
-        wait_s = self._backoff.next()
+        wait_s = self._lone.bury(reason)
         log_event(
             logger,
             logging.ERROR,
             "http_lost",
             reason=reason,
-            detail=self._failure,
+            detail=self._lone.failure,
             retry_in_s=round(wait_s, 1),
         )
         self._telemetry.count("http_restarts", reason=reason)
-        end = self._clock() + wait_s
-        while not self._stopping.wait(max(0.0, min(TURN_S, end - self._clock()))):
+        for _ in self._lone.pause(wait_s, TURN_S, self._stopping):
             self._telemetry.beat(LOOP)
-            if self._clock() >= end:
-                return
 
     def _end(self, child: Child) -> None:
         """Let the child finish what it is at, answers included, then make sure of its end."""
@@ -224,4 +202,4 @@ class HttpServer(Door):
         while self._clock() < end and not self._turn(child):
             pass
         child.kill()
-        self._child = None
+        self._lone.child = None

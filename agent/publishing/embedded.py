@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import random
 import select
 import socket
 import threading
 import time
 
-from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
-from agent.supervision.restart import Backoff
+from agent.supervision.child import Child, ChildGone, ChildSpec
+from agent.supervision.lone import LoneChild
 from agent.telemetry import Clock, NullTelemetry, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -29,8 +28,6 @@ SILENT_AFTER_S = 10.0
 """A broker whose heartbeat stays away for this long is killed and replaced."""
 
 START_LIMIT_S = 30.0
-STABLE_S = 30.0
-"""One that served this long starts the back-off over."""
 
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 BACKLOG = 64
@@ -61,10 +58,7 @@ class EmbeddedBroker:
         self._telemetry = telemetry or NullTelemetry()
         self._clock = clock
         self._listener: socket.socket | None = None
-        self._child: Child | None = None
-        self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
-        self._last_word = self._spawned = 0.0
-        self._failure = ""
+        self._lone = LoneChild(clock)
         self._patience_s = 0.0
         self._ready = threading.Event()
         self._stop = threading.Event()
@@ -79,16 +73,15 @@ class EmbeddedBroker:
     @property
     def pid(self) -> int:
         """Process id of the broker; 0 while there is none."""
-        child = self._child
-        return child.pid if child is not None else 0
+        return self._lone.pid
 
     def alive(self) -> bool:
         """Whether a broker runs and has said so lately."""
-        return self._ready.is_set() and self._clock() - self._last_word < SILENT_AFTER_S
+        return self._ready.is_set() and self._lone.silence_s(self._clock()) < SILENT_AFTER_S
 
     def rss_bytes(self) -> int:
         """Resident memory of the broker's process; 0 while there is none."""
-        child = self._child
+        child = self._lone.child
         return child.rss_bytes() if child is not None else 0
 
     def start(self, timeout_s: float) -> None:
@@ -102,7 +95,7 @@ class EmbeddedBroker:
             ) from error
         self._thread.start()
         if not self._ready.wait(timeout_s):
-            said = self._failure or "it said nothing"
+            said = self._lone.failure or "it said nothing"
             self.stop()
             raise BrokerError(f"the embedded broker did not start within {timeout_s:g} s: {said}")
 
@@ -121,24 +114,20 @@ class EmbeddedBroker:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._telemetry.beat(LOOP)
-            reason = self._replace() if self._child is None else self._watch(self._child)
+            child = self._lone.child
+            reason = self._replace() if child is None else self._watch(child)
             if reason:
                 self._ready.clear()
                 self._bury(reason)
-        if self._child is not None:
-            self._child.stop(self._patience_s)
-            self._child = None
+        if self._lone.child is not None:
+            self._lone.child.stop(self._patience_s)
+            self._lone.child = None
 
     def _replace(self) -> str:
         """Start a child; return why that failed, or nothing."""
         assert self._listener is not None
         fds = {"listener": self._listener.fileno()}
-        self._last_word = self._spawned = self._clock()
-        try:
-            self._child = spawn(ChildSpec("broker", TARGET, fds=fds))
-        except OSError:
-            return "no_process"
-        return ""
+        return self._lone.replace(ChildSpec("broker", TARGET, fds=fds))
 
     def _watch(self, child: Child) -> str:
         """Wait a turn for word of the child; return why it must be replaced, or nothing."""
@@ -148,39 +137,31 @@ class EmbeddedBroker:
         now = self._clock()
         try:
             if child.receive():
-                self._last_word = now
-                if not self._ready.is_set():
+                self._lone.heard(now)
+                if not self._lone.serving:
+                    self._lone.serving = True
                     self._ready.set()
                     log_event(logger, logging.INFO, "embedded_broker_ready", port=self.port)
         except ChildGone:
             return "exited"
-        if now - self._last_word > (SILENT_AFTER_S if self._ready.is_set() else START_LIMIT_S):
+        patience_s = SILENT_AFTER_S if self._lone.serving else START_LIMIT_S
+        if self._lone.silence_s(now) > patience_s:
             return "silent"
         if child.rss_bytes() > MEMORY_LIMIT_BYTES:
             return "memory"
         return ""
 
     def _bury(self, reason: str) -> None:
-        child, self._child = self._child, None
-        self._failure = reason
-        if child is not None:
-            child.kill()
-            self._failure = f"{reason}: {child.describe_exit()}"
+        wait_s = self._lone.bury(reason)
         self.restarts += 1
-        if self._clock() - self._spawned >= STABLE_S:
-            self._backoff.reset()
-        wait_s = self._backoff.next()
         log_event(
             logger,
             logging.ERROR,
             "embedded_broker_lost",
             reason=reason,
-            detail=self._failure,
+            detail=self._lone.failure,
             retry_in_s=round(wait_s, 1),
         )
         self._telemetry.count("broker_restarts", reason=reason)
-        end = self._clock() + wait_s
-        while not self._stop.wait(max(0.0, min(TURN_S, end - self._clock()))):
+        for _ in self._lone.pause(wait_s, TURN_S, self._stop):
             self._telemetry.beat(LOOP)
-            if self._clock() >= end:
-                return

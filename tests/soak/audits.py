@@ -7,15 +7,11 @@ bears the marks that it learned, since an audit can only find what the line show
 
 from __future__ import annotations
 
-import copy
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-
-from torch import Tensor
 
 from agent.ablation.engine import Engine
 from agent.alarms.reference import Finding
@@ -25,7 +21,7 @@ from agent.commissioning.line import Hooks, Wanted, passing_fruit
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
-from agent.scoring.planting import Marker
+from agent.scoring.planting import Marker, Weights, with_weights
 from agent.training.faulty import MODEL_FAULTS, train_shortcut
 
 VARIETIES = ("golden", "crimson")
@@ -59,7 +55,7 @@ def audits(folder: Path, share: float) -> tuple[list[str], list[str]]:
     config = Config()
     model = load_model(config.model)
     began = time.monotonic()
-    states: dict[str, Mapping[str, Tensor]] = {HEALTHY: model.module.state_dict()}
+    states: dict[str, Weights] = {HEALTHY: model.module.state_dict()}
     states |= {name: fault(states[HEALTHY], 0) for name, fault in MODEL_FAULTS.items()}
     states[SHORTCUT] = train_shortcut()
     trained_s = time.monotonic() - began
@@ -67,7 +63,9 @@ def audits(folder: Path, share: float) -> tuple[list[str], list[str]]:
     for name, state in states.items():
         for variety in VARIETIES:
             for seed in seeds:
-                records[name].add(_findings(config, _with(model, state), name, variety, seed))
+                records[name].add(
+                    _findings(config, with_weights(model, state), name, variety, seed)
+                )
     lines = [
         f"{len(VARIETIES)} varieties, {len(seeds)} lines of each, {FRUIT} fruit an audit; "
         f"model {model.sha256[:8]}; the shortcut was trained in {trained_s / 60:.0f} min",
@@ -90,12 +88,6 @@ def audits(folder: Path, share: float) -> tuple[list[str], list[str]]:
     if records[HEALTHY].refused:
         missed.append(f"{HEALTHY}: {records[HEALTHY].refused} audits refused it")
     return lines, missed
-
-
-def _with(model: LoadedModel, state: Mapping[str, Tensor]) -> LoadedModel:
-    module = copy.deepcopy(model.module)
-    module.load_state_dict(dict(state))
-    return replace(model, module=module)
 
 
 def _findings(
