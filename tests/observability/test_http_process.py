@@ -59,6 +59,20 @@ def client_of(server: HttpServer, **options: object) -> httpx.Client:
     return httpx.Client(base_url=server.url, timeout=20, trust_env=False, **options)
 
 
+def ask(url: str) -> None:
+    """Whatever comes of it: the server may end, or cut the oldest of many connections."""
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(url, timeout=20, trust_env=False)
+
+
+def hanging_status(agent: FakeAgent, server: HttpServer) -> threading.Thread:
+    """Ask for a snapshot that stays away until ``agent.hold_view`` is set."""
+    hung = threading.Thread(target=ask, args=(f"{server.url}/api/v1/status",))
+    hung.start()
+    wait_until(lambda: agent.views == 1)
+    return hung
+
+
 def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
@@ -179,10 +193,6 @@ def test_an_agent_that_stands_still_is_said_to(agent: FakeAgent, start: Start) -
         if loop == "http":
             go_on.wait(60)
 
-    def ask(url: str) -> None:
-        with contextlib.suppress(httpx.HTTPError):  # beyond so many connections the oldest go
-            httpx.get(url, timeout=20, trust_env=False)
-
     agent.telemetry.beat = held  # type: ignore[method-assign]
     try:
         with client_of(server) as client:
@@ -249,14 +259,7 @@ def test_the_end_takes_a_second_and_frees_the_port_whatever_hangs(
     server = start()
     pid = server.pid
     agent.hold_view = threading.Event()
-
-    def ask() -> None:
-        with contextlib.suppress(httpx.HTTPError):
-            httpx.get(f"{server.url}/api/v1/status", trust_env=False)
-
-    hung = threading.Thread(target=ask)
-    hung.start()
-    wait_until(lambda: agent.views == 1)
+    hung = hanging_status(agent, server)
     began = time.monotonic()
     assert server.stop()
     assert time.monotonic() - began < 3.0  # one second, and patience for a busy machine
@@ -303,14 +306,7 @@ def test_an_answer_to_a_server_that_was_replaced_is_dropped(
     agent.hold_view = threading.Event()
     server = start()
     first = server.pid
-
-    def ask() -> None:
-        with contextlib.suppress(httpx.HTTPError):
-            httpx.get(f"{server.url}/api/v1/status", trust_env=False)
-
-    hung = threading.Thread(target=ask)
-    hung.start()
-    wait_until(lambda: agent.views == 1)
+    hung = hanging_status(agent, server)
     os.kill(first, signal.SIGKILL)
     hung.join(10)
     wait_until(lambda: server.pid not in (0, first), START_S, "another process")
