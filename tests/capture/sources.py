@@ -43,7 +43,10 @@ class TestSource:
         return SourceInfo(scale * SIZE[1], scale * SIZE[0], self.fps, live)
 
     def read(self) -> Picture | None:
-        return next(self.pictures)
+        told = next(self.pictures)
+        if isinstance(told, PictureError):
+            raise told
+        return told
 
     def close(self) -> None:
         pass
@@ -62,7 +65,8 @@ class TestSource:
         return Picture(image, None, time.time_ns() // 1_000_000, time.monotonic())
 
 
-Pictures = Iterator[Picture | None]
+# An error is yielded, not raised: raised, it would end the behaviour, and with it the session.
+Pictures = Iterator[Picture | PictureError | None]
 
 
 def steady(source: TestSource) -> Pictures:
@@ -137,12 +141,8 @@ def mixed(source: TestSource) -> Pictures:
     while True:
         number += 1
         if number % 5 == 0:
-            yield _unreadable()
+            yield PictureError("corrupt", "picture.png: cut short")
         yield source.fresh((50, 64) if number % 3 == 0 else SIZE)
-
-
-def _unreadable() -> Picture:
-    raise PictureError("corrupt", "picture.png: cut short")
 
 
 def talks(source: TestSource) -> Pictures:
