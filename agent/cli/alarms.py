@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -85,6 +86,12 @@ def score_alarms(
         bool,
         typer.Option("--trial", help="Score with less than a claim needs, and claim nothing."),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=0, max=256, help="That share the work, with equal results; 0: one a core."
+        ),
+    ] = 0,
 ) -> None:
     """Score the alarms on simulated faults and ordinary days, beside tests on softmax outputs."""
     from rich.console import Console
@@ -102,5 +109,6 @@ def score_alarms(
         protocol=protocol or PROTOCOL,
         shortcut=shortcut,
         trial=trial,
+        processes=processes or len(os.sched_getaffinity(0)),
     )
     raise typer.Exit(score_with_progress(loaded.config, options, Console()))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import torch
 from rich.console import Console
 from rich.progress import Progress, TaskID, TimeRemainingColumn
 
@@ -21,21 +19,21 @@ from agent.commissioning.command import (
     counting_progress,
 )
 from agent.commissioning.errors import CommissioningError
-from agent.config import Config, Model
+from agent.config import Config
 from agent.models.errors import ModelError
-from agent.models.loading import load_model
 from agent.scoring.bank import Wanted
 from agent.scoring.card import make_folder
+from agent.scoring.crew import hands
 from agent.scoring.errors import ScoringError
-from agent.scoring.planting import Line, Weights
 from agent.scoring.protocol import PROTOCOL, Protocol, Trial, load_protocol
-from agent.scoring.scoring import Scoring, Told, check_claim, load_references
+from agent.scoring.scoring import Scoring, Told, check_claim
+from agent.scoring.work import Assignment, begin, set_threads
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
     """What the command line says. ``trial``: fewer lots, runs or days than a claim needs will do.
-    ``shortcut``: a model file that learned a shortcut."""
+    ``shortcut``: a model file that learned a shortcut. ``processes``: that share the work."""
 
     references: tuple[Path, ...]
     bank: Path
@@ -44,29 +42,26 @@ class ScoreOptions:
     protocol: Path = PROTOCOL
     shortcut: Path | None = None
     trial: bool = False
+    processes: int = 1
 
 
 def score_with_progress(config: Config, options: ScoreOptions, console: Console) -> int:
     """Run a scoring; the exit code: 0 scored, 1 refused, 78 the model, 130 interrupted."""
-    torch.set_num_threads(config.model.threads)
-    cv2.setNumThreads(1)
+    set_threads(config)
     try:
         protocol = load_protocol(options.protocol)
         check_claim(protocol, options.trial)
         protocol.trials(options.faults)
         make_folder(options.out)
-        model = load_model(config.model)
-        references = load_references(options.references, config, model, protocol)
-        line = Line(
-            config,
-            model,
-            protocol.rate_per_min,
-            shortcut=_weights(config, options.shortcut),
+        given = Assignment(
+            config, protocol, options.references, options.bank, shortcut=options.shortcut
         )
-        with counting_progress(console, TimeRemainingColumn()) as progress:
-            told = _told(progress, protocol)
-            scoring = Scoring(line, protocol, references, options.bank, options.faults, told)
-            card = scoring.run()
+        work = begin(given)
+        with (
+            counting_progress(console, TimeRemainingColumn()) as progress,
+            hands(work, given, options.processes) as doing,
+        ):
+            card = Scoring(work, doing, options.faults, _told(progress, protocol)).run()
         written = card.write(options.out)
     except KeyboardInterrupt:
         sys.stderr.write(f"pitwatch: interrupted; the same command goes on with {options.bank}\n")
@@ -84,12 +79,6 @@ def score_with_progress(config: Config, options: ScoreOptions, console: Console)
     return EXIT_OK
 
 
-def _weights(config: Config, path: Path | None) -> Weights | None:
-    if path is None:
-        return None
-    return load_model(Model(path=path), config.model.device).module.state_dict()
-
-
 def _told(progress: Progress, protocol: Protocol) -> Told:
     recording = progress.add_task("recorded cups", total=0, words="")
     days = progress.add_task("days replayed", total=round(protocol.days), words="")
@@ -103,7 +92,7 @@ class _Bars:
     recording: TaskID
     days: TaskID
     trials: TaskID
-    finished: int = 0
+    passed: dict[Path, int] = field(default_factory=dict)
 
     def told(self) -> Told:
         return Told(self._planned, self._recorded, self._replayed, self._scored)
@@ -112,10 +101,9 @@ class _Bars:
         self.progress.update(self.recording, total=sum(one.cups for one in missing))
 
     def _recorded(self, one: Wanted, cups: int) -> None:
-        done = self.finished + cups
+        self.passed[one.path] = cups
+        done = sum(self.passed.values())
         self.progress.update(self.recording, completed=done, words=one.title)
-        if cups == one.cups:
-            self.finished = done
 
     def _replayed(self, days: float) -> None:
         self.progress.update(self.days, completed=round(days))

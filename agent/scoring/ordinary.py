@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,8 +35,6 @@ from agent.scoring.rebuilt import suture_of
 from agent.scoring.recording import CLASSES, EXPLANATION_SIGNALS, FRUIT_SIGNALS, REASONS, Recording
 from agent.scoring.replay import LineReplay, whole
 
-Told = Callable[[float], None]
-
 
 @dataclass(slots=True)
 class FalseAlarms:
@@ -50,6 +48,13 @@ class FalseAlarms:
     @property
     def count(self) -> int:
         return self.causes.total()
+
+    def add(self, other: FalseAlarms) -> None:
+        """Count other days as well."""
+        self.days += other.days
+        self.causes.update(other.causes)
+        self.softmax += other.softmax
+        self.by_population += other.by_population
 
     def per_30_days(self) -> float:
         return 30.0 * self.count / self.days
@@ -209,23 +214,33 @@ def replay_days(
     baselines: Mapping[str, Baseline],
     protocol: Protocol,
     limits: config.AlarmLimits,
-    told: Told = lambda _days: None,
 ) -> FalseAlarms:
     """So many production days as the protocol says, population after population."""
-    found, rules = FalseAlarms(), rules_of(limits)
-    for population in range(protocol.populations):
-        rng = np.random.default_rng([protocol.seeds.replay, 1000, population])
-        drawn = {
-            name: [rows[int(i)] for i in rng.integers(len(rows), size=len(rows))]
-            for name, rows in lots.items()
-        }
-        lane, days, before = _Lane(references, baselines), 0.0, found.count
-        for lot in _lots_in_turn(drawn, protocol.days / protocol.populations, protocol, rng):
-            lane.play(lot, rules, found)
-            days += lot.seconds / 3600.0 / protocol.hours_a_day
-            told(found.days + days)
-        found.days += days
-        found.by_population.append((days, found.count - before))
+    found = FalseAlarms()
+    for number in range(protocol.populations):
+        found.add(replay_population(number, lots, references, baselines, protocol, limits))
+    return found
+
+
+def replay_population(
+    number: int,
+    lots: Mapping[str, Sequence[Lot]],
+    references: Mapping[str, Reference],
+    baselines: Mapping[str, Baseline],
+    protocol: Protocol,
+    limits: config.AlarmLimits,
+) -> FalseAlarms:
+    """This population's share of the days; ``number`` decides which lots it has."""
+    rng = np.random.default_rng([protocol.seeds.replay, 1000, number])
+    drawn = {
+        name: [rows[int(i)] for i in rng.integers(len(rows), size=len(rows))]
+        for name, rows in lots.items()
+    }
+    found, rules, lane = FalseAlarms(), rules_of(limits), _Lane(references, baselines)
+    for lot in _lots_in_turn(drawn, protocol.days / protocol.populations, protocol, rng):
+        lane.play(lot, rules, found)
+        found.days += lot.seconds / 3600.0 / protocol.hours_a_day
+    found.by_population.append((found.days, found.count))
     return found
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
-from agent import config
-from agent.alarms.budget import Budget
-from agent.alarms.reference import Bound, Reference, ReferenceFileError, load_reference
-from agent.models.loaded import LoadedModel
-from agent.scoring.bank import Bank, Wanted
-from agent.scoring.baseline import Baseline, learn
+from agent.scoring.bank import Wanted
 from agent.scoring.card import Facts, ScoreCard
+from agent.scoring.crew import Alone, Crew
 from agent.scoring.errors import ScoringError
-from agent.scoring.faults import Judges, TrialScore, score_trial
-from agent.scoring.ordinary import FalseAlarms, prepared, replay_days, replay_shift
-from agent.scoring.planting import Line
+from agent.scoring.faults import TrialScore
+from agent.scoring.ordinary import FalseAlarms
 from agent.scoring.protocol import SHORTCUT, Protocol, Trial
-from agent.scoring.recording import Recorder, Recording
+from agent.scoring.work import Part, Population, Record, Runs, Shift, Work
 
 CLAIM_LOTS = 40
 CLAIM_RUNS = 59
@@ -38,89 +34,83 @@ class Told:
 
 @dataclass(slots=True)
 class Scoring:
-    """One scoring of one model. ``references`` by variety; faults are planted on the first one's
-    line. ``faults``: names; none: all."""
+    """One scoring of one model. Faults are planted on the line of the first reference's variety.
+    ``faults``: names; none: all. ``hands`` do the parts."""
 
-    line: Line
-    protocol: Protocol
-    references: Mapping[str, Reference]
-    folder: Path
+    work: Work
+    hands: Alone | Crew
     faults: tuple[str, ...] = ()
     told: Told = field(default_factory=Told)
 
     def run(self) -> ScoreCard:
         """Everything; ``ScoringError`` for what cannot be scored."""
         trials, skipped = self._trials()
-        variety = next(iter(self.references))
-        bank = Bank(self.folder, self.protocol, Recorder(self.line, self.protocol))
-        self._record(bank, variety, trials)
-        lots = {name: bank.read(bank.lots(name)) for name in self.references}
-        learned = self.protocol.baseline_lots
-        baselines = {name: learn(rows[:learned], self._budget) for name, rows in lots.items()}
-        judging = {name: rows[learned:] for name, rows in lots.items()}
-        ordinary = self._ordinary(judging, baselines)
-        alarms = self.line.config.alarms
-        judges = Judges(alarms, self.references, baselines[variety])
-        shifts = tuple(
-            replay_shift(judging, judges, self.protocol, shift)
-            for shift in range(self.protocol.shifts)
-        )
-        scores = tuple(
-            self._score(bank, variety, trial, judging[variety], judges) for trial in trials
-        )
-        return ScoreCard(self._facts(), self.protocol, scores, ordinary, shifts, skipped)
+        self._record(trials)
+        protocol, ordinary = self.work.protocol, FalseAlarms()
+        populations: dict[int, FalseAlarms] = {}
+        shifts: dict[int, Counter[str]] = {}
+        scores: dict[str, TrialScore] = {}
 
-    @property
-    def _budget(self) -> Budget:
-        asked = self.line.config.alarms.budget
-        return Budget(asked.days, asked.hours_a_day, self.protocol.window_s)
+        def done(part: Part, result: Any) -> None:
+            match part:
+                case Population(number):
+                    populations[number] = result
+                    self.told.replayed(sum(one.days for one in populations.values()))
+                case Shift(number):
+                    shifts[number] = result
+                case Runs(trial):
+                    scores[trial.key] = result
+                    self.told.scored(trial)
+
+        parts: list[Part] = [Population(number) for number in range(protocol.populations)]
+        parts += [Shift(number) for number in range(protocol.shifts)]
+        parts += [Runs(trial) for trial in trials]
+        self.hands.share(parts, lambda _part, _cups: None, done)
+        for number in range(protocol.populations):
+            ordinary.add(populations[number])
+        return ScoreCard(
+            self._facts(),
+            protocol,
+            tuple(scores[trial.key] for trial in trials),
+            ordinary,
+            tuple(shifts[number] for number in range(protocol.shifts)),
+            skipped,
+        )
 
     def _trials(self) -> tuple[list[Trial], dict[str, str]]:
         """What is scored, and what cannot be; what was asked for by name must be plantable."""
-        trials = self.protocol.trials(self.faults)
-        if self.line.shortcut is not None or SHORTCUT in self.faults:
+        line = self.work.line
+        trials = self.work.protocol.trials(self.faults)
+        if line.shortcut is not None or SHORTCUT in self.faults:
             for one in trials:
-                self.line.under(one)  # refused now, not after hours of recording
+                line.under(one)  # refused now, not after hours of recording
             return trials, {}
         why = "no weights that learned one were given with --shortcut"
         skipped = {one.name: why for one in trials if one.name == SHORTCUT}
         return [one for one in trials if one.name != SHORTCUT], skipped
 
-    def _record(self, bank: Bank, variety: str, trials: Sequence[Trial]) -> None:
-        wanted = [one for name in self.references for one in bank.lots(name)]
-        wanted += [one for trial in trials for one in bank.faults(variety, trial)]
-        self.told.planned([one for one in wanted if not one.path.exists()])
-        bank.record(wanted, self.told.recorded)
+    def _record(self, trials: Sequence[Trial]) -> None:
+        bank = self.work.bank
+        wanted = [one for name in self.work.references for one in bank.lots(name)]
+        wanted += [one for trial in trials for one in bank.faults(self.work.variety, trial)]
+        missing = [one for one in wanted if not one.path.exists()]
+        self.told.planned(missing)
 
-    def _ordinary(
-        self, lots: Mapping[str, Sequence[Recording]], baselines: Mapping[str, Baseline]
-    ) -> FalseAlarms:
-        made = {
-            name: [prepared(one, self.references[name], baselines[name]) for one in rows]
-            for name, rows in lots.items()
-        }
-        limits = self.line.config.alarms.limits
-        return replay_days(
-            made, self.references, baselines, self.protocol, limits, self.told.replayed
-        )
+        def told(part: Part, cups: int) -> None:
+            if isinstance(part, Record):
+                self.told.recorded(part.one, cups)
 
-    def _score(
-        self,
-        bank: Bank,
-        variety: str,
-        trial: Trial,
-        ordinary: Sequence[Recording],
-        judges: Judges,
-    ) -> TrialScore:
-        faulty = bank.read(bank.faults(variety, trial))
-        found = score_trial(trial, ordinary, faulty, judges, self.protocol)
-        self.told.scored(trial)
-        return found
+        def done(part: Part, _result: object) -> None:
+            if isinstance(part, Record):
+                self.told.recorded(part.one, part.one.cups)
+
+        self.hands.share([Record(one) for one in missing], told, done)
 
     def _facts(self) -> Facts:
-        model, share = self.line.model, self.protocol.explained_share
-        varieties = tuple(self.references)
-        return Facts(model.name, model.sha256, varieties, share, claim(self.protocol))
+        model, protocol = self.work.line.model, self.work.protocol
+        varieties = tuple(self.work.references)
+        share = protocol.explained_share
+        return Facts(model.name, model.sha256, varieties, share, claim(protocol))
 
 
 def shortfalls(protocol: Protocol) -> list[str]:
@@ -157,35 +147,3 @@ def check_claim(protocol: Protocol, trial: bool) -> None:
             f"too few for a claim: {'; '.join(short)} (--trial scores all the same and claims "
             "nothing)"
         )
-
-
-def load_references(
-    paths: Sequence[Path], settings: config.Config, model: LoadedModel, protocol: Protocol
-) -> dict[str, Reference]:
-    """By variety, in the order given.
-
-    ``ScoringError`` for a reference of another model, layer, score, input size or window, of a
-    variety that the simulator does not have, or a second one of a variety.
-    """
-    running = Bound(
-        model_sha256=model.sha256,
-        layer=settings.model.layer or model.layer or "",
-        score=settings.ablation.score.value,
-        width_px=model.preprocessing.width_px,
-        height_px=model.preprocessing.height_px,
-    )
-    found: dict[str, Reference] = {}
-    for path in paths:
-        try:
-            one = load_reference(path, running=running)
-        except ReferenceFileError as error:
-            raise ScoringError(str(error)) from error
-        if one.window_s != protocol.window_s:
-            raise ScoringError(
-                f"{path}: was made for windows of {one.window_s:g} s, not {protocol.window_s:g}"
-            )
-        if one.variety in found:
-            raise ScoringError(f"{path}: a second reference of {one.variety}")
-        protocol.bank_seed(one.variety, 0)
-        found[one.variety] = one
-    return found

@@ -73,8 +73,8 @@ class Course:
             minutes = about["seconds"] / 60.0
             save_recording(recording(one.seed, minutes, shift, about), one.path)
 
-    def run(self, *options: str, reference: Path | None = None) -> Any:
-        command = ["score-alarms", "--config", str(self.config)]
+    def run(self, *options: str, reference: Path | None = None, processes: int = 1) -> Any:
+        command = ["score-alarms", "--config", str(self.config), "--processes", str(processes)]
         command += ["--protocol", str(self.protocol), "--bank", str(self.bank)]
         command += ["--reference", str(reference or self.reference)]
         command += ["--out", str(self.folder / "out")]

@@ -1,0 +1,158 @@
+"""Processes that share the parts of a scoring. The parts know nothing of each other, so how many
+processes there are decides how long it takes, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.models.errors import ModelError
+from agent.scoring.errors import ScoringError
+from agent.scoring.work import Assignment, Part, Work, begin, set_threads
+from agent.supervision.channel import Channel
+from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
+
+RECEIVE_S = 1.0
+TELL_S = 0.2
+"""Cups are told no more often than this."""
+
+Told = Callable[[Part, int], None]
+Done = Callable[[Part, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cups:
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    words: str
+
+
+class Alone:
+    """This process does all parts."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def share(self, parts: Sequence[Part], told: Told, done: Done) -> None:
+        """Do the parts; ``done`` hears each with its result, ``told`` the cups of a recording."""
+        for part in parts:
+
+            def passed(cups: int, part: Part = part) -> None:
+                told(part, cups)
+
+            done(part, self._work.do(part, passed))
+
+
+class Crew:
+    """Children do the parts, one at a time each."""
+
+    def __init__(self, given: Assignment, processes: int) -> None:
+        self._given, self._processes = given, processes
+        self._children: list[Child] = []
+
+    def share(self, parts: Sequence[Part], told: Told, done: Done) -> None:
+        """As ``Alone.share``, in any order; ``ScoringError`` for what a child refuses or when one
+        dies. What was recorded until then stays."""
+        waiting = list(reversed(parts))
+        busy: dict[Child, Part] = {}
+        for child in self._started(min(self._processes, len(parts))):
+            busy[child] = _hand(child, waiting)
+        while busy:
+            select.select(list(busy), [], [], RECEIVE_S)
+            for child in list(busy):
+                for message in _heard(child):
+                    match message:
+                        case _Cups(passed):
+                            told(busy[child], passed)
+                        case _Result(value):
+                            done(busy.pop(child), value)
+                            if waiting:
+                                busy[child] = _hand(child, waiting)
+                        case _Refused(words):
+                            raise ScoringError(words)
+
+    def close(self) -> None:
+        """Kill the children; recordings are files that are there whole or not at all."""
+        for child in self._children:
+            child.kill()
+        self._children.clear()
+
+    def _started(self, count: int) -> list[Child]:
+        while len(self._children) < count:
+            name = f"score-{len(self._children)}"
+            try:
+                made = spawn(ChildSpec(name, "agent.scoring.crew:helper", self._given))
+            except OSError as error:
+                raise ScoringError(f"no process to be had: {error}") from error
+            self._children.append(made)
+        return self._children[:count]
+
+
+@contextlib.contextmanager
+def hands(work: Work, given: Assignment, processes: int) -> Iterator[Alone | Crew]:
+    """Whoever does the parts; nobody is left behind."""
+    if processes == 1:
+        yield Alone(work)
+        return
+    crew = Crew(given, processes)
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None:
+    """Target of ``agent.supervision``: do the parts that the parent hands over."""
+    set_threads(given.config)
+    work: Work | None = None
+    while not channel.stopping.is_set():
+        part = channel.receive(RECEIVE_S)
+        if part is None:
+            continue
+        try:
+            work = work or begin(given)
+            value = work.do(part, _telling(channel))  # type: ignore[arg-type]
+        except (ScoringError, ModelError) as error:
+            channel.send(_Refused(str(error)))
+            return
+        channel.send(_Result(value))
+
+
+def _telling(channel: Channel) -> Callable[[int], None]:
+    next_at = 0.0
+
+    def told(cups: int) -> None:
+        nonlocal next_at
+        now = time.monotonic()
+        if now >= next_at:
+            next_at = now + TELL_S
+            channel.send(_Cups(cups))
+
+    return told
+
+
+def _hand(child: Child, waiting: list[Part]) -> Part:
+    part = waiting.pop()
+    with contextlib.suppress(ChildGone):  # told when its messages are read
+        child.send(part)
+    return part
+
+
+def _heard(child: Child) -> list[object]:
+    try:
+        return child.receive()
+    except ChildGone as error:
+        child.kill()
+        raise ScoringError(f"a helping process is gone: {child.describe_exit()}") from error

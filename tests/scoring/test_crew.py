@@ -1,0 +1,130 @@
+"""Several processes share a scoring: the results of one, and nobody left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.scoring.crew import Crew, hands
+from agent.scoring.errors import ScoringError
+from agent.scoring.protocol import load_protocol
+from agent.scoring.work import Assignment, Record, begin
+from tests.scoring.test_command import SETTINGS, Course
+from tests.support import wait_until
+
+FAULTS = ("--fault", "lamp_fade", "--fault", "control")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    return Course(tmp_path_factory.mktemp("crew"))
+
+
+def scored(course: Course, processes: int) -> dict[str, Any]:
+    result = course.run("--trial", *FAULTS, processes=processes)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads((course.folder / "out" / "score.json").read_text())
+    return found
+
+
+def test_two_processes_score_as_one_does(course: Course) -> None:
+    assert scored(course, 2) == scored(course, 1)
+
+
+def assignment(folder: Path, course: Course, **model: Any) -> Assignment:
+    settings = SETTINGS.model_copy(
+        update={"model": SETTINGS.model.model_copy(update=model)} if model else {}
+    )
+    protocol = load_protocol(course.protocol).model_copy(update={"lots": 4, "lot_min": 0.1})
+    return Assignment(settings, protocol, (course.reference,), folder)
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def children() -> list[int]:
+    task = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in task.read_text().split()]
+
+
+def test_lots_recorded_by_two_are_those_that_one_records(course: Course, tmp_path: Path) -> None:
+    made = {}
+    for processes in (1, 2):
+        given = assignment(tmp_path / str(processes), course)
+        work = begin(given)
+        with hands(work, given, processes) as doing:
+            doing.share([Record(one) for one in work.bank.lots("golden")], nothing, nothing)
+        made[processes] = work.bank.read(work.bank.lots("golden"))
+    assert len(made[1]) == len(made[2]) == 4
+    for one, two in zip(made[1], made[2], strict=True):
+        assert one.about == two.about
+        assert len(one.mono) > 0
+        assert (one.mono == two.mono).all()
+        assert one.values.tobytes() == two.values.tobytes()
+        assert one.explained.tobytes() == two.explained.tobytes()
+    assert not children()
+
+
+def test_a_helper_that_is_killed_ends_the_scoring_with_its_reason(
+    course: Course, tmp_path: Path
+) -> None:
+    given = assignment(tmp_path, course)
+    work = begin(given)
+    crew = Crew(given, 2)
+
+    def kill_one() -> None:
+        wait_until(lambda: len(children()) == 2)
+        os.kill(children()[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    try:
+        with pytest.raises(ScoringError, match="a helping process is gone: killed by SIGKILL"):
+            crew.share([Record(one) for one in work.bank.lots("golden")], nothing, nothing)
+    finally:
+        killer.join()
+        crew.close()
+    assert not children()
+
+
+def test_what_a_helper_cannot_load_is_said_by_the_parent(course: Course, tmp_path: Path) -> None:
+    given = assignment(tmp_path, course)
+    work = begin(given)
+    lost = assignment(tmp_path, course, path=tmp_path / "gone.safetensors")
+    with (
+        pytest.raises(ScoringError, match=r"gone\.safetensors"),
+        hands(work, lost, 2) as doing,
+    ):
+        doing.share([Record(one) for one in work.bank.lots("golden")], nothing, nothing)
+    assert not children()
+
+
+def test_a_killed_scoring_leaves_no_process(course: Course, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "agent", "score-alarms", "--trial", "--processes", "2"]
+    command += ["--config", str(course.config), "--reference", str(course.reference)]
+    command += ["--bank", str(tmp_path / "bank"), "--out", str(tmp_path / "out")]
+    command += ["--protocol", str(course.protocol)]
+    scoring = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    listed = Path(f"/proc/{scoring.pid}/task/{scoring.pid}/children")
+    try:
+        wait_until(lambda: len(listed.read_text().split()) == 2, 60.0)
+        helpers = [Path(f"/proc/{pid}") for pid in listed.read_text().split()]
+    finally:
+        scoring.kill()
+        scoring.wait()
+    wait_until(lambda: not any(helper.exists() for helper in helpers), 10.0)
+
+
+def test_the_number_of_processes_is_checked(course: Course) -> None:
+    result = course.run("--trial", processes=-1)
+    assert result.exit_code == 2
+    assert "processes" in result.output
