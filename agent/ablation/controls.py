@@ -22,17 +22,19 @@ independent: measured over 40 pictures of the shipped model, the score of the nu
 at most an eighth of what this allows."""
 
 
-def logit_rounding(head: Head, logits: Tensor) -> Tensor:
+def logit_rounding(head: Head, logits: Tensor, largest: Tensor | None = None) -> Tensor:
     """How far each logit may be off by rounding: float64, broadcastable to ``logits`` (N, C, *S).
 
-    The network rounds in its own output. Where that is a probability p, the step of p is divided
-    by the slope of the inversion (p (1 - p) for a sigmoid, p for a softmax): next to 0 and 1 the
-    logits of such a head are known only coarsely.
+    ``largest``: the largest logit of the whole picture (a scalar) where these are some pixels of
+    it. The network rounds in its own output. Where that is a probability p, the step of p is
+    divided by the slope of the inversion (p (1 - p) for a sigmoid, p for a softmax): next to 0 and
+    1 the logits of such a head are known only coarsely.
     """
     step = ROUNDING_STEPS * torch.finfo(logits.dtype).eps
-    wide = logits.to(torch.float64)
     if head is Head.LOGITS:
-        return step * wide.abs().amax().reshape([1] * wide.ndim)
+        most = logits.abs().amax() if largest is None else largest
+        return (step * most.to(torch.float64)).reshape([1] * logits.ndim)
+    wide = logits.to(torch.float64)
     if head is Head.SIGMOID:
         p = torch.sigmoid(wide)
         return step / (p * (1 - p)).clamp_min(step)
@@ -56,14 +58,16 @@ def score_rounding(
     class_index: int,
     region: Tensor,
     prediction: Tensor,
+    largest: Tensor | None = None,
 ) -> float:
-    """How far y of ``logits`` (1, C, h, w) may be off by rounding alone.
+    """How far y of ``logits`` (1, C, *S) may be off by rounding alone; ``largest`` as in
+    ``logit_rounding``.
 
     Per pixel a margin is off by no more than the class's logit and the worst other one together;
     over a region the errors average out, down to the share ``CORRELATED``. A Dice moves by whole
     pixels: those whose best two logits lie within rounding of each other.
     """
-    allowed = logit_rounding(head, logits).expand(1, *logits.shape[1:])
+    allowed = logit_rounding(head, logits, largest).expand(1, *logits.shape[1:])
     if kind is Score.DICE_DROP:
         best, second = logits.to(torch.float64).topk(2, dim=1).values.unbind(1)
         close = (best - second) <= 2 * allowed.amax(1)

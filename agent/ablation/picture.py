@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation import focus as focusing
+from agent.ablation import scores
 from agent.ablation.errors import AblationError
 from agent.ablation.focus import Focus, FocusKind
 from agent.ablation.measure import Target
@@ -59,7 +60,7 @@ def load_case(
     logits = as_logits(model, model.module(x), grid)
     if not bool(torch.isfinite(logits).all()):
         raise AblationError(f"{model.name}: logits that are not finite for this picture")
-    mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+    mask = scores.winners(logits[0]).cpu().numpy()
     inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
     chosen: Focus | NDArray[np.uint8] = focusing.PREDICTED
     if region is not None:

@@ -43,6 +43,15 @@ def predicted(logits: Tensor, class_index: int) -> Tensor:
     return wins
 
 
+def winners(logits: Tensor) -> Tensor:
+    """(C, *S) -> (*S) uint8: the class of the largest logit, the lowest of equal ones."""
+    best = logits.amax(0)
+    found = torch.zeros_like(best, dtype=torch.uint8)
+    for index in reversed(range(len(logits))):
+        found.masked_fill_(logits[index] == best, index)
+    return found
+
+
 def dice(prediction: Tensor, reference: Tensor) -> Tensor:
     """(N, *S) and (*S) bool -> (N,) float64; NaN where both are empty, 0 where only one is."""
     flat, ref = prediction.flatten(1), reference.flatten()

@@ -22,7 +22,8 @@ from agent.models.loaded import LoadedModel, as_logits
 def null_control(head: Head, plain: Tensor, null: Tensor, view: View) -> None:
     """Compare the null item's (1, C, P) logits with the plain model's (1, C, h, w) at each pixel
     of ``view``."""
-    allowed = view.of(logit_rounding(head, plain).expand_as(plain))
+    allowed = logit_rounding(head, plain)
+    allowed = allowed.view(1, 1, 1) if allowed.numel() == 1 else view.of(allowed.expand_as(plain))
     measured, tolerance = worst_excess((null - view.of(plain)).abs(), allowed)
     if not measured <= tolerance:
         raise NullControlError("the logits", measured, tolerance)
@@ -39,10 +40,10 @@ def checked(
     head: Head, plain: Tensor, ledger: Ledger, place: int, channel: int, again: Tensor
 ) -> Checked:
     """Both controls on the score of one class; ``again`` is the plain re-run of ``channel``."""
-    target = ledger.wide.targets[place]
-    before = ledger.wide.of(plain)
+    target = ledger.narrow.targets[place]
+    before = ledger.narrow.of(plain)
     what = (target.index, target.region, target.prediction)
-    tolerance = score_rounding(target.kind, head, before, *what)
+    tolerance = score_rounding(target.kind, head, before, *what, plain.abs().amax())
     off = _null_drop(plain, ledger, place)
     if not abs(off) <= tolerance:
         raise NullControlError(f"the score of {target.name}", abs(off), tolerance)
@@ -73,13 +74,13 @@ def spot_check(
 
     It must lie within rounding of the two logit maps that a drop is made of, or no map is given.
     """
-    target = ledger.wide.targets[place]
+    target = ledger.narrow.targets[place]
     kind = target.kind
     what = (target.index, target.region, target.prediction)
-    before, perturbed = ledger.wide.of(plain), ledger.wide.of(again)
+    before, perturbed = ledger.narrow.of(plain), ledger.narrow.of(again)
     expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
-    allowed = score_rounding(kind, head, before, *what)
-    allowed += score_rounding(kind, head, perturbed, *what)
+    allowed = score_rounding(kind, head, before, *what, plain.abs().amax())
+    allowed += score_rounding(kind, head, perturbed, *what, again.abs().amax())
     difference = abs(drop - expected)
     if not difference <= allowed:
         raise AblationError(
@@ -91,12 +92,11 @@ def spot_check(
 
 def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
     """By how much the null item's score falls short of the plain one, on the worse of its paths."""
-    found = []
-    for view, null in (
-        (ledger.wide, ledger.wide_base),
-        (ledger.narrow, ledger.narrow_base),
-    ):
-        target = view.targets[place]
-        what = (target.index, target.region, target.prediction)
-        found.append(float(scores.drop(target.kind, view.of(plain)[0], null, *what)[0]))
+    target = ledger.narrow.targets[place]
+    what = (target.index, target.region, target.prediction)
+    before = ledger.narrow.of(plain)[0]
+    found = [
+        float(scores.drop(target.kind, before, null, *what)[0])
+        for null in (ledger.narrowed(ledger.wide_base), ledger.narrow_base)
+    ]
     return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))
