@@ -37,6 +37,8 @@ RHO_GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 CHAINS, LOTS_A_CHAIN, WARM_UP = 2500, 20, 2
 TAIL = 0.01
 """The largest hundredth of the simulated lots is what the tail is fitted to."""
+LONGEST_LOT = 240
+"""Points of a lot that are simulated at most."""
 _NORMAL = NormalDist()
 
 
@@ -119,16 +121,21 @@ def limits_for(run_length: float, spread: LotSpread, lot_points: int) -> Limits:
         cusum=arl.cusum_limit(run_length, CUSUM_K),
         shewhart=_NORMAL.inv_cdf(1.0 - 1.0 / run_length),
     )
-    icc, rho = _up(spread.icc_upper, ICC_GRID), _up(spread.rho, RHO_GRID)
+    icc, rho = on_grid(spread.icc_upper, spread.rho)
     if icc == rho == 0.0:
         return free
-    ewma, cusum = _simulated(icc, rho, min(lot_points, 240))
-    share = min(lot_points, 240) / run_length
+    ewma, cusum = _simulated(icc, rho, min(lot_points, LONGEST_LOT))
+    share = min(lot_points, LONGEST_LOT) / run_length
     return Limits(
         ewma=max(free.ewma, math.sqrt(_quantile(np.square(ewma), share))),
         cusum=max(free.cusum, _quantile(cusum, share)),
         shewhart=free.shewhart,  # the marginal distribution is the same whatever the lots
     )
+
+
+def on_grid(icc: float, rho: float) -> tuple[float, float]:
+    """The next larger values that are simulated."""
+    return _up(icc, ICC_GRID), _up(rho, RHO_GRID)
 
 
 def _up(value: float, grid: Sequence[float]) -> float:
@@ -144,26 +151,54 @@ def _quantile(largest: NDArray[np.float64], share: float) -> float:
     return threshold + scale * math.log(TAIL / share)
 
 
+def exceeded_by(largest: NDArray[np.float64], limit: float) -> float:
+    """The share of lots whose ``largest`` exceeds ``limit``: what ``_quantile`` inverts."""
+    threshold = float(np.quantile(largest, 1.0 - TAIL))
+    if limit < threshold:
+        return float((largest > limit).mean())
+    scale = float((largest[largest > threshold] - threshold).mean())
+    return TAIL * math.exp((threshold - limit) / scale)
+
+
+def points_of_lots(
+    icc: float, rho: float, lot_points: int, chains: int = CHAINS
+) -> NDArray[np.float64]:
+    """(lots, lot_points, chains) scores of the model; the lots of a chain follow upon each other.
+
+    Seeded by the arguments.
+    """
+    rng = np.random.default_rng([lot_points, round(icc * 1000), round(rho * 1000)])
+    noise = rng.standard_normal(chains)
+    fresh = math.sqrt(1.0 - rho * rho)
+    z = np.empty((LOTS_A_CHAIN, lot_points, chains))
+    for lot in z:
+        level = math.sqrt(icc) * rng.standard_normal(chains)
+        for point in lot:
+            noise = rho * noise + fresh * rng.standard_normal(chains)
+            point[:] = level + math.sqrt(1.0 - icc) * noise
+    return z
+
+
+def largest_of_lots(
+    z: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest EWMA and largest CUSUM of each lot of ``points_of_lots``, the first few left out:
+    charts start at 0."""
+    ewma, cusum = np.zeros(z.shape[2]), np.zeros(z.shape[2])
+    found: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    for number, lot in enumerate(z):
+        top_ewma, top_cusum = np.zeros_like(ewma), np.zeros_like(cusum)
+        for point in lot:
+            ewma += EWMA_WEIGHT * (point - ewma)
+            cusum = np.maximum(0.0, cusum + point - CUSUM_K)
+            top_ewma, top_cusum = np.maximum(top_ewma, ewma), np.maximum(top_cusum, cusum)
+        if number >= WARM_UP:
+            found.append((top_ewma, top_cusum))
+    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+
 @lru_cache(maxsize=64)
 def _simulated(
     icc: float, rho: float, lot_points: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Largest EWMA and largest CUSUM of each of many lots that follow upon each other."""
-    rng = np.random.default_rng([lot_points, round(icc * 1000), round(rho * 1000)])
-    ewma = np.zeros(CHAINS)
-    cusum = np.zeros(CHAINS)
-    noise = rng.standard_normal(CHAINS)
-    fresh = math.sqrt(1.0 - rho * rho)
-    found: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-    for lot in range(LOTS_A_CHAIN):
-        level = math.sqrt(icc) * rng.standard_normal(CHAINS)
-        top_ewma, top_cusum = np.zeros(CHAINS), np.zeros(CHAINS)
-        for _ in range(lot_points):
-            noise = rho * noise + fresh * rng.standard_normal(CHAINS)
-            z = level + math.sqrt(1.0 - icc) * noise
-            ewma += EWMA_WEIGHT * (z - ewma)
-            cusum = np.maximum(0.0, cusum + z - CUSUM_K)
-            top_ewma, top_cusum = np.maximum(top_ewma, ewma), np.maximum(top_cusum, cusum)
-        if lot >= WARM_UP:
-            found.append((top_ewma, top_cusum))
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+    return largest_of_lots(points_of_lots(icc, rho, lot_points))

@@ -122,6 +122,9 @@ class Reference(_Part):
     hours_a_day: Positive
     run_length: Positive
     """Points between two false alarms of one chart."""
+    conditional_days: tuple[Positive, Positive, Positive] | None = None
+    """Production days between two false alarms of all charts, given the sample: 5 %, 50 % and 95 %
+    quantiles over resamples of its lots."""
     claim: str
     profile: tuple[float, ...]
     """Mean channel effects of the suture, each explanation's scaled to length 1."""

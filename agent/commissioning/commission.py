@@ -16,7 +16,8 @@ from agent.alarms.budget import Budget
 from agent.alarms.extract import of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
-from agent.commissioning.design import Designed, designed
+from agent.commissioning.conditional import conditional_run, window_means
+from agent.commissioning.design import Designed, designed, points_by_lot
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, passing_fruit
 from agent.commissioning.samples import (
@@ -176,6 +177,13 @@ class Commissioning:
         self, engine: Engine, made: Designed, collected: Collected, found: Audit
     ) -> Reference:
         budget, preprocessing = self.budget, self.model.preprocessing
+        run = conditional_run(
+            window_means(points_by_lot(collected, budget.window_s)),
+            made.signals,
+            budget,
+            made.run_length,
+            made.lot_points,
+        )
         return Reference(
             variety=self.plan.variety,
             model_name=self.model.name,
@@ -196,7 +204,8 @@ class Commissioning:
             budget_lanes=budget.lanes,
             hours_a_day=budget.hours_a_day,
             run_length=made.run_length,
-            claim=made.claim,
+            conditional_days=(run.low_days, run.median_days, run.high_days),
+            claim=f"{made.claim} {run.sentence}",
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             signals=made.signals,

@@ -1,0 +1,71 @@
+"""How long charts run, given how the sample came out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.alarms.lots import (
+    CHAINS,
+    LotSpread,
+    exceeded_by,
+    largest_of_lots,
+    limits_for,
+    points_of_lots,
+)
+from agent.commissioning import conditional
+from agent.commissioning.conditional import ConditionalRun, conditional_run, window_means
+from agent.commissioning.design import designed, points_by_lot
+from tests.commissioning.test_design import BUDGET, made_up
+
+RUN_LENGTH, LOT_POINTS = 20_000.0, 15
+INDEPENDENT = LotSpread(12, 180, 0.0, 0.0, 0.0)
+
+
+def run_of(lots: int, between: float = 0.0, seed: int = 1) -> ConditionalRun:
+    collected = made_up(seed, lots, 12, between)
+    made = designed(collected, BUDGET)
+    means = window_means(points_by_lot(collected, BUDGET.window_s))
+    return conditional_run(means, made.signals, BUDGET, made.run_length, made.lot_points)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_points_that_are_seen_as_they_are_alarm_as_often_as_designed(sign: int) -> None:
+    """Three charts, each once in the run length that their limits are made for by Markov chain."""
+    limits = limits_for(RUN_LENGTH, INDEPENDENT, LOT_POINTS)
+    z = points_of_lots(0.0, 0.0, LOT_POINTS, CHAINS)
+    rate = conditional._rate(sign * conditional._GRID, sign, z, limits)
+    assert rate == pytest.approx(3 / RUN_LENGTH, rel=0.25)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.2, 0.0), (1.0, 0.4)])
+def test_a_sample_that_came_out_narrow_or_aside_alarms_more_often(
+    scale: float, shift: float
+) -> None:
+    limits = limits_for(RUN_LENGTH, INDEPENDENT, LOT_POINTS)
+    z = points_of_lots(0.0, 0.0, LOT_POINTS, 500)
+    seen = scale * conditional._GRID + shift
+    assert conditional._rate(seen, 1, z, limits) > 3 * 3 / RUN_LENGTH
+    if shift:
+        assert conditional._rate(-seen, -1, z, limits) < 0.7 * 3 / RUN_LENGTH
+
+
+def test_the_share_of_lots_beyond_a_limit_is_that_of_the_limits_own_tail() -> None:
+    ewma, cusum = largest_of_lots(points_of_lots(0.2, 0.3, LOT_POINTS, CHAINS))
+    for largest in (np.square(ewma), cusum):
+        inside = float(np.quantile(largest, 0.9))
+        assert exceeded_by(largest, inside) == pytest.approx(0.1, abs=0.01)
+        tail = [exceeded_by(largest, float(np.quantile(largest, q))) for q in (0.99, 0.999)]
+        assert tail == pytest.approx([0.01, 0.001], rel=0.35)
+        assert 0 < exceeded_by(largest, 3 * float(largest.max())) < 1e-6
+
+
+def test_more_lots_make_the_run_length_surer_and_it_lies_around_what_was_designed() -> None:
+    few, many = run_of(10), run_of(40)
+    aim = BUDGET.days * BUDGET.margin
+    assert few.low_days < few.median_days < few.high_days
+    assert many.low_days > few.low_days
+    assert many.high_days / many.low_days < few.high_days / few.low_days
+    assert aim / 3 < many.median_days < 3 * aim
+    assert run_of(10) == few, "seeded"
+    assert f"{few.median_days:.3g} production days" in few.sentence
