@@ -123,4 +123,4 @@ def _rate(seen: Floats, sign: int, z: Floats, limits: Limits) -> float:
     rising = seen if sign > 0 else seen[::-1]
     gross = float(np.interp(limits.shewhart, rising, _GRID, right=np.inf))
     beyond = _NORMAL.cdf(-gross) if np.isfinite(gross) else 0.0
-    return a_lot / z.shape[1] + beyond
+    return float(a_lot / z.shape[1] + beyond)
