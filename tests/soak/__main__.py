@@ -18,6 +18,7 @@ from tests.soak.delivery import delivery
 from tests.soak.endurance import endurance
 from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
+from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -28,9 +29,13 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, leaks, delivery, audits; all when none is named",
+        help="endurance, isolation, pages, cameras, leaks, delivery, audits, ordinary; all when none "
+        "is named",
     )
-    parser.add_argument("--seconds", type=float, help="length of a run: 600 endurance, 40 else")
+    parser.add_argument(
+        "--seconds", type=float, help="length of a run: 1800 ordinary, 600 endurance, 40 else"
+    )
+    parser.add_argument("--reference", type=Path, help="of ordinary; it calibrates without")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the counts of delivery, leaks and audits"
@@ -45,6 +50,7 @@ def main() -> int:
         "leaks",
         "delivery",
         "audits",
+        "ordinary",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +64,8 @@ def main() -> int:
                 lines, failures = leaks(where, options.share)
             elif name == "audits":
                 lines, failures = audits(where, options.share)
+            elif name == "ordinary":
+                lines, failures = ordinary(where, options.seconds or 1800.0, options.reference)
             else:
                 proof = {"isolation": isolation, "pages": pages, "cameras": cameras}[name]
                 lines, failures = proof(where, options.rounds, options.seconds or 40.0)

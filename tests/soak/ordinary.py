@@ -1,0 +1,96 @@
+"""Ordinary production for half an hour of real time: charts at work against a reference, and nobody
+called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.soak.measure import Disturbance, Plan, measure
+from tests.support.running import RunningAgent
+
+LINE = "sim:?variety=golden&rate=280&lot={lot}&seed={seed}"
+LOT_CUPS = 4200
+"""A lot of a quarter of an hour at 280 a minute, as the reference is made of."""
+LEARNT_SEED, WATCHED_SEED = 11, 6100
+RATE_PER_S = 280 / 60
+
+
+@dataclass(slots=True)
+class Charts(Disturbance):
+    """What the charts say when the time is up."""
+
+    used: dict[str, float] = field(default_factory=dict)
+    held: float = 1.0
+    raised: dict[str, int] = field(default_factory=dict)
+    _agent: RunningAgent | None = None
+
+    def begin(self, agent: RunningAgent) -> None:
+        self._agent = agent
+
+    def end(self) -> None:
+        assert self._agent is not None
+        values: dict[frozenset[tuple[str, str]], float] = {}
+        limits: dict[frozenset[tuple[str, str]], float] = {}
+        self.held = 0.0
+        for (name, labels), value in self._agent.samples().items():
+            match name:
+                case "pitwatch_chart_value":
+                    values[labels] = value
+                case "pitwatch_chart_limit":
+                    limits[labels] = value
+                case "pitwatch_charts_held":
+                    self.held = max(self.held, value)
+                case "pitwatch_alarm_transitions_total":
+                    found = dict(labels)
+                    if value and found["transition"] == "raise":
+                        self.raised[found["alarm"]] = int(value)
+        for labels, value in values.items():
+            names = dict(labels)
+            key = f"{names['signal']} {names['side']} {names['chart']}"
+            self.used[key] = value / limits[labels]
+
+
+def ordinary(folder: Path, seconds: float, reference: Path | None) -> tuple[list[str], list[str]]:
+    """Calibrate where no ``reference`` is given, run, and return the table's lines and the bars that
+    were missed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if reference is None:
+        reference = folder / "golden.json"
+        source = LINE.format(lot=LOT_CUPS, seed=LEARNT_SEED)
+        command = [sys.executable, "-m", "agent", "calibrate", "--variety", "golden"]
+        subprocess.run([*command, "--source", source, "--out", str(reference)], check=True)
+    source = LINE.format(lot=LOT_CUPS, seed=WATCHED_SEED)
+    config = f"cameras: [{{name: cam1, source: '{source}'}}]\n"
+    config += f"alarms: {{reference: {{golden: '{reference.absolute()}'}}}}\n"
+    charts = Charts()
+    run = measure(folder, Plan(config, seconds, warm_up_s=0.0), charts)
+    books = run.books
+    closest = sorted(charts.used.items(), key=lambda each: -each[1])[:3]
+    lines = [
+        f"Ordinary production, {seconds / 60:.0f} min of real time, 280 cups a minute, a lot of "
+        "golden each quarter of an hour",
+        "",
+        "| what | value |",
+        "|---|---|",
+        f"| fruit read | {books['fruit'] - books['no_read']} of {books['fruit']} |",
+        f"| explanations | {run.explanations} |",
+        f"| charts at work | {len(charts.used)} |",
+        "| closest to their limits at the end | "
+        + ", ".join(f"{name} at {share:.0%}" for name, share in closest)
+        + " |",
+        "| alarms raised | "
+        + (", ".join(f"{name} {count}" for name, count in charts.raised.items()) or "none")
+        + " |",
+        "",
+    ]
+    checks = {
+        "exit code 0": run.exit_code == 0,
+        "at least 95 % of the expected frames": books["captured"] >= 0.95 * RATE_PER_S * seconds,
+        "charts at work": len(charts.used) > 0 and not charts.held,
+        "at least 6 explanations a minute": run.explanations >= 6 * seconds / 60,
+        "no alarm raised": not charts.raised,
+    }
+    return lines, [name for name, met in checks.items() if not met]
