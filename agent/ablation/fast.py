@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation import geometry
+from agent.ablation.building import Step, Work
 from agent.ablation.elementwise import Pointwise
 from agent.ablation.graph import (
     Affine,
@@ -33,7 +34,7 @@ from agent.ablation.local import Join, Local
 from agent.ablation.local_steps import LocalSteps
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared, Value
-from agent.ablation.steps import Step, Steps, Work, usable
+from agent.ablation.steps import Steps, usable
 from agent.ablation.trace import CutError
 
 BATCH = 16

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation import geometry
+from agent.ablation.building import Builder, Step, Work, with_zero
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.local import Join, Local
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
-from agent.ablation.steps import Step, Work, with_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +24,11 @@ class Whole:
     rows: Step
 
 
-class LocalSteps:
+class LocalSteps(Builder):
     """Builders of steps for one picture and one size of batch."""
 
     def __init__(self, values: list[Value], batch: int, like: Tensor) -> None:
-        self._values = values
-        self._batch = batch
+        super().__init__(values, batch, like.device)
         self._like = like
 
     def local(self, place: int, local: Local, need: Mask | None) -> Step:
@@ -125,14 +123,3 @@ class LocalSteps:
             return out
 
         return step
-
-    def _stored(self, place: int) -> Stored:
-        stored = self._values[place].stored
-        assert stored is not None
-        return stored
-
-    def _index(self, taps: Index, source: Stored) -> Tensor:
-        return self._tensor(geometry.for_items(taps, source, self._batch))
-
-    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._like.device)

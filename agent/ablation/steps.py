@@ -1,23 +1,21 @@
-"""What differs from item to item, operation by operation, as functions on rows.
+"""What differs from item to item, operation by operation, as functions on rows (``building``).
 
-Rows are (items * places + 1, channels): item after item, and one row of zeros at the end that every
-tap outside the picture reads. Each builder here takes what is known of a picture and returns a step
-that turns the rows of an operation's sources into its own.
+Each builder here takes what is known of a picture and returns a step that turns the rows of an
+operation's sources into its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation import geometry, winograd
+from agent.ablation.building import Builder, Step, Work, with_zero
 from agent.ablation.elementwise import Pointwise
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pool, Size, Up
@@ -25,22 +23,12 @@ from agent.ablation.half import FastHalf, Merged, Phase, Slice
 from agent.ablation.products import SUMMED, Chunks, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
-from agent.ablation.trace import CutError
 from agent.ablation.winograd import Task, Tiled
 
 LEAST = 64
 """Parts of rows that are narrower cost more to read than their sums gain."""
 
 
-@dataclass(slots=True)
-class Work:
-    """One pass: the channel that each item changes (-1: none), and rows per operation."""
-
-    channels: Tensor
-    rows: dict[int, Tensor]
-
-
-Step = Callable[[Work], Tensor]
 Rows = Callable[[Tensor], Tensor]
 """Rows of one source to what they give."""
 Adder = Callable[[Work, Tensor, Tensor], None]
@@ -48,16 +36,14 @@ Adder = Callable[[Work, Tensor, Tensor], None]
 P, O), where the third is (P, O) or the second itself."""
 
 
-class Steps:
+class Steps(Builder):
     """Builders of steps for one picture and one size of batch."""
 
     def __init__(
         self, half: FastHalf, values: list[Value], batch: int, device: torch.device
     ) -> None:
+        super().__init__(values, batch, device)
         self._half = half
-        self._values = values
-        self._batch = batch
-        self._device = device
 
     def conv(self, place: int, conv: Conv) -> Step:
         """Offset, plus each source's share, plus what single channels change; then the function."""
@@ -344,18 +330,6 @@ class Steps:
 
         return step
 
-    def _stored(self, place: int) -> Stored:
-        stored = self._values[place].stored
-        if stored is None:
-            raise CutError("an operation on what does not depend on the layer")
-        return stored
-
-    def _index(self, taps: NDArray[np.int64], source: Stored) -> Tensor:
-        return self._tensor(geometry.for_items(taps, source, self._batch))
-
-    def _tensor(self, array: NDArray[np.signedinteger]) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
-
 
 def _options(conv: Conv) -> tuple[Size, Size, Size]:
     return conv.stride, conv.padding, conv.dilation
@@ -416,7 +390,3 @@ def _maps(rows: Tensor, stored: Stored, batch: int, order: Tensor | None = None)
 def _rows(maps: Tensor) -> Tensor:
     """(N, C, h, w) -> (N * h * w, C), a view of channels-last memory."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
-
-
-def with_zero(rows: Tensor) -> Tensor:
-    return F.pad(rows, (0, 0, 0, 1))
