@@ -123,8 +123,8 @@ class Reference(_Part):
     run_length: Positive
     """Points between two false alarms of one chart."""
     conditional_days: tuple[Positive, Positive, Positive] | None = None
-    """Production days between two false alarms of all charts, given the sample: 5 %, 50 % and 95 %
-    quantiles over resamples of its lots."""
+    """Production days between two false alarms of all charts: 5 %, 50 % and 95 % quantiles over
+    samples like this one."""
     claim: str
     profile: tuple[float, ...]
     """Mean channel effects of the suture, each explanation's scaled to length 1."""

@@ -16,8 +16,8 @@ from agent.alarms.budget import Budget
 from agent.alarms.extract import of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
-from agent.commissioning.conditional import conditional_run, window_means
-from agent.commissioning.design import Designed, designed, points_by_lot
+from agent.commissioning.conditional import conditional_run
+from agent.commissioning.design import Designed, designed
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, passing_fruit
 from agent.commissioning.samples import (
@@ -177,13 +177,7 @@ class Commissioning:
         self, engine: Engine, made: Designed, collected: Collected, found: Audit
     ) -> Reference:
         budget, preprocessing = self.budget, self.model.preprocessing
-        run = conditional_run(
-            window_means(points_by_lot(collected, budget.window_s)),
-            made.signals,
-            budget,
-            made.run_length,
-            made.lot_points,
-        )
+        run = conditional_run(made.signals, budget, made.run_length, made.lots, made.lot_points)
         return Reference(
             variety=self.plan.variety,
             model_name=self.model.name,

@@ -3,15 +3,17 @@ Pure and seeded.
 
 Limits are designed as if the reference knew what is usual. It knows a sample, so the run length
 that a line then has is itself a matter of chance (the conditional run length: W. A. Jensen et al.,
-Journal of Quality Technology 38, 2006). Its spread is found by a bootstrap of whole lots: each
-resample is made into scores and limits as the reference was, and meets points of the process that
-the full sample shows (its scores, its lots' share of the variance, its correlation). False-alarm
-rates of all charts add up.
+Journal of Quality Technology 38, 2006). Its spread is found by a parametric bootstrap: lots are
+drawn from the model that the sample was fitted with (the lots' share of the variance and the
+correlation of each signal), made into scores and limits as the reference was, and met with points
+of the model. Lots of the sample itself are not drawn with replacement: of twelve, a third would be
+doubles, and run lengths came out ten times too short. False-alarm rates of all charts add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -29,25 +31,22 @@ from agent.alarms.lots import (
     points_of_lots,
     spread_over_lots,
 )
-from agent.alarms.minutes import Point
 from agent.alarms.reference import SignalReference
 from agent.alarms.scores import NormalScores, normal_scores
 
-RESAMPLES = 60
+SAMPLES = 60
 CHAINS = 500
 INTERVAL = (0.05, 0.5, 0.95)
 _GRID = np.linspace(-9.0, 9.0, 1801)
 _NORMAL = NormalDist()
 
 Floats = NDArray[np.float64]
-Means = Mapping[str, Mapping[str, Sequence[float]]]
-"""Signal -> lot -> window means on the charts' scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionalRun:
     """Production days between two false alarms of all charts: median, and 5 % and 95 % quantiles
-    over resamples of the lots."""
+    over samples like the reference's."""
 
     low_days: float
     median_days: float
@@ -57,46 +56,33 @@ class ConditionalRun:
     def sentence(self) -> str:
         """For whoever reads the reference."""
         return (
-            f"Given this sample, its charts run {self.median_days:.3g} production days between two "
-            f"false alarms in the median of {RESAMPLES} resamples of its lots, "
+            f"Made of a sample like this, charts run {self.median_days:.3g} production days "
+            f"between two false alarms in the median of {SAMPLES} such samples, "
             f"{self.low_days:.3g} in the worst 5 % and {self.high_days:.3g} in the best."
         )
 
 
-def window_means(points: Mapping[str, Mapping[str, Sequence[Point]]]) -> Means:
-    """Of points by signal and lot."""
-    return {
-        name: {lot: [point.mean for point in row] for lot, row in by_lot.items()}
-        for name, by_lot in points.items()
-    }
-
-
 def conditional_run(
-    means: Means,
     signals: Sequence[SignalReference],
     budget: Budget,
     run_length: float,
+    lots: int,
     lot_points: int,
 ) -> ConditionalRun:
-    """``means``: what ``signals`` were made of. ``run_length``: points that one chart was designed
-    for; ``lot_points``: of a lot."""
-    lots = sorted({lot for by_lot in means.values() for lot in by_lot})
-    rng = np.random.default_rng(len(lots))
-    draws = [rng.integers(len(lots), size=len(lots)) for _ in range(RESAMPLES)]
-    rates = np.zeros(RESAMPLES)
+    """``run_length``: points that one chart was designed for; ``lots`` of ``lot_points`` points
+    were what ``signals`` were made of."""
+    rates = np.zeros(SAMPLES)
     size = min(lot_points, LONGEST_LOT)
-    for signal in signals:
-        by_lot = means[signal.name]
-        usual = signal.normal_scores()
-        z = points_of_lots(*on_grid(signal.icc, signal.rho), size, CHAINS)
-        values = np.array([usual.value(score) for score in _GRID])
-        for number, drawn in enumerate(draws):
-            rows = [np.asarray(by_lot[lots[i]]) for i in drawn if lots[i] in by_lot]
-            made = _resampled(rows, run_length, lot_points)
+    for place, signal in enumerate(signals):
+        icc, rho = on_grid(signal.icc, signal.rho)
+        z = points_of_lots(icc, rho, size, CHAINS)
+        rng = np.random.default_rng([lots, place])
+        for number in range(SAMPLES):
+            made = _made(_sample(rng, icc, rho, (lots, size)), run_length, lot_points)
             if made is None:
-                continue  # alike, or too few: such a sample charts nothing of this signal
+                continue  # too few windows for a chart
             scores, limits = made
-            seen = np.array([scores.score(value) for value in values])
+            seen = np.array([scores.score(value) for value in _GRID])
             for side in signal.sides:
                 rates[number] += _rate(side.sign * seen, side.sign, z, limits)
     a_day = np.maximum(rates * budget.points_a_day * budget.lanes, 1e-9)
@@ -104,11 +90,19 @@ def conditional_run(
     return ConditionalRun(float(low), float(middle), float(high))
 
 
-def _resampled(
-    rows: Sequence[Floats], run_length: float, lot_points: int
-) -> tuple[NormalScores, Limits] | None:
+def _sample(rng: np.random.Generator, icc: float, rho: float, shape: tuple[int, int]) -> Floats:
+    """(lots, points) of the model, each lot for itself."""
+    lots, points = shape
+    noise = rng.standard_normal(shape)
+    for point in range(1, points):
+        noise[:, point] = rho * noise[:, point - 1] + math.sqrt(1 - rho * rho) * noise[:, point]
+    return math.sqrt(icc) * rng.standard_normal((lots, 1)) + math.sqrt(1 - icc) * noise
+
+
+def _made(rows: Floats, run_length: float, lot_points: int) -> tuple[NormalScores, Limits] | None:
+    """As a reference is made of windows."""
     try:
-        scores = normal_scores(np.concatenate(rows) if rows else np.zeros(0))
+        scores = normal_scores(rows.ravel())
         spread = spread_over_lots([np.array([scores.score(x) for x in row]) for row in rows])
     except ValueError:
         return None

@@ -12,21 +12,20 @@ from agent.alarms.lots import (
     largest_of_lots,
     limits_for,
     points_of_lots,
+    spread_over_lots,
 )
 from agent.commissioning import conditional
-from agent.commissioning.conditional import ConditionalRun, conditional_run, window_means
-from agent.commissioning.design import designed, points_by_lot
+from agent.commissioning.conditional import ConditionalRun, conditional_run
+from agent.commissioning.design import designed
 from tests.commissioning.test_design import BUDGET, made_up
 
 RUN_LENGTH, LOT_POINTS = 20_000.0, 15
 INDEPENDENT = LotSpread(12, 180, 0.0, 0.0, 0.0)
 
 
-def run_of(lots: int, between: float = 0.0, seed: int = 1) -> ConditionalRun:
-    collected = made_up(seed, lots, 12, between)
-    made = designed(collected, BUDGET)
-    means = window_means(points_by_lot(collected, BUDGET.window_s))
-    return conditional_run(means, made.signals, BUDGET, made.run_length, made.lot_points)
+def run_of(lots: int) -> ConditionalRun:
+    made = designed(made_up(1, lots, 12), BUDGET)
+    return conditional_run(made.signals, BUDGET, made.run_length, made.lots, made.lot_points)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -48,6 +47,20 @@ def test_a_sample_that_came_out_narrow_or_aside_alarms_more_often(
     assert conditional._rate(seen, 1, z, limits) > 3 * 3 / RUN_LENGTH
     if shift:
         assert conditional._rate(-seen, -1, z, limits) < 0.7 * 3 / RUN_LENGTH
+
+
+def test_samples_have_the_share_of_lots_and_the_correlation_of_the_model() -> None:
+    rows = conditional._sample(np.random.default_rng(0), 0.3, 0.5, (4000, 12))
+    assert rows.var() == pytest.approx(1.0, abs=0.05)
+    found = spread_over_lots(list(rows[:400]))
+    assert found.icc > 0.3, "correlated neighbours look like lots as well"
+    level = (
+        rows.mean(1).var()
+        - 0.7 * (np.fromfunction(lambda i, j: 0.5 ** abs(i - j), (12, 12))).mean()
+    )
+    assert level == pytest.approx(0.3, abs=0.03)
+    within = rows - rows.mean(1, keepdims=True)
+    assert np.corrcoef(within[:, :-1].ravel(), within[:, 1:].ravel())[0, 1] > 0.2
 
 
 def test_the_share_of_lots_beyond_a_limit_is_that_of_the_limits_own_tail() -> None:
