@@ -48,7 +48,8 @@ def test_no_seed_serves_two_purposes() -> None:
 def test_strengths_are_multiples_of_the_middle_one_and_at_most_full() -> None:
     protocol = load_protocol()
     fault = protocol.faults["lamp_fade"].model_copy(update={"middle": 0.8})
-    protocol = protocol.model_copy(update={"faults": {"lamp_fade": fault}})
+    changes = {"faults": {"lamp_fade": fault}, "strengths": (0.5, 1.0, 2.0)}
+    protocol = protocol.model_copy(update=changes)
     found = [(trial.strength, trial.label) for trial in protocol.trials()]
     assert found == [(0.4, "0.5x"), (0.8, "middle"), (1.0, "2x")]
 
