@@ -184,13 +184,14 @@ class Engine:
             studied: dict[tuple[str, str], Studied] = {}
             if targets:
                 # Before the job: the deadline may cut that one short, never the arbiter.
+                prepared = clock()
                 arbiter = self._occluded_inputs(case, targets)
                 occluded = clock()
                 setup = replace(self._setup, baseline=self._chosen_baseline(used))
                 job = Job(setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
                 records = self._records(job, case, arbiter)
-                seconds = {**job.seconds, plan.METHOD_INPUT: occluded - started}
+                seconds = {**job.seconds, plan.METHOD_INPUT: occluded - prepared}
                 bench = self._bench(job, case, list(records.values()), used)
                 results, late = run_studies(studies or Studies(), bench, tick or _unhurried)
                 studied = dict(zip(records, results, strict=True))

@@ -88,9 +88,7 @@ def score_alarms(
     ] = False,
     processes: Annotated[
         int,
-        typer.Option(
-            min=0, max=256, help="That share the work, with equal results; 0: one a core."
-        ),
+        typer.Option(min=0, max=256, help="That share the work; 0: one a core."),
     ] = 0,
 ) -> None:
     """Score the alarms on simulated faults and ordinary days, beside tests on softmax outputs."""

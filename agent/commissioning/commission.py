@@ -16,8 +16,8 @@ from agent.alarms.budget import Budget
 from agent.alarms.extract import of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
-from agent.commissioning.conditional import conditional_run
-from agent.commissioning.design import Designed, designed
+from agent.commissioning.conditional import conditional_run, together
+from agent.commissioning.design import Designed, designed, points_by_lot
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, passing_fruit
 from agent.commissioning.samples import (
@@ -177,7 +177,14 @@ class Commissioning:
         self, engine: Engine, made: Designed, collected: Collected, found: Audit
     ) -> Reference:
         budget, preprocessing = self.budget, self.model.preprocessing
-        run = conditional_run(made.signals, budget, made.run_length, made.lots, made.lot_points)
+        points = points_by_lot(collected, budget.window_s)
+        run = conditional_run(
+            made.signals,
+            together(points, made.signals),
+            budget,
+            made.run_length,
+            (made.lots, made.lot_points),
+        )
         return Reference(
             variety=self.plan.variety,
             model_name=self.model.name,
@@ -198,8 +205,8 @@ class Commissioning:
             budget_lanes=budget.lanes,
             hours_a_day=budget.hours_a_day,
             run_length=made.run_length,
-            conditional_days=(run.low_days, run.median_days, run.high_days),
-            claim=f"{made.claim} {run.sentence}",
+            conditional_days=None if run is None else run.days,
+            claim=made.claim if run is None else f"{made.claim} {run.sentence}",
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             signals=made.signals,

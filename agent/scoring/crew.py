@@ -1,5 +1,9 @@
-"""Processes that share the parts of a scoring. The parts know nothing of each other, so how many
-processes there are decides how long it takes, and nothing else."""
+"""Processes that share the parts of a scoring.
+
+The parts know nothing of each other, so how many processes there are decides how long it takes. The
+results are the same up to the last digits of explanations: each process times for itself which
+arithmetic is the faster one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.ablation.errors import AblationError
+from agent.commissioning.errors import CommissioningError
 from agent.models.errors import ModelError
 from agent.scoring.errors import ScoringError
 from agent.scoring.work import Assignment, Part, Work, begin, set_threads
@@ -36,7 +42,10 @@ class _Result:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
+    """``of_model``: that it is the model that cannot be used."""
+
     words: str
+    of_model: bool
 
 
 class Alone:
@@ -63,8 +72,8 @@ class Crew:
         self._children: list[Child] = []
 
     def share(self, parts: Sequence[Part], told: Told, done: Done) -> None:
-        """As ``Alone.share``, in any order; ``ScoringError`` for what a child refuses or when one
-        dies. What was recorded until then stays."""
+        """As ``Alone.share``, in any order; ``ScoringError`` or ``ModelError`` for what a child
+        refuses, ``ScoringError`` when one dies. What was recorded until then stays."""
         waiting = list(reversed(parts))
         busy: dict[Child, Part] = {}
         for child in self._started(min(self._processes, len(parts))):
@@ -80,8 +89,8 @@ class Crew:
                             done(busy.pop(child), value)
                             if waiting:
                                 busy[child] = _hand(child, waiting)
-                        case _Refused(words):
-                            raise ScoringError(words)
+                        case _Refused(words, of_model):
+                            raise ModelError(words) if of_model else ScoringError(words)
 
     def close(self) -> None:
         """Kill the children; recordings are files that are there whole or not at all."""
@@ -124,8 +133,8 @@ def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None
         try:
             work = work or begin(given)
             value = work.do(part, _telling(channel))  # type: ignore[arg-type]
-        except (ScoringError, ModelError) as error:
-            channel.send(_Refused(str(error)))
+        except (ScoringError, CommissioningError, AblationError, ModelError) as error:
+            channel.send(_Refused(str(error), isinstance(error, ModelError)))
             return
         channel.send(_Result(value))
 

@@ -166,7 +166,7 @@ class Protocol(_Part):
                 hint = f"; did you mean {near[0]}" if near else ""
                 there = ", ".join(self.faults)
                 raise ScoringError(f"unknown fault {name!r}{hint}; there are {there}")
-        chosen = names or tuple(self.faults)
+        chosen = dict.fromkeys(names) or self.faults
         return [trial for name in chosen for trial in self._strengths_of(name)]
 
     def _strengths_of(self, name: str) -> Iterator[Trial]:

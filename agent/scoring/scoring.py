@@ -93,7 +93,8 @@ class Scoring:
         bank = self.work.bank
         wanted = [one for name in self.work.references for one in bank.lots(name)]
         wanted += [one for trial in trials for one in bank.faults(self.work.variety, trial)]
-        missing = [one for one in wanted if not one.path.exists()]
+        # Once each: two processes must not write one file.
+        missing = list({one.path: one for one in wanted if not one.path.exists()}.values())
         self.told.planned(missing)
 
         def told(part: Part, cups: int) -> None:

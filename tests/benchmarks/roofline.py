@@ -1,5 +1,5 @@
-"""How many operations a run takes, and how many a second this machine can do at most: what is left
-between a time and the least that it could be."""
+"""How many operations a run takes, and how many a second the library's 3x3 convolutions do here:
+what is left between a time and what it would be at their best speed."""
 
 from __future__ import annotations
 
