@@ -144,20 +144,24 @@ def _up(value: float, grid: Sequence[float]) -> float:
 
 def _quantile(largest: NDArray[np.float64], share: float) -> float:
     """The value that ``share`` of all lots exceed, with an exponential tail."""
-    threshold = float(np.quantile(largest, 1.0 - TAIL))
     if share >= TAIL:
         return float(np.quantile(largest, 1.0 - share))
-    scale = float((largest[largest > threshold] - threshold).mean())
+    threshold, scale = _tail(largest)
     return threshold + scale * math.log(TAIL / share)
 
 
 def exceeded_by(largest: NDArray[np.float64], limit: float) -> float:
     """The share of lots whose ``largest`` exceeds ``limit``: what ``_quantile`` inverts."""
-    threshold = float(np.quantile(largest, 1.0 - TAIL))
+    threshold, scale = _tail(largest)
     if limit < threshold:
         return float((largest > limit).mean())
-    scale = float((largest[largest > threshold] - threshold).mean())
     return TAIL * math.exp((threshold - limit) / scale)
+
+
+def _tail(largest: NDArray[np.float64]) -> tuple[float, float]:
+    """Where the tail begins, and its mean excess."""
+    threshold = float(np.quantile(largest, 1.0 - TAIL))
+    return threshold, float((largest[largest > threshold] - threshold).mean())
 
 
 def points_of_lots(

@@ -17,7 +17,7 @@ from agent.alarms.extract import of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
 from agent.commissioning.conditional import conditional_run, together
-from agent.commissioning.design import Designed, designed, points_by_lot
+from agent.commissioning.design import Designed, designed
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, passing_fruit
 from agent.commissioning.samples import (
@@ -177,10 +177,9 @@ class Commissioning:
         self, engine: Engine, made: Designed, collected: Collected, found: Audit
     ) -> Reference:
         budget, preprocessing = self.budget, self.model.preprocessing
-        points = points_by_lot(collected, budget.window_s)
         run = conditional_run(
             made.signals,
-            together(points, made.signals),
+            together(made.points, made.signals),
             budget,
             made.run_length,
             (made.lots, made.lot_points),

@@ -125,7 +125,7 @@ def conditional_run(
         icc, rho = on_grid(signal.icc, signal.rho)
         z = points_of_lots(icc, rho, size, CHAINS)
         exact = limits_for(run_length, LotSpread(lots, 0, icc, icc, rho), lot_points)
-        usual = _rate(_GRID, 1, z, exact)
+        usual = _rate(_GRID, z, exact)
         for number in range(SAMPLES):
             made = _made(drawn[number][place], run_length, lot_points)
             if made is None:
@@ -133,7 +133,7 @@ def conditional_run(
             scores, limits = made
             seen = np.array([scores.score(value) for value in _GRID])
             for side in signal.sides:
-                share = _rate(side.sign * seen, side.sign, z, limits) / usual
+                share = _rate(side.sign * seen, z, limits) / usual
                 rates[number] += share * CHARTS_A_SIDE / run_length
     a_day = np.maximum(rates * budget.points_a_day * budget.lanes, 1e-9)
     low, middle, high = np.quantile(1.0 / a_day, INTERVAL)
@@ -172,12 +172,12 @@ def _made(rows: Floats, run_length: float, lot_points: int) -> tuple[NormalScore
     return scores, limits_for(run_length, spread, lot_points)
 
 
-def _rate(seen: Floats, sign: int, z: Floats, limits: Limits) -> float:
+def _rate(seen: Floats, z: Floats, limits: Limits) -> float:
     """False alarms a point of the three charts of one side. ``seen`` (G,): the score that a point
     gets, the bad way up, whose true score is that of ``_GRID``; ``z``: true scores of lots."""
     ewma, cusum = largest_of_lots(np.interp(z, _GRID, seen))
     a_lot = exceeded_by(np.square(ewma), limits.ewma**2) + exceeded_by(cusum, limits.cusum)
-    rising = seen if sign > 0 else seen[::-1]
-    gross = float(np.interp(limits.shewhart, rising, _GRID, right=np.inf))
+    # Where low is bad, scores fall along the grid, which is the same both ways round.
+    gross = float(np.interp(limits.shewhart, np.sort(seen), _GRID, right=np.inf))
     beyond = _NORMAL.cdf(-gross) if np.isfinite(gross) else 0.0
     return float(a_lot / z.shape[1] + beyond)

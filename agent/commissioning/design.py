@@ -42,6 +42,7 @@ class Designed:
     lot_points: int
     lots: int
     claim: str
+    points: LotPoints
 
 
 def windows_needed(run_length: float) -> int:
@@ -82,6 +83,7 @@ def designed(collected: Collected, budget: Budget) -> Designed:
         lot_points=lot_points,
         lots=len(lots),
         claim=_claim(budget, len(lots), windows, run_length),
+        points=points,
     )
 
 

@@ -208,20 +208,6 @@ class _Lane:
         self._before = lot
 
 
-def replay_days(
-    lots: Mapping[str, Sequence[Lot]],
-    references: Mapping[str, Reference],
-    baselines: Mapping[str, Baseline],
-    protocol: Protocol,
-    limits: config.AlarmLimits,
-) -> FalseAlarms:
-    """So many production days as the protocol says, population after population."""
-    found = FalseAlarms()
-    for number in range(protocol.populations):
-        found.add(replay_population(number, lots, references, baselines, protocol, limits))
-    return found
-
-
 def replay_population(
     number: int,
     lots: Mapping[str, Sequence[Lot]],

@@ -17,7 +17,7 @@ from agent.alarms.minutes import Point
 from agent.alarms.reference import SignalReference
 from agent.commissioning import conditional
 from agent.commissioning.conditional import ConditionalRun, conditional_run, together
-from agent.commissioning.design import designed, points_by_lot
+from agent.commissioning.design import designed
 from tests.alarms.references import signal
 from tests.commissioning.test_design import BUDGET, made_up
 
@@ -26,9 +26,8 @@ INDEPENDENT = LotSpread(12, 180, 0.0, 0.0, 0.0)
 
 
 def run_of(lots: int) -> ConditionalRun:
-    collected = made_up(1, lots, 12)
-    made = designed(collected, BUDGET)
-    alike = together(points_by_lot(collected, BUDGET.window_s), made.signals)
+    made = designed(made_up(1, lots, 12), BUDGET)
+    alike = together(made.points, made.signals)
     shape = (made.lots, made.lot_points)
     found = conditional_run(made.signals, alike, BUDGET, made.run_length, shape)
     assert found is not None
@@ -40,7 +39,7 @@ def test_points_that_are_seen_as_they_are_alarm_as_often_as_designed(sign: int) 
     """Three charts, each once in the run length that their limits are made for by Markov chain."""
     limits = limits_for(RUN_LENGTH, INDEPENDENT, LOT_POINTS)
     z = points_of_lots(0.0, 0.0, LOT_POINTS, CHAINS)
-    rate = conditional._rate(sign * conditional._GRID, sign, z, limits)
+    rate = conditional._rate(sign * conditional._GRID, z, limits)
     assert rate == pytest.approx(3 / RUN_LENGTH, rel=0.25)
 
 
@@ -100,9 +99,9 @@ def test_a_sample_that_came_out_narrow_or_aside_alarms_more_often(
     limits = limits_for(RUN_LENGTH, INDEPENDENT, LOT_POINTS)
     z = points_of_lots(0.0, 0.0, LOT_POINTS, 500)
     seen = scale * conditional._GRID + shift
-    assert conditional._rate(seen, 1, z, limits) > 3 * 3 / RUN_LENGTH
+    assert conditional._rate(seen, z, limits) > 3 * 3 / RUN_LENGTH
     if shift:
-        assert conditional._rate(-seen, -1, z, limits) < 0.7 * 3 / RUN_LENGTH
+        assert conditional._rate(-seen, z, limits) < 0.7 * 3 / RUN_LENGTH
 
 
 def test_samples_have_the_share_of_lots_the_correlation_and_the_windows_of_the_model(

@@ -26,7 +26,7 @@ from agent.scoring.ordinary import (
     Lot,
     Rule,
     prepared,
-    replay_days,
+    replay_population,
     replay_shift,
     rules_of,
     windows,
@@ -132,7 +132,10 @@ def false_alarms(made: Reference, days: float) -> FalseAlarms:
     protocol = small(days=days, hours_a_day=8, populations=2)
     tests = {"golden": NO_TESTS}
     lots = {"golden": normal_lots(made)}
-    return replay_days(lots, {"golden": made}, tests, protocol, LIMITS)
+    found = FalseAlarms()
+    for number in range(protocol.populations):
+        found.add(replay_population(number, lots, {"golden": made}, tests, protocol, LIMITS))
+    return found
 
 
 def test_ordinary_lots_alarm_no_more_often_than_designed() -> None:
@@ -202,7 +205,8 @@ def test_lots_with_many_no_reads_raise_the_fixed_rule() -> None:
     lot.angle_deg[300:700] = np.nan
     tests = learn([recording(seed) for seed in range(3)], Budget())
     ready = prepared(lot, made, tests)
-    found = replay_days(
+    found = replay_population(
+        0,
         {"golden": [ready]},
         {"golden": made},
         {"golden": tests},
@@ -222,7 +226,8 @@ def test_varieties_take_turns_and_start_their_charts_anew() -> None:
     golden = prepared(recording(1), made["golden"], tests)
     moved = prepared(recording(2, shift={"brightness": -3.0}), made["amber"], tests)
     protocol = small(days=1, hours_a_day=2, populations=1, variety_lots=2)
-    found = replay_days(
+    found = replay_population(
+        0,
         {"golden": [golden], "amber": [replace(moved, variety="amber")]},
         made,
         {"golden": tests, "amber": tests},

@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.alarms.budget import CHARTS_A_SIDE
 from agent.alarms.lifecycle import Event
 from agent.alarms.reference import load_reference
+from tests.soak.endurance import RATE_PER_S
 from tests.soak.measure import Disturbance, Plan, measure
 from tests.support.running import RunningAgent
 
@@ -19,8 +20,6 @@ LINE = "sim:?variety=golden&rate=280&lot={lot}&seed={seed}"
 LOT_CUPS = 4200
 """A lot of a quarter of an hour at 280 a minute, as the reference is made of."""
 LEARNT_SEED, WATCHED_SEED = 11, 6100
-RATE_PER_S = 280 / 60
-
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
