@@ -44,8 +44,15 @@ def of_fruit(reading: FruitReading) -> dict[str, float]:
         "brightness": seen.brightness,
         "focus": seen.focus if lit else math.nan,
         "warmth": seen.warmth if lit else math.nan,
+        "chromaticity": chromaticity(seen),
         "aperture": seen.coverage,
     }
+
+
+def chromaticity(seen: Segmentation) -> float:
+    """Red minus blue over the grey level: what a neutral change of the light leaves alone, because
+    it scales both. NaN in the dark."""
+    return seen.warmth / seen.brightness if seen.brightness > 0.0 else math.nan
 
 
 def elongation(seen: Segmentation) -> float:

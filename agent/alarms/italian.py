@@ -111,6 +111,7 @@ ITALIAN = Language(
         "brightness": "luminosità",
         "focus": "nitidezza",
         "warmth": "rosso meno blu",
+        "chromaticity": "rosso meno blu, sulla luminosità",
         "aperture": "parte illuminata del campo",
         "reliance_input": "peso dello sfondo, nascondendo l'immagine",
         "reliance_layer": "peso dello sfondo, nascondendo le mappe",

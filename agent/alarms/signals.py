@@ -86,6 +86,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("brightness", "grey level", 0, 255, _F, _BOTH, _NONE, _IMAGE, "brightness"),
     Signal("focus", "grey level", 0, 1020, _F, _BOTH, _LOG, _IMAGE, "sharpness"),
     Signal("warmth", "grey level", -255, 255, _F, _BOTH, _NONE, _IMAGE, "red minus blue"),
+    Signal("chromaticity", "", -9, 4, _F, _BOTH, _NONE, _IMAGE, "red minus blue, over brightness"),
     Signal("aperture", "ratio", 0, 1, _F, _LOW, _LOGIT, _IMAGE, "share of the view that is lit"),
     # of every explained fruit, of its suture
     Signal("reliance_input", "ratio", 0, 1, _E, _HIGH, _LOGIT, _BACK,
