@@ -87,6 +87,15 @@ class SignalReference(_Part):
         return NormalScores(self.values, self.scores, self.low_slope, self.high_slope)
 
 
+class CupReference(_Part):
+    """Colour of the empty cups (``extract.chromaticity``), which no fruit changes: median of
+    ``count`` single cups, and their spread (1.4826 times the median absolute deviation)."""
+
+    count: Annotated[int, Field(ge=1)]
+    median: float
+    spread: Positive
+
+
 class Finding(_Part):
     """One line of the commissioning audit."""
 
@@ -129,6 +138,8 @@ class Reference(_Part):
     profile: tuple[float, ...]
     """Mean channel effects of the suture, each explanation's scaled to length 1."""
     overlay_range: dict[str, Positive]
+    cups: CupReference | None = None
+    """None: too few empty cups passed."""
     signals: tuple[SignalReference, ...]
     left_out: dict[str, str]
     audit: tuple[Finding, ...]

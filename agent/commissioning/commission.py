@@ -13,17 +13,19 @@ import numpy as np
 from agent.ablation.engine import Engine
 from agent.ablation.errors import AblationError
 from agent.alarms.budget import Budget
-from agent.alarms.extract import of_fruit, of_suture
+from agent.alarms.extract import chromaticity, of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
 from agent.commissioning.conditional import conditional_run, together
 from agent.commissioning.design import Designed, designed
 from agent.commissioning.errors import CommissioningError
-from agent.commissioning.line import Passing, Wanted, passing_fruit
+from agent.commissioning.line import Passing, Wanted, ordinary_production
 from agent.commissioning.samples import (
     Collected,
+    CupSample,
     ExplanationSample,
     FruitSample,
+    Sample,
     SampleFile,
     read_samples,
 )
@@ -82,17 +84,18 @@ class Commissioning:
         interrupted run can go on.
         """
         before = self._before()
-        fruit = passing_fruit(
+        passing = ordinary_production(
             self.config,
             self.camera,
             self.model,
             Wanted(self.plan.variety, self.plan.lot_s, before.end_mono),
         )
         kept: list[Passing] = []
-        frames = list(islice(self._every(fruit, kept), FRUIT))
+        frames = list(islice(self._every(passing, kept), FRUIT))
         if len(frames) < FRUIT:
+            fruit = sum(not one.empty for one in kept)
             raise CommissioningError(
-                f"{self.camera.name}: {len(kept)} fruit of {self.plan.variety} before the source "
+                f"{self.camera.name}: {fruit} fruit of {self.plan.variety} before the source "
                 f"ended; the audit alone needs {FRUIT * AUDIT_EVERY}"
             )
         engine = self._engine()
@@ -101,7 +104,7 @@ class Commissioning:
         if not found.passed:
             reasons = "; ".join(one.text for one in found.findings if not one.passed)
             raise CommissioningError(f"{self.model.label} is refused: {reasons}")
-        collected = self._collect(engine, chain(kept, fruit), before)
+        collected = self._collect(engine, chain(kept, passing), before)
         reference = self._reference(engine, designed(collected, self.budget), collected, found)
         save_reference(reference, self.plan.out)
         self.plan.collected.unlink(missing_ok=True)
@@ -125,7 +128,7 @@ class Commissioning:
     @property
     def _header(self) -> dict[str, object]:
         return {
-            "samples": 1,
+            "samples": 2,
             "source": self.camera.source,
             "variety": self.plan.variety,
             "model_sha256": self.model.sha256,
@@ -137,22 +140,27 @@ class Commissioning:
         return Collected()
 
     @staticmethod
-    def _every(fruit: Iterator[Passing], kept: list[Passing]) -> Iterator[Frame]:
-        """Every ``AUDIT_EVERY``-th frame; the fruit themselves are kept for collecting."""
-        for one in fruit:
+    def _every(passing: Iterator[Passing], kept: list[Passing]) -> Iterator[Frame]:
+        """Every ``AUDIT_EVERY``-th fruit's frame; what passes is kept for collecting."""
+        fruit = 0
+        for one in passing:
             kept.append(one)
-            if len(kept) % AUDIT_EVERY == 0:
+            fruit += not one.empty
+            if not one.empty and fruit % AUDIT_EVERY == 0:
                 yield one.frame
 
-    def _collect(self, engine: Engine, fruit: Iterator[Passing], before: Collected) -> Collected:
+    def _collect(self, engine: Engine, passing: Iterator[Passing], before: Collected) -> Collected:
         """Until ``plan.lots`` lots are whole, or the source ends."""
         every_s = self.config.alarms.budget.window_s / self.plan.explained
         resumed = self.plan.resume and self.plan.collected.exists()
         file = SampleFile(self.plan.collected, self._header, resumed)
         due: dict[str, float] = {}
         try:
-            for one in fruit:
+            for one in passing:
                 seen = one.reading.segmentation
+                if one.empty:
+                    self._add(before, file, _cup_sample(one))
+                    continue
                 self._add(before, file, _fruit_sample(one))
                 unsure = is_uncertain(seen, self.config.sampling)  # not charted, so not learnt
                 if seen.captured_mono >= due.get(seen.camera, -np.inf) and not unsure:
@@ -167,9 +175,7 @@ class Commissioning:
         return before
 
     @staticmethod
-    def _add(
-        collected: Collected, file: SampleFile, sample: FruitSample | ExplanationSample
-    ) -> None:
+    def _add(collected: Collected, file: SampleFile, sample: Sample) -> None:
         collected.add(sample)
         file.add(sample)
 
@@ -208,6 +214,7 @@ class Commissioning:
             claim=made.claim if run is None else f"{made.claim} {run.sentence}",
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
+            cups=made.cups,
             signals=made.signals,
             left_out=dict(made.left_out),
             audit=found.findings,
@@ -218,6 +225,11 @@ def _fruit_sample(one: Passing) -> FruitSample:
     seen = one.reading.segmentation
     angle = seen.reading.angle_deg if seen.reading.read else None
     return FruitSample(one.lot, seen.captured_mono, of_fruit(one.reading), angle)
+
+
+def _cup_sample(one: Passing) -> CupSample:
+    seen = one.reading.segmentation
+    return CupSample(one.lot, seen.captured_mono, chromaticity(seen))
 
 
 def _explanation_sample(engine: Engine, one: Passing) -> ExplanationSample:

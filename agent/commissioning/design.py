@@ -19,13 +19,17 @@ from agent.alarms.budget import Budget
 from agent.alarms.extract import cosine, ndcg
 from agent.alarms.lots import LEAST_LOTS, inflation, limits_for, spread_over_lots
 from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
-from agent.alarms.reference import SideLimits, SignalReference
+from agent.alarms.reference import CupReference, SideLimits, SignalReference
 from agent.alarms.scores import LEAST, ConstantError, normal_scores
 from agent.alarms.signals import BY_NAME, SIGNALS, Signal, natural
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.samples import Collected
 
 COLOUR_QUANTILE = 0.99
+LEAST_CUPS = 40
+"""Empty cups without which nothing is said of their colour."""
+MAD_TO_SIGMA = 1.4826
+"""Of normal values the standard deviation over the median absolute deviation."""
 LotPoints = dict[str, dict[str, list[Point]]]
 """Signal -> lot -> its points in order."""
 
@@ -38,6 +42,7 @@ class Designed:
     left_out: Mapping[str, str]
     profile: NDArray[np.float64]
     overlay_range: Mapping[str, float]
+    cups: CupReference | None
     run_length: float
     lot_points: int
     lots: int
@@ -79,6 +84,7 @@ def designed(collected: Collected, budget: Budget) -> Designed:
         left_out=left_out,
         profile=profile_of([one.deltas for one in collected.explanations]),
         overlay_range=_colour_range(collected),
+        cups=cups_of([one.chromaticity for one in collected.cups]),
         run_length=run_length,
         lot_points=lot_points,
         lots=len(lots),
@@ -201,6 +207,17 @@ def _colour_range(collected: Collected) -> dict[str, float]:
             if peak > 0:
                 peaks[name].append(peak)
     return {name: float(np.quantile(values, COLOUR_QUANTILE)) for name, values in peaks.items()}
+
+
+def cups_of(chromaticities: Sequence[float]) -> CupReference | None:
+    """The colour of the empty cups, by median and median absolute deviation: now and then one that
+    is taken for empty holds a fruit. None for too few, and for cups that are all alike."""
+    x = np.array([each for each in chromaticities if math.isfinite(each)])
+    if len(x) < LEAST_CUPS:
+        return None
+    median = float(np.median(x))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(x - median)))
+    return CupReference(count=len(x), median=median, spread=spread) if spread > 0 else None
 
 
 def _claim(budget: Budget, lots: int, windows: int, run_length: float) -> str:

@@ -43,11 +43,17 @@ PRODUCING = (MachineState.RUNNING, MachineState.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """One fruit: its reading, the frame it was read from, and the lot it belongs to."""
+    """One cup: its reading, the frame it was read from, and the lot it belongs to."""
 
     frame: Frame
     reading: FruitReading
     lot: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether it was an empty cup."""
+        reading = self.reading
+        return reading.cup_empty or reading.segmentation.reading.reason is NoReadReason.EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +98,26 @@ def passing_fruit(
     wanted: Wanted,
     hooks: Hooks | None = None,
 ) -> Iterator[Passing]:
-    """Every fruit of ordinary production, in order; ends where the source ends.
+    """Every fruit of ``ordinary_production``, without the empty cups."""
+    for one in ordinary_production(config, camera, model, wanted, hooks):
+        if not one.empty:
+            yield one
 
-    Left out: empty cups, what passes while the machine does not run, other varieties. Lanes of one
-    camera are taken together: each is a sequence of lots of its own.
+
+def ordinary_production(
+    config: Config,
+    camera: Camera,
+    model: LoadedModel,
+    wanted: Wanted,
+    hooks: Hooks | None = None,
+) -> Iterator[Passing]:
+    """Every cup of ordinary production, empty ones included, in order; ends where the source ends.
+
+    Left out: what passes while the machine does not run, and other varieties. Lanes of one camera
+    are taken together: each is a sequence of lots of its own.
     """
     for one in everything(config, camera, model, wanted, hooks):
-        seen = one.reading.segmentation
-        empty = one.reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY
-        if not empty and ordinary(seen.machine, wanted.variety):
+        if ordinary(one.reading.segmentation.machine, wanted.variety):
             yield one
 
 

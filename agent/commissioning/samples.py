@@ -1,4 +1,4 @@
-"""What a commissioning collects: one record a fruit and one an explanation, by lot; kept in a file.
+"""What a commissioning collects: records of fruit, explanations and empty cups; kept in a file.
 
 The file is JSON lines, so that an interrupted run loses at most its last line and can go on.
 """
@@ -40,7 +40,16 @@ class ExplanationSample:
     peaks: Mapping[str, float]
 
 
-Sample = FruitSample | ExplanationSample
+@dataclass(frozen=True, slots=True)
+class CupSample:
+    """An empty cup, and its colour (``extract.chromaticity``); NaN in the dark."""
+
+    lot: str
+    mono: float
+    chromaticity: float
+
+
+Sample = FruitSample | ExplanationSample | CupSample
 
 
 @dataclass(slots=True)
@@ -49,15 +58,19 @@ class Collected:
 
     fruit: list[FruitSample] = field(default_factory=list)
     explanations: list[ExplanationSample] = field(default_factory=list)
+    cups: list[CupSample] = field(default_factory=list)
     _lots: dict[str, None] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
         """Take one."""
-        if isinstance(sample, FruitSample):
-            self.fruit.append(sample)
-            self._lots[sample.lot] = None
-        else:
-            self.explanations.append(sample)
+        match sample:
+            case FruitSample():
+                self.fruit.append(sample)
+                self._lots[sample.lot] = None
+            case ExplanationSample():
+                self.explanations.append(sample)
+            case CupSample():
+                self.cups.append(sample)
 
     @property
     def lots(self) -> list[str]:
@@ -66,7 +79,7 @@ class Collected:
     @property
     def end_mono(self) -> float:
         """The line's clock at the newest sample; 0 without one."""
-        newest: list[Sample] = [*self.fruit[-1:], *self.explanations[-1:]]
+        newest: list[Sample] = [*self.fruit[-1:], *self.explanations[-1:], *self.cups[-1:]]
         return max((one.mono for one in newest), default=0.0)
 
 
@@ -85,12 +98,15 @@ class SampleFile:
 
     def add(self, sample: Sample) -> None:
         """Append one sample. ``CommissioningError`` where the disk refuses."""
-        values = {k: None if math.isnan(v) else v for k, v in sample.values.items()}
-        row: dict[str, object] = {"lot": sample.lot, "mono": sample.mono, "values": values}
-        if isinstance(sample, FruitSample):
-            row["angle_deg"] = sample.angle_deg
-        else:
-            row |= {"deltas": sample.deltas.tolist(), "peaks": dict(sample.peaks)}
+        row: dict[str, object] = {"lot": sample.lot, "mono": sample.mono}
+        match sample:
+            case FruitSample():
+                row |= {"values": _written(sample.values), "angle_deg": sample.angle_deg}
+            case ExplanationSample():
+                row |= {"values": _written(sample.values), "deltas": sample.deltas.tolist()}
+                row["peaks"] = dict(sample.peaks)
+            case CupSample():
+                row["cup"] = _written({"": sample.chromaticity})[""]
         try:
             self._write(row)
         except OSError as error:
@@ -103,6 +119,11 @@ class SampleFile:
     def _write(self, row: Mapping[str, object]) -> None:
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self._file.flush()
+
+
+def _written(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {k: None if math.isnan(v) else v for k, v in values.items()}
 
 
 def read_samples(path: Path, header: Mapping[str, object]) -> Collected:
@@ -129,8 +150,11 @@ def _samples(path: Path, lines: list[str]) -> Iterable[Sample]:
     for number, line in enumerate(lines, 2):
         try:
             row = json.loads(line)
-            values = {k: math.nan if v is None else float(v) for k, v in row["values"].items()}
             lot, mono = str(row["lot"]), float(row["mono"])
+            if "cup" in row:
+                yield CupSample(lot, mono, _read(row["cup"]))
+                continue
+            values = {k: _read(v) for k, v in row["values"].items()}
             if "deltas" in row:
                 deltas = np.array(row["deltas"], np.float64)
                 yield ExplanationSample(lot, mono, values, deltas, row["peaks"])
@@ -140,3 +164,7 @@ def _samples(path: Path, lines: list[str]) -> Iterable[Sample]:
             if number == len(lines) + 1:
                 return
             raise CommissioningError(f"{path}, line {number}: no sample: {error}") from error
+
+
+def _read(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -14,6 +14,7 @@ from agent.alarms.reference import Reference
 from agent.alarms.signals import Per
 from agent.commissioning.design import (
     Designed,
+    cups_of,
     designed,
     points_by_lot,
     profile_of,
@@ -161,3 +162,15 @@ def test_every_signal_of_a_design_is_charted_on_the_sides_that_are_bad() -> None
     for one in design().signals:
         assert tuple(side.sign for side in one.sides) == BY_NAME[one.name].bad.signs
         assert one.count >= 5 or BY_NAME[one.name].per is Per.WINDOW
+
+
+def test_the_colour_of_the_cups_is_not_moved_by_a_fruit_that_was_taken_for_one() -> None:
+    cups = cups_of([0.01 * (i % 5) for i in range(96)] + [0.9] * 4 + [math.nan])
+    assert cups is not None
+    assert (cups.count, cups.median) == (100, 0.02)
+    assert 0.01 < cups.spread < 0.03
+
+
+@pytest.mark.parametrize("cups", [[0.1, 0.2] * 19, [0.1] * 50, [math.nan] * 50])
+def test_too_few_cups_or_cups_that_are_all_alike_say_nothing(cups: list[float]) -> None:
+    assert cups_of(cups) is None

@@ -10,8 +10,10 @@ import pytest
 
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.samples import (
+    CupSample,
     ExplanationSample,
     FruitSample,
+    Sample,
     SampleFile,
     read_samples,
 )
@@ -23,7 +25,10 @@ EXPLAINED = ExplanationSample(
 )
 
 
-def written(path: Path, *samples: FruitSample | ExplanationSample) -> Path:
+CUP = CupSample("1/cam1", 4.0, 0.02)
+
+
+def written(path: Path, *samples: Sample) -> Path:
     file = SampleFile(path, HEADER, resume=False)
     for sample in samples:
         file.add(sample)
@@ -32,13 +37,20 @@ def written(path: Path, *samples: FruitSample | ExplanationSample) -> Path:
 
 
 def test_samples_come_back_as_they_were(tmp_path: Path) -> None:
-    back = read_samples(written(tmp_path / "s", FRUIT, EXPLAINED), HEADER)
+    back = read_samples(written(tmp_path / "s", FRUIT, EXPLAINED, CUP), HEADER)
     (fruit,), (explained,) = back.fruit, back.explanations
     assert (fruit.lot, fruit.mono, fruit.angle_deg) == ("1/cam1", 3.5, 12.0)
     assert fruit.values["entropy"] == 0.2
     assert math.isnan(fruit.values["stem_margin"])
     assert explained.deltas.tolist() == [0.5, -0.25]
-    assert (back.lots, back.end_mono) == (["1/cam1"], 3.5)
+    assert back.cups == [CUP]
+    assert (back.lots, back.end_mono) == (["1/cam1"], 4.0)
+
+
+def test_a_cup_in_the_dark_has_no_colour_and_comes_back_without(tmp_path: Path) -> None:
+    dark = CupSample("1/cam1", 4.0, math.nan)
+    (back,) = read_samples(written(tmp_path / "s", FRUIT, dark), HEADER).cups
+    assert math.isnan(back.chromaticity)
 
 
 def test_a_line_cut_short_by_a_kill_costs_itself_alone(tmp_path: Path) -> None:
