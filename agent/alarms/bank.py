@@ -16,6 +16,7 @@ from agent.alarms.minutes import (
     explanation_minutes,
     on_chart_scale,
 )
+from agent.alarms.newest import Look, NewestPictures
 from agent.alarms.reference import Reference, SignalReference
 from agent.alarms.scores import NormalScores
 from agent.alarms.signals import BY_NAME, Per, natural
@@ -83,6 +84,7 @@ class ChartBank:
         self.profile = reference.profile_array()
         self._fruit = FruitMinutes(reference.window_s)
         self._explanations = explanation_minutes(reference.window_s)
+        self._newest = NewestPictures(reference)
         self._charted = {
             one.name: _Charted(
                 one, one.normal_scores(), {s.sign: SideCharts(s.limits()) for s in one.sides}
@@ -92,7 +94,17 @@ class ChartBank:
 
     def on_fruit(self, values: Mapping[str, float], angle_deg: float | None, now: float) -> None:
         """Take one fruit's signals, on their own scales."""
-        self.take(self._fruit.add(on_chart_scale(values), angle_deg, now))
+        scaled = on_chart_scale(values)
+        self._newest.on_fruit(scaled)
+        self.take(self._fruit.add(scaled, angle_deg, now))
+
+    def on_cup(self, chromaticity: float) -> None:
+        """Take the colour of one empty cup."""
+        self._newest.on_cup(chromaticity)
+
+    def look(self) -> Look | None:
+        """What the newest pictures say, between the charts' points; None for too few."""
+        return self._newest.look()
 
     def on_explanation(self, values: Mapping[str, float], now: float) -> None:
         """Take one explanation's signals, on their own scales."""
@@ -118,6 +130,7 @@ class ChartBank:
         """Forget the open windows; the charts stay where they are."""
         self._fruit.hold()
         self._explanations.hold()
+        self._newest.forget()
 
     def reset(self) -> None:
         """Start all charts anew."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from agent.alarms.bank import ChartBank, ChartValue, Judgement
 from agent.alarms.condition import Condition
-from agent.alarms.extract import of_explanation, of_fruit
+from agent.alarms.extract import chromaticity, of_explanation, of_fruit
+from agent.alarms.newest import Look
 from agent.alarms.reference import Reference
 from agent.records import Explanation, FruitReading, SamplingClass
 
@@ -17,6 +18,7 @@ CHARTED_CLASSES = frozenset({SamplingClass.PERIODIC, SamplingClass.ALARM})
 often than they come, and their explanations differ by several deviations: how many of them a window
 holds depends on the load, and would be charted as a drift. A reference is made of sure fruit too.
 """
+MINUTE_S = 60.0
 FOLLOW_UP_EVERY_S = 600.0
 """A chart that stays beyond half of its limit asks for more explanations so often, not always: one
 lane must not take them away from the others for a whole shift."""
@@ -89,6 +91,25 @@ class LaneCharts:
         angle = seen.reading.angle_deg if seen.reading.read else None
         known = of_fruit(reading) if values is None else values
         bank.on_fruit(known, angle, seen.captured_mono)
+
+    def on_cup(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
+        """Take one empty cup, and its signals where they are known already."""
+        seen = reading.segmentation
+        bank = self._bank
+        if bank is None or self.held or seen.captured_mono < self._since_mono:
+            return
+        bank.on_cup(chromaticity(seen) if values is None else values["chromaticity"])
+
+    def look(self) -> Look | None:
+        """What the newest pictures say; None while held, and for too few."""
+        bank = self._bank
+        return None if bank is None or self.held else bank.look()
+
+    @property
+    def window_s(self) -> float:
+        """Of one point of the charts at work; that of a minute where there are none."""
+        bank = self._bank
+        return MINUTE_S if bank is None else bank.reference.window_s
 
     def on_explanation(self, explanation: Explanation) -> None:
         """Take one explanation. One of another model or layer holds the charts: nothing is known of

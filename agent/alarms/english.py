@@ -84,6 +84,11 @@ ENGLISH = Language(
         Fact.CAMERA_STATE: "{state}: {cause}",
         Fact.SIGNAL: "{signal} {value}, usually {low} to {high}",
         Fact.UNREADABLE: "{share} of them cannot be read",
+        Fact.UNREAD: "{share} of them get no angle although their pictures are as usual",
+        Fact.OTHER_FRUIT: (
+            "another variety or lot than commissioned: {signal} {value}, usually {low} to {high}, "
+            "while the empty cups look as ever"
+        ),
         Fact.NO_FRUIT: "no fruit for {seconds} s",
         Fact.NO_EXPLANATION: "no explanation of the suture for {seconds} s",
         Fact.NO_EXPLANATION_BECAUSE: ("no explanation of the suture for {seconds} s ({reason})"),

@@ -87,6 +87,13 @@ ITALIAN = Language(
         Fact.CAMERA_STATE: "{state}: {cause}",
         Fact.SIGNAL: "{signal} {value}, di solito da {low} a {high}",
         Fact.UNREADABLE: "{share} di esse non si può leggere",
+        Fact.UNREAD: (
+            "{share} di essi non ha un angolo, benché le loro immagini siano come di solito"
+        ),
+        Fact.OTHER_FRUIT: (
+            "un'altra varietà o partita: {signal} {value}, di solito da {low} a {high}, mentre "
+            "le coppette vuote sono come sempre"
+        ),
         Fact.NO_FRUIT: "nessun frutto da {seconds} s",
         Fact.NO_EXPLANATION: "nessuna spiegazione della sutura da {seconds} s",
         Fact.NO_EXPLANATION_BECAUSE: ("nessuna spiegazione della sutura da {seconds} s ({reason})"),
@@ -159,6 +166,18 @@ ITALIAN = Language(
         "the machine is not running": "la macchina non è in marcia",
         "its camera is lost": "la sua telecamera è persa",
         "its camera repeats one picture": "la sua telecamera ripete una sola immagine",
+        "its pictures changed at the same time": (
+            "le sue immagini sono cambiate nello stesso momento"
+        ),
+        "its pictures are as usual, it is the model that sees less in them": (
+            "le sue immagini sono come di solito, è il modello che vi vede meno"
+        ),
+        "its fruit have another colour, its empty cups have not": (
+            "i suoi frutti hanno un altro colore, le coppette vuote no"
+        ),
+        "its answers differ, so something else in the picture decides them": (
+            "le sue risposte variano, quindi le decide qualcos'altro nell'immagine"
+        ),
         "its pictures are not as they should be": "le sue immagini non sono come dovrebbero",
         "the workers that explain are out of service": (
             "i processi che spiegano sono fuori servizio"

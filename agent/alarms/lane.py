@@ -11,6 +11,7 @@ from agent.alarms.bank import Judgement
 from agent.alarms.catalogue import Cause
 from agent.alarms.charted import LaneCharts, with_charts
 from agent.alarms.condition import Condition, Detail
+from agent.alarms.diagnosis import Diagnosis, Evidence, NewestAngles
 from agent.alarms.language import Fact
 from agent.alarms.machine import MachineWatch
 from agent.alarms.reference import Reference
@@ -95,6 +96,8 @@ class LaneWatch:
         self._latency = QuantileWindow(limits.fruit_window, 0.95)
         self._reliance = MeanWindow(limits.explanations_window)
         self._sensitivity = MeanWindow(limits.explanations_window)
+        self._angles = NewestAngles()
+        self._diagnosis = Diagnosis()
         self._counts = {"fruit": 0, "reliance": 0, "sensitivity": 0}
         self._fruit = _Seen()
         self._explained = _Seen()
@@ -114,6 +117,7 @@ class LaneWatch:
             return
         self._reading_mono = max(self._reading_mono, seen.captured_mono)
         if reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY:
+            self.charts.on_cup(reading, values)
             return
         if self._flowing_mono is None:
             self._flowing_mono = seen.captured_mono
@@ -121,6 +125,8 @@ class LaneWatch:
         self.charts.on_fruit(reading, values)
         self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
         self._no_reads.add(0.0 if seen.reading.read else 1.0)
+        if seen.reading.read:
+            self._angles.add(seen.reading.angle_deg)
         self._latency.add(max(0.0, seen.done_mono - seen.captured_mono))
         self._fruit = _Seen(
             seen.frame_id, self._explained.model, seen.captured_utc_ms, seen.captured_mono
@@ -154,8 +160,20 @@ class LaneWatch:
 
     # --- what is concluded -----------------------------------------------------------------------
 
-    def conditions(self, around: Surroundings) -> Iterator[Condition]:
-        """Every condition of this lane now."""
+    def conditions(self, around: Surroundings) -> list[Condition]:
+        """Every condition of this lane now, each as it is to be told."""
+        found = list(self._found(around))
+        evidence = Evidence(
+            look=self.charts.look(),
+            scattered=self._angles.scattered,
+            explained=self._counts["sensitivity"],
+            enough=self._limits.explanations_window,
+            window_s=self.charts.window_s,
+        )
+        return self._diagnosis.told(found, evidence, around.now)
+
+    def _found(self, around: Surroundings) -> Iterator[Condition]:
+        """What rules and charts say, each for itself."""
         now = around.now
         if self._expected_mono is None or not self.machine.running(now):
             self._expected_mono, self._flowing_mono = now, None
@@ -163,10 +181,7 @@ class LaneWatch:
             self._flowing_mono = None
         self.charts.stand(not self.machine.running(now), now)
         self.charts.tick(now)
-        pictures = self._pictures(around)
-        yield pictures
-        if pictures.beyond:
-            around = replace(around, situations={*around.situations, Situation.IMAGE_QUALITY})
+        yield self._pictures(around)
         yield self._fixed_and_charted(
             Cause.NO_READ_RATE,
             around,

@@ -23,6 +23,8 @@ class Fact(enum.StrEnum):
     CAMERA_STATE = "camera_state"
     SIGNAL = "signal"
     UNREADABLE = "unreadable"
+    UNREAD = "unread"
+    OTHER_FRUIT = "other_fruit"
     NO_FRUIT = "no_fruit"
     NO_EXPLANATION = "no_explanation"
     NO_EXPLANATION_BECAUSE = "no_explanation_because"

@@ -17,6 +17,11 @@ class Situation(enum.StrEnum):
     CAMERA_FROZEN = "its camera repeats one picture"
     IMAGE_QUALITY = "its pictures are not as they should be"
     WORKERS_DEGRADED = "the workers that explain are out of service"
+    # what a diagnosis found
+    PICTURES_CHANGED = "its pictures changed at the same time"
+    PICTURES_AS_USUAL = "its pictures are as usual, it is the model that sees less in them"
+    OTHER_FRUIT = "its fruit have another colour, its empty cups have not"
+    READ_ELSEWHERE = "its answers differ, so something else in the picture decides them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,21 @@ SUPPRESSIONS: tuple[Suppression, ...] = (
     Suppression(Cause.AGENT_NO_DATA, Situation.CAMERA_FROZEN),
     Suppression(Cause.IMAGE_QUALITY, Situation.CAMERA_LOST),
     Suppression(Cause.IMAGE_QUALITY, Situation.CAMERA_FROZEN),
-    # what follows from bad pictures; not that the model looks elsewhere, whatever the reason
+    # what follows from bad pictures, whenever it began; that the model looks elsewhere only where
+    # it began with them (below): a lamp weak for weeks must not hide a model that goes wrong today
     Suppression(Cause.SEGMENTATION_DEGRADED, Situation.IMAGE_QUALITY),
     Suppression(Cause.EXPLANATION_DRIFT, Situation.IMAGE_QUALITY),
+    # what has one cause is told once, under the alarm that names it
+    Suppression(Cause.NO_READ_RATE, Situation.PICTURES_CHANGED),
+    Suppression(Cause.SEGMENTATION_DEGRADED, Situation.PICTURES_CHANGED),
+    Suppression(Cause.EXPLANATION_DRIFT, Situation.PICTURES_CHANGED),
+    Suppression(Cause.BACKGROUND_RELIANCE, Situation.PICTURES_CHANGED),
+    Suppression(Cause.FOREGROUND_INSENSITIVE, Situation.PICTURES_CHANGED),
+    Suppression(Cause.NO_READ_RATE, Situation.PICTURES_AS_USUAL),
+    Suppression(Cause.IMAGE_QUALITY, Situation.OTHER_FRUIT),
+    Suppression(Cause.NO_READ_RATE, Situation.OTHER_FRUIT),
+    Suppression(Cause.EXPLANATION_DRIFT, Situation.OTHER_FRUIT),
+    Suppression(Cause.FOREGROUND_INSENSITIVE, Situation.READ_ELSEWHERE),
     # missing explanations that another alarm announces already
     Suppression(Cause.AGENT_NO_DATA, Situation.WORKERS_DEGRADED),
 )

@@ -32,6 +32,11 @@ def test_silence_is_explained_by_a_standing_machine_for_exactly_four_causes() ->
     }
 
 
-def test_what_the_model_looks_at_is_never_suppressed() -> None:
-    for cause in (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE):
-        assert suppressed_by(cause, set(Situation)) == ""
+def test_what_the_model_looks_at_is_hidden_only_where_a_diagnosis_tells_it_elsewhere() -> None:
+    diagnosed = {
+        Cause.BACKGROUND_RELIANCE: {Situation.PICTURES_CHANGED},
+        Cause.FOREGROUND_INSENSITIVE: {Situation.PICTURES_CHANGED, Situation.READ_ELSEWHERE},
+    }
+    for cause, situations in diagnosed.items():
+        assert suppressed_by(cause, set(Situation) - situations) == ""
+        assert all(suppressed_by(cause, {one}) for one in situations)
