@@ -19,6 +19,7 @@ window unless another alarm tells it.
 
 from __future__ import annotations
 
+import enum
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,7 @@ import numpy as np
 from agent.alarms.catalogue import Cause
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.language import Fact
-from agent.alarms.newest import Look
+from agent.alarms.newest import NEWEST_CUPS, Look
 from agent.alarms.suppression import Situation, suppressed_by
 from agent.records import Quality
 
@@ -48,6 +49,14 @@ SCATTERED = 0.5
 EXPLAINING = (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE, Cause.EXPLANATION_DRIFT)
 FOLLOWING = (Cause.NO_READ_RATE, Cause.SEGMENTATION_DEGRADED, *EXPLAINING)
 """What can follow from other pictures."""
+
+
+class _Lies(enum.Enum):
+    """Where the change of the pictures lies."""
+
+    CAMERA = enum.auto()
+    FRUIT = enum.auto()
+    PENDING = enum.auto()
 
 
 class NewestAngles:
@@ -80,6 +89,14 @@ class Evidence:
     window_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Unusual:
+    """Since when the pictures are; ``cups``: how many had passed until then."""
+
+    since_mono: float
+    cups: int
+
+
 @dataclass(slots=True)
 class _Waiting:
     """For explanations; ``over`` once nothing more is waited for."""
@@ -95,7 +112,7 @@ class Diagnosis:
     def __init__(self) -> None:
         self._since: dict[Cause, float] = {}
         self._held: set[Cause] = set()  # beyond, or not yet back by the deadband
-        self._unusual_mono: float | None = None
+        self._unusual: _Unusual | None = None
         self._waiting: _Waiting | None = None
 
     def told(self, found: Iterable[Condition], evidence: Evidence, now: float) -> list[Condition]:
@@ -107,12 +124,18 @@ class Diagnosis:
             self._read_off_something_else(by_cause, situations)
         self._begin(by_cause, now)
         self._look(evidence.look, now)
-        other = evidence.look.other_fruit if evidence.look is not None else None
-        if self._unusual_mono is not None and other is not None:
-            self._other_fruit(by_cause, situations, other, evidence, now)
-        elif self._unusual_mono is not None and evidence.look is not None:
-            self._other_pictures(by_cause, situations, evidence.look)
-        elif evidence.look is not None and not _true(by_cause, Cause.IMAGE_QUALITY):
+        look, unusual = evidence.look, self._unusual
+        if look is not None and unusual is not None:
+            match self._lies_with(look, unusual, now - unusual.since_mono < evidence.window_s):
+                case _Lies.PENDING:
+                    for cause in (Cause.IMAGE_QUALITY, *FOLLOWING):
+                        if _true(by_cause, cause):
+                            by_cause[cause] = _undecided(by_cause[cause])
+                case _Lies.FRUIT:
+                    self._other_fruit(by_cause, situations, look, evidence.window_s, now)
+                case _Lies.CAMERA:
+                    self._other_pictures(by_cause, situations, look, unusual)
+        elif look is not None and not _true(by_cause, Cause.IMAGE_QUALITY):
             self._unread(by_cause, situations)
             self._wait_for_explanations(by_cause, evidence, now)
         told_of_pictures = Situation.OTHER_FRUIT not in situations.get(Cause.IMAGE_QUALITY, set())
@@ -140,16 +163,31 @@ class Diagnosis:
 
     def _look(self, look: Look | None, now: float) -> None:
         if look is None or look.score < USUAL:
-            self._unusual_mono = None
-        elif look.score >= UNUSUAL and self._unusual_mono is None:
-            self._unusual_mono = now
+            self._unusual = None
+        elif look.score >= UNUSUAL and self._unusual is None:
+            self._unusual = _Unusual(now, look.cups)
+
+    @staticmethod
+    def _lies_with(look: Look, unusual: _Unusual, early: bool) -> _Lies:
+        """Whether the fruit have changed or what they are seen through. The cups that passed before
+        the change say nothing: the fruit are not blamed until all of the newest came after it, and
+        never where too few do."""
+        if look.other_colour is None or not look.cups_as_usual:
+            return _Lies.CAMERA
+        if look.cups - unusual.cups >= NEWEST_CUPS:
+            return _Lies.FRUIT
+        return _Lies.PENDING if early else _Lies.CAMERA
 
     def _other_pictures(
-        self, found: dict[Cause, Condition], situations: dict[Cause, set[Situation]], look: Look
+        self,
+        found: dict[Cause, Condition],
+        situations: dict[Cause, set[Situation]],
+        look: Look,
+        unusual: _Unusual,
     ) -> None:
-        began = self._unusual_mono
+        began = unusual.since_mono
         pictures = found.get(Cause.IMAGE_QUALITY)
-        if began is None or pictures is None or pictures.beyond is None:
+        if pictures is None or pictures.beyond is None:
             return
         together = [
             cause
@@ -169,30 +207,29 @@ class Diagnosis:
         self,
         found: dict[Cause, Condition],
         situations: dict[Cause, set[Situation]],
-        other: Detail,
-        evidence: Evidence,
+        look: Look,
+        window_s: float,
         now: float,
     ) -> None:
         """The network's own state says whether it copes with them; its charts have a point a window
         like those of the pictures, which are kept back until both are known."""
         seen, pictures = found.get(Cause.SEGMENTATION_DEGRADED), found.get(Cause.IMAGE_QUALITY)
         unread = found.get(Cause.NO_READ_RATE)
-        if seen is None or pictures is None:
+        if seen is None or pictures is None or look.other_colour is None:
             return
         if seen.beyond or (unread is not None and Cause.NO_READ_RATE in self._held):
-            fruit = evidence.look.fruit if evidence.look is not None else 0
             found[Cause.SEGMENTATION_DEGRADED] = replace(
                 seen,
                 beyond=True,
                 back=False,
                 quality=Quality.GOOD,
-                window=fruit,
-                detail=Detail(Fact.OTHER_FRUIT, other.values),
+                window=look.fruit,
+                detail=Detail(Fact.OTHER_FRUIT, look.other_colour.values),
             )
             for cause in (Cause.IMAGE_QUALITY, Cause.NO_READ_RATE, Cause.EXPLANATION_DRIFT):
                 if cause in situations:
                     situations[cause].add(Situation.OTHER_FRUIT)
-        elif pictures.beyond and now - self._since[Cause.IMAGE_QUALITY] < evidence.window_s:
+        elif pictures.beyond and now - self._since[Cause.IMAGE_QUALITY] < window_s:
             found[Cause.IMAGE_QUALITY] = _undecided(pictures)
 
     def _wait_for_explanations(

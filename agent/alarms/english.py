@@ -52,7 +52,7 @@ ENGLISH = Language(
         ),
         Cause.SEGMENTATION_DEGRADED: (
             "On {camera} the model sees the fruit worse than at commissioning ({detail}, over "
-            "{window} fruit): check lamp, lens and variety, and cut fruit by hand until it is "
+            "{window} fruit): check variety, lamp and lens, and cut fruit by hand until it is "
             "clear why."
         ),
         Cause.IMAGE_QUALITY: (

@@ -52,7 +52,7 @@ ITALIAN = Language(
         ),
         Cause.SEGMENTATION_DEGRADED: (
             "Su {camera} il modello vede i frutti peggio di quando è stato messo in servizio "
-            "({detail}, su {window} frutti): controllare lampada, obiettivo e varietà, e "
+            "({detail}, su {window} frutti): controllare varietà, lampada e obiettivo, e "
             "tagliare i frutti a mano finché la causa non è chiara."
         ),
         Cause.IMAGE_QUALITY: (

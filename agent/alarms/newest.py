@@ -35,14 +35,17 @@ class Look:
     """``score``: how far the most unusual signal of the newest pictures is from what is usual, as a
     positive normal score, and which one: ``detail``. ``fruit``: of how many.
 
-    ``other_fruit``: in words nobody reads, why it is the fruit that are unusual and not the camera;
-    None where nothing says so.
+    ``other_colour``: the fruit's colour, where it has changed and nothing seen on the fruit lays
+    that to the camera; None otherwise. ``cups_as_usual``: whether the newest empty cups have the
+    colour that they always had. ``cups``: how many have passed so far.
     """
 
     score: float
     detail: Detail
     fruit: int
-    other_fruit: Detail | None
+    other_colour: Detail | None = None
+    cups_as_usual: bool = False
+    cups: int = 0
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class NewestPictures:
         self._next = 0
         self._look: Look | None = None
         self._fresh = True  # whether _look is of what was taken last
+        self._cups_so_far = 0
         self._cups: deque[float] = deque(maxlen=NEWEST_CUPS)
 
     def on_fruit(self, values: Mapping[str, float]) -> None:
@@ -78,6 +82,7 @@ class NewestPictures:
         """Take the colour of one empty cup."""
         if math.isfinite(chromaticity):
             self._cups.append(chromaticity)
+            self._cups_so_far += 1
             self._fresh = False
 
     def forget(self) -> None:
@@ -102,7 +107,14 @@ class NewestPictures:
         if not scored:
             return None
         score, name, mean, count = max(scored)
-        return Look(score, self._detail(name, mean), count, self._other_fruit(means))
+        return Look(
+            score=score,
+            detail=self._detail(name, mean),
+            fruit=count,
+            other_colour=self._other_colour(means),
+            cups_as_usual=self._cups_as_usual(),
+            cups=self._cups_so_far,
+        )
 
     def _means(self) -> dict[str, tuple[float, int]]:
         defined = np.isfinite(self._fruit)
@@ -124,9 +136,9 @@ class NewestPictures:
         value = natural(BY_NAME[name], mean)
         return Detail(Fact.SIGNAL, {"signal": name, "value": value, "low": low, "high": high})
 
-    def _other_fruit(self, means: Mapping[str, tuple[float, int]]) -> Detail | None:
-        """Why the fruit and not the camera have changed: a gross change of the fruit's colour that
-        nothing before them explains.
+    def _other_colour(self, means: Mapping[str, tuple[float, int]]) -> Detail | None:
+        """A gross change of the fruit's colour that the fruit's own pictures do not lay to the
+        camera.
 
         A lamp that fades, a lens out of focus, a camera that moved scale red and blue alike, and
         leave chromaticity alone. What does change it besides the fruit is seen elsewhere: a cast of
@@ -135,7 +147,7 @@ class NewestPictures:
         fruit bluer than red, which no peach is.
         """
         needed = ("chromaticity", "brightness", "focus")
-        if any(name not in means for name in needed) or not self._cups_as_usual():
+        if any(name not in means for name in needed):
             return None
         colour, brightness, focus = (means[name][0] for name in needed)
         usual = {name: self._seen[name].reference.usual for name in needed}

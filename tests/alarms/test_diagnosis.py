@@ -30,9 +30,11 @@ ALL = (PICTURES, NO_READ, CONTEXT, BLIND, SEEN, DRIFT, Cause.LATENCY_BUDGET)
 FOCUS = Detail(Fact.SIGNAL, {"signal": "focus", "value": 1.0, "low": 2.0, "high": 3.0})
 COLOUR = Detail(Fact.SIGNAL, {"signal": "chromaticity", "value": 0.6, "low": 1.0, "high": 1.2})
 CHARTED = {"detail": COLOUR}  # a chart's finding, not a fixed limit's
-USUAL = Look(1.0, FOCUS, 100, None)
-CHANGED = Look(6.0, FOCUS, 100, None)
-OTHER = Look(6.0, COLOUR, 100, COLOUR)
+USUAL = Look(1.0, FOCUS, 100, cups_as_usual=True)
+CHANGED = Look(6.0, FOCUS, 100, cups_as_usual=True)
+FIRST_OTHER = Look(6.0, COLOUR, 100, COLOUR, cups_as_usual=True, cups=20)
+"""Fruit of another colour; the newest cups, which are as usual, may have passed before them."""
+OTHER = replace(FIRST_OTHER, cups=25)
 
 
 class Lane:
@@ -177,12 +179,20 @@ def test_pictures_that_nobody_can_judge_take_no_finding_over(lane: Lane) -> None
 # --- other fruit ---------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def other(lane: Lane) -> Lane:
+    """Other fruit have come, and five empty cups among them."""
+    lane.look = FIRST_OTHER
+    lane.step()
+    lane.look = OTHER
+    return lane
+
+
 @pytest.mark.parametrize("finding", [SEEN, NO_READ])
 def test_a_network_that_fails_at_other_fruit_is_told_with_their_colour(
-    lane: Lane, finding: Cause
+    other: Lane, finding: Cause
 ) -> None:
-    lane.look = OTHER
-    lane.step()
+    lane = other
     lane.finds(PICTURES, DRIFT, finding, **CHARTED)
     assert lane.told() == {SEEN}
     seen = lane.step()[SEEN]
@@ -192,9 +202,9 @@ def test_a_network_that_fails_at_other_fruit_is_told_with_their_colour(
 
 
 def test_other_fruit_that_the_network_copes_with_are_told_as_pictures_after_a_window(
-    lane: Lane,
+    other: Lane,
 ) -> None:
-    lane.look = OTHER
+    lane = other
     lane.finds(PICTURES, **CHARTED)
     first = lane.step()[PICTURES]
     assert (first.beyond, first.quality) == (None, Quality.UNCERTAIN)
@@ -202,10 +212,36 @@ def test_other_fruit_that_the_network_copes_with_are_told_as_pictures_after_a_wi
     assert lane.told(2) == {PICTURES}
 
 
-def test_other_fruit_hide_no_network_that_looks_at_the_background(lane: Lane) -> None:
-    lane.look = OTHER
-    lane.finds(SEEN, CONTEXT, **CHARTED)
+def test_other_fruit_hide_no_network_that_looks_at_the_background(other: Lane) -> None:
+    other.finds(SEEN, CONTEXT, **CHARTED)
+    assert other.told() == {SEEN, CONTEXT}
+
+
+def test_until_enough_cups_have_passed_nobody_is_sent_anywhere(lane: Lane) -> None:
+    lane.look = FIRST_OTHER
+    lane.finds(PICTURES, SEEN, NO_READ, CONTEXT, **CHARTED)
+    told = lane.step()
+    assert all(told[cause].beyond is None for cause in (PICTURES, SEEN, NO_READ, CONTEXT))
+    lane.look = replace(FIRST_OTHER, cups=24)
+    assert lane.told() == set()
+    lane.look = replace(FIRST_OTHER, cups=25)
     assert lane.told() == {SEEN, CONTEXT}
+
+
+def test_where_too_few_cups_pass_within_a_window_it_is_the_camera(lane: Lane) -> None:
+    lane.look = FIRST_OTHER
+    lane.finds(PICTURES, SEEN, **CHARTED)
+    lane.step()
+    assert lane.told(59) == set()
+    assert lane.told(1) == {PICTURES}
+
+
+def test_cups_that_turn_out_coloured_too_are_the_camera_at_once(lane: Lane) -> None:
+    lane.look = FIRST_OTHER
+    lane.finds(PICTURES, SEEN, **CHARTED)
+    assert lane.told() == set()
+    lane.look = replace(FIRST_OTHER, cups=22, cups_as_usual=False)
+    assert lane.told() == {PICTURES}
 
 
 # --- pictures as usual ---------------------------------------------------------------------------

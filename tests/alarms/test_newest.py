@@ -57,7 +57,9 @@ def test_pictures_as_usual_are_far_from_unusual() -> None:
     look = looked()
     assert abs(look.score) < 1
     assert look.fruit == NEWEST_FRUIT
-    assert look.other_fruit is None
+    assert look.other_colour is None
+    assert look.cups_as_usual
+    assert look.cups == NEWEST_CUPS
 
 
 def test_too_few_fruit_say_nothing() -> None:
@@ -110,11 +112,11 @@ def test_what_was_seen_before_a_stop_is_forgotten() -> None:
         newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
     look = newest.look()
     assert look is not None
-    assert look.other_fruit is None  # no cup has been seen since
+    assert look.cups_as_usual is False  # no cup has been seen since
 
 
-def test_fruit_of_another_colour_before_cups_of_the_usual_one_are_other_fruit() -> None:
-    other = looked(**OTHER).other_fruit
+def test_fruit_of_another_colour_are_said_to_be_with_what_is_usual() -> None:
+    other = looked(**OTHER).other_colour
     assert other is not None
     assert other.values["signal"] == "chromaticity"
     assert other.values["value"] == pytest.approx(0.66)
@@ -123,10 +125,6 @@ def test_fruit_of_another_colour_before_cups_of_the_usual_one_are_other_fruit() 
 @pytest.mark.parametrize(
     ("what", "seen_as"),
     [
-        ("a cast of the light colours the cups", {"cup": -1.5}),
-        ("no cup was empty", {"cups": 0}),
-        ("too few cups were empty", {"cups": NEWEST_CUPS - 1}),
-        ("cups in the dark", {"cup": None}),
         ("a lamp that fades leaves the colour", {"chromaticity": 1.1, "warmth": 73.0}),
         ("too much light clips red", {"brightness": 200.0}),
         ("a smear softens more than it darkens", {"brightness": 150.0, "focus": 1.8}),
@@ -138,9 +136,24 @@ def test_fruit_of_another_colour_before_cups_of_the_usual_one_are_other_fruit() 
 def test_what_the_camera_can_have_done_is_not_laid_to_the_fruit(
     what: str, seen_as: dict[str, float]
 ) -> None:
-    look = seen(**(OTHER | seen_as)).look()  # type: ignore[arg-type]
-    assert look is not None, what
-    assert look.other_fruit is None, what
+    assert looked(**(OTHER | seen_as)).other_colour is None, what
+
+
+@pytest.mark.parametrize(
+    ("what", "cups"),
+    [
+        ("a cast of the light colours the cups", {"cup": -1.5}),
+        ("no cup was empty", {"cups": 0}),
+        ("too few cups were empty", {"cups": NEWEST_CUPS - 1}),
+        ("cups in the dark", {"cup": None}),
+    ],
+)
+def test_cups_of_another_colour_or_too_few_are_not_as_usual(
+    what: str, cups: dict[str, float]
+) -> None:
+    look = seen(**OTHER, **cups).look()  # type: ignore[arg-type]
+    assert look is not None
+    assert not look.cups_as_usual, what
 
 
 def test_a_fruit_now_and_then_that_is_taken_for_a_cup_does_not_matter() -> None:
@@ -149,7 +162,8 @@ def test_a_fruit_now_and_then_that_is_taken_for_a_cup_does_not_matter() -> None:
         newest.on_cup(colour)
     look = newest.look()
     assert look is not None
-    assert look.other_fruit is not None
+    assert look.cups_as_usual
+    assert look.cups == NEWEST_CUPS + 3
 
 
 def test_a_reference_without_cups_or_without_a_signal_lays_nothing_to_the_fruit() -> None:
@@ -164,4 +178,4 @@ def test_a_reference_without_cups_or_without_a_signal_lays_nothing_to_the_fruit(
             newest.on_cup(0.02)
         look = newest.look()
         assert look is not None
-        assert look.other_fruit is None
+        assert look.other_colour is None or not look.cups_as_usual
