@@ -13,6 +13,7 @@ from agent.alarms.charted import LaneCharts, with_charts
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.diagnosis import Diagnosis, Evidence, NewestAngles
 from agent.alarms.language import Fact
+from agent.alarms.level import Level, deadband_of
 from agent.alarms.machine import MachineWatch
 from agent.alarms.reference import Reference
 from agent.alarms.suppression import Situation, suppressed_by
@@ -29,8 +30,6 @@ from agent.records import (
 
 FRUIT_LEAST = 50
 """No share of fruit is judged on fewer: at a limit of 20 % its standard error is then 6 %."""
-DEADBAND = 0.05
-DEADBAND_SHARE = 0.5  # of the limit, where that is less
 LATENCY_DEADBAND = 0.1  # of the limit
 FIRST_EXPLANATION_S = 180.0
 """Until the first explanation the workers may be loading their model."""
@@ -54,28 +53,6 @@ class _Seen:
     model: str = ""
     captured_utc_ms: int = 0
     captured_mono: float = -math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class _Level:
-    """A number against its limit. ``low`` is true where too little is what is wrong."""
-
-    value: float
-    limit: float
-    deadband: float
-    samples: int
-    window: int
-    low: bool = False
-
-    @property
-    def beyond(self) -> bool:
-        return self.value < self.limit if self.low else self.value > self.limit
-
-    @property
-    def back(self) -> bool:
-        if self.low:
-            return self.value >= self.limit + self.deadband
-        return self.value <= self.limit - self.deadband
 
 
 class LaneWatch:
@@ -185,10 +162,10 @@ class LaneWatch:
         yield self._fixed_and_charted(
             Cause.NO_READ_RATE,
             around,
-            _Level(
+            Level(
                 self._no_reads.mean,
                 self._limits.no_read_rate,
-                _deadband(self._limits.no_read_rate),
+                deadband_of(self._limits.no_read_rate),
                 self._counts["fruit"],
                 len(self._no_reads),
             ),
@@ -198,7 +175,7 @@ class LaneWatch:
             around,
             self._fruit,
             self._fruit_quality(around),
-            _Level(
+            Level(
                 self._latency.value,
                 self._limits.latency_p95_s,
                 LATENCY_DEADBAND * self._limits.latency_p95_s,
@@ -209,10 +186,10 @@ class LaneWatch:
         yield self._fixed_and_charted(
             Cause.BACKGROUND_RELIANCE,
             around,
-            _Level(
+            Level(
                 self._reliance.mean,
                 self._limits.background_reliance,
-                _deadband(self._limits.background_reliance),
+                deadband_of(self._limits.background_reliance),
                 self._counts["reliance"],
                 len(self._reliance),
             ),
@@ -221,10 +198,10 @@ class LaneWatch:
         yield self._fixed_and_charted(
             Cause.FOREGROUND_INSENSITIVE,
             around,
-            _Level(
+            Level(
                 self._sensitivity.mean,
                 self._limits.foreground_sensitivity,
-                _deadband(self._limits.foreground_sensitivity),
+                deadband_of(self._limits.foreground_sensitivity),
                 self._counts["sensitivity"],
                 len(self._sensitivity),
                 low=True,
@@ -237,7 +214,7 @@ class LaneWatch:
         yield self._no_data(around, self._expected_mono)
 
     def _fixed_and_charted(
-        self, cause: Cause, around: Surroundings, level: _Level, window: MeanWindow | None = None
+        self, cause: Cause, around: Surroundings, level: Level, window: MeanWindow | None = None
     ) -> Condition:
         """A fixed limit and the charts of the same cause; ``window``: of explanations."""
         if window is None:
@@ -250,8 +227,12 @@ class LaneWatch:
     def _pictures(self, around: Surroundings) -> Condition:
         """Pictures that cannot be read, against a fixed limit; what changed in them, by charts."""
         limit = self._limits.image_quality
-        level = _Level(
-            self._unusable.mean, limit, _deadband(limit), self._counts["fruit"], len(self._unusable)
+        level = Level(
+            self._unusable.mean,
+            limit,
+            deadband_of(limit),
+            self._counts["fruit"],
+            len(self._unusable),
         )
         fixed = replace(
             self._judged(
@@ -292,7 +273,7 @@ class LaneWatch:
         return Quality.UNCERTAIN if found is None else Quality.GOOD
 
     def _judged(
-        self, cause: Cause, around: Surroundings, seen: _Seen, quality: Quality, level: _Level
+        self, cause: Cause, around: Surroundings, seen: _Seen, quality: Quality, level: Level
     ) -> Condition:
         known = quality is Quality.GOOD
         return Condition(
@@ -361,7 +342,3 @@ class LaneWatch:
             detail=detail or "",
             suppressed_by=suppressed_by(Cause.AGENT_NO_DATA, situations),
         )
-
-
-def _deadband(limit: float) -> float:
-    return min(DEADBAND, DEADBAND_SHARE * limit)
