@@ -35,7 +35,7 @@ def calibrate(
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights; default: the configured ones.")
     ] = None,
-    lots: Annotated[int, typer.Option(min=1, help="Whole lots to collect.")] = 12,
+    lots: Annotated[int, typer.Option(min=1, help="Whole lots to collect, at least.")] = 12,
     lot_minutes: Annotated[
         float, typer.Option(min=1, help="What counts as a lot where the machine names none.")
     ] = 15.0,

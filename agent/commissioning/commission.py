@@ -17,7 +17,7 @@ from agent.alarms.extract import chromaticity, of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
 from agent.commissioning.conditional import conditional_run, together
-from agent.commissioning.design import Designed, designed
+from agent.commissioning.design import Designed, designed, enough
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, ordinary_production
 from agent.commissioning.samples import (
@@ -40,7 +40,8 @@ AUDIT_EVERY = 7
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for. ``lots`` of at least ``lot_s`` seconds; ``explained`` fruit a window."""
+    """What is asked for. At least ``lots`` of ``lot_s`` seconds, more where the budget needs more;
+    ``explained`` fruit a window."""
 
     variety: str
     out: Path
@@ -150,11 +151,13 @@ class Commissioning:
                 yield one.frame
 
     def _collect(self, engine: Engine, passing: Iterator[Passing], before: Collected) -> Collected:
-        """Until ``plan.lots`` lots are whole, or the source ends."""
+        """Until ``plan.lots`` lots are whole and a reference can be made of them, or the source
+        ends."""
         every_s = self.config.alarms.budget.window_s / self.plan.explained
         resumed = self.plan.resume and self.plan.collected.exists()
         file = SampleFile(self.plan.collected, self._header, resumed)
         due: dict[str, float] = {}
+        judged = 0
         try:
             for one in passing:
                 seen = one.reading.segmentation
@@ -168,8 +171,10 @@ class Commissioning:
                     self._add(before, file, _explanation_sample(engine, one))
                 whole = len(before.lots) - len(due)
                 self.told.collected(whole, len(before.fruit), len(before.explanations))
-                if whole >= self.plan.lots:
-                    break
+                if whole >= self.plan.lots and whole > judged:
+                    judged = whole
+                    if enough(before, self.budget):
+                        break
         finally:
             file.close()
         return before

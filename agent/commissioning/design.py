@@ -56,16 +56,26 @@ def windows_needed(run_length: float) -> int:
     return max(LEAST, math.ceil(math.cbrt(run_length)))
 
 
+def windows_for(budget: Budget) -> int:
+    """Windows that a reference of every signal needs."""
+    return windows_needed(budget.arl(sum(len(signal.bad.signs) for signal in SIGNALS)))
+
+
+def enough(collected: Collected, budget: Budget) -> bool:
+    """Whether a reference can be made of these samples."""
+    windows = _windows(points_by_lot(collected, budget.window_s))
+    return len(collected.lots) >= LEAST_LOTS and windows >= windows_for(budget)
+
+
+def _windows(points: LotPoints) -> int:
+    return max((sum(map(len, by_lot.values())) for by_lot in points.values()), default=0)
+
+
 def designed(collected: Collected, budget: Budget) -> Designed:
     """Everything, or a ``CommissioningError`` that says how much more is needed."""
     lots = collected.lots
-    sides = sum(len(signal.bad.signs) for signal in SIGNALS)
-    needed = windows_needed(budget.arl(sides))
     points = points_by_lot(collected, budget.window_s)
-    windows = max(
-        (sum(map(len, by_lot.values())) for by_lot in points.values()),
-        default=0,
-    )
+    windows, needed = _windows(points), windows_for(budget)
     if len(lots) < LEAST_LOTS or windows < needed:
         raise CommissioningError(
             f"too few samples: {len(lots)} lots with {windows} windows of {budget.window_s:g} s. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from agent import config
 from agent.commissioning import audit, commission
 from agent.commissioning.commission import Commissioning, Plan, Told
 from agent.commissioning.errors import CommissioningError
-from agent.commissioning.line import Wanted, lot_of, ordinary, passing_fruit
-from agent.commissioning.samples import read_samples
+from agent.commissioning.line import Passing, Wanted, lot_of, ordinary, passing_fruit
+from agent.commissioning.samples import Collected, ExplanationSample, read_samples
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
-from agent.records import MachineInfo, MachineState
+from agent.records import Frame, MachineInfo, MachineState
 from agent.simulator.render import Look, Renderer
 from tests.alarms.support import fruit
 
@@ -159,3 +160,38 @@ def test_an_input_blind_model_is_refused_with_reasons_and_pictures(
     picture = cv2.imread(str(plan.pictures))
     assert picture is not None
     assert not plan.out.exists()
+
+
+def made_up(lots: int, minutes: int) -> Iterator[Passing]:
+    """Thirty fruit a minute, every tenth cup empty, in lots that the machine names."""
+    rng = np.random.default_rng(1)
+    frame = Frame("cam1", "f1", 1, 0, 0.0, np.zeros((8, 8, 3), np.uint8))
+    for i in range(lots * minutes * 30):
+        reading = fruit(i * 2.0, empty=i % 10 == 9, machine=MachineState.RUNNING)
+        bright = 100.0 + float(rng.normal(0, 5))
+        seen = replace(reading.segmentation, brightness=bright, warmth=0.1 * bright)
+        yield Passing(frame, replace(reading, segmentation=seen), f"{i // (minutes * 30)}/cam1")
+
+
+@pytest.mark.parametrize(("asked", "minutes", "whole"), [(2, 16, 12), (14, 16, 14)])
+def test_lots_that_make_too_few_windows_are_gone_on_from(
+    tmp_path: Path,
+    model: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int,
+    minutes: int,
+    whole: int,
+) -> None:
+    """The budget asks for 171 windows; a lot of 16 minutes makes 15."""
+    nothing = ExplanationSample("", 0.0, {}, np.zeros(0), {})
+    monkeypatch.setattr(commission, "_explanation_sample", lambda _engine, _one: nothing)
+    run = Commissioning(
+        QUICK,
+        Camera(name="cam1", source=SIM),
+        model,
+        Plan("golden", tmp_path / "golden.json", lots=asked),
+    )
+    found = run._collect(run._engine(), made_up(30, minutes), Collected())
+    assert len(found.lots) == whole + 1  # and the first fruit of the next
+    assert len(found.cups) == whole * minutes * 3
+    assert found.cups[0].chromaticity == pytest.approx(0.1)

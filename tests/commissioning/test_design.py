@@ -16,6 +16,7 @@ from agent.commissioning.design import (
     Designed,
     cups_of,
     designed,
+    enough,
     points_by_lot,
     profile_of,
     windows_needed,
@@ -120,6 +121,18 @@ def test_too_few_samples_say_how_many_are_needed_for_the_budget() -> None:
     assert "3 lots" in str(told.value)
     assert "at least 10 lots" in str(told.value)
     assert "7 lots" in str(told.value)
+
+
+def test_what_is_enough_is_what_a_design_can_be_made_of() -> None:
+    for lots, minutes in ((9, 30), (12, 4), (12, 12)):
+        collected = made_up(1, lots, minutes)
+        if enough(collected, BUDGET):
+            assert designed(collected, BUDGET).signals
+        else:
+            with pytest.raises(CommissioningError, match="too few samples"):
+                designed(collected, BUDGET)
+    assert not enough(made_up(1, 9, 30), BUDGET)
+    assert enough(made_up(1, 12, 12), BUDGET)
 
 
 def test_a_larger_budget_of_days_asks_for_more_windows() -> None:
