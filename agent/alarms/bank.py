@@ -98,13 +98,13 @@ class ChartBank:
         self._newest.on_fruit(scaled)
         self.take(self._fruit.add(scaled, angle_deg, now))
 
-    def on_cup(self, chromaticity: float) -> None:
+    def on_cup(self, chromaticity: float, now: float) -> None:
         """Take the colour of one empty cup."""
-        self._newest.on_cup(chromaticity)
+        self._newest.on_cup(chromaticity, now)
 
-    def look(self) -> Look | None:
+    def look(self, now: float) -> Look | None:
         """What the newest pictures say, between the charts' points; None for too few."""
-        return self._newest.look()
+        return self._newest.look(now)
 
     def on_explanation(self, values: Mapping[str, float], now: float) -> None:
         """Take one explanation's signals, on their own scales."""

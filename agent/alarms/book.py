@@ -80,6 +80,14 @@ class AlarmBook:
         """The newest record of every alarm, in the order in which they were first heard of."""
         return tuple(entry.record for entry in self._entries.values())
 
+    def unheard(self) -> frozenset[str]:
+        """Ids of the alarms that are shelved or out of service."""
+        return frozenset(
+            alarm_id
+            for alarm_id, entry in self._entries.items()
+            if entry.life.covers & {AlarmState.SHELVED, AlarmState.OUT_OF_SERVICE}
+        )
+
     def attention(self) -> tuple[str, ...]:
         """Cameras with an alarm that is active, or that waits for its on-delay."""
         cameras = {

@@ -95,15 +95,19 @@ class LaneCharts:
     def on_cup(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
         """Take one empty cup, and its signals where they are known already."""
         seen = reading.segmentation
+        if not self._banks:
+            return
+        self.announce(seen.machine.variety, seen.captured_mono)
         bank = self._bank
         if bank is None or self.held or seen.captured_mono < self._since_mono:
             return
-        bank.on_cup(chromaticity(seen) if values is None else values["chromaticity"])
+        colour = chromaticity(seen) if values is None else values["chromaticity"]
+        bank.on_cup(colour, seen.captured_mono)
 
-    def look(self) -> Look | None:
+    def look(self, now: float) -> Look | None:
         """What the newest pictures say; None while held, and for too few."""
         bank = self._bank
-        return None if bank is None or self.held else bank.look()
+        return None if bank is None or self.held else bank.look(now)
 
     @property
     def window_s(self) -> float:

@@ -2,19 +2,23 @@
 
 Findings follow from each other. A lens out of focus makes the network see less, read less and look
 elsewhere; told one by one these would be four alarms, and the first of them, whichever rule is the
-quickest, would send people to the wrong place. What was found is therefore told with what is known
-of the newest pictures and of the answers:
+quickest, would send people to the wrong place. So each finding is decided on once, when it begins,
+by what is known then of the newest pictures and of the answers:
 
-- pictures are unusual, and the finding began with it: told as ``image_quality``
-- the fruit are of another colour before an unchanged camera: told as ``segmentation_degraded``
+- pictures became unusual at the same time: told as ``image_quality``
+- the fruit have another colour before an unchanged camera: told as ``segmentation_degraded``
 - pictures are as usual and fruit go unread: told as ``segmentation_degraded``
-- pictures are as usual and the network sees the fruit worse: told when enough explanations have
-  been waited for, or not at all where they have found the cause meanwhile
+- pictures are as usual and the network sees less: told when enough explanations have been waited
+  for, or under the one of their alarms that has found the cause meanwhile
 - hiding the suture changes nothing and yet the answers differ from fruit to fruit: something else
   in the picture decides, told as ``background_reliance``
 
-Nothing is raised here that no rule or chart has found, and nothing is kept back for longer than a
-window unless another alarm tells it.
+What was decided stands until the finding is over, so that alarms neither change places nor ring
+when a fault is mended and its last windows pass. Three rules keep a finding from being told to
+nobody: it is told under no alarm that operators have shelved or taken out of service, under none
+that rang for something else before, and under ``image_quality`` only as long as its own rule or
+chart agrees (``CONFIRM_S``). Nothing is raised that no rule or chart has found, and nothing is kept
+back for longer than a window.
 """
 
 from __future__ import annotations
@@ -22,12 +26,10 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from agent.alarms.catalogue import Cause
+from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.language import Fact
 from agent.alarms.newest import NEWEST_CUPS, Look
@@ -39,127 +41,134 @@ UNUSUAL, USUAL = 4.0, 3.0
 alarm takes, because something else has been found already. The most unusual of nine looks, several
 a second, passes 3 in every second ordinary lot and 4 in one of thirty."""
 TOGETHER_S = 300.0
-"""A finding that begins later than this after the pictures changed has a cause of its own: a lamp
-that has been weak for weeks must not hide a model that goes wrong today."""
+"""What begins later than this after something else has a cause of its own: a lamp that has been
+weak for weeks must not hide a model that goes wrong today."""
 BEFORE_S = 5.0
 """The newest pictures are a mean over 20 s: a finding may be a little quicker."""
+CONFIRM_S = 300.0
+"""A change of the pictures that the charts of the pictures do not see for so long explains
+nothing."""
+CLEARING_S = 5.0
+"""Beyond its off-delay: until then a finding that is back keeps its reason, or its alarm would ring
+while it waits to clear."""
 ANGLES, LEAST_ANGLES = 100, 20
 SCATTERED = 0.5
 """Length of the mean of the doubled angles' unit vectors: 1 where all answers are the same."""
 EXPLAINING = (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE, Cause.EXPLANATION_DRIFT)
-FOLLOWING = (Cause.NO_READ_RATE, Cause.SEGMENTATION_DEGRADED, *EXPLAINING)
-"""What can follow from other pictures."""
-
-
-class _Lies(enum.Enum):
-    """Where the change of the pictures lies."""
-
-    CAMERA = enum.auto()
-    FRUIT = enum.auto()
-    PENDING = enum.auto()
+FINDINGS = (
+    Cause.IMAGE_QUALITY,
+    Cause.NO_READ_RATE,
+    *EXPLAINING,
+    Cause.SEGMENTATION_DEGRADED,
+)
+"""In the order in which they are decided on."""
 
 
 class NewestAngles:
     """Whether the newest answers differ from fruit to fruit."""
 
     def __init__(self) -> None:
-        self._doubled: deque[complex] = deque(maxlen=ANGLES)
+        self._doubled: deque[complex | None] = deque(maxlen=ANGLES)
 
-    def add(self, angle_deg: float) -> None:
-        """Take the angle of one fruit, axial degrees."""
-        self._doubled.append(complex(np.exp(2j * math.radians(angle_deg))))
+    def add(self, angle_deg: float | None) -> None:
+        """Take the angle of one fruit, axial degrees; None: it was not read."""
+        doubled = None if angle_deg is None else 2.0 * math.radians(angle_deg)
+        self._doubled.append(
+            None if doubled is None else complex(math.cos(doubled), math.sin(doubled))
+        )
 
     @property
     def scattered(self) -> bool:
         """Angles at random, or nearly: no constant answer. False for too few."""
-        many = len(self._doubled)
-        return many >= LEAST_ANGLES and abs(sum(self._doubled)) / many < SCATTERED
+        read = [one for one in self._doubled if one is not None]
+        return len(read) >= LEAST_ANGLES and abs(sum(read)) / len(read) < SCATTERED
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known beside the findings. ``look``: of the newest pictures, None: not enough.
     ``scattered``: answers differ from fruit to fruit. ``explained``: explanations so far, of which
-    ``enough`` more are waited for, ``window_s`` at most."""
+    ``enough`` more are waited for, ``window_s`` at most. ``covered``: alarms that nobody hears,
+    shelved or out of service."""
 
     look: Look | None
     scattered: bool
     explained: int
     enough: int
     window_s: float
+    covered: Collection[Cause] = ()
+
+
+class Lies(enum.Enum):
+    """Where a change of the pictures lies."""
+
+    CAMERA = enum.auto()
+    FRUIT = enum.auto()
+    PENDING = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
-class _Unusual:
-    """Since when the pictures are; ``cups``: how many had passed until then."""
+class Verdict:
+    """Told under ``teller`` because of ``situation``."""
 
-    since_mono: float
-    cups: int
+    teller: Cause
+    situation: Situation
+
+
+OWN = "told as itself"
+Decision = Verdict | str
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """For explanations; ``over`` once nothing more is waited for."""
+class _Episode:
+    """A finding from its begin until it has been back by its deadband for as long as its alarm
+    takes to clear; unknown in between changes nothing. ``decision``: None while it is waited for.
+    ``back_mono``: since when it has been back."""
 
     since_mono: float
     explained: int
-    over: bool = False
+    decision: Decision | None = None
+    confirmed_mono: float = 0.0
+    back_mono: float | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.decision if isinstance(self.decision, Verdict) else None
+
+
+@dataclass(slots=True)
+class _Unusual:
+    """Since when the pictures are; ``cups``: how many had passed until then; ``lies``: once it was
+    decided by."""
+
+    since_mono: float
+    cups: int
+    lies: Lies = Lies.PENDING
 
 
 class Diagnosis:
-    """One lane's; fed every judgement, it remembers when findings began."""
+    """One lane's; fed every judgement, it remembers what was decided."""
 
     def __init__(self) -> None:
-        self._since: dict[Cause, float] = {}
-        self._held: set[Cause] = set()  # beyond, or not yet back by the deadband
+        self._episodes: dict[Cause, _Episode] = {}
         self._unusual: _Unusual | None = None
-        self._waiting: _Waiting | None = None
 
     def told(self, found: Iterable[Condition], evidence: Evidence, now: float) -> list[Condition]:
         """The same conditions, each as it is to be told."""
         by_cause = {Cause(one.cause): one for one in found}
-        situations: dict[Cause, set[Situation]] = {cause: set() for cause in by_cause}
-        self._hold(by_cause.values())
-        if evidence.scattered:
-            self._read_off_something_else(by_cause, situations)
-        self._begin(by_cause, now)
         self._look(evidence.look, now)
-        look, unusual = evidence.look, self._unusual
-        if look is not None and unusual is not None:
-            match self._lies_with(look, unusual, now - unusual.since_mono < evidence.window_s):
-                case _Lies.PENDING:
-                    for cause in (Cause.IMAGE_QUALITY, *FOLLOWING):
-                        if _true(by_cause, cause):
-                            by_cause[cause] = _undecided(by_cause[cause])
-                case _Lies.FRUIT:
-                    self._other_fruit(by_cause, situations, look, evidence.window_s, now)
-                case _Lies.CAMERA:
-                    self._other_pictures(by_cause, situations, look, unusual)
-        elif look is not None and not _true(by_cause, Cause.IMAGE_QUALITY):
-            self._unread(by_cause, situations)
-            self._wait_for_explanations(by_cause, evidence, now)
-        told_of_pictures = Situation.OTHER_FRUIT not in situations.get(Cause.IMAGE_QUALITY, set())
-        if told_of_pictures and _true(by_cause, Cause.IMAGE_QUALITY):
-            for reasons in situations.values():
-                reasons.add(Situation.IMAGE_QUALITY)
-        return [
-            replace(one, suppressed_by=one.suppressed_by or suppressed_by(cause, situations[cause]))
-            for cause, one in by_cause.items()
-        ]
+        for cause in FINDINGS:
+            if cause in by_cause:
+                self._follow(cause, by_cause[cause], evidence, now)
+        for cause in FINDINGS:
+            episode = self._episodes.get(cause)
+            if episode is not None and cause in by_cause:
+                self._revise(cause, episode, by_cause, evidence, now)
+                if episode.decision is None and by_cause[cause].beyond:
+                    episode.decision = self._decided(cause, episode, by_cause, evidence, now)
+        return [self._as_told(cause, by_cause, evidence) for cause in by_cause]
 
-    def _hold(self, found: Iterable[Condition]) -> None:
-        for one in found:
-            if one.beyond:
-                self._held.add(Cause(one.cause))
-            elif one.back:
-                self._held.discard(Cause(one.cause))
-
-    def _begin(self, found: dict[Cause, Condition], now: float) -> None:
-        for cause, one in found.items():
-            if one.beyond:
-                self._since.setdefault(cause, now)
-            elif one.beyond is False:
-                self._since.pop(cause, None)
+    # --- what goes on ----------------------------------------------------------------------------
 
     def _look(self, look: Look | None, now: float) -> None:
         if look is None or look.score < USUAL:
@@ -167,141 +176,257 @@ class Diagnosis:
         elif look.score >= UNUSUAL and self._unusual is None:
             self._unusual = _Unusual(now, look.cups)
 
-    @staticmethod
-    def _lies_with(look: Look, unusual: _Unusual, early: bool) -> _Lies:
-        """Whether the fruit have changed or what they are seen through. The cups that passed before
-        the change say nothing: the fruit are not blamed until all of the newest came after it, and
-        never where too few do."""
-        if look.other_colour is None or not look.cups_as_usual:
-            return _Lies.CAMERA
-        if look.cups - unusual.cups >= NEWEST_CUPS:
-            return _Lies.FRUIT
-        return _Lies.PENDING if early else _Lies.CAMERA
+    def _follow(self, cause: Cause, one: Condition, evidence: Evidence, now: float) -> None:
+        episode = self._episodes.get(cause)
+        if episode is None:
+            if one.beyond:
+                self._episodes[cause] = _Episode(now, evidence.explained, confirmed_mono=now)
+        elif not one.back:
+            episode.back_mono = None if one.beyond else episode.back_mono
+        elif episode.back_mono is None:
+            episode.back_mono = now
+        elif now - episode.back_mono >= BY_CAUSE[cause].off_delay_s + CLEARING_S:
+            del self._episodes[cause]
 
-    def _other_pictures(
+    def _revise(
         self,
-        found: dict[Cause, Condition],
-        situations: dict[Cause, set[Situation]],
-        look: Look,
-        unusual: _Unusual,
-    ) -> None:
-        began = unusual.since_mono
-        pictures = found.get(Cause.IMAGE_QUALITY)
-        if pictures is None or pictures.beyond is None:
-            return
-        together = [
-            cause
-            for cause in FOLLOWING
-            if cause in self._since
-            and cause in found
-            and began - BEFORE_S <= self._since[cause] <= began + TOGETHER_S
-        ]
-        for cause in together:
-            situations[cause].add(Situation.PICTURES_CHANGED)
-        if together and not pictures.beyond:
-            found[Cause.IMAGE_QUALITY] = replace(
-                pictures, beyond=True, back=False, window=look.fruit, detail=look.detail
-            )
-
-    def _other_fruit(
-        self,
-        found: dict[Cause, Condition],
-        situations: dict[Cause, set[Situation]],
-        look: Look,
-        window_s: float,
+        cause: Cause,
+        episode: _Episode,
+        found: Mapping[Cause, Condition],
+        evidence: Evidence,
         now: float,
     ) -> None:
-        """The network's own state says whether it copes with them; its charts have a point a window
-        like those of the pictures, which are kept back until both are known."""
-        seen, pictures = found.get(Cause.SEGMENTATION_DEGRADED), found.get(Cause.IMAGE_QUALITY)
-        unread = found.get(Cause.NO_READ_RATE)
-        if seen is None or pictures is None or look.other_colour is None:
+        """Take back what no longer holds; the finding is then told as itself."""
+        verdict = episode.verdict
+        if verdict is None:
             return
-        if seen.beyond or (unread is not None and Cause.NO_READ_RATE in self._held):
-            found[Cause.SEGMENTATION_DEGRADED] = replace(
-                seen,
-                beyond=True,
-                back=False,
-                quality=Quality.GOOD,
-                window=look.fruit,
-                detail=Detail(Fact.OTHER_FRUIT, look.other_colour.values),
-            )
-            for cause in (Cause.IMAGE_QUALITY, Cause.NO_READ_RATE, Cause.EXPLANATION_DRIFT):
-                if cause in situations:
-                    situations[cause].add(Situation.OTHER_FRUIT)
-        elif pictures.beyond and now - self._since[Cause.IMAGE_QUALITY] < window_s:
-            found[Cause.IMAGE_QUALITY] = _undecided(pictures)
+        teller = found.get(verdict.teller)
+        if verdict.situation is Situation.PICTURES_CHANGED:
+            if teller is None or teller.beyond is not False:
+                episode.confirmed_mono = now
+            stale = now - episode.confirmed_mono >= CONFIRM_S
+        elif verdict.situation is Situation.EXPLANATIONS_SAY:
+            stale = not self._going_on(verdict.teller)
+        else:  # pictures that nobody can read any more are no matter of the fruit's colour
+            unreadable = found[cause].beyond and not _of_signal(found[cause])
+            stale = cause is Cause.IMAGE_QUALITY and bool(unreadable)
+        if stale or verdict.teller in evidence.covered:
+            episode.decision = OWN
 
-    def _wait_for_explanations(
-        self, found: dict[Cause, Condition], evidence: Evidence, now: float
-    ) -> None:
-        """A network that sees less while its pictures are as usual: its explanations may say why,
-        and are followed up from the moment on at which a chart moves."""
-        seen = found.get(Cause.SEGMENTATION_DEGRADED)
-        if seen is None or not seen.beyond:
-            if seen is not None and seen.beyond is False:
-                self._waiting = None
-            return
-        unread = found.get(Cause.NO_READ_RATE)
-        if unread is not None and Cause.NO_READ_RATE in self._held and not unread.detail:
-            return  # the fixed limit: where so little is read there is little to explain
-        if self._waiting is None:
-            self._waiting = _Waiting(now, evidence.explained)
-        waiting = self._waiting
-        known = any(_true(found, cause) for cause in EXPLAINING)
-        enough = evidence.explained - waiting.explained >= evidence.enough
-        late = now - waiting.since_mono >= evidence.window_s
-        waiting.over = waiting.over or (not known and (enough or late))
-        if not waiting.over:
-            found[Cause.SEGMENTATION_DEGRADED] = _undecided(seen)
+    # --- deciding --------------------------------------------------------------------------------
+
+    def _decided(
+        self,
+        cause: Cause,
+        episode: _Episode,
+        found: Mapping[Cause, Condition],
+        evidence: Evidence,
+        now: float,
+    ) -> Decision | None:
+        """None: not yet."""
+        look, unusual = evidence.look, self._unusual
+        early = now - episode.since_mono < evidence.window_s
+        if look is not None and unusual is not None and self._together(unusual, episode):
+            if unusual.lies is Lies.PENDING:
+                unusual.lies = lies_with(look, look.cups - unusual.cups, early)
+            match unusual.lies:
+                case Lies.PENDING:
+                    return None
+                case Lies.FRUIT:
+                    return self._with_other_fruit(cause, episode, found, evidence, early)
+                case Lies.CAMERA if cause is not Cause.IMAGE_QUALITY:
+                    return self._under(
+                        Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, episode, found, evidence
+                    )
+        pictures = found.get(Cause.IMAGE_QUALITY)
+        usual = look is not None and unusual is None and pictures is not None and pictures.back
+        if usual and cause is Cause.NO_READ_RATE:
+            return self._unread(episode, found, evidence, early)
+        if usual and cause is Cause.SEGMENTATION_DEGRADED:
+            return self._after_explanations(episode, found, evidence, early)
+        if cause is Cause.FOREGROUND_INSENSITIVE and evidence.scattered and _fixed(found[cause]):
+            return self._under(
+                Cause.BACKGROUND_RELIANCE, Situation.READ_ELSEWHERE, episode, found, evidence
+            )
+        return OWN
+
+    @staticmethod
+    def _together(unusual: _Unusual, episode: _Episode) -> bool:
+        later = episode.since_mono - unusual.since_mono
+        return -BEFORE_S <= later <= TOGETHER_S
+
+    def _under(
+        self,
+        teller: Cause,
+        situation: Situation,
+        episode: _Episode,
+        found: Mapping[Cause, Condition],
+        evidence: Evidence,
+    ) -> Decision:
+        """Under this alarm, if it is one that rings for it."""
+        standing = self._episodes.get(teller)
+        since = [self._episodes[cause].since_mono for cause in self._carried(teller)]
+        since += [standing.since_mono] if standing is not None else []
+        rang = any(episode.since_mono - begin > TOGETHER_S for begin in since)
+        hidden = standing is not None and standing.verdict is not None
+        judged = teller in found and found[teller].beyond is not None
+        if rang or hidden or not judged or teller in evidence.covered:
+            return OWN
+        return Verdict(teller, situation)
+
+    def _with_other_fruit(
+        self,
+        cause: Cause,
+        episode: _Episode,
+        found: Mapping[Cause, Condition],
+        evidence: Evidence,
+        early: bool,
+    ) -> Decision | None:
+        """The network's own state says whether it copes with them. Its charts have a point a window
+        like those of the pictures, which wait until both are known."""
+        if cause is Cause.SEGMENTATION_DEGRADED:
+            return OWN
+        failing = any(map(self._going_on, (Cause.SEGMENTATION_DEGRADED, Cause.NO_READ_RATE)))
+        if cause is Cause.IMAGE_QUALITY and (not failing or not _of_signal(found[cause])):
+            return None if early and _of_signal(found[cause]) else OWN
+        if cause in EXPLAINING and (cause is not Cause.EXPLANATION_DRIFT or not failing):
+            return OWN
+        return self._under(
+            Cause.SEGMENTATION_DEGRADED, Situation.OTHER_FRUIT, episode, found, evidence
+        )
 
     def _unread(
-        self, found: dict[Cause, Condition], situations: dict[Cause, set[Situation]]
-    ) -> None:
-        """Many fruit without an angle while their pictures are as usual."""
-        unread, seen = found.get(Cause.NO_READ_RATE), found.get(Cause.SEGMENTATION_DEGRADED)
-        if unread is None or seen is None or Cause.NO_READ_RATE not in self._held:
-            return
-        found[Cause.SEGMENTATION_DEGRADED] = replace(
-            seen,
-            beyond=True,
-            back=False,
-            quality=Quality.GOOD,
-            samples=unread.samples,
-            window=unread.window,
-            detail=Detail(Fact.UNREAD, {"share": unread.value}),
+        self,
+        episode: _Episode,
+        found: Mapping[Cause, Condition],
+        evidence: Evidence,
+        early: bool,
+    ) -> Decision | None:
+        """Beyond the fixed limit there is too little left to explain; a chart's smaller rise waits
+        for explanations like whatever else the network sees less of."""
+        if not _fixed(found[Cause.NO_READ_RATE]):
+            decision = self._after_explanations(episode, found, evidence, early)
+            if decision != OWN:
+                return decision
+        return self._under(
+            Cause.SEGMENTATION_DEGRADED, Situation.PICTURES_AS_USUAL, episode, found, evidence
         )
-        situations[Cause.NO_READ_RATE].add(Situation.PICTURES_AS_USUAL)
 
-    def _read_off_something_else(
-        self, found: dict[Cause, Condition], situations: dict[Cause, set[Situation]]
-    ) -> None:
-        """Hiding the suture leaves the answer, and answers differ: what is left decides them.
+    def _after_explanations(
+        self,
+        episode: _Episode,
+        found: Mapping[Cause, Condition],
+        evidence: Evidence,
+        early: bool,
+    ) -> Decision | None:
+        """A lane whose charts move is followed up: ten explanations take half a minute."""
+        if self._carried(Cause.SEGMENTATION_DEGRADED):
+            return OWN  # somebody is told of it already
+        for cause in EXPLAINING:
+            other = self._episodes.get(cause)
+            if other is None or other.decision is None or not self._going_on(cause):
+                continue
+            if episode.since_mono - other.since_mono <= evidence.window_s:
+                teller = other.verdict.teller if other.verdict is not None else cause
+                if teller in EXPLAINING:
+                    return self._under(teller, Situation.EXPLANATIONS_SAY, episode, found, evidence)
+        enough = evidence.explained - episode.explained >= evidence.enough
+        return None if early and not enough else OWN
 
-        Only where it is the fixed limit that is crossed: of a chart's small shift that does not
-        follow.
-        """
-        blind = found.get(Cause.FOREGROUND_INSENSITIVE)
-        context = found.get(Cause.BACKGROUND_RELIANCE)
-        if blind is None or context is None or blind.cause not in self._held or blind.detail:
-            return
-        if not context.beyond:
-            found[Cause.BACKGROUND_RELIANCE] = replace(
-                context,
-                beyond=True,
-                back=False,
-                quality=blind.quality,
-                value=1.0 - blind.value,
-                limit=1.0 - blind.limit,
-                window=blind.window,
+    # --- telling ---------------------------------------------------------------------------------
+
+    def _carried(self, teller: Cause) -> dict[Cause, Verdict]:
+        """What is told under this alarm, and why."""
+        return {
+            cause: one.verdict
+            for cause, one in self._episodes.items()
+            if one.verdict is not None and one.verdict.teller is teller and one.back_mono is None
+        }
+
+    def _going_on(self, cause: Cause) -> bool:
+        episode = self._episodes.get(cause)
+        return episode is not None and episode.back_mono is None
+
+    def _as_told(
+        self, cause: Cause, found: Mapping[Cause, Condition], evidence: Evidence
+    ) -> Condition:
+        one, episode = found[cause], self._episodes.get(cause)
+        if self._carried(cause):
+            return self._carrying(cause, found, evidence.look)
+        if episode is None:
+            return one
+        if episode.decision is None and one.beyond:
+            return replace(one, beyond=None, back=False, quality=Quality.UNCERTAIN)
+        situations = {episode.verdict.situation} if episode.verdict is not None else set()
+        if self._pictures_told(found, evidence):
+            situations.add(Situation.IMAGE_QUALITY)
+        reason = one.suppressed_by or suppressed_by(cause, situations)
+        return replace(one, suppressed_by=reason)
+
+    def _pictures_told(self, found: Mapping[Cause, Condition], evidence: Evidence) -> bool:
+        """Whether somebody is told that the pictures are bad."""
+        pictures = Cause.IMAGE_QUALITY
+        if pictures in evidence.covered or pictures not in found:
+            return False
+        own = self._episodes.get(pictures)
+        told = own is not None and own.decision == OWN and own.back_mono is None
+        return told or bool(self._carried(pictures))
+
+    def _carrying(
+        self, teller: Cause, found: Mapping[Cause, Condition], look: Look | None
+    ) -> Condition:
+        """The telling alarm: true as long as anything that it tells of."""
+        own = found[teller]
+        carried = {c: v for c, v in self._carried(teller).items() if c in found}
+        if own.beyond and all(v.situation is not Situation.OTHER_FRUIT for v in carried.values()):
+            return own
+        known = [each for each in carried.items() if found[each[0]].beyond is not None]
+        if not known:
+            return own if own.beyond else replace(own, beyond=None, back=False)
+        cause, verdict = known[0]
+        quality = own.quality if own.beyond is not None else found[cause].quality
+        told = replace(own, beyond=True, back=False, quality=quality)
+        return _worded(told, found[cause], verdict.situation, look)
+
+
+def lies_with(look: Look, cups: int, early: bool) -> Lies:
+    """Whether the fruit have changed or what they are seen through. ``cups``: how many have passed
+    since the change; those before it say nothing, so the fruit are not blamed until all of the
+    newest came after it, and not at all where they take longer than a window."""
+    if look.other_colour is None or not look.cups_as_usual:
+        return Lies.CAMERA
+    if cups >= NEWEST_CUPS:
+        return Lies.FRUIT
+    return Lies.PENDING if early else Lies.CAMERA
+
+
+def _worded(told: Condition, of: Condition, situation: Situation, look: Look | None) -> Condition:
+    """With the numbers and the words of what it tells of."""
+    match situation:
+        case Situation.PICTURES_CHANGED if look is not None:
+            return replace(
+                told, value=look.value, limit=look.limit, window=look.fruit, detail=look.detail
             )
-        situations[Cause.FOREGROUND_INSENSITIVE].add(Situation.READ_ELSEWHERE)
+        case Situation.PICTURES_AS_USUAL:
+            used = of.value / of.limit if of.limit > 0 else 0.0
+            fact = Detail(Fact.UNREAD, {"share": of.value})
+            return replace(told, value=used, limit=1.0, window=of.window, detail=fact)
+        case Situation.OTHER_FRUIT if look is not None and look.other_colour is not None:
+            fact = Detail(Fact.OTHER_FRUIT, look.other_colour.values)
+            return replace(told, window=look.fruit, detail=fact)
+        case Situation.READ_ELSEWHERE:
+            left, limit = 1.0 - of.value, 1.0 - of.limit
+            fact = Detail(Fact.READ_ELSEWHERE, {"share": left})
+            return replace(told, value=left, limit=limit, window=of.window, detail=fact)
+        case _:
+            return told
 
 
-def _true(found: Mapping[Cause, Condition], cause: Cause) -> bool:
-    return cause in found and bool(found[cause].beyond)
+def _fixed(one: Condition) -> bool:
+    """Whether it is the fixed limit that is crossed, and not a chart's."""
+    return not one.detail
 
 
-def _undecided(one: Condition) -> Condition:
-    """Nobody can say yet: what was active stays so, what was not stays so too."""
-    return replace(one, beyond=None, back=False, quality=Quality.UNCERTAIN)
+def _of_signal(one: Condition) -> bool:
+    """Whether it is a chart that says so."""
+    return isinstance(one.detail, Detail) and one.detail.fact == Fact.SIGNAL

@@ -57,7 +57,7 @@ ENGLISH = Language(
         ),
         Cause.IMAGE_QUALITY: (
             "On {camera} the pictures changed ({detail}, over {window} fruit): check lamp, "
-            "lens, focus and whether the camera was moved."
+            "lens, focus and whether the camera was moved, and check cut fruit by hand."
         ),
         Cause.AGENT_NO_DATA: (
             "On {camera} there is {detail}: nobody watches the model there; check cut fruit by "
@@ -84,11 +84,9 @@ ENGLISH = Language(
         Fact.CAMERA_STATE: "{state}: {cause}",
         Fact.SIGNAL: "{signal} {value}, usually {low} to {high}",
         Fact.UNREADABLE: "{share} of them cannot be read",
-        Fact.UNREAD: "{share} of them get no angle although their pictures are as usual",
-        Fact.OTHER_FRUIT: (
-            "another variety or lot than commissioned: {signal} {value}, usually {low} to {high}, "
-            "while the empty cups look as ever"
-        ),
+        Fact.UNREAD: "{share} of the fruit get no angle although their pictures are as usual",
+        Fact.OTHER_FRUIT: "{signal} {value}, usually {low} to {high}",
+        Fact.READ_ELSEWHERE: "{share} of the answer stays when the suture is hidden",
         Fact.NO_FRUIT: "no fruit for {seconds} s",
         Fact.NO_EXPLANATION: "no explanation of the suture for {seconds} s",
         Fact.NO_EXPLANATION_BECAUSE: ("no explanation of the suture for {seconds} s ({reason})"),
@@ -99,6 +97,23 @@ ENGLISH = Language(
         ),
         Fact.SESSION_TAKEN: "the broker closed ours for it",
         Fact.DISK_UNREACHED: "nothing reaches the disk ({reason})",
+    },
+    findings={
+        Fact.UNREAD: (
+            "On {camera} {detail} (the last {window} fruit): check how the fruit lie in the cups "
+            "and that the model is the commissioned one, cut fruit by hand, and call the vision "
+            "engineer."
+        ),
+        Fact.OTHER_FRUIT: (
+            "On {camera} the model sees the fruit worse, and they have another colour ({detail}, "
+            "over {window} fruit) while the empty cups look as ever: compare lot and variety with "
+            "what is announced, and cut fruit by hand until it is clear."
+        ),
+        Fact.READ_ELSEWHERE: (
+            "On {camera} {detail} (mean of {window} explanations), and yet angles differ from "
+            "fruit to fruit: something else in the picture decides them; check cut fruit by hand, "
+            "look for marks or light in the cups, and call the vision engineer."
+        ),
     },
     signals={signal.name: signal.title for signal in SIGNALS},
     terms={},

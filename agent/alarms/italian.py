@@ -57,7 +57,8 @@ ITALIAN = Language(
         ),
         Cause.IMAGE_QUALITY: (
             "Su {camera} le immagini sono cambiate ({detail}, su {window} frutti): controllare "
-            "lampada, obiettivo e messa a fuoco, e se la telecamera è stata spostata."
+            "lampada, obiettivo e messa a fuoco, e se la telecamera è stata spostata; controllare "
+            "i frutti tagliati."
         ),
         Cause.AGENT_NO_DATA: (
             "Su {camera} manca di che giudicare ({detail}): nessuno sorveglia il modello; "
@@ -88,12 +89,10 @@ ITALIAN = Language(
         Fact.SIGNAL: "{signal} {value}, di solito da {low} a {high}",
         Fact.UNREADABLE: "{share} di esse non si può leggere",
         Fact.UNREAD: (
-            "{share} di essi non ha un angolo, benché le loro immagini siano come di solito"
+            "{share} dei frutti è senza angolo, benché le loro immagini siano come di solito"
         ),
-        Fact.OTHER_FRUIT: (
-            "un'altra varietà o partita: {signal} {value}, di solito da {low} a {high}, mentre "
-            "le coppette vuote sono come sempre"
-        ),
+        Fact.OTHER_FRUIT: "{signal} {value}, di solito da {low} a {high}",
+        Fact.READ_ELSEWHERE: "{share} della risposta resta quando la sutura è nascosta",
         Fact.NO_FRUIT: "nessun frutto da {seconds} s",
         Fact.NO_EXPLANATION: "nessuna spiegazione della sutura da {seconds} s",
         Fact.NO_EXPLANATION_BECAUSE: ("nessuna spiegazione della sutura da {seconds} s ({reason})"),
@@ -104,6 +103,23 @@ ITALIAN = Language(
         Fact.EXPLAINING_OFF: ("le spiegazioni sono spente dopo troppi processi falliti ({reason})"),
         Fact.SESSION_TAKEN: "il broker ha chiuso la nostra per questo",
         Fact.DISK_UNREACHED: "nulla arriva al disco ({reason})",
+    },
+    findings={
+        Fact.UNREAD: (
+            "Su {camera} {detail} (ultimi {window} frutti): controllare come stanno i frutti nelle "
+            "coppette e che il modello sia quello messo in servizio, tagliare i frutti a mano e "
+            "chiamare il tecnico della visione."
+        ),
+        Fact.OTHER_FRUIT: (
+            "Su {camera} il modello vede peggio i frutti, che hanno un altro colore ({detail}, su "
+            "{window} frutti) mentre le coppette vuote sono come sempre: confrontare partita e "
+            "varietà con quelle annunciate e tagliare i frutti a mano finché non è chiaro."
+        ),
+        Fact.READ_ELSEWHERE: (
+            "Su {camera} {detail} (media di {window} spiegazioni), eppure gli angoli cambiano da "
+            "frutto a frutto: li decide qualcos'altro nell'immagine; controllare i frutti "
+            "tagliati, cercare segni o luci nelle coppette e chiamare il tecnico della visione."
+        ),
     },
     signals={
         "no_read": "quota di frutti senza angolo",
@@ -169,6 +185,7 @@ ITALIAN = Language(
         "its pictures changed at the same time": (
             "le sue immagini sono cambiate nello stesso momento"
         ),
+        "its explanations have found the cause": "le sue spiegazioni hanno trovato la causa",
         "its pictures are as usual, it is the model that sees less in them": (
             "le sue immagini sono come di solito, è il modello che vi vede meno"
         ),

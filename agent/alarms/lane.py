@@ -37,12 +37,14 @@ FIRST_EXPLANATION_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a lane must know of the rest: its camera, and whether anybody explains."""
+    """What a lane must know of the rest: its camera, whether anybody explains, and which of its
+    alarms nobody hears (shelved, or out of service)."""
 
     live: bool
     situations: Collection[Situation]
     explaining: bool
     now: float
+    covered: Collection[Cause] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,7 @@ class LaneWatch:
         self.charts.on_fruit(reading, values)
         self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
         self._no_reads.add(0.0 if seen.reading.read else 1.0)
-        if seen.reading.read:
-            self._angles.add(seen.reading.angle_deg)
+        self._angles.add(seen.reading.angle_deg if seen.reading.read else None)
         self._latency.add(max(0.0, seen.done_mono - seen.captured_mono))
         self._fruit = _Seen(
             seen.frame_id, self._explained.model, seen.captured_utc_ms, seen.captured_mono
@@ -141,11 +142,12 @@ class LaneWatch:
         """Every condition of this lane now, each as it is to be told."""
         found = list(self._found(around))
         evidence = Evidence(
-            look=self.charts.look(),
+            look=self.charts.look(around.now),
             scattered=self._angles.scattered,
             explained=self._counts["sensitivity"],
             enough=self._limits.explanations_window,
             window_s=self.charts.window_s,
+            covered=around.covered,
         )
         return self._diagnosis.told(found, evidence, around.now)
 

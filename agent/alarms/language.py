@@ -25,6 +25,7 @@ class Fact(enum.StrEnum):
     UNREADABLE = "unreadable"
     UNREAD = "unread"
     OTHER_FRUIT = "other_fruit"
+    READ_ELSEWHERE = "read_elsewhere"
     NO_FRUIT = "no_fruit"
     NO_EXPLANATION = "no_explanation"
     NO_EXPLANATION_BECAUSE = "no_explanation_because"
@@ -38,12 +39,14 @@ class Fact(enum.StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Language:
     """``sentences`` are filled from the condition: ``{camera}``, ``{value}``, ``{limit}``,
-    ``{window}``, ``{detail}``; ``facts`` from the values of a ``Detail``. ``terms`` translates
+    ``{window}``, ``{detail}``; ``facts`` from the values of a ``Detail``. ``findings`` are whole
+    sentences, in place of the alarm's own, for what a diagnosis found. ``terms`` translates
     fixed words and reasons; what is not in it stays as it is, as words of other programs do."""
 
     titles: Mapping[Cause, str]
     sentences: Mapping[Cause, str]
     facts: Mapping[Fact, str]
+    findings: Mapping[Fact, str]
     signals: Mapping[str, str]
     terms: Mapping[str, str] = field(default_factory=dict)
     normal: str
@@ -56,7 +59,9 @@ class Language:
 
     def sentence(self, definition: Definition, condition: Condition) -> str:
         """What an operator reads while the alarm is active."""
-        return self.sentences[definition.cause].format(
+        fact = condition.detail.fact if isinstance(condition.detail, Detail) else ""
+        pattern = self.findings.get(Fact(fact)) if fact else None
+        return (pattern or self.sentences[definition.cause]).format(
             camera=self._place(condition.camera),
             value=self._quantity(condition.value, definition.unit),
             limit=self._quantity(condition.limit, definition.unit),

@@ -24,6 +24,8 @@ from agent.alarms.signals import BY_NAME, Per, natural
 NEWEST_FRUIT, LEAST_FRUIT = 100, 50
 """20 s of one machine, and how many of them a signal needs to be judged."""
 NEWEST_CUPS = 5
+CUPS_S = 300.0
+"""An empty cup of longer ago says nothing of the light of now."""
 CUP_SPREADS = 3.0
 """The median of five cups lies within so many spreads of a single one: 1 in 1,000 does not."""
 OTHER_COLOUR = 5.0
@@ -33,7 +35,8 @@ OTHER_COLOUR = 5.0
 @dataclass(frozen=True, slots=True)
 class Look:
     """``score``: how far the most unusual signal of the newest pictures is from what is usual, as a
-    positive normal score, and which one: ``detail``. ``fruit``: of how many.
+    positive normal score, and which one: ``detail``, with its ``value`` and the near end of what is
+    usual as ``limit``. ``fruit``: of how many.
 
     ``other_colour``: the fruit's colour, where it has changed and nothing seen on the fruit lays
     that to the camera; None otherwise. ``cups_as_usual``: whether the newest empty cups have the
@@ -43,6 +46,8 @@ class Look:
     score: float
     detail: Detail
     fruit: int
+    value: float = 0.0
+    limit: float = 0.0
     other_colour: Detail | None = None
     cups_as_usual: bool = False
     cups: int = 0
@@ -70,7 +75,7 @@ class NewestPictures:
         self._look: Look | None = None
         self._fresh = True  # whether _look is of what was taken last
         self._cups_so_far = 0
-        self._cups: deque[float] = deque(maxlen=NEWEST_CUPS)
+        self._cups: deque[tuple[float, float]] = deque(maxlen=NEWEST_CUPS)  # when, and the colour
 
     def on_fruit(self, values: Mapping[str, float]) -> None:
         """Take one fruit's signals, on the charts' scale."""
@@ -78,10 +83,10 @@ class NewestPictures:
         self._next = (self._next + 1) % NEWEST_FRUIT
         self._fresh = False
 
-    def on_cup(self, chromaticity: float) -> None:
+    def on_cup(self, chromaticity: float, now: float) -> None:
         """Take the colour of one empty cup."""
         if math.isfinite(chromaticity):
-            self._cups.append(chromaticity)
+            self._cups.append((now, chromaticity))
             self._cups_so_far += 1
             self._fresh = False
 
@@ -91,8 +96,11 @@ class NewestPictures:
         self._cups.clear()
         self._fresh = False
 
-    def look(self) -> Look | None:
+    def look(self, now: float) -> Look | None:
         """What the newest pictures say; None for too few."""
+        if self._cups and now - self._cups[0][0] > CUPS_S:
+            self._cups.popleft()
+            self._fresh = False
         if not self._fresh:
             self._look, self._fresh = self._made(), True
         return self._look
@@ -100,16 +108,20 @@ class NewestPictures:
     def _made(self) -> Look | None:
         means = self._means()
         scored = [
-            (sign * self._score(name, mean, count), name, mean, count)
+            (sign * self._score(name, mean, count), name, sign)
             for name, (mean, count) in means.items()
             for sign in self._seen[name].signs
         ]
         if not scored:
             return None
-        score, name, mean, count = max(scored)
+        score, name, sign = max(scored)
+        mean, count = means[name]
+        low, high = self._seen[name].reference.usual
         return Look(
             score=score,
             detail=self._detail(name, mean),
+            value=natural(BY_NAME[name], mean),
+            limit=high if sign > 0 else low,
             fruit=count,
             other_colour=self._other_colour(means),
             cups_as_usual=self._cups_as_usual(),
@@ -155,7 +167,7 @@ class NewestPictures:
             natural(BY_NAME["brightness"], brightness),
             natural(BY_NAME["focus"], focus),
         )
-        darker = min(1.0, level / usual["brightness"][0])
+        darker = min(1.0, level / max(1.0, usual["brightness"][0]))
         gross = abs(self._score("chromaticity", *means["chromaticity"])) >= OTHER_COLOUR
         explained = (
             colour <= 0.0
@@ -169,4 +181,5 @@ class NewestPictures:
         usual = self._cups_reference
         if usual is None or len(self._cups) < NEWEST_CUPS:
             return False
-        return abs(median(self._cups) - usual.median) <= CUP_SPREADS * usual.spread
+        colour = median(colour for _, colour in self._cups)
+        return abs(colour - usual.median) <= CUP_SPREADS * usual.spread

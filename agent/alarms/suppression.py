@@ -22,6 +22,7 @@ class Situation(enum.StrEnum):
     PICTURES_AS_USUAL = "its pictures are as usual, it is the model that sees less in them"
     OTHER_FRUIT = "its fruit have another colour, its empty cups have not"
     READ_ELSEWHERE = "its answers differ, so something else in the picture decides them"
+    EXPLANATIONS_SAY = "its explanations have found the cause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ SUPPRESSIONS: tuple[Suppression, ...] = (
     Suppression(Cause.NO_READ_RATE, Situation.OTHER_FRUIT),
     Suppression(Cause.EXPLANATION_DRIFT, Situation.OTHER_FRUIT),
     Suppression(Cause.FOREGROUND_INSENSITIVE, Situation.READ_ELSEWHERE),
+    Suppression(Cause.SEGMENTATION_DEGRADED, Situation.EXPLANATIONS_SAY),
+    Suppression(Cause.NO_READ_RATE, Situation.EXPLANATIONS_SAY),
     # missing explanations that another alarm announces already
     Suppression(Cause.AGENT_NO_DATA, Situation.WORKERS_DEGRADED),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent import config
@@ -115,10 +115,16 @@ class Watch:
             lane.machine.hear(info, 0)
             lane.charts.announce(info.variety, self._now)
 
-    def tick(self, now: float, local: datetime.datetime | None = None) -> list[Condition]:
+    def tick(
+        self,
+        now: float,
+        local: datetime.datetime | None = None,
+        covered: Collection[str] = (),
+    ) -> list[Condition]:
         """Return every condition as of ``now``; a pure reading of what was heard.
 
         ``local``: the wall time, which change-overs by the clock go by; None: none goes on.
+        ``covered``: ids of alarms that are shelved or out of service; no finding is told under one.
         """
         self._now = now
         scheduled = local is not None and in_change_over(self._change_overs, local)
@@ -134,7 +140,8 @@ class Watch:
             if workers.beyond:
                 situations.add(Situation.WORKERS_DEGRADED)
             live = self._is_live(lane.name)
-            conditions += lane.conditions(Surroundings(live, situations, explaining, now))
+            unheard = {cause for cause in Cause if f"{cause}-{lane.name}" in covered}
+            conditions += lane.conditions(Surroundings(live, situations, explaining, now, unheard))
         return conditions
 
     def charts(self) -> Mapping[str, LaneCharts]:

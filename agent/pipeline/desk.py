@@ -153,7 +153,7 @@ class Desk:
         local = datetime.datetime.fromtimestamp(utc_ms / 1000)  # of the plant, no zone
         records = [
             record
-            for condition in self._parts.watch.tick(now, local)
+            for condition in self._parts.watch.tick(now, local, self._parts.book.unheard())
             for record in self._parts.book.update(condition, now, utc_ms)
         ]
         records += self._parts.book.tick(now, utc_ms)

@@ -1,4 +1,5 @@
-"""Under which alarm findings are told, on a clock that the test turns."""
+"""Under which alarm findings are told, on a clock that the test turns, and what the book makes of
+it."""
 
 from __future__ import annotations
 
@@ -6,42 +7,48 @@ from dataclasses import replace
 
 import pytest
 
+from agent import config
+from agent.alarms.book import AlarmBook
 from agent.alarms.catalogue import Cause
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.diagnosis import (
     BEFORE_S,
+    CONFIRM_S,
     EXPLAINING,
-    FOLLOWING,
+    FINDINGS,
     TOGETHER_S,
     Diagnosis,
     Evidence,
     NewestAngles,
 )
+from agent.alarms.english import ENGLISH
 from agent.alarms.language import Fact
 from agent.alarms.newest import Look
 from agent.alarms.suppression import Situation
-from agent.records import Quality
-from tests.alarms.support import condition, said
+from agent.records import AlarmState, Quality
+from tests.alarms.support import condition, said, utc_ms
 
 NO_READ, PICTURES = Cause.NO_READ_RATE, Cause.IMAGE_QUALITY
 SEEN, DRIFT = Cause.SEGMENTATION_DEGRADED, Cause.EXPLANATION_DRIFT
 CONTEXT, BLIND = Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE
-ALL = (PICTURES, NO_READ, CONTEXT, BLIND, SEEN, DRIFT, Cause.LATENCY_BUDGET)
+ALL = (*FINDINGS, Cause.LATENCY_BUDGET)
+FOLLOWING = tuple(cause for cause in FINDINGS if cause is not PICTURES)
 FOCUS = Detail(Fact.SIGNAL, {"signal": "focus", "value": 1.0, "low": 2.0, "high": 3.0})
 COLOUR = Detail(Fact.SIGNAL, {"signal": "chromaticity", "value": 0.6, "low": 1.0, "high": 1.2})
 CHARTED = {"detail": COLOUR}  # a chart's finding, not a fixed limit's
 USUAL = Look(1.0, FOCUS, 100, cups_as_usual=True)
-CHANGED = Look(6.0, FOCUS, 100, cups_as_usual=True)
-FIRST_OTHER = Look(6.0, COLOUR, 100, COLOUR, cups_as_usual=True, cups=20)
+CHANGED = Look(6.0, FOCUS, 100, value=1.0, limit=2.0, cups_as_usual=True)
+FIRST_OTHER = Look(6.0, COLOUR, 100, other_colour=COLOUR, cups_as_usual=True, cups=20)
 """Fruit of another colour; the newest cups, which are as usual, may have passed before them."""
 OTHER = replace(FIRST_OTHER, cups=25)
 
 
 class Lane:
-    """A diagnosis and what it is fed; a finding stays until it is said to be over."""
+    """A diagnosis, what it is fed, and a book that hears it; a finding stays until it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: object) -> None:
         self.diagnosis = Diagnosis()
+        self.book = AlarmBook(config.Alarms(**settings), "agent1", "s1")
         self.now, self.explained = 1000.0, 500
         self.look: Look | None = USUAL
         self.scattered = False
@@ -56,12 +63,20 @@ class Lane:
         for cause in causes:
             self.found[cause] = condition(False, cause)
 
+    def unknown(self, *causes: Cause) -> None:
+        for cause in causes:
+            self.found[cause] = condition(None, cause, quality=Quality.BAD)
+
     def step(self, seconds: float = 1.0, explained: int = 0) -> dict[Cause, Condition]:
         self.now += seconds
         self.explained += explained
-        evidence = Evidence(self.look, self.scattered, self.explained, enough=10, window_s=60.0)
+        covered = {one for one in Cause if f"{one}-cam1" in self.book.unheard()}
+        evidence = Evidence(self.look, self.scattered, self.explained, 10, 60.0, covered)
         told = self.diagnosis.told(self.found.values(), evidence, self.now)
-        assert len(told) == len(self.found)
+        assert [one.cause for one in told] == list(self.found)
+        for one in told:
+            self.book.update(one, self.now, utc_ms(self.now))
+        self.book.tick(self.now, utc_ms(self.now))
         return {Cause(one.cause): one for one in told}
 
     def told(self, seconds: float = 1.0, explained: int = 0) -> set[Cause]:
@@ -72,111 +87,40 @@ class Lane:
             if one.beyond and not one.suppressed_by
         }
 
+    def rung(self, seconds: int) -> set[Cause]:
+        """The causes that rang in the book in so many seconds to come."""
+        rang: set[Cause] = set()
+        for _ in range(seconds):
+            before = self.ringing()
+            self.step()
+            rang |= self.ringing() - before
+        return rang
+
+    def ringing(self) -> set[Cause]:
+        """What an operator has on the list, acknowledged or not."""
+        shown = (AlarmState.UNACK, AlarmState.ACKED)
+        return {
+            Cause(one.alarm_id.removesuffix("-cam1"))
+            for one in self.book.current()
+            if one.state in shown
+        }
+
+    def acknowledge(self) -> None:
+        for one in self.book.current():
+            self.book.acknowledge(one.alarm_id, one.event_id, "", self.now, utc_ms(self.now))
+
 
 @pytest.fixture
 def lane() -> Lane:
     return Lane()
 
 
-def test_nothing_found_is_nothing_told_whatever_the_pictures_are(lane: Lane) -> None:
-    for look in (None, USUAL, CHANGED, OTHER):
-        lane.look, lane.scattered = look, True
-        assert all(told == lane.found[cause] for cause, told in lane.step().items())
-
-
-def test_without_a_look_every_finding_is_told_as_itself(lane: Lane) -> None:
-    lane.look = None
-    lane.finds(*ALL)
-    told = lane.told()
-    # what was so before: what follows from pictures that are bad by their own rule
-    assert told == set(ALL) - {SEEN, DRIFT}
-
-
-def test_what_the_agent_suppressed_already_stays_so_for_that_reason(lane: Lane) -> None:
+@pytest.fixture
+def changed(lane: Lane) -> Lane:
+    """The pictures have just become unusual."""
     lane.look = CHANGED
     lane.step()
-    lane.finds(NO_READ, suppressed_by="the machine is not running")
-    assert lane.step()[NO_READ].suppressed_by == "the machine is not running"
-
-
-# --- other pictures ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cause", FOLLOWING)
-def test_a_finding_that_begins_with_other_pictures_is_told_as_theirs(
-    lane: Lane, cause: Cause
-) -> None:
-    lane.look = CHANGED
-    lane.step()
-    lane.finds(cause, **CHARTED)
-    told = lane.step()
-    assert told[cause].suppressed_by in (Situation.PICTURES_CHANGED, Situation.IMAGE_QUALITY)
-    pictures = told[PICTURES]
-    assert (pictures.beyond, pictures.back, pictures.suppressed_by) == (True, False, "")
-    assert said(pictures) == "sharpness 1, usually 2 to 3"
-    assert pictures.window == 100
-
-
-def test_a_late_reading_is_no_matter_of_pictures(lane: Lane) -> None:
-    lane.look = CHANGED
-    lane.step()
-    lane.finds(Cause.LATENCY_BUDGET)
-    assert lane.told() == {Cause.LATENCY_BUDGET}
-
-
-def test_a_finding_that_begins_long_after_the_pictures_changed_has_a_cause_of_its_own(
-    lane: Lane,
-) -> None:
-    lane.look = CHANGED
-    lane.finds(PICTURES)
-    lane.step()
-    lane.step(TOGETHER_S + 1)
-    lane.finds(CONTEXT, NO_READ)
-    assert lane.told() == {PICTURES, CONTEXT, NO_READ}
-
-
-def test_a_finding_of_long_before_the_pictures_changed_has_too(lane: Lane) -> None:
-    lane.finds(CONTEXT)
-    lane.step()
-    lane.step(BEFORE_S + 1)
-    lane.look = CHANGED
-    assert lane.told() == {CONTEXT}
-
-
-def test_a_finding_a_little_quicker_than_the_look_belongs_to_it(lane: Lane) -> None:
-    lane.finds(CONTEXT)
-    lane.step()
-    lane.look = CHANGED
-    assert lane.told(BEFORE_S - 2) == {PICTURES}
-
-
-def test_pictures_stay_unusual_until_they_are_clearly_usual_again(lane: Lane) -> None:
-    lane.look = CHANGED
-    lane.step()
-    lane.finds(CONTEXT)
-    assert lane.told() == {PICTURES}
-    lane.look = replace(CHANGED, score=3.5)
-    assert lane.told() == {PICTURES}
-    lane.look = replace(CHANGED, score=2.5)
-    assert lane.told() == {CONTEXT}
-
-
-def test_a_little_unusual_pictures_do_not_become_unusual(lane: Lane) -> None:
-    lane.look = replace(CHANGED, score=3.5)
-    lane.step()
-    lane.finds(CONTEXT)
-    assert lane.told() == {CONTEXT}
-
-
-def test_pictures_that_nobody_can_judge_take_no_finding_over(lane: Lane) -> None:
-    lane.look = CHANGED
-    lane.step()
-    lane.found[PICTURES] = condition(None, PICTURES)
-    lane.finds(CONTEXT)
-    assert lane.told() == {CONTEXT}
-
-
-# --- other fruit ---------------------------------------------------------------------------------
+    return lane
 
 
 @pytest.fixture
@@ -188,28 +132,154 @@ def other(lane: Lane) -> Lane:
     return lane
 
 
+def test_nothing_found_is_nothing_told_whatever_the_pictures_are(lane: Lane) -> None:
+    for look in (None, USUAL, CHANGED, OTHER):
+        lane.look, lane.scattered = look, True
+        assert all(told == lane.found[cause] for cause, told in lane.step().items())
+
+
+def test_without_a_look_every_finding_is_told_as_itself(lane: Lane) -> None:
+    lane.look = None
+    lane.finds(*ALL)
+    # what was so before: what follows from pictures that are bad by their own rule
+    assert lane.told() == set(ALL) - {SEEN, DRIFT}
+
+
+def test_what_the_agent_suppressed_already_stays_so_for_that_reason(changed: Lane) -> None:
+    changed.finds(NO_READ, suppressed_by="the machine is not running")
+    assert changed.step()[NO_READ].suppressed_by == "the machine is not running"
+
+
+# --- other pictures ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", FOLLOWING)
+def test_a_finding_that_begins_with_other_pictures_is_told_as_theirs(
+    changed: Lane, cause: Cause
+) -> None:
+    changed.finds(cause, **CHARTED)
+    told = changed.step()
+    assert told[cause].suppressed_by in (Situation.PICTURES_CHANGED, Situation.IMAGE_QUALITY)
+    pictures = told[PICTURES]
+    assert (pictures.beyond, pictures.back, pictures.suppressed_by) == (True, False, "")
+    assert said(pictures) == "sharpness 1, usually 2 to 3"
+    assert (pictures.value, pictures.limit, pictures.window) == (1.0, 2.0, 100)
+
+
+def test_a_late_reading_is_no_matter_of_pictures(changed: Lane) -> None:
+    changed.finds(Cause.LATENCY_BUDGET)
+    assert changed.told() == {Cause.LATENCY_BUDGET}
+
+
+def test_a_finding_that_begins_long_after_the_pictures_changed_has_a_cause_of_its_own(
+    changed: Lane,
+) -> None:
+    changed.finds(PICTURES)
+    changed.step(TOGETHER_S + 1)
+    changed.finds(CONTEXT, NO_READ)
+    assert changed.told() == {PICTURES, CONTEXT, NO_READ}
+
+
+def test_a_finding_of_long_before_the_pictures_changed_has_too(lane: Lane) -> None:
+    lane.finds(CONTEXT)
+    lane.step()
+    lane.step(BEFORE_S + 1)
+    lane.look = CHANGED
+    assert lane.told() == {CONTEXT}
+
+
+def test_a_little_unusual_pictures_do_not_become_unusual(lane: Lane) -> None:
+    lane.look = replace(CHANGED, score=3.5)
+    lane.step()
+    lane.finds(CONTEXT)
+    assert lane.told() == {CONTEXT}
+
+
+def test_once_unusual_they_are_so_until_they_are_clearly_usual(changed: Lane) -> None:
+    changed.look = replace(CHANGED, score=3.5)
+    changed.finds(CONTEXT)
+    assert changed.told() == {PICTURES}
+
+
+def test_pictures_that_nobody_can_judge_take_no_finding_over(changed: Lane) -> None:
+    changed.unknown(PICTURES)
+    changed.finds(CONTEXT)
+    assert changed.told() == {CONTEXT}
+
+
+def test_mending_rings_nothing_while_the_last_windows_pass(changed: Lane) -> None:
+    changed.finds(PICTURES, CONTEXT, SEEN, DRIFT, NO_READ)
+    assert changed.rung(600) == {PICTURES}
+    changed.look = USUAL  # mended; each recovers when its own window is over
+    for cause in (NO_READ, CONTEXT, PICTURES, SEEN, DRIFT):
+        assert changed.rung(80) == set()
+        changed.over(cause)
+    assert changed.rung(80) == set()
+    assert changed.ringing() == set()
+
+
+def test_a_dip_into_the_deadband_changes_nothing(changed: Lane) -> None:
+    changed.finds(PICTURES, NO_READ)
+    assert changed.rung(400) == {PICTURES}
+    changed.found[NO_READ] = replace(condition(False, NO_READ), back=False)
+    assert changed.rung(2) == set()
+    changed.finds(NO_READ)
+    assert changed.rung(100) == set()
+    assert changed.ringing() == {PICTURES}
+
+
+def test_a_stop_of_the_machine_changes_nothing(changed: Lane) -> None:
+    changed.finds(CONTEXT, SEEN)
+    assert changed.rung(100) == {PICTURES}
+    changed.look = None
+    changed.unknown(*FINDINGS)
+    assert changed.rung(3600) == set()
+    changed.over(PICTURES)
+    changed.look = CHANGED
+    changed.finds(CONTEXT, SEEN)
+    assert changed.rung(60) == set()
+    assert changed.ringing() == {PICTURES}
+
+
+def test_a_change_that_no_chart_of_the_pictures_sees_explains_nothing_for_long(
+    changed: Lane,
+) -> None:
+    changed.finds(CONTEXT)
+    assert changed.rung(int(CONFIRM_S) - 5) == {PICTURES}
+    assert changed.rung(10) == {CONTEXT}
+
+
+def test_one_that_the_charts_see_explains_it_as_long_as_they_do(changed: Lane) -> None:
+    changed.finds(CONTEXT, PICTURES)
+    assert changed.rung(2000) == {PICTURES}
+    changed.over(PICTURES)
+    assert changed.rung(int(CONFIRM_S) - 5) == set()
+    assert changed.rung(10) == {CONTEXT}
+
+
+# --- other fruit ---------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("finding", [SEEN, NO_READ])
 def test_a_network_that_fails_at_other_fruit_is_told_with_their_colour(
     other: Lane, finding: Cause
 ) -> None:
-    lane = other
-    lane.finds(PICTURES, DRIFT, finding, **CHARTED)
-    assert lane.told() == {SEEN}
-    seen = lane.step()[SEEN]
-    assert said(seen).startswith("another variety or lot than commissioned: red minus blue")
-    assert seen.quality is Quality.GOOD
-    assert lane.step()[PICTURES].suppressed_by == Situation.OTHER_FRUIT
+    other.finds(PICTURES, DRIFT, finding, **CHARTED)
+    assert other.told() == {SEEN}
+    told = other.step()
+    assert told[SEEN].detail == Detail(Fact.OTHER_FRUIT, COLOUR.values)
+    assert told[SEEN].quality is Quality.GOOD
+    assert told[PICTURES].suppressed_by == Situation.OTHER_FRUIT
 
 
 def test_other_fruit_that_the_network_copes_with_are_told_as_pictures_after_a_window(
     other: Lane,
 ) -> None:
-    lane = other
-    lane.finds(PICTURES, **CHARTED)
-    first = lane.step()[PICTURES]
+    other.finds(PICTURES, **CHARTED)
+    first = other.step()[PICTURES]
     assert (first.beyond, first.quality) == (None, Quality.UNCERTAIN)
-    assert lane.told(58) == set()
-    assert lane.told(2) == {PICTURES}
+    assert other.told(58) == set()
+    assert other.told(2) == {PICTURES}
 
 
 def test_other_fruit_hide_no_network_that_looks_at_the_background(other: Lane) -> None:
@@ -228,12 +298,15 @@ def test_until_enough_cups_have_passed_nobody_is_sent_anywhere(lane: Lane) -> No
     assert lane.told() == {SEEN, CONTEXT}
 
 
-def test_where_too_few_cups_pass_within_a_window_it_is_the_camera(lane: Lane) -> None:
+def test_where_too_few_cups_pass_within_a_window_it_is_the_camera_for_good(lane: Lane) -> None:
     lane.look = FIRST_OTHER
     lane.finds(PICTURES, SEEN, **CHARTED)
     lane.step()
     assert lane.told(59) == set()
-    assert lane.told(1) == {PICTURES}
+    assert lane.rung(10) == {PICTURES}
+    lane.look = OTHER
+    assert lane.rung(100) == set()
+    assert lane.ringing() == {PICTURES}
 
 
 def test_cups_that_turn_out_coloured_too_are_the_camera_at_once(lane: Lane) -> None:
@@ -242,6 +315,35 @@ def test_cups_that_turn_out_coloured_too_are_the_camera_at_once(lane: Lane) -> N
     assert lane.told() == set()
     lane.look = replace(FIRST_OTHER, cups=22, cups_as_usual=False)
     assert lane.told() == {PICTURES}
+
+
+def test_a_colour_that_comes_and_goes_rings_once(other: Lane) -> None:
+    other.finds(PICTURES, SEEN, **CHARTED)
+    assert other.rung(10) == {SEEN}
+    for _ in range(50):
+        other.look = replace(OTHER, other_colour=None, cups_as_usual=False)
+        assert other.rung(1) == set()
+        other.look = OTHER
+        assert other.rung(1) == set()
+
+
+def test_pictures_that_cannot_be_read_are_no_matter_of_the_fruit(other: Lane) -> None:
+    other.finds(PICTURES, SEEN, **CHARTED)
+    assert other.rung(3600) == {SEEN}
+    other.finds(PICTURES, value=0.4, limit=0.2, detail=Detail(Fact.UNREADABLE, {"share": 0.4}))
+    assert PICTURES in other.rung(10)
+
+
+def test_usual_fruit_that_come_back_ring_nothing(other: Lane) -> None:
+    other.finds(PICTURES, SEEN, **CHARTED)
+    assert other.rung(600) == {SEEN}
+    other.look = USUAL
+    assert other.rung(240) == set()
+    other.over(SEEN)
+    assert other.rung(60) == set()
+    other.over(PICTURES)
+    assert other.rung(60) == set()
+    assert other.ringing() == set()
 
 
 # --- pictures as usual ---------------------------------------------------------------------------
@@ -253,8 +355,8 @@ def test_fruit_that_go_unread_in_usual_pictures_are_the_networks_matter(lane: La
     assert told[NO_READ].suppressed_by == Situation.PICTURES_AS_USUAL
     seen = told[SEEN]
     assert (seen.beyond, seen.back, seen.suppressed_by) == (True, False, "")
-    assert said(seen) == "90% of them get no angle although their pictures are as usual"
-    assert seen.window == 280
+    assert said(seen) == "90% of the fruit get no angle although their pictures are as usual"
+    assert (seen.value, seen.limit, seen.window) == (pytest.approx(4.5), 1.0, 280)
 
 
 def test_it_stays_so_until_the_share_is_back_by_its_deadband(lane: Lane) -> None:
@@ -266,9 +368,28 @@ def test_it_stays_so_until_the_share_is_back_by_its_deadband(lane: Lane) -> None
     assert lane.told() == set()
 
 
+def test_when_nobody_can_say_any_more_it_says_nothing_either(lane: Lane) -> None:
+    lane.finds(NO_READ, value=0.9)
+    assert lane.rung(10) == {SEEN}
+    lane.look = None
+    lane.unknown(*FINDINGS)
+    told = lane.step()[SEEN]
+    assert told.beyond is None
+    assert lane.ringing() == {SEEN}  # the state holds
+
+
 def test_pictures_that_a_chart_still_finds_bad_are_not_usual(lane: Lane) -> None:
     lane.finds(PICTURES, NO_READ)
     assert lane.told() == {PICTURES, NO_READ}
+
+
+def test_an_alarm_that_rang_for_something_else_before_rings_for_nothing_new(lane: Lane) -> None:
+    lane.finds(SEEN, **CHARTED)
+    assert lane.rung(70) == {SEEN}
+    lane.acknowledge()
+    lane.rung(int(TOGETHER_S))
+    lane.finds(NO_READ, value=0.9)
+    assert lane.rung(10) == {NO_READ}
 
 
 def test_a_network_that_sees_less_waits_for_explanations(lane: Lane) -> None:
@@ -293,9 +414,20 @@ def test_what_the_explanations_find_meanwhile_is_told_instead(lane: Lane, cause:
     lane.step()
     lane.finds(cause, **CHARTED)
     assert lane.told(explained=30) == {cause}
-    assert lane.told(200) == {cause}
+    told = lane.step(200)[SEEN]
+    assert (told.beyond, told.suppressed_by) == (True, Situation.EXPLANATIONS_SAY)
     lane.over(cause)
     assert lane.told() == {SEEN}
+
+
+@pytest.mark.parametrize("cause", EXPLAINING)
+def test_what_they_have_said_for_long_is_no_cause_of_what_begins_now(
+    lane: Lane, cause: Cause
+) -> None:
+    lane.finds(cause, **CHARTED)
+    assert lane.rung(4000) == {cause}
+    lane.finds(SEEN, **CHARTED)
+    assert lane.rung(70) == {SEEN}
 
 
 def test_what_is_told_already_is_not_taken_back_by_what_comes_later(lane: Lane) -> None:
@@ -311,9 +443,18 @@ def test_the_next_time_it_waits_anew(lane: Lane) -> None:
     lane.step()
     lane.step(explained=10)
     lane.over(SEEN)
-    lane.step()
+    lane.rung(40)
     lane.finds(SEEN, **CHARTED)
     assert lane.told() == set()
+
+
+def test_what_comes_back_before_its_alarm_has_cleared_is_the_same_finding(changed: Lane) -> None:
+    changed.finds(CONTEXT, PICTURES)
+    assert changed.rung(400) == {PICTURES}
+    changed.over(CONTEXT)
+    changed.rung(20)
+    changed.finds(CONTEXT)
+    assert changed.rung(40) == set()
 
 
 def test_a_chart_of_the_unread_waits_like_the_others_and_the_fixed_limit_does_not(
@@ -336,12 +477,21 @@ def test_answers_that_differ_without_the_suture_are_read_off_something_else(lane
     context = told[CONTEXT]
     assert (context.beyond, context.suppressed_by) == (True, "")
     assert (context.value, context.limit) == pytest.approx((0.85, 0.8))
+    assert said(context) == "85% of the answer stays when the suture is hidden"
     assert context.window == 10
 
 
 def test_answers_that_are_all_alike_need_no_picture(lane: Lane) -> None:
     lane.finds(BLIND, value=0.0, limit=0.2)
     assert lane.told() == {BLIND}
+
+
+def test_answers_that_are_sometimes_alike_ring_once(lane: Lane) -> None:
+    lane.finds(BLIND, value=0.1, limit=0.2)
+    assert lane.rung(5) == {BLIND}
+    for scattered in (True, False) * 50:
+        lane.scattered = scattered
+        assert lane.rung(1) == set()
 
 
 def test_a_smaller_effect_of_the_suture_alone_says_nothing_of_what_else_decides(
@@ -361,11 +511,81 @@ def test_a_context_that_is_found_by_itself_keeps_its_own_numbers(lane: Lane) -> 
     assert told[BLIND].suppressed_by
 
 
-def test_other_pictures_explain_that_too(lane: Lane) -> None:
-    lane.scattered, lane.look = True, CHANGED
-    lane.step()
+def test_a_context_that_nobody_can_judge_rings_for_nothing(lane: Lane) -> None:
+    lane.scattered = True
+    lane.unknown(CONTEXT)
     lane.finds(BLIND, value=0.1, limit=0.2)
-    assert lane.told() == {PICTURES}
+    assert lane.told() == {BLIND}
+
+
+def test_other_pictures_explain_that_too(changed: Lane) -> None:
+    changed.scattered = True
+    changed.finds(BLIND, value=0.1, limit=0.2)
+    assert changed.told() == {PICTURES}
+
+
+# --- alarms that nobody hears --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("deaf", "look", "finding"),
+    [
+        (PICTURES, CHANGED, CONTEXT),
+        (PICTURES, CHANGED, NO_READ),
+        (SEEN, USUAL, NO_READ),
+        (SEEN, OTHER, PICTURES),
+        (CONTEXT, USUAL, BLIND),
+    ],
+)
+def test_nothing_is_told_under_an_alarm_that_is_out_of_service(
+    deaf: Cause, look: Look, finding: Cause
+) -> None:
+    lane = Lane(out_of_service=(deaf.value,))
+    lane.scattered = True
+    lane.look = replace(look, cups=20)
+    lane.step()
+    lane.look = look
+    lane.finds(finding, *((NO_READ,) if look is OTHER else ()), value=0.1, limit=0.2)
+    assert finding in lane.rung(10)
+
+
+def test_nor_is_what_the_network_sees_less_of_hidden_behind_one(lane: Lane) -> None:
+    deaf = Lane(out_of_service=(DRIFT.value, PICTURES.value))
+    deaf.finds(SEEN, DRIFT, **CHARTED)
+    assert deaf.rung(70) == {SEEN}
+    deaf.finds(PICTURES, **CHARTED)
+    assert SEEN in deaf.ringing()
+    deaf.rung(10)
+    assert SEEN in deaf.ringing()
+
+
+def test_shelving_the_telling_alarm_rings_what_it_tells_of(changed: Lane) -> None:
+    changed.finds(CONTEXT, PICTURES)
+    assert changed.rung(10) == {PICTURES}
+    changed.book.shelve(f"{PICTURES}-cam1", 3600.0, "", changed.now, utc_ms(changed.now))
+    assert changed.rung(3) == {CONTEXT}
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fact", "detail", "cause", "words"),
+    [
+        (Fact.UNREAD, {"share": 0.9}, SEEN, "90% of the fruit get no angle although"),
+        (Fact.OTHER_FRUIT, COLOUR.values, SEEN, "compare lot and variety"),
+        (Fact.READ_ELSEWHERE, {"share": 0.85}, CONTEXT, "85% of the answer stays"),
+    ],
+)
+def test_what_was_found_has_a_sentence_of_its_own(
+    fact: Fact, detail: dict[str, str | float], cause: Cause, words: str
+) -> None:
+    found = condition(True, cause, window=280, detail=Detail(fact, detail))
+    lane = Lane()
+    lane.book.update(found, 2000.0, utc_ms(2000.0))
+    (message,) = (one.message for one in lane.book.current() if one.alarm_id == found.alarm_id)
+    assert words in message
+    assert fact in ENGLISH.findings
 
 
 @pytest.mark.parametrize(
@@ -378,9 +598,12 @@ def test_other_pictures_explain_that_too(lane: Lane) -> None:
         ([i * 37.0 % 180.0 for i in range(100)], True),
         ([10.0] * 70 + [100.0] * 30, True),
         ([10.0] * 80 + [100.0] * 20, False),
+        ([i * 37.0 % 180.0 for i in range(100)] + [None] * 81, False),
     ],
 )
-def test_answers_differ_where_doubled_angles_do(angles: list[float], scattered: bool) -> None:
+def test_answers_differ_where_doubled_angles_do(
+    angles: list[float | None], scattered: bool
+) -> None:
     newest = NewestAngles()
     for angle in angles:
         newest.add(angle)

@@ -62,6 +62,22 @@ def test_every_fact_and_signal_has_words(language: Language) -> None:
     assert set(language.signals) == set(BY_NAME)
 
 
+@LANGUAGES
+def test_what_a_diagnosis_found_is_said_with_what_to_do(language: Language) -> None:
+    assert set(language.findings) == set(ENGLISH.findings)
+    for fact, sentence in language.findings.items():
+        assert placeholders(sentence) == placeholders(ENGLISH.findings[fact])
+        assert {"camera", "detail"} <= placeholders(sentence)
+        assert ":" in sentence
+        values = {"share": 0.9, "signal": "warmth", "value": 1.0, "low": 2.0, "high": 3.0}
+        found = Condition(
+            Cause.SEGMENTATION_DEGRADED, "cam1", True, window=280, detail=Detail(fact, values)
+        )
+        text = language.sentence(BY_CAUSE[Cause.SEGMENTATION_DEGRADED], found)
+        assert "{" not in text
+        assert len(text) < 320
+
+
 def test_another_language_knows_every_fixed_word_of_ours() -> None:
     states = {state.value for state in CameraState}
     causes = {cause.value for cause in CameraCause}

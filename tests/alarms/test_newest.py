@@ -7,8 +7,8 @@ import math
 import pytest
 
 from agent.alarms.minutes import on_chart_scale
-from agent.alarms.newest import NEWEST_CUPS, NEWEST_FRUIT, Look, NewestPictures
-from agent.alarms.reference import CupReference
+from agent.alarms.newest import CUPS_S, NEWEST_CUPS, NEWEST_FRUIT, Look, NewestPictures
+from agent.alarms.reference import CupReference, Reference
 from tests.alarms.references import reference, signal
 
 USUAL = {
@@ -18,6 +18,7 @@ USUAL = {
     "chromaticity": 1.1,
     "aperture": 0.98,
 }
+NOW = 1000.0
 CUPS = CupReference(count=500, median=0.0, spread=0.1)
 REFERENCE = reference(
     [
@@ -39,12 +40,12 @@ def seen(
     for _ in range(count):
         newest.on_fruit(on_chart_scale({**USUAL, **other}))
     for _ in range(cups):
-        newest.on_cup(math.nan if cup is None else cup)
+        newest.on_cup(math.nan if cup is None else cup, NOW)
     return newest
 
 
 def looked(**other: float) -> Look:
-    look = seen(**other).look()
+    look = seen(**other).look(NOW)
     assert look is not None
     return look
 
@@ -63,8 +64,8 @@ def test_pictures_as_usual_are_far_from_unusual() -> None:
 
 
 def test_too_few_fruit_say_nothing() -> None:
-    assert seen(49).look() is None
-    assert seen(50).look() is not None
+    assert seen(49).look(NOW) is None
+    assert seen(50).look(NOW) is not None
 
 
 def test_a_signal_of_too_few_fruit_has_no_say_and_the_others_keep_theirs() -> None:
@@ -83,7 +84,9 @@ def test_the_most_unusual_signal_is_named_with_what_is_usual() -> None:
     assert look.score > 5
     assert look.detail.values["signal"] == "focus"
     assert look.detail.values["value"] == pytest.approx(1.9)
-    assert look.detail.values["low"] == pytest.approx(2.6 * math.exp(-2.326 * 0.03), rel=1e-3)
+    low = 2.6 * math.exp(-2.326 * 0.03)
+    assert look.detail.values["low"] == pytest.approx(low, rel=1e-3)
+    assert (look.value, look.limit) == pytest.approx((1.9, low), rel=1e-3)
 
 
 def test_only_the_bad_direction_of_a_signal_counts() -> None:
@@ -99,7 +102,7 @@ def test_the_newest_push_out_what_was_before_them() -> None:
     newest = seen(brightness=100.0)
     for _ in range(NEWEST_FRUIT):
         newest.on_fruit(on_chart_scale(USUAL))
-    look = newest.look()
+    look = newest.look(NOW)
     assert look is not None
     assert abs(look.score) < 1
 
@@ -107,10 +110,10 @@ def test_the_newest_push_out_what_was_before_them() -> None:
 def test_what_was_seen_before_a_stop_is_forgotten() -> None:
     newest = seen(**OTHER)
     newest.forget()
-    assert newest.look() is None
+    assert newest.look(NOW) is None
     for _ in range(NEWEST_FRUIT):
         newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
-    look = newest.look()
+    look = newest.look(NOW)
     assert look is not None
     assert look.cups_as_usual is False  # no cup has been seen since
 
@@ -151,7 +154,7 @@ def test_what_the_camera_can_have_done_is_not_laid_to_the_fruit(
 def test_cups_of_another_colour_or_too_few_are_not_as_usual(
     what: str, cups: dict[str, float]
 ) -> None:
-    look = seen(**OTHER, **cups).look()  # type: ignore[arg-type]
+    look = seen(**OTHER, **cups).look(NOW)  # type: ignore[arg-type]
     assert look is not None
     assert not look.cups_as_usual, what
 
@@ -159,23 +162,49 @@ def test_cups_of_another_colour_or_too_few_are_not_as_usual(
 def test_a_fruit_now_and_then_that_is_taken_for_a_cup_does_not_matter() -> None:
     newest = seen(**OTHER)
     for colour in (0.9, 0.02, 0.9):
-        newest.on_cup(colour)
-    look = newest.look()
+        newest.on_cup(colour, NOW)
+    look = newest.look(NOW)
     assert look is not None
     assert look.cups_as_usual
     assert look.cups == NEWEST_CUPS + 3
 
 
-def test_a_reference_without_cups_or_without_a_signal_lays_nothing_to_the_fruit() -> None:
-    for one in (
-        REFERENCE.model_copy(update={"cups": None}),
-        REFERENCE.model_copy(update={"signals": REFERENCE.signals[:3]}),
-    ):
-        newest = NewestPictures(one)
-        for _ in range(NEWEST_FRUIT):
-            newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
-        for _ in range(NEWEST_CUPS):
-            newest.on_cup(0.02)
-        look = newest.look()
-        assert look is not None
-        assert look.other_colour is None or not look.cups_as_usual
+def test_cups_of_long_ago_say_nothing_of_the_light_of_now() -> None:
+    newest = seen(**OTHER)
+    late = newest.look(NOW + CUPS_S + 1)
+    assert late is not None
+    assert not late.cups_as_usual
+    early = seen(**OTHER).look(NOW + CUPS_S - 1)
+    assert early is not None
+    assert early.cups_as_usual
+
+
+def other_fruit_against(one: Reference) -> Look:
+    newest = NewestPictures(one)
+    for _ in range(NEWEST_FRUIT):
+        newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
+    for _ in range(NEWEST_CUPS):
+        newest.on_cup(0.02, NOW)
+    look = newest.look(NOW)
+    assert look is not None
+    return look
+
+
+def test_without_cups_in_the_reference_they_are_never_as_usual() -> None:
+    look = other_fruit_against(REFERENCE.model_copy(update={"cups": None}))
+    assert not look.cups_as_usual
+    assert look.other_colour is not None
+
+
+def test_without_the_colour_in_the_reference_no_colour_is_another() -> None:
+    look = other_fruit_against(REFERENCE.model_copy(update={"signals": REFERENCE.signals[:3]}))
+    assert look.cups_as_usual
+    assert look.other_colour is None
+
+
+def test_a_reference_whose_usual_brightness_begins_at_nothing_is_no_division_by_it() -> None:
+    dark = signal("brightness", 10.0, 8.0, count=280)
+    assert dark.usual[0] == 0.0
+    kept = [one for one in REFERENCE.signals if one.name != "brightness"]
+    look = other_fruit_against(REFERENCE.model_copy(update={"signals": (dark, *kept)}))
+    assert look.score > 5
