@@ -141,6 +141,11 @@ class LaneCharts:
         bank = self._bank
         return None if bank is None or self.held else bank.judged(cause)
 
+    def kept(self, cause: str) -> Judgement | None:
+        """What the charts said of this cause when the machine stopped; None while it runs."""
+        bank = self._bank
+        return bank.judged(cause) if self._standing and bank is not None else None
+
     def follow_up_due(self, now: float) -> bool:
         """Whether more explanations are wanted from now on: asked once, then not for a while."""
         bank = self._bank
@@ -174,12 +179,18 @@ def foreign(reference: Reference, explanation: Explanation) -> str:
     return ""
 
 
-def with_charts(fixed: Condition, found: Judgement | None) -> Condition:
+def with_charts(
+    fixed: Condition, found: Judgement | None, kept: Judgement | None = None
+) -> Condition:
     """A condition of a fixed limit, joined with its charts: either raises it, both must be back.
+
+    ``kept``: what charts that stand still said last; where that was beyond, nobody can say now.
 
     Where only the chart is beyond, value and limit are the signal's and the near end of what is
     usual. A condition that cannot be judged stays so.
     """
+    if kept is not None and kept.beyond and fixed.beyond is False:
+        return replace(fixed, beyond=None, back=False)
     if found is None or fixed.beyond is None or fixed.beyond or not found.beyond:
         return fixed
     return replace(

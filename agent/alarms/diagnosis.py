@@ -16,9 +16,9 @@ by what is known then of the newest pictures and of the answers:
 What was decided stands until the finding is over, so that alarms neither change places nor ring
 when a fault is mended and its last windows pass. Three rules keep a finding from being told to
 nobody: it is told under no alarm that operators have shelved or taken out of service, under none
-that rang for something else before, and under ``image_quality`` only as long as its own rule or
-chart agrees (``CONFIRM_S``). Nothing is raised that no rule or chart has found, and nothing is kept
-back for longer than a window.
+that rang for something else before, and no longer than what tells of it is there (``CONFIRM_S``);
+one that grows from a chart's shift to a gross one later is told as itself. Nothing is raised that
+no rule or chart has found, and nothing is kept back for longer than a window.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ TOGETHER_S = 300.0
 weak for weeks must not hide a model that goes wrong today."""
 BEFORE_S = 5.0
 """The newest pictures are a mean over 20 s: a finding may be a little quicker."""
-CONFIRM_S = 300.0
-"""A change of the pictures that the charts of the pictures do not see for so long explains
-nothing."""
+CONFIRM_S = 600.0
+"""What has told of a finding and is not there any more for so long explains it no longer. Longer
+than charts with a point a minute take to recover from a fault that was mended."""
 CLEARING_S = 5.0
 """Beyond its off-delay: until then a finding that is back keeps its reason, or its alarm would ring
 while it waits to clear."""
@@ -89,7 +89,7 @@ class Evidence:
     """What is known beside the findings. ``look``: of the newest pictures, None: not enough.
     ``scattered``: answers differ from fruit to fruit. ``explained``: explanations so far, of which
     ``enough`` more are waited for, ``window_s`` at most. ``covered``: alarms that nobody hears,
-    shelved or out of service."""
+    shelved or out of service. ``charting``: charts are at work, so that there will be a look."""
 
     look: Look | None
     scattered: bool
@@ -97,6 +97,7 @@ class Evidence:
     enough: int
     window_s: float
     covered: Collection[Cause] = ()
+    charting: bool = True
 
 
 class Lies(enum.Enum):
@@ -109,10 +110,11 @@ class Lies(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Told under ``teller`` because of ``situation``."""
+    """Told under ``teller`` because of ``situation``, which ``look`` showed."""
 
     teller: Cause
     situation: Situation
+    look: Look | None
 
 
 OWN = "told as itself"
@@ -121,14 +123,19 @@ Decision = Verdict | str
 
 @dataclass(slots=True)
 class _Episode:
-    """A finding from its begin until it has been back by its deadband for as long as its alarm
-    takes to clear; unknown in between changes nothing. ``decision``: None while it is waited for.
-    ``back_mono``: since when it has been back."""
+    """A finding, once it has lasted for its alarm's on-delay, until it has been back by its
+    deadband for as long as its alarm takes to clear; unknown in between changes nothing.
+
+    ``fixed``: it is the fixed limit that was crossed when it began. ``decision``: None while it is
+    waited for. ``confirmed_mono``: when the decision's reason was last there. ``back_mono``: since
+    when it has been back.
+    """
 
     since_mono: float
     explained: int
+    fixed: bool
+    confirmed_mono: float
     decision: Decision | None = None
-    confirmed_mono: float = 0.0
     back_mono: float | None = None
 
     @property
@@ -151,7 +158,9 @@ class Diagnosis:
 
     def __init__(self) -> None:
         self._episodes: dict[Cause, _Episode] = {}
+        self._beyond: dict[Cause, float] = {}  # since when, of what is no episode yet
         self._unusual: _Unusual | None = None
+        self._seen_usual = False
 
     def told(self, found: Iterable[Condition], evidence: Evidence, now: float) -> list[Condition]:
         """The same conditions, each as it is to be told."""
@@ -171,18 +180,27 @@ class Diagnosis:
     # --- what goes on ----------------------------------------------------------------------------
 
     def _look(self, look: Look | None, now: float) -> None:
-        if look is None or look.score < USUAL:
-            self._unusual = None
+        """Only a change that was seen has a time: pictures that are unusual in the first look after
+        a start may have been so for weeks. While there is no look everything stays as it is."""
+        if look is None:
+            return
+        if look.score < USUAL:
+            self._unusual, self._seen_usual = None, True
         elif look.score >= UNUSUAL and self._unusual is None:
-            self._unusual = _Unusual(now, look.cups)
+            self._unusual = _Unusual(now if self._seen_usual else -math.inf, look.cups)
+        elif self._unusual is not None and look.cups < self._unusual.cups:
+            self._unusual.cups = look.cups  # of another variety's charts
 
     def _follow(self, cause: Cause, one: Condition, evidence: Evidence, now: float) -> None:
         episode = self._episodes.get(cause)
         if episode is None:
-            if one.beyond:
-                self._episodes[cause] = _Episode(now, evidence.explained, confirmed_mono=now)
+            if not one.beyond:
+                self._beyond.pop(cause, None)
+            elif now - self._beyond.setdefault(cause, now) >= BY_CAUSE[cause].on_delay_s:
+                since = self._beyond.pop(cause)
+                self._episodes[cause] = _Episode(since, evidence.explained, _fixed(one), now)
         elif not one.back:
-            episode.back_mono = None if one.beyond else episode.back_mono
+            episode.back_mono = None
         elif episode.back_mono is None:
             episode.back_mono = now
         elif now - episode.back_mono >= BY_CAUSE[cause].off_delay_s + CLEARING_S:
@@ -200,18 +218,40 @@ class Diagnosis:
         verdict = episode.verdict
         if verdict is None:
             return
-        teller = found.get(verdict.teller)
-        if verdict.situation is Situation.PICTURES_CHANGED:
-            if teller is None or teller.beyond is not False:
-                episode.confirmed_mono = now
-            stale = now - episode.confirmed_mono >= CONFIRM_S
-        elif verdict.situation is Situation.EXPLANATIONS_SAY:
-            stale = not self._going_on(verdict.teller)
-        else:  # pictures that nobody can read any more are no matter of the fruit's colour
-            unreadable = found[cause].beyond and not _of_signal(found[cause])
-            stale = cause is Cause.IMAGE_QUALITY and bool(unreadable)
-        if stale or verdict.teller in evidence.covered:
+        if self._confirmed(cause, verdict, found, evidence.look):
+            episode.confirmed_mono = now
+        worse = bool(found[cause].beyond) and _fixed(found[cause]) and not episode.fixed
+        # Pictures that nobody can read are no matter of the fruit's colour, and what grew from a
+        # chart's small shift to a gross one much later did not begin with what it is told under.
+        worse = worse and (cause is Cause.IMAGE_QUALITY or now - episode.since_mono > TOGETHER_S)
+        stale = now - episode.confirmed_mono >= CONFIRM_S
+        if worse or stale or verdict.teller in evidence.covered:
             episode.decision = OWN
+
+    def _confirmed(
+        self,
+        cause: Cause,
+        verdict: Verdict,
+        found: Mapping[Cause, Condition],
+        look: Look | None,
+    ) -> bool:
+        """Whether what tells of it is still there."""
+        match verdict.situation:
+            case Situation.PICTURES_CHANGED:
+                pictures = found.get(verdict.teller)
+                return pictures is None or pictures.beyond is not False
+            case Situation.EXPLANATIONS_SAY:
+                others = (
+                    one for each, one in self._carried(verdict.teller).items() if each is not cause
+                )
+                return self._going_on(verdict.teller) or any(
+                    one.situation is not Situation.EXPLANATIONS_SAY for one in others
+                )
+            case Situation.OTHER_FRUIT:
+                seen = look is None or look.score < UNUSUAL or _other_fruit(look)
+                return seen and self._failing()
+            case _:
+                return True
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -226,6 +266,10 @@ class Diagnosis:
         """None: not yet."""
         look, unusual = evidence.look, self._unusual
         early = now - episode.since_mono < evidence.window_s
+        if look is None and evidence.charting and early:
+            return None
+        if look is not None and unusual is None and now - episode.since_mono < BEFORE_S:
+            return None
         if look is not None and unusual is not None and self._together(unusual, episode):
             if unusual.lies is Lies.PENDING:
                 unusual.lies = lies_with(look, look.cups - unusual.cups, early)
@@ -233,20 +277,20 @@ class Diagnosis:
                 case Lies.PENDING:
                     return None
                 case Lies.FRUIT:
-                    return self._with_other_fruit(cause, episode, found, evidence, early)
+                    return self._with_other_fruit(cause, found, evidence, early)
                 case Lies.CAMERA if cause is not Cause.IMAGE_QUALITY:
                     return self._under(
-                        Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, episode, found, evidence
+                        Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, cause, found, evidence
                     )
         pictures = found.get(Cause.IMAGE_QUALITY)
         usual = look is not None and unusual is None and pictures is not None and pictures.back
         if usual and cause is Cause.NO_READ_RATE:
-            return self._unread(episode, found, evidence, early)
+            return self._unread(cause, found, evidence, early)
         if usual and cause is Cause.SEGMENTATION_DEGRADED:
-            return self._after_explanations(episode, found, evidence, early)
+            return self._after_explanations(cause, found, evidence, early)
         if cause is Cause.FOREGROUND_INSENSITIVE and evidence.scattered and _fixed(found[cause]):
             return self._under(
-                Cause.BACKGROUND_RELIANCE, Situation.READ_ELSEWHERE, episode, found, evidence
+                Cause.BACKGROUND_RELIANCE, Situation.READ_ELSEWHERE, cause, found, evidence
             )
         return OWN
 
@@ -259,25 +303,26 @@ class Diagnosis:
         self,
         teller: Cause,
         situation: Situation,
-        episode: _Episode,
+        cause: Cause,
         found: Mapping[Cause, Condition],
         evidence: Evidence,
     ) -> Decision:
-        """Under this alarm, if it is one that rings for it."""
+        """Under this alarm, if it is one that rings for it; a finding that operators have silenced
+        stays silent."""
+        since_mono = self._episodes[cause].since_mono
         standing = self._episodes.get(teller)
         since = [self._episodes[cause].since_mono for cause in self._carried(teller)]
         since += [standing.since_mono] if standing is not None else []
-        rang = any(episode.since_mono - begin > TOGETHER_S for begin in since)
+        rang = any(since_mono - begin > TOGETHER_S for begin in since)
         hidden = standing is not None and standing.verdict is not None
         judged = teller in found and found[teller].beyond is not None
-        if rang or hidden or not judged or teller in evidence.covered:
+        if rang or hidden or not judged or {teller, cause} & set(evidence.covered):
             return OWN
-        return Verdict(teller, situation)
+        return Verdict(teller, situation, evidence.look)
 
     def _with_other_fruit(
         self,
         cause: Cause,
-        episode: _Episode,
         found: Mapping[Cause, Condition],
         evidence: Evidence,
         early: bool,
@@ -286,18 +331,20 @@ class Diagnosis:
         like those of the pictures, which wait until both are known."""
         if cause is Cause.SEGMENTATION_DEGRADED:
             return OWN
-        failing = any(map(self._going_on, (Cause.SEGMENTATION_DEGRADED, Cause.NO_READ_RATE)))
-        if cause is Cause.IMAGE_QUALITY and (not failing or not _of_signal(found[cause])):
-            return None if early and _of_signal(found[cause]) else OWN
-        if cause in EXPLAINING and (cause is not Cause.EXPLANATION_DRIFT or not failing):
+        failing = self._failing()
+        if cause is Cause.IMAGE_QUALITY and (not failing or _fixed(found[cause])):
+            return None if early and not _fixed(found[cause]) else OWN
+        if cause in (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE):
             return OWN
+        if cause is Cause.EXPLANATION_DRIFT and not failing:
+            return None if early else OWN
         return self._under(
-            Cause.SEGMENTATION_DEGRADED, Situation.OTHER_FRUIT, episode, found, evidence
+            Cause.SEGMENTATION_DEGRADED, Situation.OTHER_FRUIT, cause, found, evidence
         )
 
     def _unread(
         self,
-        episode: _Episode,
+        cause: Cause,
         found: Mapping[Cause, Condition],
         evidence: Evidence,
         early: bool,
@@ -305,16 +352,16 @@ class Diagnosis:
         """Beyond the fixed limit there is too little left to explain; a chart's smaller rise waits
         for explanations like whatever else the network sees less of."""
         if not _fixed(found[Cause.NO_READ_RATE]):
-            decision = self._after_explanations(episode, found, evidence, early)
+            decision = self._after_explanations(cause, found, evidence, early)
             if decision != OWN:
                 return decision
         return self._under(
-            Cause.SEGMENTATION_DEGRADED, Situation.PICTURES_AS_USUAL, episode, found, evidence
+            Cause.SEGMENTATION_DEGRADED, Situation.PICTURES_AS_USUAL, cause, found, evidence
         )
 
     def _after_explanations(
         self,
-        episode: _Episode,
+        cause: Cause,
         found: Mapping[Cause, Condition],
         evidence: Evidence,
         early: bool,
@@ -322,14 +369,18 @@ class Diagnosis:
         """A lane whose charts move is followed up: ten explanations take half a minute."""
         if self._carried(Cause.SEGMENTATION_DEGRADED):
             return OWN  # somebody is told of it already
-        for cause in EXPLAINING:
-            other = self._episodes.get(cause)
-            if other is None or other.decision is None or not self._going_on(cause):
+        episode = self._episodes[cause]
+        for each in EXPLAINING:
+            other = self._episodes.get(each)
+            if other is None or not self._going_on(each):
                 continue
-            if episode.since_mono - other.since_mono <= evidence.window_s:
-                teller = other.verdict.teller if other.verdict is not None else cause
-                if teller in EXPLAINING:
-                    return self._under(teller, Situation.EXPLANATIONS_SAY, episode, found, evidence)
+            if episode.since_mono - other.since_mono > evidence.window_s:
+                continue
+            if other.decision is None and early:
+                return None
+            teller = other.verdict.teller if other.verdict is not None else each
+            if teller in EXPLAINING:
+                return self._under(teller, Situation.EXPLANATIONS_SAY, cause, found, evidence)
         enough = evidence.explained - episode.explained >= evidence.enough
         return None if early and not enough else OWN
 
@@ -343,6 +394,10 @@ class Diagnosis:
             if one.verdict is not None and one.verdict.teller is teller and one.back_mono is None
         }
 
+    def _failing(self) -> bool:
+        """Whether the network fails at the fruit."""
+        return any(map(self._going_on, (Cause.SEGMENTATION_DEGRADED, Cause.NO_READ_RATE)))
+
     def _going_on(self, cause: Cause) -> bool:
         episode = self._episodes.get(cause)
         return episode is not None and episode.back_mono is None
@@ -352,7 +407,7 @@ class Diagnosis:
     ) -> Condition:
         one, episode = found[cause], self._episodes.get(cause)
         if self._carried(cause):
-            return self._carrying(cause, found, evidence.look)
+            return self._carrying(cause, found)
         if episode is None:
             return one
         if episode.decision is None and one.beyond:
@@ -372,37 +427,44 @@ class Diagnosis:
         told = own is not None and own.decision == OWN and own.back_mono is None
         return told or bool(self._carried(pictures))
 
-    def _carrying(
-        self, teller: Cause, found: Mapping[Cause, Condition], look: Look | None
-    ) -> Condition:
+    def _carrying(self, teller: Cause, found: Mapping[Cause, Condition]) -> Condition:
         """The telling alarm: true as long as anything that it tells of."""
         own = found[teller]
         carried = {c: v for c, v in self._carried(teller).items() if c in found}
         if own.beyond and all(v.situation is not Situation.OTHER_FRUIT for v in carried.values()):
             return own
-        known = [each for each in carried.items() if found[each[0]].beyond is not None]
-        if not known:
-            return own if own.beyond else replace(own, beyond=None, back=False)
-        cause, verdict = known[0]
-        quality = own.quality if own.beyond is not None else found[cause].quality
-        told = replace(own, beyond=True, back=False, quality=quality)
-        return _worded(told, found[cause], verdict.situation, look)
+        true = [
+            (found[cause], verdict) for cause, verdict in carried.items() if found[cause].beyond
+        ]
+        if true:
+            of, verdict = true[0]
+            quality = own.quality if own.beyond is not None else of.quality
+            return _worded(replace(own, beyond=True, back=False, quality=quality), of, verdict)
+        if own.beyond:
+            return own
+        unknown = all(found[cause].beyond is None for cause in carried)
+        return replace(own, beyond=None if unknown else False, back=False)
+
+
+def _other_fruit(look: Look) -> bool:
+    return look.other_colour is not None and look.cups_as_usual is not False
 
 
 def lies_with(look: Look, cups: int, early: bool) -> Lies:
     """Whether the fruit have changed or what they are seen through. ``cups``: how many have passed
     since the change; those before it say nothing, so the fruit are not blamed until all of the
     newest came after it, and not at all where they take longer than a window."""
-    if look.other_colour is None or not look.cups_as_usual:
+    if not _other_fruit(look):
         return Lies.CAMERA
-    if cups >= NEWEST_CUPS:
+    if cups >= NEWEST_CUPS and look.cups_as_usual:
         return Lies.FRUIT
     return Lies.PENDING if early else Lies.CAMERA
 
 
-def _worded(told: Condition, of: Condition, situation: Situation, look: Look | None) -> Condition:
+def _worded(told: Condition, of: Condition, verdict: Verdict) -> Condition:
     """With the numbers and the words of what it tells of."""
-    match situation:
+    look = verdict.look
+    match verdict.situation:
         case Situation.PICTURES_CHANGED if look is not None:
             return replace(
                 told, value=look.value, limit=look.limit, window=look.fruit, detail=look.detail
@@ -414,7 +476,7 @@ def _worded(told: Condition, of: Condition, situation: Situation, look: Look | N
         case Situation.OTHER_FRUIT if look is not None and look.other_colour is not None:
             fact = Detail(Fact.OTHER_FRUIT, look.other_colour.values)
             return replace(told, window=look.fruit, detail=fact)
-        case Situation.READ_ELSEWHERE:
+        case Situation.READ_ELSEWHERE if _fixed(of):
             left, limit = 1.0 - of.value, 1.0 - of.limit
             fact = Detail(Fact.READ_ELSEWHERE, {"share": left})
             return replace(told, value=left, limit=limit, window=of.window, detail=fact)
@@ -424,9 +486,4 @@ def _worded(told: Condition, of: Condition, situation: Situation, look: Look | N
 
 def _fixed(one: Condition) -> bool:
     """Whether it is the fixed limit that is crossed, and not a chart's."""
-    return not one.detail
-
-
-def _of_signal(one: Condition) -> bool:
-    """Whether it is a chart that says so."""
-    return isinstance(one.detail, Detail) and one.detail.fact == Fact.SIGNAL
+    return not (isinstance(one.detail, Detail) and one.detail.fact == Fact.SIGNAL)

@@ -148,6 +148,7 @@ class LaneWatch:
             enough=self._limits.explanations_window,
             window_s=self.charts.window_s,
             covered=around.covered,
+            charting=self.charts.configured and not self.charts.held,
         )
         return self._diagnosis.told(found, evidence, around.now)
 
@@ -224,7 +225,7 @@ class LaneWatch:
         else:
             seen, quality = self._explained, self._explained_quality(around, window)
         fixed = self._judged(cause, around, seen, quality, level)
-        return with_charts(fixed, self.charts.judged(cause))
+        return with_charts(fixed, self.charts.judged(cause), self.charts.kept(cause))
 
     def _pictures(self, around: Surroundings) -> Condition:
         """Pictures that cannot be read, against a fixed limit; what changed in them, by charts."""
@@ -242,7 +243,8 @@ class LaneWatch:
             ),
             detail=Detail(Fact.UNREADABLE, {"share": level.value}) if level.window else "",
         )
-        return with_charts(fixed, self.charts.judged(Cause.IMAGE_QUALITY))
+        cause = Cause.IMAGE_QUALITY
+        return with_charts(fixed, self.charts.judged(cause), self.charts.kept(cause))
 
     def _charted(self, cause: Cause, around: Surroundings, seen: _Seen) -> Condition:
         """A condition that only charts can judge: value 1 is the limit of the most advanced one."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agent.alarms.catalogue import AGENT, Cause, Definition
 from agent.alarms.condition import Condition, Detail
 
-NUMBERS = {"share": ".0%", "seconds": ".0f"}
+NUMBERS = {"seconds": ".0f"}
 
 
 class Fact(enum.StrEnum):
@@ -91,6 +91,8 @@ class Language:
 
     def _shown(self, name: str, value: str | float) -> str:
         if not isinstance(value, str):
+            if name == "share":
+                return self._quantity(value, "ratio")
             return self._number(f"{value:{NUMBERS.get(name, '.3g')}}")
         if name == "signal":
             return self.signals[value]

@@ -40,7 +40,7 @@ class Look:
 
     ``other_colour``: the fruit's colour, where it has changed and nothing seen on the fruit lays
     that to the camera; None otherwise. ``cups_as_usual``: whether the newest empty cups have the
-    colour that they always had. ``cups``: how many have passed so far.
+    colour that they always had; None: too few to say. ``cups``: how many have passed so far.
     """
 
     score: float
@@ -49,7 +49,7 @@ class Look:
     value: float = 0.0
     limit: float = 0.0
     other_colour: Detail | None = None
-    cups_as_usual: bool = False
+    cups_as_usual: bool | None = None
     cups: int = 0
 
 
@@ -177,9 +177,9 @@ class NewestPictures:
         )
         return self._detail("chromaticity", colour) if gross and not explained else None
 
-    def _cups_as_usual(self) -> bool:
+    def _cups_as_usual(self) -> bool | None:
         usual = self._cups_reference
         if usual is None or len(self._cups) < NEWEST_CUPS:
-            return False
+            return None
         colour = median(colour for _, colour in self._cups)
         return abs(colour - usual.median) <= CUP_SPREADS * usual.spread

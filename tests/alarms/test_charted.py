@@ -201,6 +201,23 @@ def test_pictures_that_were_bad_before_hide_no_model_that_looks_at_the_backgroun
     assert line.told() == {"image_quality", "background_reliance"}
 
 
+def test_a_stop_of_the_machine_forgets_nothing_of_what_was_told() -> None:
+    line = Line(GOLDEN)
+    line.run(10)
+    line.run(10, brightness=90.0, reliance=0.5)
+    assert line.told() == {"image_quality"}
+    line.machine(STOPPED)
+    for _ in range(20):
+        line.now += 30
+        assert line.told() == set()
+        assert line["image_quality"].beyond is None
+        assert not line["image_quality"].back
+    line.machine(RUNNING)
+    for _ in range(3):
+        line.run(1, brightness=90.0, reliance=0.5)
+        assert line.told() <= {"image_quality"}
+
+
 def test_fruit_of_another_colour_are_no_fault_of_the_camera() -> None:
     line = Line(GOLDEN)
     line.run(10)

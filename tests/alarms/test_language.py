@@ -120,7 +120,7 @@ def test_no_word_is_left_in_english() -> None:
             Detail(Fact.CAMERA_STATE, {"state": "backoff", "cause": "child_died"}),
             "in attesa di riprovare: processo di acquisizione terminato",
         ),
-        (ENGLISH, Detail(Fact.UNREADABLE, {"share": 0.254}), "25% of them cannot be read"),
+        (ENGLISH, Detail(Fact.UNREADABLE, {"share": 0.254}), "25 % of them cannot be read"),
         (
             ITALIAN,
             Detail(Fact.DISK_UNREACHED, {"reason": "disk I/O error"}),

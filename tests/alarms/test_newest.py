@@ -115,7 +115,7 @@ def test_what_was_seen_before_a_stop_is_forgotten() -> None:
         newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
     look = newest.look(NOW)
     assert look is not None
-    assert look.cups_as_usual is False  # no cup has been seen since
+    assert look.cups_as_usual is None  # no cup has been seen since
 
 
 def test_fruit_of_another_colour_are_said_to_be_with_what_is_usual() -> None:
@@ -143,20 +143,20 @@ def test_what_the_camera_can_have_done_is_not_laid_to_the_fruit(
 
 
 @pytest.mark.parametrize(
-    ("what", "cups"),
+    ("what", "cups", "usual"),
     [
-        ("a cast of the light colours the cups", {"cup": -1.5}),
-        ("no cup was empty", {"cups": 0}),
-        ("too few cups were empty", {"cups": NEWEST_CUPS - 1}),
-        ("cups in the dark", {"cup": None}),
+        ("a cast of the light colours the cups", {"cup": -1.5}, False),
+        ("no cup was empty", {"cups": 0}, None),
+        ("too few cups were empty", {"cups": NEWEST_CUPS - 1}, None),
+        ("cups in the dark", {"cup": None}, None),
     ],
 )
-def test_cups_of_another_colour_or_too_few_are_not_as_usual(
-    what: str, cups: dict[str, float]
+def test_cups_of_another_colour_are_not_as_usual_and_too_few_say_nothing(
+    what: str, cups: dict[str, float], usual: bool | None
 ) -> None:
     look = seen(**OTHER, **cups).look(NOW)  # type: ignore[arg-type]
     assert look is not None
-    assert not look.cups_as_usual, what
+    assert look.cups_as_usual is usual, what
 
 
 def test_a_fruit_now_and_then_that_is_taken_for_a_cup_does_not_matter() -> None:
