@@ -23,16 +23,22 @@ no rule or chart has found, and nothing is kept back for longer than a window.
 
 from __future__ import annotations
 
-import enum
 import math
-from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import BY_CAUSE, Cause
-from agent.alarms.condition import Condition, Detail
-from agent.alarms.language import Fact
-from agent.alarms.newest import NEWEST_CUPS, Look
+from agent.alarms.condition import Condition
+from agent.alarms.evidence import (
+    Evidence,
+    Lies,
+    Verdict,
+    is_fixed,
+    lies_with,
+    other_fruit,
+    worded,
+)
+from agent.alarms.newest import Look
 from agent.alarms.suppression import Situation, suppressed_by
 from agent.records import Quality
 
@@ -51,9 +57,6 @@ than charts with a point a minute take to recover from a fault that was mended."
 CLEARING_S = 5.0
 """Beyond its off-delay: until then a finding that is back keeps its reason, or its alarm would ring
 while it waits to clear."""
-ANGLES, LEAST_ANGLES = 100, 20
-SCATTERED = 0.5
-"""Length of the mean of the doubled angles' unit vectors: 1 where all answers are the same."""
 EXPLAINING = (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE, Cause.EXPLANATION_DRIFT)
 FINDINGS = (
     Cause.IMAGE_QUALITY,
@@ -62,59 +65,6 @@ FINDINGS = (
     Cause.SEGMENTATION_DEGRADED,
 )
 """In the order in which they are decided on."""
-
-
-class NewestAngles:
-    """Whether the newest answers differ from fruit to fruit."""
-
-    def __init__(self) -> None:
-        self._doubled: deque[complex | None] = deque(maxlen=ANGLES)
-
-    def add(self, angle_deg: float | None) -> None:
-        """Take the angle of one fruit, axial degrees; None: it was not read."""
-        doubled = None if angle_deg is None else 2.0 * math.radians(angle_deg)
-        self._doubled.append(
-            None if doubled is None else complex(math.cos(doubled), math.sin(doubled))
-        )
-
-    @property
-    def scattered(self) -> bool:
-        """Angles at random, or nearly: no constant answer. False for too few."""
-        read = [one for one in self._doubled if one is not None]
-        return len(read) >= LEAST_ANGLES and abs(sum(read)) / len(read) < SCATTERED
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known beside the findings. ``look``: of the newest pictures, None: not enough.
-    ``scattered``: answers differ from fruit to fruit. ``explained``: explanations so far, of which
-    ``enough`` more are waited for, ``window_s`` at most. ``covered``: alarms that nobody hears,
-    shelved or out of service. ``charting``: charts are at work, so that there will be a look."""
-
-    look: Look | None
-    scattered: bool
-    explained: int
-    enough: int
-    window_s: float
-    covered: Collection[Cause] = ()
-    charting: bool = True
-
-
-class Lies(enum.Enum):
-    """Where a change of the pictures lies."""
-
-    CAMERA = enum.auto()
-    FRUIT = enum.auto()
-    PENDING = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Told under ``teller`` because of ``situation``, which ``look`` showed."""
-
-    teller: Cause
-    situation: Situation
-    look: Look | None
 
 
 OWN = "told as itself"
@@ -198,7 +148,7 @@ class Diagnosis:
                 self._beyond.pop(cause, None)
             elif now - self._beyond.setdefault(cause, now) >= BY_CAUSE[cause].on_delay_s:
                 since = self._beyond.pop(cause)
-                self._episodes[cause] = _Episode(since, evidence.explained, _fixed(one), now)
+                self._episodes[cause] = _Episode(since, evidence.explained, is_fixed(one), now)
         elif not one.back:
             episode.back_mono = None
         elif episode.back_mono is None:
@@ -220,7 +170,7 @@ class Diagnosis:
             return
         if self._confirmed(cause, verdict, found, evidence.look):
             episode.confirmed_mono = now
-        worse = bool(found[cause].beyond) and _fixed(found[cause]) and not episode.fixed
+        worse = bool(found[cause].beyond) and is_fixed(found[cause]) and not episode.fixed
         # Pictures that nobody can read are no matter of the fruit's colour, and what grew from a
         # chart's small shift to a gross one much later did not begin with what it is told under.
         worse = worse and (cause is Cause.IMAGE_QUALITY or now - episode.since_mono > TOGETHER_S)
@@ -248,7 +198,7 @@ class Diagnosis:
                     one.situation is not Situation.EXPLANATIONS_SAY for one in others
                 )
             case Situation.OTHER_FRUIT:
-                seen = look is None or look.score < UNUSUAL or _other_fruit(look)
+                seen = look is None or look.score < UNUSUAL or other_fruit(look)
                 return seen and self._failing()
             case _:
                 return True
@@ -277,7 +227,7 @@ class Diagnosis:
                 case Lies.PENDING:
                     return None
                 case Lies.FRUIT:
-                    return self._with_other_fruit(cause, found, evidence, early)
+                    return self._withother_fruit(cause, found, evidence, early)
                 case Lies.CAMERA if cause is not Cause.IMAGE_QUALITY:
                     return self._under(
                         Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, cause, found, evidence
@@ -288,7 +238,7 @@ class Diagnosis:
             return self._unread(cause, found, evidence, early)
         if usual and cause is Cause.SEGMENTATION_DEGRADED:
             return self._after_explanations(cause, found, evidence, early)
-        if cause is Cause.FOREGROUND_INSENSITIVE and evidence.scattered and _fixed(found[cause]):
+        if cause is Cause.FOREGROUND_INSENSITIVE and evidence.scattered and is_fixed(found[cause]):
             return self._under(
                 Cause.BACKGROUND_RELIANCE, Situation.READ_ELSEWHERE, cause, found, evidence
             )
@@ -320,7 +270,7 @@ class Diagnosis:
             return OWN
         return Verdict(teller, situation, evidence.look)
 
-    def _with_other_fruit(
+    def _withother_fruit(
         self,
         cause: Cause,
         found: Mapping[Cause, Condition],
@@ -332,8 +282,8 @@ class Diagnosis:
         if cause is Cause.SEGMENTATION_DEGRADED:
             return OWN
         failing = self._failing()
-        if cause is Cause.IMAGE_QUALITY and (not failing or _fixed(found[cause])):
-            return None if early and not _fixed(found[cause]) else OWN
+        if cause is Cause.IMAGE_QUALITY and (not failing or is_fixed(found[cause])):
+            return None if early and not is_fixed(found[cause]) else OWN
         if cause in (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE):
             return OWN
         if cause is Cause.EXPLANATION_DRIFT and not failing:
@@ -351,7 +301,7 @@ class Diagnosis:
     ) -> Decision | None:
         """Beyond the fixed limit there is too little left to explain; a chart's smaller rise waits
         for explanations like whatever else the network sees less of."""
-        if not _fixed(found[Cause.NO_READ_RATE]):
+        if not is_fixed(found[Cause.NO_READ_RATE]):
             decision = self._after_explanations(cause, found, evidence, early)
             if decision != OWN:
                 return decision
@@ -439,51 +389,8 @@ class Diagnosis:
         if true:
             of, verdict = true[0]
             quality = own.quality if own.beyond is not None else of.quality
-            return _worded(replace(own, beyond=True, back=False, quality=quality), of, verdict)
+            return worded(replace(own, beyond=True, back=False, quality=quality), of, verdict)
         if own.beyond:
             return own
         unknown = all(found[cause].beyond is None for cause in carried)
         return replace(own, beyond=None if unknown else False, back=False)
-
-
-def _other_fruit(look: Look) -> bool:
-    return look.other_colour is not None and look.cups_as_usual is not False
-
-
-def lies_with(look: Look, cups: int, early: bool) -> Lies:
-    """Whether the fruit have changed or what they are seen through. ``cups``: how many have passed
-    since the change; those before it say nothing, so the fruit are not blamed until all of the
-    newest came after it, and not at all where they take longer than a window."""
-    if not _other_fruit(look):
-        return Lies.CAMERA
-    if cups >= NEWEST_CUPS and look.cups_as_usual:
-        return Lies.FRUIT
-    return Lies.PENDING if early else Lies.CAMERA
-
-
-def _worded(told: Condition, of: Condition, verdict: Verdict) -> Condition:
-    """With the numbers and the words of what it tells of."""
-    look = verdict.look
-    match verdict.situation:
-        case Situation.PICTURES_CHANGED if look is not None:
-            return replace(
-                told, value=look.value, limit=look.limit, window=look.fruit, detail=look.detail
-            )
-        case Situation.PICTURES_AS_USUAL:
-            used = of.value / of.limit if of.limit > 0 else 0.0
-            fact = Detail(Fact.UNREAD, {"share": of.value})
-            return replace(told, value=used, limit=1.0, window=of.window, detail=fact)
-        case Situation.OTHER_FRUIT if look is not None and look.other_colour is not None:
-            fact = Detail(Fact.OTHER_FRUIT, look.other_colour.values)
-            return replace(told, window=look.fruit, detail=fact)
-        case Situation.READ_ELSEWHERE if _fixed(of):
-            left, limit = 1.0 - of.value, 1.0 - of.limit
-            fact = Detail(Fact.READ_ELSEWHERE, {"share": left})
-            return replace(told, value=left, limit=limit, window=of.window, detail=fact)
-        case _:
-            return told
-
-
-def _fixed(one: Condition) -> bool:
-    """Whether it is the fixed limit that is crossed, and not a chart's."""
-    return not (isinstance(one.detail, Detail) and one.detail.fact == Fact.SIGNAL)

@@ -11,7 +11,8 @@ from agent.alarms.bank import Judgement
 from agent.alarms.catalogue import Cause
 from agent.alarms.charted import LaneCharts, with_charts
 from agent.alarms.condition import Condition, Detail
-from agent.alarms.diagnosis import Diagnosis, Evidence, NewestAngles
+from agent.alarms.diagnosis import Diagnosis
+from agent.alarms.evidence import Evidence, NewestAngles
 from agent.alarms.language import Fact
 from agent.alarms.level import Level, deadband_of
 from agent.alarms.machine import MachineWatch

@@ -18,10 +18,9 @@ from agent.alarms.diagnosis import (
     FINDINGS,
     TOGETHER_S,
     Diagnosis,
-    Evidence,
-    NewestAngles,
 )
 from agent.alarms.english import ENGLISH
+from agent.alarms.evidence import Evidence, NewestAngles
 from agent.alarms.language import Fact
 from agent.alarms.newest import Look
 from agent.alarms.suppression import Situation

@@ -1,0 +1,115 @@
+"""What a diagnosis goes by, and the words of what it finds. Pure."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from agent.alarms.catalogue import Cause
+from agent.alarms.condition import Condition, Detail
+from agent.alarms.language import Fact
+from agent.alarms.newest import NEWEST_CUPS, Look
+from agent.alarms.suppression import Situation
+
+ANGLES, LEAST_ANGLES = 100, 20
+SCATTERED = 0.5
+"""Length of the mean of the doubled angles' unit vectors: 1 where all answers are the same."""
+
+
+class NewestAngles:
+    """Whether the newest answers differ from fruit to fruit."""
+
+    def __init__(self) -> None:
+        self._doubled: deque[complex | None] = deque(maxlen=ANGLES)
+
+    def add(self, angle_deg: float | None) -> None:
+        """Take the angle of one fruit, axial degrees; None: it was not read."""
+        doubled = None if angle_deg is None else 2.0 * math.radians(angle_deg)
+        self._doubled.append(
+            None if doubled is None else complex(math.cos(doubled), math.sin(doubled))
+        )
+
+    @property
+    def scattered(self) -> bool:
+        """Angles at random, or nearly: no constant answer. False for too few."""
+        read = [one for one in self._doubled if one is not None]
+        return len(read) >= LEAST_ANGLES and abs(sum(read)) / len(read) < SCATTERED
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known beside the findings. ``look``: of the newest pictures, None: not enough.
+    ``scattered``: answers differ from fruit to fruit. ``explained``: explanations so far, of which
+    ``enough`` more are waited for, ``window_s`` at most. ``covered``: alarms that nobody hears,
+    shelved or out of service. ``charting``: charts are at work, so that there will be a look."""
+
+    look: Look | None
+    scattered: bool
+    explained: int
+    enough: int
+    window_s: float
+    covered: Collection[Cause] = ()
+    charting: bool = True
+
+
+class Lies(enum.Enum):
+    """Where a change of the pictures lies."""
+
+    CAMERA = enum.auto()
+    FRUIT = enum.auto()
+    PENDING = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Told under ``teller`` because of ``situation``, which ``look`` showed."""
+
+    teller: Cause
+    situation: Situation
+    look: Look | None
+
+
+def other_fruit(look: Look) -> bool:
+    return look.other_colour is not None and look.cups_as_usual is not False
+
+
+def lies_with(look: Look, cups: int, early: bool) -> Lies:
+    """Whether the fruit have changed or what they are seen through. ``cups``: how many have passed
+    since the change; those before it say nothing, so the fruit are not blamed until all of the
+    newest came after it, and not at all where they take longer than a window."""
+    if not other_fruit(look):
+        return Lies.CAMERA
+    if cups >= NEWEST_CUPS and look.cups_as_usual:
+        return Lies.FRUIT
+    return Lies.PENDING if early else Lies.CAMERA
+
+
+def worded(told: Condition, of: Condition, verdict: Verdict) -> Condition:
+    """With the numbers and the words of what it tells of."""
+    look = verdict.look
+    match verdict.situation:
+        case Situation.PICTURES_CHANGED if look is not None:
+            return replace(
+                told, value=look.value, limit=look.limit, window=look.fruit, detail=look.detail
+            )
+        case Situation.PICTURES_AS_USUAL:
+            used = of.value / of.limit if of.limit > 0 else 0.0
+            fact = Detail(Fact.UNREAD, {"share": of.value})
+            return replace(told, value=used, limit=1.0, window=of.window, detail=fact)
+        case Situation.OTHER_FRUIT if look is not None and look.other_colour is not None:
+            fact = Detail(Fact.OTHER_FRUIT, look.other_colour.values)
+            return replace(told, window=look.fruit, detail=fact)
+        case Situation.READ_ELSEWHERE if is_fixed(of):
+            left, limit = 1.0 - of.value, 1.0 - of.limit
+            fact = Detail(Fact.READ_ELSEWHERE, {"share": left})
+            return replace(told, value=left, limit=limit, window=of.window, detail=fact)
+        case _:
+            return told
+
+
+def is_fixed(one: Condition) -> bool:
+    """Whether it is the fixed limit that is crossed, and not a chart's."""
+    return not (isinstance(one.detail, Detail) and one.detail.fact == Fact.SIGNAL)
