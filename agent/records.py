@@ -192,6 +192,11 @@ class FruitReading:
     cup_empty: bool = False
     camera_frozen: bool = False
 
+    @property
+    def empty(self) -> bool:
+        """Whether there was no fruit: by the pictures of the cup, or by the one that was read."""
+        return self.cup_empty or self.segmentation.reading.reason is NoReadReason.EMPTY
+
 
 # --- sampling ------------------------------------------------------------------------------------
 

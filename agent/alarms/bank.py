@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent.alarms.catalogue import Cause
 from agent.alarms.charts import Chart, SideCharts
 from agent.alarms.condition import Detail
-from agent.alarms.language import Fact
+from agent.alarms.language import signal_detail
 from agent.alarms.minutes import (
     FruitMinutes,
     Point,
@@ -18,7 +18,7 @@ from agent.alarms.minutes import (
 )
 from agent.alarms.newest import Look, NewestPictures
 from agent.alarms.reference import Reference, SignalReference
-from agent.alarms.scores import NormalScores
+from agent.alarms.scores import NormalScores, rarer
 from agent.alarms.signals import BY_NAME, Per, natural
 
 
@@ -45,14 +45,7 @@ class Judgement:
     @property
     def detail(self) -> Detail:
         """As ``margin of the suture 2.1, usually 4.8 to 6.3``."""
-        low, high = self.usual
-        values: dict[str, str | float] = {
-            "signal": self.signal,
-            "value": self.value,
-            "low": low,
-            "high": high,
-        }
-        return Detail(Fact.SIGNAL, values)
+        return signal_detail(self.signal, self.value, self.usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +197,3 @@ class ChartBank:
             count=newest.count,
             points=side.points,
         )
-
-
-def rarer(count: int, usual: int) -> float:
-    """What a score shrinks by where fewer values than usual made the mean, which scatters more:
-    the root of their ratio. More values are not made more of: lots scatter however many there
-    are."""
-    return math.sqrt(min(1.0, count / usual))

@@ -62,6 +62,13 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(Cause.SPOOL_LOSS, "high", "", 1, 0.0, 60.0),
 )
 
+OF_EXPLANATIONS = (
+    Cause.BACKGROUND_RELIANCE,
+    Cause.FOREGROUND_INSENSITIVE,
+    Cause.EXPLANATION_DRIFT,
+)
+"""Causes that nothing but explanations can raise."""
+
 BY_CAUSE = {definition.cause: definition for definition in DEFINITIONS}
 AGENT = "agent"
 """Stands for the camera where an alarm is about the agent as a whole."""

@@ -81,12 +81,8 @@ class LaneCharts:
 
     def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
         """Take one fruit, and its signals where they are known already."""
-        seen = reading.segmentation
-        if not self._banks:
-            return
-        self.announce(seen.machine.variety, seen.captured_mono)
-        bank = self._bank
-        if bank is None or self.held or seen.captured_mono < self._since_mono:
+        seen, bank = reading.segmentation, self._bank_for(reading)
+        if bank is None:
             return
         angle = seen.reading.angle_deg if seen.reading.read else None
         known = of_fruit(reading) if values is None else values
@@ -94,12 +90,8 @@ class LaneCharts:
 
     def on_cup(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
         """Take one empty cup, and its signals where they are known already."""
-        seen = reading.segmentation
-        if not self._banks:
-            return
-        self.announce(seen.machine.variety, seen.captured_mono)
-        bank = self._bank
-        if bank is None or self.held or seen.captured_mono < self._since_mono:
+        seen, bank = reading.segmentation, self._bank_for(reading)
+        if bank is None:
             return
         colour = chromaticity(seen) if values is None else values["chromaticity"]
         bank.on_cup(colour, seen.captured_mono)
@@ -162,6 +154,15 @@ class LaneCharts:
     def chart_values(self) -> list[ChartValue]:
         """Every chart of the variety that runs."""
         return [] if self._bank is None else list(self._bank.chart_values())
+
+    def _bank_for(self, reading: FruitReading) -> ChartBank | None:
+        """The charts that this reading counts for, after what it says of the variety."""
+        seen = reading.segmentation
+        if not self._banks:
+            return None
+        self.announce(seen.machine.variety, seen.captured_mono)
+        counts = not self.held and seen.captured_mono >= self._since_mono
+        return self._bank if counts else None
 
     @property
     def _bank(self) -> ChartBank | None:

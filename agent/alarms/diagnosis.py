@@ -14,7 +14,7 @@ by what is known then of the newest pictures and of the answers:
   in the picture decides, told as ``background_reliance``
 
 What was decided stands until the finding is over, so that alarms neither change places nor ring
-when a fault is mended and its last windows pass. Three rules keep a finding from being told to
+when a fault is mended and its last windows pass. Four rules keep a finding from being told to
 nobody: it is told under no alarm that operators have shelved or taken out of service, under none
 that rang for something else before, and no longer than what tells of it is there (``CONFIRM_S``);
 one that grows from a chart's shift to a gross one later is told as itself. Nothing is raised that
@@ -27,7 +27,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.alarms.catalogue import BY_CAUSE, Cause
+from agent.alarms.catalogue import BY_CAUSE, OF_EXPLANATIONS, Cause
 from agent.alarms.condition import Condition
 from agent.alarms.evidence import (
     Evidence,
@@ -57,16 +57,13 @@ than charts with a point a minute take to recover from a fault that was mended."
 CLEARING_S = 5.0
 """Beyond its off-delay: until then a finding that is back keeps its reason, or its alarm would ring
 while it waits to clear."""
-EXPLAINING = (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE, Cause.EXPLANATION_DRIFT)
 FINDINGS = (
     Cause.IMAGE_QUALITY,
     Cause.NO_READ_RATE,
-    *EXPLAINING,
+    *OF_EXPLANATIONS,
     Cause.SEGMENTATION_DEGRADED,
 )
 """In the order in which they are decided on."""
-
-
 OWN = "told as itself"
 Decision = Verdict | str
 
@@ -227,7 +224,7 @@ class Diagnosis:
                 case Lies.PENDING:
                     return None
                 case Lies.FRUIT:
-                    return self._withother_fruit(cause, found, evidence, early)
+                    return self._with_other_fruit(cause, found, evidence, early)
                 case Lies.CAMERA if cause is not Cause.IMAGE_QUALITY:
                     return self._under(
                         Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, cause, found, evidence
@@ -270,7 +267,7 @@ class Diagnosis:
             return OWN
         return Verdict(teller, situation, evidence.look)
 
-    def _withother_fruit(
+    def _with_other_fruit(
         self,
         cause: Cause,
         found: Mapping[Cause, Condition],
@@ -320,7 +317,7 @@ class Diagnosis:
         if self._carried(Cause.SEGMENTATION_DEGRADED):
             return OWN  # somebody is told of it already
         episode = self._episodes[cause]
-        for each in EXPLAINING:
+        for each in OF_EXPLANATIONS:
             other = self._episodes.get(each)
             if other is None or not self._going_on(each):
                 continue
@@ -329,7 +326,7 @@ class Diagnosis:
             if other.decision is None and early:
                 return None
             teller = other.verdict.teller if other.verdict is not None else each
-            if teller in EXPLAINING:
+            if teller in OF_EXPLANATIONS:
                 return self._under(teller, Situation.EXPLANATIONS_SAY, cause, found, evidence)
         enough = evidence.explained - episode.explained >= evidence.enough
         return None if early and not enough else OWN

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import Cause
 from agent.alarms.condition import Condition, Detail
+from agent.alarms.extract import concentration
 from agent.alarms.language import Fact
 from agent.alarms.newest import NEWEST_CUPS, Look
 from agent.alarms.suppression import Situation
@@ -23,20 +23,18 @@ class NewestAngles:
     """Whether the newest answers differ from fruit to fruit."""
 
     def __init__(self) -> None:
-        self._doubled: deque[complex | None] = deque(maxlen=ANGLES)
+        self._angles_deg: deque[float | None] = deque(maxlen=ANGLES)
 
     def add(self, angle_deg: float | None) -> None:
         """Take the angle of one fruit, axial degrees; None: it was not read."""
-        doubled = None if angle_deg is None else 2.0 * math.radians(angle_deg)
-        self._doubled.append(
-            None if doubled is None else complex(math.cos(doubled), math.sin(doubled))
-        )
+        self._angles_deg.append(angle_deg)
 
     @property
     def scattered(self) -> bool:
         """Angles at random, or nearly: no constant answer. False for too few."""
-        read = [one for one in self._doubled if one is not None]
-        return len(read) >= LEAST_ANGLES and abs(sum(read)) / len(read) < SCATTERED
+        read = [one for one in self._angles_deg if one is not None]
+        many = len(read)
+        return many >= LEAST_ANGLES and concentration(read) < SCATTERED**2 * many
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,7 @@ class Verdict:
 
 
 def other_fruit(look: Look) -> bool:
+    """Whether it may be the fruit that have changed, as far as the newest cups say."""
     return look.other_colour is not None and look.cups_as_usual is not False
 
 

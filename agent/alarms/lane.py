@@ -96,7 +96,7 @@ class LaneWatch:
         if self.machine.standing or reading.camera_frozen:
             return
         self._reading_mono = max(self._reading_mono, seen.captured_mono)
-        if reading.cup_empty or seen.reading.reason is NoReadReason.EMPTY:
+        if reading.empty:
             self.charts.on_cup(reading, values)
             return
         if self._flowing_mono is None:

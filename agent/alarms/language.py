@@ -36,6 +36,12 @@ class Fact(enum.StrEnum):
     DISK_UNREACHED = "disk_unreached"
 
 
+def signal_detail(signal: str, value: float, usual: tuple[float, float]) -> Detail:
+    """A signal's mean, and what is usual for it."""
+    low, high = usual
+    return Detail(Fact.SIGNAL, {"signal": signal, "value": value, "low": low, "high": high})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Language:
     """``sentences`` are filled from the condition: ``{camera}``, ``{value}``, ``{limit}``,

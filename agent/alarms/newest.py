@@ -16,9 +16,9 @@ import numpy as np
 
 from agent.alarms.catalogue import Cause
 from agent.alarms.condition import Detail
-from agent.alarms.language import Fact
+from agent.alarms.language import signal_detail
 from agent.alarms.reference import CupReference, Reference, SignalReference
-from agent.alarms.scores import NormalScores
+from agent.alarms.scores import NormalScores, rarer
 from agent.alarms.signals import BY_NAME, Per, natural
 
 NEWEST_FRUIT, LEAST_FRUIT = 100, 50
@@ -139,14 +139,12 @@ class NewestPictures:
         }
 
     def _score(self, name: str, mean: float, count: int) -> float:
-        """Fewer than a window's make a mean that scatters more."""
         one = self._seen[name]
-        return one.scores.score(mean) * math.sqrt(min(1.0, count / one.reference.count))
+        return one.scores.score(mean) * rarer(count, one.reference.count)
 
     def _detail(self, name: str, mean: float) -> Detail:
-        low, high = self._seen[name].reference.usual
         value = natural(BY_NAME[name], mean)
-        return Detail(Fact.SIGNAL, {"signal": name, "value": value, "low": low, "high": high})
+        return signal_detail(name, value, self._seen[name].reference.usual)
 
     def _other_colour(self, means: Mapping[str, tuple[float, int]]) -> Detail | None:
         """A gross change of the fruit's colour that the fruit's own pictures do not lay to the

@@ -69,6 +69,13 @@ class NormalScores:
         return float(np.interp(score, self.scores, self.values))
 
 
+def rarer(count: int, usual: int) -> float:
+    """What a score shrinks by where fewer values than usual made the mean, which scatters more:
+    the root of their ratio. More values are not made more of: lots scatter however many there
+    are."""
+    return math.sqrt(min(1.0, count / usual))
+
+
 def normal_scores(means: Sequence[float] | NDArray[np.float64]) -> NormalScores:
     """Learn the map from the finite window means of the reference.
 

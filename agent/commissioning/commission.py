@@ -94,7 +94,7 @@ class Commissioning:
         kept: list[Passing] = []
         frames = list(islice(self._every(passing, kept), FRUIT))
         if len(frames) < FRUIT:
-            fruit = sum(not one.empty for one in kept)
+            fruit = sum(not one.reading.empty for one in kept)
             raise CommissioningError(
                 f"{self.camera.name}: {fruit} fruit of {self.plan.variety} before the source "
                 f"ended; the audit alone needs {FRUIT * AUDIT_EVERY}"
@@ -146,8 +146,8 @@ class Commissioning:
         fruit = 0
         for one in passing:
             kept.append(one)
-            fruit += not one.empty
-            if not one.empty and fruit % AUDIT_EVERY == 0:
+            fruit += not one.reading.empty
+            if not one.reading.empty and fruit % AUDIT_EVERY == 0:
                 yield one.frame
 
     def _collect(self, engine: Engine, passing: Iterator[Passing], before: Collected) -> Collected:
@@ -161,7 +161,7 @@ class Commissioning:
         try:
             for one in passing:
                 seen = one.reading.segmentation
-                if one.empty:
+                if one.reading.empty:
                     self._add(before, file, _cup_sample(one))
                     continue
                 self._add(before, file, _fruit_sample(one))

@@ -26,7 +26,6 @@ from agent.records import (
     FruitReading,
     MachineInfo,
     MachineState,
-    NoReadReason,
 )
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
@@ -48,12 +47,6 @@ class Passing:
     frame: Frame
     reading: FruitReading
     lot: str
-
-    @property
-    def empty(self) -> bool:
-        """Whether it was an empty cup."""
-        reading = self.reading
-        return reading.cup_empty or reading.segmentation.reading.reason is NoReadReason.EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ def passing_fruit(
 ) -> Iterator[Passing]:
     """Every fruit of ``ordinary_production``, without the empty cups."""
     for one in ordinary_production(config, camera, model, wanted, hooks):
-        if not one.empty:
+        if not one.reading.empty:
             yield one
 
 

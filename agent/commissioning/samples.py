@@ -106,7 +106,7 @@ class SampleFile:
                 row |= {"values": _written(sample.values), "deltas": sample.deltas.tolist()}
                 row["peaks"] = dict(sample.peaks)
             case CupSample():
-                row["cup"] = _written({"": sample.chromaticity})[""]
+                row["cup"] = _number(sample.chromaticity)
         try:
             self._write(row)
         except OSError as error:
@@ -122,8 +122,12 @@ class SampleFile:
 
 
 def _written(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: float) -> float | None:
     """JSON has no NaN."""
-    return {k: None if math.isnan(v) else v for k, v in values.items()}
+    return None if math.isnan(value) else value
 
 
 def read_samples(path: Path, header: Mapping[str, object]) -> Collected:

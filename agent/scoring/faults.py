@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent import config
-from agent.alarms.catalogue import Cause
+from agent.alarms.catalogue import OF_EXPLANATIONS, Cause
 from agent.alarms.reference import Reference
 from agent.scoring.baseline import Baseline, BaselineCharts
 from agent.scoring.bounds import share_lower
 from agent.scoring.protocol import Protocol, Trial
 from agent.scoring.recording import Recording
-from agent.scoring.replay import OF_EXPLANATIONS, LineReplay, Piece, most_severe
+from agent.scoring.replay import LineReplay, Piece, most_severe
 
 MISSED = math.inf
 """The delay of what was not found in time: medians over all runs stay honest."""

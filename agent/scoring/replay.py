@@ -6,7 +6,7 @@ more explanations than the replay has, so delays here are those without that hel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +23,6 @@ from agent.scoring.rebuilt import explanation_of, reading_of, utc_ms
 from agent.scoring.recording import Recording
 
 TICK_S = 1.0
-OF_EXPLANATIONS = frozenset(
-    {Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE, Cause.EXPLANATION_DRIFT}
-)
-"""Causes that nothing but explanations can raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,7 @@ class LineReplay:
         self._tick_until(self.now)
         self._say(MachineState.RUNNING, variety)
 
-    def first(self, since: float, causes: frozenset[Cause] | None = None) -> list[Raised]:
+    def first(self, since: float, causes: Collection[Cause] | None = None) -> list[Raised]:
         """What was raised at the first moment after ``since``: alarms that somebody was told of;
         with ``causes``, those of them whether told or not. None: empty."""
         after = [

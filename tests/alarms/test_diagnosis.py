@@ -9,12 +9,11 @@ import pytest
 
 from agent import config
 from agent.alarms.book import AlarmBook
-from agent.alarms.catalogue import Cause
+from agent.alarms.catalogue import OF_EXPLANATIONS, Cause
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.diagnosis import (
     BEFORE_S,
     CONFIRM_S,
-    EXPLAINING,
     FINDINGS,
     TOGETHER_S,
     Diagnosis,
@@ -491,7 +490,7 @@ def test_it_waits_no_longer_than_a_window(lane: Lane) -> None:
     assert lane.told(2) == {SEEN}
 
 
-@pytest.mark.parametrize("cause", EXPLAINING)
+@pytest.mark.parametrize("cause", OF_EXPLANATIONS)
 def test_what_the_explanations_find_meanwhile_is_told_instead(lane: Lane, cause: Cause) -> None:
     lane.finds(SEEN, **CHARTED)
     lane.step()
@@ -501,7 +500,7 @@ def test_what_the_explanations_find_meanwhile_is_told_instead(lane: Lane, cause:
     assert (told.beyond, told.suppressed_by) == (True, Situation.EXPLANATIONS_SAY)
 
 
-@pytest.mark.parametrize("cause", EXPLAINING)
+@pytest.mark.parametrize("cause", OF_EXPLANATIONS)
 def test_when_the_explanations_are_back_for_long_it_is_told_all_the_same(
     lane: Lane, cause: Cause
 ) -> None:
@@ -512,7 +511,7 @@ def test_when_the_explanations_are_back_for_long_it_is_told_all_the_same(
     assert lane.rung(20) == {SEEN}
 
 
-@pytest.mark.parametrize("cause", EXPLAINING)
+@pytest.mark.parametrize("cause", OF_EXPLANATIONS)
 def test_a_mended_model_rings_nothing_more(lane: Lane, cause: Cause) -> None:
     lane.finds(SEEN, cause, **CHARTED)
     assert lane.rung(300) == {cause}
@@ -523,7 +522,7 @@ def test_a_mended_model_rings_nothing_more(lane: Lane, cause: Cause) -> None:
     assert lane.ringing() == set()
 
 
-@pytest.mark.parametrize("cause", EXPLAINING)
+@pytest.mark.parametrize("cause", OF_EXPLANATIONS)
 def test_what_they_have_said_for_long_is_no_cause_of_what_begins_now(
     lane: Lane, cause: Cause
 ) -> None:
