@@ -90,6 +90,29 @@ class _Episode:
         return self.decision if isinstance(self.decision, Verdict) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A finding to decide on, and all that is known. ``early``: it may still be waited for."""
+
+    cause: Cause
+    episode: _Episode
+    found: Mapping[Cause, Condition]
+    evidence: Evidence
+    now: float
+
+    @property
+    def fixed(self) -> bool:
+        return is_fixed(self.found[self.cause])
+
+    @property
+    def age_s(self) -> float:
+        return self.now - self.episode.since_mono
+
+    @property
+    def early(self) -> bool:
+        return self.age_s < self.evidence.window_s
+
+
 @dataclass(slots=True)
 class _Unusual:
     """Since when the pictures are; ``cups``: how many had passed until then; ``lies``: once it was
@@ -119,9 +142,10 @@ class Diagnosis:
         for cause in FINDINGS:
             episode = self._episodes.get(cause)
             if episode is not None and cause in by_cause:
-                self._revise(cause, episode, by_cause, evidence, now)
+                finding = _Finding(cause, episode, by_cause, evidence, now)
+                self._revise(finding)
                 if episode.decision is None and by_cause[cause].beyond:
-                    episode.decision = self._decided(cause, episode, by_cause, evidence, now)
+                    episode.decision = self._decided(finding)
         return [self._as_told(cause, by_cause, evidence) for cause in by_cause]
 
     # --- what goes on ----------------------------------------------------------------------------
@@ -153,48 +177,38 @@ class Diagnosis:
         elif now - episode.back_mono >= BY_CAUSE[cause].off_delay_s + CLEARING_S:
             del self._episodes[cause]
 
-    def _revise(
-        self,
-        cause: Cause,
-        episode: _Episode,
-        found: Mapping[Cause, Condition],
-        evidence: Evidence,
-        now: float,
-    ) -> None:
+    def _revise(self, finding: _Finding) -> None:
         """Take back what no longer holds; the finding is then told as itself."""
-        verdict = episode.verdict
+        episode, verdict = finding.episode, finding.episode.verdict
         if verdict is None:
             return
-        if self._confirmed(cause, verdict, found, evidence.look):
-            episode.confirmed_mono = now
-        worse = bool(found[cause].beyond) and is_fixed(found[cause]) and not episode.fixed
+        if self._confirmed(finding, verdict):
+            episode.confirmed_mono = finding.now
         # Pictures that nobody can read are no matter of the fruit's colour, and what grew from a
         # chart's small shift to a gross one much later did not begin with what it is told under.
-        worse = worse and (cause is Cause.IMAGE_QUALITY or now - episode.since_mono > TOGETHER_S)
-        stale = now - episode.confirmed_mono >= CONFIRM_S
-        if worse or stale or verdict.teller in evidence.covered:
+        worse = bool(finding.found[finding.cause].beyond) and finding.fixed and not episode.fixed
+        worse = worse and (finding.cause is Cause.IMAGE_QUALITY or finding.age_s > TOGETHER_S)
+        stale = finding.now - episode.confirmed_mono >= CONFIRM_S
+        if worse or stale or verdict.teller in finding.evidence.covered:
             episode.decision = OWN
 
-    def _confirmed(
-        self,
-        cause: Cause,
-        verdict: Verdict,
-        found: Mapping[Cause, Condition],
-        look: Look | None,
-    ) -> bool:
+    def _confirmed(self, finding: _Finding, verdict: Verdict) -> bool:
         """Whether what tells of it is still there."""
         match verdict.situation:
             case Situation.PICTURES_CHANGED:
-                pictures = found.get(verdict.teller)
+                pictures = finding.found.get(verdict.teller)
                 return pictures is None or pictures.beyond is not False
             case Situation.EXPLANATIONS_SAY:
                 others = (
-                    one for each, one in self._carried(verdict.teller).items() if each is not cause
+                    one
+                    for cause, one in self._carried(verdict.teller).items()
+                    if cause is not finding.cause
                 )
                 return self._going_on(verdict.teller) or any(
                     one.situation is not Situation.EXPLANATIONS_SAY for one in others
                 )
             case Situation.OTHER_FRUIT:
+                look = finding.evidence.look
                 seen = look is None or look.score < UNUSUAL or other_fruit(look)
                 return seen and self._failing()
             case _:
@@ -202,43 +216,31 @@ class Diagnosis:
 
     # --- deciding --------------------------------------------------------------------------------
 
-    def _decided(
-        self,
-        cause: Cause,
-        episode: _Episode,
-        found: Mapping[Cause, Condition],
-        evidence: Evidence,
-        now: float,
-    ) -> Decision | None:
+    def _decided(self, finding: _Finding) -> Decision | None:
         """None: not yet."""
-        look, unusual = evidence.look, self._unusual
-        early = now - episode.since_mono < evidence.window_s
-        if look is None and evidence.charting and early:
+        look, unusual, cause = finding.evidence.look, self._unusual, finding.cause
+        if look is None and finding.evidence.charting and finding.early:
             return None
-        if look is not None and unusual is None and now - episode.since_mono < BEFORE_S:
+        if look is not None and unusual is None and finding.age_s < BEFORE_S:
             return None
-        if look is not None and unusual is not None and self._together(unusual, episode):
+        if look is not None and unusual is not None and self._together(unusual, finding.episode):
             if unusual.lies is Lies.PENDING:
-                unusual.lies = lies_with(look, look.cups - unusual.cups, early)
+                unusual.lies = lies_with(look, look.cups - unusual.cups, finding.early)
             match unusual.lies:
                 case Lies.PENDING:
                     return None
                 case Lies.FRUIT:
-                    return self._with_other_fruit(cause, found, evidence, early)
+                    return self._with_other_fruit(finding)
                 case Lies.CAMERA if cause is not Cause.IMAGE_QUALITY:
-                    return self._under(
-                        Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, cause, found, evidence
-                    )
-        pictures = found.get(Cause.IMAGE_QUALITY)
+                    return self._under(Cause.IMAGE_QUALITY, Situation.PICTURES_CHANGED, finding)
+        pictures = finding.found.get(Cause.IMAGE_QUALITY)
         usual = look is not None and unusual is None and pictures is not None and pictures.back
         if usual and cause is Cause.NO_READ_RATE:
-            return self._unread(cause, found, evidence, early)
+            return self._unread(finding)
         if usual and cause is Cause.SEGMENTATION_DEGRADED:
-            return self._after_explanations(cause, found, evidence, early)
-        if cause is Cause.FOREGROUND_INSENSITIVE and evidence.scattered and is_fixed(found[cause]):
-            return self._under(
-                Cause.BACKGROUND_RELIANCE, Situation.READ_ELSEWHERE, cause, found, evidence
-            )
+            return self._after_explanations(finding)
+        if cause is Cause.FOREGROUND_INSENSITIVE and finding.evidence.scattered and finding.fixed:
+            return self._under(Cause.BACKGROUND_RELIANCE, Situation.READ_ELSEWHERE, finding)
         return OWN
 
     @staticmethod
@@ -246,90 +248,61 @@ class Diagnosis:
         later = episode.since_mono - unusual.since_mono
         return -BEFORE_S <= later <= TOGETHER_S
 
-    def _under(
-        self,
-        teller: Cause,
-        situation: Situation,
-        cause: Cause,
-        found: Mapping[Cause, Condition],
-        evidence: Evidence,
-    ) -> Decision:
+    def _under(self, teller: Cause, situation: Situation, finding: _Finding) -> Decision:
         """Under this alarm, if it is one that rings for it; a finding that operators have silenced
         stays silent."""
-        since_mono = self._episodes[cause].since_mono
         standing = self._episodes.get(teller)
         since = [self._episodes[cause].since_mono for cause in self._carried(teller)]
         since += [standing.since_mono] if standing is not None else []
-        rang = any(since_mono - begin > TOGETHER_S for begin in since)
+        rang = any(finding.episode.since_mono - begin > TOGETHER_S for begin in since)
         hidden = standing is not None and standing.verdict is not None
-        judged = teller in found and found[teller].beyond is not None
-        if rang or hidden or not judged or {teller, cause} & set(evidence.covered):
+        judged = teller in finding.found and finding.found[teller].beyond is not None
+        if rang or hidden or not judged or {teller, finding.cause} & set(finding.evidence.covered):
             return OWN
-        return Verdict(teller, situation, evidence.look)
+        return Verdict(teller, situation, finding.evidence.look)
 
-    def _with_other_fruit(
-        self,
-        cause: Cause,
-        found: Mapping[Cause, Condition],
-        evidence: Evidence,
-        early: bool,
-    ) -> Decision | None:
+    def _with_other_fruit(self, finding: _Finding) -> Decision | None:
         """The network's own state says whether it copes with them. Its charts have a point a window
         like those of the pictures, which wait until both are known."""
-        if cause is Cause.SEGMENTATION_DEGRADED:
-            return OWN
-        failing = self._failing()
-        if cause is Cause.IMAGE_QUALITY and (not failing or is_fixed(found[cause])):
-            return None if early and not is_fixed(found[cause]) else OWN
-        if cause in (Cause.BACKGROUND_RELIANCE, Cause.FOREGROUND_INSENSITIVE):
-            return OWN
-        if cause is Cause.EXPLANATION_DRIFT and not failing:
-            return None if early else OWN
-        return self._under(
-            Cause.SEGMENTATION_DEGRADED, Situation.OTHER_FRUIT, cause, found, evidence
-        )
+        match finding.cause:
+            case Cause.NO_READ_RATE:
+                pass
+            case Cause.IMAGE_QUALITY if finding.fixed:
+                return OWN
+            case Cause.IMAGE_QUALITY | Cause.EXPLANATION_DRIFT:
+                if not self._failing():
+                    return None if finding.early else OWN
+            case _:
+                return OWN
+        return self._under(Cause.SEGMENTATION_DEGRADED, Situation.OTHER_FRUIT, finding)
 
-    def _unread(
-        self,
-        cause: Cause,
-        found: Mapping[Cause, Condition],
-        evidence: Evidence,
-        early: bool,
-    ) -> Decision | None:
+    def _unread(self, finding: _Finding) -> Decision | None:
         """Beyond the fixed limit there is too little left to explain; a chart's smaller rise waits
         for explanations like whatever else the network sees less of."""
-        if not is_fixed(found[Cause.NO_READ_RATE]):
-            decision = self._after_explanations(cause, found, evidence, early)
+        if not finding.fixed:
+            decision = self._after_explanations(finding)
             if decision != OWN:
                 return decision
-        return self._under(
-            Cause.SEGMENTATION_DEGRADED, Situation.PICTURES_AS_USUAL, cause, found, evidence
-        )
+        return self._under(Cause.SEGMENTATION_DEGRADED, Situation.PICTURES_AS_USUAL, finding)
 
-    def _after_explanations(
-        self,
-        cause: Cause,
-        found: Mapping[Cause, Condition],
-        evidence: Evidence,
-        early: bool,
-    ) -> Decision | None:
+    def _after_explanations(self, finding: _Finding) -> Decision | None:
         """A lane whose charts move is followed up: ten explanations take half a minute."""
         if self._carried(Cause.SEGMENTATION_DEGRADED):
             return OWN  # somebody is told of it already
-        episode = self._episodes[cause]
+        evidence, episode = finding.evidence, finding.episode
         for each in OF_EXPLANATIONS:
             other = self._episodes.get(each)
             if other is None or not self._going_on(each):
                 continue
             if episode.since_mono - other.since_mono > evidence.window_s:
                 continue
-            if other.decision is None and early:
+            if other.decision is None and finding.early:
                 return None
             teller = other.verdict.teller if other.verdict is not None else each
             if teller in OF_EXPLANATIONS:
-                return self._under(teller, Situation.EXPLANATIONS_SAY, cause, found, evidence)
+                return self._under(teller, Situation.EXPLANATIONS_SAY, finding)
         enough = evidence.explained - episode.explained >= evidence.enough
-        return None if early and not enough else OWN
+        return None if finding.early and not enough else OWN
 
     # --- telling ---------------------------------------------------------------------------------
 
