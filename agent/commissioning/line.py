@@ -84,19 +84,6 @@ class VirtualClock:
         return round(self.now * 1000)
 
 
-def passing_fruit(
-    config: Config,
-    camera: Camera,
-    model: LoadedModel,
-    wanted: Wanted,
-    hooks: Hooks | None = None,
-) -> Iterator[Passing]:
-    """Every fruit of ``ordinary_production``, without the empty cups."""
-    for one in ordinary_production(config, camera, model, wanted, hooks):
-        if not one.reading.empty:
-            yield one
-
-
 def ordinary_production(
     config: Config,
     camera: Camera,

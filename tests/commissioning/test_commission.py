@@ -14,7 +14,7 @@ from agent import config
 from agent.commissioning import audit, commission
 from agent.commissioning.commission import Commissioning, Plan, Told
 from agent.commissioning.errors import CommissioningError
-from agent.commissioning.line import Passing, Wanted, lot_of, ordinary, passing_fruit
+from agent.commissioning.line import Passing, Wanted, lot_of, ordinary, ordinary_production
 from agent.commissioning.samples import Collected, ExplanationSample, read_samples
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
@@ -40,7 +40,7 @@ def model() -> LoadedModel:
 
 def line(model: LoadedModel, source: str, wanted: Wanted, count: int) -> list[commission.Passing]:
     found = []
-    for one in passing_fruit(Config(), Camera(name="cam1", source=source), model, wanted):
+    for one in ordinary_production(Config(), Camera(name="cam1", source=source), model, wanted):
         found.append(one)
         if len(found) == count:
             break
@@ -57,7 +57,7 @@ def test_the_simulator_runs_on_a_clock_of_its_own(model: LoadedModel) -> None:
 def test_the_simulator_is_told_in_yaml_too(model: LoadedModel) -> None:
     camera = Camera(name="cam1", source="sim:?empty=0&size=128", sim={"lot": 2})
     found = []
-    for one in passing_fruit(Config(), camera, model, Wanted("golden", 1.0)):
+    for one in ordinary_production(Config(), camera, model, Wanted("golden", 1.0)):
         found.append(one.lot)
         if len(found) == 4:
             break

@@ -17,7 +17,7 @@ from agent.ablation.engine import Engine
 from agent.alarms.reference import Finding
 from agent.commissioning.audit import FRUIT, audit
 from agent.commissioning.commission import AUDIT_EVERY
-from agent.commissioning.line import Hooks, Wanted, passing_fruit
+from agent.commissioning.line import Hooks, Wanted, ordinary_production
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
@@ -95,6 +95,7 @@ def _findings(
 ) -> tuple[Finding, ...]:
     camera = Camera(name="cam1", source=f"sim:?seed={seed}&variety={variety}&size={SIDE_PX}")
     hooks = Hooks(change=Marker(SIDE_PX)) if name == SHORTCUT else None
-    fruit = passing_fruit(config, camera, model, Wanted(variety, 900.0), hooks)
+    passing = ordinary_production(config, camera, model, Wanted(variety, 900.0), hooks)
+    fruit = (one for one in passing if not one.reading.empty)
     frames = [one.frame for one in islice(fruit, 0, FRUIT * AUDIT_EVERY, AUDIT_EVERY)]
     return audit(Engine(model, config.ablation, config.model.layer), frames).findings
