@@ -128,9 +128,9 @@ class MapsRunner:
 
 
 class ChannelRunner:
-    """Single channels through a ``Program`` of channels.
+    """Single channels, and items of any other kind behind them, through a ``Program`` of channels.
 
-    The null item comes with the first batch of all, ahead of its channels: it is their base.
+    The null item comes with the first batch of all, ahead of the others: it is their base.
     """
 
     def __init__(self, bench: Bench, program: Program) -> None:
@@ -144,8 +144,10 @@ class ChannelRunner:
             planned, self._started = [Planned(NULL, METHOD_CONTROLS), *planned], True
 
         def run(part: Sequence[Planned]) -> Tensor:
-            rows = self._program.run_channels([p.channel for p in part])
-            return pixel_logits(self._bench.model, rows)
+            single = [p.channel for p in part if p.item is NULL or p.channel >= 0]
+            others = part[len(single) :]
+            maps = self._bench.maps(others) if others else None
+            return pixel_logits(self._bench.model, self._program.run_channels(single, maps))
 
         return side_by_side(run, _parts(planned, self.batch), self._bench.baseline.device)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation import geometry
-from agent.ablation.building import Step, Work
+from agent.ablation.building import Step, Work, padded
 from agent.ablation.elementwise import Pointwise
 from agent.ablation.graph import (
     Affine,
@@ -33,7 +33,7 @@ from agent.ablation.half import FastHalf, Merged, sources
 from agent.ablation.local import Join, Local
 from agent.ablation.local_steps import LocalSteps
 from agent.ablation.regions import Mask
-from agent.ablation.shared import Shared, Value
+from agent.ablation.shared import Shared, Value, changes
 from agent.ablation.steps import Steps, usable
 from agent.ablation.trace import CutError
 
@@ -48,9 +48,10 @@ def fast_batch(items: int, most: int = BATCH) -> int:
 class Program:
     """One picture laid out for the pixels ``need`` (h, w) of the output, P of them.
 
-    ``single``: items are single channels (``run_channels``); otherwise each item brings a whole
-    layer of its own (``run_maps``). At most ``batch`` items at a time; both give (n, classes, P)
-    of the model's raw output, pixels in raster order. ``keep``: for ``run_and_keep``.
+    ``single``: items are single channels, and whole layers among them (``run_channels``); otherwise
+    each brings a whole layer of its own (``run_maps``). At most ``batch`` items at a time; both
+    give (n, classes, P) of the model's raw output, pixels in raster order. ``keep``: for
+    ``run_and_keep``.
     ``CutError`` for a half it cannot lay out.
     """
 
@@ -75,29 +76,37 @@ class Program:
         last = self._values[-1].stored
         if last is None:
             raise CutError("the output does not depend on the layer")
+        self._count = last.count
         chosen = last.where[np.flatnonzero(need)]
         rows = (chosen + np.arange(batch)[:, None] * last.count).flatten()
         self._picked: Tensor | None = None  # all of them, in their order
         if not np.array_equal(rows, np.arange(batch * last.count)):
             self._picked = torch.from_numpy(rows).to(self._device)
 
-    def run_channels(self, channels: Sequence[int]) -> Tensor:
-        """Items that each have one channel at its baseline; -1 is the null item."""
-        padded = [*channels, *([-1] * (self.batch - len(channels)))]
-        return self._run(Work(torch.tensor(padded, device=self._device), {}), len(channels))
+    def run_channels(self, channels: Sequence[int], maps: Tensor | None = None) -> Tensor:
+        """Items that each have one channel at its baseline; -1 is the null item. Behind them those
+        of ``maps`` (m, K, h, w), whole outputs of the layer."""
+        after = 0 if maps is None else len(maps)
+        named = [*channels, *([-1] * (self.batch - len(channels)))]
+        work = Work(torch.tensor(named, device=self._device), {})
+        if maps is not None:
+            work.changes = changes(self._half, self._values, maps)
+        rows = self._run(work)
+        if not after:
+            return rows[: len(channels)]
+        return torch.cat((rows[: len(channels)], rows[self.batch - after :]))
 
     def run_maps(self, maps: Tensor) -> Tensor:
         """(n, K, h, w) outputs of the layer, one per item."""
         count = len(maps)
         if count < self.batch:
             maps = torch.cat((maps, maps[-1:].expand(self.batch - count, -1, -1, -1)))
-        return self._run(self._of_maps(maps), count)
+        return self._run(self._of_maps(maps))[:count]
 
     def _of_maps(self, maps: Tensor) -> Work:
         rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
-        padded = torch.cat((rows, rows.new_zeros((1, rows.shape[1]))))
         nothing = torch.empty(0, dtype=torch.long, device=self._device)
-        return Work(nothing, {self._half.layer: padded})
+        return Work(nothing, {self._half.layer: rows})
 
     def run_and_keep(
         self, maps: Tensor
@@ -107,16 +116,23 @@ class Program:
         work = self._of_maps(maps)
         for place, step in self._steps:
             work.rows[place] = step(work)
+        for place in work.rows:
+            stored = self._values[place].stored
+            assert stored is not None
+            padded(work, place, stored.count)
         return self._offsets, self._values, work.rows
 
-    def _run(self, work: Work, count: int) -> Tensor:
+    def _run(self, work: Work) -> Tensor:
         for place, step in self._steps:
             work.rows[place] = step(work)
             for read in self._read_last.get(place, ()):
                 work.rows.pop(read, None)
         rows = work.rows[len(self._values) - 1]
-        rows = rows[:-1] if self._picked is None else rows.index_select(0, self._picked)
-        return rows.view(self.batch, -1, rows.shape[1])[:count].transpose(1, 2)
+        if self._picked is None:
+            rows = rows[: self.batch * self._count]
+        else:
+            rows = rows.index_select(0, self._picked)
+        return rows.view(self.batch, -1, rows.shape[1]).transpose(1, 2)
 
     def _walk_back(self, need: Mask) -> list[Mask | None]:
         """Per operation the pixels (h, w) that some needed pixel of the output reads."""

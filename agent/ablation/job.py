@@ -113,12 +113,14 @@ class Job:
         Without ``regions``, channels and controls only."""
         planned = self._controls_and_regions(regions)
         report = self._reporter(progress, len(planned) + self._depth)
-        runner = self._occlusions = self._occlusion_runner(len(planned))
-        self._measure(runner, planned, report)
-        self._channels = self._channel_runner(runner)
+        wide, narrow = self._apart(planned)
+        runner = self._occlusions = self._occlusion_runner(len(wide))
+        self._measure(runner, wide, report)
+        self._channels = self._channel_runner(runner, self._depth + len(narrow))
         if self._rung is Rung.EXACT or deadline is None:
-            self._measure(self._channels, plan.channels(range(self._depth)), report)
+            self._measure(self._channels, [*plan.channels(range(self._depth)), *narrow], report)
         else:
+            self._measure(self._channels, narrow, report)
             self._refine(deadline, report)
         started = self._setup.clock()
         self._checked = self._spot_checked()
@@ -213,6 +215,18 @@ class Job:
             planned += plan.regions(cells, target.name, settings, self._rung, self._rng)
         return planned
 
+    def _apart(
+        self, planned: Sequence[plan.Planned]
+    ) -> tuple[list[plan.Planned], list[plan.Planned]]:
+        """The items that are read on all pixels, and those for which M is enough, where reading M
+        alone costs less."""
+        if self._shared is None or self.ledger.narrow is self.ledger.wide:
+            return list(planned), []
+        return (
+            [p for p in planned if not p.scores_only],
+            [p for p in planned if p.scores_only],
+        )
+
     def _reporter(self, progress: Progress | None, total: int) -> Report:
         """Count items done; the total is reported only when the controls have passed as well."""
 
@@ -243,16 +257,16 @@ class Job:
         need = ledger.narrow.pixels.cpu().numpy()
         return MapsRunner(self._bench, Program(self._shared, need, MAPS_BATCH, single=False))
 
-    def _channel_runner(self, otherwise: Runner) -> Runner:
-        """Channels, read on the pixels of M (of the aperture for a Dice), on the fast path where
-        there is one."""
+    def _channel_runner(self, otherwise: Runner, items: int) -> Runner:
+        """So many channels and other items, read on the pixels of M (of the aperture for a Dice),
+        on the fast path where there is one."""
         setup, ledger = self._setup, self.ledger
         if self._shared is None:
             return otherwise
         started = setup.clock()
         need = ledger.narrow.pixels.cpu().numpy()
         most = WIDE_BATCH if ledger.narrow is ledger.wide else BATCH
-        program = Program(self._shared, need, fast_batch(self._depth + 1, most), single=True)
+        program = Program(self._shared, need, fast_batch(items + 1, most), single=True)
         self._count(plan.METHOD_CHANNELS, setup.clock() - started)
         return ChannelRunner(self._bench, program)
 
@@ -270,7 +284,7 @@ class Job:
             if part[0].item is NULL:
                 verify.null_control(setup.model.head, self._case.logits, rows[:1], view)
             if alone:
-                ledger.record_channels([p.channel for p in part], rows)
+                ledger.record_narrow(part, rows)
             else:
                 ledger.record(part, rows)
             now = setup.clock()

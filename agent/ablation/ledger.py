@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agent.ablation import scores
 from agent.ablation.errors import AblationError
-from agent.ablation.measure import Effect, Target, View, drops, effects, view
+from agent.ablation.measure import Effect, Target, View, drops, effects, scores_alone, view
 from agent.ablation.picture import Case
 from agent.ablation.plan import Planned
 from agent.config import Score
@@ -73,14 +73,23 @@ class Ledger:
             if mine:
                 self._record_regions(place, [planned[i] for i in mine], rows[mine])
 
-    def record_channels(self, indices: Sequence[int], rows: Tensor) -> None:
-        """Read deltas off (n, C, P) logits on the pixels of ``narrow``.
-
-        -1 is the null item of channels that take a path of their own: from then on their base.
-        """
-        if indices[0] < 0:
+    def record_narrow(self, planned: Sequence[Planned], rows: Tensor) -> None:
+        """Read n items off (n, C, P) logits on the pixels of ``narrow``; the first one that takes a
+        path of its own must be the null item: from then on their base."""
+        if self._narrow_base is None:
             self._narrow_base = rows[:1].clone()
-            indices, rows = indices[1:], rows[1:]
+        channels = [i for i, p in enumerate(planned) if p.channel >= 0]
+        self.record_channels([planned[i].channel for i in channels], rows[channels])
+        for place, target in enumerate(self.narrow.targets):
+            mine = [i for i, p in enumerate(planned) if p.region and p.class_name == target.name]
+            if mine:
+                found = scores_alone(self.narrow_base[0], rows[mine], target)
+                self.occlusions[place].extend(zip([planned[i] for i in mine], found, strict=True))
+
+    def record_channels(self, indices: Sequence[int], rows: Tensor) -> None:
+        """Read deltas off (n, C, P) logits on the pixels of ``narrow``."""
+        if not indices:
+            return
         base = self.narrow_base[0]
         for place, target in enumerate(self.narrow.targets):
             drop = drops(base, rows, target)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation import geometry
-from agent.ablation.building import Builder, Step, Work, with_zero
+from agent.ablation.building import Builder, Step, Work, add_changes, with_zero
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.local import Join, Local
 from agent.ablation.regions import Mask
@@ -81,9 +81,9 @@ class LocalSteps(Builder):
             assert need is not None
             stored = geometry.kept(need)
             constant = self._constant(value, stored.pixels)
-            return Whole(stored, self._changed(value, stored, constant))
+            return Whole(stored, self._changed(place, stored, constant))
         if value.constant is None:
-            return Whole(value.stored, lambda work: work.rows[place])
+            return Whole(value.stored, lambda work: self._padded(work, place))
         pixels = np.maximum(geometry.inverse(value.stored), 0)  # a place of no pixel: nobody reads
         return Whole(value.stored, self._shifted(place, self._constant(value, pixels)))
 
@@ -91,14 +91,15 @@ class LocalSteps(Builder):
         assert value.constant is not None
         return value.constant.flatten(2)[0].t().index_select(0, self._tensor(pixels))
 
-    def _changed(self, value: Value, stored: Stored, constant: Tensor) -> Step:
-        """The same for all items but for the channel that each of them changes, if any."""
-        batch, count = self._batch, stored.count
+    def _changed(self, number: int, stored: Stored, constant: Tensor) -> Step:
+        """The same for all items but for what each of them changes, if anything."""
+        batch, count, value = self._batch, stored.count, self._values[number]
         rows = with_zero(constant.repeat(batch, 1))
         if not value.channelwise:
             return lambda _work: rows
         assert value.change is not None
-        change = value.change.index_select(1, self._tensor(stored.pixels))
+        pixels = self._tensor(stored.pixels)
+        change = value.change.index_select(1, pixels)
 
         def step(work: Work) -> Tensor:
             out = rows.clone()
@@ -107,6 +108,8 @@ class LocalSteps(Builder):
             added = change.index_select(0, changed) * (work.channels >= 0)[:, None]
             place = changed.view(-1, 1, 1).expand(batch, count, 1)
             body.scatter_add_(2, place, added[..., None])
+            if number in work.changes:
+                add_changes(body, work.changes[number], pixels)
             return out
 
         return step
@@ -117,7 +120,7 @@ class LocalSteps(Builder):
 
         def step(work: Work) -> Tensor:
             rows = work.rows[place]
-            out = torch.zeros_like(rows[: batch * len(constant) + 1])
+            out = rows.new_zeros((batch * len(constant) + 1, rows.shape[1]))
             body = rows[: batch * len(constant)].view(batch, len(constant), -1)
             torch.add(body, constant, out=out[:-1].view_as(body))
             return out

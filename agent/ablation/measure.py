@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -51,13 +52,15 @@ def view(pixels: Tensor, targets: Sequence[Target]) -> View:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one item did to one class; ``drop`` is in the chosen score."""
+    """What one item did to one class; ``drop`` is in the chosen score. ``all_read``: on all pixels
+    inside the aperture; else those of M alone were, and ``dice`` and ``margin_outside`` are NaN."""
 
     drop: float
     margin_drop: float
     dice: float
     margin_inside: float
     margin_outside: float
+    all_read: bool = True
 
 
 def drops(base: Tensor, logits: Tensor, target: Target, kind: Score | None = None) -> Tensor:
@@ -68,13 +71,26 @@ def drops(base: Tensor, logits: Tensor, target: Target, kind: Score | None = Non
     )
 
 
-def effects(base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
-    """Everything recorded of an occlusion, for N items on the pixels inside the aperture."""
+def scores_alone(base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
+    """What pixels of M alone say of an occlusion, for N items."""
     margin = drops(base, logits, target, Score.MARGIN)
     drop = margin if target.kind is Score.MARGIN else drops(base, logits, target)
-    overlap = scores.dice(scores.predicted(logits, target.index), target.prediction)
     before = scores.margin_mean(base.unsqueeze(0), target.index, target.region)
+    values = torch.stack((drop, margin, before - margin), dim=1)
+    return [
+        Effect(one, two, math.nan, inside, math.nan, all_read=False)
+        for one, two, inside in values.tolist()
+    ]
+
+
+def effects(base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
+    """Everything recorded of an occlusion, for N items on the pixels inside the aperture."""
+    overlap = scores.dice(scores.predicted(logits, target.index), target.prediction)
     away = scores.class_margin(scores.rows(logits, ~target.region), target.index, torch.float32)
     outside = away.to(torch.float64).mean(1)
-    values = torch.stack((drop, margin, overlap, before - margin, outside), dim=1)
-    return [Effect(*row) for row in values.tolist()]
+    return [
+        replace(one, dice=dice, margin_outside=margin, all_read=True)
+        for one, dice, margin in zip(
+            scores_alone(base, logits, target), overlap.tolist(), outside.tolist(), strict=True
+        )
+    ]

@@ -29,7 +29,7 @@ from agent.ablation.whole import Whole
 from agent.ablation.windows import Box, Windows
 from agent.models.loaded import LoadedModel, as_logits
 
-BATCH = 16
+BATCH = 32
 
 
 def patch_drops(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Planned:
     """One item and what it is for.
 
     ``channel`` is -1 for an item that is no single channel; ``class_name`` is empty for an item
-    that serves all classes.
+    that serves all classes. ``scores_only``: of an occlusion, what M does not show is not needed.
     """
 
     item: Item
@@ -34,6 +34,7 @@ class Planned:
     region: Region | None = None
     fraction: float = 0.0
     cells: int = 0
+    scores_only: bool = False
 
 
 def controls(grid: tuple[int, int]) -> list[Planned]:
@@ -53,7 +54,8 @@ def regions(
 ) -> list[Planned]:
     """Foreground, background and equal-cell background items of one class.
 
-    The coarse rung keeps 100 % only. An empty region has no item.
+    The coarse rung keeps 100 % only. An empty region has no item. Of the equal-cell draws, which
+    are for the sensitivity, the first alone is read on all pixels.
     """
     fractions = (1.0,) if rung is Rung.COARSE else tuple(sorted({*settings.fractions, 1.0}))
     out = []
@@ -66,7 +68,9 @@ def regions(
                 out.append(_occlusion(chosen, name, region, fraction))
     count = int(cells.foreground.sum())
     draws = equal_draws(cells.background, count, settings.background_draws, rng)
-    out += [_occlusion(chosen, name, Region.BACKGROUND_EQUAL, 1.0) for chosen in draws]
+    for number, chosen in enumerate(draws):
+        one = _occlusion(chosen, name, Region.BACKGROUND_EQUAL, 1.0)
+        out.append(replace(one, scores_only=number > 0))
     return out
 
 

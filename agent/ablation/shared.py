@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from agent.ablation import geometry
 from agent.ablation.geometry import Stored
 from agent.ablation.graph import Affine, Apply, Constant, Conv, Layer, Operation, Pool, Size, Up
-from agent.ablation.half import FastHalf
+from agent.ablation.half import FastHalf, sources
 from agent.ablation.local import Join, Local
 from agent.ablation.prepared import Prepared
 from agent.ablation.trace import CutError
@@ -77,15 +77,12 @@ class Shared:
             case Constant(index):
                 constant = self.prepared.constants[index]
                 return Value(_size(constant), constant, fixed=True)
-            case Apply(source, act):
-                return _elementwise(values[source], act)
-            case Affine(source, scale, shift):
-                wide, add = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
-                return _elementwise(values[source], lambda t: t * wide + add)
+            case Apply(source, _) | Affine(source, _, _):
+                return _elementwise(values[source], _function(operation))
             case Pool(source, factor):
                 before = values[source]
                 if before.channelwise:
-                    return _each(before, lambda maps: F.max_pool2d(maps, factor))
+                    return _each(before, _function(operation))
                 return Value((before.size[0] // factor, before.size[1] // factor))
             case Up(source, weight, bias, factor):
                 before = values[source]
@@ -127,6 +124,35 @@ class Shared:
         return Value(size, offset=offset)
 
 
+def changes(half: FastHalf, values: Sequence[Value], maps: Tensor) -> dict[int, Tensor]:
+    """What (N, K, h, w) outputs of the layer, of any kind, change at each operation up to the first
+    that mixes channels: (N, C, h', w') beside the same of the picture as it is."""
+    found: dict[int, Tensor] = {}
+    for place, operation in enumerate(half.operations):
+        if values[place].channelwise:
+            given = [found.get(source, values[source].constant) for source in sources(operation)]
+            found[place] = _function(operation)(*given) if given else maps
+    return {place: whole - _known(values[place].constant) for place, whole in found.items()}
+
+
+def _function(operation: Operation) -> Callable[..., Tensor]:
+    """What an operation that mixes no channels does to whole maps."""
+    match operation:
+        case Apply(_, act):
+            return act
+        case Affine(_, scale, shift):
+            wide, add = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+            return lambda maps: maps * wide + add
+        case Pool(_, factor):
+            return lambda maps: F.max_pool2d(maps, factor)
+        case Local():
+            return operation.dense
+        case Join():
+            return operation.function
+        case _:
+            raise CutError(f"{type(operation).__name__} mixes channels")
+
+
 def _elementwise(before: Value, act: Callable[[Tensor], Tensor]) -> Value:
     if before.channelwise:
         return _channelwise(act(_known(before.constant)), act(_known(before.baseline)))
@@ -142,7 +168,7 @@ def _each(before: Value, act: Callable[[Tensor], Tensor]) -> Value:
 def _local(local: Local, before: Value) -> Value:
     if before.size != local.before:
         raise CutError(f"a map of {before.size} where {local.before} was read")
-    return _each(before, local.dense) if before.channelwise else Value(local.size)
+    return _each(before, _function(local)) if before.channelwise else Value(local.size)
 
 
 def _joined(join: Join, first: Value, second: Value) -> Value:

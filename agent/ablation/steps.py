@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agent.ablation import geometry, winograd
-from agent.ablation.building import Builder, Step, Work, with_zero
+from agent.ablation.building import Builder, Step, Work, add_changes
+from agent.ablation.convolution import Options, convolved
 from agent.ablation.elementwise import Pointwise
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pool, Size, Up
@@ -34,6 +35,8 @@ Rows = Callable[[Tensor], Tensor]
 Adder = Callable[[Work, Tensor, Tensor], None]
 """Writes what a part of a convolution gives, added to the third argument, to the second: (batch,
 P, O), where the third is (P, O) or the second itself."""
+Added = Callable[[Work, Tensor], None]
+"""Adds what items change to (batch, P, O)."""
 
 
 class Steps(Builder):
@@ -63,19 +66,23 @@ class Steps(Builder):
             return alone
         count = stored.count
         constant = offset.flatten(2)[0].t().index_select(0, self._tensor(stored.pixels))
+        shares: list[Step] = []
         parts: list[Adder] = []
-        singles: list[tuple[Tensor, Tensor]] = []
+        singles: list[Added] = []
         for piece, up in zip(pieces, ups, strict=True):
             source = self._values[piece.source]
             if source.channelwise:
                 singles.append(self._single(conv, stored, source, piece))
             elif up is not None and stored.raster:
-                parts.append(self._added(self._whole_up(up)))
+                shares.append(self._whole_up(up))
             elif up is not None:
                 parts.append(self._phases(stored, groups, up))
             elif source.stored is not None:
-                parts.append(self._added(self._part(conv, stored, source.stored, piece)))
+                shares.append(self._part(conv, stored, source.stored, piece))
         value.offset = None
+        if stored.raster and len(shares) == 1 and not parts and not singles:
+            return self._in_place(shares[0], constant, conv.act)
+        parts += [self._added(share) for share in shares]
 
         def step(work: Work) -> Tensor:
             rows = constant.new_empty((batch * count + 1, out))
@@ -84,16 +91,27 @@ class Steps(Builder):
                 body.copy_(constant)
             for number, part in enumerate(parts):
                 part(work, body, body if number else constant)
-            for patches, weight in singles:
-                changed = torch.where(work.channels < 0, len(weight), work.channels)
-                weights = weight.index_select(0, work.channels.clamp_min(0))
-                body.baddbmm_(patches.index_select(0, changed), weights)
+            for single in singles:
+                single(work, body)
             if conv.act is torch.relu:
                 rows[:-1].relu_()
             elif conv.act is not None:
                 rows[:-1].copy_(conv.act(rows[:-1]))
             rows[-1].zero_()
             return rows
+
+        return step
+
+    def _in_place(self, share: Step, constant: Tensor, act: Pointwise | None) -> Step:
+        """Whole maps of one source: the rest is done to them where they lie."""
+        batch, count = self._batch, len(constant)
+
+        def step(work: Work) -> Tensor:
+            rows = share(work)[: batch * count]
+            rows.view(batch, count, -1).add_(constant)
+            if act is torch.relu:
+                return rows.relu_()
+            return rows if act is None else act(rows)
 
         return step
 
@@ -105,30 +123,19 @@ class Steps(Builder):
         ups: Sequence[Merged | None],
         offset: Tensor,
     ) -> Step | None:
-        """Whole maps of one source and a bias, which the library adds: no pass for the constant,
-        and none for the function but that which puts the rows in their place."""
-        piece, batch, out = pieces[0], self._batch, len(conv.weight)
+        """Whole maps of one source and a bias, which the library adds: no pass for the constant."""
+        piece, batch = pieces[0], self._batch
         source = self._values[piece.source].stored
         alike = len(pieces) == 1 and ups[0] is None and offset.stride()[2:] == (0, 0)
         if not alike or source is None or not (source.raster and stored.raster):
             return None
         if conv.kernel == (1, 1) or winograd.usable_for(piece.dense):
             return None  # a product of rows, or tiles
-        bias, kept = offset[0, :, 0, 0].contiguous(), source
-
-        def way(some: Tensor, weight: Tensor, first: bool) -> Tensor:
-            return F.conv2d(some, weight, bias if first else None, *_options(conv))
+        bias, options, kept = offset[0, :, 0, 0].contiguous(), Options.of(conv), source
 
         def step(work: Work) -> Tensor:
             x = _maps(work.rows[piece.source], kept, batch)
-            found = _rows(_in_blocks(x, piece.blocks, 1, way))
-            rows = found.new_empty((len(found) + 1, out))
-            if conv.act is torch.relu:
-                torch.clamp_min(found, 0, out=rows[:-1])
-            else:
-                rows[:-1].copy_(found if conv.act is None else conv.act(found))
-            rows[-1].zero_()
-            return rows
+            return _rows(convolved(x, piece.blocks, bias, options, conv.act))
 
         return step
 
@@ -143,7 +150,7 @@ class Steps(Builder):
         chunks = Chunks(self._batch * source.count + 1, 1, weight.shape[1])
 
         def step(work: Work) -> Tensor:
-            rows = work.rows[up.source]
+            rows = self._padded(work, up.source)
 
             def fill(part: slice, _block: int, scratch: Tensor) -> None:
                 some = rows[: chunks.rows][part]
@@ -159,14 +166,14 @@ class Steps(Builder):
 
             def whole(work: Work) -> Tensor:
                 x = _maps(work.rows[pool.source], source, batch)
-                return with_zero(_rows(F.max_pool2d(x, pool.factor)))
+                return _rows(F.max_pool2d(x, pool.factor))
 
             return whole
         taps = geometry.pool_taps(stored.pixels, stored.size[1], source, pool.factor)
         index = self._index(taps, source)
 
         def step(work: Work) -> Tensor:
-            rows = work.rows[pool.source].index_select(0, index.flatten())
+            rows = self._padded(work, pool.source).index_select(0, index.flatten())
             return rows.view(*index.shape, -1).amax(1)
 
         return step
@@ -192,14 +199,12 @@ class Steps(Builder):
 
     def _part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step:
         """One source's share of a convolution: whole maps where most is needed, else rows."""
-        batch, place, width = self._batch, piece.source, self._half.widths[piece.source]
+        place, width = piece.source, self._half.widths[piece.source]
         tiled = self._tiled_part(conv, stored, source, piece)
         if tiled is not None:
             return tiled
         if stored.raster:
-            order = None
-            if not source.raster:
-                order = self._index(source.where[:, None], source).flatten()[:-1]
+            order = self._order(source)
 
             def pointwise(work: Work) -> Tensor:
                 return product(work.rows[place], piece.rows)
@@ -207,19 +212,18 @@ class Steps(Builder):
             if order is None and conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0):
                 return pointwise
 
-            def way(some: Tensor, weight: Tensor, _first: bool) -> Tensor:
-                return F.conv2d(some, weight, None, *_options(conv))
+            options = Options.of(conv)
 
             def whole(work: Work) -> Tensor:
-                x = _maps(work.rows[place], source, batch, order)
-                return _rows(_in_blocks(x, piece.blocks, 1, way))
+                x = self._map(work, place, order)
+                return _rows(convolved(x, piece.blocks, None, options, None))
 
             return whole
         taps = geometry.conv_taps(
             stored.pixels, stored.size[1], source, conv.kernel, *_options(conv)
         )
         run = gathered(self._index(taps, source), width, piece.rows)
-        return lambda work: run(work.rows[place])
+        return lambda work: run(self._padded(work, place))
 
     def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
         """The same in tiles, where that takes fewer operations."""
@@ -230,7 +234,7 @@ class Steps(Builder):
         first = (-conv.padding[0], -conv.padding[1])
         task = Task(stored.pixels, stored.size, 3, first, source, width, out)
         tiled = self._tiled(task, piece.rows, estimate(stored.count, 9, width, out))
-        return None if tiled is None else lambda work: tiled(work.rows[place])
+        return None if tiled is None else lambda work: tiled(self._padded(work, place))
 
     def _tiled(self, task: Task, weight: Tensor, plain_ns: float) -> Tiled | None:
         if not winograd.usable_for(weight):
@@ -250,17 +254,27 @@ class Steps(Builder):
 
     def _whole_up(self, up: Merged) -> Step:
         """An upsampling and a convolution in one, for whole maps."""
-        source, batch, place = self._stored(up.source), self._batch, up.source
-        order = None if source.raster else self._index(source.where[:, None], source).flatten()[:-1]
-
-        def way(some: Tensor, weight: Tensor, _first: bool) -> Tensor:
-            return F.conv_transpose2d(some, weight, None, up.factor, up.padding)
+        place = up.source
+        order = self._order(self._stored(place))
 
         def step(work: Work) -> Tensor:
-            x = _maps(work.rows[place], source, batch, order)
-            return _rows(_in_blocks(x, up.dense, 0, way))
+            return _rows(_upsampled(self._map(work, place, order), up))
 
         return step
+
+    def _order(self, source: Stored) -> Tensor | None:
+        """Where the pixels of a whole map lie; None where in their own order."""
+        if source.raster:
+            return None
+        return self._index(source.where[:, None], source).flatten()[:-1]
+
+    def _map(self, work: Work, place: int, order: Tensor | None) -> Tensor:
+        """Rows of whole maps as (N, C, h, w) in channels-last memory; a view where they are
+        raster."""
+        source = self._stored(place)
+        if order is None:
+            return _maps(work.rows[place], source, self._batch)
+        return _maps(self._padded(work, place).index_select(0, order), source, self._batch)
 
     def _phases(self, stored: Stored, groups: Sequence[Index], up: Merged) -> Adder:
         """An upsampling and a convolution in one, for the pixels of each phase in turn."""
@@ -273,7 +287,7 @@ class Steps(Builder):
                 runs.append((part, self._phase(stored, pixels, up, phase)))
 
         def add(work: Work, body: Tensor, to: Tensor) -> None:
-            rows = work.rows[up.source]
+            rows = self._padded(work, up.source)
             for part, run in runs:
                 some = body[:, part]
                 torch.add(run(rows).view(some.shape), to[..., part, :], out=some)
@@ -295,10 +309,9 @@ class Steps(Builder):
         found = geometry.phase_taps(pixels, stored.size[1], source, up.factor, taps)
         return gathered(self._index(found, source)[:-1], width, phase.rows)
 
-    def _single(
-        self, conv: Conv, stored: Stored, source: Value, piece: Slice
-    ) -> tuple[Tensor, Tensor]:
-        """(C + 1, P, T) of what each channel changes, the last one nothing, and its weights."""
+    def _single(self, conv: Conv, stored: Stored, source: Value, piece: Slice) -> Added:
+        """What each item's channel changes at each pixel's taps times its weights; for an item of
+        whole maps the convolution of all that it changes."""
         assert source.change is not None
         everything = geometry.everything(source.size)
         taps = geometry.conv_taps(
@@ -307,7 +320,17 @@ class Steps(Builder):
         padded = F.pad(source.change, (0, 1, 0, 1))  # a pixel outside, and a channel of nothing
         index = self._tensor(np.where(taps < 0, padded.shape[1] - 1, taps))
         patches = padded.index_select(1, index.flatten()).view(len(padded), *taps.shape)
-        return patches, piece.single
+        weight, options, pixels = piece.single, Options.of(conv), self._tensor(stored.pixels)
+
+        def add(work: Work, body: Tensor) -> None:
+            changed = torch.where(work.channels < 0, len(weight), work.channels)
+            weights = weight.index_select(0, work.channels.clamp_min(0))
+            body.baddbmm_(patches.index_select(0, changed), weights)
+            maps = work.changes.get(piece.source)
+            if maps is not None:
+                add_changes(body, convolved(maps, piece.blocks, None, options, None), pixels)
+
+        return add
 
     def _single_up(
         self, up: Up, weight: Tensor, value: Value, before: Value, need: Mask | None
@@ -319,6 +342,7 @@ class Steps(Builder):
         change = F.pad(before.change[:, self._tensor(source.pixels)], (0, 0, 0, 1))
         value.stored = geometry.after_up(source, up.factor)
         batch, count, out = self._batch, source.count, up.weight.shape[1]
+        pixels = self._tensor(np.maximum(geometry.inverse(value.stored), 0))
 
         def step(work: Work) -> Tensor:
             changed = torch.where(work.channels < 0, len(weight), work.channels)
@@ -326,6 +350,10 @@ class Steps(Builder):
             rows = weight.new_zeros((batch * count + 1, weight.shape[1]))
             body = rows[:-1].view(batch, count, -1)
             torch.mul(change.index_select(0, changed)[:, :, None], weights[:, None, :], out=body)
+            maps = work.changes.get(up.source)
+            if maps is not None:
+                grown = F.conv_transpose2d(maps, up.weight, None, up.factor)
+                add_changes(body.view(batch, -1, out), grown, pixels)
             return rows.view(-1, out)
 
         return step
@@ -335,18 +363,15 @@ def _options(conv: Conv) -> tuple[Size, Size, Size]:
     return conv.stride, conv.padding, conv.dilation
 
 
-def _in_blocks(
-    x: Tensor, weights: Sequence[Tensor], dim: int, way: Callable[[Tensor, Tensor, bool], Tensor]
-) -> Tensor:
-    """A convolution of whole maps, some channels after the others: as many at a time as a weight
-    has along ``dim``. ``way`` is told whether they are the first."""
+def _upsampled(x: Tensor, up: Merged) -> Tensor:
+    """Some channels after the others: as many at a time as each weight has."""
     out: Tensor | None = None
     start = 0
-    for weight in weights:
-        stop = start + weight.shape[dim]
-        found = way(x[:, start:stop], weight, out is None)
+    for weight in up.dense:
+        part = x[:, start : start + weight.shape[0]]
+        start += weight.shape[0]
+        found = F.conv_transpose2d(part, weight, None, up.factor, up.padding)
         out = found if out is None else out.add_(found)
-        start = stop
     assert out is not None
     return out
 
@@ -381,9 +406,9 @@ def gathered(index: Tensor, width: int, weight: Tensor) -> Rows:
     return run
 
 
-def _maps(rows: Tensor, stored: Stored, batch: int, order: Tensor | None = None) -> Tensor:
-    """Rows of whole maps as (N, C, h, w) in channels-last memory; a view where they are raster."""
-    body = rows[: batch * stored.count] if order is None else rows.index_select(0, order)
+def _maps(rows: Tensor, stored: Stored, batch: int) -> Tensor:
+    """Rows in the picture's own order as (N, C, h, w) in channels-last memory, a view."""
+    body = rows[: batch * stored.count]
     return body.view(batch, *stored.size, rows.shape[1]).permute(0, 3, 1, 2)
 
 

@@ -113,9 +113,9 @@ def _occlusions(found: Findings) -> tuple[RegionOcclusion, ...]:
             fraction=fraction,
             cells=cells,
             y=found.checked.y - _mean(measured, "drop"),
-            dice=_mean(measured, "dice"),
+            dice=_mean([e for e in measured if e.all_read], "dice"),
             margin_inside=_mean(measured, "margin_inside"),
-            margin_outside=_mean(measured, "margin_outside"),
+            margin_outside=_mean([e for e in measured if e.all_read], "margin_outside"),
         )
         for (region, fraction, cells), measured in groups.items()
     )

@@ -231,6 +231,33 @@ def test_an_affine_score_is_not_moved_by_region_cells_outside_its_reach():
     assert equal[0].cells == int((region == 1).sum())
 
 
+@pytest.mark.parametrize("score", list(Score))
+def test_draws_read_on_m_alone_are_those_of_the_general_way(score):
+    """All draws give the sensitivity; what M does not show is that of the first of them."""
+    found = [
+        Engine(unet(), settings(score=score, background_draws=5), tuning=Tuning(batch=8, rows=rows))
+        .explain(picture(64), region=bar_and_disc(64))
+        .classes[0]
+        for rows in (True, False)
+    ]
+    narrow, wide = ([o for o in one.occlusions if o.region == "background_equal"] for one in found)
+    assert len(narrow) == len(wide) == 1
+    assert narrow[0].y == pytest.approx(wide[0].y, rel=1e-5)
+    assert narrow[0].margin_inside == pytest.approx(wide[0].margin_inside, rel=1e-5)
+    assert found[0].sensitivity_background == pytest.approx(
+        found[1].sensitivity_background, rel=1e-4, nan_ok=True
+    )
+    first = settings(score=score, background_draws=1)
+    alone = Engine(unet(), first, tuning=Tuning(batch=8)).explain(
+        picture(64), region=bar_and_disc(64)
+    )
+    (one,) = (o for o in alone.classes[0].occlusions if o.region == "background_equal")
+    if score is not Score.DICE_DROP:
+        assert (narrow[0].dice, narrow[0].margin_outside) == (one.dice, one.margin_outside)
+    else:
+        assert narrow[0].dice == pytest.approx(wide[0].dice, nan_ok=True)
+
+
 def test_fractions_are_recorded_in_order_and_the_whole_layer_once():
     found = Engine(unet(), settings(), tuning=Tuning(batch=8)).explain(
         picture(64), region=bar_and_disc(64)

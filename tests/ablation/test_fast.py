@@ -48,9 +48,15 @@ def compared(model, layer, need, batch, baseline=0.0):
         parts = [slice(i, i + batch) for i in range(0, len(channels), batch)]
         rows = torch.cat([alone.run_channels(channels[part]) for part in parts])
         again = torch.cat([whole.run_maps(maps[part]) for part in parts])
+        both = torch.cat(
+            [alone.run_channels([k], m[None]) for k, m in zip(channels, maps, strict=True)]
+            if batch > 1
+            else [alone.run_channels([], m[None]) for m in maps]
+        )
+        mixed = [k for k in channels for _ in range(2)] if batch > 1 else channels
         plain = split.HookSplit(model, layer)
         worst = 0.0
-        for row, k in zip([*rows, *again], channels * 2, strict=True):
+        for row, k in zip([*rows, *again, *both], [*channels, *channels, *mixed], strict=True):
             expected = plain.rerun(x, NULL if k < 0 else channel(k), to)[0][
                 :, torch.from_numpy(need)
             ]

@@ -150,11 +150,13 @@ def compared(model, need, dtype, batch=4):
         channels = [-1, 0, 5, 3]
         items = [NULL if k < 0 else channel(k) for k in channels]
         shared = Shared(half, prepared, to)
-        alone = fast.Program(shared, need, batch, single=True).run_channels(channels)
         maps = replaced(prepared.activation, to, items)
+        single = fast.Program(shared, need, batch, single=True)
+        alone = single.run_channels(channels)
+        mixed = single.run_channels(channels[:2], maps[2:])
         whole = fast.Program(shared, need, batch, single=False).run_maps(maps)
         worst = 0.0
-        for row, item in zip([*alone, *whole], items * 2, strict=True):
+        for row, item in zip([*alone, *whole, *mixed], items * 3, strict=True):
             expected = plain.rerun(x, item, to)[0][:, torch.from_numpy(need)]
             worst = max(worst, float((row - expected).abs().max() / expected.abs().max()))
     return worst
@@ -259,10 +261,11 @@ def test_a_wrong_channel_in_an_addition_trips_the_spot_check(monkeypatch):
     engine = engine_of(mixture())
     right = LocalSteps._changed
 
-    def neighbour(self, value, stored, constant):
+    def neighbour(self, place, stored, constant):
+        value = self._values[place]
         if value.change is not None:
-            value = replace(value, change=value.change.roll(1, 0))
-        return right(self, value, stored, constant)
+            self._values[place] = replace(value, change=value.change.roll(1, 0))
+        return right(self, place, stored, constant)
 
     monkeypatch.setattr(LocalSteps, "_changed", neighbour)
     with pytest.raises(AblationError, match="spot check failed") as caught:

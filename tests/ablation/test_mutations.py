@@ -259,10 +259,26 @@ def test_a_wrong_channel_in_the_fast_path_trips_the_spot_check(fast, monkeypatch
     monkeypatch.setattr(
         Program,
         "run_channels",
-        lambda self, ks: run(self, [k if k < 0 else (k + 1) % 64 for k in ks]),
+        lambda self, ks, maps=None: run(self, [k if k < 0 else (k + 1) % 64 for k in ks], maps),
     )
     with pytest.raises(AblationError, match="spot check failed") as caught:
         explain(fast, times=3)
+    assert not isinstance(caught.value, NullControlError)
+
+
+def test_a_wrong_occlusion_among_the_channels_trips_the_spot_check(fast, monkeypatch):
+    """One occlusion is checked an explanation; fifteen of the 25 of each class go with the channels
+    here."""
+    run = Program.run_channels
+    monkeypatch.setattr(
+        Program,
+        "run_channels",
+        lambda self, ks, maps=None: run(self, ks, None if maps is None else maps.roll(1, 3)),
+    )
+    fast.settings = fast.settings.model_copy(update={"background_draws": 16})
+    fast._setup = replace(fast._setup, settings=fast.settings)
+    with pytest.raises(AblationError, match="occlusion of background_equal at 100%") as caught:
+        explain(fast, times=10)
     assert not isinstance(caught.value, NullControlError)
 
 

@@ -33,7 +33,7 @@ def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArr
         )
         report = job._reporter(None, bench.depth)
         if made.path == "fx+rows":
-            runner = job._channel_runner(None)
+            runner = job._channel_runner(None, bench.depth)
         else:
             controls = plan.controls(job.activation.shape[2:])
             runner = job._occlusion_runner(len(controls))

@@ -1,0 +1,21 @@
+"""What a run is said to take in operations, whichever operator the library has for it."""
+
+import pytest
+import torch
+
+from agent.ablation.convolution import Options, convolved
+from tests.benchmarks.roofline import gflop
+
+
+@pytest.mark.parametrize("act", [None, torch.relu])
+def test_a_convolution_counts_whether_its_function_is_a_pass_of_its_own_or_not(act):
+    x = torch.zeros(2, 16, 24, 24).contiguous(memory_format=torch.channels_last)
+    weight = torch.zeros(8, 16, 3, 3)
+
+    def run():
+        return convolved(x, [weight], None, Options((1, 1), (1, 1)), act)
+
+    with torch.no_grad():
+        run()  # what the library has is tried once a process
+        found = gflop(run)
+    assert found == pytest.approx(2 * (2 * 24 * 24) * (16 * 9) * 8 / 1e9)
