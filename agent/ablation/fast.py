@@ -38,11 +38,7 @@ from agent.ablation.steps import Steps, usable
 from agent.ablation.trace import CutError
 
 BATCH = 16
-
-
-def fast_batch(items: int, most: int = BATCH) -> int:
-    """How many of so many items a pass takes: equal batches of at most ``most``."""
-    return -(-items // -(-items // most))
+"""Items a pass."""
 
 
 class Program:

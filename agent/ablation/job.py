@@ -21,8 +21,9 @@ from agent.ablation.batching import (
     SplitRunner,
     Tick,
 )
+from agent.ablation.beside import even_batch
 from agent.ablation.errors import AblationError
-from agent.ablation.fast import BATCH, Program, fast_batch
+from agent.ablation.fast import BATCH, Program
 from agent.ablation.half import FastHalf
 from agent.ablation.ledger import Ledger
 from agent.ablation.masking import NULL, Item, channel
@@ -266,7 +267,8 @@ class Job:
         started = setup.clock()
         need = ledger.narrow.pixels.cpu().numpy()
         most = WIDE_BATCH if ledger.narrow is ledger.wide else BATCH
-        program = Program(self._shared, need, fast_batch(items + 1, most), single=True)
+        batch = even_batch(items + 1, most, self.activation.device)
+        program = Program(self._shared, need, batch, single=True)
         self._count(plan.METHOD_CHANNELS, setup.clock() - started)
         return ChannelRunner(self._bench, program)
 

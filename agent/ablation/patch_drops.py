@@ -90,11 +90,11 @@ def _windowed(
         return pixel_logits(model, windows.run(part, instead))
 
     parts = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
-    threads = torch.get_num_threads()
-    for start in range(0, len(parts), threads):
-        tick()
-        for _, rows in side_by_side(run, parts[start : start + threads], case.x.device):
-            yield base, rows
+    tick()
+    for number, (_, rows) in enumerate(side_by_side(run, parts, case.x.device), 1):
+        yield base, rows
+        if number < len(parts):
+            tick()
 
 
 def _read(runs: Iterator[tuple[Tensor, Tensor]], seen: View) -> NDArray[np.float64]:

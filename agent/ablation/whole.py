@@ -17,9 +17,9 @@ from torch import Tensor
 
 from agent.ablation import faster, verify
 from agent.ablation.batching import pixel_logits
-from agent.ablation.beside import side_by_side
+from agent.ablation.beside import even_batch, side_by_side
 from agent.ablation.controls import logit_rounding, worst_excess
-from agent.ablation.fast import Program, fast_batch
+from agent.ablation.fast import Program
 from agent.ablation.graph import operations
 from agent.ablation.half import FastHalf
 from agent.ablation.measure import Target, View, view
@@ -60,7 +60,7 @@ class Whole:
         if self.half is None or need.mean() > SOME:
             batch = BATCH if self.model.batchable else 1
             return Reader(seen, case, self._dense(seen), batch)
-        batch = BATCH if count is None else fast_batch(count + 1, BATCH)
+        batch = BATCH if count is None else even_batch(count + 1, BATCH, case.x.device)
         shared = Shared(self.half, _prepared(case.x), torch.zeros_like(case.x[:, :, :1, :1]))
         program = Program(shared, need, batch, single=False)
 

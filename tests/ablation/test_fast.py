@@ -182,13 +182,6 @@ def test_a_fast_path_that_disagrees_is_not_used(monkeypatch, caplog, taps):
     assert "ablation_rows_unused" in caplog.text
 
 
-def test_batches_are_equal_and_no_more_than_they_must_be():
-    for items in (1, 5, 15, 16, 64, 256, 500):
-        batch = fast.fast_batch(items)
-        assert 1 <= batch <= fast.BATCH
-        assert -(-items // batch) == -(-items // fast.BATCH)
-
-
 @pytest.mark.parametrize("pixels", PIXELS)
 def test_tiles_agree_with_plain_reruns_wherever_m_lies(monkeypatch, pixels):
     used = []

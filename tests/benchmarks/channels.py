@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -21,9 +22,12 @@ from tests.benchmarks.measuring import (
     slope,
     took,
 )
+from tests.benchmarks.roofline import one_thread_gflop, operations
 from tests.benchmarks.tables import Cells, DisagreementError, Row, Table
 
 CASES = ((32, 192), (8, 192), (8, 256), (32, 256))
+JUDGED = 64
+"""Channels whose error is measured, evenly spread: it is the largest of them."""
 THIN, WHOLE = 30.0, 5.0
 """The bars: ratio for a thin region at 32 features and 192 px, and for the whole picture."""
 
@@ -42,6 +46,7 @@ def table(quick: bool) -> Table:
             "Pitwatch s",
             "ratio",
             "to captum",
+            "GFLOP: grad-cam / Pitwatch",
             "error to float64: grad-cam",
             "plain float32",
             "Pitwatch",
@@ -59,7 +64,7 @@ def _name(features: int, size: int) -> str:
 def _thin(features: int, size: int, quick: bool) -> Cells:
     found = bench(features, size)
     made = ours.engine(found)
-    some = list(range(0, found.depth, found.depth // 8))[:8]
+    some = list(range(0, found.depth, max(1, found.depth // JUDGED)))
     exact = plain_drops(found, some, torch.float64)
     added, deltas = memory_added(lambda: ours.channels(made, found))
     errors = [
@@ -87,6 +92,7 @@ def _thin(features: int, size: int, quick: bool) -> Cells:
         f"{mine.wall_s:.2f}",
         ratio(his, mine),
         ratio(other, mine),
+        _operations(found, lambda: ours.channels(made, found)),
         *(f"{error:.1e}" for error in errors),
         f"{added:.0f}",
         _bars(his.wall_s / mine.wall_s, errors, added) if (features, size) == (32, 192) else "",
@@ -122,9 +128,18 @@ def _dice(quick: bool) -> Cells:
         "",
         f"{mine.wall_s:.2f}",
         ratio(his, mine),
-        *[""] * 5,
+        "",
+        _operations(found, lambda: ours.channels(made, found, Score.DICE_DROP)),
+        *[""] * 4,
         f"ratio {against(his.wall_s / mine.wall_s, WHOLE, at_least=True)}",
     )
+
+
+def _operations(found: Bench, own: Callable[[], object]) -> str:
+    """The peer runs the whole network once a channel."""
+    with torch.no_grad():
+        his = found.depth * one_thread_gflop(lambda: found.model.module(found.x))
+    return operations(his, one_thread_gflop(own))
 
 
 def _error(found: np.ndarray, exact: np.ndarray) -> float:

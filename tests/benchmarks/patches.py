@@ -11,6 +11,7 @@ from agent.ablation.whole import Whole
 from tests.benchmarks import ours, theirs
 from tests.benchmarks.cases import bench
 from tests.benchmarks.measuring import against, ratio, took
+from tests.benchmarks.roofline import one_thread_gflop, operations
 from tests.benchmarks.tables import Cells, DisagreementError, Row, Table
 
 SIZE, SIDE, STRIDE, BATCH = 192, 16, 8, 8
@@ -25,7 +26,15 @@ def table(quick: bool) -> Table:
     return Table(
         f"A patch of {SIDE} px at a stride of {STRIDE} px over an input of {SIZE} px, sum of "
         "logits of a thin region (6 %)",
-        ("case", "captum s", "Pitwatch s", "ratio", "largest difference", "bar"),
+        (
+            "case",
+            "captum s",
+            "Pitwatch s",
+            "ratio",
+            "GFLOP: captum / Pitwatch",
+            "largest difference",
+            "bar",
+        ),
         [Row(f"{width} features", partial(_row, width)) for width in widths],
     )
 
@@ -48,6 +57,10 @@ def _row(features: int) -> Cells:
         f"{his.wall_s:.1f}",
         f"{mine.wall_s:.2f}",
         ratio(his, mine),
+        operations(
+            _windows(STRIDE) * one_thread_gflop(lambda: found.model.module(found.x)),
+            one_thread_gflop(lambda: ours.patches(whole, found, SIDE, STRIDE)),
+        ),
         f"{difference:.1e}",
         f"ratio {against(his.wall_s / mine.wall_s, BAR, at_least=True)}; difference "
         f"{against(difference, TOLERANCE, at_least=False)}",

@@ -45,6 +45,22 @@ def gflop(run: Callable[[], object]) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
+def one_thread_gflop(run: Callable[[], object]) -> float:
+    """Of a run that would share its work among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return gflop(run)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def operations(theirs: float, ours: float) -> str:
+    """Both sides' GFLOP and how many times as many the peer's are: what the ratio of times would be
+    if both did as many a second."""
+    return f"{theirs:.0f} / {ours:.0f} = {theirs / ours:.1f}"
+
+
 def most_gflop_s() -> float:
     """The most that a 3x3 convolution of the library reaches here, in billions a second, with the
     threads that torch has."""
