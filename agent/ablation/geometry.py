@@ -234,8 +234,10 @@ def for_items(taps: Index, source: Stored, items: int) -> NDArray[np.int32]:
 
     Outside the picture, and for the last output, the row of zeros is read.
     """
-    zero = items * source.count
-    start = np.arange(items)[:, None, None] * source.count
-    rows = np.where(taps[None] >= 0, taps[None] + start, zero).reshape(-1, taps.shape[1])
-    last = np.full((1, taps.shape[1]), zero)
-    return np.concatenate((rows, last)).astype(np.int32)
+    count, width = taps.shape
+    out = np.full((items * count + 1, width), items * source.count, np.int32)
+    start = np.arange(items, dtype=np.int32)[:, None, None] * np.int32(source.count)
+    inside = np.broadcast_to(taps >= 0, (items, count, width))
+    rows = out[:-1].reshape(items, count, width)
+    np.add(taps.astype(np.int32), start, out=rows, where=inside)
+    return out

@@ -21,7 +21,6 @@ from agent.ablation.batching import (
     SplitRunner,
     Tick,
 )
-from agent.ablation.beside import even_batch
 from agent.ablation.errors import AblationError
 from agent.ablation.fast import BATCH, Program
 from agent.ablation.half import FastHalf
@@ -37,11 +36,10 @@ from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
 
-MAPS_BATCH = 2
-"""Whole layers a pass, so that their largest maps stay in the cache (measured: 3.7 ms an item, and
-5.1 by fours)."""
-WIDE_BATCH = 4
-"""Channels a pass where all pixels are read, for the same reason."""
+ANYTIME_BATCH = 16
+"""Channels a pass where time may run out between two of them."""
+STUDY_BATCH = 16
+"""Blocks or groups a pass, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +115,12 @@ class Job:
         wide, narrow = self._apart(planned)
         runner = self._occlusions = self._occlusion_runner(len(wide))
         self._measure(runner, wide, report)
-        self._channels = self._channel_runner(runner, self._depth + len(narrow))
         if self._rung is Rung.EXACT or deadline is None:
+            self._channels = self._channel_runner(runner, self._depth + len(narrow))
             self._measure(self._channels, [*plan.channels(range(self._depth)), *narrow], report)
         else:
-            self._measure(self._channels, narrow, report)
-            self._refine(deadline, report)
+            self._channels = self._channel_runner(runner, self._depth, ANYTIME_BATCH)
+            self._refine(deadline, narrow, report)
         started = self._setup.clock()
         self._checked = self._spot_checked()
         self._count(plan.METHOD_CONTROLS, self._setup.clock() - started)
@@ -246,8 +244,8 @@ class Job:
                 self._bench, setup.split, self.ledger.wide, setup.batch, setup.halved
             )
         need = self.ledger.wide.pixels.cpu().numpy()
-        batch = min(MAPS_BATCH, items)
-        return MapsRunner(self._bench, Program(self._shared, need, batch, single=False))
+        program = Program(self._shared, need, BATCH, single=False, items=items)
+        return MapsRunner(self._bench, program)
 
     def _narrow_runner(self) -> Runner:
         """Any item, read on the pixels of M; the occlusions' own runner where that is no faster."""
@@ -256,9 +254,10 @@ class Job:
         if self._shared is None or ledger.narrow is ledger.wide:
             return self._occlusions
         need = ledger.narrow.pixels.cpu().numpy()
-        return MapsRunner(self._bench, Program(self._shared, need, MAPS_BATCH, single=False))
+        program = Program(self._shared, need, STUDY_BATCH, single=False, items=STUDY_BATCH)
+        return MapsRunner(self._bench, program)
 
-    def _channel_runner(self, otherwise: Runner, items: int) -> Runner:
+    def _channel_runner(self, otherwise: Runner, items: int, most: int = BATCH) -> Runner:
         """So many channels and other items, read on the pixels of M (of the aperture for a Dice),
         on the fast path where there is one."""
         setup, ledger = self._setup, self.ledger
@@ -266,9 +265,7 @@ class Job:
             return otherwise
         started = setup.clock()
         need = ledger.narrow.pixels.cpu().numpy()
-        most = WIDE_BATCH if ledger.narrow is ledger.wide else BATCH
-        batch = even_batch(items + 1, most, self.activation.device)
-        program = Program(self._shared, need, batch, single=True)
+        program = Program(self._shared, need, most, single=True, items=items + 1)
         self._count(plan.METHOD_CHANNELS, setup.clock() - started)
         return ChannelRunner(self._bench, program)
 
@@ -295,9 +292,10 @@ class Job:
             self._batch_s, started = max(self._batch_s, now - started), now
             report(len(part))
 
-    def _refine(self, deadline: float, report: Report) -> None:
+    def _refine(self, deadline: float, narrow: Sequence[plan.Planned], report: Report) -> None:
         """Estimate all channels, make them exact in order of size until the time is up, then make a
-        random sample of the rest exact as well, to know how far off the estimates are."""
+        random sample of the rest exact as well, to know how far off the estimates are; with those
+        go the other items that are read on M alone."""
         setup, ledger, runner = self._setup, self.ledger, self._channels
         assert runner is not None
         started = setup.clock()
@@ -307,14 +305,15 @@ class Job:
         self._count(plan.METHOD_CHANNELS, setup.clock() - started)
         rest = [int(k) for k in estimate.order(self._estimates)]
         batch_s, batch = self._batch_s, runner.batch
-        sample_s = batch_s * (-(-estimate.SAMPLE // batch) + 1)  # and the spot check
-        while len(rest) > estimate.SAMPLE and setup.clock() + batch_s + sample_s <= deadline:
+        last = estimate.SAMPLE + len(narrow)
+        last_s = batch_s * (-(-last // batch) + 1)  # and the spot check
+        while len(rest) > estimate.SAMPLE and setup.clock() + batch_s + last_s <= deadline:
             count = min(batch, len(rest) - estimate.SAMPLE)
             self._measure(runner, plan.channels(rest[:count]), report)
             rest = rest[count:]
         chosen = self._rng.permutation(rest)[: estimate.SAMPLE]
         self._sample = np.asarray(chosen, np.int64)
-        self._measure(runner, plan.channels(self._sample.tolist()), report)
+        self._measure(runner, [*plan.channels(self._sample.tolist()), *narrow], report)
         for place in range(len(ledger.targets)):
             if ledger.targets[place].kind is config.Score.DICE_DROP:
                 self._estimates[place] = estimate.calibrated(

@@ -237,3 +237,32 @@ def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
     gathered = [counts for counts in sizes.values() if len(counts) > 1]
     assert gathered
     assert max(len(counts) for counts in gathered) <= products.SIZES
+
+
+def test_a_pass_has_as_many_items_as_keep_its_rows_near(monkeypatch):
+    model, need = unet(), PIXELS["bar and disc"]
+    with torch.no_grad():
+        x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        cut = split.build_split(model, UNET_LAYER, random_input(model))
+        prepared = cut.prefix(x)
+        half = FastHalf(operations(cut.after, model.output_key, prepared), prepared)
+        shared = Shared(half, prepared, torch.zeros(1, 64, 1, 1))
+
+        def rows(most_bytes, items):
+            monkeypatch.setattr(fast, "ROWS_BYTES", most_bytes)
+            program = fast.Program(shared, need, 64, single=True, items=items)
+            return program.batch, program.run_channels([-1, 5][: program.batch])
+
+        many, expected = rows(1 << 30, 65)
+        largest = max(
+            int(n.sum()) * w
+            for n, w in zip(
+                fast.Program(shared, need, 1, single=True)._needs, half.widths, strict=True
+            )
+            if n is not None
+        )
+        few, found = rows(4 * 3 * largest, 65)
+        least, alone = rows(1, 65)
+    assert (many, few, least) == (33, 3, 1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(alone, expected[:1], rtol=1e-5, atol=1e-5)
