@@ -19,6 +19,7 @@ from torch import Tensor
 
 from agent.ablation.elementwise import Pointwise
 from agent.ablation.graph import Conv, Size
+from agent.ablation.half import Merged
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,20 @@ def _added(to: Tensor, x: Tensor, weight: Tensor, options: Options, act: bool) -
         to, x, weight, None, *_of_library(options), 1, "add", 1.0, "relu", [], ""
     )
     return found
+
+
+def upsampled(x: Tensor, up: Merged) -> Tensor:
+    """An upsampling and the convolution after it, whole maps (N, C, h, w), no bias: some channels
+    after the others, as many at a time as each weight has."""
+    out: Tensor | None = None
+    start = 0
+    for weight in up.dense:
+        part = x[:, start : start + weight.shape[0]]
+        start += weight.shape[0]
+        found = F.conv_transpose2d(part, weight, None, up.factor, up.padding)
+        out = found if out is None else out.add_(found)
+    assert out is not None
+    return out
 
 
 def can_fuse(like: Tensor) -> bool:

@@ -27,6 +27,8 @@ SUMMED = 288
 A library may sum all of them one after the other, and the error of a sum grows with the root of its
 length: of 2304 values oneDNN's 1x1 convolution erred 7.2 half-steps of float32, in blocks of 256
 3.6, the BLAS, which sums in blocks itself, 3.2, for 4 to 11 % more time (AVX-512)."""
+LONG = 1152
+"""Of more values half as many at a time."""
 SIZES = 8
 """How many sizes of product there are for one weight. oneDNN compiles and keeps a kernel for every
 size that it meets, and every picture has its own count of pixels: without this the kernels of a
@@ -119,9 +121,14 @@ class Chunks:
         return out
 
 
+def at_a_time(values: int) -> int:
+    """Of so many values, how many are summed in one go."""
+    return SUMMED if values <= LONG else SUMMED // 2
+
+
 def summed(taps: int, width: int) -> int:
     """In how many blocks of whole taps so many values are summed."""
-    return -(-taps // max(1, SUMMED // width))
+    return -(-taps // max(1, at_a_time(taps * width) // width))
 
 
 def scratch(like: Tensor, name: str, rows: int, inner: int) -> Tensor:

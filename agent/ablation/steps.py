@@ -16,22 +16,17 @@ from torch import Tensor
 
 from agent.ablation import geometry, winograd
 from agent.ablation.building import Builder, Step, Work, add_changes
-from agent.ablation.convolution import Options, convolved
+from agent.ablation.convolution import Options, convolved, upsampled
 from agent.ablation.elementwise import Pointwise
+from agent.ablation.gathering import Rows, gathered
 from agent.ablation.geometry import Index, Stored
 from agent.ablation.graph import Conv, Pool, Size, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
-from agent.ablation.products import SUMMED, Chunks, product
+from agent.ablation.products import Chunks, product
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Value
 from agent.ablation.winograd import Task, Tiled
 
-LEAST = 64
-"""Parts of rows that are narrower cost more to read than their sums gain."""
-
-
-Rows = Callable[[Tensor], Tensor]
-"""Rows of one source to what they give."""
 Adder = Callable[[Work, Tensor, Tensor], None]
 """Writes what a part of a convolution gives, added to the third argument, to the second: (batch,
 P, O), where the third is (P, O) or the second itself."""
@@ -258,7 +253,7 @@ class Steps(Builder):
         order = self._order(self._stored(place))
 
         def step(work: Work) -> Tensor:
-            return _rows(_upsampled(self._map(work, place, order), up))
+            return _rows(upsampled(self._map(work, place, order), up))
 
         return step
 
@@ -363,47 +358,10 @@ def _options(conv: Conv) -> tuple[Size, Size, Size]:
     return conv.stride, conv.padding, conv.dilation
 
 
-def _upsampled(x: Tensor, up: Merged) -> Tensor:
-    """Some channels after the others: as many at a time as each weight has."""
-    out: Tensor | None = None
-    start = 0
-    for weight in up.dense:
-        part = x[:, start : start + weight.shape[0]]
-        start += weight.shape[0]
-        found = F.conv_transpose2d(part, weight, None, up.factor, up.padding)
-        out = found if out is None else out.add_(found)
-    assert out is not None
-    return out
-
-
 def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
     """The merged form of a slice, unless what is upsampled differs in one channel only."""
     up = piece.merged
     return None if up is None or values[up.source].channelwise else up
-
-
-def gathered(index: Tensor, width: int, weight: Tensor) -> Rows:
-    """Rows of a source, ``width`` wide, to the products of those that ``index`` (P, taps) names
-    with ``weight`` (O, taps * width). Rows wider than what is summed in one go are read by parts,
-    where they have equal ones of a decent width."""
-    some = range(max(1, -(-width // SUMMED)), width // LEAST + 1)
-    parts = next((n for n in some if width % n == 0), 1)
-    if parts > 1:
-        within = torch.arange(parts, dtype=index.dtype, device=index.device)
-        index = (index[:, :, None] * parts + within).flatten(1)
-    chunks = Chunks(len(index), index.shape[1], width // parts)
-    blocks = [index[:, block].contiguous() for block in chunks.blocks]
-
-    def run(rows: Tensor) -> Tensor:
-        pieces = rows.reshape(-1, width // parts)
-
-        def fill(part: slice, block: int, scratch: Tensor) -> None:
-            some = blocks[block][part].flatten()
-            torch.index_select(pieces, 0, some, out=scratch.view(-1, width // parts)[: len(some)])
-
-        return chunks.product(weight, fill)
-
-    return run
 
 
 def _maps(rows: Tensor, stored: Stored, batch: int) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from agent.ablation import geometry
 from agent.ablation.fast import Program
+from agent.ablation.gathering import gathered
 from agent.ablation.geometry import Index
 from agent.ablation.graph import (
     Affine,
@@ -35,7 +36,7 @@ from agent.ablation.local import Join, Local
 from agent.ablation.prepared import Prepared
 from agent.ablation.regions import Mask
 from agent.ablation.shared import Shared
-from agent.ablation.steps import gathered, usable
+from agent.ablation.steps import usable
 from agent.ablation.trace import CutError
 
 Box = tuple[int, int, int, int]

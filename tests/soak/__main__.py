@@ -16,6 +16,7 @@ from tests.soak.audits import audits
 from tests.soak.cameras import cameras
 from tests.soak.delivery import delivery
 from tests.soak.endurance import endurance
+from tests.soak.every import every
 from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
 from tests.soak.ordinary import ordinary
@@ -29,11 +30,11 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, leaks, delivery, audits, ordinary; all when none "
-        "is named",
+        help="endurance, isolation, pages, cameras, leaks, delivery, audits, ordinary, every; all "
+        "when none is named",
     )
     parser.add_argument(
-        "--seconds", type=float, help="length of a run: 1800 ordinary, 600 endurance, 40 else"
+        "--seconds", type=float, help="of a run: 1800 ordinary, 600 endurance, 300 every, 40 else"
     )
     parser.add_argument("--reference", type=Path, help="of ordinary; it calibrates without")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
@@ -51,6 +52,7 @@ def main() -> int:
         "delivery",
         "audits",
         "ordinary",
+        "every",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -64,6 +66,8 @@ def main() -> int:
                 lines, failures = leaks(where, options.share)
             elif name == "audits":
                 lines, failures = audits(where, options.share)
+            elif name == "every":
+                lines, failures = every(where, options.seconds or 300.0)
             elif name == "ordinary":
                 lines, failures = ordinary(where, options.seconds or 1800.0, options.reference)
             else:
