@@ -45,8 +45,9 @@ class Bench:
         return target(self.model, case, "suture", kind)
 
 
-def bench(features: int, size: int) -> Bench:
-    model = unet(size, features)
+def bench(features: int, size: int, seed: int = 0) -> Bench:
+    """``seed``: of the network's random weights."""
+    model = unet(size, features, seed)
     region = np.zeros((size, size), np.bool_)
     top = size // 2 - size // 32
     region[top : top + size // 16] = True
