@@ -75,3 +75,8 @@ def test_drops_err_no_more_than_those_of_plain_reruns(monkeypatch, onednn):
         monkeypatch.setattr(winograd, "onednn_is_faster", lambda: onednn)
     found = np.concatenate([ratios(seed) for seed in SEEDS])
     assert np.exp(np.log(found).mean()) <= CHANCE
+
+
+def test_nor_do_those_of_wide_networks_whose_sums_are_longer():
+    found = np.concatenate([ratios(seed, features=32) for seed in range(3)])
+    assert np.exp(np.log(found).mean()) <= CHANCE
