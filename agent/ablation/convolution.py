@@ -8,7 +8,7 @@ one).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -52,10 +52,8 @@ def convolved(
     """(N, C, h, w) -> (N, O, h', w'), new memory: some channels after the others, as many at a time
     as each of ``weights`` (O, c, kh, kw) has, then ``act``."""
     found: Tensor | None = None
-    start, last = 0, len(weights) - 1
-    for number, weight in enumerate(weights):
-        part = x[:, start : start + weight.shape[1]]
-        start += weight.shape[1]
+    last = len(weights) - 1
+    for number, (part, weight) in enumerate(_blocks(x, weights, 1)):
         rectify = number == last and act is torch.relu and can_fuse(part)
         if found is None:
             found = _first(part, weight, bias, options, rectify)
@@ -67,6 +65,15 @@ def convolved(
     if act is torch.relu:
         return found.relu_()
     return found if act is None else act(found)
+
+
+def _blocks(x: Tensor, weights: Sequence[Tensor], dim: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each weight with the channels that it reads: as many as it has along ``dim``."""
+    start = 0
+    for weight in weights:
+        stop = start + weight.shape[dim]
+        yield x[:, start:stop], weight
+        start = stop
 
 
 def _first(x: Tensor, weight: Tensor, bias: Tensor | None, options: Options, act: bool) -> Tensor:
@@ -92,10 +99,7 @@ def upsampled(x: Tensor, up: Merged) -> Tensor:
     """An upsampling and the convolution after it, whole maps (N, C, h, w), no bias: some channels
     after the others, as many at a time as each weight has."""
     out: Tensor | None = None
-    start = 0
-    for weight in up.dense:
-        part = x[:, start : start + weight.shape[0]]
-        start += weight.shape[0]
+    for part, weight in _blocks(x, up.dense, 0):
         found = F.conv_transpose2d(part, weight, None, up.factor, up.padding)
         out = found if out is None else out.add_(found)
     assert out is not None
