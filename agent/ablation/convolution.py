@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agent.ablation.elementwise import Pointwise
-from agent.ablation.graph import Conv, Size
+from agent.ablation.graph import Walk
 from agent.ablation.half import Merged
 from agent.telemetry import log_event
 
@@ -29,24 +28,11 @@ ROUNDING = 1e-4
 """Of sums of 144 products of numbers around one: measured 1e-5."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a convolution walks over its maps."""
-
-    stride: Size
-    padding: Size
-    dilation: Size = (1, 1)
-
-    @classmethod
-    def of(cls, conv: Conv) -> Options:
-        return cls(conv.stride, conv.padding, conv.dilation)
-
-
 def convolved(
     x: Tensor,
     weights: Sequence[Tensor],
     bias: Tensor | None,
-    options: Options,
+    walk: Walk,
     act: Pointwise | None,
 ) -> Tensor:
     """(N, C, h, w) -> (N, O, h', w'), new memory: some channels after the others, as many at a time
@@ -56,15 +42,20 @@ def convolved(
     for number, (part, weight) in enumerate(_blocks(x, weights, 1)):
         rectify = number == last and act is torch.relu and can_fuse(part)
         if found is None:
-            found = _first(part, weight, bias, options, rectify)
+            found = _first(part, weight, bias, walk, rectify)
         else:
-            found = _added(found, part, weight, options, rectify)
+            found = _added(found, part, weight, walk, rectify)
         if rectify:
             return found
     assert found is not None
+    return applied(found, act)
+
+
+def applied(x: Tensor, act: Pointwise | None) -> Tensor:
+    """A function of what nobody else holds: a ReLU where it lies, another in new memory."""
     if act is torch.relu:
-        return found.relu_()
-    return found if act is None else act(found)
+        return x.relu_()
+    return x if act is None else act(x)
 
 
 def _blocks(x: Tensor, weights: Sequence[Tensor], dim: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -76,21 +67,21 @@ def _blocks(x: Tensor, weights: Sequence[Tensor], dim: int) -> Iterator[tuple[Te
         start = stop
 
 
-def _first(x: Tensor, weight: Tensor, bias: Tensor | None, options: Options, act: bool) -> Tensor:
+def _first(x: Tensor, weight: Tensor, bias: Tensor | None, walk: Walk, act: bool) -> Tensor:
     if not act:
-        return F.conv2d(x, weight, bias, options.stride, options.padding, options.dilation)
+        return F.conv2d(x, weight, bias, *walk)
     found: Tensor = _library()._convolution_pointwise(
-        x, weight, bias, *_of_library(options), 1, "relu", [], ""
+        x, weight, bias, *_of_library(walk), 1, "relu", [], ""
     )
     return found
 
 
-def _added(to: Tensor, x: Tensor, weight: Tensor, options: Options, act: bool) -> Tensor:
+def _added(to: Tensor, x: Tensor, weight: Tensor, walk: Walk, act: bool) -> Tensor:
     """Into ``to``."""
     if not act:
-        return to.add_(F.conv2d(x, weight, None, options.stride, options.padding, options.dilation))
+        return to.add_(F.conv2d(x, weight, None, *walk))
     found: Tensor = _library()._convolution_pointwise_.binary(
-        to, x, weight, None, *_of_library(options), 1, "add", 1.0, "relu", [], ""
+        to, x, weight, None, *_of_library(walk), 1, "add", 1.0, "relu", [], ""
     )
     return found
 
@@ -118,11 +109,11 @@ def is_the_same() -> bool:
     x = torch.randn(1, 16, 12, 12, generator=source).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(8, 16, 3, 3, generator=source)
     bias = torch.randn(8, generator=source)
-    options = Options((1, 1), (1, 1))
+    walk = ((1, 1), (1, 1), (1, 1))
     try:
         with torch.no_grad():
-            one = _first(x, weight, bias, options, True)
-            two = _added(_first(x, weight, bias, options, False), x, weight, options, True)
+            one = _first(x, weight, bias, walk, True)
+            two = _added(_first(x, weight, bias, walk, False), x, weight, walk, True)
             plain = F.conv2d(x, weight, bias, 1, 1)
             again = F.conv2d(x, weight, None, 1, 1)
             same = all(
@@ -141,5 +132,6 @@ def _library() -> Any:
     return torch.ops.mkldnn
 
 
-def _of_library(options: Options) -> tuple[list[int], list[int], list[int]]:
-    return list(options.padding), list(options.stride), list(options.dilation)
+def _of_library(walk: Walk) -> tuple[list[int], list[int], list[int]]:
+    stride, padding, dilation = walk
+    return list(padding), list(stride), list(dilation)

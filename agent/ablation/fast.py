@@ -234,14 +234,7 @@ def _read(operation: Operation, need: Mask, size: Size) -> Mask:
         return np.ones(size, np.bool_)
     match operation:
         case Conv():
-            return geometry.before_conv(
-                need,
-                size,
-                operation.kernel,
-                operation.stride,
-                operation.padding,
-                operation.dilation,
-            )
+            return geometry.before_conv(need, size, operation.kernel, *operation.walk)
         case Up():
             return geometry.before_up(need, operation.factor)
         case Pool():

@@ -31,6 +31,8 @@ from agent.ablation.prepared import Prepared
 from agent.ablation.trace import CutError
 
 Size = tuple[int, int]
+Walk = tuple[Size, Size, Size]
+"""How a convolution walks over its maps: stride, padding, dilation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Conv:
     @property
     def kernel(self) -> Size:
         return int(self.weight.shape[2]), int(self.weight.shape[3])
+
+    @property
+    def walk(self) -> Walk:
+        return self.stride, self.padding, self.dilation
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,7 @@ class Shared:
 
     def _conv(self, place: int, conv: Conv, values: list[Value]) -> Value:
         parts = [values[source] for source in conv.sources]
-        options = (conv.stride, conv.padding, conv.dilation)
-        size = geometry.conv_size(parts[0].size, conv.kernel, *options)
+        size = geometry.conv_size(parts[0].size, conv.kernel, *conv.walk)
         lasting = not any(part.layered for part in parts)
         if lasting and place in self._skips:
             return Value(size, offset=self._skips[place])
@@ -115,7 +114,7 @@ class Shared:
             # In the library's own blocks: channels last, it sums one value after the other.
             x = torch.cat([constant for constant, _ in known], 1).contiguous()
             weight = torch.cat([w for _, w in known], 1)
-            offset = F.conv2d(x, weight, conv.bias, *options)
+            offset = F.conv2d(x, weight, conv.bias, *conv.walk)
         else:
             wide = conv.bias if conv.bias is not None else conv.weight.new_zeros(len(conv.weight))
             offset = wide.view(1, -1, 1, 1).expand(1, -1, *size)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from agent.ablation import geometry, winograd
 from agent.ablation.building import Builder, Step, Work, add_changes
-from agent.ablation.convolution import Options, convolved, upsampled
+from agent.ablation.convolution import applied, convolved, upsampled
 from agent.ablation.elementwise import Pointwise
 from agent.ablation.gathering import Rows, gathered
 from agent.ablation.geometry import Index, Stored
-from agent.ablation.graph import Conv, Pool, Size, Up
+from agent.ablation.graph import Conv, Pool, Up
 from agent.ablation.half import FastHalf, Merged, Phase, Slice
 from agent.ablation.products import Chunks, product
 from agent.ablation.regions import Mask
@@ -104,9 +104,7 @@ class Steps(Builder):
         def step(work: Work) -> Tensor:
             rows = share(work)[: batch * count]
             rows.view(batch, count, -1).add_(constant)
-            if act is torch.relu:
-                return rows.relu_()
-            return rows if act is None else act(rows)
+            return applied(rows, act)
 
         return step
 
@@ -126,11 +124,11 @@ class Steps(Builder):
             return None
         if conv.kernel == (1, 1) or winograd.usable_for(piece.dense):
             return None  # a product of rows, or tiles
-        bias, options, kept = offset[0, :, 0, 0].contiguous(), Options.of(conv), source
+        bias, kept = offset[0, :, 0, 0].contiguous(), source
 
         def step(work: Work) -> Tensor:
             x = _maps(work.rows[piece.source], kept, batch)
-            return _rows(convolved(x, piece.blocks, bias, options, conv.act))
+            return _rows(convolved(x, piece.blocks, bias, conv.walk, conv.act))
 
         return step
 
@@ -207,16 +205,12 @@ class Steps(Builder):
             if order is None and conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0):
                 return pointwise
 
-            options = Options.of(conv)
-
             def whole(work: Work) -> Tensor:
                 x = self._map(work, place, order)
-                return _rows(convolved(x, piece.blocks, None, options, None))
+                return _rows(convolved(x, piece.blocks, None, conv.walk, None))
 
             return whole
-        taps = geometry.conv_taps(
-            stored.pixels, stored.size[1], source, conv.kernel, *_options(conv)
-        )
+        taps = geometry.conv_taps(stored.pixels, stored.size[1], source, conv.kernel, *conv.walk)
         run = gathered(self._index(taps, source), width, piece.rows)
         return lambda work: run(self._padded(work, place))
 
@@ -310,12 +304,12 @@ class Steps(Builder):
         assert source.change is not None
         everything = geometry.everything(source.size)
         taps = geometry.conv_taps(
-            stored.pixels, stored.size[1], everything, conv.kernel, *_options(conv)
+            stored.pixels, stored.size[1], everything, conv.kernel, *conv.walk
         )
         padded = F.pad(source.change, (0, 1, 0, 1))  # a pixel outside, and a channel of nothing
         index = self._tensor(np.where(taps < 0, padded.shape[1] - 1, taps))
         patches = padded.index_select(1, index.flatten()).view(len(padded), *taps.shape)
-        weight, options, pixels = piece.single, Options.of(conv), self._tensor(stored.pixels)
+        weight, pixels = piece.single, self._tensor(stored.pixels)
 
         def add(work: Work, body: Tensor) -> None:
             changed = torch.where(work.channels < 0, len(weight), work.channels)
@@ -323,7 +317,7 @@ class Steps(Builder):
             body.baddbmm_(patches.index_select(0, changed), weights)
             maps = work.changes.get(piece.source)
             if maps is not None:
-                add_changes(body, convolved(maps, piece.blocks, None, options, None), pixels)
+                add_changes(body, convolved(maps, piece.blocks, None, conv.walk, None), pixels)
 
         return add
 
@@ -352,10 +346,6 @@ class Steps(Builder):
             return rows.view(-1, out)
 
         return step
-
-
-def _options(conv: Conv) -> tuple[Size, Size, Size]:
-    return conv.stride, conv.padding, conv.dilation
 
 
 def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:

@@ -212,9 +212,7 @@ class Windows:
             up = usable(piece, self._values)
             if up is None:
                 before = self._values[piece.source].size
-                near = geometry.conv_neighbours(
-                    before, size, conv.kernel, conv.stride, conv.padding, conv.dilation
-                )
+                near = geometry.conv_neighbours(before, size, conv.kernel, *conv.walk)
                 taps = near[own.pixel]
                 self._add(out, own.item, taps, (piece.source, piece.rows), pairs, rows)
                 continue

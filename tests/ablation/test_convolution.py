@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from agent.ablation import convolution
-from agent.ablation.convolution import Options, convolved
+from agent.ablation.convolution import convolved
 
 tried = convolution.is_the_same
 
@@ -31,7 +31,7 @@ def case():
 def test_what_a_convolution_and_a_function_give(monkeypatch, fused, blocks, act):
     monkeypatch.setattr(convolution, "is_the_same", lambda: fused)
     x, weight, bias = case()
-    options = Options((2, 1), (1, 2), (1, 2))
+    options = ((2, 1), (1, 2), (1, 2))
     plain = F.conv2d(x, weight, bias, (2, 1), (1, 2), (1, 2))
     before = x.clone()
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_what_a_convolution_and_a_function_give(monkeypatch, fused, blocks, act)
 
 def test_other_numbers_than_float32_take_two_passes():
     x, weight, bias = (t.double() for t in case())
-    options = Options((1, 1), (1, 1))
+    options = ((1, 1), (1, 1), (1, 1))
     with torch.no_grad():
         found = convolved(x, [weight], bias, options, torch.relu)
     assert torch.equal(found, F.conv2d(x, weight, bias, 1, 1).relu())
@@ -57,7 +57,7 @@ def test_a_library_without_the_operations_is_named_and_done_without(monkeypatch,
     monkeypatch.setattr(convolution, "_library", Without)
     x, weight, bias = case()
     with caplog.at_level(logging.INFO), torch.no_grad():
-        found = convolved(x, [weight], bias, Options((1, 1), (1, 1)), torch.relu)
+        found = convolved(x, [weight], bias, ((1, 1), (1, 1), (1, 1)), torch.relu)
     assert torch.equal(found, F.conv2d(x, weight, bias, 1, 1).relu())
     assert "ablation_not_fused" in caplog.text
     assert "no operation _convolution_pointwise" in str(vars(caplog.records[-1]))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agent.ablation.convolution import Options, convolved
+from agent.ablation.convolution import convolved
 from tests.benchmarks.roofline import gflop
 
 
@@ -13,7 +13,7 @@ def test_a_convolution_counts_whether_its_function_is_a_pass_of_its_own_or_not(a
     weight = torch.zeros(8, 16, 3, 3)
 
     def run():
-        return convolved(x, [weight], None, Options((1, 1), (1, 1)), act)
+        return convolved(x, [weight], None, ((1, 1), (1, 1), (1, 1)), act)
 
     with torch.no_grad():
         run()  # what the library has is tried once a process
