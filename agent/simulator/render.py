@@ -118,7 +118,7 @@ class Renderer:
         contrast = _draw_contrast(rng, look.faint)
         layout = draw_layout(rng)
         coarse = paint_ground(rng, variety, layout, self._axes, self._marble)
-        illuminate(rng, coarse, variety, self._axes)
+        illuminate(rng, coarse, variety, self._axes, layout)
         planes = self._enlarge(coarse)
         planes *= grain(rng, self._grain, self.size_px)
         paint_marks(rng, planes, layout, ink)

@@ -46,11 +46,13 @@ def contact_sheet(
     """``count`` fruit of a seed; ``real`` (any size) takes a place among them."""
     renderer = Renderer(size_px)
     images = [renderer.fruit(seed * SEEDS_PER_RUN + i, look).image for i in range(count)]
+    view = np.zeros((size_px, size_px), np.uint8)  # one outline for all: none is told by its own
+    cv2.circle(view, (size_px // 2, size_px // 2), round(0.48 * size_px), 1, -1)
     if real is not None:
         fitted = cv2.resize(real[..., :3], (size_px, size_px), interpolation=cv2.INTER_AREA)
         place = int(np.random.default_rng([seed, 37]).integers(count + 1))
         images.insert(place, np.asarray(fitted, np.uint8))
-    return tile(images)
+    return tile([np.asarray(cv2.bitwise_and(i, i, mask=view), np.uint8) for i in images])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

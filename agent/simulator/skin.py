@@ -67,6 +67,10 @@ def paint_ground(
     tilt = rng.normal(0.0, 0.09, 2)
     level += np.float32(tilt[0]) * x + np.float32(tilt[1]) * y
     fray = marble.field(rng, size, 10.0)
+    if chance(rng, 0.6):  # frayed along the fibres, which run together on the stem
+        fray = np.float32(0.4) * fray + np.float32(between(rng, 0.6, 1.4)) * _fibres(
+            rng, layout, axes
+        )
     if chance(rng, 0.6):
         level += _cheeks(rng, layout, axes, fray)
     for _ in range(int(rng.integers(0, 3))):  # patches with their own edge, dark or pale
@@ -79,26 +83,33 @@ def paint_ground(
         dx, dy = layout.direction()
         side = (x * np.float32(-dy) + y * np.float32(dx)) - np.float32(layout.offset)
         width = between(rng, 0.03, 0.4)
-        level += np.float32(rng.normal(0.0, 0.07)) * np.tanh(side / np.float32(width))
+        level += np.float32(rng.normal(0.0, 0.10)) * np.tanh(side / np.float32(width))
     # The deepest blush is approached, never passed: it has no flat areas.
     over = np.maximum(level - np.float32(DEEP), 0)
     level -= over - np.float32(0.9 - DEEP) * np.tanh(over / np.float32(0.9 - DEEP))
     ramp = colour_ramp(rng, variety.ramp)
     index = np.clip(level * np.float32(255), 0, 255).astype(np.uint8)
     planes = np.stack([ramp[:, c][index] for c in range(3)])
+    if chance(rng, 0.4):
+        _wisps(rng, planes, layout, axes, fray)
+    planes *= 1 + np.float32(between(rng, 0.0, 0.05)) * _fibres(rng, layout, axes)
     planes *= 1 + np.float32(between(rng, 0.01, 0.05)) * marble.field(rng, size, 6.0)
     planes[0] *= 1 + np.float32(between(rng, 0.0, 0.15)) * smooth_field(rng, size, 5)
     return np.asarray(planes, np.float32)
 
 
 def _patch(rng: np.random.Generator, marble: Marble, fray: Field) -> Field:
-    """A change of level on part of the fruit: with an edge on some sides, frayed within."""
+    """A change of level on part of the fruit: uneven within, frayed, with a hard edge on one side
+    and a soft one on the other."""
     place = marble.field(rng, fray.shape[0], between(rng, 1.0, 2.5))
     frayed = place + np.float32(between(rng, 0.1, 0.5)) * fray
     start = between(rng, 0.0, 1.0)
     height = between(rng, 0.06, 0.40) * (1 if chance(rng, 0.65) else -0.5)
-    edge = between(rng, 0.6, 2.0)
-    return np.asarray(np.float32(height) * smoothstep(frayed, start, start + edge), np.float32)
+    size = fray.shape[0]
+    edge = np.float32(between(rng, 0.8, 2.2)) * np.exp(np.float32(0.7) * smooth_field(rng, size, 3))
+    t = np.clip((frayed - np.float32(start)) / edge, 0, 1)
+    uneven = 1 + np.float32(between(rng, 0.1, 0.4)) * marble.field(rng, size, between(rng, 3, 9))
+    return np.asarray(np.float32(height) * t * t * (3 - 2 * t) * uneven, np.float32)
 
 
 def _stroke(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
@@ -155,6 +166,27 @@ def _cheeks(
     level = np.float32(between(rng, 0.05, 0.30)) * smoothstep(wedges, start, start + edge) * away
     level += np.float32(rng.normal(0, 0.07)) * (1 - away)
     return np.asarray(level, np.float32)
+
+
+def _fibres(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]) -> Field:
+    """About unit variance: fine long streaks on the stem, which blush and flesh both follow."""
+    radius, turn = _from_stem(layout, axes)
+    bend = np.float32(1.5) * smooth_field(rng, radius.shape[0], int(rng.integers(4, 9)))
+    return polar_field(rng, radius, turn, int(rng.integers(24, 80)), between(rng, 2.0, 5.0), bend)
+
+
+def _wisps(
+    rng: np.random.Generator, planes: Planes, layout: Layout, axes: tuple[Field, Field], fray: Field
+) -> None:
+    """Pale, drawn out flecks of flesh that the sun did not reach, on ``planes``, in place."""
+    radius, turn = _from_stem(layout, axes)
+    bend = np.float32(0.4) * smooth_field(rng, radius.shape[0], 6)
+    where = polar_field(rng, radius, turn, int(rng.integers(8, 26)), between(rng, 1.0, 3.0), bend)
+    where += np.float32(0.3) * fray
+    pale = np.float32(between(rng, 0.15, 0.5)) * smoothstep(where, 0.7, between(rng, 1.6, 3.0))
+    cream = planes.mean((1, 2)) * np.float32(0.4) + np.array([0.28, 0.5, 0.58], np.float32)
+    planes *= 1 - pale
+    planes += np.minimum(cream, 1)[:, None, None] * pale
 
 
 def _from_stem(layout: Layout, axes: tuple[Field, Field]) -> tuple[Field, Field]:

@@ -16,6 +16,11 @@ SPOKES = 128
 EXTENT = 1.9
 """Half width of the patch in semi-axes: the halo reaches beyond the cavity."""
 
+EDGE = 0.1
+"""Half width of the ring, in semi-axes, in which the drawn edge is set against the mask's."""
+EDGE_AT = 0.96
+"""Where the hollow is half as deep; its halo and its rim lie beyond and count as well."""
+
 Tone = NDArray[np.float32]
 
 
@@ -41,6 +46,7 @@ class _Patch:
         self.rough = fractal_field(rng, PATCH_PX, 9, 3)
         self.rho = self.round * (1 + wobble)[self.index]
         self.rho += np.float32(between(rng, 0.02, 0.12)) * self.rough
+        self.rho -= _unlike_an_ellipse(self.rho, self.round, self.index)
         uneven = np.float32(between(rng, 0.15, 0.5))
         within = 1 - smoothstep(self.round, 1.5, EXTENT)  # nothing reaches the patch's own edge
         self.grain = np.clip(1 + uneven * self.rough, 0.2, 1.3) * within
@@ -68,13 +74,26 @@ class _Patch:
         return np.asarray(line[bent], np.float32)
 
 
+def _unlike_an_ellipse(rho: Field, radius: Field, index: NDArray[np.int32]) -> Field:
+    """(P, P): what to take from ``rho`` so that the unit circle is the ellipse that a person would
+    draw over the uneven edge: the edge's mean, first and second harmonic, which would be another
+    size, place and ratio of axes. None at the centre."""
+    ring = np.abs(radius - 1) < EDGE
+    away = np.bincount(index[ring], (rho - radius)[ring], SPOKES)
+    away /= np.maximum(np.bincount(index[ring], minlength=SPOKES), 1)
+    waves = np.fft.rfft(away)
+    waves[3:] = 0
+    smooth = np.fft.irfft(waves, SPOKES).astype(np.float32)
+    return np.asarray(smooth[index] * np.minimum(radius, 1), np.float32)
+
+
 def _tone(rng: np.random.Generator, ground: Tone) -> Tone:
     """Colour of the hollow: the skin's own, darker, greener or greyer."""
     bright = float(ground.mean())
     olive = ground * np.array([0.9, 0.68, 0.55], np.float32)
     brown = ground * np.array([0.6, 0.50, 0.60], np.float32)
     grey = np.array([0.62, 0.80, 0.84], np.float32) * bright
-    mix = rng.dirichlet([1.0, 0.7, 0.7, 0.8])
+    mix = rng.dirichlet([0.9, 1.0, 0.5, 0.9])
     tone = mix[0] * olive + mix[1] * brown + mix[2] * grey + mix[3] * ground * 0.7
     return np.asarray(tone * between(rng, 0.6, 1.1), np.float32)
 
@@ -87,13 +106,14 @@ def paint_patch(rng: np.random.Generator, ground: Tone) -> tuple[Tone, Field]:
     patch = _Patch(rng)
     rho, x, y = patch.rho, patch.x, patch.y
     tone = _tone(rng, ground)
-    if chance(rng, 0.7):  # halo: a greenish, pale or dusky surround, wider on one side
+    if chance(rng, 0.8):  # halo: a greenish, pale or dusky surround, wider on one side
         side = np.float32(rng.normal(0, 0.2)) * x + np.float32(rng.normal(0, 0.2)) * y
         halo = ground * np.float32(between(rng, 0.75, 1.1)) * (0.5 + 0.5 * tone / tone.max())
         strength = np.float32(between(rng, 0.1, 0.6))
         patch.lay(halo.astype(np.float32), strength * (1 - smoothstep(rho + side, 0.8, 1.85)))
-    depth, edge = between(rng, 0.2, 0.8), between(rng, 0.5, 0.9)
-    patch.lay(tone, np.float32(depth) * (1 - smoothstep(rho, edge, between(rng, 1.0, 1.12))))
+    # The mask ends where the hollow is about half as deep as within, however softly it begins.
+    depth, half = between(rng, 0.3, 0.85), between(rng, 0.06, 0.3)
+    patch.lay(tone, np.float32(depth) * (1 - smoothstep(rho, EDGE_AT - half, EDGE_AT + half)))
     shift = rng.normal(0, 0.15, 2)  # the pit lies aside
     inner = np.hypot(x - np.float32(shift[0]), y - np.float32(shift[1])) + (rho - patch.round)
     _rings(rng, patch, tone, inner)
@@ -125,7 +145,7 @@ def paint_patch(rng: np.random.Generator, ground: Tone) -> tuple[Tone, Field]:
 def _rings(rng: np.random.Generator, patch: _Patch, tone: Tone, inner: Field) -> None:
     """Dark rings, none of them whole; ``inner`` is the distance from the pit."""
     aside = patch.rho + np.float32(0.1) * patch.x
-    rings = ((patch.rho, 0.75, 1.02, 0.75), (aside, 0.6, 0.9, 0.35), (inner, 0.35, 0.65, 0.3))
+    rings = ((patch.rho, 0.84, 1.0, 0.85), (aside, 0.6, 0.9, 0.35), (inner, 0.35, 0.65, 0.3))
     for radius, low, high, likely in rings:
         if not chance(rng, likely):
             continue
@@ -139,7 +159,7 @@ def _rim(rng: np.random.Generator, patch: _Patch, ground: Tone) -> None:
     """The rim of most cavities catches light where it is not broken."""
     if not chance(rng, 0.6):
         return
-    where, width = between(rng, 0.7, 1.1), between(rng, 0.04, 0.14)
+    where, width = between(rng, 0.95, 1.15), between(rng, 0.04, 0.14)
     lip = np.exp(-(((patch.rho - np.float32(where)) / np.float32(width)) ** 2))
     lit = np.minimum(ground * np.array([1.5, 1.2, 1.15], np.float32), 1).astype(np.float32)
     patch.lay(lit, np.float32(between(rng, 0.2, 0.8)) * lip * (patch.around(rng, 0) - 0.2))

@@ -27,7 +27,7 @@ LIT = 0.4
 def lay_surround(rng: np.random.Generator, planes: Planes, layout: Layout, marble: Marble) -> None:
     """Stain, tide marks and wrinkles on ``planes`` (3, S, S), in place; nothing without a stem."""
     stem = layout.stem
-    if stem is None or chance(rng, 0.15):
+    if stem is None or chance(rng, 0.1):
         return
     pixels = max(32, planes.shape[1] * BOX_PX_AT_256 // 256)
     axis = np.linspace(-BOX, BOX, pixels, dtype=np.float32)
@@ -35,7 +35,7 @@ def lay_surround(rng: np.random.Generator, planes: Planes, layout: Layout, marbl
     rough = marble.field(rng, pixels, between(rng, 2.5, 6.0))
     fade = 1 - smoothstep(np.hypot(axis[None, :], axis[:, None]), 0.6 * BOX, BOX)
     dark, stain = np.zeros_like(rough), np.zeros_like(rough)
-    if chance(rng, 0.75):
+    if chance(rng, 0.85):
         stain = _stain(rng, along, across, rough, dark, stem)
     if chance(rng, 0.75):
         _wrinkles(rng, axis, rough, dark, stem)
@@ -72,14 +72,21 @@ def _stain(
     bent += np.hypot((along - np.float32(away)) / np.float32(long), across / np.float32(wide))
     strength = np.clip(0.6 + 0.5 * smooth_field(rng, size, int(rng.integers(5, 12))), 0, 1.3)
     soft = 1 - smoothstep(bent, between(rng, 0.1, 0.7), between(rng, 1.0, 1.6))
-    for _ in range(int(rng.integers(0, 4))):
-        at, width = between(rng, 0.55, 1.15), between(rng, 0.03, 0.10)
-        line = np.exp(-(((bent - np.float32(at)) / np.float32(width)) ** 2))
-        here = smoothstep(smooth_field(rng, size, int(rng.integers(5, 12))), 0.3, 1.7)
-        dark += np.float32(between(rng, 0.15, 0.8)) * line * here
-    if chance(rng, 0.5):  # specks of it dried on
-        fine = smoothstep(smooth_field(rng, size, size // 4), 1.2, 2.4)
-        dark += np.float32(between(rng, 0.2, 0.6)) * fine * soft
+    fine = smooth_field(rng, size, size // 4)
+    # A tide mark follows the pores: it wavers, and is darker here and paler there.
+    wavering = bent + np.float32(between(rng, 0.01, 0.06)) * fine
+    uneven = np.clip(0.75 + np.float32(between(rng, 0.2, 0.7)) * fine[::-1], 0, 1.5)
+    for _ in range(int(rng.integers(0, 5))):
+        at, width = between(rng, 0.55, 1.15), between(rng, 0.02, 0.08)
+        line = np.exp(-(((wavering - np.float32(at)) / np.float32(width)) ** 2)) * uneven
+        here = smoothstep(smooth_field(rng, size, int(rng.integers(4, 10))), -0.2, 1.7)
+        dark += np.float32(between(rng, 0.1, 0.6)) * line * here
+        # What crumbles off a mark lies along it.
+        crumbs = smoothstep(fine, 0.7, 1.9) * smoothstep(line, 0.02, 0.5) * here
+        dark += np.float32(between(rng, 0.0, 0.5)) * crumbs
+    if chance(rng, 0.6):  # specks of it dried on
+        specks = smoothstep(fine, 1.2, 2.4)
+        dark += np.float32(between(rng, 0.2, 0.6)) * specks * soft
     return np.asarray(np.float32(between(rng, 0.15, 0.7)) * soft * strength, np.float32)
 
 

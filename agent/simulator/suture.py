@@ -6,6 +6,8 @@ dimensional, and then laid over the fruit by one affine warp.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,10 @@ SHARE_OF_BROWN = 0.5
 """How much of the skin's brightness a full brown takes, on average over its tones."""
 REACH = 1.15
 """Half length of the strip in radii, a little beyond the field of view."""
+
+
+SHORT = 0.1
+"""A visible piece of this share of the strip says half of its slope."""
 
 
 def _visibility(rng: np.random.Generator, u: Field, floor: float) -> Field:
@@ -68,13 +74,18 @@ def paint_strip(
         width = between(rng, 2.5, 6.0) * scale
         side = np.tanh(n / np.float32(width)) * np.exp(-((n / np.float32(14 * scale)) ** 2))
         relief += np.float32(rng.normal(0, 0.4)) * _visibility(rng, u, 0.2) * side
-    if chance(rng, 0.65) or not relief.any():  # a thin brown line
+    if chance(rng, 0.55) or not relief.any():  # a brown line
         seen = between(rng, 0.5, 1.2) * _visibility(rng, u, 0.1)
         brown += seen.astype(np.float32) * _thread(rng, n, scale)
     if chance(rng, 0.4):  # a line that is dark only close to the stem
         near = np.exp(-np.abs(u) / np.float32(between(rng, 0.15, 0.5)))
         seen = between(rng, 0.3, 1.0) * near * _visibility(rng, u, 0.2)
         brown += seen.astype(np.float32) * _thread(rng, n, scale)
+    if layout.stem is not None and chance(rng, 0.7):  # it ends at the hollow's wall
+        kept = between(rng, 0.0, 0.5)
+        into = smoothstep(np.abs(u) / np.float32(layout.stem.a), 0.6, 1.1)
+        relief *= kept + (1 - kept) * into
+        brown *= kept + (1 - kept) * into
     relief *= _worn(rng, relief.shape, 0.25)
     brown *= _worn(rng, brown.shape, 0.4)
     inside = np.abs(t) < np.sqrt(1 - layout.offset**2)
@@ -104,12 +115,12 @@ def _groove(rng: np.random.Generator, n: Field, u: Field, scale: float) -> Field
 
 
 def _thread(rng: np.random.Generator, n: Field, scale: float) -> Field:
-    """Profile of a thin dark line that thickens, thins and strays a little from the groove."""
+    """Profile of a dark line that thickens, thins and strays a little from the groove."""
     length = n.shape[1]
-    width = np.float32(between(rng, 0.8, 2.2) * scale)
-    width = width * np.exp(np.float32(0.35) * smooth_line(rng, length, int(rng.integers(8, 40))))
-    stray = np.float32(between(rng, 0.1, 0.7) * scale) * smooth_line(
-        rng, length, int(rng.integers(12, 50))
+    width = np.float32(between(rng, 0.8, 3.2) * scale)
+    width = width * np.exp(np.float32(0.4) * smooth_line(rng, length, int(rng.integers(8, 40))))
+    stray = np.float32(between(rng, 0.1, 0.5) * scale) * smooth_line(
+        rng, length, int(rng.integers(8, 32))
     )
     return np.asarray(np.exp(-(((n - stray) / width) ** 2) / 2), np.float32)
 
@@ -156,22 +167,33 @@ def _scale_to(
     np.clip(brown, 0, 0.9, out=brown)
 
 
-def _middle(relief: Field, brown: Field) -> float:
-    """Row about which the strip's visible contrast lies; its own middle where nothing shows.
+def _course(relief: Field, brown: Field, inside: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """(column, row, slope in rows a column) of the straight line about which the strip's visible
+    contrast lies: its own middle, level, where nothing shows.
 
-    Whoever paints a bar over a seam paints it over what shows, be that a lit flank or a bow to one
-    side; an unlit half of the furrow does not draw the bar away from it.
+    Whoever paints a bar over a seam paints it along what shows, be that a lit flank, a bow to one
+    side or one half of the line; an unlit half of the furrow does not draw the bar away from it.
+    ``inside``: (length,) the columns in view. What shows on a short piece alone says little about a
+    slope, so that is drawn towards level.
     """
-    shown = ((relief - np.float32(SHARE_OF_BROWN) * brown) ** 2).sum(1)
-    rows = np.arange(len(shown))
-    total = float(shown.sum())
-    return float((shown * rows).sum()) / total if total > 0 else (len(shown) - 1) / 2.0
+    shown = ((relief - np.float32(SHARE_OF_BROWN) * brown) ** 2 * inside).astype(np.float64)
+    weight = shown.sum(0)
+    total = float(weight.sum())
+    rows, columns = (np.arange(n, dtype=np.float64) for n in shown.shape)
+    if total <= 0:
+        return (len(columns) - 1) / 2.0, (len(rows) - 1) / 2.0, 0.0
+    row = float(shown.sum(1) @ rows) / total
+    column = float(weight @ columns) / total
+    away = columns - column
+    spread = float(weight @ away**2) / total + (SHORT * len(columns)) ** 2
+    slope = float((rows - row) @ shown @ away) / total / spread
+    return column, row, slope
 
 
 def lay_strip(
     rng: np.random.Generator, planes: NDArray[np.float32], layout: Layout, contrast: float
 ) -> None:
-    """Warp the strip onto ``planes`` (3, S, S), in place, its visible middle on the bar's."""
+    """Warp the strip onto ``planes`` (3, S, S), in place, what shows of it along the bar."""
     size = planes.shape[1]
     half = size / 2.0
     relief, brown = paint_strip(rng, layout, size, contrast)
@@ -179,11 +201,14 @@ def lay_strip(
     # strip (column s, row r) -> picture: centre + along * d + across * normal, normal = (-dy, dx)
     ox = half + half * (-dy * layout.offset)
     oy = half + half * (dx * layout.offset)
-    s0, r0 = REACH * half, _middle(relief, brown)
+    along = (np.arange(relief.shape[1]) + 0.5) / half - REACH
+    column, row, slope = _course(relief, brown, np.abs(along) < math.sqrt(1 - layout.offset**2))
+    s0, r0 = REACH * half, row - slope * column
+    # across = r - r0 - slope * s: what shows comes to lie straight along the bar.
     to_picture = np.array(
         [
-            [dx, -dy, ox - 0.5 - dx * (s0 - 0.5) + dy * r0],
-            [dy, dx, oy - 0.5 - dy * (s0 - 0.5) - dx * r0],
+            [dx + slope * dy, -dy, ox - 0.5 - dx * (s0 - 0.5) + dy * r0],
+            [dy - slope * dx, dx, oy - 0.5 - dy * (s0 - 0.5) - dx * r0],
         ]
     )
     # Brown, red, grey, and the blush that gathers in the furrow.

@@ -24,6 +24,16 @@ def test_a_real_picture_is_hidden_at_a_place_that_depends_on_the_seed() -> None:
     assert len(places) > 1
 
 
+def test_no_picture_of_a_sheet_is_told_by_its_outline() -> None:
+    real = np.full((40, 40, 3), 255, np.uint8)  # without any edge of its own
+    sheet = contact_sheet(1, count=5, size_px=48, real=real)
+    tiles = [sheet[y * 52 :, x * 52 :][:48, :48].max(2) > 0 for y in range(2) for x in range(5)]
+    bright = [tile for tile in tiles if tile.any()]
+    assert len(bright) == 6
+    beyond = np.hypot(*np.meshgrid(np.arange(48) - 24, np.arange(48) - 24)) > 24
+    assert not any((tile & beyond).any() for tile in bright)
+
+
 def test_the_script_writes_a_sheet(tmp_path: Path) -> None:
     out = tmp_path / "sheet.png"
     assert main([str(out), "--count", "3", "--size", "48", "--variety", "pale"]) == 0

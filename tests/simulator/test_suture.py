@@ -26,6 +26,19 @@ def test_what_shows_lies_about_the_middle_of_the_bar() -> None:
         assert float((shown * rows).sum() / shown.sum()) == pytest.approx(bar, abs=1.0), seed
 
 
+def test_what_shows_runs_along_the_bar_and_not_across_it() -> None:
+    """Where only one half of a bowed line shows, the bar lies along that half."""
+    columns = np.arange(SIZE) - (SIZE - 1) / 2
+    rows = np.arange(SIZE) - ((1 + LAYOUT.offset) * SIZE / 2 - 0.5)
+    slopes = []
+    for seed in range(60):
+        shown = laid(seed, 0.2)[1] ** 2
+        away = columns - (shown.sum(0) @ columns) / shown.sum()
+        slopes.append((rows @ shown @ away) / (shown.sum(0) @ away**2))
+    assert np.abs(slopes).max() < np.tan(np.radians(1.0))
+    assert np.mean(np.abs(slopes)) < np.tan(np.radians(0.3))
+
+
 def test_without_contrast_nothing_is_drawn() -> None:
     assert all(np.abs(laid(seed, 0.0)).max() < 1e-6 for seed in range(10))
 
