@@ -41,7 +41,7 @@ def relief_field(rng: np.random.Generator, axes: tuple[Field, Field], layout: La
         bell = np.exp(-(u * u + v * v))
         lean = np.float32(lx) * u + np.float32(ly) * v
         relief -= bell * (
-            np.float32(between(rng, 0, 0.18)) + np.float32(between(rng, 0, 0.15)) * lean
+            np.float32(between(rng, 0, 0.25)) + np.float32(between(rng, 0, 0.2)) * lean
         )
     if chance(rng, 0.6):
         dx, dy = layout.direction()

@@ -93,7 +93,8 @@ def paint_ground(
     if chance(rng, 0.4):
         _wisps(rng, planes, layout, axes, fray)
     planes *= 1 + np.float32(between(rng, 0.0, 0.05)) * _fibres(rng, layout, axes)
-    planes *= 1 + np.float32(between(rng, 0.01, 0.05)) * marble.field(rng, size, 6.0)
+    for cells in (6.0, 18.0):
+        planes *= 1 + np.float32(between(rng, 0.01, 0.05)) * marble.field(rng, size, cells)
     planes[0] *= 1 + np.float32(between(rng, 0.0, 0.15)) * smooth_field(rng, size, 5)
     return np.asarray(planes, np.float32)
 

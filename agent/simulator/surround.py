@@ -18,8 +18,8 @@ from agent.simulator.skin import Planes, polar_field, take
 BOX = 0.62
 """Half side of the painted square, in radii of the view; everything fades out within it."""
 BOX_PX_AT_256 = 88
-DRIED = (0.85, 0.75, 0.62)
-"""How much a full line takes of blue, green and red: what dries turns brown."""
+DRIED, CORK = (0.85, 0.75, 0.62), (0.42, 0.62, 0.68)
+"""How much a full line takes of blue, green and red: what dries turns brown, what heals grey."""
 LIT = 0.4
 """How far a ridge lightens the skin at most, as a share of what a full line darkens it."""
 
@@ -44,7 +44,9 @@ def lay_surround(rng: np.random.Generator, planes: Planes, layout: Layout, marbl
         green = red + rng.normal(0, 0.05)
         _lay(planes, stain * fade, stem, (between(rng, 0.1, 0.6) * red, green, red))
     if dark.any():
-        _lay(planes, np.clip(dark, -LIT, 1) * fade, stem, DRIED)
+        grey = between(rng, 0, 1)
+        tint = (1 - grey) * np.array(DRIED) + grey * np.array(CORK)
+        _lay(planes, np.clip(dark, -LIT, 1) * fade, stem, (tint[0], tint[1], tint[2]))
 
 
 def _turned(rng: np.random.Generator, layout: Layout, axis: Field) -> tuple[Field, Field]:
