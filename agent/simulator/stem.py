@@ -79,9 +79,9 @@ def _unlike_an_ellipse(rho: Field, radius: Field, index: NDArray[np.int32]) -> F
     draw over the uneven edge: the edge's mean, first and second harmonic, which would be another
     size, place and ratio of axes. None at the centre."""
     ring = np.abs(radius - 1) < EDGE
-    away = np.bincount(index[ring], (rho - radius)[ring], SPOKES)
-    away /= np.maximum(np.bincount(index[ring], minlength=SPOKES), 1)
-    waves = np.fft.rfft(away)
+    spokes = index[ring]
+    shared = np.maximum(np.bincount(spokes, minlength=SPOKES), 1)
+    waves = np.fft.rfft(np.bincount(spokes, (rho - radius)[ring], SPOKES) / shared)
     waves[3:] = 0
     smooth = np.fft.irfft(waves, SPOKES).astype(np.float32)
     return np.asarray(smooth[index] * np.minimum(radius, 1), np.float32)
