@@ -67,10 +67,9 @@ def paint_ground(
     tilt = rng.normal(0.0, 0.09, 2)
     level += np.float32(tilt[0]) * x + np.float32(tilt[1]) * y
     fray = marble.field(rng, size, 10.0)
-    if chance(rng, 0.6):  # frayed along the fibres, which run together on the stem
-        fray = np.float32(0.4) * fray + np.float32(between(rng, 0.6, 1.4)) * _fibres(
-            rng, layout, axes
-        )
+    fibres = _fibres(rng, layout, axes)
+    if chance(rng, 0.5):  # frayed along the fibres, which run together on the stem
+        fray = np.float32(0.6) * fray + np.float32(between(rng, 0.3, 1.0)) * fibres
     if chance(rng, 0.6):
         level += _cheeks(rng, layout, axes, fray)
     for _ in range(int(rng.integers(0, 3))):  # patches with their own edge, dark or pale
@@ -92,9 +91,9 @@ def paint_ground(
     planes = np.stack([ramp[:, c][index] for c in range(3)])
     if chance(rng, 0.4):
         _wisps(rng, planes, layout, axes, fray)
-    planes *= 1 + np.float32(between(rng, 0.0, 0.05)) * _fibres(rng, layout, axes)
-    for cells in (6.0, 18.0):
-        planes *= 1 + np.float32(between(rng, 0.01, 0.05)) * marble.field(rng, size, cells)
+    planes *= 1 + np.float32(between(rng, 0.0, 0.025)) * fibres
+    for cells, most in ((6.0, 0.05), (18.0, 0.025)):
+        planes *= 1 + np.float32(between(rng, 0.0, most)) * marble.field(rng, size, cells)
     planes[0] *= 1 + np.float32(between(rng, 0.0, 0.15)) * smooth_field(rng, size, 5)
     return np.asarray(planes, np.float32)
 
@@ -108,9 +107,9 @@ def _patch(rng: np.random.Generator, marble: Marble, fray: Field) -> Field:
     height = between(rng, 0.06, 0.40) * (1 if chance(rng, 0.65) else -0.5)
     size = fray.shape[0]
     edge = np.float32(between(rng, 0.8, 2.2)) * np.exp(np.float32(0.7) * smooth_field(rng, size, 3))
-    t = np.clip((frayed - np.float32(start)) / edge, 0, 1)
+    level = smoothstep((frayed - np.float32(start)) / edge, 0, 1)
     uneven = 1 + np.float32(between(rng, 0.1, 0.4)) * marble.field(rng, size, between(rng, 3, 9))
-    return np.asarray(np.float32(height) * t * t * (3 - 2 * t) * uneven, np.float32)
+    return np.asarray(np.float32(height) * level * uneven, np.float32)
 
 
 def _stroke(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:

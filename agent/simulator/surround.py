@@ -18,7 +18,7 @@ from agent.simulator.skin import Planes, polar_field, take
 BOX = 0.62
 """Half side of the painted square, in radii of the view; everything fades out within it."""
 BOX_PX_AT_256 = 88
-DRIED, CORK = (0.85, 0.75, 0.62), (0.42, 0.62, 0.68)
+DRIED, CORK = (0.85, 0.75, 0.62), (0.52, 0.63, 0.66)
 """How much a full line takes of blue, green and red: what dries turns brown, what heals grey."""
 LIT = 0.4
 """How far a ridge lightens the skin at most, as a share of what a full line darkens it."""
