@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.simulator.optics import NOISE_UNIT, NOISE_ZERO, expose, noise_sheet
+from agent.simulator.layout import Layout, Stem
+from agent.simulator.optics import (
+    NOISE_UNIT,
+    NOISE_ZERO,
+    expose,
+    noise_sheet,
+    one_sided,
+    relief_field,
+)
 
 
 def test_the_noise_sheet_is_normal_in_bytes_and_blue_is_noisiest() -> None:
@@ -31,3 +39,30 @@ def test_automatic_exposure_keeps_a_bright_yellow_from_turning_to_lemon() -> Non
     shots = [expose(np.random.default_rng(seed), planes, still) for seed in range(40)]
     ratio = [float(s[..., 1].mean() / s[..., 2].mean()) for s in shots]
     assert np.median(ratio) < 0.93
+
+
+def axes(size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    line = ((np.arange(size) + 0.5) / (size / 2) - 1).astype(np.float32)
+    x, y = np.meshgrid(line, line)
+    return x, y
+
+
+def test_no_limb_looks_the_same_all_around() -> None:
+    for seed in range(20):
+        factor = one_sided(np.random.default_rng(seed), axes())
+        assert factor.min() >= 0
+        assert factor.max() <= 1.6
+        assert np.ptp(factor) > 0.3
+
+
+def test_the_relief_is_darker_in_the_funnel_and_differs_between_the_cheeks() -> None:
+    x, y = axes()
+    layout = Layout(0.0, 0.0, 0.3, Stem(0.3, 0.0, 0.15, 0.12, 0.0), 0.0)
+    reliefs = [relief_field(np.random.default_rng(seed), (x, y), layout) for seed in range(60)]
+    assert min(float(r.min()) for r in reliefs) > 0.4
+    assert max(float(r.max()) for r in reliefs) < 1.4
+    mean = np.mean(reliefs, 0)
+    near = np.hypot(x - 0.3, y) < 0.15
+    assert mean[near].mean() < mean[np.hypot(x - 0.3, y) > 0.8].mean() - 0.03
+    cheeks = [float(r[y < -0.2].mean() - r[y > 0.2].mean()) for r in reliefs]
+    assert min(cheeks) < -0.02 < 0.02 < max(cheeks), "the lamp is not always on one side"
