@@ -6,8 +6,6 @@ dimensional, and then laid over the fruit by one affine warp.
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +53,7 @@ def paint_strip(
     across = max(24, int(ACROSS_PX_AT_256 * scale))
     length = int(2 * REACH * size_px / 2)
     half = size_px / 2.0
-    t = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(half) - np.float32(
-        REACH
-    )
+    t = _radii(length, half)
     u = t - np.float32(layout.along)
     lateral = _lateral(rng, layout, u, scale)
     n = (np.arange(across, dtype=np.float32) - np.float32((across - 1) / 2))[:, None] - lateral[
@@ -83,13 +79,12 @@ def paint_strip(
         brown += seen.astype(np.float32) * _thread(rng, n, scale)
     if layout.stem is not None and chance(rng, 0.7):  # it ends at the hollow's wall
         kept = between(rng, 0.0, 0.5)
-        into = smoothstep(np.abs(u) / np.float32(layout.stem.a), 0.6, 1.1)
-        relief *= kept + (1 - kept) * into
-        brown *= kept + (1 - kept) * into
+        seen = kept + (1 - kept) * smoothstep(np.abs(u) / np.float32(layout.stem.a), 0.6, 1.1)
+        relief *= seen
+        brown *= seen
     relief *= _worn(rng, relief.shape, 0.25)
     brown *= _worn(rng, brown.shape, 0.4)
-    inside = np.abs(t) < np.sqrt(1 - layout.offset**2)
-    _scale_to(contrast, relief, brown, inside, 1.2 * scale)
+    _scale_to(contrast, relief, brown, _in_view(t, layout), 1.2 * scale)
     if chance(rng, 0.5):  # the broad valley between the cheeks; no edge that an eye would follow
         width = between(rng, 9.0, 18.0) * scale
         depth = between(rng, 0.02, 0.10) * min(1.0, contrast / 0.10)
@@ -97,6 +92,17 @@ def paint_strip(
     edge = np.minimum(np.arange(across), np.arange(across)[::-1]).astype(np.float32)
     relief *= np.clip(edge / np.float32(6 * scale), 0, 1)[:, None]
     return relief, brown
+
+
+def _radii(length: int, half_px: float) -> Field:
+    """(length,) radii of the view from the point of the line nearest to the centre."""
+    steps = np.arange(length, dtype=np.float32) + np.float32(0.5)
+    return np.asarray(steps / np.float32(half_px) - np.float32(REACH), np.float32)
+
+
+def _in_view(t: Field, layout: Layout) -> NDArray[np.bool_]:
+    """(length,) where the line, at ``t`` radii, lies within the round field of view."""
+    return np.asarray(np.abs(t) < np.sqrt(1 - layout.offset**2), np.bool_)
 
 
 def _groove(rng: np.random.Generator, n: Field, u: Field, scale: float) -> Field:
@@ -201,8 +207,8 @@ def lay_strip(
     # strip (column s, row r) -> picture: centre + along * d + across * normal, normal = (-dy, dx)
     ox = half + half * (-dy * layout.offset)
     oy = half + half * (dx * layout.offset)
-    along = (np.arange(relief.shape[1]) + 0.5) / half - REACH
-    column, row, slope = _course(relief, brown, np.abs(along) < math.sqrt(1 - layout.offset**2))
+    inside = _in_view(_radii(relief.shape[1], half), layout)
+    column, row, slope = _course(relief, brown, inside)
     s0, r0 = REACH * half, row - slope * column
     # across = r - r0 - slope * s: what shows comes to lie straight along the bar.
     to_picture = np.array(
