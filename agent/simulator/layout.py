@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.simulator.noise import between, chance
+from agent.simulator.noise import Field, between, chance
 
 BAR_WIDTH_PX_AT_256 = 16.5
 """Width of the suture's bar at 256 px across. Annotators draw bars of 15-18 px; nothing in a
@@ -56,6 +56,12 @@ class Layout:
         dx, dy = self.direction()
         return -dy * self.offset + dx * self.along, dx * self.offset + dy * self.along
 
+    def distance(self, x: Field, y: Field) -> Field:
+        """Signed distance from the suture's line of points at ``x`` and ``y``, which broadcast."""
+        dx, dy = self.direction()
+        away = x * np.float32(-dy) + y * np.float32(dx) - np.float32(self.offset)
+        return np.asarray(away, np.float32)
+
 
 def draw_layout(rng: np.random.Generator) -> Layout:
     """A random fruit lying in its cup: any angle, the stem anywhere on the line."""
@@ -92,11 +98,8 @@ def paint_mask(layout: Layout, aperture: NDArray[np.bool_]) -> NDArray[np.uint8]
     size = aperture.shape[0]
     half = size / 2.0
     axis = (np.arange(size, dtype=np.float32) + np.float32(0.5 - half)) / np.float32(half)
-    dx, dy = layout.direction()
-    # distance from the line: n = x * (-dy) + y * dx, minus the offset
-    n = axis[None, :] * np.float32(-dy) + axis[:, None] * np.float32(dx)
-    n -= np.float32(layout.offset)
-    mask = (np.abs(n) <= BAR_WIDTH_PX_AT_256 / 256.0).astype(np.uint8)
+    away = np.abs(layout.distance(axis[None, :], axis[:, None]))
+    mask = (away <= BAR_WIDTH_PX_AT_256 / 256.0).astype(np.uint8)
     stem = layout.stem
     if stem is not None:
         shift = 6

@@ -45,7 +45,7 @@ def relief_field(rng: np.random.Generator, axes: tuple[Field, Field], layout: La
         )
     if chance(rng, 0.6):
         dx, dy = layout.direction()
-        side = y * np.float32(dx) - x * np.float32(dy) - np.float32(layout.offset)
+        side = layout.distance(x, y)
         facing = dx * ly - dy * lx  # how much the lamp shines across the suture
         slope = np.tanh(side / np.float32(between(rng, 0.04, 0.2)))
         fades = np.exp(-np.abs(side) / np.float32(between(rng, 0.2, 0.6)))

@@ -79,10 +79,9 @@ def paint_ground(
     if chance(rng, variety.streaks):
         level += _meridians(rng, layout, axes)
     if chance(rng, 0.45):  # one cheek redder than the other
-        dx, dy = layout.direction()
-        side = (x * np.float32(-dy) + y * np.float32(dx)) - np.float32(layout.offset)
         width = between(rng, 0.03, 0.4)
-        level += np.float32(rng.normal(0.0, 0.10)) * np.tanh(side / np.float32(width))
+        side = np.tanh(layout.distance(x, y) / np.float32(width))
+        level += np.float32(rng.normal(0.0, 0.10)) * side
     # The deepest blush is approached, never passed: it has no flat areas.
     over = np.maximum(level - np.float32(DEEP), 0)
     level -= over - np.float32(0.9 - DEEP) * np.tanh(over / np.float32(0.9 - DEEP))
