@@ -53,19 +53,22 @@ def test_the_error_is_the_mean_over_the_sample_relative_to_the_largest_delta():
 
 
 def test_the_first_answer_of_the_shipped_model_puts_channels_in_nearly_their_exact_order():
-    """Measured over ten fruit: correlation 0.90 to 0.99, of ranks above 0.95."""
+    """In the median of five fruit; one by one it varies (README, "Rungs")."""
     torch.set_num_threads(1)
     model = load_model(config.Model())
     engine = Engine(model, config.Ablation(classes=("suture",)))
-    render = Renderer(256).fruit(500)
-    exact = engine.explain(render.image, render.aperture).classes[0].deltas
-    with torch.no_grad():
-        case = load_case(model, render.image, render.aperture, None)
-        way = split.build_split(model, engine.layer, case.x)
-        prepared = way.prefix(case.x)
-        baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
-        guess = estimate.gradient_times_activation(
-            model, way, prepared, baseline, [target(model, case, "suture")]
-        )[0]
-    assert np.corrcoef(guess, exact)[0, 1] > 0.8
-    assert rank_correlation(guess, exact) > 0.85
+    agreement = []
+    for seed in range(500, 505):
+        render = Renderer(256).fruit(seed)
+        exact = engine.explain(render.image, render.aperture).classes[0].deltas
+        with torch.no_grad():
+            case = load_case(model, render.image, render.aperture, None)
+            way = split.build_split(model, engine.layer, case.x)
+            prepared = way.prefix(case.x)
+            baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
+            guess = estimate.gradient_times_activation(
+                model, way, prepared, baseline, [target(model, case, "suture")]
+            )[0]
+        agreement.append((np.corrcoef(guess, exact)[0, 1], rank_correlation(guess, exact)))
+    assert np.median(agreement, 0).min() > 0.85
+    assert np.min(agreement) > 0.6
