@@ -22,6 +22,8 @@ from agent.simulator.noise import (
 from agent.simulator.varieties import Rgb, Variety
 
 Planes = NDArray[np.float32]
+Polar = tuple[Field, Field]
+"""Distance and direction of every point, seen from the stem's foot."""
 
 GREENEST = 0.85
 """Green over red at most: no ripe peach is greener than a yellow one."""
@@ -67,17 +69,18 @@ def paint_ground(
     tilt = rng.normal(0.0, 0.09, 2)
     level += np.float32(tilt[0]) * x + np.float32(tilt[1]) * y
     fray = marble.field(rng, size, 10.0)
-    fibres = _fibres(rng, layout, axes)
+    polar = _from_stem(layout, axes)
+    fibres = _fibres(rng, polar)
     if chance(rng, 0.5):  # frayed along the fibres, which run together on the stem
         fray = np.float32(0.6) * fray + np.float32(between(rng, 0.3, 1.0)) * fibres
     if chance(rng, 0.6):
-        level += _cheeks(rng, layout, axes, fray)
+        level += _cheeks(rng, polar, fray)
     for _ in range(int(rng.integers(0, 3))):  # patches with their own edge, dark or pale
         level += _patch(rng, marble, fray)
     for _ in range(int(rng.integers(1, 3)) if chance(rng, 0.4) else 0):
         level += _stroke(rng, axes)
     if chance(rng, variety.streaks):
-        level += _meridians(rng, layout, axes)
+        level += _meridians(rng, polar)
     if chance(rng, 0.45):  # one cheek redder than the other
         width = between(rng, 0.03, 0.4)
         side = np.tanh(layout.distance(x, y) / np.float32(width))
@@ -89,7 +92,7 @@ def paint_ground(
     index = np.clip(level * np.float32(255), 0, 255).astype(np.uint8)
     planes = np.stack([ramp[:, c][index] for c in range(3)])
     if chance(rng, 0.4):
-        _wisps(rng, planes, layout, axes, fray)
+        _wisps(rng, planes, polar, fray)
     planes *= 1 + np.float32(between(rng, 0.0, 0.025)) * fibres
     for cells, most in ((6.0, 0.05), (18.0, 0.025)):
         planes *= 1 + np.float32(between(rng, 0.0, most)) * marble.field(rng, size, cells)
@@ -139,9 +142,9 @@ def polar_field(
     return np.asarray(field, np.float32)
 
 
-def _meridians(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]) -> Field:
+def _meridians(rng: np.random.Generator, polar: Polar) -> Field:
     """Blush that runs out from the stem in uneven rays, on part of the fruit."""
-    radius, turn = _from_stem(layout, axes)
+    radius, turn = polar
     cells = int(rng.integers(24, 90))
     bend = smooth_field(rng, radius.shape[0], 6)
     rays = polar_field(rng, radius, turn, cells, between(rng, 2.0, 4.5), bend)
@@ -149,12 +152,10 @@ def _meridians(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Fiel
     return np.asarray(np.float32(between(rng, 0.01, 0.06)) * rays * where, np.float32)
 
 
-def _cheeks(
-    rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field], fray: Field
-) -> Field:
+def _cheeks(rng: np.random.Generator, polar: Polar, fray: Field) -> Field:
     """Blush in wedges that widen away from the stem, and its surround paler or deeper than the
     rest: the sun reaches a shoulder of the fruit and not the hollow beside it."""
-    radius, turn = _from_stem(layout, axes)
+    radius, turn = polar
     size = radius.shape[0]
     bend = np.float32(between(rng, 0.1, 0.6)) * smooth_field(rng, size, int(rng.integers(4, 12)))
     wedges = polar_field(rng, radius, turn, int(rng.integers(4, 11)), between(rng, 0.5, 1.6), bend)
@@ -167,18 +168,16 @@ def _cheeks(
     return np.asarray(level, np.float32)
 
 
-def _fibres(rng: np.random.Generator, layout: Layout, axes: tuple[Field, Field]) -> Field:
+def _fibres(rng: np.random.Generator, polar: Polar) -> Field:
     """About unit variance: fine long streaks on the stem, which blush and flesh both follow."""
-    radius, turn = _from_stem(layout, axes)
+    radius, turn = polar
     bend = np.float32(1.5) * smooth_field(rng, radius.shape[0], int(rng.integers(4, 9)))
     return polar_field(rng, radius, turn, int(rng.integers(24, 80)), between(rng, 2.0, 5.0), bend)
 
 
-def _wisps(
-    rng: np.random.Generator, planes: Planes, layout: Layout, axes: tuple[Field, Field], fray: Field
-) -> None:
+def _wisps(rng: np.random.Generator, planes: Planes, polar: Polar, fray: Field) -> None:
     """Pale, drawn out flecks of flesh that the sun did not reach, on ``planes``, in place."""
-    radius, turn = _from_stem(layout, axes)
+    radius, turn = polar
     bend = np.float32(0.4) * smooth_field(rng, radius.shape[0], 6)
     where = polar_field(rng, radius, turn, int(rng.integers(8, 26)), between(rng, 1.0, 3.0), bend)
     where += np.float32(0.3) * fray
@@ -188,7 +187,7 @@ def _wisps(
     planes += np.minimum(cream, 1)[:, None, None] * pale
 
 
-def _from_stem(layout: Layout, axes: tuple[Field, Field]) -> tuple[Field, Field]:
+def _from_stem(layout: Layout, axes: tuple[Field, Field]) -> Polar:
     """Distance (radii) and direction (0..2 pi) of every point, seen from the stem's foot."""
     fx, fy = layout.foot()
     radius, turn = cv2.cartToPolar(axes[0] - np.float32(fx), axes[1] - np.float32(fy))

@@ -34,6 +34,15 @@ def _grid() -> tuple[Field, Field, Field, NDArray[np.int32]]:
     return x, y, np.hypot(x, y), index
 
 
+@functools.cache
+def _edge() -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """(P, P) the ring about the mask's edge, and (SPOKES,) how many of its pixels share a spoke, at
+    least 1; not to be written to."""
+    _, _, radius, index = _grid()
+    ring = np.abs(radius - 1) < EDGE
+    return ring, np.maximum(np.bincount(index[ring], minlength=SPOKES), 1)
+
+
 class _Patch:
     """Premultiplied BGR planes and opacity of a round cavity of radius 1, painted layer by layer.
 
@@ -46,7 +55,7 @@ class _Patch:
         self.rough = fractal_field(rng, PATCH_PX, 9, 3)
         self.rho = self.round * (1 + wobble)[self.index]
         self.rho += np.float32(between(rng, 0.02, 0.12)) * self.rough
-        self.rho -= _unlike_an_ellipse(self.rho, self.round, self.index)
+        self.rho -= _unlike_an_ellipse(self.rho)
         uneven = np.float32(between(rng, 0.15, 0.5))
         within = 1 - smoothstep(self.round, 1.5, EXTENT)  # nothing reaches the patch's own edge
         self.grain = np.clip(1 + uneven * self.rough, 0.2, 1.3) * within
@@ -74,14 +83,13 @@ class _Patch:
         return np.asarray(line[bent], np.float32)
 
 
-def _unlike_an_ellipse(rho: Field, radius: Field, index: NDArray[np.int32]) -> Field:
+def _unlike_an_ellipse(rho: Field) -> Field:
     """(P, P): what to take from ``rho`` so that the unit circle is the ellipse that a person would
     draw over the uneven edge: the edge's mean, first and second harmonic, which would be another
     size, place and ratio of axes. None at the centre."""
-    ring = np.abs(radius - 1) < EDGE
-    spokes = index[ring]
-    shared = np.maximum(np.bincount(spokes, minlength=SPOKES), 1)
-    waves = np.fft.rfft(np.bincount(spokes, (rho - radius)[ring], SPOKES) / shared)
+    _, _, radius, index = _grid()
+    ring, shared = _edge()
+    waves = np.fft.rfft(np.bincount(index[ring], (rho - radius)[ring], SPOKES) / shared)
     waves[3:] = 0
     smooth = np.fft.irfft(waves, SPOKES).astype(np.float32)
     return np.asarray(smooth[index] * np.minimum(radius, 1), np.float32)

@@ -78,13 +78,14 @@ def _stain(
     # A tide mark follows the pores: it wavers, and is darker here and paler there.
     wavering = bent + np.float32(between(rng, 0.01, 0.06)) * fine
     uneven = np.clip(0.75 + np.float32(between(rng, 0.2, 0.7)) * fine[::-1], 0, 1.5)
+    loose = smoothstep(fine, 0.7, 1.9)
     for _ in range(int(rng.integers(0, 5))):
         at, width = between(rng, 0.55, 1.15), between(rng, 0.02, 0.08)
         line = np.exp(-(((wavering - np.float32(at)) / np.float32(width)) ** 2)) * uneven
         here = smoothstep(smooth_field(rng, size, int(rng.integers(4, 10))), -0.2, 1.7)
         dark += np.float32(between(rng, 0.1, 0.6)) * line * here
         # What crumbles off a mark lies along it.
-        crumbs = smoothstep(fine, 0.7, 1.9) * smoothstep(line, 0.02, 0.5) * here
+        crumbs = loose * smoothstep(line, 0.02, 0.5) * here
         dark += np.float32(between(rng, 0.0, 0.5)) * crumbs
     if chance(rng, 0.6):  # specks of it dried on
         specks = smoothstep(fine, 1.2, 2.4)
