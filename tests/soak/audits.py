@@ -26,7 +26,7 @@ from agent.training.faulty import MODEL_FAULTS, train_shortcut
 
 VARIETIES = ("golden", "crimson")
 SEEDS = 5
-FIRST_SEED = 5100
+FIRST_SEED = 5200
 SIDE_PX = 256
 HEALTHY, SHORTCUT = "shipped", "shortcut"
 REFUSED_ALWAYS = ("blind", SHORTCUT)
