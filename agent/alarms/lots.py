@@ -37,6 +37,7 @@ RHO_GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 CHAINS, LOTS_A_CHAIN, WARM_UP = 2500, 20, 2
 TAIL = 0.01
 """The largest hundredth of the simulated lots is what the tail is fitted to."""
+SHARES = np.linspace(0.0, 1.0, 201)
 LONGEST_LOT = 240
 """Points of a lot that are simulated at most."""
 _NORMAL = NormalDist()
@@ -127,8 +128,8 @@ def limits_for(run_length: float, spread: LotSpread, lot_points: int) -> Limits:
     ewma, cusum = _simulated(icc, rho, min(lot_points, LONGEST_LOT))
     share = min(lot_points, LONGEST_LOT) / run_length
     return Limits(
-        ewma=max(free.ewma, math.sqrt(_quantile(np.square(ewma), share))),
-        cusum=max(free.cusum, _quantile(cusum, share)),
+        ewma=max(free.ewma, math.sqrt(ewma.limit(share))),
+        cusum=max(free.cusum, cusum.limit(share)),
         shewhart=free.shewhart,  # the marginal distribution is the same whatever the lots
     )
 
@@ -142,26 +143,32 @@ def _up(value: float, grid: Sequence[float]) -> float:
     return next((step for step in grid if step >= value - 1e-3), grid[-1])
 
 
-def _quantile(largest: NDArray[np.float64], share: float) -> float:
-    """The value that ``share`` of all lots exceed, with an exponential tail."""
-    if share >= TAIL:
-        return float(np.quantile(largest, 1.0 - share))
-    threshold, scale = _tail(largest)
-    return threshold + scale * math.log(TAIL / share)
+@dataclass(frozen=True, slots=True, eq=False)
+class Largest:
+    """The largest value of a chart in a lot, over simulated lots: ``quantiles`` of them at
+    ``SHARES``; beyond ``threshold``, which a share ``TAIL`` exceeds, exponential with ``scale``."""
 
+    quantiles: NDArray[np.float64]
+    threshold: float
+    scale: float
 
-def exceeded_by(largest: NDArray[np.float64], limit: float) -> float:
-    """The share of lots whose ``largest`` exceeds ``limit``: what ``_quantile`` inverts."""
-    threshold, scale = _tail(largest)
-    if limit < threshold:
-        return float((largest > limit).mean())
-    return TAIL * math.exp((threshold - limit) / scale)
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Largest:
+        threshold = float(np.quantile(values, 1.0 - TAIL))
+        scale = float((values[values > threshold] - threshold).mean())
+        return cls(np.quantile(values, SHARES), threshold, scale)
 
+    def limit(self, share: float) -> float:
+        """The value that ``share`` of all lots exceed."""
+        if share >= TAIL:
+            return float(np.interp(1.0 - share, SHARES, self.quantiles))
+        return self.threshold + self.scale * math.log(TAIL / share)
 
-def _tail(largest: NDArray[np.float64]) -> tuple[float, float]:
-    """Where the tail begins, and its mean excess."""
-    threshold = float(np.quantile(largest, 1.0 - TAIL))
-    return threshold, float((largest[largest > threshold] - threshold).mean())
+    def beyond(self, limit: float) -> float:
+        """The share of lots that exceed ``limit``: the inverse of ``limit``."""
+        if limit < self.threshold:
+            return 1.0 - float(np.interp(limit, self.quantiles, SHARES))
+        return TAIL * math.exp((self.threshold - limit) / self.scale)
 
 
 def points_of_lots(
@@ -183,11 +190,9 @@ def points_of_lots(
     return z
 
 
-def largest_of_lots(
-    z: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Largest EWMA and largest CUSUM of each lot of ``points_of_lots``, the first few left out:
-    charts start at 0."""
+def largest_of_lots(z: NDArray[np.float64]) -> tuple[Largest, Largest]:
+    """Largest squared EWMA and largest CUSUM of the lots of ``points_of_lots``, the first few left
+    out: charts start at 0. Squared, so that the tail of both is exponential."""
     ewma, cusum = np.zeros(z.shape[2]), np.zeros(z.shape[2])
     found: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     for number, lot in enumerate(z):
@@ -198,11 +203,10 @@ def largest_of_lots(
             top_ewma, top_cusum = np.maximum(top_ewma, ewma), np.maximum(top_cusum, cusum)
         if number >= WARM_UP:
             found.append((top_ewma, top_cusum))
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+    ewma, cusum = (np.concatenate(each) for each in zip(*found, strict=True))
+    return Largest.of(np.square(ewma)), Largest.of(cusum)
 
 
 @lru_cache(maxsize=64)
-def _simulated(
-    icc: float, rho: float, lot_points: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _simulated(icc: float, rho: float, lot_points: int) -> tuple[Largest, Largest]:
     return largest_of_lots(points_of_lots(icc, rho, lot_points))

@@ -16,8 +16,8 @@ from agent.alarms.budget import Budget
 from agent.alarms.extract import chromaticity, of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
-from agent.commissioning.conditional import conditional_run, together
-from agent.commissioning.design import Designed, designed, enough
+from agent.commissioning.conditional import charts_of_samples, together
+from agent.commissioning.design import Designed, claim, designed, enough, widened
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, ordinary_production
 from agent.commissioning.samples import (
@@ -188,13 +188,16 @@ class Commissioning:
         self, engine: Engine, made: Designed, collected: Collected, found: Audit
     ) -> Reference:
         budget, preprocessing = self.budget, self.model.preprocessing
-        run = conditional_run(
+        charts = charts_of_samples(
             made.signals,
             together(made.points, made.signals),
             budget,
-            made.run_length,
             (made.lots, made.lot_points),
         )
+        if charts is not None:
+            made = widened(made, charts.run_length_that_holds(made.run_length))
+        run = None if charts is None else charts.run(made.run_length)
+        words = claim(made, budget)
         return Reference(
             variety=self.plan.variety,
             model_name=self.model.name,
@@ -216,7 +219,7 @@ class Commissioning:
             hours_a_day=budget.hours_a_day,
             run_length=made.run_length,
             conditional_days=None if run is None else run.days,
-            claim=made.claim if run is None else f"{made.claim} {run.sentence}",
+            claim=words if run is None else f"{words} {run.sentence}",
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             cups=made.cups,

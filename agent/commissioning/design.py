@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarms.budget import Budget
+from agent.alarms.charts import Limits
 from agent.alarms.extract import cosine, ndcg
-from agent.alarms.lots import LEAST_LOTS, inflation, limits_for, spread_over_lots
+from agent.alarms.lots import LEAST_LOTS, LotSpread, inflation, limits_for, spread_over_lots
 from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
 from agent.alarms.reference import CupReference, SideLimits, SignalReference
 from agent.alarms.scores import LEAST, ConstantError, normal_scores
@@ -46,7 +47,7 @@ class Designed:
     run_length: float
     lot_points: int
     lots: int
-    claim: str
+    windows: int
     points: LotPoints
 
 
@@ -98,9 +99,19 @@ def designed(collected: Collected, budget: Budget) -> Designed:
         run_length=run_length,
         lot_points=lot_points,
         lots=len(lots),
-        claim=_claim(budget, len(lots), windows, run_length),
+        windows=windows,
         points=points,
     )
+
+
+def widened(made: Designed, run_length: float) -> Designed:
+    """The same with limits for ``run_length`` points between two false alarms of one chart."""
+    signals = []
+    for signal in made.signals:
+        spread = LotSpread(made.lots, signal.windows, signal.icc, signal.icc_upper, signal.rho)
+        sides = _sides(BY_NAME[signal.name], limits_for(run_length, spread, made.lot_points))
+        signals.append(signal.model_copy(update={"sides": sides}))
+    return replace(made, run_length=run_length, signals=tuple(signals))
 
 
 def points_by_lot(collected: Collected, window_s: float) -> LotPoints:
@@ -198,15 +209,19 @@ def _signal(
         icc_upper=spread.icc_upper,
         rho=spread.rho,
         usual=(low, high),
-        sides=tuple(
-            SideLimits(
-                sign=1 if sign > 0 else -1,
-                ewma=limits.ewma,
-                cusum=limits.cusum,
-                shewhart=limits.shewhart,
-            )
-            for sign in signal.bad.signs
-        ),
+        sides=_sides(signal, limits),
+    )
+
+
+def _sides(signal: Signal, limits: Limits) -> tuple[SideLimits, ...]:
+    return tuple(
+        SideLimits(
+            sign=1 if sign > 0 else -1,
+            ewma=limits.ewma,
+            cusum=limits.cusum,
+            shewhart=limits.shewhart,
+        )
+        for sign in signal.bad.signs
     )
 
 
@@ -230,12 +245,21 @@ def cups_of(chromaticities: Sequence[float]) -> CupReference | None:
     return CupReference(count=len(x), median=median, spread=spread) if spread > 0 else None
 
 
-def _claim(budget: Budget, lots: int, windows: int, run_length: float) -> str:
+def claim(made: Designed, budget: Budget) -> str:
+    """What the limits are made for, and how far the samples bear it out, in words."""
+    points = budget.arl(sum(len(signal.sides) for signal in made.signals))
+    wider = made.run_length / points
+    widened_text = (
+        f" Each chart is given {wider:.2g} times the run length of its share, since the sample may "
+        "have come out narrower than the line is."
+        if wider > 1.0
+        else ""
+    )
     return (
         f"Designed for one false alarm in {budget.days * budget.margin:g} production days of "
         f"{budget.hours_a_day:g} h over all charts and rules of {budget.lanes} lane(s), where one "
-        f"in {budget.days:g} is allowed. From {lots} lots the spread between lots is taken at "
-        f"{inflation(lots):.2f} times its estimate (upper 90 % bound). {windows} windows reach "
-        f"quantiles of about 1 in {windows}; one in {run_length:.3g} is the normal tail of the "
-        "model. Holds for lots like these."
+        f"in {budget.days:g} is allowed.{widened_text} From {made.lots} lots the spread between "
+        f"lots is taken at {inflation(made.lots):.2f} times its estimate (upper 90 % bound). "
+        f"{made.windows} windows reach quantiles of about 1 in {made.windows}; one in "
+        f"{made.run_length:.3g} is the normal tail of the model. Holds for lots like these."
     )

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from agent.alarms.lots import (
+    CHAINS,
+    SHARES,
+    Largest,
     LotSpread,
     chi_squared_quantile,
     inflation,
+    largest_of_lots,
     limits_for,
+    points_of_lots,
     spread_over_lots,
 )
 
@@ -101,3 +106,25 @@ def test_limits_for_independent_points_would_not_hold_it() -> None:
     assert held.cusum > 1.5 * free.cusum
     assert held.ewma > 1.2 * free.ewma
     assert held.shewhart == free.shewhart
+
+
+@pytest.mark.parametrize("chart", [0, 1])
+def test_the_share_of_lots_beyond_a_limit_turns_the_limit_back(chart: int) -> None:
+    largest = largest_of_lots(points_of_lots(0.2, 0.3, 15, CHAINS))[chart]
+    for share in (0.5, 0.1, 0.01, 1e-3, 1e-6):
+        assert largest.beyond(largest.limit(share)) == pytest.approx(share, rel=0.01)
+
+
+@pytest.mark.parametrize("chart", [0, 1])
+def test_the_tail_joins_the_lots_that_were_simulated(chart: int) -> None:
+    largest = largest_of_lots(points_of_lots(0.2, 0.3, 15, CHAINS))[chart]
+    simulated = dict(zip(SHARES.tolist(), largest.quantiles.tolist(), strict=True))
+    assert largest.beyond(simulated[0.995]) == pytest.approx(0.005, rel=0.2)
+    assert largest.beyond(simulated[0.9]) == pytest.approx(0.1)
+    assert 0 < largest.beyond(3 * simulated[1.0]) < 1e-6
+
+
+def test_an_exponential_tail_is_found() -> None:
+    largest = Largest.of(np.random.default_rng(5).exponential(2.0, 200_000))
+    assert largest.beyond(2.0 * np.log(1e4)) == pytest.approx(1e-4, rel=0.2)
+    assert largest.limit(1e-4) == pytest.approx(2.0 * np.log(1e4), rel=0.03)
