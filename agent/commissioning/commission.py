@@ -198,6 +198,8 @@ class Commissioning:
             made = widened(made, charts.run_length_that_holds(made.run_length))
         run = None if charts is None else charts.run(made.run_length)
         words = claim(made, budget)
+        if run is not None:
+            words += " " + run.sentence(budget.days)
         return Reference(
             variety=self.plan.variety,
             model_name=self.model.name,
@@ -219,7 +221,7 @@ class Commissioning:
             hours_a_day=budget.hours_a_day,
             run_length=made.run_length,
             conditional_days=None if run is None else run.days,
-            claim=words if run is None else f"{words} {run.sentence}",
+            claim=words,
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             cups=made.cups,

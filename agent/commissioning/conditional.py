@@ -74,13 +74,18 @@ class ConditionalRun:
         """Rising."""
         return self.low_days, self.median_days, self.high_days
 
-    @property
-    def sentence(self) -> str:
-        """For whoever reads the reference."""
+    def sentence(self, allowed_days: float) -> str:
+        """For whoever reads the reference, whose budget is one false alarm in ``allowed_days``."""
+        broken = (
+            f" That is less than the {allowed_days:g} days of the budget: more lots make it hold."
+            if self.low_days < allowed_days
+            else ""
+        )
+        low, median, high = map(_digit, self.days)
         return (
-            f"Charts made of samples like this one run about {self.median_days:.1g} production "
-            f"days between two false alarms; one sample in twenty makes that {self.low_days:.1g} "
-            f"or less, one {self.high_days:.1g} or more ({SAMPLES} samples of the fitted model)."
+            f"Charts made of samples like this one run about {median} production days between two "
+            f"false alarms; one sample in twenty makes that {low} or less, one {high} or more "
+            f"({SAMPLES} samples of the fitted model).{broken}"
         )
 
 
@@ -149,6 +154,11 @@ class ChartsOfSamples:
             kept = self.run(designed * math.exp(middle)).low_days >= self.budget.days
             low, high = (low, middle) if kept else (middle, high)
         return designed * math.exp(high)
+
+
+def _digit(value: float) -> str:
+    """To one digit, which is all that is known."""
+    return f"{float(f'{value:.1g}'):g}"
 
 
 def together(
