@@ -61,11 +61,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Where progress goes: fruit audited, and (lots finished, fruit, explanations)."""
+    """Where progress goes: fruit audited, (lots finished, fruit, explanations), and signals whose
+    limits are made, of so many."""
 
     audited: Callable[[int], None] = lambda _done: None
     collected: Callable[[int, int, int], None] = lambda _lots, _fruit, _explained: None
     judged: Callable[[Audit], None] = lambda _audit: None
+    limited: Callable[[int, int], None] = lambda _done, _signals: None
 
 
 @dataclass(slots=True)
@@ -193,6 +195,7 @@ class Commissioning:
             together(made.points, made.signals),
             budget,
             (made.lots, made.lot_points),
+            self.told.limited,
         )
         if charts is not None:
             made = widened(made, charts.run_length_that_holds(made.run_length))

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -190,10 +190,15 @@ def together(
 
 
 def charts_of_samples(
-    signals: Sequence[SignalReference], correlation: Floats, budget: Budget, shape: tuple[int, int]
+    signals: Sequence[SignalReference],
+    correlation: Floats,
+    budget: Budget,
+    shape: tuple[int, int],
+    told: Callable[[int, int], None] = lambda _done, _signals: None,
 ) -> ChartsOfSamples | None:
-    """``correlation``: as ``together`` gives it. ``shape``: lots, and points of one. None where the
-    model has no sample that a reference could be made of: lots too short."""
+    """``correlation``: as ``together`` gives it. ``shape``: lots, and points of one. ``told`` hears
+    how many of the signals are done, a second each. None where the model has no sample that a
+    reference could be made of: lots too short."""
     lots, lot_points = shape
     drawn = _samples(signals, correlation, lots)
     found = []
@@ -202,6 +207,7 @@ def charts_of_samples(
         if one is None:
             return None
         found.append(one)
+        told(place + 1, len(signals))
     return ChartsOfSamples(found, budget, lot_points)
 
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.commissioning import audit, commission
+from agent.alarms.budget import Budget
+from agent.alarms.reference import load_reference
+from agent.commissioning import audit, commission, conditional
+from agent.commissioning.audit import Audit
 from agent.commissioning.commission import Commissioning, Plan, Told
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, lot_of, ordinary, ordinary_production
@@ -195,3 +198,36 @@ def test_lots_that_make_too_few_windows_are_gone_on_from(
     assert len(found.lots) == whole + 1  # and the first fruit of the next
     assert len(found.cups) == whole * minutes * 3
     assert found.cups[0].chromaticity == pytest.approx(0.1)
+
+
+def test_a_reference_is_written_whose_limits_keep_the_budget(
+    tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = ExplanationSample("", 0.0, {}, np.zeros(0), {})
+    monkeypatch.setattr(commission, "_explanation_sample", lambda _engine, _one: nothing)
+    monkeypatch.setattr(commission, "ordinary_production", lambda *_: made_up(13, 16))
+    monkeypatch.setattr(commission, "audit", lambda *_: Audit((), ()))
+    monkeypatch.setattr(commission, "FRUIT", 2)
+    monkeypatch.setattr(conditional, "SAMPLES", 8)
+    # Two signals keep it by the upper bound of their spread, unless they have no margin.
+    monkeypatch.setattr(Commissioning, "budget", Budget(margin=0.1))
+    limited: list[tuple[int, int]] = []
+    run = Commissioning(
+        QUICK,
+        Camera(name="cam1", source=SIM),
+        model,
+        Plan("golden", tmp_path / "golden.json"),
+        Told(limited=lambda done, of: limited.append((done, of))),
+    )
+    written = run.run()
+    reference = load_reference(run.plan.out)
+    assert reference == written
+    count = len(reference.signals)
+    assert limited == [(done, count) for done in range(1, count + 1)]
+    asked = run.budget.arl(sum(len(one.sides) for one in reference.signals))
+    assert reference.run_length > asked
+    assert reference.conditional_days is not None
+    assert reference.conditional_days[0] >= run.budget.days
+    assert "times the run length of its share" in reference.claim
+    assert "8 samples of the fitted model" in reference.claim
+    assert not run.plan.collected.exists()
