@@ -207,6 +207,6 @@ def largest_of_lots(z: NDArray[np.float64]) -> tuple[Largest, Largest]:
     return Largest.of(np.square(ewma)), Largest.of(cusum)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _simulated(icc: float, rho: float, lot_points: int) -> tuple[Largest, Largest]:
     return largest_of_lots(points_of_lots(icc, rho, lot_points))

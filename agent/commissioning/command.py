@@ -123,7 +123,7 @@ def counting_progress(console: Console, *more: ProgressColumn) -> Progress:
 def _told(progress: Progress, plan: Plan, console: Console) -> Told:
     audit_task = progress.add_task("audit", total=FRUIT, words="")
     lots_task = progress.add_task("lots", total=plan.lots, words="")
-    limits_task = progress.add_task("limits", total=None, words="")
+    limits_task = progress.add_task("limits", total=None, words="", visible=False)
 
     def on_collected(lots: int, fruit: int, explained: int) -> None:
         words = f"{fruit} fruit, {explained} explained"
@@ -138,5 +138,7 @@ def _told(progress: Progress, plan: Plan, console: Console) -> Told:
         audited=lambda done: progress.update(audit_task, completed=done),
         collected=on_collected,
         judged=on_judged,
-        limited=lambda done, of: progress.update(limits_task, completed=done, total=of),
+        limited=lambda done, of: progress.update(
+            limits_task, completed=done, total=of, visible=True
+        ),
     )

@@ -16,8 +16,9 @@ from agent.alarms.budget import Budget
 from agent.alarms.extract import chromaticity, of_fruit, of_suture
 from agent.alarms.reference import Reference, save_reference
 from agent.commissioning.audit import FRUIT, Audit, audit
+from agent.commissioning.claim import claim
 from agent.commissioning.conditional import charts_of_samples, together
-from agent.commissioning.design import Designed, claim, designed, enough, widened
+from agent.commissioning.design import Designed, designed, enough, widened
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, ordinary_production
 from agent.commissioning.samples import (
@@ -200,9 +201,6 @@ class Commissioning:
         if charts is not None:
             made = widened(made, charts.run_length_that_holds(made.run_length))
         run = None if charts is None else charts.run(made.run_length)
-        words = claim(made, budget)
-        if run is not None:
-            words += " " + run.sentence(budget.days)
         return Reference(
             variety=self.plan.variety,
             model_name=self.model.name,
@@ -224,7 +222,7 @@ class Commissioning:
             hours_a_day=budget.hours_a_day,
             run_length=made.run_length,
             conditional_days=None if run is None else run.days,
-            claim=words,
+            claim=claim(made, budget, run),
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             cups=made.cups,

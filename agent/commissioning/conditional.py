@@ -13,8 +13,9 @@ False-alarm rates of all charts add up. Points beyond a limit are counted, of wh
 alarmed may give several, so run lengths err downwards.
 
 A budget that holds on average is broken by many a line. So limits are widened until nineteen in
-twenty of the samples keep it: guaranteed conditional performance (A. Gandy and J. T. Kvaloy,
-Scandinavian Journal of Statistics 40, 2013).
+twenty of the samples keep it, after A. Gandy and J. T. Kvaloy (guaranteed conditional performance,
+Scandinavian Journal of Statistics 40, 2013). What the sample says of the lots' share is taken as it
+is when samples are drawn: a sample whose lots came out alike is not found out.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class ConditionalRun:
     """Production days between two false alarms of all charts: median, and 5 % and 95 % quantiles
-    over samples like the reference's."""
+    over samples like the reference's. The fixed rules, four shares of the budget, are left out."""
 
     low_days: float
     median_days: float
@@ -73,20 +74,6 @@ class ConditionalRun:
     def days(self) -> tuple[float, float, float]:
         """Rising."""
         return self.low_days, self.median_days, self.high_days
-
-    def sentence(self, allowed_days: float) -> str:
-        """For whoever reads the reference, whose budget is one false alarm in ``allowed_days``."""
-        broken = (
-            f" That is less than the {allowed_days:g} days of the budget: more lots make it hold."
-            if self.low_days < allowed_days
-            else ""
-        )
-        low, median, high = map(_digit, self.days)
-        return (
-            f"Charts made of samples like this one run about {median} production days between two "
-            f"false alarms; one sample in twenty makes that {low} or less, one {high} or more "
-            f"({SAMPLES} samples of the fitted model).{broken}"
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,8 +131,8 @@ class ChartsOfSamples:
         return ConditionalRun(float(low), float(middle), float(high))
 
     def run_length_that_holds(self, designed: float) -> float:
-        """The shortest run length, ``designed`` points at least and ``WIDEST`` times as many at
-        most, at which ``low_days`` keeps the budget."""
+        """The shortest run length, to within ``FINE``, at which ``low_days`` keeps the budget:
+        ``designed`` points at least, and ``WIDEST`` times as many where none does."""
         low, high = 0.0, math.log(max(1.0, min(WIDEST, LARGEST_ARL / designed)))
         if self.run(designed).low_days >= self.budget.days:
             return designed
@@ -153,12 +140,7 @@ class ChartsOfSamples:
             middle = 0.5 * (low + high)
             kept = self.run(designed * math.exp(middle)).low_days >= self.budget.days
             low, high = (low, middle) if kept else (middle, high)
-        return designed * math.exp(high)
-
-
-def _digit(value: float) -> str:
-    """To one digit, which is all that is known."""
-    return f"{float(f'{value:.1g}'):g}"
+        return min(LARGEST_ARL, designed * math.exp(high))
 
 
 def together(
@@ -233,7 +215,7 @@ def _samples(
     signals: Sequence[SignalReference], correlation: Floats, lots: int
 ) -> list[list[Floats]]:
     """Of each sample, by signal: (lots, its points a lot) of the model."""
-    sizes = [max(1, round(signal.windows / lots)) for signal in signals]
+    sizes = [max(2, round(signal.windows / lots)) for signal in signals]  # one has no spread
     factor = np.linalg.cholesky(correlation + 1e-9 * np.eye(len(correlation)))
     icc = np.array([signal.icc for signal in signals])[:, None, None]
     rho = np.array([signal.rho for signal in signals])[:, None]

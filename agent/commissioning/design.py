@@ -1,5 +1,4 @@
-"""From samples of ordinary production to the reference: maps to scores, limits, and the claim.
-Pure.
+"""From samples of ordinary production to the reference: maps to scores, and limits. Pure.
 
 The likeness of an explanation to the profile is judged against the profile of the OTHER lots:
 against one that it is part of itself it would look better than anything that comes later.
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from agent.alarms.budget import Budget
 from agent.alarms.charts import Limits
 from agent.alarms.extract import cosine, ndcg
-from agent.alarms.lots import LEAST_LOTS, LotSpread, inflation, limits_for, spread_over_lots
+from agent.alarms.lots import LEAST_LOTS, LotSpread, limits_for, spread_over_lots
 from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
 from agent.alarms.reference import CupReference, SideLimits, SignalReference
 from agent.alarms.scores import LEAST, ConstantError, normal_scores
@@ -53,7 +52,8 @@ class Designed:
 
 def windows_needed(run_length: float) -> int:
     """Windows in which a quantile is known for at least a third of the decades that the tail of
-    one false alarm in ``run_length`` points spans; the rest is the model's."""
+    one false alarm in ``run_length`` points spans; the rest, and what limits are widened by, is the
+    model's."""
     return max(LEAST, math.ceil(math.cbrt(run_length)))
 
 
@@ -243,23 +243,3 @@ def cups_of(chromaticities: Sequence[float]) -> CupReference | None:
     median = float(np.median(x))
     spread = MAD_TO_SIGMA * float(np.median(np.abs(x - median)))
     return CupReference(count=len(x), median=median, spread=spread) if spread > 0 else None
-
-
-def claim(made: Designed, budget: Budget) -> str:
-    """What the limits are made for, and how far the samples bear it out, in words."""
-    points = budget.arl(sum(len(signal.sides) for signal in made.signals))
-    wider = made.run_length / points
-    widened_text = (
-        f" Each chart is given {wider:.2g} times the run length of its share, since the sample may "
-        "have come out narrower than the line is."
-        if wider > 1.0
-        else ""
-    )
-    return (
-        f"Designed for one false alarm in {budget.days * budget.margin:g} production days of "
-        f"{budget.hours_a_day:g} h over all charts and rules of {budget.lanes} lane(s), where one "
-        f"in {budget.days:g} is allowed.{widened_text} From {made.lots} lots the spread between "
-        f"lots is taken at {inflation(made.lots):.2f} times its estimate (upper 90 % bound). "
-        f"{made.windows} windows reach quantiles of about 1 in {made.windows}; one in "
-        f"{made.run_length:.3g} is the normal tail of the model. Holds for lots like these."
-    )
