@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 
 from agent.alarms.arl import LARGEST_ARL
-from agent.alarms.lots import (
-    CHAINS,
-    LotSpread,
-    limits_for,
-    points_of_lots,
-)
+from agent.alarms.lots import CHAINS, LotSpread, limits_for, points_of_lots
 from agent.alarms.minutes import Point
 from agent.alarms.reference import SignalReference
 from agent.commissioning import conditional
