@@ -45,16 +45,16 @@ LIGHT = (
     "agent.telemetry",
     "agent.config",
     "agent.cli",
-    "agent.config_file",
+    "agent.config.load",
     "agent.capture.system",
     "agent.capture.process",
     "agent.supervision.child",
     "agent.supervision.bootstrap",
     "agent.supervision.ring",
     "agent.simulator.source",
-    "agent.alarms.book",
+    "agent.alarms.lifecycle.manager",
     "agent.alarms.watch",
-    "agent.ablation.command",
+    "agent.reports.explain_command",
 )
 
 

@@ -11,28 +11,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.ablation.curves import CurveSettings as CurveSettings
+    from agent.ablation.adapt import explainable as explainable
+    from agent.ablation.core.errors import AblationError as AblationError
+    from agent.ablation.core.errors import LateError as LateError
+    from agent.ablation.core.errors import NullControlError as NullControlError
+    from agent.ablation.core.focus import Focus as Focus
+    from agent.ablation.core.focus import box as box
+    from agent.ablation.core.focus import component as component
+    from agent.ablation.core.focus import given as given
+    from agent.ablation.core.groups import clustered as clustered
+    from agent.ablation.core.groups import contiguous as contiguous
+    from agent.ablation.core.ranks import rank_correlation as rank_correlation
     from agent.ablation.engine import Engine as Engine
     from agent.ablation.engine import Tuning as Tuning
-    from agent.ablation.errors import AblationError as AblationError
-    from agent.ablation.errors import LateError as LateError
-    from agent.ablation.errors import NullControlError as NullControlError
-    from agent.ablation.fills import Fill as Fill
-    from agent.ablation.focus import Focus as Focus
-    from agent.ablation.focus import box as box
-    from agent.ablation.focus import component as component
-    from agent.ablation.focus import given as given
-    from agent.ablation.groups import clustered as clustered
-    from agent.ablation.groups import contiguous as contiguous
-    from agent.ablation.library import explainable as explainable
-    from agent.ablation.means import channel_means as channel_means
     from agent.ablation.overlay import render_overlay as render_overlay
-    from agent.ablation.patches import PatchSettings as PatchSettings
-    from agent.ablation.ranks import rank_correlation as rank_correlation
     from agent.ablation.result import EngineResult as EngineResult
-    from agent.ablation.studies import CROSS_CHECKS as CROSS_CHECKS
-    from agent.ablation.studies import Studied as Studied
-    from agent.ablation.studies import Studies as Studies
+    from agent.ablation.run.channel_means import channel_means as channel_means
+    from agent.ablation.run.fills import Fill as Fill
+    from agent.ablation.studies.curves import CurveSettings as CurveSettings
+    from agent.ablation.studies.patches import PatchSettings as PatchSettings
+    from agent.ablation.studies.studies import CROSS_CHECKS as CROSS_CHECKS
+    from agent.ablation.studies.studies import Studied as Studied
+    from agent.ablation.studies.studies import Studies as Studies
     from agent.config import Ablation as Ablation
     from agent.config import Head as Head
     from agent.config import Preprocessing as Preprocessing
@@ -40,32 +40,32 @@ if TYPE_CHECKING:
     from agent.models.loading import load_model as load_model
 
 _WHERE = {
-    "AblationError": "agent.ablation.errors",
-    "LateError": "agent.ablation.errors",
-    "NullControlError": "agent.ablation.errors",
+    "AblationError": "agent.ablation.core.errors",
+    "LateError": "agent.ablation.core.errors",
+    "NullControlError": "agent.ablation.core.errors",
     "Ablation": "agent.config",
     "Head": "agent.config",
     "Preprocessing": "agent.config",
     "Score": "agent.config",
     "load_model": "agent.models.loading",
-    "explainable": "agent.ablation.library",
+    "explainable": "agent.ablation.adapt",
     "Engine": "agent.ablation.engine",
     "Tuning": "agent.ablation.engine",
     "EngineResult": "agent.ablation.result",
-    "Focus": "agent.ablation.focus",
-    "box": "agent.ablation.focus",
-    "component": "agent.ablation.focus",
-    "given": "agent.ablation.focus",
-    "CROSS_CHECKS": "agent.ablation.studies",
-    "Studied": "agent.ablation.studies",
-    "Studies": "agent.ablation.studies",
-    "CurveSettings": "agent.ablation.curves",
-    "PatchSettings": "agent.ablation.patches",
-    "Fill": "agent.ablation.fills",
-    "clustered": "agent.ablation.groups",
-    "contiguous": "agent.ablation.groups",
-    "channel_means": "agent.ablation.means",
-    "rank_correlation": "agent.ablation.ranks",
+    "Focus": "agent.ablation.core.focus",
+    "box": "agent.ablation.core.focus",
+    "component": "agent.ablation.core.focus",
+    "given": "agent.ablation.core.focus",
+    "CROSS_CHECKS": "agent.ablation.studies.studies",
+    "Studied": "agent.ablation.studies.studies",
+    "Studies": "agent.ablation.studies.studies",
+    "CurveSettings": "agent.ablation.studies.curves",
+    "PatchSettings": "agent.ablation.studies.patches",
+    "Fill": "agent.ablation.run.fills",
+    "clustered": "agent.ablation.core.groups",
+    "contiguous": "agent.ablation.core.groups",
+    "channel_means": "agent.ablation.run.channel_means",
+    "rank_correlation": "agent.ablation.core.ranks",
     "render_overlay": "agent.ablation.overlay",
 }
 __all__ = list(_WHERE)

@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent import config
-from agent.ablation import plan
-from agent.ablation.batching import Progress, Tick, choose_batch
-from agent.ablation.errors import AblationError
-from agent.ablation.focus import Focus
-from agent.ablation.input_occlusion import InputSensitivity, input_sensitivities, with_input
-from agent.ablation.job import Job, Setup
-from agent.ablation.measure import Target
-from agent.ablation.picture import Case, check_classes, load_case, random_input, target, why_not
-from agent.ablation.quick import build_fast
-from agent.ablation.regions import Mask
-from agent.ablation.relevance import class_shares, with_mass
+from agent.ablation.core import plan
+from agent.ablation.core.case import Case, check_classes, load_case, random_input, target, why_not
+from agent.ablation.core.effects import Target
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.focus import Focus
+from agent.ablation.core.regions import Mask
+from agent.ablation.core.relevance import class_shares, with_mass
 from agent.ablation.result import EngineResult, not_explainable
-from agent.ablation.split import (
+from agent.ablation.run.batching import Progress, Tick, choose_batch
+from agent.ablation.run.fast_path import build_fast
+from agent.ablation.run.input_occlusion import InputSensitivity, input_sensitivities, with_input
+from agent.ablation.run.job import Job, Setup
+from agent.ablation.run.whole_model import Whole
+from agent.ablation.split.split import (
     HookSplit,
     build_split,
     check_mode,
@@ -37,7 +38,7 @@ from agent.ablation.split import (
     find_layer,
     watchable,
 )
-from agent.ablation.studies import (
+from agent.ablation.studies.studies import (
     CHECKS,
     Bench,
     Studied,
@@ -46,7 +47,6 @@ from agent.ablation.studies import (
     missing,
     run_studies,
 )
-from agent.ablation.whole import Whole
 from agent.config import Score
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung

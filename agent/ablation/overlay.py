@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ablation import drawing
-from agent.ablation.drawing import Image
+from agent import drawing
 from agent.ablation.result import EngineResult
 from agent.config import Score
+from agent.drawing import Image
 from agent.models.card import ModelCard
 from agent.records import ClassExplanation, Overlay
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ablation.studies import Studied
+from agent.ablation.studies.studies import Studied
 from agent.records import ClassExplanation, Rung
 
 

@@ -7,17 +7,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from agent import config
-from agent.alarms.bank import Judgement
 from agent.alarms.catalogue import Cause
-from agent.alarms.charted import LaneCharts, with_charts
+from agent.alarms.charts.bank import Judgement
+from agent.alarms.charts.charted import LaneCharts, with_charts
+from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
-from agent.alarms.diagnosis import Diagnosis
-from agent.alarms.evidence import Evidence, NewestAngles
-from agent.alarms.language import Fact
+from agent.alarms.diagnosis.diagnosis import Diagnosis
+from agent.alarms.diagnosis.evidence import Evidence, NewestAngles
 from agent.alarms.level import Level, deadband_of
+from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.machine import MachineWatch
-from agent.alarms.reference import Reference
-from agent.alarms.suppression import Situation, suppressed_by
+from agent.alarms.text.language import Fact
 from agent.alarms.windows import MeanWindow, QuantileWindow
 from agent.records import (
     SUTURE,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from agent import config
 from agent.alarms.catalogue import AGENT, Cause
-from agent.alarms.charted import LaneCharts
+from agent.alarms.charts.charted import LaneCharts
+from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
-from agent.alarms.language import Fact
-from agent.alarms.reference import Reference
+from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.schedule import in_change_over
-from agent.alarms.suppression import Situation, suppressed_by
+from agent.alarms.text.language import Fact
 from agent.records import (
     CameraState,
     CameraStatus,

@@ -48,7 +48,7 @@ def calibrate(
     from rich.console import Console
 
     from agent.commissioning.command import CalibrateOptions, calibrate_with_progress
-    from agent.config_file import Overrides
+    from agent.config.load import Overrides
 
     overrides = Overrides(sources=(source,) if source else (), broker="none", model=model)
     loaded = load(config, overrides)
@@ -94,7 +94,7 @@ def score_alarms(
     """Score the alarms on simulated faults and ordinary days, beside tests on softmax outputs."""
     from rich.console import Console
 
-    from agent.config_file import Overrides
+    from agent.config.load import Overrides
     from agent.scoring.command import ScoreOptions, score_with_progress
     from agent.scoring.protocol import PROTOCOL
 

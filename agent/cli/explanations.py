@@ -84,8 +84,8 @@ def explain(
     ] = True,
 ) -> None:
     """Show what the model looks at in a picture. Without --out, --json, --npz: one PNG here."""
-    from agent.ablation.command import METHODS, ExplainOptions, PatchOptions, explain_picture
-    from agent.config_file import Overrides
+    from agent.config.load import Overrides
+    from agent.reports.explain_command import METHODS, ExplainOptions, PatchOptions, explain_picture
 
     wanted = chosen_score(score)
     if method not in METHODS:
@@ -139,8 +139,8 @@ def study(
     seed: Annotated[int, typer.Option(min=0, help="Of random cells, channels and orders.")] = 0,
 ) -> None:
     """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
-    from agent.ablation.study import StudyOptions, run_study
-    from agent.config_file import Overrides
+    from agent.config.load import Overrides
+    from agent.reports.command import StudyOptions, run_study
 
     options = StudyOptions(
         shots=shots_of(source, count),

@@ -39,7 +39,7 @@ def run(
     ] = False,
 ) -> None:
     """Watch the line. Without options: a simulated machine and a broker on this computer."""
-    from agent.config_file import Overrides
+    from agent.config.load import Overrides
 
     if duration is not None and not 0 < duration < float("inf"):
         raise typer.BadParameter("must be more than 0 seconds", param_hint="--duration")
@@ -65,7 +65,7 @@ def check_config(
     """Name every error of a configuration file at once. Exit code 0, or 78 with errors."""
     if file is not None and config is not None and file != config:
         raise typer.BadParameter("give the file once", param_hint="--config")
-    from agent.config_file import Overrides, effective_yaml
+    from agent.config.load import Overrides, effective_yaml
 
     loaded = load(config or file, Overrides())
     show_warnings(loaded)

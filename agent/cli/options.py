@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from agent.ablation.sources import Shot
     from agent.config import Score
-    from agent.config_file import Loaded, Overrides
+    from agent.config.load import Loaded, Overrides
+    from agent.reports.sources import Shot
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
@@ -73,7 +73,7 @@ def chosen_baseline(name: str) -> Literal["zero", "mean"]:
 
 def shots_of(source: str, count: int) -> list[Shot]:
     """Pictures of a folder or of simulated fruit."""
-    from agent.ablation.errors import AblationError
+    from agent.ablation.core.errors import AblationError
     from agent.cli.pictures import shots
     from agent.simulator.parameters import ParameterError
 
@@ -83,7 +83,7 @@ def shots_of(source: str, count: int) -> list[Shot]:
 
 def load(path: Path | None, overrides: Overrides) -> Loaded:
     """The configuration; the end of the program, with every error named, where it has any."""
-    from agent.config_file import ConfigErrors, load_config
+    from agent.config.load import ConfigErrors, load_config
 
     with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
         return load_config(path, overrides)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from agent.ablation.sources import Shot
+    from agent.reports.sources import Shot
 
 SCHEME = "sim:"
 
@@ -17,7 +17,7 @@ SCHEME = "sim:"
 def shots(source: str, count: int) -> list[Shot]:
     """At most ``count`` pictures of a folder; ``count`` fruit of ``sim:?seed=..``, whose alpha is
     the field of view. ``AblationError`` for a folder, ``ParameterError`` for a URL that is none."""
-    from agent.ablation.sources import folder_shots
+    from agent.reports.sources import folder_shots
 
     if not source.startswith(SCHEME):
         return folder_shots(Path(source))[:count]
@@ -25,7 +25,7 @@ def shots(source: str, count: int) -> list[Shot]:
 
 
 def _simulated(url: str, count: int) -> list[Shot]:
-    from agent.ablation.sources import Shot
+    from agent.reports.sources import Shot
     from agent.simulator.parameters import parse_url
     from agent.simulator.render import Renderer
 

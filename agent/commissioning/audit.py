@@ -30,13 +30,13 @@ import torch
 from numpy.typing import NDArray
 
 from agent import config
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.perturbation import Item
 from agent.ablation.engine import Engine
-from agent.ablation.errors import AblationError
-from agent.ablation.masking import Item
 from agent.ablation.result import EngineResult
-from agent.ablation.split import HookSplit
-from agent.ablation.verify import plain_rerun
-from agent.alarms.reference import Finding
+from agent.ablation.run.controls import plain_rerun
+from agent.ablation.split.split import HookSplit
+from agent.alarms.charts.reference import Finding
 from agent.models.loaded import LoadedModel
 from agent.records import SUTURE, ClassExplanation, Frame
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.alarms.budget import Budget
-from agent.alarms.lots import inflation
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.lots import inflation
 from agent.commissioning import conditional
 from agent.commissioning.conditional import ConditionalRun
 from agent.commissioning.design import Designed

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from agent.alarms.reference import Reference, ReferenceFileError
+from agent.alarms.charts.reference import Reference, ReferenceFileError
 from agent.commissioning.audit import FRUIT, Audit
 from agent.commissioning.commission import Commissioning, Plan, Told
 from agent.commissioning.errors import CommissioningError

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.ablation.core.errors import AblationError
 from agent.ablation.engine import Engine
-from agent.ablation.errors import AblationError
-from agent.alarms.budget import Budget
-from agent.alarms.extract import chromaticity, of_fruit, of_suture
-from agent.alarms.reference import Reference, save_reference
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.reference import Reference, save_reference
+from agent.alarms.signals.extract import chromaticity, of_fruit, of_suture
 from agent.commissioning.audit import FRUIT, Audit, audit
 from agent.commissioning.claim import claim
 from agent.commissioning.conditional import charts_of_samples, together

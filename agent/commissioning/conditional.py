@@ -29,10 +29,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.arl import LARGEST_ARL
-from agent.alarms.budget import CHARTS_A_SIDE, Budget
-from agent.alarms.charts import Limits
-from agent.alarms.lots import (
+from agent.alarms.charts.arl import LARGEST_ARL
+from agent.alarms.charts.budget import CHARTS_A_SIDE, Budget
+from agent.alarms.charts.charts import Limits
+from agent.alarms.charts.lots import (
     LONGEST_LOT,
     Largest,
     LotSpread,
@@ -42,9 +42,9 @@ from agent.alarms.lots import (
     points_of_lots,
     spread_over_lots,
 )
-from agent.alarms.minutes import Point
-from agent.alarms.reference import SignalReference
-from agent.alarms.scores import normal_scores
+from agent.alarms.charts.minutes import Point
+from agent.alarms.charts.reference import SignalReference
+from agent.alarms.charts.scores import normal_scores
 
 SAMPLES = 60
 CHAINS = 500

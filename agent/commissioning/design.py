@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.budget import Budget
-from agent.alarms.charts import Limits
-from agent.alarms.extract import cosine, ndcg
-from agent.alarms.lots import LEAST_LOTS, LotSpread, limits_for, spread_over_lots
-from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
-from agent.alarms.reference import CupReference, SideLimits, SignalReference
-from agent.alarms.scores import LEAST, ConstantError, normal_scores
-from agent.alarms.signals import BY_NAME, SIGNALS, Signal, natural
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.charts import Limits
+from agent.alarms.charts.lots import LEAST_LOTS, LotSpread, limits_for, spread_over_lots
+from agent.alarms.charts.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
+from agent.alarms.charts.reference import CupReference, SideLimits, SignalReference
+from agent.alarms.charts.scores import LEAST, ConstantError, normal_scores
+from agent.alarms.signals.extract import cosine, ndcg
+from agent.alarms.signals.signals import BY_NAME, SIGNALS, Signal, natural
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.samples import Collected
 

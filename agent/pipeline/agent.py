@@ -8,18 +8,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.ablation.messages import WorkerSpec
-from agent.ablation.pool import AblationPool
-from agent.alarms.book import AlarmBook
-from agent.alarms.commands import CommandResult
-from agent.alarms.extract import of_explanation
+from agent.ablation.pool.messages import WorkerSpec
+from agent.ablation.pool.pool import AblationPool
+from agent.alarms.lifecycle.commands import CommandResult
+from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.signals.extract import of_explanation
 from agent.alarms.watch import Watch
 from agent.config import Config
-from agent.config_url import mask_url, parse_broker
-from agent.observability.app_state import AppState
+from agent.config.url import mask_url, parse_broker
 from agent.observability.build import Now, build_view
 from agent.observability.health import Readiness, livez
-from agent.observability.http import HttpServer
+from agent.observability.http.app_state import AppState
+from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from agent.alarms.charted import LaneCharts
+from agent.alarms.charts.charted import LaneCharts
 from agent.telemetry import Telemetry, log_event
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.alarms.book import AlarmBook
-from agent.alarms.commands import CommandResult, Outcome
+from agent.alarms.lifecycle.commands import CommandResult, Outcome
+from agent.alarms.lifecycle.manager import AlarmBook
 from agent.records import Command, MachineInfo
 from agent.storage.audit import AuditRow
 from agent.storage.store import Store

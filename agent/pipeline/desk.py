@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.alarms.book import AlarmBook
-from agent.alarms.commands import CommandResult, Outcome
+from agent.alarms.lifecycle.commands import CommandResult, Outcome
+from agent.alarms.lifecycle.manager import AlarmBook
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges
 from agent.pipeline.threads import end

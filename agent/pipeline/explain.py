@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from agent.ablation.pool import Pool
+from agent.ablation.pool.pool import Pool
 from agent.pipeline.threads import end
 from agent.records import Explanation, Frame, JobFailure, Segmentation, Selection
 from agent.sampling.scheduler import Scheduler

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import DEFINITIONS
-from agent.alarms.language import Language
+from agent.alarms.text.language import Language
 from agent.observability.view import AgentView, CameraView, ClassView
 from agent.publishing.sparkplug.publisher import MetricTag
 from agent.records import ANGLE_NO_READ, CameraState, Quality

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from agent.alarms.book import INITIAL, AlarmBook
 from agent.alarms.catalogue import AGENT, Cause
-from agent.alarms.snapshot import SnapshotError
+from agent.alarms.lifecycle.manager import INITIAL, AlarmBook
+from agent.alarms.lifecycle.snapshot import SnapshotError
 from agent.records import Alarm
 from agent.storage.store import Store
 from agent.telemetry import Clock, log_event

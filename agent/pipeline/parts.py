@@ -7,23 +7,23 @@ import random
 from collections.abc import Mapping
 
 from agent import __version__
-from agent.alarms.reference import Bound, Reference, load_reference
-from agent.alarms.signals import describe_signals
-from agent.alarms.words import LANGUAGES
+from agent.alarms.charts.reference import Bound, Reference, load_reference
+from agent.alarms.signals.signals import describe_signals
+from agent.alarms.text.languages import LANGUAGES
 from agent.capture.system import CaptureContext, CaptureSystem
 from agent.config import Config, Mqtt
-from agent.config_url import mask_url, parse_broker
+from agent.config.url import mask_url, parse_broker
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.observability.build import AgentFacts
-from agent.observability.http import HttpServer
+from agent.observability.http.server import HttpServer
 from agent.observability.view import LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
-from agent.publishing.embedded import EmbeddedBroker
-from agent.publishing.settings import ExplanationShape, Identity, PublisherSettings
+from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.sparkplug.publisher import SparkplugSettings
+from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.records import CaptureMode
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry

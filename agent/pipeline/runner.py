@@ -18,20 +18,20 @@ import torch
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from agent.ablation.slots import SlotError
-from agent.alarms.reference import ReferenceFileError
+from agent.ablation.pool.placement import SlotError
+from agent.alarms.charts.reference import ReferenceFileError
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.config import Config
 from agent.models.errors import ModelError
-from agent.observability.http_door import HttpError
-from agent.observability.logs import Logs, configure_logging
+from agent.observability.http.listener import HttpError
+from agent.observability.logging.logs import Logs, configure_logging
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.terminal import TerminalView
+from agent.observability.terminal.terminal import TerminalView
 from agent.pipeline.agent import Agent
-from agent.publishing.composer import OversizedError
-from agent.publishing.embedded import BrokerError
-from agent.publishing.tls import TlsError
+from agent.publishing.connection.tls import TlsError
+from agent.publishing.embedded.broker import BrokerError
+from agent.publishing.wire.composer import OversizedError
 from agent.storage.errors import StorageError
 from agent.supervision.notify import Notifier, Watchdog
 from agent.telemetry import log_event

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.config import Commands
-from agent.publishing.events import Received
-from agent.publishing.pace import Pace
+from agent.publishing.connection.events import Received
+from agent.publishing.outbox.pace import Pace
 from agent.records import Command, CommandOutcome
 
 MESSAGE_LIMIT_BYTES = 4096

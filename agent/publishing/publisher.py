@@ -8,21 +8,21 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.config_url import parse_broker
+from agent.config.url import parse_broker
 from agent.machine import MachineMessageError, parse_machine
 from agent.publishing.commands import CommandGate, Moment
-from agent.publishing.composer import Composer, OversizedError
-from agent.publishing.deadband import Deadband, Sample
-from agent.publishing.durable import DurableOutbox
-from agent.publishing.encoding import PayloadError
-from agent.publishing.events import Received
-from agent.publishing.images import Image
-from agent.publishing.messages import Entry, Message
-from agent.publishing.outbox import MemoryOutbox
-from agent.publishing.session import Session, SessionHooks, SessionSettings
-from agent.publishing.settings import PublisherSettings
-from agent.publishing.tls import tls_context
-from agent.publishing.topics import TopicError, Topics
+from agent.publishing.connection.events import Received
+from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
+from agent.publishing.connection.tls import tls_context
+from agent.publishing.outbox.durable import DurableOutbox
+from agent.publishing.outbox.outbox import MemoryOutbox
+from agent.publishing.wire.composer import Composer, OversizedError
+from agent.publishing.wire.deadband import Deadband, Sample
+from agent.publishing.wire.encoding import PayloadError
+from agent.publishing.wire.images import Image
+from agent.publishing.wire.messages import Entry, Message
+from agent.publishing.wire.settings import PublisherSettings
+from agent.publishing.wire.topics import TopicError, Topics
 from agent.records import (
     Alarm,
     Command,

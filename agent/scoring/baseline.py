@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.budget import CHARTS_A_SIDE, Budget
-from agent.alarms.charts import Limits, SideCharts
-from agent.alarms.lots import limits_for, spread_over_lots
-from agent.alarms.minutes import LEAST_FRUIT
-from agent.alarms.scores import LEAST, ConstantError, NormalScores, normal_scores
+from agent.alarms.charts.budget import CHARTS_A_SIDE, Budget
+from agent.alarms.charts.charts import Limits, SideCharts
+from agent.alarms.charts.lots import limits_for, spread_over_lots
+from agent.alarms.charts.minutes import LEAST_FRUIT
+from agent.alarms.charts.scores import LEAST, ConstantError, NormalScores, normal_scores
 from agent.records import NoReadReason
 from agent.scoring.errors import ScoringError
 from agent.scoring.recording import REASONS, Recording

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, TaskID, TimeRemainingColumn
 
-from agent.ablation.errors import AblationError
+from agent.ablation.core.errors import AblationError
 from agent.commissioning.command import (
     EXIT_CONFIG,
     EXIT_INTERRUPTED,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.ablation.errors import AblationError
+from agent.ablation.core.errors import AblationError
 from agent.commissioning.errors import CommissioningError
 from agent.models.errors import ModelError
 from agent.scoring.errors import ScoringError

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent import config
 from agent.alarms.catalogue import OF_EXPLANATIONS, Cause
-from agent.alarms.reference import Reference
+from agent.alarms.charts.reference import Reference
 from agent.scoring.baseline import Baseline, BaselineCharts
 from agent.scoring.bounds import share_lower
 from agent.scoring.protocol import Protocol, Trial

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import config
-from agent.alarms.bank import ChartBank
 from agent.alarms.catalogue import Cause
-from agent.alarms.charted import CHARTED_CLASSES
-from agent.alarms.extract import of_suture
-from agent.alarms.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
-from agent.alarms.reference import Reference
+from agent.alarms.charts.bank import ChartBank
+from agent.alarms.charts.charted import CHARTED_CLASSES
+from agent.alarms.charts.minutes import FruitMinutes, Point, explanation_minutes, on_chart_scale
+from agent.alarms.charts.reference import Reference
+from agent.alarms.signals.extract import of_suture
 from agent.records import NoReadReason
 from agent.scoring.baseline import Baseline, BaselineCharts, statistics, windows_of
 from agent.scoring.bounds import poisson_upper

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.alarms.catalogue import Cause
-from agent.config_yaml import YamlError, read_yaml
+from agent.config.yaml import YamlError, read_yaml
 from agent.scoring.errors import ScoringError
 from agent.simulator.fault_pictures import PICTURE_FAULTS
 from agent.simulator.faults import Delivery

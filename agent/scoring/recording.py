@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ablation.core.errors import AblationError
 from agent.ablation.engine import Engine
-from agent.ablation.errors import AblationError
-from agent.alarms.extract import of_fruit, of_suture
-from agent.alarms.signals import SIGNALS, Per
+from agent.alarms.signals.extract import of_fruit, of_suture
+from agent.alarms.signals.signals import SIGNALS, Per
 from agent.commissioning.line import Passing
 from agent.records import SUTURE, NoReadReason, SamplingClass, Selection
 from agent.sampling.scheduler import Scheduler

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent import config
-from agent.alarms.book import AlarmBook
 from agent.alarms.catalogue import BY_CAUSE, Cause
-from agent.alarms.lifecycle import Event
-from agent.alarms.reference import Reference
+from agent.alarms.charts.reference import Reference
+from agent.alarms.lifecycle.lifecycle import Event
+from agent.alarms.lifecycle.manager import AlarmBook
 from agent.alarms.watch import Watch
 from agent.records import Alarm, Explanation, JobFailure, MachineInfo, MachineState, NoReadReason
 from agent.scoring.planting import CAMERA

@@ -11,8 +11,8 @@ import cv2
 import torch
 
 from agent import config
-from agent.alarms.budget import Budget
-from agent.alarms.reference import Bound, Reference, ReferenceFileError, load_reference
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.reference import Bound, Reference, ReferenceFileError, load_reference
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.scoring.bank import Bank, Wanted

@@ -8,7 +8,7 @@ import numpy as np
 
 from agent import config
 from agent.ablation.engine import Engine
-from agent.ablation.means import channel_means
+from agent.ablation.run.channel_means import channel_means
 from agent.models.loaded import LoadedModel
 from agent.training.samples import Sample
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.ablation import faster
+from agent.ablation.core import timing
 
 
 @pytest.fixture(autouse=True)
 def rows_wherever_they_agree(request, monkeypatch):
     if "timed" not in request.fixturenames:
-        monkeypatch.setattr(faster, "slower", lambda *_: None)
+        monkeypatch.setattr(timing, "slower", lambda *_: None)

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from agent import config
+from agent.ablation.core.case import random_input
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.summary import BLANK
 from agent.ablation.engine import Engine, Tuning
-from agent.ablation.errors import AblationError
-from agent.ablation.picture import random_input
-from agent.ablation.summary import BLANK
 from agent.config import Score
 from agent.models.loaded import preprocess
 from agent.records import Region, Rung

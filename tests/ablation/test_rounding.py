@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from agent import config
-from agent.ablation import products, scores, winograd
+from agent.ablation.core import scores
+from agent.ablation.core.case import load_case, target
+from agent.ablation.core.focus import box
+from agent.ablation.core.perturbation import channel
 from agent.ablation.engine import Engine, Tuning
-from agent.ablation.focus import box
-from agent.ablation.masking import channel
-from agent.ablation.picture import load_case, target
-from agent.ablation.split import HookSplit
-from agent.ablation.verify import plain_rerun
+from agent.ablation.rows import products, winograd
+from agent.ablation.run.controls import plain_rerun
+from agent.ablation.split.split import HookSplit
 from agent.config import Score
 from tests.ablation.networks import UNET_LAYER, picture, unet
 

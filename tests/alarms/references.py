@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from agent.alarms.reference import Reference, SideLimits, SignalReference
-from agent.alarms.signals import BY_NAME, natural, transformed
+from agent.alarms.charts.reference import Reference, SideLimits, SignalReference
+from agent.alarms.signals.signals import BY_NAME, natural, transformed
 
 MODEL_SHA256 = "0" * 64
 LAYER = "encoder4.enc4relu2"

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from agent import config
-from agent.alarms.bank import Judgement
-from agent.alarms.book import AlarmBook
+from agent.alarms.charts.bank import Judgement
 from agent.alarms.condition import Condition
-from agent.alarms.english import ENGLISH
+from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.text.english import ENGLISH
 from agent.records import (
     Alarm,
     CameraState,

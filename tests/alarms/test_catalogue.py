@@ -7,7 +7,7 @@ import re
 import pytest
 
 from agent.alarms.catalogue import BY_CAUSE, DEFINITIONS, SEVERITY, Cause, Definition
-from agent.alarms.suppression import SUPPRESSIONS, Situation, suppressed_by
+from agent.alarms.lifecycle.suppression import SUPPRESSIONS, Situation, suppressed_by
 
 
 def test_every_cause_is_defined_once() -> None:

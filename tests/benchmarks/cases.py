@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.focus import given
-from agent.ablation.measure import Target
-from agent.ablation.picture import Case, load_case, target
+from agent.ablation.core.case import Case, load_case, target
+from agent.ablation.core.effects import Target
+from agent.ablation.core.focus import given
 from agent.config import Score
 from agent.models.loaded import LoadedModel, as_logits
 from tests.ablation.networks import UNET_LAYER, picture, unet

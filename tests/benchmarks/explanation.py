@@ -8,12 +8,12 @@ from functools import partial
 import torch
 
 from agent import config
+from agent.ablation.core.case import Case, load_case, target
+from agent.ablation.core.effects import Target
+from agent.ablation.core.plan import METHOD_INPUT
 from agent.ablation.engine import Engine
-from agent.ablation.input_occlusion import InputSensitivity
-from agent.ablation.measure import Target
-from agent.ablation.picture import Case, load_case, target
-from agent.ablation.plan import METHOD_INPUT
 from agent.ablation.result import EngineResult
+from agent.ablation.run.input_occlusion import InputSensitivity
 from agent.models.loading import load_model
 from agent.simulator.render import Render, Renderer
 from tests.benchmarks.measuring import Took, against, median, took

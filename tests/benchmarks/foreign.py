@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.ablation.batching import pixel_logits
-from agent.ablation.fast import Program
-from agent.ablation.masking import Item, channel, replaced
-from agent.ablation.picture import random_input
-from agent.ablation.quick import build_fast
-from agent.ablation.shared import Shared
-from agent.ablation.split import HookSplit, Prepared, Split, build_split
+from agent.ablation.core.case import random_input
+from agent.ablation.core.perturbation import Item, channel, replaced
+from agent.ablation.rows.program import Program
+from agent.ablation.rows.shared import Shared
+from agent.ablation.run.batching import pixel_logits
+from agent.ablation.run.fast_path import build_fast
+from agent.ablation.split.split import HookSplit, Prepared, Split, build_split
 from agent.models.loaded import LoadedModel, as_logits
 from tests.ablation.networks import bar_and_disc, loaded
-from tests.ablation.test_foreign_models import MODELS, spread
+from tests.ablation.split.test_foreign_models import MODELS, spread
 from tests.benchmarks.measuring import Took, against, median, ratio, took
 from tests.benchmarks.tables import Cells, DisagreementError, Row, Table
 from tests.support.peers import peer

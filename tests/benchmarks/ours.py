@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from agent import config
-from agent.ablation import plan
+from agent.ablation.core import plan
 from agent.ablation.engine import Engine, Tuning
-from agent.ablation.fills import Fill
-from agent.ablation.job import Job
-from agent.ablation.patches import PatchSettings, patch_maps
-from agent.ablation.whole import Whole
+from agent.ablation.run.fills import Fill
+from agent.ablation.run.job import Job
+from agent.ablation.run.whole_model import Whole
+from agent.ablation.studies.patches import PatchSettings, patch_maps
 from agent.config import Score
 from agent.records import Rung
 from tests.benchmarks.cases import LAYER, Bench

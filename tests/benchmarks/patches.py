@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.ablation.whole import Whole
+from agent.ablation.run.whole_model import Whole
 from tests.benchmarks import ours, theirs
 from tests.benchmarks.cases import Bench, bench
 from tests.benchmarks.measuring import against, ratio, took

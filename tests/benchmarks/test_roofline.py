@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agent.ablation.convolution import convolved
+from agent.ablation.rows.convolution import convolved
 from tests.benchmarks.roofline import gflop
 
 

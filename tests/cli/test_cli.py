@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from agent import __version__
 from agent.cli import app
 from agent.config import Score
-from agent.config_file import load_config
+from agent.config.load import load_config
 
 
 def pitwatch(*arguments: str) -> Result:
@@ -208,7 +208,7 @@ def test_a_duration_is_a_number_of_seconds_above_0(pipeline: Started, duration: 
 
 
 def test_explain_hands_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import agent.ablation.command as command
+    import agent.reports.explain_command as command
 
     asked: list[command.ExplainOptions] = []
 
@@ -239,7 +239,7 @@ def test_explain_hands_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_explain_hands_on_what_is_explained_and_how_it_is_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import agent.ablation.command as command
+    import agent.reports.explain_command as command
 
     asked: list[command.ExplainOptions] = []
     monkeypatch.setattr(command, "explain_picture", lambda options: asked.append(options) or 0)
@@ -278,7 +278,7 @@ def test_explain_and_study_name_the_baselines_and_the_sources_that_there_are(
 
 
 def test_study_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import agent.ablation.study as study
+    import agent.reports.command as study
 
     asked: list[study.StudyOptions] = []
     monkeypatch.setattr(study, "run_study", lambda options: asked.append(options) or 1)

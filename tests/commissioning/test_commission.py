@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.alarms.budget import Budget
-from agent.alarms.reference import load_reference
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.reference import load_reference
 from agent.commissioning import audit, commission, conditional
 from agent.commissioning.audit import Audit
 from agent.commissioning.commission import Commissioning, Plan, Told

@@ -9,10 +9,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from agent.alarms.arl import LARGEST_ARL
-from agent.alarms.lots import CHAINS, LotSpread, limits_for, points_of_lots
-from agent.alarms.minutes import Point
-from agent.alarms.reference import SignalReference
+from agent.alarms.charts.arl import LARGEST_ARL
+from agent.alarms.charts.lots import CHAINS, LotSpread, limits_for, points_of_lots
+from agent.alarms.charts.minutes import Point
+from agent.alarms.charts.reference import SignalReference
 from agent.commissioning import conditional
 from agent.commissioning.conditional import (
     ChartsOfSamples,

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from agent.alarms.bank import ChartBank
-from agent.alarms.budget import Budget
-from agent.alarms.reference import Reference, SignalReference
-from agent.alarms.signals import Per
+from agent.alarms.charts.bank import ChartBank
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.reference import Reference, SignalReference
+from agent.alarms.signals.signals import Per
 from agent.commissioning.design import (
     Designed,
     cups_of,
@@ -73,8 +73,8 @@ def as_reference(made: Designed) -> Reference:
 
 def alarms(bank: ChartBank, collected: Collected) -> set[str]:
     """Names of signals whose charts alarmed while ``collected`` went by."""
-    from agent.alarms.extract import cosine, ndcg
-    from agent.alarms.signals import SIGNALS
+    from agent.alarms.signals.extract import cosine, ndcg
+    from agent.alarms.signals.signals import SIGNALS
 
     found: set[str] = set()
     samples = [*collected.fruit, *collected.explanations]
@@ -170,7 +170,7 @@ def test_one_strong_fruit_does_not_make_the_profile() -> None:
 
 
 def test_every_signal_of_a_design_is_charted_on_the_sides_that_are_bad() -> None:
-    from agent.alarms.signals import BY_NAME
+    from agent.alarms.signals.signals import BY_NAME
 
     for one in design().signals:
         assert tuple(side.sign for side in one.sides) == BY_NAME[one.name].bad.signs

@@ -10,8 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from agent.config_file import load_config
-from agent.config_problems import ConfigErrors
+from agent.config.load import load_config
+from agent.config.problems import ConfigErrors
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"

@@ -17,7 +17,7 @@ from agent.records import Quality
 from tests.publishing import examples
 from tests.publishing.examples import BASE
 from tests.publishing.rig import running
-from tests.publishing.sparkplug_rig import NCMD, REBIRTH, Listener, sparkplug
+from tests.publishing.sparkplug.rig import NCMD, REBIRTH, Listener, sparkplug
 from tests.support import wait_until
 from tests.support.mosquitto import Observer
 from tests.support.site import DEPLOYED, SiteBroker, password, run, site_broker

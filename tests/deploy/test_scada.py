@@ -12,7 +12,7 @@ import pytest
 from agent.alarms.catalogue import DEFINITIONS
 from agent.pipeline.gauges import describe
 from agent.publishing.sparkplug.publisher import FRUIT_TAGS
-from agent.publishing.topics import ROUTES
+from agent.publishing.wire.topics import ROUTES
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "scada"

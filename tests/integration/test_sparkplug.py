@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.publishing.sparkplug_host import Host
-from tests.publishing.sparkplug_rig import Listener
+from tests.publishing.sparkplug.host import Host
+from tests.publishing.sparkplug.rig import Listener
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import running_agent
 

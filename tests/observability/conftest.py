@@ -12,14 +12,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from agent import config
-from agent.observability.app_state import AppState
 from agent.observability.build import AgentFacts, Now, build_view
 from agent.observability.health import Readiness
+from agent.observability.http.app_state import AppState
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, LimitsView
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
-from tests.observability.served import Served
+from tests.observability.http.served import Served
 from tests.support.prometheus import prometheus  # noqa: F401 - a fixture
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.observability.http_app import load_page
+from agent.observability.http.routes import load_page
 from agent.records import CameraState, CameraStatus, Overlay
 from tests.observability.conftest import FakeAgent
+from tests.observability.http.served import Served
 from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
-from tests.observability.served import Served
 from tests.support.chromium import Chromium, chromium
 
 PANEL, TELEPHONE = (1280, 800), (390, 844)

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent.observability.catalogue_table import lines
-from agent.observability.http_app import Routes
+from agent.observability.http.routes import Routes
 from agent.telemetry import CATALOGUE
 from tests.observability.conftest import FakeAgent
-from tests.observability.served import Direct
+from tests.observability.http.served import Direct
 
 README = (Path(__file__).parents[2] / "agent" / "observability" / "README.md").read_text("utf-8")
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.telemetry import CATALOGUE, Kind
 from tests.observability.conftest import FakeAgent
-from tests.observability.served import Served
+from tests.observability.http.served import Served
 from tests.observability.support import touch_everything
 from tests.support import require_tool
 from tests.support.prometheus import RunPrometheus

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from agent import config
-from agent.alarms.charted import LaneCharts
-from agent.alarms.reference import ReferenceFileError, save_reference
+from agent.alarms.charts.charted import LaneCharts
+from agent.alarms.charts.reference import ReferenceFileError, save_reference
 from agent.models.loading import load_model
 from agent.pipeline.chart_gauges import ChartGauges
 from agent.pipeline.parts import load_references
 from agent.records import MachineState
+from tests.alarms.charts.test_charted import GOLDEN, Line
 from tests.alarms.references import reference, signal
-from tests.alarms.test_charted import GOLDEN, Line
 
 
 class Gauges:
@@ -86,7 +86,7 @@ def test_a_lane_without_a_reference_shows_nothing() -> None:
 
 
 def test_a_chart_that_moves_makes_the_desk_ask_for_explanations() -> None:
-    from agent.alarms.book import AlarmBook
+    from agent.alarms.lifecycle.manager import AlarmBook
     from agent.pipeline.desk import Desk, DeskParts
     from agent.telemetry import NullTelemetry
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent import config
-from agent.alarms.book import AlarmBook
 from agent.alarms.condition import Condition
+from agent.alarms.lifecycle.manager import AlarmBook
 from agent.pipeline.commands import Levers, Obey
 from agent.pipeline.keeping import AlarmKeeper
 from agent.records import Command, CommandOutcome, MachineInfo

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agent import config
-from agent.alarms.book import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmBook
 from agent.alarms.watch import Watch
 from agent.pipeline.desk import Desk, DeskParts
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent import config
-from agent.ablation.pool import Pool
+from agent.ablation.pool.pool import Pool
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.records import JobFailure, PoolStatus, Selection
 from agent.sampling.scheduler import Scheduler

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.alarms.signals import describe_signals
-from agent.alarms.words import LANGUAGES
+from agent.alarms.signals.signals import describe_signals
+from agent.alarms.text.languages import LANGUAGES
 from agent.config import Mqtt
 from agent.observability.view import (
     AgentView,
@@ -19,7 +19,7 @@ from agent.observability.view import (
     ReadingView,
 )
 from agent.pipeline.gauges import Reported, agent_state, describe, describe_alarms, reported
-from agent.publishing.composer import Composer
+from agent.publishing.wire.composer import Composer
 from agent.records import Quality
 from tests.publishing import examples
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import SecretStr
 
 from agent.config import Mqtt, Site
-from agent.publishing.settings import Identity, PublisherSettings
+from agent.publishing.wire.settings import Identity, PublisherSettings
 from agent.records import (
     Alarm,
     AlarmState,

@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from agent.config import Commands
 from agent.publishing.commands import BURST, FIELDS, CommandGate, Moment
-from agent.publishing.events import Received
+from agent.publishing.connection.events import Received
 from agent.publishing.schemas import COMMANDS, load_schema
 from agent.records import Command, CommandOutcome
 from tests.publishing import examples

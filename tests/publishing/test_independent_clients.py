@@ -25,7 +25,7 @@ from agent.records import CameraState, Quality
 from tests.publishing import examples
 from tests.publishing.examples import BASE
 from tests.publishing.rig import running
-from tests.publishing.sparkplug_rig import NCMD, sparkplug
+from tests.publishing.sparkplug.rig import NCMD, sparkplug
 from tests.support.decoders import NodeListener, require_decoders
 from tests.support.mosquitto import Mosquitto, mosquitto
 

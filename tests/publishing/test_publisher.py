@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent.publishing import durable
-from agent.publishing.composer import Composer, OversizedError
-from agent.publishing.images import Image
+from agent.publishing.outbox import durable
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.schemas import load_schema
+from agent.publishing.wire.composer import Composer, OversizedError
+from agent.publishing.wire.images import Image
 from agent.records import AlarmState, MachineState, Overlay, Quality
 from agent.storage.store import Store
 from tests.publishing import examples

@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 import agent.publishing
 from agent.machine import parse_machine
 from agent.publishing.commands import parse
-from agent.publishing.composer import Composer
-from agent.publishing.deadband import Sample
 from agent.publishing.schemas import load_schema
+from agent.publishing.wire.composer import Composer
+from agent.publishing.wire.deadband import Sample
 from agent.records import Quality
 from tests.publishing import examples
 from tests.publishing.lexical import check_lexically

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.reference import Reference
-from agent.alarms.signals import BY_NAME, natural, transformed
+from agent.alarms.charts.reference import Reference
+from agent.alarms.signals.signals import BY_NAME, natural, transformed
 from agent.records import NoReadReason, SamplingClass
 from agent.scoring.protocol import Protocol, load_protocol
 from agent.scoring.recording import (

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.alarms.budget import Budget
+from agent.alarms.charts.budget import Budget
 from agent.scoring.baseline import BaselineCharts, ks_statistic, learn, windows_of
 from agent.scoring.errors import ScoringError
 from agent.scoring.replay import whole

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from agent import config
-from agent.alarms.reference import save_reference
+from agent.alarms.charts.reference import save_reference
 from agent.cli import app
 from agent.models.loading import load_model
 from agent.scoring.bank import Bank, Wanted

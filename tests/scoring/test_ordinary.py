@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.alarms.budget import Budget
 from agent.alarms.catalogue import Cause
-from agent.alarms.lots import LotSpread, limits_for
-from agent.alarms.minutes import Point
-from agent.alarms.reference import Reference
+from agent.alarms.charts.budget import Budget
+from agent.alarms.charts.lots import LotSpread, limits_for
+from agent.alarms.charts.minutes import Point
+from agent.alarms.charts.reference import Reference
 from agent.commissioning.design import points_by_lot
 from agent.commissioning.samples import Collected, ExplanationSample, FruitSample
 from agent.records import SamplingClass

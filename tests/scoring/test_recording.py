@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agent import config
-from agent.alarms.extract import of_fruit
+from agent.alarms.signals.extract import of_fruit
 from agent.commissioning.line import Passing
 from agent.config import Config
 from agent.models.loading import load_model

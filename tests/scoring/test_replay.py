@@ -7,9 +7,9 @@ import math
 import pytest
 
 from agent import config
-from agent.alarms.budget import Budget
 from agent.alarms.catalogue import Cause
-from agent.alarms.extract import of_suture
+from agent.alarms.charts.budget import Budget
+from agent.alarms.signals.extract import of_suture
 from agent.records import JobFailure, SamplingClass
 from agent.scoring.baseline import learn
 from agent.scoring.faults import Judges, Run, TrialScore, median_min, score_trial, verdict

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.alarms.book import AlarmBook
 from agent.alarms.condition import Condition
+from agent.alarms.lifecycle.manager import AlarmBook
 from agent.pipeline.keeping import AlarmKeeper
-from agent.publishing.connection import Connection
-from agent.publishing.messages import Message
+from agent.publishing.connection.connection import Connection
+from agent.publishing.connection.sender import Sender
 from agent.publishing.publisher import Publisher, PublisherHooks
-from agent.publishing.sender import Sender
-from agent.publishing.settings import Identity, PublisherSettings
+from agent.publishing.wire.messages import Message
+from agent.publishing.wire.settings import Identity, PublisherSettings
 from agent.records import Alarm
 from agent.storage.database import Database
 from agent.storage.store import Store

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from agent.ablation.engine import Engine
-from agent.alarms.reference import Finding
+from agent.alarms.charts.reference import Finding
 from agent.commissioning.audit import FRUIT, audit
 from agent.commissioning.commission import AUDIT_EVERY
 from agent.commissioning.line import Hooks, Wanted, ordinary_production

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.publishing import durable
-from agent.publishing.composer import Composer
-from agent.publishing.durable import DurableOutbox
-from agent.publishing.messages import Entry, Message
-from agent.publishing.outbox import MemoryOutbox
+from agent.publishing.outbox import durable
+from agent.publishing.outbox.durable import DurableOutbox
+from agent.publishing.outbox.outbox import MemoryOutbox
+from agent.publishing.wire.composer import Composer
+from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.storage.store import Clocks, Store
 from tests.publishing import examples

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.alarms.budget import CHARTS_A_SIDE
-from agent.alarms.lifecycle import Event
-from agent.alarms.reference import load_reference
+from agent.alarms.charts.budget import CHARTS_A_SIDE
+from agent.alarms.charts.reference import load_reference
+from agent.alarms.lifecycle.lifecycle import Event
 from tests.soak.endurance import RATE_PER_S
 from tests.soak.measure import Disturbance, Plan, measure
 from tests.support.running import RunningAgent

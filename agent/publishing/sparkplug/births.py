@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.publishing.messages import Message
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
 from agent.publishing.sparkplug.topics import NodeTopics, Type
-from agent.publishing.topics import Keeping, Route
+from agent.publishing.wire.messages import Message
+from agent.publishing.wire.topics import Keeping, Route
 from agent.records import TopicFamily
 
 BDSEQ = "bdSeq"

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.config import Mqtt
-from agent.config_url import BrokerAddress
-from agent.publishing.events import Received
-from agent.publishing.messages import Entry
-from agent.publishing.session import Session, SessionHooks, SessionSettings
+from agent.config.url import BrokerAddress
+from agent.publishing.connection.events import Received
+from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.inbox import Inbox
 from agent.publishing.sparkplug.node import EdgeNode, Heard, NodeState
 from agent.publishing.sparkplug.outbox import NodeOutbox
 from agent.publishing.sparkplug.topics import NodeTopics, Type
+from agent.publishing.wire.messages import Entry
 from agent.records import LinkStatus, TopicFamily
 from agent.telemetry import Clock, Telemetry, log_event
 

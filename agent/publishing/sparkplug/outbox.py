@@ -9,10 +9,10 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from agent.publishing.messages import Entry, Message
 from agent.publishing.sparkplug.births import Packet
 from agent.publishing.sparkplug.inbox import Inbox
 from agent.publishing.sparkplug.node import EdgeNode, NodeState
+from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.telemetry import Clock, Telemetry
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.config import Mqtt, Site
-from agent.config_url import parse_broker
-from agent.publishing.settings import Identity, wall_clock_ms
+from agent.config.url import parse_broker
+from agent.publishing.connection.tls import tls_context
 from agent.publishing.sparkplug.client import ClientSettings, SparkplugClient
 from agent.publishing.sparkplug.codec import DataType, Scalar
 from agent.publishing.sparkplug.host import PrimaryHost
 from agent.publishing.sparkplug.node import EdgeNode, NodeSettings
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics
-from agent.publishing.tls import tls_context
-from agent.publishing.topics import AGENT
+from agent.publishing.wire.settings import Identity, wall_clock_ms
+from agent.publishing.wire.topics import AGENT
 from agent.records import (
     ANGLE_NO_READ,
     Alarm,

@@ -1,0 +1,1 @@
+"""Ablation workers in processes of their own: slots, deadlines, replacement, messages."""

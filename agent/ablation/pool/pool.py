@@ -1,0 +1,282 @@
+"""The ablation pool: one process per slot, killed and replaced when it fails, never waited for.
+
+A supervisor thread owns the workers: it starts them, hands jobs over, listens, and kills. Callers
+only touch two queues under a lock, so ``submit`` costs microseconds whatever the workers do; the
+picture is copied by the supervisor. What a worker is, and may miss, is decided in ``worker_life``.
+
+What is caught, and by what. A worker that exits or is killed: the end of its socket, at once. One
+that is stopped, or hangs holding the interpreter lock: missing heartbeats. One whose heartbeat
+thread goes on while its job does not: the job's deadline plus ``KILL_GRACE_S``; a beat proves no
+more than that threads run. One out of memory: its own report, or the kernel's kill. Only the job at
+hand is lost, as a ``JobFailure``. Each slot has a back-off, a restart budget and a circuit breaker
+of its own, so that one broken GPU does not take the others out of service; the pool's breaker
+counts as open when no slot is left.
+
+Why not Pebble's ``ProcessPool`` (5.2 looked at)? It does kill a task at its time-out and replaces
+dead workers. But all its workers take tasks from one pipe under one lock: a task cannot be given to
+a chosen worker, and a worker killed while it holds the lock blocks the others until the lock's
+time-out of 60 s breaks the pool (noxdafox/pebble#119, #163). Workers get the same initializer and
+arguments, so none can be pinned to a GPU of its own before CUDA starts. A dead worker is replaced
+at once and for ever, without back-off, budget or breaker; there is no heartbeat, so a stopped idle
+worker goes unnoticed; a time-out first asks by SIGTERM, for 3 s; pictures would be pickled through
+the pipe. What is needed here is what Pebble leaves out, and ``agent.supervision`` has the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import select
+import threading
+import weakref
+from collections import Counter, deque
+from typing import Protocol
+
+from agent import config
+from agent.ablation.pool.lifecycle import End, WorkerLife, WorkerState
+from agent.ablation.pool.messages import WorkerSpec
+from agent.ablation.pool.placement import plan_slots
+from agent.ablation.pool.slot import Result, Seat, Shop, failure
+from agent.records import PoolStatus, Selection
+from agent.supervision.right_of_way import RightOfWay
+from agent.telemetry import Clock, Telemetry
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.1
+"""Longest sleep of the supervisor: how late a deadline or a start may be noticed."""
+GAP_S = 1.0
+"""A supervisor that did not run for longer (a suspended machine) excuses its workers."""
+ENDED_PER_SLOT = 16
+"""Ended jobs that nobody has fetched; beyond it no job is taken, so none is ever lost."""
+FAILED_PAUSE_S = 1.0
+
+
+class Pool(Protocol):
+    """What the wiring needs of a pool; other ways to run workers implement it as well."""
+
+    def start(self) -> None:
+        """Start the workers, in the background."""
+
+    def submit(self, selection: Selection) -> bool:
+        """Take a job, or say no at once; a job that was taken ends in ``results`` exactly once."""
+
+    def free_slots(self) -> int:
+        """How many jobs would be taken now."""
+
+    def results(self) -> list[Result]:
+        """Return and forget the jobs that have ended, oldest first."""
+
+    def fileno(self) -> int:
+        """Descriptor that is readable while ``results`` has something."""
+
+    def status(self) -> PoolStatus:
+        """How the workers are."""
+
+    def stop(self, timeout_s: float) -> bool:
+        """End everything; open jobs end by reason ``shutdown``. True when it was done in time."""
+
+
+class AblationPool(Pool):
+    """Runs ``spec`` in one process per slot of ``settings``.
+
+    Raises ``SlotError`` for devices that this machine does not have. ``status().ready`` counts the
+    workers with a proven model, busy ones included. Workers stand still while ``live`` is claimed.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        settings: config.Workers,
+        telemetry: Telemetry,
+        clock: Clock,
+        live: RightOfWay | None = None,
+    ) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        shop = Shop(spec, settings, telemetry, clock, self._end, live or RightOfWay())
+        rng = random.Random()  # noqa: S311 - jitter
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        self._seats = tuple(
+            Seat(slot, WorkerLife(settings, rng), shop)
+            for slot in plan_slots(settings, _gpu_count, visible)
+        )
+        self._lock = threading.Lock()  # guards the next four
+        self._inbox: deque[Selection] = deque()
+        self._ended: deque[Result] = deque()
+        self._idle = 0
+        self._open = 0  # jobs taken and not ended
+        self._ended_max = ENDED_PER_SLOT * max(1, len(self._seats))
+        self._status = PoolStatus(len(self._seats), 0, 0, 0, breaker_open=False)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, _close, self._wake, self._news)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
+
+    # --- for callers, from any thread ------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the supervisor, which starts the workers."""
+        self._thread.start()
+
+    def submit(self, selection: Selection) -> bool:
+        """Take a job for a free worker, or refuse it; never waits.
+
+        The frame is copied later by the supervisor: it must not be written to any more.
+        """
+        with self._lock:
+            if self._free() == 0:
+                return False
+            self._inbox.append(selection)
+            self._open += 1
+        os.eventfd_write(self._wake, 1)
+        return True
+
+    def free_slots(self) -> int:
+        """How many jobs ``submit`` would take now."""
+        with self._lock:
+            return self._free()
+
+    def results(self) -> list[Result]:
+        """Return and forget the jobs that have ended, oldest first."""
+        with self._lock:
+            ended = list(self._ended)
+            self._ended.clear()
+            if ended:
+                os.eventfd_read(self._news)
+        return ended
+
+    def fileno(self) -> int:
+        """Descriptor that is readable while ``results`` has something."""
+        return self._news
+
+    def status(self) -> PoolStatus:
+        """How the workers were at the supervisor's last turn."""
+        return self._status
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by slot, of the workers that have a process."""
+        return {s.slot.name: p.pid for s in self._seats if (p := s.process) is not None}
+
+    def memory_bytes(self) -> int:
+        """Resident memory of all workers, as of their last word."""
+        return sum(seat.rss_bytes for seat in self._seats)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Kill the workers; running and waiting jobs end as failures by reason ``shutdown``."""
+        with self._lock:
+            self._stopping.set()
+        if self._thread.ident is None:
+            return True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _free(self) -> int:
+        if self._stopping.is_set():
+            return 0
+        room = self._ended_max - len(self._ended) - self._open
+        return max(0, min(self._idle - len(self._inbox), room))
+
+    # --- the supervisor's thread -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        last = self._clock()
+        while not self._stopping.is_set():
+            self._telemetry.beat("pool")
+            now = self._clock()
+            try:
+                self._turn(now, now - last)
+                self._sleep()
+            except Exception:  # a defect must not end explanations for good: say so, start over
+                logger.exception("pool_failed")
+                for seat in self._seats:
+                    seat.lose(End.CRASHED, "the pool itself failed")
+                self._stopping.wait(FAILED_PAUSE_S)
+            last = now
+        self._shut_down()
+
+    def _turn(self, now: float, gap_s: float) -> None:
+        for seat in self._seats:
+            if gap_s > GAP_S:
+                seat.life.excuse(gap_s)
+            seat.turn(now)
+        self._assign(now)
+        self._report()
+
+    def _sleep(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        for seat in self._seats:
+            if seat.process is not None:
+                poll.register(seat.process.fileno(), select.POLLIN)
+        poll.poll(TICK_S * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _assign(self, now: float) -> None:
+        """Give waiting jobs to idle workers, oldest first; end those that have no hope."""
+        out_of_service = all(seat.state is WorkerState.BROKEN for seat in self._seats)
+        idle = deque(seat for seat in self._seats if seat.state is WorkerState.IDLE)
+        while self._inbox:  # only this thread takes out, so what is first stays first
+            selection = self._inbox[0]
+            if now > selection.selected_mono + selection.deadline_s:
+                self._end(failure(selection, "expired", "no worker before its deadline"))
+            elif out_of_service:
+                self._end(failure(selection, "no_worker", "all workers are out of service"))
+            elif not idle:
+                return
+            elif not idle.popleft().give(selection):
+                continue
+            with self._lock:
+                self._inbox.popleft()
+                self._idle = len(idle)
+
+    def _end(self, result: Result) -> None:
+        with self._lock:
+            self._ended.append(result)
+            self._open -= 1
+            os.eventfd_write(self._news, 1)
+
+    def _report(self) -> None:
+        states = Counter(seat.state for seat in self._seats)
+        with self._lock:
+            self._idle = states[WorkerState.IDLE]
+        self._status = PoolStatus(
+            workers=len(self._seats),
+            ready=states[WorkerState.IDLE] + states[WorkerState.BUSY],
+            busy=states[WorkerState.BUSY],
+            restarts=sum(seat.restarts for seat in self._seats),
+            breaker_open=0 < len(self._seats) == states[WorkerState.BROKEN],
+            reason="; ".join(f"{s.slot.name}: {s.trouble}" for s in self._seats if s.trouble),
+        )
+        for state in WorkerState:
+            self._telemetry.gauge("workers", states[state], state=state.value)
+        self._telemetry.gauge("breaker_open", float(self._status.breaker_open))
+
+    def _shut_down(self) -> None:
+        for seat in self._seats:
+            seat.close("shutdown")
+        while self._inbox:
+            self._end(failure(self._inbox.popleft(), "shutdown"))
+        restarts = sum(seat.restarts for seat in self._seats)
+        self._status = PoolStatus(
+            len(self._seats), 0, 0, restarts, breaker_open=False, reason="stopped"
+        )
+        for state in WorkerState:
+            self._telemetry.gauge("workers", 0, state=state.value)
+
+
+def _gpu_count() -> int:
+    # Imported late: a pool that names its devices, or has none, needs no torch in the parent.
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _close(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)

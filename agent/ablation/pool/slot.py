@@ -1,0 +1,208 @@
+"""One slot of the pool at work: its process, its job, and what is done about them.
+
+All of it runs in the pool's supervisor thread. What a worker may miss is decided in
+``worker_life``; here it is carried out: started, listened to, ended, counted, said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent import config
+from agent.ablation.pool.lifecycle import ROUTINE, End, WorkerLife, WorkerState
+from agent.ablation.pool.messages import Beat, Done, Failed, Ready, StartFailed, WorkerSpec
+from agent.ablation.pool.placement import Slot
+from agent.ablation.pool.shared_image import HandoverError
+from agent.ablation.pool.worker_process import WorkerProcess
+from agent.records import Explanation, JobFailure, Selection
+from agent.supervision.child import ChildBusy, ChildGone
+from agent.supervision.right_of_way import RightOfWay
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+Result = Explanation | JobFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What all seats share. ``end`` takes the one result of each job; ``live`` goes first."""
+
+    spec: WorkerSpec
+    settings: config.Workers
+    telemetry: Telemetry
+    clock: Clock
+    end: Callable[[Result], None]
+    live: RightOfWay
+
+
+class Seat:
+    """A slot with at most one process, which has at most one job."""
+
+    def __init__(self, slot: Slot, life: WorkerLife, shop: Shop) -> None:
+        self.slot = slot
+        self.life = life
+        self._shop = shop
+        self.process: WorkerProcess | None = None
+        self.rss_bytes = 0
+        self.trouble = ""
+        """Why the last process ended; empty once another one is ready."""
+        self.restarts = 0
+        self._job: Selection | None = None
+        self._phase = ""
+
+    @property
+    def state(self) -> WorkerState:
+        return self.life.state
+
+    def turn(self, now: float) -> None:
+        """Listen, judge, start: whatever is due."""
+        # First what the worker says, then what it has missed: an answer in the socket counts.
+        if self.process is not None:
+            self._listen(self.process, now)
+        if (missed := self.life.overdue(now)) is not None:
+            self.lose(missed, f"at {self._phase}" if self._phase else "")
+        if self.life.claim_start(now):
+            self._start()
+
+    def give(self, selection: Selection) -> bool:
+        """Hand a job over; False when the worker is gone and the job may go to another."""
+        assert self.process is not None
+        try:
+            self.process.give(selection)
+        except HandoverError as error:
+            self._shop.end(failure(selection, "picture", str(error)))
+            return True
+        except (ChildGone, ChildBusy) as error:
+            self.lose(End.CRASHED, str(error))
+            return False
+        self._job = selection
+        self._phase = "job"
+        self.life.took(selection.selected_mono + selection.deadline_s)
+        return True
+
+    def lose(self, end: End, detail: str, *, permanent: bool = False) -> None:
+        """End the process and its job; the slot's life decides what comes next."""
+        if not self.life.alive:
+            return
+        detail = detail or self._kill()
+        self._kill()
+        self._end_job(end.value, detail)
+        self.life.ended(end, self._shop.clock(), permanent=permanent)
+        self.trouble = f"{end.value}: {detail}" if detail else end.value
+        self.restarts += 1
+        self._shop.telemetry.count("worker_restarts", reason=end.value)
+        log_event(
+            logger,
+            logging.INFO if end in ROUTINE else logging.WARNING,
+            "worker_ended",
+            slot=self.slot.name,
+            reason=end.value,
+            detail=detail,
+            state=self.state.value,
+        )
+
+    def close(self, reason: str) -> None:
+        """The pool ends: no process, no job, no successor."""
+        self._kill()
+        self._end_job(reason, "")
+
+    def _start(self) -> None:
+        try:
+            self.process = WorkerProcess(
+                self.slot, self._shop.spec, self._shop.settings, self._shop.live
+            )
+        except (OSError, ChildGone) as error:
+            self.lose(End.START_FAILED, str(error))
+            return
+        self._phase = "start"
+        log_event(logger, logging.INFO, "worker_started", slot=self.slot.name, pid=self.process.pid)
+
+    def _listen(self, process: WorkerProcess, now: float) -> None:
+        try:
+            messages = process.receive()
+        except ChildGone:
+            self.lose(End.CRASHED, "")
+            return
+        for message in messages:
+            self._hear(message, now)
+            if self.process is None:
+                return  # what it said after its end was decided counts no more
+
+    def _hear(self, message: object, now: float) -> None:
+        if isinstance(message, Beat):
+            self.life.heard(now)
+            self._phase = message.phase
+            self._weigh(message.rss_bytes)
+        elif isinstance(message, Ready):
+            self.life.ready(now)
+            self._phase = self.trouble = ""
+            self._weigh(message.rss_bytes)
+            log_event(
+                logger,
+                logging.INFO,
+                "worker_ready",
+                slot=self.slot.name,
+                seconds=round(message.seconds, 2),
+                detail=message.detail,
+            )
+        elif isinstance(message, StartFailed):
+            detail = f"{message.reason}: {message.detail}"
+            self.lose(End.START_FAILED, detail, permanent=message.permanent)
+        elif isinstance(message, Done | Failed):
+            self._answered(message, now)
+
+    def _answered(self, message: Done | Failed, now: float) -> None:
+        job = self._job
+        answer = message.explanation if isinstance(message, Done) else message
+        if job is None or job.job_id != answer.job_id:
+            self.lose(End.CRASHED, f"answered a job that it does not have: {answer.job_id}")
+            return
+        self._job = None
+        self._phase = ""
+        self._weigh(message.rss_bytes)
+        if isinstance(message, Done):
+            self._shop.end(message.explanation)
+        else:
+            self._shop.end(failure(job, message.reason, message.detail))
+            if message.fatal:
+                self.lose(_end_of(message.reason), message.detail)
+                return
+        worn = self.life.answered(message.rss_bytes, now)
+        if worn is not None:
+            self.lose(worn, f"{message.rss_bytes >> 20} MiB after {self.life.jobs} jobs")
+
+    def _kill(self) -> str:
+        if self.process is None:
+            return ""
+        how = self.process.end()
+        self.process = None
+        self._weigh(0)
+        return how
+
+    def _end_job(self, reason: str, detail: str) -> None:
+        if self._job is not None:
+            job, self._job = self._job, None
+            self._shop.end(failure(job, reason, detail))
+
+    def _weigh(self, rss_bytes: int) -> None:
+        self.rss_bytes = rss_bytes
+        self._shop.telemetry.gauge("worker_memory_bytes", rss_bytes, slot=self.slot.name)
+
+
+def failure(selection: Selection, reason: str, detail: str = "") -> JobFailure:
+    """The record of a job that gave no explanation."""
+    return JobFailure(
+        job_id=selection.job_id,
+        camera=selection.frame.camera,
+        frame_id=selection.frame.frame_id,
+        sampling_class=selection.sampling_class,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _end_of(reason: str) -> End:
+    return End(reason) if reason in {end.value for end in End} else End.CRASHED

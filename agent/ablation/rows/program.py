@@ -1,0 +1,247 @@
+"""The second half of a model computed only where the score looks, and only what differs.
+
+A score reads the pixels of M. Walking back through the decoder, only the pixels that those read are
+computed, as compact rows: gather, then one matrix product (``steps``). What all items share is
+computed once (``shared``). Neither is an approximation, and neither is trusted: null item and
+ablated items go through the same products, and the null control and spot check of every explanation
+compare them with the plain model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.ablation.core.regions import Mask
+from agent.ablation.rows import geometry
+from agent.ablation.rows.building import Step, Work, padded
+from agent.ablation.rows.elementwise import Pointwise
+from agent.ablation.rows.local import Join, Local
+from agent.ablation.rows.local_steps import LocalSteps
+from agent.ablation.rows.ops import (
+    Affine,
+    Apply,
+    Constant,
+    Conv,
+    Layer,
+    Operation,
+    Pool,
+    Size,
+    Up,
+)
+from agent.ablation.rows.parallel_batches import even_batch
+from agent.ablation.rows.shared import Shared, Value, changes
+from agent.ablation.rows.steps import Steps, usable
+from agent.ablation.rows.weights import FastHalf, Merged, sources
+from agent.ablation.split.trace import CutError
+
+BATCH = 64
+"""Items a pass at most, if they fit."""
+ROWS_BYTES = 6 << 20
+"""Of the largest rows of a pass: beyond, they leave the cache from one operation to the next. Few
+items a pass cost time as well, since each operation is called once a pass. Measured with 1 MiB of a
+core's own cache and 64 channels of the shipped model: 72 at a time (8 MiB) 100 ms, 36 84 ms, 13 90
+ms; whole maps (1.1 MiB each) 5 at a time 15 % faster than 2."""
+
+
+class Program:
+    """One picture laid out for the pixels ``need`` (h, w) of the output, P of them.
+
+    ``single``: items are single channels, and whole layers among them (``run_channels``); otherwise
+    each brings a whole layer of its own (``run_maps``). At most ``batch`` items at a time, fewer
+    where that suits ``items`` in all and their rows (``ROWS_BYTES``); both give (n, classes, P) of
+    the model's raw output, pixels in raster order. ``keep``: for ``run_and_keep``.
+    ``CutError`` for a half it cannot lay out.
+    """
+
+    def __init__(
+        self,
+        picture: Shared,
+        need: Mask,
+        batch: int,
+        *,
+        single: bool,
+        items: int | None = None,
+        keep: bool = False,
+    ) -> None:
+        self._half: FastHalf = picture.half
+        self._like = picture.prepared.activation
+        self._device = self._like.device
+        self._values = picture.values(single=single)
+        if self._values[-1].size != need.shape:
+            raise CutError("the output is on another grid than the input")
+        self._needs = self._walk_back(need)
+        self.batch = batch if items is None else self._suited(batch, items)
+        self._offsets = {
+            place: value.offset.flatten(2)[0].t().contiguous()
+            for place, value in enumerate(self._values)
+            if keep and value.offset is not None
+        }
+        self._steps = self._compiled()
+        self._read_last = self._last_readers()
+        last = self._values[-1].stored
+        if last is None:
+            raise CutError("the output does not depend on the layer")
+        self._count = last.count
+        chosen = last.where[np.flatnonzero(need)]
+        rows = (chosen + np.arange(self.batch)[:, None] * last.count).flatten()
+        self._picked: Tensor | None = None  # all of them, in their order
+        if not np.array_equal(rows, np.arange(self.batch * last.count)):
+            self._picked = torch.from_numpy(rows).to(self._device)
+
+    def run_channels(self, channels: Sequence[int], maps: Tensor | None = None) -> Tensor:
+        """Items that each have one channel at its baseline; -1 is the null item. Behind them those
+        of ``maps`` (m, K, h, w), whole outputs of the layer."""
+        after = 0 if maps is None else len(maps)
+        named = [*channels, *([-1] * (self.batch - len(channels)))]
+        work = Work(torch.tensor(named, device=self._device), {})
+        if maps is not None:
+            work.changes = changes(self._half, self._values, maps)
+        rows = self._run(work)
+        if not after:
+            return rows[: len(channels)]
+        return torch.cat((rows[: len(channels)], rows[self.batch - after :]))
+
+    def run_maps(self, maps: Tensor) -> Tensor:
+        """(n, K, h, w) outputs of the layer, one per item."""
+        count = len(maps)
+        if count < self.batch:
+            maps = torch.cat((maps, maps[-1:].expand(self.batch - count, -1, -1, -1)))
+        return self._run(self._of_maps(maps))[:count]
+
+    def _of_maps(self, maps: Tensor) -> Work:
+        rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        nothing = torch.empty(0, dtype=torch.long, device=self._device)
+        return Work(nothing, {self._half.layer: rows})
+
+    def run_and_keep(
+        self, maps: Tensor
+    ) -> tuple[dict[int, Tensor], list[Value], dict[int, Tensor]]:
+        """Run one item, (1, K, h, w), and keep everything: what convolutions add to every item's
+        rows (h * w, O) by operation, what is known of each operation, and all rows."""
+        work = self._of_maps(maps)
+        for place, step in self._steps:
+            work.rows[place] = step(work)
+        for place in work.rows:
+            stored = self._values[place].stored
+            assert stored is not None
+            padded(work, place, stored.count)
+        return self._offsets, self._values, work.rows
+
+    def _run(self, work: Work) -> Tensor:
+        for place, step in self._steps:
+            work.rows[place] = step(work)
+            for read in self._read_last.get(place, ()):
+                work.rows.pop(read, None)
+        rows = work.rows[len(self._values) - 1]
+        if self._picked is None:
+            rows = rows[: self.batch * self._count]
+        else:
+            rows = rows.index_select(0, self._picked)
+        return rows.view(self.batch, -1, rows.shape[1]).transpose(1, 2)
+
+    def _suited(self, most: int, items: int) -> int:
+        """Even batches of so many items whose rows stay near."""
+        values = (
+            int(need.sum()) * width
+            for need, width in zip(self._needs, self._half.widths, strict=True)
+            if need is not None
+        )
+        fit = ROWS_BYTES // (max(values) * self._like.element_size())
+        return even_batch(items, max(1, min(most, fit)), self._device)
+
+    def _walk_back(self, need: Mask) -> list[Mask | None]:
+        """Per operation the pixels (h, w) that some needed pixel of the output reads."""
+        needs: list[Mask | None] = [None] * len(self._values)
+        needs[-1] = need
+        for place in reversed(range(len(self._values))):
+            wanted, operation = needs[place], self._half.operations[place]
+            if wanted is None or self._values[place].channelwise:
+                continue
+            if wanted.mean() >= geometry.DENSE_FROM:
+                wanted = needs[place] = np.ones_like(wanted)
+            for source in sources(operation):
+                read = _read(operation, wanted, self._values[source].size)
+                up = self._merged(place, source)
+                if up is not None:  # the upsampled map itself is never made
+                    source, read = up.source, geometry.before_up(read, up.factor)
+                before = needs[source]
+                needs[source] = read if before is None else before | read
+        return needs
+
+    def _merged(self, place: int, source: int) -> Merged | None:
+        for piece in self._half.slices.get(place, ()):
+            if piece.source == source:
+                return usable(piece, self._values)
+        return None
+
+    def _last_readers(self) -> dict[int, list[int]]:
+        """Whose rows nobody reads after which operation: they are let go then."""
+        last: dict[int, int] = {}
+        for place, _ in self._steps:
+            for source in sources(self._half.operations[place]):
+                up = self._merged(place, source)
+                last[source if up is None else up.source] = place
+        out: dict[int, list[int]] = {}
+        for source, reader in last.items():
+            out.setdefault(reader, []).append(source)
+        return out
+
+    def _compiled(self) -> list[tuple[int, Step]]:
+        steps = Steps(self._half, self._values, self.batch, self._device)
+        locals_ = LocalSteps(self._values, self.batch, self._like)
+        out: list[tuple[int, Step]] = []
+        for place, operation in enumerate(self._half.operations):
+            value, need = self._values[place], self._needs[place]
+            if value.channelwise or need is None or isinstance(operation, Layer | Constant):
+                continue
+            match operation:
+                case Conv():
+                    value.stored = geometry.kept(need)
+                    step = steps.conv(place, operation)
+                case Up(source):
+                    step = steps.up(place, operation, self._needs[source])
+                case Pool():
+                    value.stored = geometry.kept(need)
+                    step = steps.pool(place, operation)
+                case Apply(source, act):
+                    value.stored = self._values[source].stored
+                    step = steps.apply(place, source, act)
+                case Affine(source, scale, shift):
+                    value.stored = self._values[source].stored
+                    step = steps.apply(place, source, _affine(scale, shift))
+                case Local(source):
+                    value.stored = geometry.kept(need)
+                    step = locals_.local(place, operation, self._needs[source])
+                case Join((first, second)):
+                    value.stored = geometry.kept(need)
+                    wanted = (self._needs[first], self._needs[second])
+                    step = locals_.join(place, operation, wanted)
+            out.append((place, step))
+        return out
+
+
+def _affine(scale: Tensor, shift: Tensor) -> Pointwise:
+    return lambda rows: rows * scale + shift
+
+
+def _read(operation: Operation, need: Mask, size: Size) -> Mask:
+    """Which pixels of a source of ``size`` an operation reads for the needed ones of its output."""
+    if need.all():
+        return np.ones(size, np.bool_)
+    match operation:
+        case Conv():
+            return geometry.before_conv(need, size, operation.kernel, *operation.walk)
+        case Up():
+            return geometry.before_up(need, operation.factor)
+        case Pool():
+            return geometry.before_pool(need, size, operation.factor)
+        case Local():
+            return operation.read(need)
+        case Join() if size != need.shape:
+            return np.ones(size, np.bool_)
+        case _:
+            return need

@@ -1,0 +1,102 @@
+"""The controls of every explanation: the null item, and random items run plainly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from torch import Tensor
+
+from agent.ablation.core import scores
+from agent.ablation.core.effects import View
+from agent.ablation.core.errors import AblationError, NullControlError
+from agent.ablation.core.ledger import Ledger
+from agent.ablation.core.perturbation import Item
+from agent.ablation.core.summary import Checked
+from agent.ablation.core.tolerance import logit_rounding, score_rounding, worst_excess
+from agent.ablation.split.split import HookSplit
+from agent.config import Head
+from agent.models.loaded import LoadedModel, as_logits
+
+
+def null_control(head: Head, plain: Tensor, null: Tensor, view: View) -> None:
+    """Compare the null item's (1, C, P) logits with the plain model's (1, C, h, w) at each pixel
+    of ``view``."""
+    allowed = logit_rounding(head, plain)
+    allowed = allowed.view(1, 1, 1) if allowed.numel() == 1 else view.of(allowed.expand_as(plain))
+    measured, tolerance = worst_excess((null - view.of(plain)).abs(), allowed)
+    if not measured <= tolerance:
+        raise NullControlError("the logits", measured, tolerance)
+
+
+def plain_rerun(
+    model: LoadedModel, plain: HookSplit, x: Tensor, item: Item, baseline: Tensor
+) -> Tensor:
+    """(1, C, h, w) logits of the model itself with one item replaced by a hook."""
+    return as_logits(model, plain.rerun(x, item, baseline), (x.shape[2], x.shape[3]))
+
+
+def checked(
+    head: Head, plain: Tensor, ledger: Ledger, place: int, channel: int, again: Tensor
+) -> Checked:
+    """Both controls on the score of one class; ``again`` is the plain re-run of ``channel``."""
+    target = ledger.narrow.targets[place]
+    before = ledger.narrow.of(plain)
+    what = (target.index, target.region, target.prediction)
+    tolerance = score_rounding(target.kind, head, before, *what, plain.abs().amax())
+    off = _null_drop(plain, ledger, place)
+    if not abs(off) <= tolerance:
+        raise NullControlError(f"the score of {target.name}", abs(off), tolerance)
+    delta = float(ledger.deltas[place, channel])
+    name = f"the delta of channel {channel}"
+    difference = spot_check(head, plain, ledger, place, name, delta, again)
+    largest = float(np.abs(ledger.deltas[place]).max())
+    y = float(scores.score(target.kind, before, *what)[0])
+    return Checked(
+        y=y,
+        y_null=y - off,
+        tolerance=tolerance,
+        spot_channel=channel,
+        spot_error=difference / largest if largest > 0 else 0.0,
+    )
+
+
+def spot_check(
+    head: Head,
+    plain: Tensor,
+    ledger: Ledger,
+    place: int,
+    name: str,
+    drop: float,
+    again: Tensor,
+) -> float:
+    """Compare the ``drop`` of an item with that of its plain re-run ``again``; the difference.
+
+    It must lie within rounding of the two logit maps that a drop is made of, or no map is given.
+    """
+    target = ledger.narrow.targets[place]
+    kind = target.kind
+    what = (target.index, target.region, target.prediction)
+    before, perturbed = ledger.narrow.of(plain), ledger.narrow.of(again)
+    expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
+    allowed = score_rounding(kind, head, before, *what, plain.abs().amax())
+    allowed += score_rounding(kind, head, perturbed, *what, again.abs().amax())
+    difference = abs(drop - expected)
+    if not difference <= allowed:
+        raise AblationError(
+            f"spot check failed on {target.name}: {name} differs from a plain re-run of the model "
+            f"by {difference:.3g}, more than rounding explains ({allowed:.3g}); no map is given"
+        )
+    return difference
+
+
+def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
+    """By how much the null item's score falls short of the plain one, on the worse of its paths."""
+    target = ledger.narrow.targets[place]
+    what = (target.index, target.region, target.prediction)
+    before = ledger.narrow.of(plain)[0]
+    found = [
+        float(scores.drop(target.kind, before, null, *what)[0])
+        for null in (ledger.narrowed(ledger.wide_base), ledger.narrow_base)
+    ]
+    return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))

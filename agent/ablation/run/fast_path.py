@@ -1,0 +1,110 @@
+"""Whether a model has the fast path for its channels: built, and compared with plain re-runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.ablation.core import timing
+from agent.ablation.core.perturbation import NULL, Item, channel, replaced
+from agent.ablation.core.tolerance import logit_rounding, worst_excess
+from agent.ablation.rows.ops import operations
+from agent.ablation.rows.program import Program
+from agent.ablation.rows.shared import Shared
+from agent.ablation.rows.weights import FastHalf
+from agent.ablation.run.batching import pixel_logits
+from agent.ablation.split import trace
+from agent.ablation.split.split import FxSplit, HookSplit, Split
+from agent.models.loaded import LoadedModel, as_logits
+from agent.telemetry import Clock, log_event
+
+logger = logging.getLogger(__name__)
+
+ITEMS = 8
+"""Channels that both ways are timed on, in one batch."""
+
+
+def build_fast(
+    model: LoadedModel,
+    layer: str,
+    split: Split,
+    example: Tensor,
+    baseline: Tensor,
+    clock: Clock = time.perf_counter,
+) -> FastHalf | None:
+    """The fast path of a cut model where it agrees with hook re-runs on ``example`` and takes no
+    longer for channels than the general way, else None."""
+    if not isinstance(split, FxSplit):
+        return None
+    try:
+        prepared = split.prefix(example)
+        half = FastHalf(operations(split.after, model.output_key, prepared), prepared)
+        disagreement = _compare(model, layer, split, half, example, baseline)
+        if disagreement is None:
+            disagreement = _slower(split, Shared(half, prepared, baseline), clock)
+    except trace.CutError as error:
+        disagreement = str(error)
+    if disagreement is None:
+        return half
+    log_event(logger, logging.INFO, "ablation_rows_unused", layer=layer, reason=disagreement)
+    return None
+
+
+def _slower(split: FxSplit, shared: Shared, clock: Clock) -> str | None:
+    """Timed on a few channels and a small region."""
+    prepared = shared.prepared
+    numbers = list(range(min(ITEMS, int(prepared.activation.shape[1]))))
+    need = timing.small_region(prepared.size)
+    program = Program(shared, need, len(numbers), single=True)
+    items = [channel(number) for number in numbers]
+
+    def general() -> object:
+        return split.suffix(replaced(prepared.activation, shared.baseline, items), prepared)
+
+    device = prepared.activation.device
+    return timing.slower(lambda: program.run_channels(numbers), general, device, clock)
+
+
+def _compare(
+    model: LoadedModel,
+    layer: str,
+    split: FxSplit,
+    half: FastHalf,
+    example: Tensor,
+    baseline: Tensor,
+) -> str | None:
+    """The null item and three channels on a corner, an edge and scattered pixels; None if equal."""
+    prepared = split.prefix(example)
+    height, width = prepared.size
+    need = np.random.default_rng(0).random((height, width)) < 0.01
+    need[: max(1, height // 8), : max(1, width // 8)] = True
+    need[height // 2, :] = True
+    depth = int(prepared.activation.shape[1])
+    channels = [-1, 0, depth // 2, depth - 1]
+    shared = Shared(half, prepared, baseline)
+    found = pixel_logits(
+        model, Program(shared, need, len(channels), single=True).run_channels(channels)
+    )
+    maps = replaced(prepared.activation, baseline, [_item(number) for number in channels])
+    everywhere = np.ones((height, width), np.bool_)
+    whole = Program(shared, everywhere, len(channels), single=False).run_maps(maps)
+    wide = pixel_logits(model, whole)[:, :, torch.from_numpy(np.flatnonzero(need))]
+    plain = HookSplit(model, layer)
+    index = torch.from_numpy(np.flatnonzero(need)).to(example.device)
+    for place, number in enumerate(channels):
+        again = as_logits(model, plain.rerun(example, _item(number), baseline), prepared.size)
+        allowed = logit_rounding(model.head, again).expand_as(again).flatten(2)[0, :, index]
+        for way, rows in (("alone", found), ("in its map", wide)):
+            difference = (rows[place] - again.flatten(2)[0, :, index]).abs()
+            measured, tolerance = worst_excess(difference, allowed)
+            if not measured <= tolerance:
+                return f"channel {number} {way} is off by {measured:.3g}, allowed {tolerance:.3g}"
+    return None
+
+
+def _item(number: int) -> Item:
+    return NULL if number < 0 else channel(number)

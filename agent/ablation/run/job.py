@@ -1,0 +1,361 @@
+"""The course of one explanation: what is run, in which order, and what is checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agent import config
+from agent.ablation.core import plan
+from agent.ablation.core.case import Case
+from agent.ablation.core.effects import Effect, Target, drops, effects
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.ledger import Ledger
+from agent.ablation.core.perturbation import NULL, Item, channel
+from agent.ablation.core.regions import class_cells
+from agent.ablation.core.summary import Checked, Findings, explanation
+from agent.ablation.rows.program import BATCH, Program
+from agent.ablation.rows.shared import Shared
+from agent.ablation.rows.weights import FastHalf
+from agent.ablation.run import controls, estimate
+from agent.ablation.run.batching import (
+    Bench,
+    ChannelRunner,
+    MapsRunner,
+    Progress,
+    Runner,
+    SplitRunner,
+    Tick,
+)
+from agent.ablation.split.split import HookSplit, Split
+from agent.models.loaded import LoadedModel
+from agent.records import ClassExplanation, Rung
+from agent.telemetry import Clock
+
+ANYTIME_BATCH = 16
+"""Channels a pass where time may run out between two of them."""
+STUDY_BATCH = 16
+"""Blocks or groups a pass, for the same reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all pictures share: the model, the ways of running it, and the settings.
+
+    ``fast`` computes only the pixels that are read; None where the model does not allow it.
+    ``halved`` is told the new batch where a device ran out of memory.
+    """
+
+    model: LoadedModel
+    settings: config.Ablation
+    plain: HookSplit
+    split: Split
+    baseline: Tensor
+    batch: int
+    clock: Clock
+    fast: FastHalf | None = None
+    halved: Callable[[int], None] | None = None
+
+
+class Report(Protocol):
+    """Told how many items more are done, or that all is."""
+
+    def __call__(self, done: int = 0, *, finished: bool = False) -> None: ...
+
+
+class Job:
+    """One picture with at least one class to explain. ``run`` once, then ``explanations``."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        case: Case,
+        targets: Sequence[Target],
+        rung: Rung,
+        spot_rng: np.random.Generator,
+    ) -> None:
+        self._setup = setup
+        self._case = case
+        self._rung = rung
+        self._spot_rng = spot_rng
+        self._rng = np.random.default_rng(setup.settings.seed)
+        self._prepared = setup.split.prefix(case.x)
+        self._depth = int(self._prepared.activation.shape[1])
+        self.ledger = Ledger(case, targets, self._depth)
+        self.seconds: dict[str, float] = {}
+        self._estimates: NDArray[np.float64] | None = None
+        self._sample: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._checked: list[Checked] = []
+        self._done = 0
+        self._batch_s = 0.0
+        self._bench = Bench(setup.model, self._prepared, setup.baseline)
+        self._shared: Shared | None = None
+        if setup.fast is not None:
+            self._shared = Shared(setup.fast, self._prepared, setup.baseline)
+        self._channels: Runner | None = None
+        self._occlusions: Runner | None = None
+        self._blocks: Runner | None = None
+
+    @property
+    def activation(self) -> Tensor:
+        """(1, K, h, w): the layer's maps of this picture, to be read only."""
+        return self._prepared.activation
+
+    def run(
+        self, deadline: float | None, progress: Progress | None, *, regions: bool = True
+    ) -> None:
+        """Everything of this rung; ``deadline`` is on the setup's clock and bounds refinement.
+        Without ``regions``, channels and controls only."""
+        planned = self._controls_and_regions(regions)
+        report = self._reporter(progress, len(planned) + self._depth)
+        wide, narrow = self._apart(planned)
+        runner = self._occlusions = self._occlusion_runner(len(wide))
+        self._measure(runner, wide, report)
+        if self._rung is Rung.EXACT or deadline is None:
+            self._channels = self._channel_runner(runner, self._depth + len(narrow))
+            self._measure(self._channels, [*plan.channels(range(self._depth)), *narrow], report)
+        else:
+            self._channels = self._channel_runner(runner, self._depth, ANYTIME_BATCH)
+            self._refine(deadline, narrow, report)
+        started = self._setup.clock()
+        self._checked = self._spot_checked()
+        self._count(plan.METHOD_CONTROLS, self._setup.clock() - started)
+        report(finished=True)
+
+    def explanations(self) -> tuple[ClassExplanation, ...]:
+        """One record per class that can be explained."""
+        activation = self._prepared.activation[0].float().cpu().numpy()
+        return tuple(
+            explanation(
+                Findings(
+                    class_name=target.name,
+                    score=target.kind,
+                    deltas=self.ledger.deltas[place],
+                    exact=self.ledger.exact,
+                    estimate_error=self._estimate_error(place),
+                    occlusions=self.ledger.occlusions[place],
+                    checked=self._checked[place],
+                ),
+                activation,
+            )
+            for place, target in enumerate(self.ledger.targets)
+        )
+
+    def left_out(self) -> tuple[str, ...]:
+        """What this picture lacks against a full explanation, in words."""
+        out = []
+        estimated = int((~self.ledger.exact).sum())
+        if estimated:
+            out.append(f"channels_estimated:{estimated}/{self._depth}")
+        if self._rung is Rung.COARSE:
+            out.append("region_fractions")
+        return tuple(out)
+
+    def hires(self) -> NDArray[np.float32]:
+        """(targets, gh, gw): the HiRes gradient map of each target."""
+        setup = self._setup
+        return estimate.hires_maps(
+            setup.model, setup.split, self._prepared, setup.baseline, self.ledger.targets
+        )
+
+    def effects(self, place: int, items: Sequence[Item], tick: Tick) -> list[Effect]:
+        """The effect of each item on one target, after ``run``; ``tick`` precedes each batch."""
+        runner, ledger = self._occlusions, self.ledger
+        assert runner is not None
+        target = ledger.wide.targets[place]
+        found: list[Effect] = []
+        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in items]
+        for start in range(0, len(planned), runner.batch):
+            tick()
+            for _, rows in runner.run(planned[start : start + runner.batch]):
+                found += effects(ledger.wide_base[0], rows, target)
+        return found
+
+    def drops(self, items: Sequence[Item], tick: Tick) -> NDArray[np.float64]:
+        """(targets, items): by how much each item lowers the score, read on the pixels of M alone.
+
+        The null item takes the same path first and is checked against the plain model.
+        """
+        setup, ledger = self._setup, self.ledger
+        runner = self._blocks = self._blocks or self._narrow_runner()
+        own = runner is not self._occlusions
+        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in (NULL, *items)]
+        base: Tensor | None = None
+        out: list[NDArray[np.float64]] = []
+        for start in range(0, len(planned), runner.batch):
+            tick()
+            for _, found in runner.run(planned[start : start + runner.batch]):
+                rows = found if own else ledger.narrowed(found)
+                if base is None:
+                    base = rows[:1].clone()
+                    controls.null_control(setup.model.head, self._case.logits, base, ledger.narrow)
+                out.append(
+                    np.stack([drops(base[0], rows, t).cpu().numpy() for t in ledger.narrow.targets])
+                )
+        return np.concatenate(out, axis=1)[:, 1:]
+
+    def _controls_and_regions(self, regions: bool = True) -> list[plan.Planned]:
+        _, _, height, width = self._prepared.activation.shape
+        planned = plan.controls((height, width))
+        if not regions:
+            return planned
+        settings = self._setup.settings
+        for target in {t.name: t for t in self.ledger.targets}.values():
+            cells = class_cells(
+                target.region.cpu().numpy(),
+                self._case.aperture,
+                (height, width),
+                settings.region_threshold,
+            )
+            planned += plan.regions(cells, target.name, settings, self._rung, self._rng)
+        return planned
+
+    def _apart(
+        self, planned: Sequence[plan.Planned]
+    ) -> tuple[list[plan.Planned], list[plan.Planned]]:
+        """The items that are read on all pixels, and those for which M is enough, where reading M
+        alone costs less."""
+        if self._shared is None or self.ledger.narrow is self.ledger.wide:
+            return list(planned), []
+        return (
+            [p for p in planned if not p.scores_only],
+            [p for p in planned if p.scores_only],
+        )
+
+    def _reporter(self, progress: Progress | None, total: int) -> Report:
+        """Count items done; the total is reported only when the controls have passed as well."""
+
+        def report(done: int = 0, *, finished: bool = False) -> None:
+            self._done = total if finished else min(self._done + done, total - 1)
+            if progress is not None:
+                progress(self._done, total)
+
+        return report
+
+    def _occlusion_runner(self, items: int) -> Runner:
+        """Any item, read on all pixels inside the aperture."""
+        setup = self._setup
+        if self._shared is None:
+            return SplitRunner(
+                self._bench, setup.split, self.ledger.wide, setup.batch, setup.halved
+            )
+        need = self.ledger.wide.pixels.cpu().numpy()
+        program = Program(self._shared, need, BATCH, single=False, items=items)
+        return MapsRunner(self._bench, program)
+
+    def _narrow_runner(self) -> Runner:
+        """Any item, read on the pixels of M; the occlusions' own runner where that is no faster."""
+        ledger = self.ledger
+        assert self._occlusions is not None
+        if self._shared is None or ledger.narrow is ledger.wide:
+            return self._occlusions
+        need = ledger.narrow.pixels.cpu().numpy()
+        program = Program(self._shared, need, STUDY_BATCH, single=False, items=STUDY_BATCH)
+        return MapsRunner(self._bench, program)
+
+    def _channel_runner(self, otherwise: Runner, items: int, most: int = BATCH) -> Runner:
+        """So many channels and other items, read on the pixels of M (of the aperture for a Dice),
+        on the fast path where there is one."""
+        setup, ledger = self._setup, self.ledger
+        if self._shared is None:
+            return otherwise
+        started = setup.clock()
+        need = ledger.narrow.pixels.cpu().numpy()
+        program = Program(self._shared, need, most, single=True, items=items + 1)
+        self._count(plan.METHOD_CHANNELS, setup.clock() - started)
+        return ChannelRunner(self._bench, program)
+
+    def _measure(self, runner: Runner, planned: Sequence[plan.Planned], report: Report) -> None:
+        """Run items and write them down.
+
+        The null control stands right after the first batch: nothing is read off the others when
+        the path they share is wrong.
+        """
+        setup, ledger = self._setup, self.ledger
+        started = setup.clock()
+        alone = isinstance(runner, ChannelRunner)
+        view = ledger.narrow if alone else ledger.wide
+        for part, rows in runner.run(planned):
+            if part[0].item is NULL:
+                controls.null_control(setup.model.head, self._case.logits, rows[:1], view)
+            if alone:
+                ledger.record_narrow(part, rows)
+            else:
+                ledger.record(part, rows)
+            now = setup.clock()
+            for item in part:
+                self._count(item.method, (now - started) / len(part))
+            self._batch_s, started = max(self._batch_s, now - started), now
+            report(len(part))
+
+    def _refine(self, deadline: float, narrow: Sequence[plan.Planned], report: Report) -> None:
+        """Estimate all channels, make them exact in order of size until the time is up, then make a
+        random sample of the rest exact as well, to know how far off the estimates are; with those
+        go the other items that are read on M alone."""
+        setup, ledger, runner = self._setup, self.ledger, self._channels
+        assert runner is not None
+        started = setup.clock()
+        self._estimates = estimate.gradient_times_activation(
+            setup.model, setup.split, self._prepared, setup.baseline, ledger.targets
+        )
+        self._count(plan.METHOD_CHANNELS, setup.clock() - started)
+        rest = [int(k) for k in estimate.order(self._estimates)]
+        batch_s, batch = self._batch_s, runner.batch
+        last = estimate.SAMPLE + len(narrow)
+        last_s = batch_s * (-(-last // batch) + 1)  # and the spot check
+        while len(rest) > estimate.SAMPLE and setup.clock() + batch_s + last_s <= deadline:
+            count = min(batch, len(rest) - estimate.SAMPLE)
+            self._measure(runner, plan.channels(rest[:count]), report)
+            rest = rest[count:]
+        chosen = self._rng.permutation(rest)[: estimate.SAMPLE]
+        self._sample = np.asarray(chosen, np.int64)
+        self._measure(runner, [*plan.channels(self._sample.tolist()), *narrow], report)
+        for place in range(len(ledger.targets)):
+            if ledger.targets[place].kind is config.Score.DICE_DROP:
+                self._estimates[place] = estimate.calibrated(
+                    self._estimates[place], ledger.deltas[place], ledger.exact
+                )
+            unknown = ~ledger.exact
+            ledger.deltas[place, unknown] = self._estimates[place, unknown]
+
+    def _estimate_error(self, place: int) -> float:
+        if self._estimates is None or bool(self.ledger.exact.all()):
+            return 0.0
+        exact = self.ledger.deltas[place]
+        scale = float(np.abs(exact).max())
+        return estimate.error(self._estimates[place], exact, self._sample, scale)
+
+    def _spot_checked(self) -> list[Checked]:
+        """Re-run a random channel and a random occlusion through the plain model and compare."""
+        setup, ledger = self._setup, self.ledger
+        if not np.isfinite(ledger.deltas).all():
+            raise AblationError(f"{setup.model.name}: logits that are not finite under ablation")
+        place = int(self._spot_rng.integers(len(ledger.targets)))
+        known = ledger.occlusions[place]
+        planned, effect = known[int(self._spot_rng.integers(len(known)))]
+        name = f"the occlusion of {planned.region} at {planned.fraction:.0%}"
+        again = self._rerun(planned.item)
+        head, plain = setup.model.head, self._case.logits
+        controls.spot_check(head, plain, ledger, place, name, effect.drop, again)
+        away = (self._prepared.activation != setup.baseline).flatten(2).any(2)[0].cpu().numpy()
+        pool = np.flatnonzero(ledger.exact & away)
+        if pool.size == 0:
+            pool = np.flatnonzero(ledger.exact)
+        spot = int(self._spot_rng.choice(pool))
+        again = self._rerun(channel(spot))
+        return [
+            controls.checked(head, plain, ledger, place, spot, again)
+            for place in range(len(ledger.targets))
+        ]
+
+    def _rerun(self, item: Item) -> Tensor:
+        setup = self._setup
+        return controls.plain_rerun(setup.model, setup.plain, self._case.x, item, setup.baseline)
+
+    def _count(self, method: str, seconds: float) -> None:
+        self.seconds[method] = self.seconds.get(method, 0.0) + seconds

@@ -1,0 +1,132 @@
+"""A model run from a layer on by replaying what its modules gave before.
+
+For models that no tracer can follow. One plain forward records what every module gives that ends
+before the layer is reached; nothing that ran before the layer can depend on it. For a batch of
+items the model is run again, but those modules hand out their records instead of computing, and
+the layer hands out the replaced maps. What the model computes between modules is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from agent.ablation.core.errors import AblationError
+from agent.ablation.split.prepared import Prepared
+from agent.models.loaded import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one call of a module gave for the picture, copied."""
+
+    module: nn.Module
+    output: Any
+
+
+class ReplaySplit:
+    """``layer`` of a model; see the module's text. The model is left as it was after each call."""
+
+    name = "replay"
+
+    def __init__(self, model: LoadedModel, layer: str) -> None:
+        self._module = model.module
+        self._layer = model.module.get_submodule(layer)
+        if self._layer is model.module:
+            raise AblationError("the whole model is no layer")
+
+    def prefix(self, x: Tensor) -> Prepared:
+        """Run the model once on (1, C, h, w) and keep the records."""
+        recorder = _Recorder(self._layer)
+        handles = []
+        for part in self._module.modules():
+            handles.append(part.register_forward_pre_hook(recorder.enter))
+            handles.append(part.register_forward_hook(recorder.leave))
+        try:
+            self._module(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if recorder.activation is None:
+            raise AblationError("the layer is not reached")
+        size = (int(x.shape[2]), int(x.shape[3]))
+        return Prepared(recorder.activation, size, (x, *recorder.records))
+
+    def suffix(self, batch: Tensor, prepared: Prepared) -> object:
+        """(N, K, h, w) outputs of the layer to the model's raw output."""
+        x, *records = prepared.constants
+        count = len(batch)
+        outputs: dict[nn.Module, list[Any]] = {self._layer: [batch]}
+        for record in records:
+            outputs.setdefault(record.module, []).append(_expanded(record.output, count))
+        with _handing_out(outputs):
+            return self._module(x.expand(count, *x.shape[1:]))
+
+
+class _Recorder:
+    """Hooks of one forward. A module that ends takes the place of those that it called."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.records: list[Record] = []
+        self.activation: Tensor | None = None
+        self._layer = layer
+        self._begun: list[int] = []
+
+    def enter(self, _module: nn.Module, _inputs: Any) -> None:
+        self._begun.append(len(self.records))
+
+    def leave(self, module: nn.Module, _inputs: Any, output: Any) -> None:
+        begun = self._begun.pop()
+        if self.activation is not None:
+            return
+        del self.records[begun:]
+        if module is self._layer:
+            self.activation = output.clone()
+        else:
+            self.records.append(Record(module, tree_map(_copied, output)))
+
+
+@contextmanager
+def _handing_out(outputs: dict[nn.Module, list[Any]]) -> Iterator[None]:
+    """The modules give these outputs, call by call, instead of computing; later calls compute."""
+    before = {module: module.__dict__.get("forward") for module in outputs}
+    for module, given in outputs.items():
+        module.__dict__["forward"] = _giver(given, module.forward)
+    try:
+        yield
+    finally:
+        for module, forward in before.items():
+            if forward is None:
+                del module.__dict__["forward"]
+            else:
+                module.__dict__["forward"] = forward
+
+
+def _giver(given: list[Any], forward: Callable[..., Any]) -> Callable[..., Any]:
+    left = iter(given)
+
+    def give(*arguments: Any, **named: Any) -> Any:
+        try:
+            return tree_map(_copied, next(left))  # what follows may write to it
+        except StopIteration:
+            return forward(*arguments, **named)
+
+    return give
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _expanded(output: Any, count: int) -> Any:
+    def grown(value: Any) -> Any:
+        one = isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape[0] == 1
+        return value.expand(count, *value.shape[1:]) if one else value
+
+    return tree_map(grown, output)

@@ -1,0 +1,295 @@
+"""A model cut at a named layer: the first half once a picture, the second half once an item.
+
+``fx`` traces the model and runs only what depends on the layer; ``export`` does so with the graph
+of torch.export where torch.fx cannot follow; ``replay`` runs the whole model again, but for the
+modules that ended before the layer; ``hook`` runs all of it again with the layer's output replaced,
+which works for every module that calls the layer once. A way is used only after
+it agreed with hook re-runs on a random picture.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.perturbation import NULL, Item, channel, replaced
+from agent.ablation.core.tolerance import logit_rounding, worst_excess
+from agent.ablation.split import trace
+from agent.ablation.split.prepared import Prepared
+from agent.ablation.split.replay import ReplaySplit
+from agent.models.errors import ModelError
+from agent.models.layers import check_layer, layer_names
+from agent.models.loaded import LoadedModel, as_logits
+from agent.models.replica import replica
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+
+class Split(Protocol):
+    """How a model is run from a layer on."""
+
+    @property
+    def name(self) -> str:
+        """Which way this is, for the record."""
+
+    def prefix(self, x: Tensor) -> Prepared:
+        """(1, C, h, w) input -> the layer's output and whatever else the second half needs."""
+
+    def suffix(self, batch: Tensor, prepared: Prepared) -> object:
+        """(N, K, h, w) outputs of the layer -> the model's raw output for N items."""
+
+
+class HookSplit:
+    """The whole model again, with a forward hook that hands out the replaced activations."""
+
+    name = "hook"
+
+    def __init__(self, model: LoadedModel, layer: str) -> None:
+        self._module = model.module
+        self._batchable = model.batchable
+        self._name = layer
+        self._layer = model.module.get_submodule(layer)
+
+    def prefix(self, x: Tensor) -> Prepared:
+        seen: list[object] = []
+        with self._hooked(lambda output: seen.append(_copied(output))):
+            self._module(x)
+        if len(seen) != 1:
+            raise AblationError(
+                f"layer {self._name} is called {len(seen)} times in one forward; "
+                "an ablation needs a layer that is called once"
+            )
+        activation = seen[0]
+        if (
+            not isinstance(activation, Tensor)
+            or activation.ndim != 4
+            or not activation.is_floating_point()
+        ):
+            raise AblationError(f"layer {self._name} gives {_kind(activation)}, not feature maps")
+        return Prepared(activation, (x.shape[2], x.shape[3]), (x,))
+
+    def suffix(self, batch: Tensor, prepared: Prepared) -> object:
+        x: Tensor = prepared.constants[0]
+        if not self._batchable and len(batch) > 1:
+            parts = [self.suffix(batch[i : i + 1], prepared) for i in range(len(batch))]
+            return _joined(parts)
+        with self._hooked(lambda _output: batch.clone()):
+            return self._module(x.expand(len(batch), *x.shape[1:]))
+
+    def rerun(self, x: Tensor, item: Item, baseline: Tensor) -> object:
+        """The model's raw output for (1, C, h, w) input with one item replaced on the way."""
+        with self._hooked(lambda output: replaced(output, baseline, [item])):
+            return self._module(x)
+
+    @contextmanager
+    def _hooked(self, replace: Any) -> Iterator[None]:
+        handle = self._layer.register_forward_hook(lambda _m, _i, output: replace(output))
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+class FxSplit:
+    """The two halves of the traced graph; BatchNorm of the second is folded, channels last."""
+
+    def __init__(self, halves: trace.Halves, name: str = "fx") -> None:
+        self.name = name
+        self._before = halves.before
+        self._after = trace.channels_last(halves.after)
+
+    @property
+    def after(self) -> fx.GraphModule:
+        """The second half: (batch, *constants) -> the model's raw output."""
+        return self._after
+
+    def prefix(self, x: Tensor) -> Prepared:
+        activation, *constants = self._before(x)
+        return Prepared(
+            activation.clone(memory_format=torch.channels_last),
+            (x.shape[2], x.shape[3]),
+            tuple(_channels_last(value) for value in constants),
+        )
+
+    def suffix(self, batch: Tensor, prepared: Prepared) -> object:
+        count = len(batch)
+        return self._after(batch, *(trace.expanded(value, count) for value in prepared.constants))
+
+
+def watchable(model: LoadedModel, example: Tensor) -> LoadedModel:
+    """The model itself, or for a TorchScript program, which takes no hooks, its replica.
+
+    The replica must give the program's own logits for ``example``; ``AblationError`` otherwise.
+    """
+    if not isinstance(model.module, torch.jit.ScriptModule):
+        return model
+    try:
+        same = replace(model, module=replica(model.module, model.name))
+        found = as_logits(same, same.module(example))
+    except ModelError as error:
+        raise AblationError(str(error)) from error
+    except Exception as error:  # the source of a program may raise anything outside its interpreter
+        line = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise AblationError(f"{model.name}: its layers cannot be named: {line}") from error
+    expected = as_logits(model, model.module(example))
+    measured, allowed = worst_excess((found - expected).abs(), logit_rounding(model.head, expected))
+    if not measured <= allowed:
+        raise AblationError(
+            f"{model.name}: its layers cannot be named: run by its source it differs from itself "
+            f"by {measured:.3g}"
+        )
+    return same
+
+
+def find_layer(model: LoadedModel, layer: str | None, example: Tensor) -> str:
+    """The layer meant, checked; ``AblationError`` naming the candidates, the nearest first."""
+    names = layer_names(model.module, example)
+    wanted = layer or model.layer
+    if wanted is None:
+        raise AblationError(
+            f"{model.name}: no layer is named and the model's card names none; "
+            f"there are: {', '.join(names)}"
+        )
+    try:
+        check_layer(wanted, names, model.name)
+    except ModelError as error:
+        raise AblationError(str(error)) from error
+    return wanted
+
+
+def build_split(model: LoadedModel, layer: str, example: Tensor) -> Split:
+    """The fastest way that agrees with plain hook re-runs on ``example`` (1, C, h, w)."""
+    reference = HookSplit(model, layer)
+    with torch.no_grad():
+        _check_deterministic(model, example)
+        reference.prefix(example)
+        if not model.batchable:
+            return reference
+        reasons = []
+        ways: dict[str, Callable[[], Split]] = {
+            "fx": lambda: FxSplit(trace.cut(model.module, layer, model.output_key)),
+            "export": lambda: FxSplit(_exported(model, layer, example), "export"),
+            "replay": lambda: ReplaySplit(model, layer),
+        }
+        found: Split = reference
+        for name, way in ways.items():
+            try:
+                split = way()
+                disagreement = compare(model, split, reference, example)
+            except (trace.CutError, AblationError) as error:
+                disagreement = str(error)
+            except trace.NOT_TRACEABLE as error:
+                disagreement = f"the cut graph does not run: {error}"
+            if disagreement is None:
+                found = split
+                break
+            reasons.append(f"{name}: {disagreement}")
+    if not isinstance(found, FxSplit):
+        log_event(
+            logger,
+            logging.WARNING,
+            "ablation_slow_path",
+            layer=layer,
+            way=found.name,
+            reason="; ".join(reasons),
+        )
+    return found
+
+
+def _exported(model: LoadedModel, layer: str, example: Tensor) -> trace.Halves:
+    pair = torch.cat((example, example.flip(3)))
+    return trace.cut_exported(model.module, layer, model.output_key, pair)
+
+
+def compare(model: LoadedModel, split: Split, reference: Split, example: Tensor) -> str | None:
+    """Run a null item, a channel and a block of cells both ways; None when they agree.
+
+    The batch goes through ``split`` twice: a second half that writes to its constants gives itself
+    away in the second run. (It may write to the batch, which is always new.)
+    """
+    ours, theirs = split.prefix(example), reference.prefix(example)
+    if ours.activation.shape != theirs.activation.shape:
+        return f"activations of shape {tuple(ours.activation.shape)}"
+    _, depth, height, width = theirs.activation.shape
+    block = np.zeros((height, width), np.bool_)
+    block[: (height + 1) // 2, : (width + 1) // 2] = True
+    items = [NULL, channel(depth // 2), Item(cells=block)]
+    baseline = torch.zeros_like(theirs.activation[:, :, :1, :1])
+    batch = replaced(ours.activation, baseline, items)
+    runs = [as_logits(model, split.suffix(batch.clone(), ours), ours.size) for _ in range(2)]
+    batch = replaced(theirs.activation, baseline, items)
+    for index in range(len(items)):
+        output = reference.suffix(batch[index : index + 1], theirs)
+        expected = as_logits(model, output, theirs.size)
+        allowed = logit_rounding(model.head, expected)
+        for run in runs:
+            difference = (run[index : index + 1] - expected).abs()
+            measured, tolerance = worst_excess(difference, allowed)
+            if not measured <= tolerance:
+                return f"item {index} differs by {measured:.3g}, allowed {tolerance:.3g}"
+    return None
+
+
+def _check_deterministic(model: LoadedModel, example: Tensor) -> None:
+    first, second = (as_logits(model, model.module(example)) for _ in range(2))
+    if not bool(torch.isfinite(first).all()):
+        raise AblationError(f"{model.name}: logits that are not finite")
+    allowed = logit_rounding(model.head, first)
+    measured, tolerance = worst_excess((first - second).abs(), allowed)
+    if not measured <= tolerance:
+        raise AblationError(
+            f"{model.name}: two runs on one picture differ by {measured:.3g}; "
+            "a model that is not deterministic cannot be explained by differences"
+        )
+
+
+def check_mode(model: LoadedModel) -> None:
+    """Refuse a module in train mode, BatchNorm alone included, naming the culprit."""
+    for name, part in model.module.named_modules():
+        if part.training:
+            raise AblationError(f"{model.name}: {name or 'the model'} is in train mode")
+
+
+def check_weights(model: LoadedModel) -> None:
+    """Refuse weights that are not finite, naming the tensor."""
+    for name, tensor in _weights(model.module):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise AblationError(f"{model.name}: weights that are not finite in {name}")
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _copied(output: object) -> object:
+    return output.clone() if isinstance(output, Tensor) else output
+
+
+def _channels_last(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.ndim == 4:
+        return value.contiguous(memory_format=torch.channels_last)
+    return value
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)
+    if isinstance(parts[0], Mapping):
+        return {key: _joined([part[key] for part in parts]) for key in parts[0]}
+    return [_joined(list(items)) for items in zip(*parts, strict=True)]
+
+
+def _kind(output: object) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)} and dtype {output.dtype}"
+    return f"a {type(output).__name__}"

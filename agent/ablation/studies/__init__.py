@@ -1,0 +1,1 @@
+"""What costs hundreds of passes: patch occlusion, insertion and deletion, cross-checks."""

@@ -1,0 +1,142 @@
+"""What each patch on the input costs a score that reads the regions M alone: the fast way.
+
+Only what a patch reaches and M can see is run again (``windows``), where the model is made of local
+operations; else the whole model is, read on M. The controls are those of every explanation: an item
+that hides nothing goes through the pairs of every other one and must give the plain model's logits,
+and one random patch is run again through the plain model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agent.ablation.core.case import Case
+from agent.ablation.core.effects import Target, View, drops, view
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.regions import Mask
+from agent.ablation.core.tolerance import score_rounding
+from agent.ablation.rows.parallel_batches import side_by_side
+from agent.ablation.rows.patches import Box, Windows
+from agent.ablation.run.batching import Tick, pixel_logits
+from agent.ablation.run.controls import null_control
+from agent.ablation.run.fills import hidden_runs
+from agent.ablation.run.whole_model import Whole
+from agent.ablation.split.trace import CutError
+from agent.models.loaded import LoadedModel, as_logits
+
+BATCH = 32
+
+
+def patch_drops(
+    whole: Whole,
+    case: Case,
+    targets: Sequence[Target],
+    places: Sequence[Box],
+    instead: NDArray[np.float32],
+    tick: Tick,
+) -> NDArray[np.float64]:
+    """(targets, places): the drop of each score where a box inside the aperture shows ``instead``
+    (C, h, w). No target's score may be a Dice, which reads every pixel.
+
+    ``tick`` comes before each batch. Raises what the controls raise.
+    """
+    pixels = torch.stack([t.region for t in targets]).any(0)
+    with torch.no_grad():
+        windows = _windows(whole, case, pixels)
+        if windows is None:
+            reader = whole.reader(case, pixels, targets)
+            masks = (box_mask(case.aperture, box) for box in places)
+            runs = hidden_runs(reader, case, masks, instead, tick)
+            return _read(((reader.base, rows) for rows in runs), reader.seen)
+        seen = view(pixels, targets)
+        inside = torch.from_numpy(case.aperture).to(case.x.device)
+        other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
+        found = _read(_windowed(whole.model, case, windows, seen, places, other, tick), seen)
+        _spot_check(whole.model, case, seen, other, places, found)
+    return found
+
+
+def _windows(whole: Whole, case: Case, pixels: Tensor) -> Windows | None:
+    """None where the model is not made of operations that have pairs."""
+    if whole.half is None:
+        return None
+    try:
+        return Windows(whole.half, case.x, pixels.cpu().numpy())
+    except CutError:
+        return None
+
+
+def _windowed(
+    model: LoadedModel,
+    case: Case,
+    windows: Windows,
+    seen: View,
+    places: Sequence[Box],
+    instead: Tensor,
+    tick: Tick,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The base and the logits of each batch, the former checked first."""
+    base = pixel_logits(model, windows.base)
+    null = pixel_logits(model, windows.run(places[:1], case.x[0]))
+    for rows in (base, null):
+        null_control(model.head, case.logits, rows, seen)
+
+    def run(part: Sequence[Box]) -> Tensor:
+        return pixel_logits(model, windows.run(part, instead))
+
+    parts = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
+    tick()
+    for number, (_, rows) in enumerate(side_by_side(run, parts, case.x.device), 1):
+        yield base, rows
+        if number < len(parts):
+            tick()
+
+
+def _read(runs: Iterator[tuple[Tensor, Tensor]], seen: View) -> NDArray[np.float64]:
+    found = [
+        np.stack([drops(base[0], rows, target).cpu().numpy() for target in seen.targets])
+        for base, rows in runs
+    ]
+    return np.concatenate(found, axis=1)
+
+
+def box_mask(aperture: Mask, box: Box) -> Mask:
+    """(h, w) bool: the pixels of a box."""
+    out = np.zeros_like(aperture)
+    out[box[0] : box[2], box[1] : box[3]] = True
+    return out
+
+
+def _spot_check(
+    model: LoadedModel,
+    case: Case,
+    seen: View,
+    instead: Tensor,
+    places: Sequence[Box],
+    found: NDArray[np.float64],
+) -> None:
+    """One patch through the plain model; ``AblationError`` where it differs beyond rounding. Which
+    one depends on the picture, so that a stream of pictures checks all of them."""
+    number = int(case.mask.sum(dtype=np.int64)) % len(places)
+    top, left, bottom, right = places[number]
+    x = case.x.clone()
+    x[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
+    again = as_logits(model, model.module(x), (x.shape[2], x.shape[3]))
+    for place, target in enumerate(seen.targets):
+        what = (target.index, target.region, target.prediction)
+        expected = float(drops(seen.of(case.logits)[0], seen.of(again), target)[0])
+        allowed = sum(
+            score_rounding(target.kind, model.head, seen.of(logits), *what)
+            for logits in (case.logits, again)
+        )
+        difference = abs(found[place, number] - expected)
+        if not difference <= allowed:
+            raise AblationError(
+                f"spot check failed on {target.name}: the patch at {left}, {top} differs from a "
+                f"plain re-run by {difference:.3g}, more than rounding explains ({allowed:.3g})"
+            )

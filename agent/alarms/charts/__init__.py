@@ -1,0 +1,1 @@
+"""Signals -> control charts: windows, scores, run lengths, limits, a variety's reference."""

@@ -1,0 +1,183 @@
+"""What the newest pictures look like against the reference: quicker and coarser than a chart. Pure.
+
+It raises nothing by itself. It is asked what an alarm is about to be told for: a camera that shows
+other pictures, other fruit before an unchanged camera, or neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from agent.alarms.catalogue import Cause
+from agent.alarms.charts.reference import CupReference, Reference, SignalReference
+from agent.alarms.charts.scores import NormalScores, rarer
+from agent.alarms.condition import Detail
+from agent.alarms.signals.signals import BY_NAME, Per, natural
+from agent.alarms.text.language import signal_detail
+
+NEWEST_FRUIT, LEAST_FRUIT = 100, 50
+"""20 s of one machine, and how many of them a signal needs to be judged."""
+NEWEST_CUPS = 5
+CUPS_S = 300.0
+"""An empty cup of longer ago says nothing of the light of now."""
+CUP_SPREADS = 3.0
+"""The median of five cups lies within so many spreads of a single one: 1 in 1,000 does not."""
+OTHER_COLOUR = 5.0
+"""Of ordinary lots no colour scores so much; a blemish of the lens or a noisy cable may score 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """``score``: how far the most unusual signal of the newest pictures is from what is usual, as a
+    positive normal score, and which one: ``detail``, with its ``value`` and the near end of what is
+    usual as ``limit``. ``fruit``: of how many.
+
+    ``other_colour``: the fruit's colour, where it has changed and nothing seen on the fruit lays
+    that to the camera; None otherwise. ``cups_as_usual``: whether the newest empty cups have the
+    colour that they always had; None: too few to say. ``cups``: how many have passed so far.
+    """
+
+    score: float
+    detail: Detail
+    fruit: int
+    value: float = 0.0
+    limit: float = 0.0
+    other_colour: Detail | None = None
+    cups_as_usual: bool | None = None
+    cups: int = 0
+
+
+@dataclass(slots=True)
+class _Seen:
+    reference: SignalReference
+    scores: NormalScores
+    signs: tuple[int, ...]
+
+
+class NewestPictures:
+    """Signals of the pictures of the newest fruit, and the colour of the newest empty cups."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._cups_reference: CupReference | None = reference.cups
+        self._seen = {
+            one.name: _Seen(one, one.normal_scores(), tuple(side.sign for side in one.sides))
+            for one in reference.signals
+            if BY_NAME[one.name].cause is Cause.IMAGE_QUALITY and BY_NAME[one.name].per is Per.FRUIT
+        }
+        self._fruit = np.full((NEWEST_FRUIT, len(self._seen)), np.nan)
+        self._next = 0
+        self._look: Look | None = None
+        self._fresh = True  # whether _look is of what was taken last
+        self._cups_so_far = 0
+        self._cups: deque[tuple[float, float]] = deque(maxlen=NEWEST_CUPS)  # when, and the colour
+
+    def on_fruit(self, values: Mapping[str, float]) -> None:
+        """Take one fruit's signals, on the charts' scale."""
+        self._fruit[self._next] = [values.get(name, math.nan) for name in self._seen]
+        self._next = (self._next + 1) % NEWEST_FRUIT
+        self._fresh = False
+
+    def on_cup(self, chromaticity: float, now: float) -> None:
+        """Take the colour of one empty cup."""
+        if math.isfinite(chromaticity):
+            self._cups.append((now, chromaticity))
+            self._cups_so_far += 1
+            self._fresh = False
+
+    def forget(self) -> None:
+        """Start anew: what was seen is not what comes now."""
+        self._fruit.fill(np.nan)
+        self._cups.clear()
+        self._fresh = False
+
+    def look(self, now: float) -> Look | None:
+        """What the newest pictures say; None for too few."""
+        if self._cups and now - self._cups[0][0] > CUPS_S:
+            self._cups.popleft()
+            self._fresh = False
+        if not self._fresh:
+            self._look, self._fresh = self._made(), True
+        return self._look
+
+    def _made(self) -> Look | None:
+        means = self._means()
+        scored = [
+            (sign * self._score(name, mean, count), name, sign)
+            for name, (mean, count) in means.items()
+            for sign in self._seen[name].signs
+        ]
+        if not scored:
+            return None
+        score, name, sign = max(scored)
+        mean, count = means[name]
+        low, high = self._seen[name].reference.usual
+        return Look(
+            score=score,
+            detail=self._detail(name, mean),
+            value=natural(BY_NAME[name], mean),
+            limit=high if sign > 0 else low,
+            fruit=count,
+            other_colour=self._other_colour(means),
+            cups_as_usual=self._cups_as_usual(),
+            cups=self._cups_so_far,
+        )
+
+    def _means(self) -> dict[str, tuple[float, int]]:
+        defined = np.isfinite(self._fruit)
+        counts = defined.sum(axis=0).tolist()
+        sums = np.where(defined, self._fruit, 0.0).sum(axis=0).tolist()
+        return {
+            name: (total / count, count)
+            for name, total, count in zip(self._seen, sums, counts, strict=True)
+            if count >= LEAST_FRUIT
+        }
+
+    def _score(self, name: str, mean: float, count: int) -> float:
+        one = self._seen[name]
+        return one.scores.score(mean) * rarer(count, one.reference.count)
+
+    def _detail(self, name: str, mean: float) -> Detail:
+        value = natural(BY_NAME[name], mean)
+        return signal_detail(name, value, self._seen[name].reference.usual)
+
+    def _other_colour(self, means: Mapping[str, tuple[float, int]]) -> Detail | None:
+        """A gross change of the fruit's colour that the fruit's own pictures do not lay to the
+        camera.
+
+        A lamp that fades, a lens out of focus, a camera that moved scale red and blue alike, and
+        leave chromaticity alone. What does change it besides the fruit is seen elsewhere: a cast of
+        the light colours the empty cups too; too much light clips red first, and brightens; a veil
+        or a smear softens more than it darkens; noise and dirt sharpen; swapped channels make the
+        fruit bluer than red, which no peach is.
+        """
+        needed = ("chromaticity", "brightness", "focus")
+        if any(name not in means for name in needed):
+            return None
+        colour, brightness, focus = (means[name][0] for name in needed)
+        usual = {name: self._seen[name].reference.usual for name in needed}
+        level, sharpness = (
+            natural(BY_NAME["brightness"], brightness),
+            natural(BY_NAME["focus"], focus),
+        )
+        darker = min(1.0, level / max(1.0, usual["brightness"][0]))
+        gross = abs(self._score("chromaticity", *means["chromaticity"])) >= OTHER_COLOUR
+        explained = (
+            colour <= 0.0
+            or level > usual["brightness"][1]
+            or sharpness > usual["focus"][1]
+            or sharpness < darker * usual["focus"][0]
+        )
+        return self._detail("chromaticity", colour) if gross and not explained else None
+
+    def _cups_as_usual(self) -> bool | None:
+        usual = self._cups_reference
+        if usual is None or len(self._cups) < NEWEST_CUPS:
+            return None
+        colour = median(colour for _, colour in self._cups)
+        return abs(colour - usual.median) <= CUP_SPREADS * usual.spread

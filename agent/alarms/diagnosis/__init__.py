@@ -1,0 +1,1 @@
+"""Findings of the charts -> the one alarm under which they are raised."""

@@ -1,0 +1,1 @@
+"""What operators read: titles, sentences and reasons, in each language."""

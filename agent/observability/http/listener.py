@@ -1,0 +1,100 @@
+"""Where the HTTP server listens, and how its pictures are linked to: bound before all else."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+from agent import config
+from agent.observability.http.signing import Signer
+
+
+class HttpError(OSError):
+    """The server cannot have its address; the text names the key and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """What the server needs to know; ``loopback``: it listens on this machine only."""
+
+    settings: config.Http
+    cameras: tuple[str, ...]
+    signer: Signer
+    loopback: bool
+
+
+class Door:
+    """A listening socket. The constructor binds and raises ``HttpError`` when it cannot.
+
+    ``port`` is the real one, also where the settings ask for any free one (0).
+    """
+
+    def __init__(self, settings: config.Http) -> None:
+        _check_tls(settings.tls)
+        self.settings = settings
+        self.socket = bind(settings.host, settings.port, settings.limits.connections)
+        address = self.socket.getsockname()
+        self.host, self.port = str(address[0]), int(address[1])
+        self.loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        secret = settings.token.get_secret_value() if settings.token else None
+        self.signer = Signer(secret, settings.picture_link_s)
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the page."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.settings.tls.certificate else 'http'}://{host}:{self.port}"
+
+    def signed(self, path: str) -> str:
+        """Return the path of a picture as a link that opens it for a while, where one is needed."""
+        if self.loopback and self.settings.token is None:
+            return path
+        return self.signer.signed(path, time.time())
+
+
+def _check_tls(settings: config.HttpTls) -> None:
+    """``HttpError`` for files that a server cannot be made of, before anything starts."""
+    if settings.certificate is None:
+        return
+    password = settings.key_password.get_secret_value() if settings.key_password else ""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.certificate, settings.key, password)
+        if settings.client_ca:
+            context.load_verify_locations(settings.client_ca)
+    except OSError as error:  # of which ssl.SSLError is one
+        raise HttpError(f"http.tls: certificate, key and client_ca do not fit: {error}") from error
+
+
+def bind(host: str, port: int, backlog: int) -> socket.socket:
+    """Return a listening socket; ``HttpError`` names the key and the remedy."""
+    where = f"http: {host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise HttpError(f"http.host: {host!r} is no address of this machine ({error})") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise HttpError(f"{where} {_remedy(error)}") from error
+    return listener
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "is in use by another program; choose another with --http HOST:PORT, or port 0"
+    if error.errno == errno.EACCES:
+        return "needs a privilege that the agent lacks; choose a port from 1024"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "is not an address of this machine"
+    return f"cannot be bound: {error.strerror or error}"

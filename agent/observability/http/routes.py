@@ -1,0 +1,253 @@
+"""The routes. Nothing of a request ever names a file: pictures come from memory by known names, or
+from the database by the id of an event."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import Awaitable, Collection
+from concurrent.futures import Executor
+from importlib import resources
+from typing import Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from agent import config
+from agent.machine import MESSAGE_LIMIT_BYTES, MachineMessageError, parse_machine
+from agent.observability.build import utc_ms
+from agent.observability.exposition import OPENMETRICS
+from agent.observability.health import Verdict, livez, readyz
+from agent.observability.http.access import Access
+from agent.observability.http.answers import (
+    Refused,
+    json_answer,
+    judged,
+    on_disconnect,
+    on_failure,
+    on_http_exception,
+    picture_answer,
+    read_json_body,
+)
+from agent.observability.http.guard import Counted, Guard
+from agent.observability.http.rpc import WORK_LIMIT_S, AgentFailed, AgentSilent, Asks, Pulse
+from agent.observability.http.shown import Shown
+from agent.observability.pictures import Picture
+from agent.telemetry import Clock
+
+NAME_MAX = 200
+"""Longest class or event that is looked for: what is longer is none."""
+PROBE_LIMIT_S = 2.0
+SILENT = Verdict(ok=False, reasons=(f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
+STATUS_FRESH_S = 0.2
+SCRIPTS = ("draw.js", "camera.js", "page.js")
+"""Put into the page as one script, in this order."""
+IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
+
+Answer = TypeVar("Answer")
+
+
+class Routes:
+    """The endpoints. What takes a while runs in ``executor``: a probe never waits for it."""
+
+    def __init__(
+        self,
+        asks: Asks,
+        cameras: Collection[str],
+        loop_limit_s: float,
+        executor: Executor,
+        clock: Clock,
+    ) -> None:
+        self._asks = asks
+        self._cameras = frozenset(cameras)
+        self._loop_limit_s = loop_limit_s
+        self._clock = clock
+        self._shown = Shown(asks, executor)
+        self._status: tuple[float, bytes] | None = None
+        self._status_lock = asyncio.Lock()
+        self._asked: dict[tuple[object, ...], asyncio.Future[Any]] = {}
+        self._page, self._page_policy = load_page()
+
+    def table(self) -> list[Route]:
+        """Return every route; the paths are the templates that ``http_requests`` is labelled by."""
+        return [
+            Route("/", self.page),
+            Route("/livez", self.livez),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
+            Route("/api/v1/status", self.status),
+            Route("/api/v1/frame/{camera}.jpg", self.frame),
+            Route("/api/v1/cam/{camera}/{class}", self.cam),
+            Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
+            Route("/api/v1/evidence/{event}", self.evidence),
+            Route("/machine", self.machine, methods=["POST"]),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The page for people."""
+        headers = {"Content-Security-Policy": self._page_policy, "Cache-Control": "no-cache"}
+        return Response(self._page, media_type="text/html", headers=headers)
+
+    async def livez(self, request: Request) -> Response:
+        """200 while every loop moves, 503 with the names of those that do not."""
+        pulse = await self._pulse()
+        if pulse is None:
+            return judged(SILENT, {"loop_age_s": {}})
+        ages_s = {loop: round(age_s, 3) for loop, age_s in pulse.loop_ages_s.items()}
+        return judged(livez(ages_s, self._loop_limit_s), {"loop_age_s": ages_s})
+
+    async def readyz(self, request: Request) -> Response:
+        """200 while fruit can be read, 503 with every reason why not."""
+        pulse = await self._pulse()
+        return judged(SILENT if pulse is None else readyz(pulse.readiness), {})
+
+    async def metrics(self, request: Request) -> Response:
+        """The registry as OpenMetrics or plain text; here and now, for a hung view must not hide
+        the numbers that show it."""
+        self._asks.flush()
+        openmetrics = OPENMETRICS in request.headers.get("accept", "")
+        text, content_type = await _in_time(self._together("metrics", openmetrics))
+        return Response(text, headers={"Content-Type": content_type})
+
+    async def status(self, request: Request) -> Response:
+        """The snapshot as JSON; all who look share one for a fifth of a second."""
+        return json_answer(await _in_time(self._shared_status()))
+
+    async def frame(self, request: Request) -> Response:
+        """The newest frame of a camera with its mask outlined."""
+        camera = self._camera(request)
+        picture = await _in_time(self._shown.frame(camera))
+        if picture is None:
+            raise Refused(404, f"camera {camera} has no frame yet")
+        return picture_answer(request, picture)
+
+    async def cam(self, request: Request) -> Response:
+        """The newest Ablation-CAM of a class; the content type tells what a suffix may not."""
+        camera = self._camera(request)
+        name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
+        overlay = await _in_time(self._asks.ask("overlay", camera, name))
+        if overlay is None:
+            raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
+        digest = hashlib.sha256(overlay.data).hexdigest()[:16]
+        return picture_answer(request, Picture(digest, overlay.content_type, overlay.data))
+
+    async def mean_map(self, request: Request) -> Response:
+        """The control beside a heat map: the mean of all activation maps."""
+        camera, name = self._camera(request), _name(request.path_params["class"])
+        picture = await _in_time(self._shown.mean_map(camera, name))
+        if picture is None:
+            raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
+        return picture_answer(request, picture)
+
+    async def evidence(self, request: Request) -> Response:
+        """The picture behind one occurrence of an alarm."""
+        event_id = _name(IMAGE_SUFFIX.sub("", request.path_params["event"]))
+        kept = await _in_time(self._asks.ask("evidence", event_id))
+        if kept is None:
+            raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
+        return picture_answer(request, Picture(event_id, *kept))
+
+    async def machine(self, request: Request) -> Response:
+        """Take the machine's state: 204, or the reason why not."""
+        try:
+            info = parse_machine(await read_json_body(request, MESSAGE_LIMIT_BYTES), utc_ms())
+        except MachineMessageError as error:
+            self._count_machine("invalid")
+            raise Refused(400, str(error)) from error
+        except Refused:
+            self._count_machine("invalid")
+            raise
+        await _in_time(self._asks.ask("machine", info))
+        self._count_machine("accepted")
+        return Response(status_code=204)
+
+    def _count_machine(self, outcome: str) -> None:
+        self._asks.count("machine_messages", transport="http", outcome=outcome)
+
+    def _camera(self, request: Request) -> str:
+        camera = str(request.path_params["camera"])
+        if camera not in self._cameras:
+            raise Refused(404, f"no camera is called {camera[:40]!r}")
+        return camera
+
+    async def _pulse(self) -> Pulse | None:
+        """What the probes judge, None from an agent that does not answer."""
+        try:
+            async with asyncio.timeout(PROBE_LIMIT_S):
+                pulse: Pulse = await self._together("pulse")
+                return pulse
+        except (TimeoutError, AgentSilent):
+            return None
+
+    async def _together(self, name: str, *args: object) -> Any:
+        """Ask, or wait with those who have asked the same and have no answer yet."""
+        asked = self._asked.get((name, *args))
+        if asked is None or asked.done():
+            asked = self._asked[name, *args] = asyncio.ensure_future(self._asks.ask(name, *args))
+        return await asyncio.shield(asked)
+
+    async def _shared_status(self) -> bytes:
+        async with self._status_lock:
+            now = self._clock()
+            if self._status is None or now - self._status[0] > STATUS_FRESH_S:
+                self._status = (now, await self._asks.ask("status"))
+            return self._status[1]
+
+
+def _name(text: str) -> str:
+    """The name of a class or an event; 404 for what is too long to be one."""
+    if len(text) > NAME_MAX:
+        raise Refused(404, f"nothing has a name of {len(text)} characters")
+    return text
+
+
+async def _in_time(answer: Awaitable[Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(WORK_LIMIT_S):
+            return await answer
+    except (TimeoutError, AgentSilent) as error:
+        raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
+
+
+def make_app(
+    routes: Routes, asks: Asks, access: Access, limits: config.HttpLimits, mono: Clock
+) -> ASGIApp:
+    """Return the whole application: counted outside, guarded, then routed."""
+    table = routes.table()
+    app = Starlette(
+        routes=table,
+        exception_handlers={
+            HTTPException: on_http_exception,
+            ClientDisconnect: on_disconnect,
+            AgentFailed: on_failure,
+            Exception: on_failure,
+        },
+    )
+    app.router.redirect_slashes = False
+    return Counted(Guard(app, access, limits, mono), table, asks)
+
+
+def load_page() -> tuple[bytes, str]:
+    """Return the page, its parts put in, and a policy under which only those run."""
+    folder = resources.files("agent.observability").joinpath("page")
+    text = folder.joinpath("page.html").read_text("utf-8")
+    parts = {
+        "style": folder.joinpath("page.css").read_text("utf-8"),
+        "script": "".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS),
+    }
+    hashes = {}
+    for tag, inline in parts.items():
+        text = text.replace(f"<{tag}></{tag}>", f"<{tag}>{inline}</{tag}>")
+        hashes[tag] = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'; form-action 'none'; "
+        f"script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'"
+    )
+    return text.encode(), policy

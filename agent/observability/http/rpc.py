@@ -1,0 +1,149 @@
+"""What the HTTP server's process asks of the agent, and how the agent answers.
+
+The server lives in a process of its own, so that its work for those who look takes nothing from the
+live path but these short answers: numbers, and a picture once.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent.observability.exposition import OPENMETRICS, expose
+from agent.observability.health import Readiness
+from agent.observability.http.app_state import AppState
+from agent.observability.jsonable import dumps
+from agent.observability.newest import MeanMap, Seen
+from agent.observability.pictures import fitted
+from agent.records import MachineInfo, Overlay
+
+PROBES = frozenset({"pulse", "metrics"})
+"""Answered at once by the agent's own loop, whatever the others wait for."""
+WORK_LIMIT_S = 5.0
+"""After which the server says 503 in place of an answer."""
+BEGIN_WITHIN_S = 4.5
+"""What is not begun by then is not done: whoever asked is being told that it failed."""
+
+
+class Same(enum.Enum):
+    """The answer to one who has the newest already."""
+
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the probes judge."""
+
+    loop_ages_s: Mapping[str, float]
+    readiness: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question: the name of a method of ``Answers``, its arguments, when it was asked."""
+
+    number: int
+    name: str
+    args: tuple[object, ...]
+    asked_mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to the question of that number; ``failed``: the agent made a mistake, and logged
+    it."""
+
+    number: int
+    value: object = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Sign of life of the server's process, and what it has counted since the last one: pairs of
+    metric and labels, with their number."""
+
+    counted: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...] = ()
+
+
+class Asks(Protocol):
+    """The server's way to the agent."""
+
+    async def ask(self, name: str, *args: object) -> Any:
+        """Return what the method of ``Answers`` returns.
+
+        ``AgentSilent`` when it does not read or too many questions wait already, ``AgentFailed``
+        when it raised. Waits without a limit of its own.
+        """
+
+    def count(self, name: str, **labels: str) -> None:
+        """Add one to a counter of the agent."""
+
+    def flush(self) -> None:
+        """Let the agent know now what was counted."""
+
+
+class AgentSilent(Exception):  # noqa: N818 - says what is the case
+    """The agent does not answer."""
+
+
+class AgentFailed(Exception):  # noqa: N818
+    """The agent failed at an answer; its log says how."""
+
+
+class Answers:
+    """The agent's side: one method for each question."""
+
+    def __init__(self, state: AppState) -> None:
+        self._state = state
+        self._known = {
+            "pulse": self.pulse, "metrics": self.metrics, "status": self.status,
+            "seen": self.seen, "overlay": self.overlay, "mean_map": self.mean_map,
+            "evidence": self.evidence, "machine": self.machine,
+        }  # fmt: skip
+
+    def answer(self, name: str, args: tuple[object, ...]) -> object:
+        """Answer one question; ``KeyError`` for a name that is none."""
+        return self._known[name](*args)  # type: ignore[operator]  # the server's own calls
+
+    def pulse(self) -> Pulse:
+        """What the probes judge, of this moment."""
+        return Pulse(dict(self._state.loop_ages_s()), self._state.readiness())
+
+    def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
+        """The exposition and its content type."""
+        return expose(self._state.registry, OPENMETRICS if openmetrics else "")
+
+    def status(self) -> bytes:
+        """The snapshot as JSON."""
+        return dumps(self._state.view())
+
+    def seen(self, camera: str, known: str) -> Seen | Same | None:
+        """The newest frame of a camera, at most as large as it is shown; ``SAME`` when its id is
+        ``known``."""
+        seen = self._state.newest.seen(camera)
+        if seen is None or seen.frame.frame_id != known:
+            return fitted(seen) if seen else None
+        return Same.SAME
+
+    def overlay(self, camera: str, class_name: str) -> Overlay | None:
+        """The newest heat map of a class."""
+        return self._state.newest.overlay(camera, class_name)
+
+    def mean_map(self, camera: str, class_name: str) -> MeanMap | None:
+        """The control beside it."""
+        return self._state.newest.mean_map(camera, class_name)
+
+    def evidence(self, event_id: str) -> tuple[str, bytes] | None:
+        """Content type and bytes of the picture behind an occurrence, from memory or the disk."""
+        overlay = self._state.newest.evidence(event_id)
+        if overlay is not None:
+            return overlay.content_type, overlay.data
+        return self._state.kept_evidence(event_id)  # older, or of an earlier start
+
+    def machine(self, info: MachineInfo) -> None:
+        """Take the machine's state."""
+        self._state.on_machine(info)

@@ -1,0 +1,205 @@
+"""The agent's end of its HTTP server, which lives in a process of its own.
+
+The listening socket stays with the agent, so that a server that was replaced has the same port for
+certain, and clients that come meanwhile wait instead of being refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from agent import config
+from agent.observability.http.app_state import AppState
+from agent.observability.http.listener import Door, HttpError, SiteSpec
+from agent.observability.http.rpc import BEGIN_WITHIN_S, PROBES, Answers, Ask, Counts, Told
+from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec
+from agent.supervision.lone import LoneChild
+from agent.telemetry import Clock, log_event
+
+logger = logging.getLogger(__name__)
+
+LOOP = "http"
+TARGET = "agent.observability.http.process:main"
+WORKERS = 2
+TURN_S = 0.1
+START_LIMIT_S = 30.0
+SILENT_AFTER_S = 5.0
+"""A server that says nothing for this long is killed and replaced."""
+MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
+
+
+class HttpServer(Door):
+    """Serves the agent's own routes; ``HttpError`` when it cannot have its address.
+
+    One thread of its own spawns the server, answers what it asks, and replaces it when it dies,
+    hangs or grows too large: the kernel kills it when that thread ends, however the agent ends.
+    """
+
+    def __init__(
+        self, settings: config.Http, state: AppState, clock: Clock = time.monotonic
+    ) -> None:
+        super().__init__(settings)
+        self._telemetry = state.telemetry
+        self._clock = clock
+        self._answers = Answers(state)
+        self._spec = SiteSpec(settings, state.newest.cameras, self.signer, self.loopback)
+        self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
+        self._done: deque[tuple[Child, Told]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wake)
+        self._lone = LoneChild(clock)
+        self._rss_bytes = 0
+        self._patience_s = 0.0
+        self._started = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server; 0 while there is none."""
+        return self._lone.pid
+
+    def start(self) -> None:
+        """Begin to serve; returns at once."""
+        self._thread.start()
+
+    def wait_started(self) -> None:
+        """Return when the server serves; ``HttpError`` when it does not come up."""
+        if not self._started.wait(START_LIMIT_S):
+            raise HttpError(
+                f"http: the server has not started on {self.url} within {START_LIMIT_S:g} s: "
+                f"{self._lone.failure or 'it said nothing'}"
+            )
+        if not self.loopback:
+            log_event(
+                logger,
+                logging.WARNING,
+                "http_is_public",
+                url=self.url,
+                encrypted=bool(self.settings.tls.certificate),
+                page=self.settings.page,
+            )
+        log_event(logger, logging.INFO, "http_started", url=self.url)
+
+    def stop(self, timeout_s: float = 1.0) -> bool:
+        """End within about ``timeout_s``; connections in an exchange get most of it to finish."""
+        self._patience_s = timeout_s
+        self._stopping.set()
+        if self._thread.ident is not None:
+            os.eventfd_write(self._wake, 1)
+            self._thread.join(timeout_s + 1.0)
+        self.socket.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        return not self._thread.is_alive()
+
+    # --- the thread that owns the child ---
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._telemetry.beat(LOOP)
+            try:
+                child = self._lone.child
+                reason = self._replace() if child is None else self._turn(child)
+            except Exception:  # a defect must not end the server for good: say so, start over
+                logger.exception("http_failed")
+                reason = "failed"
+            if reason:
+                self._bury(reason)
+        if self._lone.child is not None:
+            self._end(self._lone.child)
+
+    def _replace(self) -> str:
+        """Start a child; return why that failed, or nothing."""
+        self._rss_bytes = 0
+        fds = {"listener": self.socket.fileno()}
+        return self._lone.replace(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
+
+    def _turn(self, child: Child) -> str:
+        """Answer what is asked; return why the child must be replaced, or nothing."""
+        try:
+            self._sleep(child)
+            now = self._clock()  # before the answers: what they take is not the child's silence
+            for message in child.receive():
+                self._lone.heard(now)
+                self._take(child, message)
+            self._send_done(child)
+        except ChildGone:
+            return "exited"
+        except ChildBusy:
+            return "silent"
+        patience_s = SILENT_AFTER_S if self._lone.serving else START_LIMIT_S
+        if self._lone.silence_s(now) > patience_s:
+            return "silent"
+        return "memory" if self._rss_bytes > MEMORY_LIMIT_BYTES else ""
+
+    def _sleep(self, child: Child) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(child.fileno(), select.POLLIN | (0 if child.flush() else select.POLLOUT))
+        poll.poll(TURN_S * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _take(self, child: Child, message: object) -> None:
+        if isinstance(message, Counts):
+            self._lone.serving = True
+            self._started.set()
+            self._rss_bytes = child.rss_bytes()
+            for name, labels, number in message.counted:
+                self._telemetry.count(name, number, **dict(labels))
+        elif isinstance(message, Ask):
+            if message.name in PROBES:
+                child.send(self._told(message))
+            else:
+                self._executor.submit(self._work, child, message)
+
+    def _work(self, child: Child, ask: Ask) -> None:
+        late = self._clock() - ask.asked_mono > BEGIN_WITHIN_S
+        if child is self._lone.child:
+            told = Told(ask.number, failed=True) if late else self._told(ask)
+            self._done.append((child, told))
+        os.eventfd_write(self._wake, 1)
+
+    def _told(self, ask: Ask) -> Told:
+        try:
+            return Told(ask.number, self._answers.answer(ask.name, ask.args))
+        except Exception:  # a mistake of one answer: logged, the rest goes on
+            logger.exception("http_answer_failed")
+            return Told(ask.number, failed=True)
+
+    def _send_done(self, child: Child) -> None:
+        while self._done and child.flush():  # large pictures wait here, not as copies in the outbox
+            asked_by, told = self._done.popleft()
+            if asked_by is child:
+                child.send(told)
+
+    def _bury(self, reason: str) -> None:
+        wait_s = self._lone.bury(reason)
+        log_event(
+            logger,
+            logging.ERROR,
+            "http_lost",
+            reason=reason,
+            detail=self._lone.failure,
+            retry_in_s=round(wait_s, 1),
+        )
+        self._telemetry.count("http_restarts", reason=reason)
+        for _ in self._lone.pause(wait_s, TURN_S, self._stopping):
+            self._telemetry.beat(LOOP)
+
+    def _end(self, child: Child) -> None:
+        """Let the child finish what it is at, answers included, then make sure of its end."""
+        child.ask_to_stop()
+        end = self._clock() + 0.8 * self._patience_s
+        while self._clock() < end and not self._turn(child):
+            pass
+        child.kill()
+        self._lone.child = None

@@ -1,0 +1,1 @@
+"""One event, one line: format, limits on repeats, and no secret in the text."""

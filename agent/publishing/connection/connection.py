@@ -1,0 +1,341 @@
+"""One connection to a broker: the only module that touches paho.
+
+A ``Connection`` is one attempt and, if it succeeds, one session; the next attempt is a new one with
+a new paho client, so nothing that paho may still hold can come back later. It belongs to one
+thread, which waits on ``fileno`` and calls ``step``; only the blocking part of connecting (name,
+TCP, TLS) runs in a thread of its own, so that the owner always moves. paho's callbacks append
+events and do nothing else; its own reconnecting is off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.config.url import BrokerAddress
+from agent.publishing.connection.events import (
+    UNLIMITED,
+    Answered,
+    Ended,
+    Event,
+    Opened,
+    Received,
+    Subscribed,
+)
+from agent.publishing.connection.link import V5, Cause
+from agent.publishing.wire.messages import JSON, Message
+
+CONNECT_TIMEOUT_S = 10.0
+"""From the first name look-up to the CONNACK."""
+
+INBOUND_LIMIT_BYTES = 64 * 1024
+"""Nothing that the agent listens to is larger; under MQTT 5 the broker withholds what is."""
+
+READS_PER_STEP = 64
+_UNAUTHORISED = (134, 135, 138, 140)  # bad user name or password, not authorised, banned, method
+_UNSUPPORTED = 132
+_TAKEN_OVER = 142
+_KEEPALIVE = 141
+_WITH_WILL = 4
+_NOT_A_WORD = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectRequest:
+    """How to connect. ``will`` is asked once for each CONNECT packet, not for failed TCP tries."""
+
+    address: BrokerAddress
+    client_id: str
+    keepalive_s: int
+    protocol: str
+    will: Callable[[], Message]
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+
+
+class Connection:
+    """Drives one paho client. Every method but the constructor's thread is for the owner only."""
+
+    def __init__(self, request: ConnectRequest, wake: Callable[[], None], now: float) -> None:
+        self._request = request
+        self._wake = wake
+        self._events: deque[Event] = deque()
+        self._lock = threading.Lock()
+        self._dialled: Exception | bool = False
+        self._abandoned = False
+        self._open = False
+        self._over = False
+        self._deadline = now + CONNECT_TIMEOUT_S
+        self._client = self._make_client(request)
+        self._dialler = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
+        self._dialler.start()
+
+    # --- what the owner waits on and drives ---
+
+    def fileno(self) -> int | None:
+        """Descriptor to wait for reading (and for writing while ``wants_write``)."""
+        if self._dialled is not True or self._over:
+            return None
+        sock = self._client.socket()
+        return sock.fileno() if sock is not None else None
+
+    def wants_write(self) -> bool:
+        return self._client.want_write()
+
+    def dialling(self) -> bool:
+        """Whether the blocking part of connecting still runs (perhaps after ``abort``)."""
+        return self._dialler.is_alive()
+
+    def step(self, now: float) -> list[Event]:
+        """Move what can be moved without waiting, and return what happened, in order."""
+        if not self._over:
+            self._check_dial(now)
+        if self.fileno() is not None:
+            # Reading first: a write that fails would hide why the broker closed.
+            self._read()
+            self._client.loop_write()
+            self._client.loop_misc()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def _check_dial(self, now: float) -> None:
+        with self._lock:
+            dialled = self._dialled
+        if isinstance(dialled, Exception):
+            cause = Cause.TLS if isinstance(dialled, ssl.SSLError) else Cause.UNREACHABLE
+            self._end(Ended(cause, f"{type(dialled).__name__}: {dialled}"))
+        elif not self._open and now >= self._deadline:
+            cause = Cause.NO_ANSWER if dialled else Cause.UNREACHABLE
+            self._end(Ended(cause, f"nothing within {CONNECT_TIMEOUT_S:g} s"))
+            self.abort()
+
+    def _read(self) -> None:
+        for _ in range(READS_PER_STEP):
+            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+            sock = self._client.socket()
+            if isinstance(sock, socket.socket):
+                # Brokers that keep Nagle's algorithm hold the second of two PUBACKs until our
+                # side acknowledges the first; the kernel forgets this option, so again each time.
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            # Bytes that TLS has decrypted already make no descriptor readable.
+            if not isinstance(sock, ssl.SSLSocket) or not sock.pending():
+                return
+
+    # --- what the owner asks for ---
+
+    def publish(self, message: Message, qos: int, age_s: float = 0.0) -> int | None:
+        """Hand over one message; its ``Answered`` carries the number returned. None: not sent."""
+        spec = message.spec
+        properties = None
+        if self._request.protocol == V5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.ContentType = message.content_type
+            properties.PayloadFormatIndicator = int(message.content_type == JSON)
+            if spec.expiry_s:
+                properties.MessageExpiryInterval = max(1, spec.expiry_s - int(age_s))
+            if message.correlation:
+                properties.CorrelationData = message.correlation
+        info = self._client.publish(
+            message.topic, message.payload, qos=qos, retain=spec.retain, properties=properties
+        )
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def subscribe(self, topic: str) -> None:
+        if self._request.protocol == V5:
+            options = SubscribeOptions(qos=1, retainAsPublished=True)
+            self._client.subscribe(topic, options=options)
+        else:
+            self._client.subscribe(topic, qos=1)
+
+    def disconnect(self, *, with_will: bool = False) -> None:
+        """Say DISCONNECT: the broker forgets the will. ``Ended`` follows.
+
+        ``with_will`` asks it to publish the will all the same, which only MQTT 5 can say.
+        """
+        if with_will and self._request.protocol == V5:
+            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL))
+        else:
+            self._client.disconnect()
+
+    def abort(self) -> None:
+        """Close without a word: the broker will publish the will."""
+        self._over = True
+        with self._lock:
+            self._abandoned = True
+            dialled = self._dialled is True
+        if dialled:
+            self._close_socket()
+
+    def _close_socket(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.close()
+
+    # --- connecting, in the dial thread ---
+
+    def _dial(self) -> None:
+        request = self._request
+        outcome: Exception | bool = True
+        properties = None
+        if request.protocol == V5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = INBOUND_LIMIT_BYTES
+        try:
+            self._client.connect(
+                request.address.host,
+                request.address.port,
+                request.keepalive_s,
+                properties=properties,
+            )
+        except (OSError, ValueError) as error:  # a host name that no name can be is a ValueError
+            outcome = error
+        with self._lock:
+            self._dialled = outcome
+            abandoned = self._abandoned
+        if abandoned and outcome is True:
+            self._close_socket()
+        self._wake()
+
+    def _on_socket_open(self, client: paho.Client, _userdata: object, sock: object) -> None:
+        # Without this every PUBACK waits some 40 ms: Nagle's algorithm against delayed ACKs.
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        will = self._request.will()
+        client.will_set(will.topic, will.payload, qos=will.spec.qos, retain=will.spec.retain)
+
+    # --- paho's callbacks: they only append ---
+
+    def _make_client(self, request: ConnectRequest) -> paho.Client:
+        protocol = (
+            MQTTProtocolVersion.MQTTv5 if request.protocol == V5 else MQTTProtocolVersion.MQTTv311
+        )
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=request.client_id,
+            protocol=protocol,
+            reconnect_on_failure=False,
+        )
+        client.suppress_exceptions = True
+        client.connect_timeout = CONNECT_TIMEOUT_S / 2
+        client.max_inflight_messages = 0  # the owner has its own window
+        if request.username is not None:
+            client.username_pw_set(request.username, request.password)
+        if request.tls is not None:
+            client.tls_set_context(request.tls)
+        client.on_socket_open = self._on_socket_open
+        # Registered so that publish only queues: the socket is written in ``step`` alone, and no
+        # answer can arrive before the caller of ``publish`` knows its number.
+        client.on_socket_register_write = _ignore
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _flags: object,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            cause = Cause.REFUSED
+            if reason.value == _UNSUPPORTED:
+                cause = Cause.UNSUPPORTED
+            elif reason.value in _UNAUTHORISED:
+                cause = Cause.UNAUTHORISED
+            self._end(Ended(cause, label(reason)))
+            return
+        self._open = True
+        self._events.append(
+            Opened(
+                getattr(properties, "ReceiveMaximum", UNLIMITED),
+                getattr(properties, "MaximumPacketSize", UNLIMITED),
+            )
+        )
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        cause = Cause.LOST if self._open else Cause.NO_ANSWER
+        if flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER:
+            cause = Cause.TAKEN_OVER
+        elif self._open and reason.value == _KEEPALIVE:
+            cause = Cause.SILENT
+        wanted = not reason.is_failure and not flags.is_disconnect_packet_from_server
+        self._end(Ended(cause, label(reason), wanted))
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        self._events.append(Answered(mid, reason.is_failure, label(reason)))
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: object,
+    ) -> None:
+        refused = [reason for reason in reasons if reason.is_failure]
+        self._events.append(Subscribed(not refused, label((refused or reasons)[0])))
+
+    def _on_message(
+        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+    ) -> None:
+        properties = message.properties
+        self._events.append(
+            Received(
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ResponseTopic", ""),
+                getattr(properties, "CorrelationData", b""),
+            )
+        )
+
+    def _end(self, event: Ended) -> None:
+        if not self._over:
+            self._over = True
+            self._events.append(event)
+
+
+def label(reason: ReasonCode) -> str:
+    """Return the specification's name of a reason as a label: ``not_authorized``."""
+    return _NOT_A_WORD.sub("_", reason.getName().lower())
+
+
+def _ignore(_client: paho.Client, _userdata: object, _sock: object) -> None:
+    pass

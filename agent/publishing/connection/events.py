@@ -1,0 +1,57 @@
+"""What a connection tells its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.publishing.connection.link import Cause
+
+UNLIMITED = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The broker accepted us, with its limits."""
+
+    receive_maximum: int = UNLIMITED
+    packet_limit_bytes: int = UNLIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The attempt failed or the session is over; nothing comes after it."""
+
+    cause: Cause
+    reason: str
+    wanted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A publish is settled: acknowledged, refused, or (QoS 0) written to the socket."""
+
+    mid: int
+    refused: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The answer to a subscription."""
+
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from the broker."""
+
+    topic: str
+    payload: bytes
+    retained: bool  # of MQTT 5: as published; of 3.1.1: was stored before we subscribed
+    response_topic: str = ""
+    correlation: bytes = b""
+
+
+Event = Opened | Ended | Answered | Subscribed | Received

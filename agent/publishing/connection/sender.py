@@ -1,0 +1,214 @@
+"""What goes through one connection: taken from the outbox into a bounded window, and settled.
+
+The first message of every topic after a connect goes out at QoS 1, and the next ones too until one
+was accepted: a broker's denial of a QoS 0 publish is invisible in every version of MQTT.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from agent.config import Mqtt
+from agent.publishing.connection.connection import Connection
+from agent.publishing.connection.events import UNLIMITED, Answered, Opened
+from agent.publishing.connection.size_limit import FORGET_S, Hangups
+from agent.publishing.connection.window import Flight, Window
+from agent.publishing.outbox.outbox import Outbox
+from agent.publishing.wire.messages import Entry, Message
+from agent.records import TopicFamily
+from agent.telemetry import Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+REFUSALS_LOGGED_MAX = 1000
+HEADER_BYTES = 100
+"""More than the fixed header, the properties and the lengths of a publish take."""
+
+NO_SUBSCRIBERS = "no_matching_subscribers"
+TOO_LARGE = "packet_too_large"
+
+NEVER_TOO_LARGE = frozenset({TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.EVENT})
+"""Small, and what the agent is there for: no suspicion keeps them from being sent."""
+
+
+class Sender:
+    """Moves entries from the outbox to the connection, and the broker's answers back."""
+
+    def __init__(self, mqtt: Mqtt, outbox: Outbox, telemetry: Telemetry) -> None:
+        self._mqtt = mqtt
+        self._outbox = outbox
+        self._telemetry = telemetry
+        self._window = Window()
+        self._limits = Opened()
+        self._hangups = Hangups()
+        self._current: Entry | None = None
+        self._next = 0  # index of the current entry's next message
+        self._proven: set[str] = set()
+        self._refused: set[str] = set()
+
+    def opened(self, limits: Opened) -> None:
+        """A new connection stands, with the broker's limits."""
+        self._limits = limits
+        self._hangups.opened()
+        self._proven.clear()
+        self._refused.clear()
+
+    def idle(self) -> bool:
+        """Whether nothing is half sent or unanswered."""
+        return self._current is None and len(self._window) == 0
+
+    def has_room(self) -> bool:
+        """Whether another message may be handed over before the broker has answered."""
+        room = min(self._mqtt.in_flight_max, self._limits.receive_maximum)
+        return len(self._window) < room and not self._hangups.waits()
+
+    def send(self, connection: Connection, now: float) -> None:
+        """Hand over what the window has room for."""
+        while self.has_room():
+            if self._current is None:
+                self._current, self._next = self._outbox.take(now), 0
+            entry = self._current
+            if entry is None:
+                return
+            rest = entry.messages[self._next :]
+            limit_bytes = self._limit_bytes(entry, now)
+            if any(_packet_bytes(message) > limit_bytes for message in rest):
+                self._refuse(entry, rest, limit_bytes)  # what belongs together goes together
+                self._current = None
+                continue
+            if not self._hand_over(connection, entry, rest[0], now):
+                return
+            self._next += 1
+            if len(rest) == 1:
+                self._current = None
+
+    def _limit_bytes(self, entry: Entry, now: float) -> int:
+        said = self._limits.packet_limit_bytes
+        found = UNLIMITED if entry.family in NEVER_TOO_LARGE else self._hangups.limit_bytes(now)
+        return min(said, found)
+
+    def _hand_over(
+        self, connection: Connection, entry: Entry, message: Message, now: float
+    ) -> bool:
+        """Publish one message; false when it cannot go out now."""
+        size_bytes = _packet_bytes(message)
+        known = message.topic in self._proven or not message.spec.probed
+        qos = message.spec.qos if known else 1
+        if alone := message.spec.probed and self._hangups.goes_alone(size_bytes):
+            if len(self._window):
+                return False
+            qos = 1
+        # What waited on the disk says by its stamp how old it is: its expiry begins now.
+        age_s = 0.0 if entry.spool_id else now - entry.made_mono
+        mid = connection.publish(message, qos, age_s)
+        if mid is None:
+            return False  # the connection is gone, and says so in its next step
+        self._window.add(mid, Flight(entry, message, qos, now))
+        if alone:
+            self._hangups.sent_alone(size_bytes)
+        return True
+
+    def _refuse(self, entry: Entry, messages: Sequence[Message], limit_bytes: int) -> None:
+        for message in messages:
+            self._outbox.settle(entry, message, TOO_LARGE)
+            self._log_refusal(
+                message, TOO_LARGE, bytes=_packet_bytes(message), limit_bytes=limit_bytes
+            )
+
+    def answered(self, event: Answered, now: float) -> tuple[Entry, bool] | None:
+        """Settle one message; return its entry and whether it was delivered."""
+        flight = self._window.answered(event.mid)
+        if flight is None:
+            return None
+        message, reason = flight.message, event.reason
+        if flight.qos > 0:
+            self._hangups.answered(_packet_bytes(message))
+            self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
+        # An alarm that nobody was given has not been delivered; for any other topic "no
+        # subscribers" is information.
+        unheard = message.family is TopicFamily.EVENT and reason == NO_SUBSCRIBERS
+        if event.refused or unheard:
+            self._outbox.settle(flight.entry, message, reason)
+            self._log_refusal(message, reason)
+            return flight.entry, False
+        self._outbox.settle(flight.entry, message, None)
+        if message.spec.qos == 0:
+            self._proven.add(message.topic)
+        self._observe(message, now)
+        return flight.entry, True
+
+    def overdue(self, now: float) -> Message | None:
+        """Return the oldest message if its answer is later than allowed."""
+        flight = self._window.overdue(now, self._mqtt.puback_timeout_s)
+        if flight is None:
+            return None
+        family = flight.message.family
+        self._telemetry.count("publish_results", topic_family=family, reason="timeout")
+        return flight.message
+
+    def hung_up(self, now: float) -> None:
+        """The broker has ended the connection; ``give_back`` comes next."""
+        suspects = {
+            _packet_bytes(flight.message): flight.message
+            for flight in self._window.flights()
+            if flight.message.family not in NEVER_TOO_LARGE
+        }
+        too_large = self._hangups.hung_up(tuple(suspects), now)
+        if too_large is not None:
+            log_event(
+                logger,
+                logging.WARNING,
+                "packet_limit_found",
+                bytes=too_large,
+                topic=suspects[max(suspects)].topic,
+                reason="the broker hangs up at messages of this size",
+                believed_for_s=FORGET_S,
+            )
+
+    def give_back(self) -> None:
+        """The connection is gone: return what was not answered, in order, entry by entry."""
+        unanswered: dict[int, tuple[Entry, tuple[Message, ...]]] = {}
+        for entry, message in self._unanswered():
+            before = unanswered.get(id(entry), (entry, ()))[1]
+            unanswered[id(entry)] = (entry, (*before, message))
+        self._current, self._next = None, 0
+        self._outbox.lost(list(unanswered.values()))
+
+    def _unanswered(self) -> Iterator[tuple[Entry, Message]]:
+        for flight in self._window.clear():
+            yield flight.entry, flight.message
+        if self._current is not None:
+            for message in self._current.messages[self._next :]:
+                yield self._current, message
+
+    def _observe(self, message: Message, now: float) -> None:
+        if message.captured_mono <= 0:
+            return
+        seconds = max(0.0, now - message.captured_mono)
+        exemplar = message.frame_id or None
+        if message.family is TopicFamily.ALARM:
+            self._telemetry.observe("alarm_to_puback_seconds", seconds, exemplar=exemplar)
+        elif message.family is TopicFamily.CAM:
+            self._telemetry.observe(
+                "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.camera
+            )
+
+    def _log_refusal(self, message: Message, reason: str, **fields: int) -> None:
+        """Once per topic and connection."""
+        if message.topic in self._refused or len(self._refused) >= REFUSALS_LOGGED_MAX:
+            return
+        self._refused.add(message.topic)
+        log_event(
+            logger,
+            logging.WARNING,
+            "publish_refused",
+            topic=message.topic,
+            topic_family=str(message.family),
+            reason=reason,
+            **fields,
+        )
+
+
+def _packet_bytes(message: Message) -> int:
+    return len(message.payload) + len(message.topic) + HEADER_BYTES

@@ -1,0 +1,1 @@
+"""The MQTT broker that runs where none is configured, in a child process."""

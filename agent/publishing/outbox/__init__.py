@@ -1,0 +1,1 @@
+"""What waits for the broker: in memory and on disk, with caps and counters."""

@@ -1,0 +1,1 @@
+"""Topics and payloads: what each message says, and when it is due."""

@@ -1,0 +1,195 @@
+"""Records -> entries for the outbox: topic, payload and companions put together. Pure but for the
+pictures that are encoded again, and for ``alarm``, which remembers where the evidence is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import replace
+
+from agent.publishing.schemas import schema_ids
+from agent.publishing.wire import payloads
+from agent.publishing.wire.deadband import Sample
+from agent.publishing.wire.encoding import Flat, encode
+from agent.publishing.wire.images import Image, fit
+from agent.publishing.wire.messages import Entry, Message
+from agent.publishing.wire.settings import PublisherSettings
+from agent.publishing.wire.topics import Topics
+from agent.records import (
+    UNEVENTFUL,
+    Alarm,
+    AlarmState,
+    Command,
+    Explanation,
+    FruitReading,
+    Overlay,
+    Quality,
+)
+
+EVIDENCE_KNOWN_MAX = 1000
+
+
+class OversizedError(ValueError):
+    """A message above the limit that cannot be made smaller."""
+
+
+class Composer:
+    """Makes every message of one machine's topics."""
+
+    def __init__(self, settings: PublisherSettings) -> None:
+        self._settings = settings
+        self._topics = Topics.for_site(settings.site)
+        self._evidence: OrderedDict[str, str] = OrderedDict()  # event_id -> topic of its picture
+
+    # --- the agent ---
+
+    def status_payload(
+        self, state: str, reason: str, *, online: bool, uptime_s: float, last_frame_ms: int
+    ) -> bytes:
+        """Return the bytes of the status topic; the will is made of the same."""
+        settings = self._settings
+        return encode(
+            payloads.status(
+                settings.identity,
+                state,
+                reason,
+                online=online,
+                timestamp_ms=settings.utc_ms(),
+                uptime_s=uptime_s,
+                last_frame_ms=last_frame_ms,
+            )
+        )
+
+    def status(self, payload: bytes, now: float) -> Entry:
+        return Entry((Message(self._topics.of("status"), "status", payload),), now)
+
+    def meta(self, now: float) -> Entry:
+        settings = self._settings
+        tree = {**settings.meta, "schema": schema_ids()}
+        payload = payloads.meta(settings.identity, tree, settings.utc_ms())
+        return self._entry("meta", payload, now)
+
+    def metric(self, camera: str, name: str, sample: Sample, now: float) -> Entry:
+        payload = payloads.metric(sample.value, sample.quality, sample.timestamp_ms)
+        return self._entry("metric", payload, now, camera=camera, name=name)
+
+    # --- fruit and explanations ---
+
+    def fruit(self, reading: FruitReading, camera: str, now: float) -> Entry:
+        return self._entry("fruit", payloads.fruit(reading), now, camera=camera)
+
+    def explanation(self, record: Explanation, now: float) -> Entry:
+        payload = payloads.explanation(record, self._settings.shape)
+        return self._entry("explanation", payload, now, camera=record.camera)
+
+    def cam(self, record: Explanation, overlay: Overlay, now: float) -> Entry:
+        """The picture and, right after it, what describes it."""
+        levels = {"camera": record.camera, "class": overlay.class_name}
+        image = self.image(overlay)
+        image_topic = self._topics.of("cam_image", **levels)
+        explained = any(
+            part.class_name == overlay.class_name and part.explainable for part in record.classes
+        )
+        payload: Flat = {
+            "timestamp_ms": record.captured_utc_ms,
+            "camera_id": record.camera,
+            "class": overlay.class_name,
+            "quality": Quality.GOOD if explained else Quality.UNCERTAIN,
+            "image_topic": image_topic,
+            "image_url": self._link(f"/api/v1/cam/{record.camera}/{overlay.class_name}"),
+            "content_type": image.content_type,
+            "sha256": hashlib.sha256(image.data).hexdigest(),
+            "bytes": len(image.data),
+            "width": image.width_px,
+            "height": image.height_px,
+            "layer": record.layer,
+            "method": record.method,
+            "frame_id": record.frame_id,
+            "model": record.model_name,
+        }
+        described = Message(
+            self._topics.of("cam_meta", **levels),
+            "cam_meta",
+            self._sized(encode(payload)),
+            camera=record.camera,
+            captured_mono=record.captured_mono,
+            frame_id=record.frame_id,
+        )
+        picture = Message(image_topic, "cam_image", image.data, image.content_type)
+        return Entry((picture, described), now)
+
+    # --- alarms ---
+
+    def alarm(self, record: Alarm, evidence: Image | None, now: float) -> list[Entry]:
+        """The event, if there is one, the state after it, and the evidence if it is new.
+
+        For one thread at a time.
+        """
+        entries = []
+        topic = record.evidence_topic or self._evidence.get(record.event_id, "")
+        if record.evidence_topic:  # of an earlier start, said once when its state is restored
+            self._evidence[record.event_id] = topic
+        if evidence is not None:
+            topic = self._topics.of("evidence", event_id=record.event_id)
+            picture = Message(topic, "evidence", evidence.data, evidence.content_type)
+            entries.append(Entry((picture,), now))
+            self._evidence[record.event_id] = topic
+            if len(self._evidence) > EVIDENCE_KNOWN_MAX:
+                self._evidence.popitem(last=False)
+        record = replace(
+            record, evidence_topic=topic, evidence_url=self._evidence_url(record, topic)
+        )
+        normal = record.state is AlarmState.NORM
+        state = Message(
+            self._topics.of("alarm", alarm_id=record.alarm_id),
+            "alarm_normal" if normal else "alarm",
+            self._sized(encode(payloads.alarm(record))),
+            captured_mono=record.captured_mono,
+            frame_id=record.frame_id,
+        )
+        after = [Entry((state,), now), *entries]
+        if record.transition in UNEVENTFUL:
+            return after
+        return [self._entry("event_alarm", payloads.alarm_event(record), now), *after]
+
+    def _evidence_url(self, record: Alarm, topic: str) -> str:
+        return self._link(f"/api/v1/evidence/{record.event_id}") if topic else ""
+
+    # --- commands ---
+
+    def command_result(self, command: Command, outcome: str, detail: str, now: float) -> Entry:
+        """The answer, where the asker wants it."""
+        payload = payloads.command_result(command, outcome, detail, self._settings.utc_ms())
+        topic = command.response_topic or self._topics.of("cmd_result")
+        message = Message(
+            topic, "cmd_result", self._sized(encode(payload)), correlation=command.correlation
+        )
+        return Entry((message,), now)
+
+    # --- common ---
+
+    def _link(self, path: str) -> str:
+        """Where a picture can be fetched; empty where nobody could follow it."""
+        url = self._settings.http_url
+        return url + self._settings.signed(path) if url else ""
+
+    def _entry(self, route: str, payload: Flat, now: float, **levels: str) -> Entry:
+        topic = self._topics.of(route, **levels)
+        return Entry((Message(topic, route, self._sized(encode(payload))),), now)
+
+    def _sized(self, payload: bytes) -> bytes:
+        limit = self._settings.mqtt.message_limit_bytes
+        if len(payload) > limit:
+            raise OversizedError(f"{len(payload)} bytes; the limit is {limit}")
+        return payload
+
+    def image(self, overlay: Overlay) -> Image:
+        """Return the picture as it can be sent; ``OversizedError`` when it cannot."""
+        limit = self._settings.mqtt.message_limit_bytes
+        image = fit(overlay, limit)
+        if image is None:
+            raise OversizedError(
+                f"a picture of {len(overlay.data)} bytes cannot be sent within {limit}"
+            )
+        return image

@@ -1,0 +1,1 @@
+"""What ``pitwatch explain`` and ``pitwatch study`` make: figures, tables and pages."""

@@ -1,0 +1,376 @@
+"""The work of ``pitwatch explain``: one engine, one picture or many, their files and lines."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent import config
+from agent.ablation.core.case import on_grid
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.focus import Focus, given, parse_focus
+from agent.ablation.core.groups import parse_groups
+from agent.ablation.engine import Engine, Tuning
+from agent.ablation.overlay import card_ranges, colour_range
+from agent.ablation.result import EngineResult
+from agent.ablation.run.channel_means import channel_means
+from agent.ablation.run.fills import Fill
+from agent.ablation.studies.curves import CurveSettings
+from agent.ablation.studies.patches import PatchSettings, boxes
+from agent.ablation.studies.studies import Studies
+from agent.models.loaded import LoadedModel
+from agent.models.loading import load_model
+from agent.records import ClassExplanation
+from agent.reports import files
+from agent.reports.ending import OptionError
+from agent.reports.explain_command import ExplainOptions
+from agent.reports.figure import FIGURES, Scene
+from agent.reports.layer_sheet import layer_sheet, matching_layers
+from agent.reports.masks import decode, dices, inside, read_picture
+from agent.reports.sources import Shot, folder_shots, references
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the files of one picture go; None: not wanted."""
+
+    out: Path | None
+    json: Path | None
+    npz: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What all pictures share."""
+
+    options: ExplainOptions
+    model: LoadedModel
+    engine: Engine
+    class_name: str
+    focus: Focus | None
+    studies: Studies
+    out: Console
+
+
+def explain_all(options: ExplainOptions) -> bool:
+    """Everything that was asked for; whether every picture was explained."""
+    several = options.picture.is_dir()
+    shots = folder_shots(options.picture) if several else [_single(options)]
+    if not several:
+        shots[0].read()  # nothing is loaded for a picture that cannot be read
+    worker = _worker(options)
+    with progress_bar() as bar:
+        if several:
+            return _explain_folder(worker, shots, bar)
+        image, drawn = shots[0].read()
+        _check_mask(worker, drawn)
+        asked = any((options.out, options.json, options.npz))
+        explained = True
+        if asked or options.sheet is None:
+            out = options.out
+            if not asked:
+                out = Path(f"{options.picture.stem}-explained.png")
+            outputs = Outputs(out, options.json, options.npz)
+            explained = _explain(worker, options.picture.name, (image, drawn), outputs, bar)
+        if options.sheet is not None:
+            _sheet(worker, image, bar)
+    return explained
+
+
+def _single(options: ExplainOptions) -> Shot:
+    def read() -> tuple[Image, Image | None]:
+        image = read_picture(options.picture)
+        return image, None if options.mask is None else decode(read_picture(options.mask))
+
+    return Shot(options.picture.stem, read)
+
+
+def _worker(options: ExplainOptions) -> Worker:
+    try:
+        words = parse_focus(options.region)
+        focus = given(inside(read_picture(Path(words)))) if isinstance(words, str) else words
+        patches = PatchSettings(
+            options.patch.size_px,
+            options.patch.stride_px,
+            Fill(options.patch.fill),
+            options.patch.dice,
+        )
+    except AblationError as error:
+        raise OptionError(str(error)) from error
+    # More threads inside operators gain little here, and lose everything on a busy machine: they
+    # wait for each other actively.
+    torch.set_num_threads(options.model.threads)
+    model = load_model(options.model)
+    name = _class_name(model, options.class_name)
+    settings = config.Ablation(
+        classes=(name,),
+        score=options.score,
+        baseline=options.baseline,
+        region_threshold=options.region_threshold,
+        seed=options.seed,
+    )
+    means = None
+    try:
+        if options.reference:
+            means = channel_means(model, references(list(options.reference)), options.layer)
+        engine = Engine(model, settings, options.layer, Tuning(reference=means))
+        grid = model.preprocessing.height_px, model.preprocessing.width_px
+        if options.groups:
+            parse_groups(options.groups, np.zeros((engine.channels, 1)))
+        if options.method == "occlusion" or options.npz is not None:
+            boxes(grid, patches)
+        if options.sheet is not None:
+            matching_layers(model, options.layers)
+    except AblationError as error:
+        raise OptionError(str(error)) from error
+    return Worker(
+        options=options,
+        model=model,
+        engine=engine,
+        class_name=name,
+        focus=focus,
+        studies=_studies(options, patches),
+        out=Console(soft_wrap=True, highlight=False, markup=False),
+    )
+
+
+def _studies(options: ExplainOptions, patches: PatchSettings) -> Studies:
+    """What the method and the files need beyond the explanation itself."""
+    maps = options.npz is not None
+    return Studies(
+        patches=patches if maps or options.method == "occlusion" else None,
+        block_cells=2 if maps or options.checks else 0,
+        curves=CurveSettings(seed=options.seed) if options.checks else None,
+        hires=maps or options.checks or options.method == "hires",
+        groups=options.groups,
+        other_baseline=options.baseline == "mean",
+    )
+
+
+def _class_name(model: LoadedModel, wanted: str | None) -> str:
+    """A class by name or index; None is the first foreground class."""
+    if wanted is None:
+        wanted = "1"
+    if wanted in model.classes:
+        return wanted
+    if wanted.isdecimal() and int(wanted) < len(model.classes):
+        return model.classes[int(wanted)]
+    known = ", ".join(f"{i} {name}" for i, name in enumerate(model.classes))
+    raise OptionError(f"{model.name}: no class {wanted!r}; there are: {known}")
+
+
+def _check_mask(worker: Worker, drawn: Image | None) -> None:
+    classes = worker.model.classes
+    if drawn is not None and int(drawn.max()) >= len(classes):
+        raise AblationError(
+            f"{worker.options.mask or 'its mask'}: holds class {int(drawn.max())}, but "
+            f"{worker.model.name} has {len(classes)} classes: {', '.join(classes)}"
+        )
+
+
+def _explain_folder(worker: Worker, shots: list[Shot], bar: Progress) -> bool:
+    """Every picture for itself: one that fails is named, counted, and costs no other."""
+    options = worker.options
+    figures = options.out
+    if not any((options.out, options.json, options.npz)):
+        figures = Path(f"{options.picture.resolve().name}-explained")
+    for folder in (figures, options.json, options.npz):
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+    failed = 0
+    task = bar.add_task(f"{options.picture.name}: pictures", total=len(shots))
+    for shot in shots:
+        outputs = Outputs(
+            figures and figures / f"{shot.name}.png",
+            options.json and options.json / f"{shot.name}.json",
+            options.npz and options.npz / f"{shot.name}.npz",
+        )
+        try:
+            pair = shot.read()
+            _check_mask(worker, pair[1])
+            explained = _explain(worker, shot.name, pair, outputs, bar)
+        except AblationError as error:
+            bar.console.print(f"{shot.name}: {error}", markup=False, highlight=False)
+            explained = False
+        failed += not explained
+        bar.advance(task)
+    worker.out.print(f"{len(shots) - failed} of {len(shots)} pictures explained")
+    return failed == 0
+
+
+def _explain(
+    worker: Worker,
+    name: str,
+    pair: tuple[Image, Image | None],
+    outputs: Outputs,
+    bar: Progress,
+) -> bool:
+    image, drawn = pair
+    task = bar.add_task("ablating", total=None)
+    result = worker.engine.explain(
+        image,
+        region=worker.focus,
+        studies=worker.studies,
+        tick=lambda study: bar.update(task, description=study.replace("_", " "), total=None),
+        progress=lambda done, total: bar.update(task, completed=done, total=total),
+    )
+    bar.remove_task(task)
+    found = result.classes[0]
+    picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    scene = _scene(worker, name, result, picture[..., :3], drawn)
+    written = _write(worker, scene, name, outputs)
+    _report(worker.out, name, result, found, written)
+    return found.explainable
+
+
+def _scene(
+    worker: Worker, name: str, result: EngineResult, image: Image, drawn: Image | None
+) -> Scene:
+    found = result.classes[0]
+    shown = found
+    hires = result.study(found.class_name).hires_map
+    own = worker.options.method == "hires" and hires is not None
+    if own and hires is not None:
+        shown = replace(found, map=hires)
+    ranges = None if own else card_ranges(worker.model.card, result)
+    return Scene(
+        image_bgr=image,
+        drawn=drawn,
+        result=result,
+        found=shown,
+        index=worker.model.classes.index(found.class_name),
+        limits=colour_range(shown, worker.options.overlay_range, ranges),
+        title=f"{name}: {found.class_name}   {worker.model.name}, {result.layer}",
+    )
+
+
+def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Path]:
+    result = scene.result
+    found = result.classes[0]
+    written = []
+    if outputs.out is not None:
+        write_png(outputs.out, FIGURES[worker.options.method](scene))
+        written.append(outputs.out)
+    if outputs.json is not None:
+        content = files.numbers(worker.model, result, found)
+        content["method"] = worker.options.method
+        content["picture"] = name
+        content["overlay_range"] = {"value": scene.limits.value, "fixed": scene.limits.fixed}
+        if scene.drawn is not None:
+            truth = on_grid(scene.drawn, (result.mask.shape[0], result.mask.shape[1]))
+            scores = dices(result.mask, truth, worker.model.classes)
+            content["dice_to_mask"] = {k: None if math.isnan(v) else v for k, v in scores.items()}
+        files.write_json(outputs.json, content)
+        written.append(outputs.json)
+    if outputs.npz is not None:
+        files.write_npz(outputs.npz, files.arrays(result, found, scene.index))
+        written.append(outputs.npz)
+    return written
+
+
+def write_png(path: Path, picture: Image) -> None:
+    done, data = cv2.imencode(".png", picture)
+    if not done:
+        raise OSError(f"{path}: the figure cannot be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def _sheet(worker: Worker, image: Image, bar: Progress) -> None:
+    path = worker.options.sheet
+    assert path is not None
+    task = bar.add_task("layers", total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+
+    tell: Callable[[int, int], None] = progress
+    picture = layer_sheet(
+        worker.model, worker.engine.settings, image, worker.focus, worker.options.layers, tell
+    )
+    write_png(path, picture)
+    worker.out.print(f"wrote {path}")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on a terminal's standard error; elsewhere nothing is drawn."""
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, soft_wrap=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        yield bar
+
+
+def _report(
+    out: Console, name: str, result: EngineResult, found: ClassExplanation, written: list[Path]
+) -> None:
+    """One line of facts per file and class on standard output, for people and for grep."""
+    if found.explainable:
+        out.print(
+            f"{found.class_name}: {result.score} y={found.y:.4f} "
+            f"y_null-y={found.y_null - found.y:.1e} y_all={found.y_all:.4f} "
+            f"spot_error={found.spot_error:.1e} channels={found.deltas.size} "
+            f"layer={result.layer} seconds={result.seconds:.2f}"
+        )
+        for line in _check_lines(result, found):
+            out.print(f"{found.class_name}: {line}")
+        if found.reason:
+            out.print(f"{found.class_name}: {found.reason}")
+    else:
+        out.print(f"{found.class_name}: {found.reason}")
+    for path in written:
+        out.print(f"wrote {path}")
+    log_event(
+        logger,
+        logging.DEBUG,
+        "picture_explained",
+        picture=name,
+        layer=result.layer,
+        path=result.path,
+    )
+
+
+def _check_lines(result: EngineResult, found: ClassExplanation) -> Iterator[str]:
+    checks = found.checks
+    if checks is None:
+        return
+    if not math.isnan(checks.baseline_correlation):
+        yield f"rank correlation of zero and mean baseline {checks.baseline_correlation:.3f}"
+    for group in result.study(found.class_name).groups:
+        yield (
+            f"group of {len(group.channels)} channels from {group.channels[0]}: "
+            f"{group.delta:.4f} together, {group.sum_of_single:.4f} one by one"
+        )
+    if checks.gains:
+        yield (
+            f"agreement with blocks {found.agreement:.3f}, with HiRes "
+            f"{checks.hires_correlation:.3f}"
+        )
+    for gain in checks.gains:
+        yield (
+            f"{gain.measure} ({gain.fill}) {gain.auc:.3f}, gain over random "
+            f"{gain.over_random:+.3f}, over the mean map {gain.over_mean_map:+.3f}"
+        )

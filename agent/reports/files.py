@@ -1,0 +1,152 @@
+"""An explanation of one class as files: numbers as JSON, arrays as NPZ. Keys are in README.md."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.ablation.core.regions import class_cells
+from agent.ablation.result import EngineResult
+from agent.models.loaded import LoadedModel
+from agent.records import ClassExplanation, CrossChecks
+
+
+def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
+    """Everything but the arrays; numbers that are undefined are null."""
+    return {
+        "class": found.class_name,
+        "explainable": found.explainable,
+        "reason": found.reason,
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "layer": result.layer,
+        "path": result.path,
+        "score": result.score,
+        "baseline": result.baseline,
+        "region_threshold": result.region_threshold,
+        "region_source": result.region_source,
+        "channels": int(found.deltas.size),
+        "y": _plain(found.y),
+        "y_null": _plain(found.y_null),
+        "null_tolerance": _plain(found.null_tolerance),
+        "y_all": _plain(found.y_all),
+        "sum_of_deltas": _plain(float(found.deltas.sum())),
+        "spot_channel": found.spot_channel,
+        "spot_error": _plain(found.spot_error),
+        "exact_share": _plain(float(found.exact.mean()) if found.exact.size else math.nan),
+        "estimate_error": _plain(found.estimate_error),
+        "all_ones_share": _plain(found.all_ones_share),
+        "sign_balance": _plain(found.sign_balance),
+        "sensitivity_foreground": _plain(found.sensitivity_foreground),
+        "sensitivity_background": _plain(found.sensitivity_background),
+        "context_reliance": _plain(found.context_reliance),
+        "input_sensitivity_foreground": _plain(found.input_sensitivity_foreground),
+        "input_sensitivity_background": _plain(found.input_sensitivity_background),
+        "input_context_reliance": _plain(found.input_context_reliance),
+        "deltas": [_plain(float(value)) for value in found.deltas],
+        "occlusions": [
+            {
+                "region": str(o.region),
+                "fraction": o.fraction,
+                "cells": o.cells,
+                "y": _plain(o.y),
+                "dice": _plain(o.dice),
+                "margin_inside": _plain(o.margin_inside),
+                "margin_outside": _plain(o.margin_outside),
+            }
+            for o in found.occlusions
+        ],
+        "relevance_mass": {k: _plain(v) for k, v in found.relevance_mass.items()},
+        **_checks(result, found),
+        "left_out": list(result.left_out),
+        "seconds": round(result.seconds, 6),
+        "seconds_by_method": {k: round(v, 6) for k, v in result.seconds_by_method.items()},
+    }
+
+
+def arrays(result: EngineResult, found: ClassExplanation, index: int) -> dict[str, NDArray[Any]]:
+    """The arrays of one class, number ``index`` of the model's; ``weights`` are the paper's
+    (y - y_k) / y, NaN where y is 0. Of the studies, those that were made."""
+    y = np.float64(found.y if found.y != 0 else math.nan)
+    return {
+        "input": result.input,
+        "deltas": found.deltas,
+        "weights": found.deltas / y,
+        "map": found.map,
+        "mean_map": found.mean_map,
+        "mask": result.mask,
+        "logits": result.logits,
+        "y": np.asarray(found.y, np.float64),
+        "y_null": np.asarray(found.y_null, np.float64),
+        "aperture": result.aperture,
+        **_studied(result, found, index),
+    }
+
+
+def _studied(result: EngineResult, found: ClassExplanation, index: int) -> dict[str, NDArray[Any]]:
+    study = result.study(found.class_name, found.score or None)
+    out: dict[str, NDArray[Any]] = {}
+    if found.explainable:
+        grid = (found.map.shape[0], found.map.shape[1])
+        cells = class_cells(result.mask == index, result.aperture, grid, result.region_threshold)
+        out |= {"foreground_cells": cells.foreground, "background_cells": cells.background}
+    if study.patches is not None:
+        out["patch_drop"] = study.patches.drop
+        if study.patches.dice is not None:
+            out["patch_dice"] = study.patches.dice
+    if study.block_drop is not None:
+        out["block_drop"] = study.block_drop
+    if study.hires_map is not None:
+        out["hires_map"] = study.hires_map
+    if study.other_deltas is not None:
+        out["other_deltas"] = study.other_deltas
+    return out
+
+
+def _checks(result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
+    """Costly checks; null and empty where they were not made."""
+    checks = found.checks or CrossChecks()
+    groups = result.study(found.class_name, found.score or None).groups
+    return {
+        "agreement": _plain(found.agreement),
+        "hires_correlation": _plain(checks.hires_correlation),
+        "baseline_correlation": _plain(checks.baseline_correlation),
+        "gains": [
+            {
+                "measure": gain.measure,
+                "fill": gain.fill,
+                "auc": _plain(gain.auc),
+                "over_random": _plain(gain.over_random),
+                "over_mean_map": _plain(gain.over_mean_map),
+            }
+            for gain in checks.gains
+        ],
+        "groups": [
+            {
+                "channels": list(group.channels),
+                "delta": _plain(group.delta),
+                "sum_of_single": _plain(group.sum_of_single),
+            }
+            for group in groups
+        ],
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_npz(path: Path, content: Mapping[str, NDArray[Any]]) -> None:
+    """Under exactly this name: numpy would add a suffix of its own to a bare path."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **content)
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

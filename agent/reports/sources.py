@@ -1,0 +1,60 @@
+"""Sets of pictures for commands: the pictures of a folder, or whatever the caller draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.ablation.core.errors import AblationError
+from agent.reports.masks import decode, read_picture
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MASK_ENDING = "_mask"
+
+Read = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture by name; ``read`` gives it, (H, W[, C]) uint8, and its mask of class indices,
+    (H, W) uint8, or None. ``AblationError`` where it cannot be read."""
+
+    name: str
+    read: Read
+
+
+def folder_shots(folder: Path) -> list[Shot]:
+    """The pictures of a folder by name, ``NAME_mask.*`` beside ``NAME.*`` being its drawn mask.
+
+    ``AblationError`` for a folder that cannot be listed or holds no picture.
+    """
+    try:
+        names = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise AblationError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+    masks = {
+        path.stem.removesuffix(MASK_ENDING): path
+        for path in names
+        if path.stem.endswith(MASK_ENDING)
+    }
+    pictures = [path for path in names if not path.stem.endswith(MASK_ENDING)]
+    if not pictures:
+        raise AblationError(f"{folder}: holds no picture ({', '.join(SUFFIXES)})")
+    return [Shot(path.stem, _reader(path, masks.get(path.stem))) for path in pictures]
+
+
+def references(shots: list[Shot]) -> Iterator[tuple[NDArray[np.uint8], None]]:
+    """The pictures alone, as ``channel_means`` takes them."""
+    return ((shot.read()[0], None) for shot in shots)
+
+
+def _reader(picture: Path, mask: Path | None) -> Read:
+    def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        image = read_picture(picture)
+        return image, None if mask is None else decode(read_picture(mask))
+
+    return read

@@ -1,0 +1,214 @@
+"""The work of ``pitwatch study``: every picture through one engine, then tables, plots, report."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from agent import config
+from agent.ablation.core.case import check_classes, on_grid
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.groups import parse_groups
+from agent.ablation.core.scores import margin_mean
+from agent.ablation.engine import Engine, Tuning
+from agent.ablation.overlay import card_ranges, colour_range
+from agent.ablation.result import EngineResult
+from agent.ablation.run.channel_means import channel_means
+from agent.ablation.studies.curves import CurveSettings
+from agent.ablation.studies.studies import Studies
+from agent.models.loaded import LoadedModel
+from agent.models.loading import load_model
+from agent.records import ClassExplanation
+from agent.reports import report
+from agent.reports.command import StudyOptions
+from agent.reports.ending import OptionError
+from agent.reports.explain import progress_bar
+from agent.reports.figure import Scene, cam_figure
+from agent.reports.masks import dices
+from agent.reports.sources import Shot, references
+from agent.reports.tables import Observation, Survey
+
+FIGURE_QUALITY = 88
+
+
+@dataclass(slots=True)
+class _State:
+    """What has been found so far; ``groups`` in words, fixed by the first picture."""
+
+    observations: dict[str, list[Observation]]
+    problems: list[str]
+    figures: list[tuple[str, bytes]]
+    groups: str
+
+
+def survey_and_report(options: StudyOptions) -> bool:
+    """Study the pictures and write the report; whether all were explained.
+
+    ``AblationError`` when none was: there is nothing to report.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.model.threads)
+    model, engine = _engine(options)
+    state = _State({name: [] for name in engine.settings.classes}, [], [], options.groups)
+    facts: dict[str, str] = {}
+    with progress_bar() as bar:
+        task = bar.add_task("pictures", total=len(options.shots))
+        for shot in options.shots:
+            try:
+                result, drawn = _explained(options, engine, shot, state, bar)
+            except AblationError as error:
+                state.problems.append(f"{shot.name}: {error}")
+            else:
+                facts = facts or _facts(options, model, result)
+                _observe(model, shot.name, result, drawn, state)
+            bar.advance(task)
+    seen = {name: found for name, found in state.observations.items() if found}
+    if not seen:
+        raise AblationError(
+            f"{options.source}: none of {len(options.shots)} pictures could be explained: "
+            f"{'; '.join(state.problems[:3])}"
+        )
+    found = Survey(facts, seen, state.problems)
+    written = report.write(options.out, found, state.figures)
+    out = Console(soft_wrap=True, highlight=False, markup=False)
+    for problem in state.problems:
+        out.print(problem)
+    for name, rows in seen.items():
+        out.print(f"{name}: {len(rows)} of {len(options.shots)} pictures explained")
+    out.print(f"wrote {written}")
+    return not state.problems
+
+
+def _engine(options: StudyOptions) -> tuple[LoadedModel, Engine]:
+    model = load_model(options.model)
+    try:
+        check_classes(model, options.classes)
+        settings = config.Ablation(
+            classes=options.classes or model.classes[1:],
+            score=options.score,
+            baseline=options.baseline,
+            seed=options.seed,
+        )
+        means = None
+        if options.reference:
+            means = channel_means(model, references(list(options.reference)), options.layer)
+        engine = Engine(model, settings, options.layer, Tuning(reference=means))
+        if options.groups:
+            noise = np.random.default_rng(0).random((engine.channels, 4))
+            parse_groups(options.groups, noise)
+    except AblationError as error:
+        raise OptionError(str(error)) from error
+    return model, engine
+
+
+def _explained(
+    options: StudyOptions, engine: Engine, shot: Shot, state: _State, bar: Progress
+) -> tuple[EngineResult, NDArray[np.uint8] | None]:
+    image, drawn = shot.read()
+    task = bar.add_task(shot.name, total=None)
+    studies = Studies(
+        block_cells=2,
+        curves=CurveSettings(seed=options.seed),
+        hires=True,
+        groups=state.groups,
+        maps=options.maps,
+        other_baseline=engine.has_both_baselines,
+    )
+    try:
+        result = engine.explain(
+            image,
+            studies=studies,
+            tick=lambda study: bar.update(task, description=f"{shot.name}: {study}"),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    finally:
+        bar.remove_task(task)
+    if state.groups:
+        # Clusters of the first picture serve all, or groups of different pictures would be mixed.
+        groups = next((one.groups for one in result.studies.values()), ())
+        with contextlib.suppress(ValueError):
+            state.groups = ";".join(",".join(map(str, g.channels)) for g in groups) or state.groups
+    if len(state.figures) < options.examples * len(engine.settings.classes):
+        state.figures += _figures(engine.model, shot.name, image, drawn, result)
+    return result, drawn
+
+
+def _observe(
+    model: LoadedModel,
+    name: str,
+    result: EngineResult,
+    drawn: NDArray[np.uint8] | None,
+    state: _State,
+) -> None:
+    scores: dict[str, float] = {}
+    if drawn is not None:
+        size = (result.mask.shape[0], result.mask.shape[1])
+        scores = dices(result.mask, on_grid(drawn, size), model.classes)
+    for record in result.classes:
+        if not record.explainable:
+            state.problems.append(f"{name}: {record.reason}")
+            continue
+        state.observations[record.class_name].append(
+            Observation(
+                name,
+                record,
+                result.study(record.class_name),
+                _margin(model, result, record),
+                scores.get(record.class_name, float("nan")),
+            )
+        )
+
+
+def _margin(model: LoadedModel, result: EngineResult, record: ClassExplanation) -> float:
+    index = model.classes.index(record.class_name)
+    region = torch.from_numpy((result.mask == index) & result.aperture)
+    return float(margin_mean(torch.from_numpy(result.logits).unsqueeze(0), index, region)[0])
+
+
+def _figures(
+    model: LoadedModel,
+    name: str,
+    image: NDArray[np.uint8],
+    drawn: NDArray[np.uint8] | None,
+    result: EngineResult,
+) -> list[tuple[str, bytes]]:
+    picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    out = []
+    for found in result.classes:
+        scene = Scene(
+            image_bgr=np.ascontiguousarray(picture[..., :3]),
+            drawn=drawn,
+            result=result,
+            found=found,
+            index=model.classes.index(found.class_name),
+            limits=colour_range(found, None, card_ranges(model.card, result)),
+            title=f"{name}: {found.class_name}   {model.name}, {result.layer}",
+        )
+        done, data = cv2.imencode(
+            ".jpg", cam_figure(scene), [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY]
+        )
+        if done:
+            out.append((f"{name}, {found.class_name}", data.tobytes()))
+    return out
+
+
+def _facts(options: StudyOptions, model: LoadedModel, result: EngineResult) -> dict[str, str]:
+    return {
+        "pictures": f"{options.source} ({len(options.shots)})",
+        "model": f"{model.name}, sha256 {model.sha256[:16]}",
+        "layer": f"{result.layer}, run by {result.path}",
+        "score": result.score,
+        "baseline": result.baseline,
+        "region": (
+            f"{result.region_source}; a cell belongs to it from {result.region_threshold:.0%} "
+            "of its area"
+        ),
+        "seed": str(options.seed),
+    }

@@ -1,0 +1,272 @@
+"""What a study found, picture by picture, and the tables that are made of it. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.ablation.core.ranks import rank_correlation
+from agent.ablation.studies.studies import Studied
+from agent.records import ClassExplanation, CrossChecks
+
+Row = dict[str, object]
+Table = list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One class in one picture; ``margin`` is that of its region with nothing hidden, and
+    ``dice_to_mask`` NaN where no mask was drawn."""
+
+    picture: str
+    record: ClassExplanation
+    studied: Studied
+    margin: float
+    dice_to_mask: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All observations that could be explained, by class; ``facts`` name what was studied and
+    ``problems`` what was not, in words."""
+
+    facts: dict[str, str]
+    observations: dict[str, list[Observation]]
+    problems: list[str]
+
+
+def mean_sd(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation of what is no NaN; NaN where nothing is left."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    if known.size == 0:
+        return math.nan, math.nan
+    return float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else 0.0
+
+
+def pictures(survey: Survey) -> Table:
+    """One row for each class and picture."""
+    return [
+        {"class": name, "picture": one.picture} | {k: of(one) for k, of in NUMBERS.items()}
+        for name, found in survey.observations.items()
+        for one in found
+    ]
+
+
+def _checks(one: Observation) -> CrossChecks:
+    return one.record.checks or CrossChecks()
+
+
+def _gain(measure: str, fill: str, over: str) -> Callable[[Observation], float]:
+    def read(one: Observation) -> float:
+        for gain in _checks(one).gains:
+            if (gain.measure, gain.fill) == (measure, fill):
+                return float(getattr(gain, over))
+        return math.nan
+
+    return read
+
+
+NUMBERS: dict[str, Callable[[Observation], float]] = {
+    "y": lambda o: o.record.y,
+    "y_whole_layer_off": lambda o: o.record.y_all,
+    "sum_of_deltas": lambda o: float(o.record.deltas.sum()),
+    "null_control": lambda o: abs(o.record.y_null - o.record.y),
+    "null_tolerance": lambda o: o.record.null_tolerance,
+    "spot_error": lambda o: o.record.spot_error,
+    "all_ones_share": lambda o: o.record.all_ones_share,
+    "sign_balance": lambda o: o.record.sign_balance,
+    "layer_foreground": lambda o: o.record.sensitivity_foreground,
+    "layer_background_equal": lambda o: o.record.sensitivity_background,
+    "layer_context_reliance": lambda o: o.record.context_reliance,
+    "input_foreground": lambda o: o.record.input_sensitivity_foreground,
+    "input_background_equal": lambda o: o.record.input_sensitivity_background,
+    "input_context_reliance": lambda o: o.record.input_context_reliance,
+    "agreement": lambda o: o.record.agreement,
+    "hires_correlation": lambda o: _checks(o).hires_correlation,
+    "baseline_correlation": lambda o: _checks(o).baseline_correlation,
+    **{
+        f"{measure}_{fill}_{over}": _gain(measure, fill, over)
+        for measure in ("insertion", "deletion")
+        for fill in ("mean", "blur")
+        for over in ("auc", "over_random", "over_mean_map")
+    },
+    "dice_to_mask": lambda o: o.dice_to_mask,
+}
+
+
+def channels(survey: Survey) -> Table:
+    """One row for each class and channel: its delta over the pictures."""
+    out: Table = []
+    for name, found in survey.observations.items():
+        deltas = np.stack([one.record.deltas for one in found])
+        ranks = np.argsort(np.argsort(-np.abs(deltas), axis=1), axis=1)
+        out += [
+            {
+                "class": name,
+                "channel": k,
+                "mean_delta": float(deltas[:, k].mean()),
+                "sd": mean_sd(deltas[:, k])[1],
+                "positive_share": float((deltas[:, k] > 0).mean()),
+                "top10_share": float((ranks[:, k] < 10).mean()),
+            }
+            for k in range(deltas.shape[1])
+        ]
+    return out
+
+
+def consistency(found: Sequence[Observation]) -> float:
+    """Mean rank correlation of the deltas of two pictures, over all pairs: whether the model uses
+    the same channels from picture to picture. NaN for a single picture."""
+    pairs = [
+        rank_correlation(a.record.deltas, b.record.deltas)
+        for place, a in enumerate(found)
+        for b in found[place + 1 :]
+    ]
+    return mean_sd(pairs)[0]
+
+
+def occlusions(survey: Survey) -> Table:
+    """One row for each class, region and fraction, all maps at once."""
+    out: Table = []
+    for name, found in survey.observations.items():
+        groups: dict[tuple[str, float], list[tuple[float, ...]]] = {}
+        for one in found:
+            for o in one.record.occlusions:
+                values = (float(o.cells), o.y, o.dice, o.margin_inside, o.margin_outside)
+                groups.setdefault((str(o.region), o.fraction), []).append(values)
+        for (region, fraction), rows in groups.items():
+            row: Row = {"class": name, "region": region, "fraction": fraction, "n": len(rows)}
+            for place, key in enumerate(("cells", "y", "dice", "margin_inside", "margin_outside")):
+                row[key], row[f"{key}_sd"] = mean_sd([r[place] for r in rows])
+            out.append(row)
+    return out
+
+
+def single_maps(survey: Survey) -> Table:
+    """One row for each class, region, fraction and channel: that map alone."""
+    out: Table = []
+    for name, region, fractions, drop, dice in _map_stacks(survey):
+        for place, fraction in enumerate(fractions):
+            for k in range(drop.shape[2]):
+                mean, sd = mean_sd(drop[:, place, k])
+                out.append(
+                    {
+                        "class": name,
+                        "region": region,
+                        "fraction": fraction,
+                        "channel": k,
+                        "mean_drop": mean,
+                        "sd": sd,
+                        "dice": mean_sd(dice[:, place, k])[0],
+                    }
+                )
+    return out
+
+
+def map_sets(survey: Survey) -> Table:
+    """One row for each class, region, choice and count: so many maps, the region at 100 %."""
+    out: Table = []
+    for name, found in survey.observations.items():
+        groups: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+        for one in found:
+            for sets in one.studied.map_sets:
+                for place, count in enumerate(sets.counts):
+                    key = (str(sets.region), sets.chosen, count)
+                    values = (float(sets.drop[place]), float(sets.dice[place]))
+                    groups.setdefault(key, []).append(values)
+        for (region, chosen, count), pairs in groups.items():
+            drop, sd = mean_sd([p[0] for p in pairs])
+            out.append(
+                {
+                    "class": name,
+                    "region": region,
+                    "chosen": chosen,
+                    "maps": count,
+                    "mean_drop": drop,
+                    "sd": sd,
+                    "dice": mean_sd([p[1] for p in pairs])[0],
+                }
+            )
+    return out
+
+
+def curves(survey: Survey) -> Table:
+    """One row for each class, measure, fill, ranking and fraction."""
+    out: Table = []
+    for name, found in survey.observations.items():
+        groups: dict[tuple[str, str, str, float], list[float]] = {}
+        for one in found:
+            for curve in one.studied.curves:
+                for fraction, value in zip(curve.fractions, curve.values, strict=True):
+                    key = (curve.measure, curve.fill, curve.ranking, round(float(fraction), 6))
+                    groups.setdefault(key, []).append(float(value))
+        for (measure, fill, ranking, fraction), values in groups.items():
+            mean, sd = mean_sd(values)
+            out.append(
+                {
+                    "class": name,
+                    "measure": measure,
+                    "fill": fill,
+                    "ranking": ranking,
+                    "fraction": fraction,
+                    "y_share": mean,
+                    "sd": sd,
+                }
+            )
+    return out
+
+
+def groups(survey: Survey) -> Table:
+    """One row for each class and group of channels."""
+    out: Table = []
+    for name, found in survey.observations.items():
+        together: dict[tuple[int, ...], list[tuple[float, float]]] = {}
+        for one in found:
+            for group in one.studied.groups:
+                values = (group.delta, group.sum_of_single)
+                together.setdefault(group.channels, []).append(values)
+        for members, pairs in together.items():
+            delta, sd = mean_sd([p[0] for p in pairs])
+            out.append(
+                {
+                    "class": name,
+                    "channels": " ".join(map(str, members)),
+                    "size": len(members),
+                    "mean_delta": delta,
+                    "sd": sd,
+                    "sum_of_single": mean_sd([p[1] for p in pairs])[0],
+                }
+            )
+    return out
+
+
+TABLES: dict[str, Callable[[Survey], Table]] = {
+    "pictures": pictures,
+    "channels": channels,
+    "occlusion": occlusions,
+    "single_maps": single_maps,
+    "map_sets": map_sets,
+    "insertion_deletion": curves,
+    "groups": groups,
+}
+
+
+def _map_stacks(
+    survey: Survey,
+) -> Iterator[tuple[str, str, tuple[float, ...], NDArray[np.float64], NDArray[np.float64]]]:
+    """Class, region, fractions, and drops and Dices as (pictures, fractions, K)."""
+    for name, found in survey.observations.items():
+        regions: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
+        fractions: tuple[float, ...] = ()
+        for one in found:
+            for maps in one.studied.maps:
+                fractions = maps.fractions
+                regions.setdefault(str(maps.region), []).append((maps.drop, maps.dice))
+        for region, pairs in regions.items():
+            drop, dice = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
+            yield name, region, fractions, drop, dice

@@ -1,0 +1,135 @@
+"""The documented files: they load, they tell the truth, and no key is missing from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from agent.config import Config
+from agent.config.load import load_config
+from agent.config.schema import FILE, schema_text
+from agent.config.values import leaves
+from agent.config.words import Words
+from agent.config.yaml import read_yaml
+
+FOLDER = Path(__file__).parents[2] / "config"
+DOCUMENTED = FOLDER / "pitwatch.yaml"
+_OFF = re.compile(r"^( *)#(?=\S| {2,}(?:- )?[a-z_0-9]+:| {2,}#)", re.MULTILINE)
+
+
+def with_every_key() -> dict[str, Any]:
+    """The documented file with the keys behind a bare # put to work."""
+    return read_yaml(_OFF.sub(r"\1", DOCUMENTED.read_text()).encode()).data
+
+
+def generic(path: tuple[str | int, ...]) -> str:
+    text = ""
+    for step in path:
+        text += "[]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def test_the_documented_file_is_the_default_configuration() -> None:
+    result = load_config(DOCUMENTED, environment={})
+    assert result.config == Config(mqtt={"broker": "embedded"})
+
+
+def test_every_key_of_the_models_is_documented() -> None:
+    data = with_every_key()
+    found = {generic(path[:end]) for path, _ in leaves(data) for end in range(1, len(path) + 1)}
+    known = set(Words(Config.model_json_schema()).paths())
+    assert known - found == set()
+
+
+def test_every_value_of_the_documented_file_is_the_default() -> None:
+    defaults = Config(mqtt={"broker": "embedded"}).model_dump(mode="json")
+    written = yaml.safe_load(DOCUMENTED.read_text())
+
+    def compare(here: Any, default: Any, path: str) -> None:
+        if isinstance(here, dict):
+            for key, value in here.items():
+                compare(value, default[key], f"{path}.{key}")
+        elif isinstance(here, list) and here and isinstance(here[0], dict):
+            for value, item in zip(here, default, strict=True):
+                compare(value, item, path)
+        elif here is not None:  # a section of which every key is off
+            assert here == default, path
+
+    compare(written, defaults, "")
+
+
+def test_every_key_without_a_default_shows_a_form_that_is_allowed() -> None:
+    data = with_every_key()
+    data["state_dir"] = "/tmp"
+    data["mqtt"]["password"] = data["mqtt"]["tls"]["key_password"] = "x"
+    data["mqtt"]["broker"] = "mqtts://broker"
+    del data["model"]["factory"], data["cameras"][0]["cutting_line_deg"]
+    del data["cameras"][0]["mm_per_px"]
+    assert Config.model_validate(data).model.layer == "encoder4.enc4relu2"
+
+
+def test_every_key_is_preceded_by_words_about_it() -> None:
+    lines = DOCUMENTED.read_text().splitlines()
+    bare = []
+    for i, line in enumerate(lines):
+        match = re.match(r"^ *#?(?:- )?([a-z_0-9]+):", line)
+        if match is None or line.lstrip().startswith("# "):
+            continue
+        above = i - 1
+        while above >= 0 and re.match(r"^ *#?(?:  *- )? *[a-z_0-9]+:", lines[above]):
+            above -= 1  # keys that share their words
+        if not lines[above].lstrip().startswith("#"):
+            bare.append(match[1])
+    assert bare == ["alarms", "mqtt", "logging"]
+
+
+ENVIRONMENT = {"OVERHEAD_URL": "rtsp://u:p@10.20.0.11/1", "PITWATCH_KEY_PASSWORD": "x"}
+
+
+@pytest.mark.parametrize("name", ["lanes.yaml", "gpu.yaml", "tls.yaml"])
+def test_each_example_loads_without_an_error(name: str, tmp_path: Path) -> None:
+    etc = tmp_path / "etc"
+    for file in (
+        "secrets/camera_url", "secrets/mqtt_password", "tls/ca.pem", "tls/client.pem",
+        "tls/client.key",
+    ):  # fmt: skip
+        (etc / file).parent.mkdir(parents=True, exist_ok=True)
+        (etc / file).write_text("rtsp://u:p@camera/1\n")
+    example = tmp_path / name
+    example.write_text((FOLDER / name).read_text().replace("/etc/pitwatch", str(etc)))
+    result = load_config(example, environment=ENVIRONMENT | {"PITWATCH_STATE": str(tmp_path)})
+    assert [w for w in result.warnings if "state_dir" not in w] == []
+
+
+def test_the_lanes_of_the_example_are_three_cameras(tmp_path: Path) -> None:
+    config = load_config(
+        FOLDER / "lanes.yaml", environment=ENVIRONMENT | {"PITWATCH_STATE": str(tmp_path)}
+    ).config
+    lanes = [lane for camera in config.cameras for lane in camera.effective_lanes()]
+    assert [lane.name for lane in lanes] == ["lane1", "lane2", "lane3"]
+    assert all(lane.mm_per_px for lane in lanes)
+
+
+def test_the_json_schema_is_current() -> None:
+    assert FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m agent.config.schema"
+
+
+@pytest.mark.parametrize("name", ["pitwatch.yaml", "lanes.yaml", "gpu.yaml", "tls.yaml"])
+def test_the_json_schema_accepts_every_example(name: str) -> None:
+    schema = json.loads(FILE.read_text())
+    Draft202012Validator.check_schema(schema)
+    data = read_yaml((FOLDER / name).read_bytes()).data
+    errors = list(Draft202012Validator(schema).iter_errors(data))
+    assert [e.message for e in errors if e.instance is not None] == []
+
+
+def test_the_json_schema_refuses_what_the_models_refuse() -> None:
+    validator = Draft202012Validator(json.loads(FILE.read_text()))
+    for wrong in ({"cammeras": []}, {"http": {"port": 70_000}}, {"cameras": [{"name": "a"}]}):
+        assert not validator.is_valid(wrong)

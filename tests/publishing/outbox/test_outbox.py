@@ -1,0 +1,241 @@
+"""What waits for the broker, and the books."""
+
+from __future__ import annotations
+
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from agent.publishing.outbox.outbox import EVENT_BYTES_MAX, MemoryOutbox
+from agent.publishing.wire.messages import Entry, Message
+from agent.records import TopicFamily
+from tests.publishing.examples import Books
+
+
+def message(route: str, topic: str = "", payload: bytes = b"{}") -> Message:
+    return Message(topic or f"B/{route}", route, payload)
+
+
+def entry(route: str, topic: str = "", payload: bytes = b"{}", now: float = 0.0) -> Entry:
+    return Entry((message(route, topic, payload),), now)
+
+
+def cam(payload: bytes = b"{}") -> Entry:
+    return Entry((message("cam_image", "B/i", b"jpeg"), message("cam_meta", "B/m", payload)), 0.0)
+
+
+def outbox(cap: int = 100) -> tuple[MemoryOutbox, Books]:
+    books = Books()
+    return MemoryOutbox(cap, books), books
+
+
+def payloads(box: MemoryOutbox, now: float = 0.0) -> list[bytes]:
+    return [taken.messages[-1].payload for taken in iter(lambda: box.take(now), None)]
+
+
+def test_of_a_state_only_the_newest_waits() -> None:
+    box, books = outbox()
+    for i in range(5):
+        box.put(entry("metric", payload=b"%d" % i), 0.0)
+    assert payloads(box) == [b"4"]
+    assert books.total("messages_dropped", "metric", "superseded") == 4
+
+
+def test_events_wait_in_order_up_to_the_cap_and_the_oldest_goes() -> None:
+    box, books = outbox(cap=3)
+    for i in range(5):
+        box.put(entry("explanation", payload=b"%d" % i), 0.0)
+    assert payloads(box) == [b"2", b"3", b"4"]
+    assert books.total("messages_dropped", "explanation", "queue_full") == 2
+    books.balance()
+
+
+def test_the_waiting_pictures_of_events_are_bounded_in_bytes() -> None:
+    box, books = outbox(cap=1000)
+    for i in range(10):
+        box.put(entry("evidence", f"B/{i}", bytes(EVENT_BYTES_MAX // 4)), 0.0)
+    assert box.waiting() == 4
+    assert books.total("messages_dropped", "evidence", "queue_full") == 6
+
+
+def test_one_family_that_overflows_costs_no_other_its_place() -> None:
+    box, books = outbox(cap=2)
+    box.put(entry("event_alarm"), 0.0)
+    for _ in range(10):
+        box.put(entry("explanation"), 0.0)
+    assert books.total("messages_dropped", "event") == 0
+    assert box.waiting() == 3
+
+
+def test_an_event_that_nobody_would_be_given_any_more_is_dropped_as_expired() -> None:
+    box, books = outbox()
+    box.put(entry("fruit", payload=b"old", now=0.0), 0.0)
+    box.put(entry("fruit", payload=b"new", now=5.0), 5.0)
+    assert payloads(box, now=12.0) == [b"new"]
+    assert books.total("messages_dropped", "fruit", "expired") == 1
+
+
+def test_status_and_alarms_go_before_pictures() -> None:
+    box, _ = outbox()
+    for waiting in (cam(), entry("metric"), entry("event_alarm"), entry("alarm"), entry("status")):
+        box.put(waiting, 0.0)
+    order = [taken.route.pattern for taken in iter(lambda: box.take(0.0), None)]
+    assert order[:3] == ["status", "event/alarm", "alarm/{alarm_id}"]
+    assert order[-1] == "cam/{camera}/{class}/meta"
+
+
+def test_a_snapshot_sends_every_state_again_and_no_event() -> None:
+    box, books = outbox()
+    for first in (entry("status"), entry("alarm"), cam(), entry("explanation")):
+        box.put(first, 0.0)
+    for taken in list(iter(lambda: box.take(0.0), None)):
+        for part in taken.messages:
+            box.settle(taken, part, None)
+    box.snapshot(1.0)
+    again = [taken.family for taken in iter(lambda: box.take(1.0), None)]
+    assert again == [TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.CAM]
+    assert books.total("messages_enqueued", "cam") == 4
+    books.balance()
+
+
+def test_a_state_that_has_expired_is_not_sent_again() -> None:
+    box, _ = outbox()
+    box.put(entry("metric", now=0.0), 0.0)
+    taken = box.take(0.0)
+    assert taken is not None
+    box.settle(taken, taken.messages[0], None)
+    box.snapshot(301.0)
+    assert box.take(301.0) is None
+
+
+def test_the_latency_of_a_delivered_state_is_not_observed_again_with_the_snapshot() -> None:
+    box, _ = outbox()
+    alarm = Entry((Message("B/alarm/x", "alarm", b"{}", captured_mono=5.0),), 0.0)
+    box.put(alarm, 0.0)
+    taken = box.take(0.0)
+    assert taken is alarm
+    box.snapshot(0.0)
+    undelivered = box.take(0.0)
+    assert undelivered is not None
+    assert undelivered.messages[0].captured_mono == 5.0
+    box.settle(undelivered, undelivered.messages[0], None)
+    box.snapshot(0.0)
+    again = box.take(0.0)
+    assert again is not None
+    assert again.messages[0].captured_mono == 0.0
+
+
+def test_events_that_a_lost_connection_left_unanswered_go_out_again_in_order() -> None:
+    box, books = outbox()
+    for i in range(4):
+        box.put(entry("event_alarm", payload=b"%d" % i), 0.0)
+    taken = [box.take(0.0) for _ in range(3)]
+    box.lost([(one, one.messages) for one in taken if one is not None])
+    assert payloads(box) == [b"0", b"1", b"2", b"3"]
+    assert books.total("messages_dropped") == 0
+
+
+def test_states_that_a_lost_connection_left_unanswered_are_counted_and_come_with_the_snapshot() -> (
+    None
+):
+    box, books = outbox()
+    box.put(cam(), 0.0)
+    taken = box.take(0.0)
+    assert taken is not None
+    box.settle(taken, taken.messages[0], None)
+    box.lost([(taken, taken.messages[1:])])
+    books.balance()
+    assert books.total("messages_dropped", "cam", "connection_lost") == 1
+    box.snapshot(0.0)
+    assert len(payloads(box)) == 1
+
+
+def test_states_beyond_the_cap_push_out_the_oldest_of_the_least_important() -> None:
+    box, books = outbox(cap=3)
+    box.put(entry("status"), 0.0)
+    for i in range(4):
+        box.put(entry("metric", f"B/{i}", b"%d" % i), 0.0)
+    assert payloads(box) == [b"{}", b"2", b"3"]
+    assert books.total("messages_dropped", "metric", "state_full") == 2
+    books.balance()
+
+
+def test_closing_drops_and_counts_everything_that_waits() -> None:
+    box, books = outbox()
+    for one in (cam(), entry("fruit"), entry("status")):
+        box.put(one, 0.0)
+    box.close("shutdown")
+    assert books.total("messages_dropped") == 4
+    assert books.total("messages_dropped", "cam", "shutdown") == 2
+    books.balance()
+
+
+ROUTES = st.sampled_from(["status", "metric", "alarm", "fruit", "explanation", "event_alarm"])
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Whatever happens in whatever order: the books balance and the caps hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box, self.books = outbox(cap=4)
+        self.now = 0.0
+        self.taken: list[tuple[Entry, list[Message]]] = []
+
+    @rule(route=ROUTES, name=st.integers(0, 6))
+    def put(self, route: str, name: int) -> None:
+        self.box.put(entry(route, f"B/{route}/{name}", now=self.now), self.now)
+
+    @rule()
+    def put_cam(self) -> None:
+        self.box.put(cam(), self.now)
+
+    @rule()
+    def take(self) -> None:
+        taken = self.box.take(self.now)
+        if taken is not None:
+            self.taken.append((taken, list(taken.messages)))
+
+    @rule(reason=st.sampled_from([None, "not_authorized"]), index=st.integers(0, 9))
+    def settle(self, reason: str | None, index: int) -> None:
+        if self.taken:
+            taken, left = self.taken[index % len(self.taken)]
+            self.box.settle(taken, left.pop(0), reason)
+            if not left:
+                self.taken.remove((taken, left))
+
+    @rule()
+    def lose(self) -> None:
+        self.box.lost([(taken, tuple(left)) for taken, left in self.taken])
+        self.taken.clear()
+
+    @rule()
+    def connect(self) -> None:
+        self.box.snapshot(self.now)
+
+    @rule(family=st.sampled_from(list(TopicFamily)))
+    def refuse(self, family: TopicFamily) -> None:
+        self.box.refuse(family, "oversized")
+
+    @rule(seconds=st.sampled_from([1.0, 20.0, 1000.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def balanced(self) -> None:
+        self.books.balance()
+        books = self.box.books()
+        handed = sum(len(left) for _, left in self.taken)
+        in_flight = sum(book.in_flight for book in books.values())
+        assert in_flight >= handed >= 0
+        assert all(book.in_flight >= 0 for book in books.values())
+
+    def teardown(self) -> None:
+        self.lose()
+        self.box.close("shutdown")
+        self.balanced()
+        assert all(book.in_flight == 0 for book in self.box.books().values())
+
+
+TestOutboxMachine = OutboxMachine.TestCase
+TestOutboxMachine.settings = hypothesis_settings(max_examples=60, deadline=None)
