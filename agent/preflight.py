@@ -1,4 +1,4 @@
-"""What the configuration names outside of itself: is it there? And what deserves a warning.
+"""What the configuration names outside of itself: is it there?
 
 Looks, and changes nothing: no directory is made, no device opened, no host asked.
 """
@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
-from agent.config import Camera, Config
-from agent.config.rules import Broken, is_loopback
-from agent.config.url import SOURCE_FORMS, check_stream, has_credentials, parse_broker
+from agent.config import Camera
+from agent.config.load import Loaded, Overrides
+from agent.config.load import load_config as load
+from agent.config.rules import Broken
+from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.values import get
-from agent.config.words import path_text
 from agent.config.yaml import KeyPath
 from agent.simulator.parameters import ParameterError, parse_url
 
-REFERENCES = "${ENV:NAME} and ${FILE:/path}"
+
+def load_config(
+    path: Path | None,
+    overrides: Overrides | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Loaded:
+    """``agent.config.load.load_config`` that also looks at what the values name outside."""
+    return load(path, overrides, environment, missing_things)
 
 
 def missing_things(data: Any) -> Iterator[Broken]:
@@ -49,44 +57,6 @@ def missing_things(data: Any) -> Iterator[Broken]:
         one: KeyPath = ("alarms", "reference", str(variety))
         yield from _file_problems(one, get(data, one))
     yield from _folder_problems(("state_dir",), get(data, ("state_dir",)))
-
-
-def warnings(config: Config, *, from_file: bool, references: Collection[KeyPath]) -> Iterator[str]:
-    """Yield what works and is probably not meant. ``references`` are the paths of ``${...}``."""
-    urls: list[tuple[KeyPath, str]] = [
-        (("cameras", i, "source"), camera.source) for i, camera in enumerate(config.cameras)
-    ]
-    urls.append((("mqtt", "broker"), config.mqtt.broker or ""))
-    for path, url in urls:
-        if has_credentials(url) and path not in references:
-            yield f"{path_text(path)} holds credentials; {REFERENCES} keep them out of the file"
-    secrets: tuple[tuple[KeyPath, object], ...] = (
-        (("mqtt", "password"), config.mqtt.password),
-        (("mqtt", "tls", "key_password"), config.mqtt.tls.key_password),
-        (("http", "token"), config.http.token),
-        (("http", "tls", "key_password"), config.http.tls.key_password),
-    )
-    for path, secret in secrets:
-        if secret is not None and path not in references:
-            yield f"{path_text(path)} is a secret; {REFERENCES} keep it out of the file"
-    yield from _exposure(config)
-    if from_file and config.state_dir is None:
-        yield "state_dir is not set: nothing survives a restart"
-
-
-def _exposure(config: Config) -> Iterator[str]:
-    broker = parse_broker(config.mqtt.broker) if config.mqtt.broker else None
-    if broker is not None and broker.kind == "network" and not broker.tls:
-        has_password = broker.password is not None or config.mqtt.password is not None
-        if has_password and not is_loopback(broker.host):
-            yield "mqtt.broker is not mqtts://: the password crosses the network readable"
-    http = config.http
-    open_to_others = http.enabled and not is_loopback(http.host)
-    if open_to_others and http.page and http.tls.certificate is None:
-        yield (
-            f"http.host {http.host}: token and pictures cross the network readable; set "
-            "http.tls.certificate and key, or let a proxy speak https"
-        )
 
 
 def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:

@@ -83,7 +83,8 @@ def shots_of(source: str, count: int) -> list[Shot]:
 
 def load(path: Path | None, overrides: Overrides) -> Loaded:
     """The configuration; the end of the program, with every error named, where it has any."""
-    from agent.config.load import ConfigErrors, load_config
+    from agent.config.load import ConfigErrors
+    from agent.preflight import load_config
 
     with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
         return load_config(path, overrides)

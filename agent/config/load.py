@@ -8,9 +8,10 @@ what is allowed, and for an unknown key the one that was most likely meant.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.config.check import check, related
 from agent.config.effective import effective_hash, effective_yaml
@@ -20,9 +21,9 @@ from agent.config.references import Resolved, resolve
 from agent.config.rules import Broken
 from agent.config.url import BROKER_FORMS, parse_host_port
 from agent.config.values import get, put
+from agent.config.warnings import warnings
 from agent.config.words import Words, path_text
 from agent.config.yaml import TEXT_LIMIT_BYTES, Document, KeyPath, YamlError, read_yaml
-from agent.preflight import missing_things, warnings
 
 __all__ = [
     "ConfigErrors",
@@ -61,12 +62,14 @@ def load_config(
     path: Path | None,
     overrides: Overrides | None = None,
     environment: Mapping[str, str] | None = None,
+    outside: Callable[[Any], Iterable[Broken]] = lambda _: (),
 ) -> Loaded:
     """Return the configuration of ``path`` (None: the defaults), or raise ``ConfigErrors``.
 
     Without a file and without ``--broker`` the embedded broker is meant; with a file, a missing
     broker is an error, so that a plant's agent never publishes into the void. ``environment`` is
-    the process's own when None.
+    the process's own when None. ``outside`` is given the plain values and yields what they name
+    and cannot be used; ``agent.preflight`` has it.
     """
     overrides = overrides or Overrides()
     source = str(path) if path is not None else "built-in configuration"
@@ -87,7 +90,7 @@ def load_config(
         elif isinstance(resolved.data.get("mqtt", {}), dict | None):
             book.add(Broken(BROKER, "is missing", BROKER_FORMS), resolved.data)
     config, bad = check(resolved.data, book, bad)
-    for broken in missing_things(resolved.data):
+    for broken in outside(resolved.data):
         if not related(broken.path, bad):
             book.add(broken, resolved.data)
     if len(book):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from agent import __version__
 from agent.cli import app
 from agent.config import Score
-from agent.config.load import load_config
+from agent.preflight import load_config
 
 
 def pitwatch(*arguments: str) -> Result:

@@ -12,11 +12,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from agent.config import Config
-from agent.config.load import load_config
 from agent.config.schema import FILE, schema_text
 from agent.config.values import leaves
 from agent.config.words import Words
 from agent.config.yaml import read_yaml
+from agent.preflight import load_config
 
 FOLDER = Path(__file__).parents[2] / "config"
 DOCUMENTED = FOLDER / "pitwatch.yaml"

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.config import Config
-from agent.config.load import ConfigErrors, load_config
+from agent.config.load import ConfigErrors
 from agent.config.words import Words
+from agent.preflight import load_config
 
 FOLDER = Path(__file__).parents[2] / "config"
 KEYS = sorted({path.rpartition(".")[2] for path in Words(Config.model_json_schema()).paths()})

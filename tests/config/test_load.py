@@ -10,8 +10,9 @@ import yaml
 from pydantic import SecretStr
 
 from agent.config import Config
-from agent.config.load import ConfigErrors, Loaded, Overrides, effective_yaml, load_config
+from agent.config.load import ConfigErrors, Loaded, Overrides, effective_yaml
 from agent.config.problems import ConfigProblem
+from agent.preflight import load_config
 
 BROKER = "mqtt: {broker: embedded}\n"
 

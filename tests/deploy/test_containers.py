@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from agent.config.load import load_config
+from agent.preflight import load_config
 from tests.support import free_port, require_tool, wait_until
 from tests.support.mosquitto import Mosquitto
 from tests.support.running import running_agent

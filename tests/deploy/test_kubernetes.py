@@ -10,8 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from agent.config.load import load_config
 from agent.config.problems import ConfigErrors
+from agent.preflight import load_config
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"

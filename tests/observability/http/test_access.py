@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from agent import config
-from agent.config.load import load_config
 from agent.config.problems import ConfigErrors
 from agent.observability.http.access import Access, Asked
 from agent.observability.http.limits import ADDRESSES_MAX, Buckets
 from agent.observability.http.listener import Door, HttpError
 from agent.observability.http.signing import Signer
+from agent.preflight import load_config
 from agent.records import Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from agent.config import Tls
-from agent.config.load import load_config
 from agent.config.problems import ConfigErrors
+from agent.preflight import load_config
 from tests.publishing.certificates import Authority
 from tests.publishing.rig import Rig
 from tests.publishing.sparkplug.rig import SparkplugRig

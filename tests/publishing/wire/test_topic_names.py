@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
-from agent.config.load import load_config
 from agent.config.problems import ConfigErrors
+from agent.preflight import load_config
 
 BAD_LEVELS = {
     "wildcard of one level": "+",

@@ -1,0 +1,51 @@
+"""What a valid configuration leaves to be desired: what works and is probably not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from agent.config.models import Config
+from agent.config.rules import is_loopback
+from agent.config.url import has_credentials, parse_broker
+from agent.config.words import path_text
+from agent.config.yaml import KeyPath
+
+REFERENCES = "${ENV:NAME} and ${FILE:/path}"
+
+
+def warnings(config: Config, *, from_file: bool, references: Collection[KeyPath]) -> Iterator[str]:
+    """Yield what works and is probably not meant. ``references`` are the paths of ``${...}``."""
+    urls: list[tuple[KeyPath, str]] = [
+        (("cameras", i, "source"), camera.source) for i, camera in enumerate(config.cameras)
+    ]
+    urls.append((("mqtt", "broker"), config.mqtt.broker or ""))
+    for path, url in urls:
+        if has_credentials(url) and path not in references:
+            yield f"{path_text(path)} holds credentials; {REFERENCES} keep them out of the file"
+    secrets: tuple[tuple[KeyPath, object], ...] = (
+        (("mqtt", "password"), config.mqtt.password),
+        (("mqtt", "tls", "key_password"), config.mqtt.tls.key_password),
+        (("http", "token"), config.http.token),
+        (("http", "tls", "key_password"), config.http.tls.key_password),
+    )
+    for path, secret in secrets:
+        if secret is not None and path not in references:
+            yield f"{path_text(path)} is a secret; {REFERENCES} keep it out of the file"
+    yield from _exposure(config)
+    if from_file and config.state_dir is None:
+        yield "state_dir is not set: nothing survives a restart"
+
+
+def _exposure(config: Config) -> Iterator[str]:
+    broker = parse_broker(config.mqtt.broker) if config.mqtt.broker else None
+    if broker is not None and broker.kind == "network" and not broker.tls:
+        has_password = broker.password is not None or config.mqtt.password is not None
+        if has_password and not is_loopback(broker.host):
+            yield "mqtt.broker is not mqtts://: the password crosses the network readable"
+    http = config.http
+    open_to_others = http.enabled and not is_loopback(http.host)
+    if open_to_others and http.page and http.tls.certificate is None:
+        yield (
+            f"http.host {http.host}: token and pictures cross the network readable; set "
+            "http.tls.certificate and key, or let a proxy speak https"
+        )
