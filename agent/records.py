@@ -76,7 +76,7 @@ class Frame:
     score cards only and never read by a stage.
     """
 
-    camera: str
+    lane: str
     frame_id: str
     seq: int
     captured_utc_ms: int
@@ -104,7 +104,7 @@ class CameraStatus:
     """What capture says of one physical camera after each change of state."""
 
     source_name: str
-    cameras: tuple[str, ...]  # the lanes that this source feeds
+    lanes: tuple[str, ...]  # those that this source feeds
     state: CameraState
     cause: str
     since_mono: float
@@ -150,7 +150,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmentation:
+class SegmentedFrame:
     """What the network saw in one frame.
 
     ``mask`` is (h, w) uint8 class indices on the network's grid; ``margins`` holds, per class, the
@@ -158,7 +158,7 @@ class Segmentation:
     aperture (NaN where the class has none); ``areas`` the share of the aperture per class.
     """
 
-    camera: str
+    lane: str
     frame_id: str
     seq: int
     captured_utc_ms: int
@@ -187,7 +187,7 @@ class FruitReading:
     ``camera_frozen``: its camera repeats one picture, so that nothing is known of this fruit.
     """
 
-    segmentation: Segmentation
+    segmentation: SegmentedFrame
     frames: int = 1
     cup_empty: bool = False
     camera_frozen: bool = False
@@ -224,7 +224,7 @@ class Selection:
 
     job_id: str
     frame: Frame
-    segmentation: Segmentation
+    segmentation: SegmentedFrame
     sampling_class: SamplingClass
     rung: Rung
     selected_mono: float
@@ -342,7 +342,7 @@ class Explanation:
     """The answer to one Selection."""
 
     job_id: str
-    camera: str
+    lane: str
     frame_id: str
     captured_utc_ms: int
     captured_mono: float
@@ -368,7 +368,7 @@ class JobFailure:
     """A job that gave no explanation: counted, named, and nothing else lost."""
 
     job_id: str
-    camera: str
+    lane: str
     frame_id: str
     sampling_class: SamplingClass
     reason: str  # deadline, crashed, out_of_memory, null_control, error, expired ...

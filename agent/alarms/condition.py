@@ -31,7 +31,7 @@ class Condition:
     """
 
     cause: str
-    camera: str
+    lane: str
     beyond: bool | None
     back: bool = False
     value: float = 0.0
@@ -49,4 +49,4 @@ class Condition:
 
     @property
     def alarm_id(self) -> str:
-        return f"{self.cause}-{self.camera}"
+        return f"{self.cause}-{self.lane}"

@@ -254,7 +254,7 @@ class LaneWatch:
         known = found is not None and quality is Quality.GOOD
         return Condition(
             cause=cause,
-            camera=self.name,
+            lane=self.name,
             beyond=found.beyond if found is not None and known else None,
             back=known and found is not None and not found.beyond,
             value=found.used if found is not None else 0.0,
@@ -283,7 +283,7 @@ class LaneWatch:
         known = quality is Quality.GOOD
         return Condition(
             cause=cause,
-            camera=self.name,
+            lane=self.name,
             beyond=level.beyond if known else None,
             back=level.back if known else False,
             value=level.value if math.isfinite(level.value) else 0.0,
@@ -339,7 +339,7 @@ class LaneWatch:
                     detail = Detail(Fact.NO_EXPLANATION_BECAUSE, facts)
         return Condition(
             cause=Cause.AGENT_NO_DATA,
-            camera=self.name,
+            lane=self.name,
             beyond=detail is not None,
             back=detail is None,
             value=value,

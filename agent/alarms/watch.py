@@ -77,17 +77,17 @@ class Watch:
 
     def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
         """Take one reading; ``values``: its signals, where a replay knows them already."""
-        lane = self._lanes.get(reading.segmentation.camera)
+        lane = self._lanes.get(reading.segmentation.lane)
         if lane is not None:
             lane.on_fruit(reading, values)
 
     def on_explanation(self, explanation: Explanation) -> None:
-        lane = self._lanes.get(explanation.camera)
+        lane = self._lanes.get(explanation.lane)
         if lane is not None:
             lane.on_explanation(explanation)
 
     def on_failure(self, failure: JobFailure) -> None:
-        lane = self._lanes.get(failure.camera)
+        lane = self._lanes.get(failure.lane)
         if lane is not None:
             lane.on_failure(failure)
 
@@ -159,12 +159,12 @@ class Watch:
         connecting = state is CameraState.CONNECTING
         lost, why = self._is_lost(source, now), source.loss or source.status
         situations: set[Situation] = {Situation.CAMERA_LOST} if lost else set()
-        lanes = [self._lanes[lane] for lane in source.status.cameras if lane in self._lanes]
+        lanes = [self._lanes[lane] for lane in source.status.lanes if lane in self._lanes]
         if lanes and not all(lane.machine.running(now) for lane in lanes):
             situations.add(Situation.NOT_RUNNING)
         yield Condition(
             cause=Cause.CAMERA_LOST,
-            camera=name,
+            lane=name,
             beyond=lost,
             back=not lost and not connecting,
             detail=Detail(
@@ -175,7 +175,7 @@ class Watch:
         seeing = state in (CameraState.LIVE, CameraState.FROZEN)
         yield Condition(
             cause=Cause.CAMERA_FROZEN,
-            camera=name,
+            lane=name,
             beyond=state is CameraState.FROZEN if seeing else None,
             back=state is CameraState.LIVE,
             quality=Quality.GOOD if seeing else Quality.BAD,
@@ -189,7 +189,7 @@ class Watch:
         return source.loss is not None or (connecting and late)
 
     def _source_of(self, lane: str) -> _Source | None:
-        feeding = (s for s in self._sources.values() if lane in s.status.cameras)
+        feeding = (s for s in self._sources.values() if lane in s.status.lanes)
         return next(feeding, None)
 
     def _is_live(self, lane: str) -> bool:
@@ -227,7 +227,7 @@ class Watch:
             detail = Detail(Fact.WORKERS_SHORT_BECAUSE, {**short_of, "reason": pool.reason})
         return Condition(
             cause=Cause.WORKERS_DEGRADED,
-            camera=AGENT,
+            lane=AGENT,
             beyond=pool.breaker_open or short,
             back=not pool.breaker_open and self._pool_short_mono is None,
             value=float(pool.ready),
@@ -240,7 +240,7 @@ class Watch:
         recent = conflict is not None and now - conflict.since_mono < CONFLICT_S
         return Condition(
             cause=Cause.BROKER_SESSION_CONFLICT,
-            camera=AGENT,
+            lane=AGENT,
             beyond=recent,
             back=not recent,
             detail=Detail(Fact.SESSION_TAKEN) if recent else "",
@@ -257,7 +257,7 @@ class Watch:
             detail = status.loss
         return Condition(
             cause=Cause.SPOOL_LOSS,
-            camera=AGENT,
+            lane=AGENT,
             beyond=recent or bool(degraded),
             back=not recent and not degraded,
             detail=detail,

@@ -245,7 +245,7 @@ class CameraFeed:
         info = self._life.info
         return CameraStatus(
             source_name=self.camera.name,
-            cameras=self.lane_names,
+            lanes=self.lane_names,
             state=change.state,
             cause=change.cause.value,
             since_mono=change.since_mono,

@@ -53,7 +53,7 @@ class LaneCutter:
         machine = merged(origin.machine, own)
         return [
             Frame(
-                camera=lane.name,
+                lane=lane.name,
                 frame_id=f"{lane.name}-{origin.session}-{origin.seq}",
                 seq=origin.seq,
                 captured_utc_ms=picture.captured_utc_ms,

@@ -47,7 +47,7 @@ from agent.records import (
     LinkStatus,
     MachineInfo,
     PoolStatus,
-    Segmentation,
+    SegmentedFrame,
     StorageStatus,
 )
 from agent.sampling.scheduler import Scheduler
@@ -236,31 +236,31 @@ class Agent:
 
     # --- what the live loop hands on (no call waits) ---------------------------------------------
 
-    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+    def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Every frame: remembered for the page, offered for explanation.
 
         One picture that is shown again and again is explained once.
         """
         self._memory.last_frame_ms = frame.captured_utc_ms
         self._newest.on_segmented(frame, segmentation)
-        if self._workers and not self._is_frozen(frame.camera):
+        if self._workers and not self._is_frozen(frame.lane):
             self._explain.offer(frame, segmentation)
 
     def on_fruit(self, reading: FruitReading) -> None:
         """One reading per fruit: counted, published, judged."""
-        if self._is_frozen(reading.segmentation.camera):
+        if self._is_frozen(reading.segmentation.lane):
             reading = replace(reading, camera_frozen=True)
         self._count_fruit(reading)
         self._newest.on_fruit(reading)
         if self._publisher:
-            self._publisher.fruit(reading, reading.segmentation.camera)
+            self._publisher.fruit(reading, reading.segmentation.lane)
         if self._sparkplug:
-            self._sparkplug.fruit(reading, reading.segmentation.camera)
+            self._sparkplug.fruit(reading, reading.segmentation.lane)
         self._desk.post(reading)
 
-    def _is_frozen(self, camera: str) -> bool:
+    def _is_frozen(self, lane: str) -> bool:
         return any(
-            status.state is CameraState.FROZEN and camera in status.cameras
+            status.state is CameraState.FROZEN and lane in status.lanes
             for status in self._capture.statuses()
         )
 
@@ -270,7 +270,7 @@ class Agent:
         if isinstance(result, Explanation):
             self._newest.on_explanation(result)
             for name, value in of_explanation(result, None).items():
-                self.telemetry.gauge("signal", value, camera=result.camera, signal=name)
+                self.telemetry.gauge("signal", value, camera=result.lane, signal=name)
             if self._publisher:
                 self._publisher.explanation(result)
         self._desk.post(result)
@@ -318,8 +318,8 @@ class Agent:
         if self._publisher:
             self._publisher.answer(command, result.outcome, result.detail)
 
-    def _follow_up(self, camera: str) -> None:
-        self._explain.raise_attention(camera, FOLLOW_UP_S)
+    def _follow_up(self, lane: str) -> None:
+        self._explain.raise_attention(lane, FOLLOW_UP_S)
 
     # --- the desk's chores -----------------------------------------------------------------------
 
@@ -365,7 +365,7 @@ class Agent:
 
     def _publish_metrics(self, publisher: Publisher, view: AgentView) -> None:
         for one in reported(view, self._config.alarms.limits.no_explanation_s):
-            sample = (one.camera, one.name, one.value, one.quality, one.timestamp_ms)
+            sample = (one.lane, one.name, one.value, one.quality, one.timestamp_ms)
             publisher.metric(*sample)
             if self._sparkplug:
                 self._sparkplug.metric(*sample)
@@ -405,7 +405,7 @@ class Agent:
 
     def _readiness(self) -> Readiness:
         states = {
-            name: status.state for status in self._capture.statuses() for name in status.cameras
+            name: status.state for status in self._capture.statuses() for name in status.lanes
         }
         # There is no agent without a model: its constructor loads and self-tests it, or raises.
         return Readiness(model_loaded=True, model_self_tested=True, cameras=states)

@@ -43,12 +43,12 @@ class ChartGauges:
                 self._telemetry.gauge("chart_value", one.value, **labels)
                 self._telemetry.gauge("chart_limit", one.limit, **labels)
 
-    def _tell_held(self, camera: str, reason: str) -> None:
-        if self._held.get(camera) == reason:
+    def _tell_held(self, lane: str, reason: str) -> None:
+        if self._held.get(lane) == reason:
             return
         standing = reason == "the machine does not run"
         level = logging.WARNING if reason and not standing else logging.INFO
         event = "charts_held" if reason else "charts_at_work"
-        log_event(logger, level, event, camera=camera, reason=reason)
-        self._held[camera] = reason
-        self._telemetry.gauge("charts_held", float(bool(reason)), camera=camera)
+        log_event(logger, level, event, camera=lane, reason=reason)
+        self._held[lane] = reason
+        self._telemetry.gauge("charts_held", float(bool(reason)), camera=lane)

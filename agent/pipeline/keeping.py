@@ -17,19 +17,19 @@ logger = logging.getLogger(__name__)
 
 
 class AlarmKeeper:
-    """Keeps one book in one store. ``cameras`` are the names of all lanes and all cameras."""
+    """Keeps one book in one store. ``names`` are those of all lanes and all cameras."""
 
     def __init__(
         self,
         book: AlarmBook,
         store: Store,
-        cameras: Iterable[str],
+        names: Iterable[str],
         clock: Clock,
         utc_ms: Callable[[], int],
     ) -> None:
         self._book = book
         self._store = store
-        self._alarm_ids = {f"{cause}-{camera}" for cause in Cause for camera in (*cameras, AGENT)}
+        self._alarm_ids = {f"{cause}-{name}" for cause in Cause for name in (*names, AGENT)}
         self._clock = clock
         self._utc_ms = utc_ms
         self._losses = store.status().losses

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agent.capture.system import CaptureSystem
 from agent.pipeline.threads import end
-from agent.records import Frame, FruitReading, Segmentation
+from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
 from agent.supervision.right_of_way import RightOfWay
@@ -26,7 +26,7 @@ TAKE_TIMEOUT_S = 0.25
 class LiveSinks(Protocol):
     """Where the live loop's results go. No call may block."""
 
-    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+    def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Every frame, in capture order per camera."""
 
     def on_fruit(self, reading: FruitReading) -> None:
@@ -106,7 +106,7 @@ class LiveLoop:
     def _lose(self, frames: Sequence[Frame], error: Exception) -> None:
         for frame in frames:
             self._telemetry.count(
-                "frames_dropped", camera=frame.camera, stage="segmentation", reason="error"
+                "frames_dropped", camera=frame.lane, stage="segmentation", reason="error"
             )
         log_event(
             logger,
@@ -117,14 +117,14 @@ class LiveLoop:
             error=repr(error),
         )
 
-    def _deliver(self, frame: Frame, segmentation: Segmentation) -> None:
-        camera = frame.camera
-        self._telemetry.count("frames_segmented", camera=camera)
+    def _deliver(self, frame: Frame, segmentation: SegmentedFrame) -> None:
+        lane = frame.lane
+        self._telemetry.count("frames_segmented", camera=lane)
         self._telemetry.observe(
             "capture_to_mask_seconds",
             max(0.0, segmentation.done_mono - frame.captured_mono),
             exemplar=frame.frame_id,
-            camera=camera,
+            camera=lane,
         )
         self._sinks.on_segmented(frame, segmentation)
         for reading in self._stages.fruit.feed(segmentation, self._clock()):
@@ -137,16 +137,16 @@ def count_fruit(telemetry: Telemetry) -> Callable[[FruitReading], None]:
     def on_fruit(fruit: FruitReading) -> None:
         seen = fruit.segmentation
         if fruit.cup_empty:
-            telemetry.count("cups_empty", camera=seen.camera)
+            telemetry.count("cups_empty", camera=seen.lane)
             return
-        telemetry.count("fruit", camera=seen.camera)
-        telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.camera)
+        telemetry.count("fruit", camera=seen.lane)
+        telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.lane)
         if seen.reading.read:
-            telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.camera)
+            telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.lane)
         else:
-            telemetry.count("fruit_no_read", camera=seen.camera, reason=seen.reading.reason.value)
+            telemetry.count("fruit_no_read", camera=seen.lane, reason=seen.reading.reason.value)
         for name, margin in zip(seen.classes, seen.margins, strict=True):
             if margin == margin:  # NaN: the class has no pixel, and the last true value stands
-                telemetry.gauge("margin", margin, camera=seen.camera, **{"class": name})
+                telemetry.gauge("margin", margin, camera=seen.lane, **{"class": name})
 
     return on_fruit

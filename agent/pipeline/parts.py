@@ -169,7 +169,7 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        cameras=tuple(lanes_of(config)),
+        lanes=tuple(lanes_of(config)),
         metrics=tags(config.ablation.classes),
     )
 
@@ -182,7 +182,7 @@ def make_publisher_settings(
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        cameras=tuple(lanes_of(config)),
+        lanes=tuple(lanes_of(config)),
         meta={
             "metrics": describe(config.ablation.classes),
             "signals": describe_signals(),

@@ -170,9 +170,9 @@ class Publisher:
         if changed:
             self._session.wake()
 
-    def fruit(self, reading: FruitReading, camera: str) -> None:
+    def fruit(self, reading: FruitReading, lane: str) -> None:
         """Publish one fruit."""
-        self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, camera, now)])
+        self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, lane, now)])
 
     def explanation(self, record: Explanation) -> None:
         """Publish one explanation and, per overlay, the picture followed by its description."""
@@ -225,17 +225,17 @@ class Publisher:
         )
 
     def metric(
-        self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
+        self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
         """Publish one value of a camera (or of ``agent``) when it is beyond its deadband."""
         sample = Sample(float(value), quality, timestamp_ms)
 
         def entries(now: float) -> list[Entry]:
             with self._lock:
-                wanted = self._deadband.offer((camera, name), sample, now)
+                wanted = self._deadband.offer((lane, name), sample, now)
             if not wanted:
                 return []
-            return [self._composer.metric(camera, name, sample, now)]
+            return [self._composer.metric(lane, name, sample, now)]
 
         self._put(TopicFamily.METRIC, entries)
 

@@ -24,7 +24,7 @@ from agent.models import pictures
 from agent.models.card import ConfidenceCalibration
 from agent.models.errors import ModelError
 from agent.models.loaded import LoadedModel, logits
-from agent.records import STEM, SUTURE, Frame, NoReadReason, Segmentation
+from agent.records import STEM, SUTURE, Frame, NoReadReason, SegmentedFrame
 from agent.segmentation.field import Field, field_of_view
 from agent.segmentation.light import Light, measure_light
 from agent.segmentation.reading import (
@@ -48,7 +48,7 @@ SMALLEST_SHARE = 1e-30
 class Analysis:
     """A segmentation and what its reading was made from; ``measurement`` None: nothing was seen."""
 
-    segmentation: Segmentation
+    segmentation: SegmentedFrame
     measurement: Measurement | None
 
 
@@ -103,7 +103,7 @@ class Segmenter:
         self._stem = model.classes.index(STEM) if STEM in model.classes else None
         self._calibration = check_calibration(model.card.confidence, model.label)
 
-    def segment(self, frames: Sequence[Frame]) -> list[Segmentation]:
+    def segment(self, frames: Sequence[Frame]) -> list[SegmentedFrame]:
         """One segmentation per frame, in their order; at most ``batch_max`` frames a batch."""
         return [analysis.segmentation for analysis in self.analyse(frames)]
 
@@ -119,7 +119,7 @@ class Segmenter:
     def _batch(self, frames: Sequence[Frame]) -> list[Analysis]:
         started = self._clock()
         shown = {index: ready for index, frame in enumerate(frames) if (ready := self._show(frame))}
-        drafts: list[tuple[Segmentation, Measurement | None]] = [
+        drafts: list[tuple[SegmentedFrame, Measurement | None]] = [
             (self._blind(frame), None) for frame in frames
         ]
         if shown:
@@ -128,7 +128,7 @@ class Segmenter:
                 if seen.finite[position]:
                     drafts[index] = self._read(ready, seen, position)
                 else:
-                    event = {"camera": ready.frame.camera, "frame_id": ready.frame.frame_id}
+                    event = {"camera": ready.frame.lane, "frame_id": ready.frame.frame_id}
                     log_event(logger, logging.WARNING, "logits_not_finite", **event)
         done = self._clock()
         share = (done - started) / len(frames)
@@ -143,14 +143,14 @@ class Segmenter:
         try:
             picture, aperture = pictures.standard(frame.image, frame.aperture)
         except pictures.PictureError as error:
-            event = {"camera": frame.camera, "frame_id": frame.frame_id, "reason": str(error)}
+            event = {"camera": frame.lane, "frame_id": frame.frame_id, "reason": str(error)}
             log_event(logger, logging.WARNING, "picture_refused", **event)
             return None
         fitted = pictures.fit(picture, aperture, preprocessing)
-        field = self._fields.get(frame.camera)
+        field = self._fields.get(frame.lane)
         if field is None or not field.is_of(aperture):
             field = field_of_view(aperture, preprocessing.width_px, preprocessing.height_px)
-            self._fields[frame.camera] = field
+            self._fields[frame.lane] = field
         light = measure_light(fitted, field.inside, self._settings.empty_brightness)
         return _Shown(frame, fitted, field, light)
 
@@ -159,7 +159,7 @@ class Segmenter:
             batch = pictures.to_tensor(fitted, self._model.preprocessing, self._model.device)
             return _interpret(logits(self._model, batch), self._suture)
 
-    def _read(self, shown: _Shown, seen: _Seen, at: int) -> tuple[Segmentation, Measurement]:
+    def _read(self, shown: _Shown, seen: _Seen, at: int) -> tuple[SegmentedFrame, Measurement]:
         frame, field = shown.frame, shown.field
         mask, margin = seen.mask[at], seen.margin[at]
         height, width = frame.image.shape[:2]
@@ -173,11 +173,11 @@ class Segmenter:
             scale_y=height / mask.shape[0],
         )
         measurement = measure(view, self._suture, self._stem)
-        lane = self._lanes.get(frame.camera, LaneGeometry())
+        lane = self._lanes.get(frame.lane, LaneGeometry())
         reading = read(measurement, shown.light, lane, self._settings, self._calibration)
         areas, margins = field.by_class(mask, margin, len(self._model.classes))
-        segmentation = Segmentation(
-            camera=frame.camera,
+        segmentation = SegmentedFrame(
+            lane=frame.lane,
             frame_id=frame.frame_id,
             seq=frame.seq,
             captured_utc_ms=frame.captured_utc_ms,
@@ -198,12 +198,12 @@ class Segmenter:
         )
         return segmentation, measurement
 
-    def _blind(self, frame: Frame) -> Segmentation:
+    def _blind(self, frame: Frame) -> SegmentedFrame:
         """The answer for a frame in which nothing can be seen."""
         size = (self._model.preprocessing.height_px, self._model.preprocessing.width_px)
         count = len(self._model.classes)
-        return Segmentation(
-            camera=frame.camera,
+        return SegmentedFrame(
+            lane=frame.lane,
             frame_id=frame.frame_id,
             seq=frame.seq,
             captured_utc_ms=frame.captured_utc_ms,
@@ -264,5 +264,5 @@ def _interpret(z: Tensor, suture: int) -> _Seen:
     )
 
 
-def _stamped(segmentation: Segmentation, done_mono: float, seconds: float) -> Segmentation:
+def _stamped(segmentation: SegmentedFrame, done_mono: float, seconds: float) -> SegmentedFrame:
     return dataclasses.replace(segmentation, done_mono=done_mono, seconds=seconds)

@@ -25,7 +25,7 @@ from agent.records import (
     Reading,
     Rung,
     SamplingClass,
-    Segmentation,
+    SegmentedFrame,
 )
 
 EPOCH_MS = 1_700_000_000_000
@@ -40,7 +40,7 @@ def condition(
     beyond: bool | None, cause: str = "no_read_rate", camera: str = "cam1", **changes: object
 ) -> Condition:
     back = beyond is False
-    return Condition(**{"cause": cause, "camera": camera, "beyond": beyond, "back": back} | changes)
+    return Condition(**{"cause": cause, "lane": camera, "beyond": beyond, "back": back} | changes)
 
 
 def said(of: Condition | Judgement) -> str:
@@ -86,8 +86,8 @@ def fruit(
 ) -> FruitReading:
     reason = NoReadReason.NONE if read else NoReadReason.NO_SUTURE
     return FruitReading(
-        Segmentation(
-            camera=camera,
+        SegmentedFrame(
+            lane=camera,
             frame_id=f"f{mono:.3f}",
             seq=0,
             captured_utc_ms=utc_ms(mono),
@@ -144,7 +144,7 @@ def explanation(
     )
     return Explanation(
         job_id=f"j{mono}",
-        camera=camera,
+        lane=camera,
         frame_id=f"f{mono:.3f}",
         captured_utc_ms=utc_ms(mono),
         captured_mono=mono,

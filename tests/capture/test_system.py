@@ -203,7 +203,7 @@ def test_one_bad_camera_does_not_drag_the_others(capture: Capture, tmp_path: Pat
     )
     run.wait_for("stalled", "silence", name="bad1")
     run.wait_for("backoff", "read_timeout", name="bad1")
-    frames = [frame for frame in run.frames if frame.camera == "good"]
+    frames = [frame for frame in run.frames if frame.lane == "good"]
     gaps = np.diff([frame.captured_mono for frame in frames])
     assert len(frames) > 20
     assert gaps.max() < 1.5
@@ -242,10 +242,10 @@ def test_two_lanes_of_one_picture_are_two_cameras(capture: Capture) -> None:
     run = capture(camera(lanes=lanes))
     run.wait_for_frames(10, "left")
     wait_until(lambda: run.count("right") >= 10)
-    assert {frame.camera for frame in run.frames} == {"left", "right"}
+    assert {frame.lane for frame in run.frames} == {"left", "right"}
     assert run.frames[0].image.shape == (48, 32, 3)
     assert run.frames[0].captured_mono == run.frames[1].captured_mono
-    assert run.system.statuses()[0].cameras == ("left", "right")
+    assert run.system.statuses()[0].lanes == ("left", "right")
     assert set(run.system.books()) == {"left", "right"}
 
 

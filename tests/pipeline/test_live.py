@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agent.pipeline.live import LiveLoop, LiveStages
-from agent.records import Frame, FruitReading, Segmentation
+from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.supervision.right_of_way import GiveWay, RightOfWay
 from tests.capture.support import Ledger
 from tests.support import wait_until
@@ -40,7 +40,7 @@ class NoFruit:
 
 
 class Sinks:
-    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+    def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         pytest.fail("nothing was segmented")
 
     def on_fruit(self, reading: FruitReading) -> None:

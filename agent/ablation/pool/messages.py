@@ -60,7 +60,7 @@ class Order:
     """
 
     job_id: str
-    camera: str
+    lane: str
     frame_id: str
     captured_utc_ms: int
     captured_mono: float

@@ -196,7 +196,7 @@ def failure(selection: Selection, reason: str, detail: str = "") -> JobFailure:
     """The record of a job that gave no explanation."""
     return JobFailure(
         job_id=selection.job_id,
-        camera=selection.frame.camera,
+        lane=selection.frame.lane,
         frame_id=selection.frame.frame_id,
         sampling_class=selection.sampling_class,
         reason=reason,

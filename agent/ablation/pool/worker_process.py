@@ -59,7 +59,7 @@ class WorkerProcess:
         self._child.send(
             Order(
                 job_id=selection.job_id,
-                camera=frame.camera,
+                lane=frame.lane,
                 frame_id=frame.frame_id,
                 captured_utc_ms=frame.captured_utc_ms,
                 captured_mono=frame.captured_mono,

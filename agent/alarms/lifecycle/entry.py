@@ -44,13 +44,13 @@ class Entry:
         return CHATTER_REASON if self.chatter.going_on(now) else ""
 
 
-def blank_record(definition: Definition, camera: str, source: str, language: Language) -> Alarm:
+def blank_record(definition: Definition, lane: str, source: str, language: Language) -> Alarm:
     """The record of an alarm that has never occurred."""
     return Alarm(
-        alarm_id=f"{definition.cause}-{camera}",
+        alarm_id=f"{definition.cause}-{lane}",
         title=language.titles[definition.cause],
         source=source,
-        camera_id=camera,
+        camera_id=lane,
         event_id="",
         state=AlarmState.NORM,
         active=False,
@@ -59,7 +59,7 @@ def blank_record(definition: Definition, camera: str, source: str, language: Lan
         suppressed=False,
         severity=definition.severity,
         priority=definition.priority,
-        message=language.sentence_when_normal(definition, camera),
+        message=language.sentence_when_normal(definition, lane),
         value=0.0,
         limit=0.0,
         deadband=0.0,

@@ -53,7 +53,7 @@ class AlarmBook:
         entry = self._entries.get(condition.alarm_id)
         if entry is None:
             definition = BY_CAUSE[Cause(condition.cause)]
-            blank = blank_record(definition, condition.camera, self._source, self._language)
+            blank = blank_record(definition, condition.lane, self._source, self._language)
             entry = Entry(definition, replace(blank, quality=condition.quality))
             entry.message = blank.message
             self._entries[condition.alarm_id] = entry
@@ -89,13 +89,13 @@ class AlarmBook:
         )
 
     def attention(self) -> tuple[str, ...]:
-        """Cameras with an alarm that is active, or that waits for its on-delay."""
-        cameras = {
+        """Lanes with an alarm that is active, or that waits for its on-delay."""
+        lanes = {
             entry.record.camera_id: None
             for entry in self._entries.values()
             if not entry.life.covers and (entry.life.active or entry.delay.waiting)
         }
-        return tuple(cameras)
+        return tuple(lanes)
 
     def _judge(self, entry: Entry, now: Now) -> list[Alarm]:
         """A cover is laid on before the occurrence moves and taken off after it: no flicker."""
@@ -143,7 +143,7 @@ class AlarmBook:
 
     def _clear(self, entry: Entry, condition: Condition, now: Now) -> Alarm:
         must_wait = self._settings.ack_mode == "operator" and not entry.life.acked
-        entry.message = self._language.sentence_when_normal(entry.definition, condition.camera)
+        entry.message = self._language.sentence_when_normal(entry.definition, condition.lane)
         return self._step(
             entry,
             Event.CLEAR_UNACKED if must_wait else Event.CLEAR,

@@ -68,24 +68,24 @@ class Language:
         fact = condition.detail.fact if isinstance(condition.detail, Detail) else ""
         pattern = self.findings.get(Fact(fact)) if fact else None
         return (pattern or self.sentences[definition.cause]).format(
-            camera=self._place(condition.camera),
+            camera=self._place(condition.lane),
             value=self._quantity(condition.value, definition.unit),
             limit=self._quantity(condition.limit, definition.unit),
             window=condition.window,
             detail=self.detail(condition.detail) or self.nothing_known,
         )
 
-    def sentence_when_normal(self, definition: Definition, camera: str) -> str:
+    def sentence_when_normal(self, definition: Definition, lane: str) -> str:
         """What an operator reads while the alarm is not active."""
         title = self.titles[definition.cause]
-        return self.normal.format(camera=self._place(camera), title=title[0].lower() + title[1:])
+        return self.normal.format(camera=self._place(lane), title=title[0].lower() + title[1:])
 
     def term(self, words: str) -> str:
         """A fixed word or reason in this language; ``words`` itself where there is no other."""
         return self.terms.get(words, words.replace("_", " "))
 
-    def _place(self, camera: str) -> str:
-        return self.this_agent if camera == AGENT else camera
+    def _place(self, lane: str) -> str:
+        return self.this_agent if lane == AGENT else lane
 
     def detail(self, detail: Detail | str) -> str:
         """What is known beside the numbers; empty where nothing is."""

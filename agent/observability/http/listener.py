@@ -22,7 +22,7 @@ class SiteSpec:
     """What the server needs to know; ``loopback``: it listens on this machine only."""
 
     settings: config.Http
-    cameras: tuple[str, ...]
+    lanes: tuple[str, ...]
     signer: Signer
     loopback: bool
 

@@ -41,7 +41,7 @@ class Site:
     def __init__(self, spec: SiteSpec, asks: Asks) -> None:
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         settings = spec.settings
-        routes = Routes(asks, spec.cameras, settings.loop_limit_s, self._executor, time.monotonic)
+        routes = Routes(asks, spec.lanes, settings.loop_limit_s, self._executor, time.monotonic)
         access = Access(settings, spec.signer, loopback=spec.loopback)
         self._server = _Server(
             uvicorn.Config(

@@ -59,13 +59,13 @@ class Routes:
     def __init__(
         self,
         asks: Asks,
-        cameras: Collection[str],
+        lanes: Collection[str],
         loop_limit_s: float,
         executor: Executor,
         clock: Clock,
     ) -> None:
         self._asks = asks
-        self._cameras = frozenset(cameras)
+        self._lanes = frozenset(lanes)
         self._loop_limit_s = loop_limit_s
         self._clock = clock
         self._shown = Shown(asks, executor)
@@ -172,7 +172,7 @@ class Routes:
 
     def _camera(self, request: Request) -> str:
         camera = str(request.path_params["camera"])
-        if camera not in self._cameras:
+        if camera not in self._lanes:
             raise Refused(404, f"no camera is called {camera[:40]!r}")
         return camera
 

@@ -121,21 +121,21 @@ class Answers:
         """The snapshot as JSON."""
         return dumps(self._state.view())
 
-    def seen(self, camera: str, known: str) -> Seen | Same | None:
+    def seen(self, lane: str, known: str) -> Seen | Same | None:
         """The newest frame of a camera, at most as large as it is shown; ``SAME`` when its id is
         ``known``."""
-        seen = self._state.newest.seen(camera)
+        seen = self._state.newest.seen(lane)
         if seen is None or seen.frame.frame_id != known:
             return fitted(seen) if seen else None
         return Same.SAME
 
-    def overlay(self, camera: str, class_name: str) -> Overlay | None:
+    def overlay(self, lane: str, class_name: str) -> Overlay | None:
         """The newest heat map of a class."""
-        return self._state.newest.overlay(camera, class_name)
+        return self._state.newest.overlay(lane, class_name)
 
-    def mean_map(self, camera: str, class_name: str) -> MeanMap | None:
+    def mean_map(self, lane: str, class_name: str) -> MeanMap | None:
         """The control beside it."""
-        return self._state.newest.mean_map(camera, class_name)
+        return self._state.newest.mean_map(lane, class_name)
 
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Content type and bytes of the picture behind an occurrence, from memory or the disk."""

@@ -50,7 +50,7 @@ class HttpServer(Door):
         self._telemetry = state.telemetry
         self._clock = clock
         self._answers = Answers(state)
-        self._spec = SiteSpec(settings, state.newest.cameras, self.signer, self.loopback)
+        self._spec = SiteSpec(settings, state.newest.lanes, self.signer, self.loopback)
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._done: deque[tuple[Child, Told]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -22,23 +22,23 @@ class Shown:
         self._kept: dict[tuple[str, ...], Picture] = {}
         self._locks: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def frame(self, camera: str) -> Picture | None:
+    async def frame(self, lane: str) -> Picture | None:
         """Return the newest frame of a camera, None before the first."""
-        async with self._locks[camera,]:  # many viewers of one frame share one encoding
-            kept = self._kept.get((camera,))
+        async with self._locks[lane,]:  # many viewers of one frame share one encoding
+            kept = self._kept.get((lane,))
             seen: Seen | Same | None = await self._asks.ask(
-                "seen", camera, kept.picture_id if kept else ""
+                "seen", lane, kept.picture_id if kept else ""
             )
             if not isinstance(seen, Seen):
                 return kept if seen is Same.SAME else None
-            return await self._encode((camera,), lambda: frame_picture(seen))
+            return await self._encode((lane,), lambda: frame_picture(seen))
 
-    async def mean_map(self, camera: str, class_name: str) -> Picture | None:
+    async def mean_map(self, lane: str, class_name: str) -> Picture | None:
         """Return the control of the newest heat map of a class, None before the first."""
-        mean_map: MeanMap | None = await self._asks.ask("mean_map", camera, class_name)
+        mean_map: MeanMap | None = await self._asks.ask("mean_map", lane, class_name)
         if mean_map is None:
             return None
-        key = camera, class_name
+        key = lane, class_name
         async with self._locks[key]:
             kept = self._kept.get(key)
             if kept is not None and kept.picture_id == mean_map.frame_id:

@@ -191,7 +191,7 @@ class Sender:
             self._telemetry.observe("alarm_to_puback_seconds", seconds, exemplar=exemplar)
         elif message.family is TopicFamily.CAM:
             self._telemetry.observe(
-                "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.camera
+                "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.lane
             )
 
     def _log_refusal(self, message: Message, reason: str, **fields: int) -> None:

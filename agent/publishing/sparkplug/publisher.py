@@ -56,12 +56,12 @@ class MetricTag:
 
 @dataclass(frozen=True, slots=True)
 class SparkplugSettings:
-    """``mqtt.broker`` is an ``mqtt(s)://`` URL here; ``cameras`` are the lanes by name."""
+    """``mqtt.broker`` is an ``mqtt(s)://`` URL here; ``lanes`` by name."""
 
     mqtt: Mqtt
     site: Site
     identity: Identity
-    cameras: tuple[str, ...]
+    lanes: tuple[str, ...]
     metrics: tuple[MetricTag, ...] = ()
     echo_s: float = 10.0  # until our own birth must have come back
     utc_ms: Callable[[], int] = wall_clock_ms
@@ -128,19 +128,19 @@ class SparkplugPublisher:
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
-        for name in status.cameras:
+        for name in status.lanes:
             self._client.inbox.device(name, status.state in DELIVERING)
             tag, value = f"Cameras/{name}/state", status.state.value
             self._put(Sample(NODE, tag, value, Quality.GOOD, self._utc_ms()))
 
     def metric(
-        self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
+        self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
         """Report one number of a camera, or of ``agent``."""
-        device = NODE if camera == AGENT else camera
+        device = NODE if lane == AGENT else lane
         self._put(Sample(device, name, float(value), quality, timestamp_ms))
 
-    def fruit(self, reading: FruitReading, camera: str) -> None:
+    def fruit(self, reading: FruitReading, lane: str) -> None:
         """Report one fruit."""
         seen, result = reading.segmentation, reading.segmentation.reading
         quality = Quality.GOOD
@@ -159,7 +159,7 @@ class SparkplugPublisher:
             (seen.machine.fruit_id or "", known),
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
-            self._put(Sample(camera, name, value, of_value, seen.captured_utc_ms))
+            self._put(Sample(lane, name, value, of_value, seen.captured_utc_ms))
 
     def alarm(self, record: Alarm) -> None:
         """Report the state of one alarm. The node's tag: a dead camera must not hide its alarms."""
@@ -183,12 +183,12 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
     facts = _facts(settings)
     return NodeSettings(
         topics=settings.topics,
-        devices=settings.cameras,
+        devices=settings.lanes,
         tags=(
             *(Tag(NODE, fact.name, DataType.STRING) for fact in facts),
-            *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.cameras),
+            *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.lanes),
             *_metric_tags(NODE, (m for m in settings.metrics if m.of_agent)),
-            *(tag for camera in settings.cameras for tag in _camera_tags(camera, settings)),
+            *(tag for lane in settings.lanes for tag in _lane_tags(lane, settings)),
         ),
         facts=facts,
         deadband=settings.mqtt.metric_deadband,
@@ -222,7 +222,7 @@ def _metric_tags(device: str, metrics: Iterable[MetricTag]) -> Iterable[Tag]:
     return (Tag(device, metric.name, DataType.DOUBLE, metric.unit) for metric in metrics)
 
 
-def _camera_tags(camera: str, settings: SparkplugSettings) -> Iterable[Tag]:
-    yield from _metric_tags(camera, (m for m in settings.metrics if not m.of_agent))
+def _lane_tags(lane: str, settings: SparkplugSettings) -> Iterable[Tag]:
+    yield from _metric_tags(lane, (m for m in settings.metrics if not m.of_agent))
     for name, datatype, unit in FRUIT_TAGS:
-        yield Tag(camera, name, datatype, unit, every=True)
+        yield Tag(lane, name, datatype, unit, every=True)

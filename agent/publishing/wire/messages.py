@@ -18,7 +18,7 @@ class Message:
     route: str
     payload: bytes
     content_type: str = JSON
-    camera: str = ""
+    lane: str = ""
     captured_mono: float = 0.0
     frame_id: str = ""
     correlation: bytes = b""  # of the request that this answers; MQTT 5 only

@@ -104,7 +104,7 @@ def answers(engine: FakeEngine, every: int, classes: Sequence[SamplingClass]) ->
 def an_order(engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0.0) -> Order:
     return Order(
         job_id="job",
-        camera="cam1",
+        lane="cam1",
         frame_id="f",
         captured_utc_ms=0,
         captured_mono=0.0,

@@ -47,7 +47,7 @@ class Served(Door):
     def __init__(self, settings: config.Http, state: AppState) -> None:
         super().__init__(settings)
         self._state = state
-        self._spec = SiteSpec(settings, state.newest.cameras, self.signer, self.loopback)
+        self._spec = SiteSpec(settings, state.newest.lanes, self.signer, self.loopback)
         self._stopping = threading.Event()
         self._site: Site | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -356,7 +356,7 @@ def test_many_large_pictures_at_once_do_not_cost_the_server(
     agent.cameras = tuple(f"cam{index}" for index in range(12))
     agent.newest = Newest(agent.cameras)
     for name in agent.cameras:
-        shown = dataclasses.replace(frame(side=960), camera=name)
+        shown = dataclasses.replace(frame(side=960), lane=name)
         agent.newest.on_segmented(shown, segmentation(shown))
     server = HttpServer(config.Http(port=0, loop_limit_s=60.0), agent.state())
     server.start()
