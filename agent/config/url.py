@@ -5,6 +5,7 @@ Every error text here is free of the address itself, because an address may hold
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -84,6 +85,14 @@ def check_stream(text: str) -> None:
     parts = _split(text)
     _host(parts)
     _port(parts, 554)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this computer only; of a name nothing but ``localhost`` is known."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _split(text: str) -> SplitResult:
