@@ -52,7 +52,7 @@ from agent.records import (
 )
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import RightOfWay
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from agent.pipeline.threads import end
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import RightOfWay
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)

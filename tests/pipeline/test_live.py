@@ -11,7 +11,7 @@ import pytest
 
 from agent.pipeline.live import LiveLoop, LiveStages
 from agent.records import Frame, FruitReading, SegmentedFrame
-from agent.supervision.right_of_way import GiveWay, RightOfWay
+from agent.supervision.live_priority import GiveWay, RightOfWay
 from tests.capture.support import Ledger
 from tests.support import wait_until
 
@@ -69,8 +69,8 @@ def test_workers_stand_still_while_a_frame_is_segmented_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The handler belongs to the main thread of a worker; here only the waiting is wanted.
-    monkeypatch.setattr("agent.supervision.right_of_way.signal.signal", lambda *_: None)
-    monkeypatch.setattr("agent.supervision.right_of_way.signal.siginterrupt", lambda *_: None)
+    monkeypatch.setattr("agent.supervision.live_priority.signal.signal", lambda *_: None)
+    monkeypatch.setattr("agent.supervision.live_priority.signal.siginterrupt", lambda *_: None)
     live, naps = RightOfWay(), list[float]()
     looking = Looking(live, naps)
     stages = LiveStages(OneFrame(), looking, NoFruit(), 1)  # type: ignore[arg-type]

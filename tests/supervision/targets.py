@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from agent.supervision.channel import Channel
 from agent.supervision.child import ChildSpec, spawn
-from agent.supervision.right_of_way import GiveWay
+from agent.supervision.live_priority import GiveWay
 
 
 def echo(channel: Channel, args: object, fds: Mapping[str, int]) -> None:

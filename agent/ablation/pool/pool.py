@@ -40,7 +40,7 @@ from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.placement import plan_slots
 from agent.ablation.pool.slot import Result, Seat, Shop, failure
 from agent.records import PoolStatus, Selection
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import RightOfWay
 from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)

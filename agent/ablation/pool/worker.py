@@ -31,7 +31,7 @@ from agent.ablation.pool.shared_image import HandoverError, PictureReader
 from agent.models.errors import ModelError
 from agent.records import Explanation, Rung
 from agent.supervision.channel import Channel
-from agent.supervision.right_of_way import GiveWay
+from agent.supervision.live_priority import GiveWay
 
 if TYPE_CHECKING:
     from agent.ablation.engine import Engine

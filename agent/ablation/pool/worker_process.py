@@ -10,7 +10,7 @@ from agent.ablation.pool.placement import Slot
 from agent.ablation.pool.shared_image import PictureSlot
 from agent.records import Selection
 from agent.supervision.child import Child, ChildSpec, spawn
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import RightOfWay
 
 REAP_S = 0.5
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.supervision.child import Child, ChildSpec, spawn
-from agent.supervision.right_of_way import HOLD_S, RightOfWay
+from agent.supervision.live_priority import HOLD_S, RightOfWay
 from tests.support import wait_until
 
 
