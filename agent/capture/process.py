@@ -25,9 +25,9 @@ from agent.capture.source import (
 )
 from agent.capture.urls import opener_of
 from agent.config import Camera
+from agent.redaction import without_credentials
 from agent.supervision.bootstrap import resolve
 from agent.supervision.channel import Channel
-from agent.supervision.output import without_credentials
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
 REPORT_S = 0.2

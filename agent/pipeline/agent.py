@@ -15,7 +15,7 @@ from agent.alarms.lifecycle.manager import AlarmBook
 from agent.alarms.signals.extract import of_explanation
 from agent.alarms.watch import Watch
 from agent.config import Config
-from agent.config.url import mask_url, parse_broker
+from agent.config.url import parse_broker
 from agent.observability.build import Now, build_view
 from agent.observability.health import Readiness, livez
 from agent.observability.http.app_state import AppState
@@ -50,9 +50,10 @@ from agent.records import (
     SegmentedFrame,
     StorageStatus,
 )
+from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
-from agent.supervision.live_priority import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -105,19 +106,19 @@ class Agent:
         self._newest = Newest(self._lanes, lines_deg)
         telemetry.prime(self._lanes)
         self._capture = parts.make_capture(config, self._session, telemetry, self._clock)
-        right_of_way = RightOfWay()
+        live_priority = LivePriority()
         self._pool = AblationPool(
             WorkerSpec(config.model, config.ablation, parts.overlay_ranges(references)),
             config.ablation.workers,
             telemetry,
             self._clock,
-            right_of_way,
+            live_priority,
         )
         self._workers = self._pool.status().workers
         scheduler = Scheduler(config.sampling, workers=self._workers, now=self._clock())
         self._explain = ExplainLoop(scheduler, self._pool, self._on_result, telemetry, self._clock)
         stages = parts.make_live_stages(config, model, self._capture, telemetry, self._clock)
-        self._live = LiveLoop(stages, self, telemetry, self._clock, right_of_way)
+        self._live = LiveLoop(stages, self, telemetry, self._clock, live_priority)
         self._count_fruit = count_fruit(telemetry)
         self._store = Store(
             config.state_dir, telemetry, Clocks(self._clock, utc_ms), config.storage

@@ -27,7 +27,7 @@ def evidence_of(alarm: Alarm, newest: Newest) -> Overlay | None:
         return None
     if alarm.alarm_id.startswith(ABOUT_EXPLANATIONS):
         return newest.overlay(alarm.camera_id, SUTURE)
-    seen = newest.seen(alarm.camera_id)
+    seen = newest.frame(alarm.camera_id)
     if seen is None:
         return None
     try:

@@ -18,7 +18,7 @@ from agent.ablation.pool.shared_image import HandoverError
 from agent.ablation.pool.worker_process import WorkerProcess
 from agent.records import Explanation, JobFailure, Selection
 from agent.supervision.child import ChildBusy, ChildGone
-from agent.supervision.live_priority import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Shop:
     telemetry: Telemetry
     clock: Clock
     end: Callable[[Result], None]
-    live: RightOfWay
+    live: LivePriority
 
 
 class Seat:

@@ -10,7 +10,7 @@ from agent.ablation.pool.placement import Slot
 from agent.ablation.pool.shared_image import PictureSlot
 from agent.records import Selection
 from agent.supervision.child import Child, ChildSpec, spawn
-from agent.supervision.live_priority import RightOfWay
+from agent.supervision.live_priority import LivePriority
 
 REAP_S = 0.5
 
@@ -23,7 +23,7 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, slot: Slot, spec: WorkerSpec, settings: config.Workers, live: RightOfWay
+        self, slot: Slot, spec: WorkerSpec, settings: config.Workers, live: LivePriority
     ) -> None:
         # New memory for each process: one that could not be killed shares nothing with the next.
         self._picture = PictureSlot(f"picture-{slot.name}")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 from pydantic_core import PydanticCustomError
 
 from agent.config.rules import Broken
-from agent.config.url import mask_url
+from agent.redaction import mask_url
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

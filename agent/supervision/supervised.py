@@ -14,7 +14,7 @@ STABLE_S = 30.0
 """One that served this long starts the back-off over."""
 
 
-class LoneChild:
+class SupervisedChild:
     """The child and what is known of it. Driven by the thread that owns it, and by no other."""
 
     def __init__(self, clock: Clock) -> None:
