@@ -16,7 +16,6 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 OPENERS: Mapping[str, str] = {
     "folder": "agent.capture.sources.folder:open_source",
     "video": "agent.capture.sources.video:open_source",
-    "still": "agent.capture.sources.still:open_source",
     "v4l2": "agent.capture.sources.v4l2:open_source",
     "rtsp": "agent.capture.sources.rtsp:open_source",
     "rtsps": "agent.capture.sources.rtsp:open_source",
