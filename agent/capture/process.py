@@ -1,4 +1,4 @@
-"""The capture child: opens one source, puts its pictures into the ring, says why it ends.
+"""The capture child: opens one source, puts its pictures into the ring, reports why it ends.
 
 One session per process. A handle that hangs, leaks or crashes is ended with its process, and the
 next try starts with nothing of it.

@@ -4,6 +4,8 @@ The wiring makes a new ``AgentView`` when somebody asks (a scrape of the page, a
 terminal); nothing here is live, so a reader never sees half of a change. A number that is not known
 is NaN and becomes ``null`` in JSON and a dash on the screen; a default never looks like a
 measurement.
+
+The field names are the keys of the API's JSON, which is why a lane is a ``camera`` here.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Hello:
 
 
 class Control(Enum):
-    """What the supervision itself says over the socket, beside the messages of its users."""
+    """Messages of the supervision itself, beside those of its users."""
 
     STOP = "stop"
 

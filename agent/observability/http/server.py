@@ -112,7 +112,7 @@ class HttpServer(Listener):
                 logger.exception("http_failed")
                 reason = "failed"
             if reason:
-                self._bury(reason)
+                self._discard(reason)
         if self._supervised.child is not None:
             self._end(self._supervised.child)
 
@@ -128,7 +128,7 @@ class HttpServer(Listener):
             self._sleep(child)
             now = self._clock()  # before the answers: what they take is not the child's silence
             for message in child.receive():
-                self._supervised.heard(now)
+                self._supervised.mark_alive(now)
                 self._take(child, message)
             self._send_done(child)
         except ChildGone:
@@ -181,8 +181,8 @@ class HttpServer(Listener):
             if caller is child:
                 child.send(reply)
 
-    def _bury(self, reason: str) -> None:
-        wait_s = self._supervised.bury(reason)
+    def _discard(self, reason: str) -> None:
+        wait_s = self._supervised.discard(reason)
         log_event(
             logger,
             logging.ERROR,

@@ -118,7 +118,7 @@ class EmbeddedBroker:
             reason = self._replace() if child is None else self._watch(child)
             if reason:
                 self._ready.clear()
-                self._bury(reason)
+                self._discard(reason)
         if self._supervised.child is not None:
             self._supervised.child.stop(self._patience_s)
             self._supervised.child = None
@@ -137,7 +137,7 @@ class EmbeddedBroker:
         now = self._clock()
         try:
             if child.receive():
-                self._supervised.heard(now)
+                self._supervised.mark_alive(now)
                 if not self._supervised.serving:
                     self._supervised.serving = True
                     self._ready.set()
@@ -151,8 +151,8 @@ class EmbeddedBroker:
             return "memory"
         return ""
 
-    def _bury(self, reason: str) -> None:
-        wait_s = self._supervised.bury(reason)
+    def _discard(self, reason: str) -> None:
+        wait_s = self._supervised.discard(reason)
         self.restarts += 1
         log_event(
             logger,

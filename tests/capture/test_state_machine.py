@@ -1,4 +1,4 @@
-"""The life of a camera under a fake clock: every bar and every way to fail."""
+"""The state machine of a camera under a fake clock: every bar and every way to fail."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.capture.fingerprint import Fingerprint
-from agent.capture.life import STABLE_S, START_GRACE_S, Action, CameraLife
 from agent.capture.messages import Failed
 from agent.capture.source import SourceInfo
+from agent.capture.state_machine import STABLE_S, START_GRACE_S, Action, CameraStateMachine
 from agent.records import CameraState, MachineState
 from agent.supervision.restart import Backoff
 from tests.capture.support import camera
@@ -34,13 +34,13 @@ class HighRng(random.Random):
 
 
 class Run:
-    """One camera's life with a clock and a well-behaved caller around it."""
+    """One camera's state machine with a clock and a well-behaved caller around it."""
 
     def __init__(self, fps: float = 20.0, live: bool = True, **keys: Any) -> None:
         self.now = 100.0
         self.camera = camera(fps=fps, **keys)
         backoff = Backoff(self.camera.backoff_first_s, self.camera.backoff_max_s, HighRng())
-        self.life = CameraLife(self.camera, backoff, self.now)
+        self.states = CameraStateMachine(self.camera, backoff, self.now)
         self.info = SourceInfo(64, 48, fps, live)
         self.beat = 0.0
         self.actions: list[Action] = []
@@ -48,17 +48,17 @@ class Run:
 
     @property
     def state(self) -> CameraState:
-        return self.life.state
+        return self.states.state
 
     @property
     def cause(self) -> str:
-        return self.life.change.cause.value
+        return self.states.change.cause.value
 
     def tick(self, beats: bool = True) -> Action:
         self.now += TICK_S
         if beats:
             self.beat = self.now
-        action = self.life.tick(self.beat, self.now)
+        action = self.states.tick(self.beat, self.now)
         if action is not Action.NONE:
             self.actions.append(action)
         return action
@@ -66,7 +66,7 @@ class Run:
     def open(self) -> None:
         while self.tick() is not Action.SPAWN:
             pass
-        self.life.opened(self.info, self.now)
+        self.states.opened(self.info, self.now)
 
     def wait(self, seconds: float, beats: bool = True) -> None:
         for _ in range(round(seconds / TICK_S)):
@@ -87,11 +87,11 @@ class Run:
         self.tick()
         self._picture += 0 if frozen else 1
         grid = scene(self._picture % 200)
-        self.life.delivered(1, self.now, self.now)
-        self.life.looked_at(self.now, Fingerprint(self._picture, grid), self.now)
+        self.states.delivered(1, self.now, self.now)
+        self.states.picture_taken(self.now, Fingerprint(self._picture, grid), self.now)
 
     def states(self) -> list[str]:
-        return [change.state.value for change in self.life.drain()]
+        return [change.state.value for change in self.states.drain()]
 
 
 def live(**keys: Any) -> Run:
@@ -121,7 +121,7 @@ def test_silence_is_noticed_within_the_bar_while_the_machine_runs(fps: float, ba
         run.now += 1 / fps
         run.beat = run.now
         run.life.delivered(1, run.now, run.now)
-        run.life.looked_at(run.now, Fingerprint(index, scene(index)), run.now)
+        run.life.picture_taken(run.now, Fingerprint(index, scene(index)), run.now)
         run.life.tick(run.beat, run.now)
     assert run.wait_for(CameraState.STALLED, 10) <= bar_s + 2 * TICK_S
     assert run.cause == "silence"
@@ -356,12 +356,12 @@ def test_no_order_of_events_leaves_the_table_or_the_protocol(
                 run.life.opened(run.info, run.now)
                 opened = True
             if event == "late":  # a picture of an earlier session, taken after its end
-                run.life.looked_at(run.now, Fingerprint(0, scene(0)), run.now)
+                run.life.picture_taken(run.now, Fingerprint(0, scene(0)), run.now)
             if event in ("picture", "frozen") and child and opened:
                 run._picture += event == "picture"
                 grid = scene(run._picture % 200)
                 run.life.delivered(1, run.now, run.now)
-                run.life.looked_at(run.now, Fingerprint(run._picture, grid), run.now)
+                run.life.picture_taken(run.now, Fingerprint(run._picture, grid), run.now)
     assert child == (
         run.state
         in (CameraState.CONNECTING, CameraState.LIVE, CameraState.STALLED, CameraState.FROZEN)
