@@ -1,8 +1,8 @@
-"""The newest of everything per camera: all that page, terminal and pictures need to remember.
+"""The newest of everything per lane: all that page, terminal and pictures need.
 
-Fed from the live path and the desk, read by whoever looks. Memory is one frame, one reading, one
-set of overlays and mean maps and a short history of numbers per camera, and the pictures behind the
-newest alarms; the other arrays of an explanation are let go at once.
+Fed from the live path and the alarm loop, read for every view. Per lane it holds one frame, one
+reading, one set of overlays and mean maps, and a short history of numbers; in all, the pictures
+behind the newest alarms. The other arrays of an explanation are released at once.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Newest:
     def on_evidence(self, event_id: str, picture: Overlay | None) -> None:
         """Keep the picture behind one occurrence of an alarm; beyond 32 the oldest goes.
 
-        None for one that only the disk has: it is remembered that it can be asked for.
+        None for one that only the disk has: its id is kept, so that it can be requested.
         """
         kept = {**self._evidence, event_id: picture}
         self._evidence = dict(list(kept.items())[-EVIDENCE_MAX:])

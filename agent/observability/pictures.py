@@ -1,4 +1,4 @@
-"""The newest frame with its mask, angle and stem, and mean maps: made when somebody asks, once."""
+"""The newest frame with its mask, angle and stem, and mean maps: made on request, once."""
 
 from __future__ import annotations
 

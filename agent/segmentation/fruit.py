@@ -1,7 +1,7 @@
 """One reading per lane and fruit: the step from pictures to fruit. Pure: it is fed the time.
 
 - TRIGGERED: every picture is one fruit, or an empty cup.
-- FREE_RUN without a word from the machine: a fruit is a peak of presence, the share of the aperture
+- FREE_RUN without the machine's report: a fruit is a peak of presence, the share of the aperture
   that is lit. It begins where presence reaches ``ENTER`` and has risen by ``PROMINENCE`` above the
   last valley, and ends where presence has fallen by ``PROMINENCE`` from its peak, so that round
   fruit that touch each other are still told apart. Empty cups cannot be seen in this way.

@@ -82,5 +82,5 @@ class Channel:
                         self._inbox.put(message)
         except OSError:
             pass
-        # No farewell: whoever would read it is gone, and handlers at exit may hang in native code.
+        # No clean exit: nobody would read its output, and handlers at exit may hang in native code.
         os._exit(0)

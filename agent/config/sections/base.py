@@ -19,7 +19,7 @@ Pixel = Annotated[int, Field(ge=0, le=16384)]
 Extent = Annotated[int, Field(ge=16, le=16384)]
 
 RULES_LATER: Final = {"rules": "later"}
-"""Validation context of a caller that walks ``broken`` itself, to hear of all rules at once."""
+"""Validation context of a caller that walks ``broken`` itself, to collect all of them."""
 
 
 class Section(BaseModel):

@@ -8,7 +8,7 @@
 
 On loopback the ``Host`` must name this machine (or ``public_url``): without that, any web page
 could reach the agent through a name that its owner points at 127.0.0.1. A token that is configured
-is asked for on loopback too: a proxy on this machine lets others in.
+is required on loopback too: a proxy on this machine lets others in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much one address may ask: a token bucket for each, over a bounded number of addresses."""
+"""How many requests an address may send: a token bucket each, for a bounded number of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent.token_bucket import TokenBucket
 
 ADDRESSES_MAX = 1024
 GUESSES_PER_S, GUESSES = 0.2, 10.0
-"""Wrong tokens: ten, then one in five seconds; meanwhile the right one is not heard either."""
+"""Wrong tokens: ten, then one in five seconds; meanwhile the right one is refused too."""
 
 
 class AddressBuckets:
@@ -31,7 +31,7 @@ class AddressBuckets:
             bucket = self._buckets[address] = TokenBucket(self._rate_per_s, self._burst, now)
         self._buckets.move_to_end(address)
         if len(self._buckets) > ADDRESSES_MAX:
-            self._buckets.popitem(last=False)  # the one that has asked least lately
+            self._buckets.popitem(last=False)  # the one whose last request is oldest
         allowed = bucket.level(now) >= 1.0
         if allowed:
             bucket.spend(1.0, now)

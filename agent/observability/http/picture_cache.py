@@ -1,5 +1,5 @@
-"""The pictures that the page shows, encoded once for all who look: while nobody looks, a frame
-costs nothing."""
+"""The pictures that the page shows, encoded once for all clients; without clients a frame costs
+nothing."""
 
 from __future__ import annotations
 

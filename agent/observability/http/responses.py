@@ -16,7 +16,7 @@ BODY_LIMIT_S = 5.0
 
 
 class Refused(HTTPException):
-    """An answer that is not the one asked for: status code and reason."""
+    """An error response: status code and reason."""
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:

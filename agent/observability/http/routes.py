@@ -122,7 +122,7 @@ class Routes:
         return Response(text, headers={"Content-Type": content_type})
 
     async def status(self, request: Request) -> Response:
-        """The snapshot as JSON; all who look share one for a fifth of a second."""
+        """The snapshot as JSON; all clients share one for a fifth of a second."""
         return json_response(await _in_time(self._shared_status()))
 
     async def frame(self, request: Request) -> Response:
@@ -134,7 +134,7 @@ class Routes:
         return picture_response(request, picture)
 
     async def cam(self, request: Request) -> Response:
-        """The newest Ablation-CAM of a class; the content type tells what a suffix may not."""
+        """The newest Ablation-CAM of a class; the content type decides, not a suffix."""
         camera = self._camera(request)
         name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
         overlay = await _in_time(self._agent.call("overlay", camera, name))

@@ -1,6 +1,6 @@
 """Remote calls from the HTTP server's process to the agent.
 
-The server lives in a process of its own, so that its work for those who look takes nothing from the
+The server lives in a process of its own, so that its work for clients takes nothing from the
 live path but these short replies: numbers, and a picture once.
 """
 
@@ -24,7 +24,7 @@ PROBES = frozenset({"health", "metrics"})
 WORK_LIMIT_S = 5.0
 """After which the server says 503 in place of an answer."""
 BEGIN_WITHIN_S = 4.5
-"""What is not begun by then is not done: whoever asked is being told that it failed."""
+"""What is not begun by then is not done: the client is getting a failure already."""
 
 
 class Unchanged(enum.Enum):

@@ -32,7 +32,7 @@ WORKERS = 2
 TURN_S = 0.1
 START_LIMIT_S = 30.0
 SILENT_AFTER_S = 5.0
-"""A server that says nothing for this long is killed and replaced."""
+"""A server that sends nothing for this long is killed and replaced."""
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 
 
@@ -126,7 +126,7 @@ class HttpServer(Listener):
         """Answer the calls; return why the child must be replaced, or nothing."""
         try:
             self._sleep(child)
-            now = self._clock()  # before the answers: what they take is not the child's silence
+            now = self._clock()  # before the replies: the time they take is not the child's
             for message in child.receive():
                 self._supervised.mark_alive(now)
                 self._take(child, message)
