@@ -15,7 +15,7 @@ class SlotError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Placement:
     """Place of one worker: ``name`` for logs and metrics, ``device`` as the worker calls it."""
 
     name: str
@@ -25,7 +25,7 @@ class Slot:
 
 def plan_slots(
     settings: config.Workers, gpu_count: Callable[[], int], visible: str | None
-) -> tuple[Slot, ...]:
+) -> tuple[Placement, ...]:
     """One slot per worker.
 
     Without ``devices``: one per GPU, or the CPU where there is none. ``count`` workers are dealt
@@ -42,7 +42,7 @@ def plan_slots(
     count = len(devices) if settings.count is None else settings.count
     chosen = [devices[i % len(devices)] for i in range(count)]
     return tuple(
-        Slot(
+        Placement(
             name=f"{device.replace(':', '')}-{chosen[:i].count(device)}",
             device="cpu" if device == "cpu" else "cuda:0",
             env=_environment(device, settings.threads, visible),

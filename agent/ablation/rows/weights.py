@@ -68,7 +68,7 @@ class Slice:
     merged: Merged | None = None
 
 
-class FastHalf:
+class WeightLayout:
     """The operations of a second half and what depends on the model alone.
 
     ``widths`` is the channel count of each operation's output; ``slices`` the weights of each
