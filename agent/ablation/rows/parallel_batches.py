@@ -1,4 +1,4 @@
-"""Batches of items beside each other: one thread each, instead of threads inside operators.
+"""Batches of items in parallel: one thread each, instead of threads inside operators.
 
 The operators of one batch are many and small; shared among threads each of them waits for the
 slowest. Batches wait for nobody.

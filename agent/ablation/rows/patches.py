@@ -53,7 +53,7 @@ class Pairs:
 
 
 class PatchProgram:
-    """One picture ``x`` (1, C, h, w) read on the pixels ``need`` (h, w)."""
+    """One picture ``x`` (1, C, h, w) laid out for patches, read on the pixels ``need`` (h, w)."""
 
     def __init__(self, layout: WeightLayout, x: Tensor, need: Mask) -> None:
         self._layout = layout

@@ -1,7 +1,7 @@
 """The whole model, in its fastest form, on pictures of which parts are hidden.
 
-Where only some pixels of the output are read, the decoder is run for those alone (``fast``, with
-the input in the layer's place). Everywhere else the model is run as the live path runs it:
+Where only some pixels of the output are read, the model is run for those alone: in rows,
+with the input in the layer's place. Everywhere else the model is run as the live path runs it:
 BatchNorm folded, channels last.
 """
 
@@ -84,7 +84,7 @@ class WholeModel:
 class Reader:
     """Changed copies of one picture by one way, ``run`` (n, C, h, w) -> (n, classes, P), read on
     the P pixels of ``seen``. ``rows``, the head of the model, where that way is one of rows: such
-    batches run beside each other, and a null control stands before them."""
+    batches run in parallel, and a null control stands before them."""
 
     def __init__(
         self,
@@ -118,8 +118,8 @@ class Reader:
         if self._rows is None:
             found = torch.cat([self._way(part) for part in parts])
         else:
-            beside = in_parallel(self._way, parts, pictures.device)
-            found = torch.cat([rows for _, rows in beside])
+            runs = in_parallel(self._way, parts, pictures.device)
+            found = torch.cat([rows for _, rows in runs])
         if not first:
             return found
         self._base = found[:1]

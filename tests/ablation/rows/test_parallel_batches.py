@@ -1,4 +1,4 @@
-"""Batches beside each other: in order, none waiting for who reads them, none left running."""
+"""Batches in parallel: in order, none waiting for who reads them, none left running."""
 
 import threading
 
