@@ -184,14 +184,14 @@ class Engine:
             seconds: dict[str, float] = {}
             studied: dict[tuple[str, str], Studied] = {}
             if targets:
-                # Before the job: the deadline may cut that one short, never the arbiter.
+                # Before the job: the deadline may cut the job short, never this.
                 prepared = clock()
-                arbiter = self._occluded_inputs(case, targets)
+                in_input = self._occluded_inputs(case, targets)
                 occluded = clock()
                 setup = replace(self._setup, baseline=self._chosen_baseline(used))
                 job = Job(setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
-                records = self._records(job, case, arbiter)
+                records = self._records(job, case, in_input)
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - prepared}
                 context = self._context(job, case, list(records.values()), used)
                 results, late = run_studies(studies or Studies(), context, tick or _unhurried)
@@ -235,12 +235,14 @@ class Engine:
         return {t.name: one for t, one in zip(unique, found, strict=True)}
 
     def _records(
-        self, job: Job, case: Case, arbiter: Mapping[str, InputSensitivity]
+        self, job: Job, case: Case, in_input: Mapping[str, InputSensitivity]
     ) -> dict[tuple[str, str], ClassExplanation]:
         """By class and score, in the order of the job's targets."""
         shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
         return {
-            (one.class_name, one.score): with_mass(with_input(one, arbiter[one.class_name]), shares)
+            (one.class_name, one.score): with_mass(
+                with_input(one, in_input[one.class_name]), shares
+            )
             for one in job.explanations()
         }
 

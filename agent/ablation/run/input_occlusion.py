@@ -1,4 +1,4 @@
-"""Occlusion of a class's regions in the input picture: the arbiter beside that at the layer.
+"""Occlusion of a class's regions in the input picture: a check on that at the layer.
 
 Skips of earlier levels bypass an occlusion at one layer, so a healthy network may hardly feel it
 there. Nothing bypasses the input. The same cells are hidden as at the layer: those of the class, an
