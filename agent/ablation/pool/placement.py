@@ -16,7 +16,7 @@ class SlotError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Place of one worker: ``name`` for logs and metrics, ``device`` as the worker calls it."""
+    """Where one worker runs: ``name`` for logs and metrics, ``device`` as the worker calls it."""
 
     name: str
     device: str
@@ -26,7 +26,7 @@ class Placement:
 def plan_slots(
     settings: config.Workers, gpu_count: Callable[[], int], visible: str | None
 ) -> tuple[Placement, ...]:
-    """One slot per worker.
+    """One placement per worker, for a slot of the pool each.
 
     Without ``devices``: one per GPU, or the CPU where there is none. ``count`` workers are dealt
     out over the devices in turn. ``visible`` is the parent's CUDA_VISIBLE_DEVICES: ``cuda:N``
