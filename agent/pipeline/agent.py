@@ -23,7 +23,7 @@ from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
-from agent.pipeline import parts
+from agent.pipeline import factories
 from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import Levers, Obey
 from agent.pipeline.desk import Desk, DeskParts
@@ -97,17 +97,17 @@ class Agent:
         self._session = secrets.token_hex(4)
         self._memory = _Memory()
         self.telemetry = telemetry
-        model = parts.load(config)
+        model = factories.load(config)
         self._config = config = fitted(config, model)
-        references = parts.load_references(config, model)
-        self._lanes = parts.lanes_of(config)
+        references = factories.load_references(config, model)
+        self._lanes = factories.lanes_of(config)
         lines_deg = {name: lane.cutting_line_deg for name, lane in self._lanes.items()}
         self._newest = Newest(self._lanes, lines_deg)
         telemetry.prime(self._lanes)
-        self._capture = parts.make_capture(config, self._session, telemetry, self._clock)
+        self._capture = factories.make_capture(config, self._session, telemetry, self._clock)
         right_of_way = RightOfWay()
         self._pool = AblationPool(
-            WorkerSpec(config.model, config.ablation, parts.overlay_ranges(references)),
+            WorkerSpec(config.model, config.ablation, factories.overlay_ranges(references)),
             config.ablation.workers,
             telemetry,
             self._clock,
@@ -116,7 +116,7 @@ class Agent:
         self._workers = self._pool.status().workers
         scheduler = Scheduler(config.sampling, workers=self._workers, now=self._clock())
         self._explain = ExplainLoop(scheduler, self._pool, self._on_result, telemetry, self._clock)
-        stages = parts.make_live_stages(config, model, self._capture, telemetry, self._clock)
+        stages = factories.make_live_stages(config, model, self._capture, telemetry, self._clock)
         self._live = LiveLoop(stages, self, telemetry, self._clock, right_of_way)
         self._count_fruit = count_fruit(telemetry)
         self._store = Store(
@@ -145,12 +145,12 @@ class Agent:
         )
         self._desk = Desk(desk, telemetry, self._clock)
         self.http = self._http() if config.http.enabled else None
-        self._broker = parts.make_broker(config, telemetry)
+        self._broker = factories.make_broker(config, telemetry)
         self._publisher: Publisher | None = None
         self._sparkplug: SparkplugPublisher | None = None
-        self._identity = parts.make_identity(config, self._session, config_hash, model)
+        self._identity = factories.make_identity(config, self._session, config_hash, model)
         self._facts = replace(
-            parts.make_facts(config, self._identity, model.layer or "", self._clock()),
+            factories.make_facts(config, self._identity, model.layer or "", self._clock()),
             http_url=self.http.url if self.http else "",
         )
         for name, limit in config.alarms.limits:
@@ -420,7 +420,7 @@ class Agent:
             return
         self._facts = replace(self._facts, broker_url=mask_url(mqtt.broker or ""))
         self._publisher = Publisher(
-            parts.make_publisher_settings(self._config, mqtt, self._identity, self.http),
+            factories.make_publisher_settings(self._config, mqtt, self._identity, self.http),
             self.telemetry,
             self._clock,
             PublisherHooks(self._on_machine, self._on_link, self._on_command),
@@ -429,7 +429,7 @@ class Agent:
         self._publisher.start()
         if mqtt.sparkplug.enabled:
             self._sparkplug = SparkplugPublisher(
-                parts.make_sparkplug_settings(self._config, mqtt, self._identity),
+                factories.make_sparkplug_settings(self._config, mqtt, self._identity),
                 lambda: self._store.counters.take("bdseq", 256),
                 self.telemetry,
                 self._clock,
