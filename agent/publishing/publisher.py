@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.config.url import parse_broker
 from agent.machine import MachineMessageError, parse_machine
@@ -25,6 +27,7 @@ from agent.publishing.wire.settings import PublisherSettings
 from agent.publishing.wire.topics import TopicError, Topics
 from agent.records import (
     Alarm,
+    CameraStatus,
     Command,
     CommandOutcome,
     Explanation,
@@ -75,6 +78,9 @@ class Publisher:
     ``OversizedError`` when it is above the limit of a message, and ``TlsError`` for TLS files that
     cannot be used; none of it needs the broker to be there.
     """
+
+    starts_after_capture: ClassVar[bool] = False
+    stop_limit_s: ClassVar[float] = math.inf
 
     def __init__(
         self,
@@ -170,6 +176,9 @@ class Publisher:
         if changed:
             self._session.wake()
 
+    def camera(self, status: CameraStatus) -> None:
+        """No topic of its own: a source that is away shows in status, quality and alarms."""
+
     def fruit(self, reading: FruitReading, lane: str) -> None:
         """Publish one fruit."""
         self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, lane, now)])
@@ -227,7 +236,7 @@ class Publisher:
     def metric(
         self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
-        """Publish one value of a camera (or of ``agent``) when it is beyond its deadband."""
+        """Publish one value of a lane (or of ``agent``) when it is beyond its deadband."""
         sample = Sample(float(value), quality, timestamp_ms)
 
         def entries(now: float) -> list[Entry]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.config import Mqtt, Site
 from agent.config.url import parse_broker
@@ -22,9 +23,13 @@ from agent.records import (
     Alarm,
     CameraState,
     CameraStatus,
+    Command,
+    CommandOutcome,
+    Explanation,
     FruitReading,
     LinkStatus,
     NoReadReason,
+    Overlay,
     Quality,
 )
 from agent.telemetry import Clock, Telemetry
@@ -83,6 +88,9 @@ class SparkplugPublisher:
     ``ValueError`` and ``TlsError`` as ``Publisher`` does.
     """
 
+    starts_after_capture: ClassVar[bool] = True
+    stop_limit_s: ClassVar[float] = 0.5
+
     def __init__(
         self,
         settings: SparkplugSettings,
@@ -133,10 +141,13 @@ class SparkplugPublisher:
             tag, value = f"Cameras/{name}/state", status.state.value
             self._put(Sample(NODE, tag, value, Quality.GOOD, self._utc_ms()))
 
+    def status(self, state: str, reason: str, last_frame_ms: int) -> None:
+        """Births and deaths say that the node is there."""
+
     def metric(
         self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
-        """Report one number of a camera, or of ``agent``."""
+        """Report one number of a lane, or of ``agent``."""
         device = NODE if lane == AGENT else lane
         self._put(Sample(device, name, float(value), quality, timestamp_ms))
 
@@ -160,6 +171,20 @@ class SparkplugPublisher:
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
             self._put(Sample(lane, name, value, of_value, seen.captured_utc_ms))
+
+    def explanation(self, record: Explanation) -> None:
+        """The numbers of an explanation are metrics; a picture has no tag."""
+
+    def alarms(
+        self, records: Sequence[tuple[Alarm, Overlay | None]], save: Callable[[], None]
+    ) -> None:
+        """Report transitions once they are saved; a picture has no tag."""
+        save()
+        for record, _ in records:
+            self.alarm(record)
+
+    def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
+        """Operators' commands and their answers are for the JSON topics."""
 
     def alarm(self, record: Alarm) -> None:
         """Report the state of one alarm. The node's tag: a dead camera must not hide its alarms."""
