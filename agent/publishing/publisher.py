@@ -17,7 +17,7 @@ from agent.publishing.connection.events import Received
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.connection.tls import tls_context
 from agent.publishing.outbox.durable import DurableOutbox
-from agent.publishing.outbox.outbox import MemoryOutbox
+from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.wire.composer import Composer, OversizedError
 from agent.publishing.wire.deadband import Deadband, Sample
 from agent.publishing.wire.encoding import PayloadError
