@@ -148,7 +148,7 @@ class Moment:
     utc_ms: int
 
 
-class CommandGate:
+class CommandReader:
     """Turns what arrives below ``B/cmd/`` into commands; ``refusal`` says why one is none."""
 
     def __init__(self, settings: Commands, base: str) -> None:
@@ -161,7 +161,7 @@ class CommandGate:
         """Whether a topic is that of a command, rather than of our own answers."""
         return topic.startswith(self._prefix) and topic != self._prefix + RESULT
 
-    def judge(self, event: Received, now: Moment) -> Command:
+    def read(self, event: Received, now: Moment) -> Command:
         """Return the command; one with a ``refusal`` must not be carried out."""
         name = event.topic.removeprefix(self._prefix)
         known = name in FIELDS

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.machine import MachineMessageError, parse_machine
-from agent.publishing.commands import CommandGate, Moment
+from agent.publishing.commands import CommandReader, Moment
 from agent.publishing.connection.events import Received
 from agent.publishing.wire.settings import PublisherSettings
 from agent.publishing.wire.topics import Topics
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InboundHooks:
-    """Who is told. ``answer`` is for a command that comes too fast to be anybody else's time."""
+    """Who is told. ``answer`` is for commands over the rate, which nobody else is told of."""
 
     machine: Callable[[MachineInfo], None]
     command: Callable[[Command], None]
@@ -42,7 +42,7 @@ class Inbound:
         self._clock = clock
         self._hooks = hooks
         self._topics = Topics.for_site(settings.site)
-        self._gate = CommandGate(settings.commands, self._topics.base)
+        self._commands = CommandReader(settings.commands, self._topics.base)
         self._seen_ours = False  # whether the broker has shown us our own status
 
     @property
@@ -55,7 +55,7 @@ class Inbound:
             return self._is_ours(event.payload)
         if event.topic == self._topics.machine:
             self._read_machine(event.topic, event.payload)
-        elif self._gate.concerns(event.topic):
+        elif self._commands.concerns(event.topic):
             self._read_command(event)
         return True
 
@@ -86,7 +86,7 @@ class Inbound:
         return True
 
     def _read_command(self, event: Received) -> None:
-        command = self._gate.judge(event, Moment(self._clock(), self._settings.utc_ms()))
+        command = self._commands.read(event, Moment(self._clock(), self._settings.utc_ms()))
         if command.refusal is CommandOutcome.RATE_LIMITED:
             self._hooks.answer(command, command.refusal, command.detail)
         else:

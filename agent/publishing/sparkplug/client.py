@@ -19,8 +19,9 @@ from agent.publishing.connection.events import Received
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.inbox import Inbox
-from agent.publishing.sparkplug.node import EdgeNode, Heard, NodeState
+from agent.publishing.sparkplug.node import EdgeNode, Heard
 from agent.publishing.sparkplug.outbox import NodeOutbox
+from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.publishing.wire.messages import Entry
 from agent.records import LinkStatus, TopicFamily
@@ -29,7 +30,7 @@ from agent.telemetry import Clock, Telemetry, log_event
 logger = logging.getLogger(__name__)
 
 CLIENT = "spb"
-LEAVE_S = 2.0
+DISCONNECT_S = 2.0
 """For NDEATH and DISCONNECT when the primary host has gone; a stop brings a time of its own."""
 
 
@@ -116,7 +117,7 @@ class SparkplugClient:
     # --- hooks: called by the session's thread ---
 
     def _will(self) -> Packet:
-        """Called once for each CONNECT packet, in the thread that dials, after TCP and TLS."""
+        """Called once for each CONNECT packet, in the thread that connects, after TCP and TLS."""
         try:
             self._bdseq = self._next_bdseq() % SEQ_MODULUS
         except (OSError, sqlite3.Error) as error:
@@ -127,7 +128,7 @@ class SparkplugClient:
 
     def _tick(self, now: float) -> None:
         if self._node.state is NodeState.LEAVING:
-            self._session.leave(LEAVE_S, "primary host offline")
+            self._session.disconnect(DISCONNECT_S, "primary host offline")
         elif self._node.birth_unseen(now):
             self._birth_unseen()
 

@@ -52,7 +52,7 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MetricTag:
-    """A number that ``metric`` will report of every camera (``of_agent``: of the agent)."""
+    """A number that ``metric`` will report of every lane (``of_agent``: of the agent)."""
 
     name: str
     unit: str

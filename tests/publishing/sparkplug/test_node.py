@@ -13,7 +13,8 @@ from agent.config import Site
 from agent.publishing.sparkplug.births import Packet
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
 from agent.publishing.sparkplug.host import PrimaryHost
-from agent.publishing.sparkplug.node import EDGES, EdgeNode, Heard, NodeSettings, NodeState, Step
+from agent.publishing.sparkplug.node import EdgeNode, Heard, NodeSettings
+from agent.publishing.sparkplug.states import EDGES, Cause, NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.records import Quality
@@ -587,9 +588,9 @@ def test_a_birth_that_does_not_come_back_is_noticed_once() -> None:
 
 def test_states_change_along_the_table_only() -> None:
     node = Rig().node
-    for step in (Step.BORN, Step.HOST_OFFLINE):
+    for cause in (Cause.BORN, Cause.HOST_OFFLINE):
         with pytest.raises(ValueError, match="no edge from offline"):
-            node._go(step)
+            node._go(cause)
     assert set(EDGES.values()) == set(NodeState)
 
 
