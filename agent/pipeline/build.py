@@ -34,7 +34,7 @@ from agent.pipeline.desk import Desk, DeskParts
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.keeping import AlarmKeeper
-from agent.pipeline.live import LiveLoop, LiveSinks
+from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
@@ -54,7 +54,7 @@ def utc_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Handlers(LiveSinks, Protocol):
+class Handlers(FrameHandlers, Protocol):
     """What the stages call once they run. No call waits, but those that store."""
 
     def on_result(self, result: Result) -> None:
