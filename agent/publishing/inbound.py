@@ -67,10 +67,10 @@ class Inbound:
         have been published by somebody else.
         """
         try:
-            said = json.loads(payload)
+            parsed = json.loads(payload)
         except (ValueError, RecursionError):
             return True
-        session = said.get("session") if isinstance(said, dict) else None
+        session = parsed.get("session") if isinstance(parsed, dict) else None
         if session == self._settings.identity.session:
             self._seen_ours = True
         elif isinstance(session, str) and self._seen_ours:

@@ -195,7 +195,7 @@ class Publisher:
             with self._alarm_lock:
                 return self._composer.alarm(record, image, now)
 
-        return self._made(TopicFamily.ALARM, entries)
+        return self._make(TopicFamily.ALARM, entries)
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Tell who asked what the command came to."""
@@ -225,13 +225,13 @@ class Publisher:
 
     def _put(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> None:
         """Make entries and queue them; what cannot be made costs this message only."""
-        entries = self._made(family, make)
+        entries = self._make(family, make)
         for entry in entries:
             self._outbox.put(entry, self._clock())
         if entries:
             self._session.wake()
 
-    def _made(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> list[Entry]:
+    def _make(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> list[Entry]:
         try:
             return list(make(self._clock()))
         except TopicError as error:

@@ -19,7 +19,7 @@ from agent.publishing.connection.events import Received
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.inbox import Inbox
-from agent.publishing.sparkplug.node import EdgeNode, Heard
+from agent.publishing.sparkplug.node import EdgeNode, Reaction
 from agent.publishing.sparkplug.outbox import NodeOutbox
 from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.topics import NodeTopics, Type
@@ -129,8 +129,8 @@ class SparkplugClient:
     def _tick(self, now: float) -> None:
         if self._node.state is NodeState.LEAVING:
             self._session.disconnect(DISCONNECT_S, "primary host offline")
-        elif self._node.birth_unseen(now):
-            self._birth_unseen()
+        elif self._node.birth_not_returned(now):
+            self._birth_not_returned()
 
     def _farewell(self, now: float) -> Entry | None:
         """The NDEATH; a node that was never born has no death to tell."""
@@ -139,13 +139,13 @@ class SparkplugClient:
 
     def _received(self, event: Received) -> bool:
         """Another node of our name: each would make the other's tags stale for ever."""
-        heard = self._node.heard(event.topic, event.payload, event.retained, self._clock())
-        if heard is Heard.CONFLICT:
+        reaction = self._node.received(event.topic, event.payload, event.retained, self._clock())
+        if reaction is Reaction.CONFLICT:
             topic = self._settings.topics.topic(Type.NBIRTH)
             log_event(logger, logging.ERROR, "session_conflict", topic=topic, client=CLIENT)
-        return heard is not Heard.CONFLICT
+        return reaction is not Reaction.CONFLICT
 
-    def _birth_unseen(self) -> None:
+    def _birth_not_returned(self) -> None:
         """A denied QoS 0 publish is invisible in every version; our own birth would come back."""
         self._telemetry.count(
             "publish_results", topic_family=TopicFamily.SPARKPLUG, reason="not_returned"

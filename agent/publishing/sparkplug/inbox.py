@@ -43,6 +43,6 @@ class Inbox:
     def devices(self) -> list[tuple[str, bool]]:
         """Take out what was said of devices."""
         with self._lock:
-            said = list(self._devices.items())
+            taken = list(self._devices.items())
             self._devices.clear()
-            return said
+            return taken

@@ -1,6 +1,6 @@
 """The edge node as a state machine: values, connection and host in, messages out. Pure.
 
-It is told what happens (``offer``, ``device``, ``connected``, ``disconnected``, ``heard``) and
+It is told what happens (``offer``, ``device``, ``connected``, ``disconnected``, ``received``) and
 asked what to send now (``tick``); all from one thread, so that sequence numbers have no gap.
 """
 
@@ -16,7 +16,7 @@ from agent.publishing.sparkplug.births import Composer, Packet, death_packet
 from agent.publishing.sparkplug.codec import DataType, decode
 from agent.publishing.sparkplug.echo import BirthEcho
 from agent.publishing.sparkplug.history import History
-from agent.publishing.sparkplug.host import HostSaid, PrimaryHost
+from agent.publishing.sparkplug.host import PrimaryHost, StateMessage
 from agent.publishing.sparkplug.pending import Pending
 from agent.publishing.sparkplug.protobuf import CodecError
 from agent.publishing.sparkplug.rebirth import Rebirth, asks_for_rebirth
@@ -32,7 +32,7 @@ RECENT_MAX = 5000
 """Values sent of late that are kept in case the connection was dead already."""
 
 
-class Heard(enum.Enum):
+class Reaction(enum.Enum):
     """What a message from the broker asks of the client; the node does the rest."""
 
     NOTHING = "nothing"
@@ -170,29 +170,29 @@ class EdgeNode:
 
     # --- what the broker says --------------------------------------------------------------------
 
-    def heard(self, topic: str, payload: bytes, retained: bool, now: float) -> Heard:
+    def received(self, topic: str, payload: bytes, retained: bool, now: float) -> Reaction:
         """Take one message: a STATE of the host, a command, or a birth under our name."""
         topics = self._settings.topics
         if topic == topics.topic(Type.NBIRTH):
-            return self._birth_seen(payload)
+            return self._nbirth_received(payload)
         if topic == topics.topic(Type.NCMD):
             self._command(payload, retained, now)
-            return Heard.NOTHING
-        said = self._host.hear(topic, payload)
-        if said in (HostSaid.STALE, HostSaid.INVALID):
-            self._telemetry.count("sparkplug_commands", outcome=f"state_{said.value}")
-        if said is HostSaid.OFFLINE and self.state is NodeState.ONLINE:
+            return Reaction.NOTHING
+        message = self._host.receive(topic, payload)
+        if message in (StateMessage.STALE, StateMessage.INVALID):
+            self._telemetry.count("sparkplug_commands", outcome=f"state_{message.value}")
+        if message is StateMessage.OFFLINE and self.state is NodeState.ONLINE:
             self._go(Cause.HOST_OFFLINE)
-        return Heard.NOTHING
+        return Reaction.NOTHING
 
-    def birth_unseen(self, now: float) -> bool:
+    def birth_not_returned(self, now: float) -> bool:
         """Whether the broker has not given our own birth back in time; true once a connection."""
         return self._echo.overdue(now)
 
-    def _birth_seen(self, payload: bytes) -> Heard:
+    def _nbirth_received(self, payload: bytes) -> Reaction:
         if self._echo.seen(payload):
-            return Heard.NOTHING
-        return Heard.CONFLICT if self.state is NodeState.ONLINE else Heard.NOTHING
+            return Reaction.NOTHING
+        return Reaction.CONFLICT if self.state is NodeState.ONLINE else Reaction.NOTHING
 
     def _command(self, payload: bytes, retained: bool, now: float) -> None:
         if retained:  # it was meant for another moment
@@ -226,13 +226,13 @@ class EdgeNode:
         """Return what is to be sent now, in order."""
         if self.state is NodeState.WAITING and self._host.online and now >= self._settled_at:
             self._go(Cause.BORN)
-            return self._be_born("connected", now)
+            return self._births("connected", now)
         if self.state is not NodeState.ONLINE:
             return []
         if self._rebirth.pending:
             # From the request on no data goes out until the births have (section 5.14).
             why = self._rebirth.due(now)
-            return self._be_born(why, now) if why else []
+            return self._births(why, now) if why else []
         packets = self._device_changes()
         if now >= self._batch_due:
             self._batch_due = now + self._settings.batch_s
@@ -248,7 +248,7 @@ class EdgeNode:
         due = self._rebirth.due_at if self._rebirth.pending else self._batch_due
         return max(0.0, due - now)
 
-    def _be_born(self, why: str, now: float) -> list[Packet]:
+    def _births(self, why: str, now: float) -> list[Packet]:
         for sample in self._pending.clear():
             self._keep(sample)  # the births hold the newest values; these were measured before
         now_ms = self._utc_ms()
