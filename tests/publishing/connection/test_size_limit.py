@@ -1,4 +1,4 @@
-"""What is made of a broker that hangs up, without a broker."""
+"""A broker that closes the connection at large packets and does not say so, without a broker."""
 
 from __future__ import annotations
 
