@@ -83,7 +83,7 @@ class Agent:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
                 sink.alarm(alarm)
-        stages.desk.start()
+        stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
         stages.explain.start()
@@ -122,13 +122,13 @@ class Agent:
         stages.live.stop(0.5)
         stages.capture.stop(0.1)
         stages.explain.stop(0.5)
-        stages.desk.stop(0.5)
+        stages.alarm_loop.stop(0.5)
         acknowledged = True
         for sink in reversed(stages.sinks):  # the one that says ``stopped`` last
             left_s = max(SINK_STOP_S, deadline - self._clock())
             acknowledged = sink.stop(min(sink.stop_limit_s, left_s))
         if stages.broker:
-            # One that did not answer the farewell is hung; waiting for it again helps nobody.
+            # One that did not acknowledge ``stopped`` is hung, and is not waited for again.
             stages.broker.stop(BROKER_STOP_S if acknowledged else 0.0)
         if stages.http:
             stages.http.stop()
@@ -166,7 +166,7 @@ class Agent:
         self._stages.newest.on_fruit(reading)
         for sink in self._stages.sinks:
             sink.fruit(reading, reading.segmentation.lane)
-        self._stages.desk.post(reading)
+        self._stages.alarm_loop.post(reading)
 
     def _is_frozen(self, lane: str) -> bool:
         return any(
@@ -184,7 +184,7 @@ class Agent:
                 self.telemetry.gauge("signal", value, camera=result.lane, signal=name)
             for sink in self._stages.sinks:
                 sink.explanation(result)
-        self._stages.desk.post(result)
+        self._stages.alarm_loop.post(result)
 
     def machine(self) -> MachineInfo:
         """Return what the machine said last."""
@@ -196,15 +196,15 @@ class Agent:
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._stages.capture.set_machine(machine)
-        self._stages.desk.post(machine)
+        self._stages.alarm_loop.post(machine)
 
     def on_link(self, link: LinkStatus) -> None:
         """The connection of a sink has changed."""
-        self._stages.desk.post(link)
+        self._stages.alarm_loop.post(link)
 
     def on_command(self, command: Command) -> None:
         """A command has arrived."""
-        self._stages.desk.post(command)
+        self._stages.alarm_loop.post(command)
 
     # --- what the thread of the alarms hands on --------------------------------------------------
 
@@ -225,12 +225,12 @@ class Agent:
         save()
 
     def on_answer(self, command: Command, result: CommandResult) -> None:
-        """One transaction for what a command changed and for the word about it."""
+        """One transaction for what a command changed and for its row in the audit table."""
 
         def work(_connection: object) -> None:
             if result.records:
                 self.on_alarms(result.records)
-            self._stages.obey.write_down(command, result)
+            self._stages.commands.write_down(command, result)
 
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:

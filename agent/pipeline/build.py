@@ -109,8 +109,8 @@ class Stages:
     explain: ExplainLoop
     store: Store
     keeper: AlarmKeeper
-    obey: Obey
-    desk: Desk
+    commands: Obey
+    alarm_loop: Desk
     http: HttpServer | None
     broker: EmbeddedBroker | None
     sinks: tuple[Sink, ...] = ()
@@ -160,8 +160,10 @@ def build(
         machine=handlers.machine,
         set_machine=handlers.on_machine,
     )
-    obey = Obey(book, levers, store, clock, utc_ms)
-    desk = Desk(_desk_parts(config, references, book, obey, handlers), telemetry, clock)
+    commands = Obey(book, levers, store, clock, utc_ms)
+    alarm_loop = Desk(
+        _alarm_loop_parts(config, references, book, commands, handlers), telemetry, clock
+    )
     http = _http(config, newest, store, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
@@ -182,8 +184,8 @@ def build(
         explain=explain,
         store=store,
         keeper=keeper,
-        obey=obey,
-        desk=desk,
+        commands=commands,
+        alarm_loop=alarm_loop,
         http=http,
         broker=broker,
     )
@@ -219,18 +221,18 @@ def connect(
         stages.sinks = (publisher, node)
 
 
-def _desk_parts(
+def _alarm_loop_parts(
     config: Config,
     references: Mapping[str, Reference],
     book: AlarmBook,
-    obey: Obey,
+    commands: Obey,
     handlers: Handlers,
 ) -> DeskParts:
     return DeskParts(
         watch=Watch(config.alarms, tuple(factories.lanes_of(config)), references),
         book=book,
         publish=handlers.on_alarms,
-        obey=obey,
+        obey=commands,
         answer=handlers.on_answer,
         chores=handlers.on_tick,
         utc_ms=utc_ms,

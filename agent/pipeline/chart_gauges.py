@@ -15,7 +15,7 @@ INTERVAL_S = 5.0
 
 
 class ChartGauges:
-    """Called on every tick of the desk."""
+    """Called on every tick of the alarms."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry

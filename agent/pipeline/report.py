@@ -39,20 +39,20 @@ class Reporter:
         self._delivered = 0
 
     def tick(self) -> None:
-        """Tell what has changed, and once a second every number."""
+        """Report what has changed, and once a second every number."""
         stages = self._stages
         for change in stages.capture.changes():
-            stages.desk.post(change)
+            stages.alarm_loop.post(change)
             for sink in stages.sinks:
                 sink.camera(change)
         storage = stages.store.status()
         if storage != self._storage:
             self._storage = storage
-            stages.desk.post(storage)
+            stages.alarm_loop.post(storage)
         pool = stages.pool.status()
         if pool != self._pool:
             self._pool = pool
-            stages.desk.post(pool)
+            stages.alarm_loop.post(pool)
         if self._clock() < self._metrics_due_mono:
             return
         self._metrics_due_mono = self._clock() + METRICS_INTERVAL_S
@@ -71,7 +71,7 @@ class Reporter:
             machine=self.machine,
             workers=stages.pool.status(),
             link=stages.sinks[0].link() if stages.sinks else None,
-            alarms=stages.desk.alarms(),
+            alarms=stages.alarm_loop.alarms(),
             processes=self._processes,
         )
         return build_view(stages.facts, now, stages.newest, self._telemetry)

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InboundHooks:
-    """Who is told. ``answer`` is for commands over the rate, which nobody else is told of."""
+    """Who is called. ``answer`` is for commands over the rate, which go to nobody else."""
 
     machine: Callable[[MachineInfo], None]
     command: Callable[[Command], None]

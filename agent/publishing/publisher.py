@@ -198,7 +198,7 @@ class Publisher:
         return self._make(TopicFamily.ALARM, entries)
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
-        """Tell who asked what the command came to."""
+        """Publish the result of a command to whoever asked for it."""
         self._telemetry.count("commands", command=command.name, outcome=outcome)
         self._put(
             TopicFamily.COMMAND,

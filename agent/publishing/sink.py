@@ -69,4 +69,4 @@ class Sink(Protocol):
         """
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
-        """Tell who asked what the command came to."""
+        """Publish the result of a command to whoever asked for it."""

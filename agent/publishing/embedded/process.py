@@ -168,7 +168,7 @@ async def run(listener: socket.socket, channel: Channel) -> None:
 
 def main(channel: Channel, _args: object, fds: Mapping[str, int]) -> None:
     """Target of the child: ``fds["listener"]`` is a listening TCP socket."""
-    # amqtt logs every client that comes and goes, and an error for each that goes without a word.
+    # amqtt logs every client that comes and goes, and an error for each without a DISCONNECT.
     for name in ("amqtt", "transitions", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")

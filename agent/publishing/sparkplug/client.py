@@ -133,7 +133,7 @@ class SparkplugClient:
             self._birth_not_returned()
 
     def _farewell(self, now: float) -> Entry | None:
-        """The NDEATH; a node that was never born has no death to tell."""
+        """The NDEATH; a node that was never born has none."""
         born = self._node.state in (NodeState.ONLINE, NodeState.LEAVING)
         return Entry((self._node.death(),), now) if born else None
 

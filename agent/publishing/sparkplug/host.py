@@ -3,7 +3,7 @@
 Version 3 of the specification made STATE a JSON object on ``spBv1.0/STATE/{id}``; hosts of before
 say ``ONLINE`` or ``OFFLINE`` on ``STATE/{id}``. Both are understood. A JSON message that is older
 than the newest one is a late will and changes nothing; as soon as a host has spoken JSON, its text
-form (which has no time) is not listened to any more.
+form (which has no time) is ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PrimaryHost:
         return self._online or not self._wanted
 
     def new_session(self) -> None:
-        """A new connection: what was heard on the last one proves nothing. The time is kept."""
+        """A new connection: a STATE of the last one proves nothing. Its time is kept."""
         self._online = False
 
     def receive(self, topic: str, payload: bytes) -> StateMessage:

@@ -222,7 +222,7 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         history_max=keys.history_max,
         echo_s=settings.echo_s,
         typed_data=keys.datatype_in_data,
-        # A ping after one keep-alive without a word, given up after another one without an answer.
+        # A PINGREQ after one keep-alive without a packet, given up after another without PINGRESP.
         recent_s=2 * settings.mqtt.keepalive_s + keys.batch_s + NOTICED_S,
     )
 
