@@ -1,8 +1,7 @@
 """The edge node as a state machine: values, connection and host in, messages out. Pure.
 
 It is fed with what happens (``offer``, ``device``, ``connected``, ``disconnected``, ``received``)
-and asked what to send now (``tick``). All of it comes from one thread, so that sequence numbers have
-no gap.
+and asked what to send now (``tick``), all from one thread, so that sequence numbers have no gap.
 """
 
 from __future__ import annotations
