@@ -15,7 +15,7 @@ INTERVAL_S = 5.0
 
 
 class ChartGauges:
-    """Called on every tick of the desk."""
+    """Called on every tick of the alarms."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -24,18 +24,18 @@ class ChartGauges:
 
     def tell(self, lanes: Mapping[str, LaneCharts], now: float) -> None:
         """Set the gauges of all lanes that have a reference, once in a while."""
-        for camera, charts in lanes.items():
+        for lane, charts in lanes.items():
             if charts.configured:
-                self._tell_held(camera, charts.held)
+                self._tell_held(lane, charts.held)
         if now < self._due_mono:
             return
         self._due_mono = now + INTERVAL_S
-        for camera, charts in lanes.items():
+        for lane, charts in lanes.items():
             for signal, mean in charts.means().items():
-                self._telemetry.gauge("signal_mean", mean, camera=camera, signal=signal)
+                self._telemetry.gauge("signal_mean", mean, camera=lane, signal=signal)
             for one in charts.chart_values():
                 labels = {
-                    "camera": camera,
+                    "camera": lane,
                     "signal": one.signal,
                     "side": one.side,
                     "chart": one.chart.value,

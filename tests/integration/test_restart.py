@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage.spool import Kind, NewRow
+from agent.storage.rows import Kind, NewRow
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.alarms.support import Desk, condition, utc_ms

@@ -13,7 +13,7 @@ from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import ReferenceFileError, save_reference
 from agent.models.loading import load_model
 from agent.pipeline.chart_gauges import ChartGauges
-from agent.pipeline.parts import load_references
+from agent.pipeline.factories import load_references
 from agent.records import MachineState
 from tests.alarms.charts.test_charted import GOLDEN, Line
 from tests.alarms.references import reference, signal
