@@ -13,7 +13,7 @@ from agent.alarms.charts.charted import LaneCharts, with_charts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.diagnosis.diagnosis import Diagnosis
-from agent.alarms.diagnosis.evidence import Evidence, NewestAngles
+from agent.alarms.diagnosis.observations import Evidence, NewestAngles
 from agent.alarms.level import Level, deadband_of
 from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.machine import MachineWatch

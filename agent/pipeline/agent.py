@@ -26,13 +26,13 @@ from agent.observability.view import AgentView, ProcessView
 from agent.pipeline import parts
 from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import Levers, Obey
-from agent.pipeline.desk import Desk, DeskParts
+from agent.pipeline.alarm_loop import Desk, DeskParts
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S, follow_up_s
 from agent.pipeline.gauges import agent_state, reported
-from agent.pipeline.keeping import AlarmKeeper
+from agent.pipeline.persistence import AlarmKeeper
 from agent.pipeline.live import LiveLoop, count_fruit
 from agent.pipeline.processes import processes
 from agent.publishing.publisher import Publisher, PublisherHooks

@@ -87,7 +87,7 @@ def test_a_lane_without_a_reference_shows_nothing() -> None:
 
 def test_a_chart_that_moves_makes_the_desk_ask_for_explanations() -> None:
     from agent.alarms.lifecycle.manager import AlarmBook
-    from agent.pipeline.desk import Desk, DeskParts
+    from agent.pipeline.alarm_loop import Desk, DeskParts
     from agent.telemetry import NullTelemetry
 
     line, asked = Line(GOLDEN), []

@@ -11,7 +11,7 @@ from agent import config
 from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmBook
 from agent.pipeline.commands import Levers, Obey
-from agent.pipeline.keeping import AlarmKeeper
+from agent.pipeline.persistence import AlarmKeeper
 from agent.records import Command, CommandOutcome, MachineInfo
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry

@@ -15,7 +15,7 @@ from typing import Any
 from agent import config
 from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmBook
-from agent.pipeline.keeping import AlarmKeeper
+from agent.pipeline.persistence import AlarmKeeper
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.sender import Sender
 from agent.publishing.publisher import Publisher, PublisherHooks

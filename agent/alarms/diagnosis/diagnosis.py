@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from agent.alarms.catalogue import BY_CAUSE, OF_EXPLANATIONS, Cause
 from agent.alarms.charts.newest import Look
 from agent.alarms.condition import Condition
-from agent.alarms.diagnosis.evidence import (
+from agent.alarms.diagnosis.observations import (
     Evidence,
     Lies,
     Verdict,

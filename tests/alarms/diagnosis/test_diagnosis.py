@@ -18,7 +18,7 @@ from agent.alarms.diagnosis.diagnosis import (
     TOGETHER_S,
     Diagnosis,
 )
-from agent.alarms.diagnosis.evidence import Evidence, NewestAngles
+from agent.alarms.diagnosis.observations import Evidence, NewestAngles
 from agent.alarms.lifecycle.manager import AlarmBook
 from agent.alarms.lifecycle.suppression import Situation
 from agent.alarms.text.english import ENGLISH

@@ -10,7 +10,7 @@ import pytest
 from agent import config
 from agent.alarms.lifecycle.manager import AlarmBook
 from agent.alarms.watch import Watch
-from agent.pipeline.desk import Desk, DeskParts
+from agent.pipeline.alarm_loop import Desk, DeskParts
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from agent.telemetry import NullTelemetry
 from tests.capture.support import Ledger
@@ -18,7 +18,7 @@ from tests.support import wait_until
 
 
 def test_news_beyond_the_inbox_is_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.pipeline.desk.INBOX_MAX", 2)
+    monkeypatch.setattr("agent.pipeline.alarm_loop.INBOX_MAX", 2)
     settings, ledger = config.Alarms(), Ledger()
     parts = DeskParts(
         watch=Watch(settings, ("cam1",)),
