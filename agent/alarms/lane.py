@@ -92,7 +92,7 @@ class LaneWatch:
         """Take one reading, and its signals where they are known already. While machine or picture
         stand it says nothing about the line."""
         seen = reading.segmentation
-        self.machine.hear(seen.machine, seen.captured_utc_ms)
+        self.machine.update(seen.machine, seen.captured_utc_ms)
         if self.machine.standing or reading.camera_frozen:
             return
         self._reading_mono = max(self._reading_mono, seen.captured_mono)

@@ -21,7 +21,7 @@ class MachineWatch:
         self._stamp_ms = 0
         self._stood_mono: float | None = None
 
-    def hear(self, info: MachineInfo, stamp_ms: int) -> None:
+    def update(self, info: MachineInfo, stamp_ms: int) -> None:
         """``stamp_ms`` is for a word that says no time of its own."""
         stamp = info.received_utc_ms or stamp_ms
         if info.state is not MachineState.UNKNOWN and stamp >= self._stamp_ms:

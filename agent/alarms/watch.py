@@ -112,7 +112,7 @@ class Watch:
 
     def on_machine(self, info: MachineInfo) -> None:
         for lane in self._lanes.values():
-            lane.machine.hear(info, 0)
+            lane.machine.update(info, 0)
             lane.charts.announce(info.variety, self._now)
 
     def tick(

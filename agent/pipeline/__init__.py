@@ -3,8 +3,8 @@
 ``run`` builds the stages from a configuration, connects them, and ends them in order. What flows::
 
     capture --frames--> LiveLoop --readings--> publisher
-                           |  \\--readings--> Desk --alarms--> publisher
-                           \\--candidates--> ExplainLoop --explanations--> Desk, publisher
+                           |  \\--readings--> AlarmLoop --alarms--> publisher
+                           \\--candidates--> ExplainLoop --explanations--> AlarmLoop, publisher
 """
 
 from agent.pipeline.runner import RunOptions, run

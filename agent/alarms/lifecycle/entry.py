@@ -1,4 +1,4 @@
-"""One alarm in the book: its definition, where it stands, and the newest record of it."""
+"""One alarm in the manager: its definition, where it stands, and the newest record of it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.entry import Entry, blank_record
 from agent.alarms.lifecycle.lifecycle import Event
-from agent.alarms.lifecycle.snapshot import BookCounts, Now, export_book, restore_book
+from agent.alarms.lifecycle.snapshot import Counters, Now, export_state, restore_state
 from agent.alarms.text.languages import LANGUAGES
 from agent.records import UNEVENTFUL, Alarm, AlarmState
 from agent.telemetry import log_event
@@ -28,7 +28,7 @@ COMMENT_LENGTH = 200
 USER_LENGTH = 60
 
 
-class AlarmBook:
+class AlarmManager:
     """Every method returns the records that it made, in order; ``seq`` counts the events of them.
 
     ``source`` names this agent to SCADA, ``session`` this start of it; an ``event_id`` is made of
@@ -80,7 +80,7 @@ class AlarmBook:
         """The newest record of every alarm, in the order in which they were first heard of."""
         return tuple(entry.record for entry in self._entries.values())
 
-    def unheard(self) -> frozenset[str]:
+    def unavailable(self) -> frozenset[str]:
         """Ids of the alarms that are shelved or out of service."""
         return frozenset(
             alarm_id
@@ -267,11 +267,11 @@ class AlarmBook:
     ) -> dict[str, Any]:
         """Everything that a later start needs, as JSON types; of ``alarm_ids`` only, if given."""
         entries = self._entries.values()
-        return export_book(
+        return export_state(
             entries
             if alarm_ids is None
             else [e for e in entries if e.record.alarm_id in alarm_ids],
-            BookCounts(self._seq, self._occurrences),
+            Counters(self._seq, self._occurrences),
             Now(now_mono, now_utc_ms),
         )
 
@@ -285,10 +285,10 @@ class AlarmBook:
         """Take over an earlier start's state, before the first update.
 
         Of ``alarm_ids`` only: an alarm of a camera that is no longer configured would hold for
-        ever. ``SnapshotError`` names what does not fit, and the book stays empty.
+        ever. ``SnapshotError`` names what does not fit, and the manager stays empty.
         """
         now = Now(now_mono, now_utc_ms)
-        counts, entries = restore_book(exported, alarm_ids, now, self._settings.shelve_max_s)
+        counts, entries = restore_state(exported, alarm_ids, now, self._settings.shelve_max_s)
         self._seq, self._occurrences = counts.seq, counts.occurrences
         for entry in entries:  # another language may have been chosen meanwhile
             title = self._language.titles[entry.definition.cause]

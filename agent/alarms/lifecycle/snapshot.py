@@ -1,4 +1,4 @@
-"""The alarm book as JSON types, for whatever keeps it over a restart.
+"""The alarm manager as JSON types, for whatever keeps it over a restart.
 
 Durations are written as the wall clock at which they end, because a monotonic clock means nothing
 to another process; delays that were running begin anew.
@@ -37,7 +37,7 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
-class BookCounts:
+class Counters:
     """The counters that must not start again, or ids and sequence numbers would come twice."""
 
     seq: int
@@ -48,8 +48,8 @@ class SnapshotError(Exception):
     """A state that cannot be taken over; the text names the place."""
 
 
-def export_book(entries: Iterable[Entry], counts: BookCounts, now: Now) -> dict[str, Any]:
-    """Return the book as JSON types."""
+def export_state(entries: Iterable[Entry], counts: Counters, now: Now) -> dict[str, Any]:
+    """Return the manager as JSON types."""
     return {
         "version": VERSION,
         "seq": counts.seq,
@@ -58,17 +58,17 @@ def export_book(entries: Iterable[Entry], counts: BookCounts, now: Now) -> dict[
     }
 
 
-def restore_book(
+def restore_state(
     exported: object, alarm_ids: Collection[str], now: Now, shelve_max_s: float
-) -> tuple[BookCounts, list[Entry]]:
-    """Read what ``export_book`` wrote, of ``alarm_ids`` only; ``SnapshotError`` for anything else.
+) -> tuple[Counters, list[Entry]]:
+    """Read what ``export_state`` wrote, of ``alarm_ids`` only; ``SnapshotError`` for anything else.
 
     Every restored alarm has quality bad until its condition is heard again. No cover lasts longer
     than it could have been asked for, however the wall clock was set meanwhile.
     """
     if not isinstance(exported, Mapping) or exported.get("version") != VERSION:
         raise SnapshotError(f"alarm state: not of version {VERSION}")
-    counts = BookCounts(
+    counts = Counters(
         _whole(exported, "seq", "alarm state"), _whole(exported, "occurrences", "alarm state")
     )
     alarms = exported.get("alarms")

@@ -1,5 +1,4 @@
-"""Under which alarm findings are told, on a clock that the test turns, and what the book makes of
-it."""
+"""To which alarm a finding is attributed, on a fake clock, and what the manager makes of it."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from agent.alarms.diagnosis.diagnosis import (
     Diagnosis,
 )
 from agent.alarms.diagnosis.observations import Evidence, NewestAngles
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.lifecycle.suppression import Situation
 from agent.alarms.text.english import ENGLISH
 from agent.alarms.text.language import Fact
@@ -42,11 +41,11 @@ OTHER = replace(FIRST_OTHER, cups=25)
 
 
 class Lane:
-    """A diagnosis, what it is fed, and a book that hears it; a finding stays until it is over."""
+    """A diagnosis, its input, and a manager fed by it; a finding stays until it is over."""
 
     def __init__(self, **settings: object) -> None:
         self.diagnosis = Diagnosis()
-        self.book = AlarmBook(config.Alarms(**settings), "agent1", "s1")
+        self.manager = AlarmManager(config.Alarms(**settings), "agent1", "s1")
         self.now, self.explained = 1000.0, 500
         self.look: Look | None = USUAL
         self.scattered, self.charting = False, True
@@ -68,15 +67,15 @@ class Lane:
     def step(self, seconds: float = 1.0, explained: int = 0) -> dict[Cause, Condition]:
         self.now += seconds
         self.explained += explained
-        covered = {one for one in Cause if f"{one}-cam1" in self.book.unheard()}
+        covered = {one for one in Cause if f"{one}-cam1" in self.manager.unavailable()}
         evidence = Evidence(
             self.look, self.scattered, self.explained, 10, 60.0, covered, self.charting
         )
         told = self.diagnosis.told(self.found.values(), evidence, self.now)
         assert [one.cause for one in told] == list(self.found)
         for one in told:
-            self.book.update(one, self.now, utc_ms(self.now))
-        self.book.tick(self.now, utc_ms(self.now))
+            self.manager.update(one, self.now, utc_ms(self.now))
+        self.manager.tick(self.now, utc_ms(self.now))
         return {Cause(one.cause): one for one in told}
 
     def settle(self, seconds: int = 6, explained: int = 0) -> dict[Cause, Condition]:
@@ -95,7 +94,7 @@ class Lane:
         }
 
     def rung(self, seconds: int) -> set[Cause]:
-        """The causes that rang in the book in so many seconds to come."""
+        """The causes that rang in so many seconds to come."""
         rang: set[Cause] = set()
         for _ in range(seconds):
             before = self.ringing()
@@ -108,13 +107,13 @@ class Lane:
         shown = (AlarmState.UNACK, AlarmState.ACKED)
         return {
             Cause(one.alarm_id.removesuffix("-cam1"))
-            for one in self.book.current()
+            for one in self.manager.current()
             if one.state in shown
         }
 
     def acknowledge(self) -> None:
-        for one in self.book.current():
-            self.book.acknowledge(one.alarm_id, one.event_id, "", self.now, utc_ms(self.now))
+        for one in self.manager.current():
+            self.manager.acknowledge(one.alarm_id, one.event_id, "", self.now, utc_ms(self.now))
 
 
 @pytest.fixture
@@ -679,7 +678,7 @@ def test_a_finding_that_is_out_of_service_rings_under_no_other_name(scattered: b
 def test_shelving_the_telling_alarm_rings_what_it_tells_of(changed: Lane) -> None:
     changed.finds(CONTEXT, PICTURES)
     assert changed.rung(10) == {PICTURES}
-    changed.book.shelve(f"{PICTURES}-cam1", 3600.0, "", changed.now, utc_ms(changed.now))
+    changed.manager.shelve(f"{PICTURES}-cam1", 3600.0, "", changed.now, utc_ms(changed.now))
     assert changed.rung(3) == {CONTEXT}
 
 
@@ -699,8 +698,8 @@ def test_what_was_found_has_a_sentence_of_its_own(
 ) -> None:
     found = condition(True, cause, window=280, detail=Detail(fact, detail))
     lane = Lane()
-    lane.book.update(found, 2000.0, utc_ms(2000.0))
-    (message,) = (one.message for one in lane.book.current() if one.alarm_id == found.alarm_id)
+    lane.manager.update(found, 2000.0, utc_ms(2000.0))
+    (message,) = (one.message for one in lane.manager.current() if one.alarm_id == found.alarm_id)
     assert words in message
     assert fact in ENGLISH.findings
 

@@ -17,7 +17,7 @@ from agent.alarms.text.language import Fact, Language
 from agent.capture.states import Cause as CameraCause
 from agent.config import Alarms
 from agent.records import CameraState
-from tests.alarms.support import Desk
+from tests.alarms.support import TimedManager
 
 LANGUAGES = pytest.mark.parametrize("language", [ENGLISH, ITALIAN], ids=["en", "it"])
 EVERY = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.cause)
@@ -154,16 +154,16 @@ def test_what_is_about_the_agent_says_so() -> None:
         assert agent in language.sentence_when_normal(definition, AGENT)
 
 
-def test_the_book_speaks_the_configured_language_from_the_first_record_to_the_last() -> None:
-    desk = Desk(language="it")
+def test_the_manager_speaks_the_configured_language_from_the_first_record_to_the_last() -> None:
+    timed = TimedManager(language="it")
     lost = Condition(Cause.CAMERA_FROZEN, "cam1", True)
-    normal, raised = desk.book.update(lost, 1.0, 1000)
+    normal, raised = timed.manager.update(lost, 1.0, 1000)
     assert (normal.title, normal.message) == (
         "Telecamera bloccata",
         "Non è il caso su cam1: telecamera bloccata.",
     )
     assert raised.message == ITALIAN.sentence(BY_CAUSE[Cause.CAMERA_FROZEN], lost)
-    (suppressed,) = desk.book.update(
+    (suppressed,) = timed.manager.update(
         Condition(Cause.CAMERA_FROZEN, "cam1", True, suppressed_by=Situation.NOT_RUNNING.value),
         2.0,
         2000,
