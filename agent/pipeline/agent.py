@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
 from agent.alarms.lifecycle.commands import CommandResult
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.signals.extract import of_explanation
 from agent.alarms.watch import Watch
 from agent.config import Config
@@ -24,16 +24,16 @@ from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
 from agent.pipeline import parts
+from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
 from agent.pipeline.clock import synchronised
-from agent.pipeline.commands import Levers, Obey
-from agent.pipeline.alarm_loop import Desk, DeskParts
+from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S, follow_up_s
 from agent.pipeline.gauges import agent_state, reported
-from agent.pipeline.persistence import AlarmKeeper
 from agent.pipeline.live import LiveLoop, count_fruit
+from agent.pipeline.persistence import AlarmPersistence
 from agent.pipeline.processes import processes
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
@@ -122,28 +122,28 @@ class Agent:
         self._store = Store(
             config.state_dir, telemetry, Clocks(self._clock, utc_ms), config.storage
         )
-        book = AlarmBook(config.alarms, config.id, self._session)
+        manager = AlarmManager(config.alarms, config.id, self._session)
         names = [*self._lanes, *(camera.name for camera in config.cameras)]
-        self._keeper = AlarmKeeper(book, self._store, names, self._clock, utc_ms)
+        self._keeper = AlarmPersistence(manager, self._store, names, self._clock, utc_ms)
         self._keeper.restore()
-        levers = Levers(
+        targets = CommandTargets(
             explain=self._explain.request,
             sampling=self._explain.set_period,
             machine=lambda: self._memory.machine,
             set_machine=self._on_machine,
         )
-        self._obey = Obey(book, levers, self._store, self._clock, utc_ms)
-        desk = DeskParts(
+        self._obey = CommandHandler(manager, targets, self._store, self._clock, utc_ms)
+        context = AlarmLoopContext(
             watch=Watch(config.alarms, tuple(self._lanes), references),
-            book=book,
+            manager=manager,
             publish=self._on_alarms,
-            obey=self._obey,
+            handle=self._obey,
             answer=self._on_answer,
             chores=self._chores,
             utc_ms=utc_ms,
             follow_up=self._follow_up,
         )
-        self._desk = Desk(desk, telemetry, self._clock)
+        self._desk = AlarmLoop(context, telemetry, self._clock)
         self.http = self._http() if config.http.enabled else None
         self._broker = parts.make_broker(config, telemetry)
         self._publisher: Publisher | None = None
@@ -312,7 +312,7 @@ class Agent:
         def work(_connection: object) -> None:
             if result.records:
                 self._on_alarms(result.records)
-            self._obey.write_down(command, result)
+            self._obey.audit(command, result)
 
         self._store.database.run(work)
         if self._publisher:
@@ -321,7 +321,7 @@ class Agent:
     def _follow_up(self, lane: str) -> None:
         self._explain.raise_attention(lane, FOLLOW_UP_S)
 
-    # --- the desk's chores -----------------------------------------------------------------------
+    # --- the alarm loop's chores -----------------------------------------------------------------
 
     def _chores(self) -> None:
         for change in self._capture.changes():
