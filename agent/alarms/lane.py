@@ -7,15 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from agent import config
-from agent.alarms.catalogue import Cause
+from agent.alarms.catalogue import Cause, Situation, suppression_reason
 from agent.alarms.charts.bank import Judgement
 from agent.alarms.charts.charted import LaneCharts, with_charts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.diagnosis.diagnosis import Diagnosis
-from agent.alarms.diagnosis.observations import Evidence, NewestAngles
+from agent.alarms.diagnosis.observations import NewestAngles, Observations
 from agent.alarms.level import Level, deadband_of
-from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.machine import MachineWatch
 from agent.alarms.text.language import Fact
 from agent.alarms.windows import MeanWindow, QuantileWindow
@@ -45,7 +44,7 @@ class Surroundings:
     situations: Collection[Situation]
     explaining: bool
     now: float
-    covered: Collection[Cause] = ()
+    unavailable: Collection[Cause] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +139,18 @@ class LaneWatch:
     # --- what is concluded -----------------------------------------------------------------------
 
     def conditions(self, around: Surroundings) -> list[Condition]:
-        """Every condition of this lane now, each as it is to be told."""
+        """Every condition of this lane now, findings attributed."""
         found = list(self._found(around))
-        evidence = Evidence(
-            look=self.charts.look(around.now),
+        observations = Observations(
+            pictures=self.charts.check_pictures(around.now),
             scattered=self._angles.scattered,
             explained=self._counts["sensitivity"],
             enough=self._limits.explanations_window,
             window_s=self.charts.window_s,
-            covered=around.covered,
+            unavailable=around.unavailable,
             charting=self.charts.configured and not self.charts.held,
         )
-        return self._diagnosis.told(found, evidence, around.now)
+        return self._diagnosis.attribute(found, observations, around.now)
 
     def _found(self, around: Surroundings) -> Iterator[Condition]:
         """What rules and charts say, each for itself."""
@@ -263,7 +262,7 @@ class LaneWatch:
             samples=found.points if found is not None else 0,
             window=found.count if found is not None else 0,
             detail=found.detail if found is not None else self.charts.held,
-            suppressed_by=suppressed_by(cause, around.situations),
+            suppressed_by=suppression_reason(cause, around.situations),
             frame_id=seen.frame_id,
             model=seen.model,
             captured_utc_ms=seen.captured_utc_ms,
@@ -292,7 +291,7 @@ class LaneWatch:
             quality=quality,
             samples=level.samples,
             window=level.window,
-            suppressed_by=suppressed_by(cause, around.situations),
+            suppressed_by=suppression_reason(cause, around.situations),
             frame_id=seen.frame_id,
             model=seen.model,
             captured_utc_ms=seen.captured_utc_ms,
@@ -345,5 +344,5 @@ class LaneWatch:
             value=value,
             limit=limit_s,
             detail=detail or "",
-            suppressed_by=suppressed_by(Cause.AGENT_NO_DATA, situations),
+            suppressed_by=suppression_reason(Cause.AGENT_NO_DATA, situations),
         )

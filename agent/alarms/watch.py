@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent import config
-from agent.alarms.catalogue import AGENT, Cause
+from agent.alarms.catalogue import AGENT, Cause, Situation, suppression_reason
 from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
-from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.schedule import in_change_over
 from agent.alarms.text.language import Fact
 from agent.records import (
@@ -119,12 +118,13 @@ class Watch:
         self,
         now: float,
         local: datetime.datetime | None = None,
-        covered: Collection[str] = (),
+        unavailable: Collection[str] = (),
     ) -> list[Condition]:
         """Return every condition as of ``now``; a pure reading of what was heard.
 
         ``local``: the wall time, which change-overs by the clock go by; None: none goes on.
-        ``covered``: ids of alarms that are shelved or out of service; no finding is told under one.
+        ``unavailable``: ids of alarms that are shelved or out of service; no finding is attributed
+        to one.
         """
         self._now = now
         scheduled = local is not None and in_change_over(self._change_overs, local)
@@ -140,8 +140,8 @@ class Watch:
             if workers.beyond:
                 situations.add(Situation.WORKERS_DEGRADED)
             live = self._is_live(lane.name)
-            unheard = {cause for cause in Cause if f"{cause}-{lane.name}" in covered}
-            conditions += lane.conditions(Surroundings(live, situations, explaining, now, unheard))
+            out = {cause for cause in Cause if f"{cause}-{lane.name}" in unavailable}
+            conditions += lane.conditions(Surroundings(live, situations, explaining, now, out))
         return conditions
 
     def charts(self) -> Mapping[str, LaneCharts]:
@@ -170,7 +170,7 @@ class Watch:
             detail=Detail(
                 Fact.CAMERA_STATE, {"state": str(why.state.value), "cause": str(why.cause)}
             ),
-            suppressed_by=suppressed_by(Cause.CAMERA_LOST, situations),
+            suppressed_by=suppression_reason(Cause.CAMERA_LOST, situations),
         )
         seeing = state in (CameraState.LIVE, CameraState.FROZEN)
         yield Condition(
@@ -179,7 +179,7 @@ class Watch:
             beyond=state is CameraState.FROZEN if seeing else None,
             back=state is CameraState.LIVE,
             quality=Quality.GOOD if seeing else Quality.BAD,
-            suppressed_by=suppressed_by(Cause.CAMERA_FROZEN, situations),
+            suppressed_by=suppression_reason(Cause.CAMERA_FROZEN, situations),
         )
 
     @staticmethod

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent import config
-from agent.alarms.catalogue import BY_CAUSE, Cause
+from agent.alarms.catalogue import BY_CAUSE, Cause, definition_of
 from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.lifecycle import Event
 from agent.alarms.lifecycle.manager import AlarmManager
@@ -144,8 +144,7 @@ class LineReplay:
             self._next_tick += TICK_S
 
     def _raised(self, record: Alarm, at: float) -> Raised:
-        cause = Cause(record.alarm_id.removesuffix(f"-{record.camera_id}"))
-        return Raised(at, cause, not record.suppressed, self.fruit)
+        return Raised(at, definition_of(record).cause, not record.suppressed, self.fruit)
 
 
 def most_severe(raised: list[Raised]) -> Cause:

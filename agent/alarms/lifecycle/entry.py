@@ -48,7 +48,7 @@ def blank_record(definition: Definition, lane: str, source: str, language: Langu
     """The record of an alarm that has never occurred."""
     return Alarm(
         alarm_id=f"{definition.cause}-{lane}",
-        title=language.titles[definition.cause],
+        title=language.title(definition),
         source=source,
         camera_id=lane,
         event_id="",

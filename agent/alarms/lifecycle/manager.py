@@ -291,7 +291,7 @@ class AlarmManager:
         counts, entries = restore_state(exported, alarm_ids, now, self._settings.shelve_max_s)
         self._seq, self._occurrences = counts.seq, counts.occurrences
         for entry in entries:  # another language may have been chosen meanwhile
-            title = self._language.titles[entry.definition.cause]
+            title = self._language.title(entry.definition)
             entry.record = replace(entry.record, title=title)
         self._entries = {entry.record.alarm_id: entry for entry in entries}
 

@@ -270,7 +270,7 @@ def test_each_variety_has_charts_of_its_own_and_the_change_is_no_fault() -> None
 
 
 def test_a_variety_that_comes_back_is_judged_from_its_first_window_on() -> None:
-    """It had points before, but none since its charts began anew: the alarm loop failed on every tick."""
+    """It had points before, but none since its charts began anew: the loop failed on every tick."""
     amber = reference([signal("brightness", 90.0, 2.0, count=60)], variety="amber")
     line = Line(GOLDEN, amber, variety="golden")
     line.run(5)

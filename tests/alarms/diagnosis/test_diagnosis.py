@@ -7,19 +7,15 @@ from dataclasses import replace
 import pytest
 
 from agent import config
-from agent.alarms.catalogue import OF_EXPLANATIONS, Cause
-from agent.alarms.charts.newest import Look
+from agent.alarms.catalogue import OF_EXPLANATIONS, Cause, Situation
+from agent.alarms.charts.newest import PictureCheck
 from agent.alarms.condition import Condition, Detail
-from agent.alarms.diagnosis.diagnosis import (
-    BEFORE_S,
-    CONFIRM_S,
-    FINDINGS,
-    TOGETHER_S,
-    Diagnosis,
-)
-from agent.alarms.diagnosis.observations import Evidence, NewestAngles
+from agent.alarms.diagnosis.diagnosis import Diagnosis
+from agent.alarms.diagnosis.episodes import FINDINGS
+from agent.alarms.diagnosis.observations import NewestAngles, Observations
+from agent.alarms.diagnosis.pictures import BEFORE_S, TOGETHER_S
+from agent.alarms.diagnosis.rules import CONFIRM_S
 from agent.alarms.lifecycle.manager import AlarmManager
-from agent.alarms.lifecycle.suppression import Situation
 from agent.alarms.text.english import ENGLISH
 from agent.alarms.text.language import Fact
 from agent.records import AlarmState, Quality
@@ -33,9 +29,9 @@ FOLLOWING = tuple(cause for cause in FINDINGS if cause is not PICTURES)
 FOCUS = Detail(Fact.SIGNAL, {"signal": "focus", "value": 1.0, "low": 2.0, "high": 3.0})
 COLOUR = Detail(Fact.SIGNAL, {"signal": "chromaticity", "value": 0.6, "low": 1.0, "high": 1.2})
 CHARTED = {"detail": COLOUR}  # a chart's finding, not a fixed limit's
-USUAL = Look(1.0, FOCUS, 100, cups_as_usual=True)
-CHANGED = Look(6.0, FOCUS, 100, value=1.0, limit=2.0, cups_as_usual=True)
-FIRST_OTHER = Look(6.0, COLOUR, 100, other_colour=COLOUR, cups_as_usual=True, cups=20)
+USUAL = PictureCheck(1.0, FOCUS, 100, cups_as_usual=True)
+CHANGED = PictureCheck(6.0, FOCUS, 100, value=1.0, limit=2.0, cups_as_usual=True)
+FIRST_OTHER = PictureCheck(6.0, COLOUR, 100, other_colour=COLOUR, cups_as_usual=True, cups=20)
 """Fruit of another colour; the newest cups, which are as usual, may have passed before them."""
 OTHER = replace(FIRST_OTHER, cups=25)
 
@@ -47,7 +43,7 @@ class Lane:
         self.diagnosis = Diagnosis()
         self.manager = AlarmManager(config.Alarms(**settings), "agent1", "s1")
         self.now, self.explained = 1000.0, 500
-        self.look: Look | None = USUAL
+        self.pictures: PictureCheck | None = USUAL
         self.scattered, self.charting = False, True
         self.found = {cause: condition(False, cause) for cause in ALL}
         self.step()
@@ -67,11 +63,11 @@ class Lane:
     def step(self, seconds: float = 1.0, explained: int = 0) -> dict[Cause, Condition]:
         self.now += seconds
         self.explained += explained
-        covered = {one for one in Cause if f"{one}-cam1" in self.manager.unavailable()}
-        evidence = Evidence(
-            self.look, self.scattered, self.explained, 10, 60.0, covered, self.charting
+        unavailable = {one for one in Cause if f"{one}-cam1" in self.manager.unavailable()}
+        observations = Observations(
+            self.pictures, self.scattered, self.explained, 10, 60.0, unavailable, self.charting
         )
-        told = self.diagnosis.told(self.found.values(), evidence, self.now)
+        told = self.diagnosis.attribute(self.found.values(), observations, self.now)
         assert [one.cause for one in told] == list(self.found)
         for one in told:
             self.manager.update(one, self.now, utc_ms(self.now))
@@ -124,7 +120,7 @@ def lane() -> Lane:
 @pytest.fixture
 def changed(lane: Lane) -> Lane:
     """The pictures have just become unusual."""
-    lane.look = CHANGED
+    lane.pictures = CHANGED
     lane.step()
     return lane
 
@@ -132,20 +128,20 @@ def changed(lane: Lane) -> Lane:
 @pytest.fixture
 def other(lane: Lane) -> Lane:
     """Other fruit have come, and five empty cups among them."""
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.step()
-    lane.look = OTHER
+    lane.pictures = OTHER
     return lane
 
 
 def test_nothing_found_is_nothing_told_whatever_the_pictures_are(lane: Lane) -> None:
-    for look in (None, USUAL, CHANGED, OTHER):
-        lane.look, lane.scattered = look, True
+    for pictures in (None, USUAL, CHANGED, OTHER):
+        lane.pictures, lane.scattered = pictures, True
         assert all(told == lane.found[cause] for cause, told in lane.step().items())
 
 
-def test_without_a_look_every_finding_is_told_as_itself(lane: Lane) -> None:
-    lane.look, lane.charting = None, False
+def test_without_a_check_of_the_pictures_every_finding_is_raised_as_itself(lane: Lane) -> None:
+    lane.pictures, lane.charting = None, False
     lane.finds(*ALL)
     # what was so before: what follows from pictures that are bad by their own rule
     assert lane.told() == set(ALL) - {SEEN, DRIFT}
@@ -189,27 +185,29 @@ def test_a_finding_that_begins_long_after_the_pictures_changed_has_a_cause_of_it
 def test_a_finding_of_long_before_the_pictures_changed_has_too(lane: Lane) -> None:
     lane.finds(CONTEXT)
     lane.settle(int(BEFORE_S) + 1)
-    lane.look = CHANGED
+    lane.pictures = CHANGED
     assert lane.told() == {CONTEXT}
 
 
 @pytest.mark.parametrize("cause", [CONTEXT, NO_READ])
-def test_a_finding_a_little_quicker_than_the_look_belongs_to_it(lane: Lane, cause: Cause) -> None:
+def test_a_finding_a_little_quicker_than_the_pictures_belongs_to_it(
+    lane: Lane, cause: Cause
+) -> None:
     lane.finds(cause)
     lane.step()
-    lane.look = CHANGED
+    lane.pictures = CHANGED
     assert lane.told() == {PICTURES}
 
 
 def test_a_little_unusual_pictures_do_not_become_unusual(lane: Lane) -> None:
-    lane.look = replace(CHANGED, score=3.5)
+    lane.pictures = replace(CHANGED, score=3.5)
     lane.step()
     lane.finds(CONTEXT)
     assert lane.told() == {CONTEXT}
 
 
 def test_once_unusual_they_are_so_until_they_are_clearly_usual(changed: Lane) -> None:
-    changed.look = replace(CHANGED, score=3.5)
+    changed.pictures = replace(CHANGED, score=3.5)
     changed.finds(CONTEXT)
     assert changed.told() == {PICTURES}
 
@@ -223,7 +221,7 @@ def test_pictures_that_nobody_can_judge_take_no_finding_over(changed: Lane) -> N
 def test_mending_rings_nothing_while_the_last_windows_pass(changed: Lane) -> None:
     changed.finds(PICTURES, CONTEXT, SEEN, DRIFT, NO_READ)
     assert changed.rung(600) == {PICTURES}
-    changed.look = USUAL  # mended; each recovers when its own window is over
+    changed.pictures = USUAL  # mended; each recovers when its own window is over
     for cause in (NO_READ, CONTEXT, PICTURES, SEEN, DRIFT):
         assert changed.rung(120) == set()
         changed.over(cause)
@@ -244,11 +242,11 @@ def test_a_dip_into_the_deadband_changes_nothing(changed: Lane) -> None:
 def test_a_stop_of_the_machine_changes_nothing(changed: Lane) -> None:
     changed.finds(CONTEXT, SEEN)
     assert changed.rung(100) == {PICTURES}
-    changed.look = None
+    changed.pictures = None
     changed.unknown(*FINDINGS)
     assert changed.rung(3600) == set()
     changed.over(PICTURES)
-    changed.look = CHANGED
+    changed.pictures = CHANGED
     changed.finds(CONTEXT, SEEN)
     assert changed.rung(60) == set()
     assert changed.ringing() == {PICTURES}
@@ -272,10 +270,10 @@ def test_one_that_the_charts_see_explains_it_as_long_as_they_do(changed: Lane) -
 
 def test_pictures_that_are_unusual_from_the_start_may_have_been_so_for_weeks(lane: Lane) -> None:
     lane.diagnosis = Diagnosis()  # the agent has just started
-    lane.look = None
+    lane.pictures = None
     lane.unknown(*FINDINGS)
     lane.settle(20)
-    lane.look = CHANGED
+    lane.pictures = CHANGED
     lane.finds(CONTEXT, PICTURES)
     assert lane.rung(60) == {CONTEXT, PICTURES}
 
@@ -296,14 +294,14 @@ def test_a_finding_that_does_not_last_for_its_on_delay_rings_nothing(lane: Lane)
     assert lane.rung(60) == set()
 
 
-def test_before_there_is_a_look_a_finding_waits_for_a_window_at_most(lane: Lane) -> None:
-    lane.look = None
+def test_before_the_pictures_are_checked_a_finding_waits_for_a_window_at_most(lane: Lane) -> None:
+    lane.pictures = None
     lane.finds(NO_READ)
     assert lane.told(30) == set()
-    lane.look = USUAL
+    lane.pictures = USUAL
     assert lane.told(1) == {SEEN}
     lane = Lane()
-    lane.look = None
+    lane.pictures = None
     lane.finds(NO_READ)
     lane.step()
     assert lane.told(59) == set()
@@ -341,31 +339,31 @@ def test_other_fruit_hide_no_network_that_looks_at_the_background(other: Lane) -
 
 
 def test_until_enough_cups_have_passed_nobody_is_sent_anywhere(lane: Lane) -> None:
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.finds(PICTURES, SEEN, NO_READ, CONTEXT, **CHARTED)
     told = lane.settle()
     assert all(told[cause].beyond is None for cause in (PICTURES, SEEN, NO_READ, CONTEXT))
-    lane.look = replace(FIRST_OTHER, cups=24)
+    lane.pictures = replace(FIRST_OTHER, cups=24)
     assert lane.told() == set()
-    lane.look = replace(FIRST_OTHER, cups=25)
+    lane.pictures = replace(FIRST_OTHER, cups=25)
     assert lane.told() == {SEEN, CONTEXT}
 
 
 def test_where_too_few_cups_pass_within_a_window_it_is_the_camera_for_good(lane: Lane) -> None:
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.finds(PICTURES, SEEN, **CHARTED)
     assert lane.told(58) == set()
     assert lane.rung(10) == {PICTURES}
-    lane.look = OTHER
+    lane.pictures = OTHER
     assert lane.rung(100) == set()
     assert lane.ringing() == {PICTURES}
 
 
 def test_cups_that_turn_out_coloured_too_are_the_camera_at_once(lane: Lane) -> None:
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.finds(PICTURES, SEEN, **CHARTED)
     assert lane.told() == set()
-    lane.look = replace(FIRST_OTHER, cups=22, cups_as_usual=False)
+    lane.pictures = replace(FIRST_OTHER, cups=22, cups_as_usual=False)
     assert lane.told() == {PICTURES}
 
 
@@ -373,9 +371,9 @@ def test_a_colour_that_comes_and_goes_rings_once(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(10) == {SEEN}
     for _ in range(50):
-        other.look = replace(OTHER, other_colour=None, cups_as_usual=False)
+        other.pictures = replace(OTHER, other_colour=None, cups_as_usual=False)
         assert other.rung(1) == set()
-        other.look = OTHER
+        other.pictures = OTHER
         assert other.rung(1) == set()
 
 
@@ -389,7 +387,7 @@ def test_pictures_that_cannot_be_read_are_no_matter_of_the_fruit(other: Lane) ->
 def test_a_lens_that_goes_out_of_focus_later_is_no_matter_of_the_fruit(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(600) == {SEEN}
-    other.look = CHANGED
+    other.pictures = CHANGED
     assert other.rung(int(CONFIRM_S) - 10) == set()
     assert other.rung(20) == {PICTURES}
 
@@ -400,7 +398,7 @@ def test_a_network_that_copes_again_with_other_fruit_can_ring_again(other: Lane)
     other.over(SEEN)
     assert other.rung(int(CONFIRM_S) + 60) == {PICTURES}
     assert SEEN not in other.ringing()
-    other.look = USUAL
+    other.pictures = USUAL
     other.over(PICTURES)
     other.rung(60)
     other.finds(SEEN, **CHARTED)
@@ -408,7 +406,7 @@ def test_a_network_that_copes_again_with_other_fruit_can_ring_again(other: Lane)
 
 
 def test_too_few_cups_say_nothing_of_the_light(lane: Lane) -> None:
-    lane.look = replace(FIRST_OTHER, cups_as_usual=None)
+    lane.pictures = replace(FIRST_OTHER, cups_as_usual=None)
     lane.finds(PICTURES, SEEN, **CHARTED)
     assert lane.told(58) == set()
     assert lane.rung(10) == {PICTURES}
@@ -417,7 +415,7 @@ def test_too_few_cups_say_nothing_of_the_light(lane: Lane) -> None:
 def test_usual_fruit_that_come_back_ring_nothing(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(600) == {SEEN}
-    other.look = USUAL
+    other.pictures = USUAL
     assert other.rung(240) == set()
     other.over(SEEN)
     assert other.rung(60) == set()
@@ -453,7 +451,7 @@ def test_it_stays_so_until_the_share_is_back_by_its_deadband(lane: Lane) -> None
 def test_when_nobody_can_say_any_more_it_says_nothing_either(lane: Lane) -> None:
     lane.finds(NO_READ, value=0.9)
     assert lane.rung(10) == {SEEN}
-    lane.look = None
+    lane.pictures = None
     lane.unknown(*FINDINGS)
     told = lane.step()[SEEN]
     assert told.beyond is None
@@ -636,7 +634,7 @@ def test_other_pictures_explain_that_too(changed: Lane) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deaf", "look", "finding"),
+    ("deaf", "pictures", "finding"),
     [
         (PICTURES, CHANGED, CONTEXT),
         (PICTURES, CHANGED, NO_READ),
@@ -646,14 +644,14 @@ def test_other_pictures_explain_that_too(changed: Lane) -> None:
     ],
 )
 def test_nothing_is_told_under_an_alarm_that_is_out_of_service(
-    deaf: Cause, look: Look, finding: Cause
+    deaf: Cause, pictures: PictureCheck, finding: Cause
 ) -> None:
     lane = Lane(out_of_service=(deaf.value,))
     lane.scattered = True
-    lane.look = replace(look, cups=20)
+    lane.pictures = replace(pictures, cups=20)
     lane.step()
-    lane.look = look
-    lane.finds(finding, *((NO_READ,) if look is OTHER else ()), value=0.1, limit=0.2)
+    lane.pictures = pictures
+    lane.finds(finding, *((NO_READ,) if pictures is OTHER else ()), value=0.1, limit=0.2)
     assert finding in lane.rung(10)
 
 

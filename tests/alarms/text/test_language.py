@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 import pytest
 
-from agent.alarms.catalogue import AGENT, BY_CAUSE, DEFINITIONS, Cause, Definition
+from agent.alarms.catalogue import AGENT, BY_CAUSE, DEFINITIONS, Cause, Definition, Situation
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lifecycle.entry import CHATTER_REASON
-from agent.alarms.lifecycle.suppression import Situation
 from agent.alarms.signals.signals import BY_NAME
 from agent.alarms.text.english import ENGLISH
 from agent.alarms.text.italian import ITALIAN
@@ -32,12 +32,12 @@ def placeholders(pattern: str) -> set[str]:
 def test_an_alarm_says_what_where_and_what_to_do(
     definition: Definition, language: Language
 ) -> None:
-    sentence = language.sentences[definition.cause]
+    sentence = language.alarms[definition.cause].sentence
     assert "camera" in placeholders(sentence)
-    assert placeholders(sentence) == placeholders(ENGLISH.sentences[definition.cause])
+    assert placeholders(sentence) == placeholders(ENGLISH.alarms[definition.cause].sentence)
     assert placeholders(sentence) <= {"camera", "value", "limit", "window", "detail"}
     assert ":" in sentence  # what is wrong: what to do
-    assert "/" not in language.titles[definition.cause]
+    assert "/" not in language.title(definition)
 
 
 @LANGUAGES
@@ -86,9 +86,19 @@ def test_another_language_knows_every_fixed_word_of_ours() -> None:
 
 
 def test_no_word_is_left_in_english() -> None:
-    for table in ("titles", "sentences", "signals"):
-        english, italian = getattr(ENGLISH, table), getattr(ITALIAN, table)
-        assert all(italian[key] != english[key] for key in english)
+    for part in ("title", "sentence"):
+        assert all(
+            getattr(ITALIAN.alarms[cause], part) != getattr(ENGLISH.alarms[cause], part)
+            for cause in ENGLISH.alarms
+        )
+    assert all(ITALIAN.signals[key] != ENGLISH.signals[key] for key in ENGLISH.signals)
+
+
+@LANGUAGES
+def test_a_language_without_the_words_of_an_alarm_is_refused(language: Language) -> None:
+    short = {cause: text for cause, text in language.alarms.items() if cause != "spool_loss"}
+    with pytest.raises(ValueError, match="no words for spool_loss"):
+        replace(language, alarms=short)
 
 
 @pytest.mark.parametrize(
