@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from agent.alarms.catalogue import AGENT, Cause
-from agent.alarms.lifecycle.manager import INITIAL, AlarmManager
+from agent.alarms.lifecycle.manager import AlarmManager
+from agent.alarms.lifecycle.recorder import INITIAL
 from agent.alarms.lifecycle.snapshot import SnapshotError
 from agent.records import Alarm
 from agent.storage.store import Store

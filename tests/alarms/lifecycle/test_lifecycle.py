@@ -26,7 +26,7 @@ def after(*events: Event) -> Life:
 
 
 @pytest.mark.parametrize(
-    "life", every_life(), ids=lambda life: "-".join([life.occurrence, *sorted(life.covers)])
+    "life", every_life(), ids=lambda life: "-".join([life.occurrence, *sorted(life.suppressions)])
 )
 def test_every_allowed_event_follows_an_edge_of_the_table(life: Life) -> None:
     for event in Event:
