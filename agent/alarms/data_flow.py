@@ -67,7 +67,7 @@ class DataFlow:
         explaining: bool,
         now: float,
     ) -> Condition:
-        """No fruit for too long, or no explanation of them while somebody explains."""
+        """No fruit for too long, or no explanation of them while workers explain."""
         limit_s = self._limits.no_explanation_s
         silent_s = now - max(self.reading_mono, self._expected_mono)
         known = machine.state is MachineState.RUNNING

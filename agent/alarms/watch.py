@@ -1,4 +1,4 @@
-"""What every stage says, put together: the conditions of all alarms, ten times a second or less."""
+"""The reports of every stage, put together: the conditions of all alarms. Pure."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ RESTARTED = "frozen_too_long"
 TAKEN_OVER = "taken_over"  # the link's reason when another client has our id
 CONFLICT_S = 300.0
 LOSS_S = 3600.0
-"""How long a loss of stored messages is an alarm after it happened: somebody has to see it."""
+"""How long a loss of stored messages is an alarm after it happened, so that it is seen."""
 
 
 @dataclass(slots=True)
 class _Source:
-    """One physical camera and what is known of it."""
+    """One camera, the device, and what is known of it."""
 
     status: CameraStatus
     loss: CameraStatus | None = None  # what took it away, until it delivers again
@@ -52,10 +52,10 @@ class _Source:
 
 
 class Watch:
-    """Hears of everything through ``on_*`` and says on ``tick`` what is wrong.
+    """Takes every report through ``on_*`` and returns all conditions on ``tick``.
 
     ``lanes`` are the names of all lanes; ``references``, by variety, are charted on each of them.
-    Which physical camera feeds which lanes is learnt from the cameras' own statuses.
+    Which camera feeds which lanes is learnt from the cameras' own statuses.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Watch:
         local: datetime.datetime | None = None,
         unavailable: Collection[str] = (),
     ) -> list[Condition]:
-        """Return every condition as of ``now``; a pure reading of what was heard.
+        """Return every condition as of ``now``; a pure reading of what was reported.
 
         ``local``: the wall time, which change-overs by the clock go by; None: none goes on.
         ``unavailable``: ids of alarms that are shelved or out of service; no finding is attributed

@@ -39,7 +39,9 @@ def test_silence_is_explained_by_a_standing_machine_for_exactly_four_causes() ->
     }
 
 
-def test_what_the_model_looks_at_is_hidden_only_where_a_diagnosis_tells_it_elsewhere() -> None:
+def test_what_the_model_looks_at_is_suppressed_only_where_a_diagnosis_announces_it_elsewhere() -> (
+    None
+):
     diagnosed = {
         Cause.BACKGROUND_RELIANCE: {Situation.PICTURES_CHANGED},
         Cause.FOREGROUND_INSENSITIVE: {Situation.PICTURES_CHANGED, Situation.READ_ELSEWHERE},

@@ -74,8 +74,8 @@ def test_an_acknowledgement_names_its_occurrence(control: Control) -> None:
     assert control.alarm.acked_by == "anna"
     assert control.ask("ack", "c", alarm_id=ALARM, event_id=event_id) is CommandOutcome.ALREADY
     assert control.ask("ack", "d", alarm_id="x", event_id=event_id) is CommandOutcome.UNKNOWN
-    told = [(row.command_id, row.outcome) for row in control.store.audit.newest(10)]
-    assert told == [("d", "unknown_alarm"), ("c", "already"), ("b", "done"), ("a", "stale")]
+    audited = [(row.command_id, row.outcome) for row in control.store.audit.newest(10)]
+    assert audited == [("d", "unknown_alarm"), ("c", "already"), ("b", "done"), ("a", "stale")]
 
 
 def test_the_same_command_twice_is_carried_out_once_also_over_a_restart(

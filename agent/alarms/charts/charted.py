@@ -185,7 +185,7 @@ def with_charts(
 ) -> Condition:
     """A condition of a fixed limit, joined with its charts: either raises it, both must be back.
 
-    ``kept``: what charts that stand still said last; where that was beyond, nobody can say now.
+    ``kept``: the last judgement of charts that are held; where that was beyond, it is unknown now.
 
     Where only the chart is beyond, value and limit are the signal's and the near end of what is
     usual. A condition that cannot be judged stays so.

@@ -57,7 +57,7 @@ def holds(finding: Finding, episodes: Episodes, attribution: Attribution) -> boo
     episode = finding.episode
     if _confirmed(finding, episodes, attribution):
         episode.confirmed_mono = finding.now
-    # Pictures that nobody can read have nothing to do with the fruit's colour, and what grew from a
+    # Pictures that cannot be read have nothing to do with the fruit's colour, and what grew from a
     # chart's small shift to a gross one much later did not begin with what it is attributed to.
     worse = bool(finding.found[finding.cause].beyond) and finding.fixed and not episode.fixed
     worse = worse and (finding.definition.part is Part.PICTURES or finding.age_s > TOGETHER_S)

@@ -26,11 +26,11 @@ class Oracle:
     def __init__(self, cause: Cause) -> None:
         self.definition = BY_CAUSE[cause]
         self.active = False
-        self.heard: tuple[bool, bool] | None = None  # beyond, back; None: unknown
+        self.judged: tuple[bool, bool] | None = None  # beyond, back; None: unknown
         self.since: float | None = None
 
     def judge(self, now: float) -> None:
-        contrary = self.heard is not None and self.heard[1 if self.active else 0]
+        contrary = self.judged is not None and self.judged[1 if self.active else 0]
         if not contrary:
             self.since = None
             return
@@ -78,12 +78,12 @@ class Books(RuleBasedStateMachine):
         quality=st.sampled_from(Quality),
         suppressed=st.sampled_from(["", "", "the machine is not running"]),
     )
-    def hear(
+    def judge(
         self, cause: Cause, beyond: bool | None, back: bool, quality: Quality, suppressed: str
     ) -> None:
         back = back and beyond is False
         known = beyond is not None and quality is not Quality.BAD
-        self.oracles[cause].heard = (bool(beyond), back) if known else None
+        self.oracles[cause].judged = (bool(beyond), back) if known else None
         new = condition(
             beyond, cause=cause.value, back=back, quality=quality, suppressed_by=suppressed
         )
@@ -124,7 +124,7 @@ class Books(RuleBasedStateMachine):
         self.manager = AlarmManager(self.settings, "agent1", f"s{self.session}")
         self.manager.restore(exported, IDS, self.now, utc_ms(self.now))
         for oracle in self.oracles.values():
-            oracle.heard, oracle.since = None, None
+            oracle.judged, oracle.since = None, None
         self.last |= {record.alarm_id: record for record in self.manager.current()}
 
     @invariant()
