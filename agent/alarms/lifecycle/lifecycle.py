@@ -32,7 +32,7 @@ class Event(enum.StrEnum):
 E = Event
 OCCURRENCE_EVENTS = frozenset({E.RAISE, E.CLEAR, E.CLEAR_UNACKED, E.ACK})
 _SUPPRESS = {E.SHELVE: S.SHELVED, E.SUPPRESS: S.SUPPRESSED, E.DISABLE: S.OUT_OF_SERVICE}
-_RETURN = {E.UNSHELVE: S.SHELVED, E.RELEASE: S.SUPPRESSED, E.ENABLE: S.OUT_OF_SERVICE}
+_END = {E.UNSHELVE: S.SHELVED, E.RELEASE: S.SUPPRESSED, E.ENABLE: S.OUT_OF_SERVICE}
 _PRECEDENCE = (S.OUT_OF_SERVICE, S.SUPPRESSED, S.SHELVED)
 
 
@@ -137,7 +137,7 @@ class Life:
         """True when ``step`` has an edge for the event."""
         if event in OCCURRENCE_EVENTS and (self.occurrence, event) not in EDGES:
             return False
-        if event in _RETURN and _RETURN[event] not in self.suppressions:
+        if event in _END and _END[event] not in self.suppressions:
             return False
         return (self.state, event) in EDGES
 
@@ -151,7 +151,7 @@ class Life:
         elif event in _SUPPRESS:
             after = replace(self, suppressions=self.suppressions | {_SUPPRESS[event]})
         else:
-            after = replace(self, suppressions=self.suppressions - {_RETURN[event]})
+            after = replace(self, suppressions=self.suppressions - {_END[event]})
         target = EDGES[self.state, event].target
         if target is not None and target is not after.state:
             raise UndefinedEdgeError(f"{self.state}: {event} led to {after.state}, not {target}")

@@ -190,7 +190,9 @@ class AlarmManager:
         return self._answer("shelve", alarm_id, user, Outcome.DONE, record)
 
     def unshelve(self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int) -> CommandResult:
-        return self._return("unshelve", Event.UNSHELVE, alarm_id, user, Now(now_mono, now_utc_ms))
+        return self._end_suppression(
+            "unshelve", Event.UNSHELVE, alarm_id, user, Now(now_mono, now_utc_ms)
+        )
 
     def take_out_of_service(
         self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int
@@ -208,7 +210,9 @@ class AlarmManager:
     def put_into_service(
         self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
-        return self._return("enable", Event.ENABLE, alarm_id, user, Now(now_mono, now_utc_ms))
+        return self._end_suppression(
+            "enable", Event.ENABLE, alarm_id, user, Now(now_mono, now_utc_ms)
+        )
 
     def comment(
         self, alarm_id: str, event_id: str, text: str, now_mono: float, now_utc_ms: int
@@ -225,7 +229,7 @@ class AlarmManager:
         record = self._recorder.record(entry, COMMENT, Now(now_mono, now_utc_ms), comment=words)
         return self._answer("comment", alarm_id, "", Outcome.DONE, record)
 
-    def _return(
+    def _end_suppression(
         self, command: str, event: Event, alarm_id: str, user: str, now: Now
     ) -> CommandResult:
         entry = self._entries.get(alarm_id)
