@@ -1,8 +1,8 @@
 """The newest of everything per camera: all that page, terminal and pictures need to remember.
 
-Fed from the live path and the desk, read by whoever looks. Memory is one frame, one reading, one
-set of overlays and mean maps and a short history of numbers per camera, and the pictures behind the
-newest alarms; the other arrays of an explanation are let go at once.
+Fed from the live path and the alarm loop, read by whoever looks. Memory is one frame, one reading,
+one set of overlays and mean maps and a short history of numbers per camera, and the pictures behind
+the newest alarms; the other arrays of an explanation are let go at once.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 waits for a reason to stop. What flows, where the sinks are the JSON topics and Sparkplug::
 
     capture --frames--> LiveLoop --readings--> sinks
-                           |  \\--readings--> Desk --alarms--> sinks
-                           \\--candidates--> ExplainLoop --explanations--> Desk, sinks
+                           |  \\--readings--> AlarmLoop --alarms--> sinks
+                           \\--candidates--> ExplainLoop --explanations--> AlarmLoop, sinks
 """
 
 from agent.pipeline.runner import RunOptions, run

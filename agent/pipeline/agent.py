@@ -78,7 +78,7 @@ class Agent:
         for sink in stages.sinks:
             if not sink.starts_after_capture:
                 sink.start()
-        for alarm in stages.keeper.restored():
+        for alarm in stages.persistence.restored():
             if alarm.evidence_topic:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
@@ -219,7 +219,7 @@ class Agent:
             if evidence:
                 newest.on_evidence(alarm.event_id, evidence)
             pairs.append((alarm, evidence))
-        save: Callable[[], None] = partial(self._stages.keeper.save, alarms)
+        save: Callable[[], None] = partial(self._stages.persistence.save, alarms)
         for sink in self._stages.sinks:  # each saves by way of those before it, then publishes
             save = partial(sink.alarms, pairs, save)
         save()
@@ -230,7 +230,7 @@ class Agent:
         def work(_connection: object) -> None:
             if result.records:
                 self.on_alarms(result.records)
-            self._stages.commands.write_down(command, result)
+            self._stages.commands.audit(command, result)
 
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:

@@ -16,7 +16,7 @@ from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
 from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.commands import CommandResult
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
 from agent.config import Config
@@ -29,12 +29,12 @@ from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.pipeline import factories
-from agent.pipeline.commands import Levers, Obey
-from agent.pipeline.desk import Desk, DeskParts
+from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
+from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
-from agent.pipeline.keeping import AlarmKeeper
 from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.persistence import AlarmPersistence
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
@@ -108,9 +108,9 @@ class Stages:
     pool: AblationPool
     explain: ExplainLoop
     store: Store
-    keeper: AlarmKeeper
-    commands: Obey
-    alarm_loop: Desk
+    persistence: AlarmPersistence
+    commands: CommandHandler
+    alarm_loop: AlarmLoop
     http: HttpServer | None
     broker: EmbeddedBroker | None
     sinks: tuple[Sink, ...] = ()
@@ -149,20 +149,20 @@ def build(
     frames = factories.make_live_stages(config, model, capture, telemetry, clock)
     live = LiveLoop(frames, handlers, telemetry, clock, right_of_way)
     store = Store(config.state_dir, telemetry, Clocks(clock, utc_ms), config.storage)
-    book = AlarmBook(config.alarms, config.id, session)
-    keeper = AlarmKeeper(
-        book, store, [*lanes, *(camera.name for camera in config.cameras)], clock, utc_ms
+    manager = AlarmManager(config.alarms, config.id, session)
+    persistence = AlarmPersistence(
+        manager, store, [*lanes, *(camera.name for camera in config.cameras)], clock, utc_ms
     )
-    keeper.restore()
-    levers = Levers(
+    persistence.restore()
+    targets = CommandTargets(
         explain=explain.request,
         sampling=explain.set_period,
         machine=handlers.machine,
         set_machine=handlers.on_machine,
     )
-    commands = Obey(book, levers, store, clock, utc_ms)
-    alarm_loop = Desk(
-        _alarm_loop_parts(config, references, book, commands, handlers), telemetry, clock
+    commands = CommandHandler(manager, targets, store, clock, utc_ms)
+    alarm_loop = AlarmLoop(
+        _alarm_loop_context(config, references, manager, commands, handlers), telemetry, clock
     )
     http = _http(config, newest, store, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
@@ -183,7 +183,7 @@ def build(
         pool=pool,
         explain=explain,
         store=store,
-        keeper=keeper,
+        persistence=persistence,
         commands=commands,
         alarm_loop=alarm_loop,
         http=http,
@@ -221,18 +221,18 @@ def connect(
         stages.sinks = (publisher, node)
 
 
-def _alarm_loop_parts(
+def _alarm_loop_context(
     config: Config,
     references: Mapping[str, Reference],
-    book: AlarmBook,
-    commands: Obey,
+    manager: AlarmManager,
+    commands: CommandHandler,
     handlers: Handlers,
-) -> DeskParts:
-    return DeskParts(
+) -> AlarmLoopContext:
+    return AlarmLoopContext(
         watch=Watch(config.alarms, tuple(factories.lanes_of(config)), references),
-        book=book,
+        manager=manager,
         publish=handlers.on_alarms,
-        obey=commands,
+        handle=commands,
         answer=handlers.on_answer,
         chores=handlers.on_tick,
         utc_ms=utc_ms,

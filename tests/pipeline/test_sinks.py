@@ -73,7 +73,7 @@ def agent(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> Agent:
         agent._stages.capture, "start", lambda: (calls.append(("start", "capture")), start())
     )
     monkeypatch.setattr(
-        agent._stages.keeper, "save", lambda records: calls.append(("save", len(records)))
+        agent._stages.persistence, "save", lambda records: calls.append(("save", len(records)))
     )
     connect()
     return agent
