@@ -1,8 +1,8 @@
-"""The newest of everything per camera: all that page, terminal and pictures need to remember.
+"""The newest of everything per lane: all that page, terminal and pictures need.
 
-Fed from the live path and the alarm loop, read by whoever looks. Memory is one frame, one reading,
-one set of overlays and mean maps and a short history of numbers per camera, and the pictures behind
-the newest alarms; the other arrays of an explanation are let go at once.
+Fed from the live path and the alarm loop, read for every view. Per lane it holds one frame, one
+reading, one set of overlays and mean maps, and a short history of numbers; in all, the pictures
+behind the newest alarms. The other arrays of an explanation are released at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EVIDENCE_MAX = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AnnotatedFrame:
     """A frame with what the network saw in it; ``cutting_line_deg`` is the camera's angle 0,
     ``scale`` the pixels of its image for one pixel of the lane's picture."""
 
@@ -74,16 +74,16 @@ class Newest:
         self.lanes = tuple(lanes)
         self._cutting_lines_deg = dict(cutting_lines_deg or {})
         self.compute = WindowQuantiles()
-        self._seen: dict[str, Seen | None] = dict.fromkeys(self.lanes)
+        self._frames: dict[str, AnnotatedFrame | None] = dict.fromkeys(self.lanes)
         self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.lanes)
         self._explained: dict[str, _Explained | None] = dict.fromkeys(self.lanes)
         self._evidence: dict[str, Overlay | None] = {}
 
     def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Keep a frame with its mask; both are only referenced, never copied."""
-        if frame.lane in self._seen:
+        if frame.lane in self._frames:
             cutting_line_deg = self._cutting_lines_deg.get(frame.lane, 0.0)
-            self._seen[frame.lane] = Seen(frame, segmentation, cutting_line_deg)
+            self._frames[frame.lane] = AnnotatedFrame(frame, segmentation, cutting_line_deg)
 
     def on_fruit(self, fruit: FruitReading) -> None:
         """Keep the reading of a fruit; an empty cup is none and leaves the last one standing."""
@@ -115,14 +115,14 @@ class Newest:
     def on_evidence(self, event_id: str, picture: Overlay | None) -> None:
         """Keep the picture behind one occurrence of an alarm; beyond 32 the oldest goes.
 
-        None for one that only the disk has: it is remembered that it can be asked for.
+        None for one that only the disk has: its id is kept, so that it can be requested.
         """
         kept = {**self._evidence, event_id: picture}
         self._evidence = dict(list(kept.items())[-EVIDENCE_MAX:])
 
-    def seen(self, lane: str) -> Seen | None:
+    def frame(self, lane: str) -> AnnotatedFrame | None:
         """Return the newest frame with its mask."""
-        return self._seen.get(lane)
+        return self._frames.get(lane)
 
     def overlay(self, lane: str, class_name: str) -> Overlay | None:
         """Return the newest heat map of one class."""
@@ -147,11 +147,11 @@ class Newest:
         fruit = self._fruit.get(lane)
         if fruit is None:
             return None
-        seen, reading = fruit.segmentation, fruit.segmentation.reading
+        segmented, reading = fruit.segmentation, fruit.segmentation.reading
         return ReadingView(
-            frame_id=seen.frame_id,
-            captured_utc_ms=seen.captured_utc_ms,
-            age_s=max(0.0, now - seen.captured_mono),
+            frame_id=segmented.frame_id,
+            captured_utc_ms=segmented.captured_utc_ms,
+            age_s=max(0.0, now - segmented.captured_mono),
             read=reading.read,
             angle_deg=reading.angle_deg,
             reason=reading.reason.value,
@@ -162,8 +162,8 @@ class Newest:
 
     def frame_age_s(self, lane: str, now: float) -> float:
         """Return seconds since the newest segmented frame was grabbed; NaN before the first."""
-        seen = self._seen.get(lane)
-        return max(0.0, now - seen.frame.captured_mono) if seen else math.nan
+        newest = self._frames.get(lane)
+        return max(0.0, now - newest.frame.captured_mono) if newest else math.nan
 
     def explanation(self, lane: str, now: float) -> ExplanationView | None:
         """Return the newest explanation; ``now`` is monotonic and ages it."""

@@ -20,7 +20,7 @@ from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
 from agent.config import Config
-from agent.config.url import mask_url, parse_broker
+from agent.config.url import parse_broker
 from agent.observability.build import AgentFacts
 from agent.observability.health import Readiness
 from agent.observability.http.app_state import AppState
@@ -41,9 +41,10 @@ from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
 from agent.records import Alarm, Command, LinkStatus, MachineInfo
+from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock
 
 EMBEDDED_START_S = 20.0
@@ -136,18 +137,18 @@ def build(
     newest = Newest(lanes, {name: lane.cutting_line_deg for name, lane in lanes.items()})
     telemetry.prime(lanes)
     capture = factories.make_capture(config, session, telemetry, clock)
-    right_of_way = RightOfWay()
+    live_priority = LivePriority()
     pool = AblationPool(
         WorkerSpec(config.model, config.ablation, factories.overlay_ranges(references)),
         config.ablation.workers,
         telemetry,
         clock,
-        right_of_way,
+        live_priority,
     )
     scheduler = Scheduler(config.sampling, workers=pool.status().workers, now=clock())
     explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
     frames = factories.make_live_stages(config, model, capture, telemetry, clock)
-    live = LiveLoop(frames, handlers, telemetry, clock, right_of_way)
+    live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
     store = Store(config.state_dir, telemetry, Clocks(clock, utc_ms), config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
     persistence = AlarmPersistence(

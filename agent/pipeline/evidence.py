@@ -35,7 +35,7 @@ def evidence_of(alarm: Alarm, newest: Newest) -> Overlay | None:
 
 
 def _frame(alarm: Alarm, newest: Newest) -> Overlay | None:
-    seen = newest.seen(alarm.camera_id)
+    seen = newest.frame(alarm.camera_id)
     if seen is None:
         return None
     try:

@@ -12,7 +12,7 @@ from agent.alarms.signals.signals import describe_signals
 from agent.alarms.text.languages import LANGUAGES
 from agent.capture.system import CaptureContext, CaptureSystem
 from agent.config import Config, Mqtt
-from agent.config.url import mask_url, parse_broker
+from agent.config.url import parse_broker
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
@@ -25,6 +25,7 @@ from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.sparkplug.publisher import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.records import CaptureMode
+from agent.redaction import mask_url
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter

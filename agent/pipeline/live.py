@@ -14,7 +14,7 @@ from agent.pipeline.threads import end
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ class LiveLoop:
         handlers: FrameHandlers,
         telemetry: Telemetry,
         clock: Clock,
-        right_of_way: RightOfWay,
+        live_priority: LivePriority,
     ) -> None:
-        self._right_of_way = right_of_way
+        self._live_priority = live_priority
         self._stages = stages
         self._handlers = handlers
         self._telemetry = telemetry
@@ -80,7 +80,7 @@ class LiveLoop:
             stopping = self._stopping.is_set()
             frames = self._stages.capture.take(self._stages.batch_max, TAKE_TIMEOUT_S)
             if frames:
-                with self._right_of_way.claimed():
+                with self._live_priority.claimed():
                     self._handle(frames)
             elif stopping:
                 break

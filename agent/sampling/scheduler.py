@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from agent import config
 from agent.records import SamplingClass, Selection
-from agent.sampling.budget import TokenBucket
+from agent.sampling.budget import ComputeBudget
 from agent.sampling.ladder import LADDER, CostEstimates, Plan
 from agent.sampling.uncertain import is_uncertain, nothing_to_explain
 from agent.sampling.values import (
@@ -57,7 +57,7 @@ class Scheduler:
     def __init__(self, settings: config.Sampling, *, workers: int = 1, now: float = 0.0) -> None:
         self._settings = settings
         rate = settings.duty_cycle * max(1, workers)
-        self._bucket = TokenBucket(rate, rate * settings.budget_window_s, settings.borrow_s, now)
+        self._budget = ComputeBudget(rate, rate * settings.budget_window_s, settings.borrow_s, now)
         self._costs = CostEstimates()
         self._lanes: dict[str, _LaneState] = {}
         self._running: dict[str, Plan] = {}
@@ -129,7 +129,7 @@ class Scheduler:
         if job is None:
             return False
         self._finished += 1
-        self._bucket.spend(busy_s - job.compute_s, now)
+        self._budget.spend(busy_s - job.compute_s, now)
         self._costs.measured(job, busy_s, now)
         return True
 
@@ -142,7 +142,7 @@ class Scheduler:
         if job is None:
             return False
         self._failed += 1
-        self._bucket.spend(busy_s - job.compute_s, now)
+        self._budget.spend(busy_s - job.compute_s, now)
         if reason == "deadline":
             self._costs.overran(job.rung, busy_s, now)
         return True
@@ -167,7 +167,7 @@ class Scheduler:
                 skipped.append(self._skip(candidate, SkipReason.DEADLINE, sampling_class))
                 continue
             borrow = sampling_class in _URGENT or self._starved(sampling_class, now)
-            if not self._bucket.covers(plan.compute_s, now, borrow=borrow):
+            if not self._budget.covers(plan.compute_s, now, borrow=borrow):
                 break  # nobody of a lower rank may nibble at what this one is waiting for
             selected.append(self._select(sampling_class, lane, plan, now))
         return Decision(tuple(selected), tuple(skipped), unanswered)
@@ -201,9 +201,9 @@ class Scheduler:
         lanes = self._lanes.items()
         return Snapshot(
             books=books,
-            budget_s=self._bucket.level(now),
-            capacity_s=self._bucket.capacity,
-            borrow_s=self._bucket.debt,
+            budget_s=self._budget.level(now),
+            capacity_s=self._budget.capacity,
+            borrow_s=self._budget.debt,
             cost_s={rung: self._costs.seconds(rung, now) for rung in LADDER},
             waiting=waiting,
             attention={n: lane.attention_until for n, lane in lanes if lane.attention_until > now},
@@ -306,7 +306,7 @@ class Scheduler:
             self._owed_since[sampling_class] = now
         else:
             del self._owed_since[sampling_class]
-        self._bucket.spend(plan.compute_s, now)
+        self._budget.spend(plan.compute_s, now)
         job_id = f"{candidate.frame.frame_id}.{self._selected.total()}"
         self._running[job_id] = plan
         return Selection(

@@ -1,7 +1,7 @@
 """One reading per lane and fruit: the step from pictures to fruit. Pure: it is fed the time.
 
 - TRIGGERED: every picture is one fruit, or an empty cup.
-- FREE_RUN without a word from the machine: a fruit is a peak of presence, the share of the aperture
+- FREE_RUN without the machine's report: a fruit is a peak of presence, the share of the aperture
   that is lit. It begins where presence reaches ``ENTER`` and has risen by ``PROMINENCE`` above the
   last valley, and ends where presence has fallen by ``PROMINENCE`` from its peak, so that round
   fruit that touch each other are still told apart. Empty cups cannot be seen in this way.
@@ -119,7 +119,7 @@ class FruitReader:
             return out
         if lane.fruit is None:
             lane.fruit = _Open(key, now, segmentation)
-        _weigh(lane.fruit, segmentation)
+        _add_picture(lane.fruit, segmentation)
         return out
 
     def _feed_by_presence(
@@ -135,10 +135,10 @@ class FruitReader:
             out = _close(lane)
         if presence is None:
             if lane.fruit is not None:
-                _weigh(lane.fruit, segmentation)
+                _add_picture(lane.fruit, segmentation)
             return out
         if lane.fruit is not None:
-            _weigh(lane.fruit, segmentation)
+            _add_picture(lane.fruit, segmentation)
             if presence <= lane.fruit.peak - PROMINENCE:
                 lane.valley = presence
                 return out + _close(lane)
@@ -150,7 +150,7 @@ class FruitReader:
             lane.valley = min(lane.valley, presence)
             if presence >= max(ENTER, lane.valley + PROMINENCE):
                 lane.fruit = _Open(None, now, segmentation)
-                _weigh(lane.fruit, segmentation)
+                _add_picture(lane.fruit, segmentation)
         return out
 
 
@@ -166,14 +166,14 @@ def _close(lane: _Lane) -> list[FruitReading]:
     return [_reading(best, fruit.frames, empty=_is_empty(best))]
 
 
-def _weigh(fruit: _Open, segmentation: SegmentedFrame) -> None:
+def _add_picture(fruit: _Open, segmentation: SegmentedFrame) -> None:
     fruit.frames += 1
     fruit.peak = max(fruit.peak, _presence(segmentation) or 0.0)
-    if fruit.frames == 1 or _worth(segmentation) > _worth(fruit.best):
+    if fruit.frames == 1 or _quality(segmentation) > _quality(fruit.best):
         fruit.best = segmentation
 
 
-def _worth(segmentation: SegmentedFrame) -> tuple[bool, int, float, float]:
+def _quality(segmentation: SegmentedFrame) -> tuple[bool, int, float, float]:
     """Order of the pictures of one fruit: what is read, what is seen, how surely, how much."""
     reading, presence = segmentation.reading, _presence(segmentation)
     if presence is None:

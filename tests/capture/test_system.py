@@ -123,7 +123,7 @@ def test_a_read_that_never_returns_is_noticed_killed_and_replaced(
 def test_an_open_that_never_returns_is_killed_and_replaced(
     capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.capture.life.START_GRACE_S", 2.0)
+    monkeypatch.setattr("agent.capture.state_machine.START_GRACE_S", 2.0)
     run = capture(camera(f"test:steady?hang_open=1&once={tmp_path}/once", open_timeout_s=0.5))
     run.wait_for("backoff", "open_timeout")
     run.wait_for_frames(3)

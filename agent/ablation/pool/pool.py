@@ -40,7 +40,7 @@ from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.placement import plan_slots
 from agent.ablation.pool.slot import Result, WorkerContext, WorkerSlot, failure
 from agent.records import PoolStatus, Selection
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,11 @@ class AblationPool(Pool):
         settings: config.Workers,
         telemetry: Telemetry,
         clock: Clock,
-        live: RightOfWay | None = None,
+        live: LivePriority | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
-        context = WorkerContext(spec, settings, telemetry, clock, self._end, live or RightOfWay())
+        context = WorkerContext(spec, settings, telemetry, clock, self._end, live or LivePriority())
         rng = random.Random()  # noqa: S311 - jitter
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._slots = tuple(

@@ -26,7 +26,7 @@ from agent.ablation.pool.placement import Placement
 from agent.ablation.pool.shared_image import SharedImage, SharedImageError
 from agent.records import Explanation, JobFailure, Selection
 from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class WorkerContext:
     telemetry: Telemetry
     clock: Clock
     end: Callable[[Result], None]
-    live: RightOfWay
+    live: LivePriority
 
 
 class WorkerProcess:
@@ -56,7 +56,7 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, placement: Placement, spec: WorkerSpec, settings: config.Workers, live: RightOfWay
+        self, placement: Placement, spec: WorkerSpec, settings: config.Workers, live: LivePriority
     ) -> None:
         # New memory for each process: one that could not be killed shares nothing with the next.
         self._image = SharedImage(f"picture-{placement.name}")

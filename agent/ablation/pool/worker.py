@@ -31,7 +31,7 @@ from agent.ablation.pool.shared_image import SharedImageError, SharedImageReader
 from agent.models.errors import ModelError
 from agent.records import Explanation, Rung
 from agent.supervision.channel import Channel
-from agent.supervision.right_of_way import GiveWay
+from agent.supervision.live_priority import PauseForLive
 
 if TYPE_CHECKING:
     from agent.ablation.engine import Engine
@@ -71,7 +71,7 @@ def serve(
         permanent = isinstance(error, ModelError | AblationError)
         channel.send(StartFailed(type(error).__name__, _line(error), permanent))
         return
-    reader, live = SharedImageReader(fds["image"]), GiveWay(fds["live"])
+    reader, live = SharedImageReader(fds["image"]), PauseForLive(fds["live"])
     channel.send(Ready(time.monotonic() - started, rss_bytes(), detail))
     while not channel.stopping.is_set():
         pulse.at("")

@@ -18,7 +18,7 @@ class HttpError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class SiteSpec:
+class ServerSpec:
     """What the server needs to know; ``loopback``: it listens on this machine only."""
 
     settings: config.Http
@@ -27,7 +27,7 @@ class SiteSpec:
     loopback: bool
 
 
-class Door:
+class Listener:
     """A listening socket. The constructor binds and raises ``HttpError`` when it cannot.
 
     ``port`` is the real one, also where the settings ask for any free one (0).

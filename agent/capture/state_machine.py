@@ -1,4 +1,4 @@
-"""The life of one camera: what happened and what time it is -> its state and what to do. Pure."""
+"""State machine of one camera: an event and the time -> its state and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Change:
     attempts: int
 
 
-class CameraLife:
+class CameraStateMachine:
     """Fed by one caller with events and the time; each event may change the state.
 
     Every method that returns an ``Action`` asks for it once.
@@ -53,9 +53,9 @@ class CameraLife:
         self._rhythm = Rhythm()
         self._frozen = FrozenDetector(camera.frozen_after_s)
         self._machine = MachineState.UNKNOWN
-        self._looked = False  # the detector has seen a picture of this session
+        self._checked = False  # the detector has seen a picture of this session
         self._opened_mono: float | None = None
-        self._heard_mono = now  # newest picture, or the moment from which silence counts
+        self._newest_mono = now  # newest picture, or the moment from which silence counts
         self._session_mono: float | None = None
         self._retry_mono = now
         self.info = SourceInfo(0, 0, 0.0, live=True)
@@ -77,32 +77,32 @@ class CameraLife:
         changes, self._changes = self._changes, []
         return changes
 
-    # --- what the session's process says ---------------------------------------------------------
+    # --- events of the session's process ----------------------------------------------------------
 
     def opened(self, info: SourceInfo, now: float) -> None:
         """The source is open; pictures are due from now on."""
         self.info = info
-        self._opened_mono = self._heard_mono = now
+        self._opened_mono = self._newest_mono = now
         self._rhythm.declare(info.fps or self._camera.fps or 0.0)
 
     def delivered(self, count: int, newest_mono: float, now: float) -> None:
         """``count`` more pictures came, the newest captured at ``newest_mono``."""
         self._rhythm.pictures(count, min(newest_mono, now))
-        self._heard_mono = max(self._heard_mono, min(newest_mono, now))
-        if self._frozen.verdict is not Verdict.CHANGING and not self._looked:
-            return  # frozen before this session: the look at its first picture decides
+        self._newest_mono = max(self._newest_mono, min(newest_mono, now))
+        if self._frozen.verdict is not Verdict.CHANGING and not self._checked:
+            return  # frozen before this session: its first picture decides
         if self.state is CameraState.CONNECTING:
             self._to(CameraState.LIVE, Cause.FIRST_FRAME, now)
         elif self.state is CameraState.STALLED:
             self._to(CameraState.LIVE, Cause.FRAMES_RESUMED, now)
 
-    def looked_at(self, mono: float, seen: Fingerprint, now: float) -> None:
+    def picture_taken(self, mono: float, seen: Fingerprint, now: float) -> None:
         """A picture was taken out of the ring: is it a new one?"""
         count = judged(self.info.live, self._camera.mode, self._machine)
         verdict = self._frozen.feed(mono, seen, count, self._rhythm.period_s)
         if self._opened_mono is None or self._session_mono is None or mono < self._session_mono:
             return  # what an earlier session left: it says nothing about this one
-        self._looked = True
+        self._checked = True
         if verdict is Verdict.CHANGING:
             if self.state is CameraState.FROZEN:
                 standing = self._machine in STANDING
@@ -128,23 +128,23 @@ class CameraLife:
         return self._over(CameraState.ENDED, Cause.END_OF_SOURCE, now, "")
 
     def died(self, how: str, now: float) -> Action:
-        """The process is gone without a word."""
+        """The process ended without a message."""
         return self._back_off(Cause.CHILD_DIED, now, how)
 
-    # --- what the machine says and what time it is -----------------------------------------------
+    # --- the machine's state and the time ---------------------------------------------------------
 
     def machine(self, state: MachineState, now: float) -> None:
         """The machine's state; while it stands, neither silence nor a still picture is a fault."""
         if state is self._machine:
             return
         self._machine = state
-        self._heard_mono = max(self._heard_mono, now)  # silence counts from here
+        self._newest_mono = max(self._newest_mono, now)  # silence counts from here
         silence_is_due = self._limit_s() is None and self.state is CameraState.STALLED
         if silence_is_due or (state in STANDING and self.state is CameraState.FROZEN):
             self._to(CameraState.LIVE, Cause.IDLE, now)
 
     def tick(self, beat_mono: float, now: float) -> Action:
-        """Look at the clock; ``beat_mono``: when the reading process last showed a sign of life."""
+        """Look at the clock; ``beat_mono``: the reading process's last heartbeat."""
         if self.over:
             return Action.NONE
         if self.state is CameraState.BACKOFF or self._session_mono is None:
@@ -159,11 +159,11 @@ class CameraLife:
 
     def _watch(self, now: float) -> Action:
         limit_s = self._limit_s()
-        silent_s = now - self._heard_mono
+        silent_s = now - self._newest_mono
         here_s = now - self.change.since_mono
         state = self.state
         if state is CameraState.STALLED:
-            # Without the machine's word a long pause is no reason to let go of a healthy handle.
+            # While the machine's state is unknown, a long pause does not close a healthy handle.
             sure = limit_s is not None and limit_s == self._rhythm.shortest_silence_s
             if sure and here_s > self._camera.read_timeout_s:
                 return self._back_off(Cause.SILENT_TOO_LONG, now, f"for {silent_s:.1f} s")
@@ -190,7 +190,7 @@ class CameraLife:
             self._to(CameraState.CONNECTING, Cause.RETRY, now)
         self._session_mono = now
         self._opened_mono = None
-        self._looked = False
+        self._checked = False
         self._rhythm.new_session()
         return Action.SPAWN
 

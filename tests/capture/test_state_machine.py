@@ -1,4 +1,4 @@
-"""The life of a camera under a fake clock: every bar and every way to fail."""
+"""The state machine of a camera under a fake clock: every bar and every way to fail."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.capture.fingerprint import Fingerprint
-from agent.capture.life import STABLE_S, START_GRACE_S, Action, CameraLife
 from agent.capture.messages import Failed
 from agent.capture.source import SourceInfo
+from agent.capture.state_machine import STABLE_S, START_GRACE_S, Action, CameraStateMachine
 from agent.records import CameraState, MachineState
 from agent.supervision.restart import Backoff
 from tests.capture.support import camera
@@ -34,13 +34,13 @@ class HighRng(random.Random):
 
 
 class Run:
-    """One camera's life with a clock and a well-behaved caller around it."""
+    """One camera's state machine with a clock and a well-behaved caller around it."""
 
     def __init__(self, fps: float = 20.0, live: bool = True, **keys: Any) -> None:
         self.now = 100.0
         self.camera = camera(fps=fps, **keys)
         backoff = Backoff(self.camera.backoff_first_s, self.camera.backoff_max_s, HighRng())
-        self.life = CameraLife(self.camera, backoff, self.now)
+        self.automaton = CameraStateMachine(self.camera, backoff, self.now)
         self.info = SourceInfo(64, 48, fps, live)
         self.beat = 0.0
         self.actions: list[Action] = []
@@ -48,17 +48,17 @@ class Run:
 
     @property
     def state(self) -> CameraState:
-        return self.life.state
+        return self.automaton.state
 
     @property
     def cause(self) -> str:
-        return self.life.change.cause.value
+        return self.automaton.change.cause.value
 
     def tick(self, beats: bool = True) -> Action:
         self.now += TICK_S
         if beats:
             self.beat = self.now
-        action = self.life.tick(self.beat, self.now)
+        action = self.automaton.tick(self.beat, self.now)
         if action is not Action.NONE:
             self.actions.append(action)
         return action
@@ -66,7 +66,7 @@ class Run:
     def open(self) -> None:
         while self.tick() is not Action.SPAWN:
             pass
-        self.life.opened(self.info, self.now)
+        self.automaton.opened(self.info, self.now)
 
     def wait(self, seconds: float, beats: bool = True) -> None:
         for _ in range(round(seconds / TICK_S)):
@@ -87,11 +87,11 @@ class Run:
         self.tick()
         self._picture += 0 if frozen else 1
         grid = scene(self._picture % 200)
-        self.life.delivered(1, self.now, self.now)
-        self.life.looked_at(self.now, Fingerprint(self._picture, grid), self.now)
+        self.automaton.delivered(1, self.now, self.now)
+        self.automaton.picture_taken(self.now, Fingerprint(self._picture, grid), self.now)
 
     def states(self) -> list[str]:
-        return [change.state.value for change in self.life.drain()]
+        return [change.state.value for change in self.automaton.drain()]
 
 
 def live(**keys: Any) -> Run:
@@ -115,14 +115,14 @@ def test_the_first_picture_makes_a_camera_live() -> None:
 @pytest.mark.parametrize(("fps", "bar_s"), [(30.0, 1.0), (280 / 60, 10 * 60 / 280)])
 def test_silence_is_noticed_within_the_bar_while_the_machine_runs(fps: float, bar_s: float) -> None:
     run = Run(fps=fps, mode="triggered", read_timeout_s=5)
-    run.life.machine(MachineState.RUNNING, run.now)
+    run.automaton.machine(MachineState.RUNNING, run.now)
     run.open()
     for index in range(20):
         run.now += 1 / fps
         run.beat = run.now
-        run.life.delivered(1, run.now, run.now)
-        run.life.looked_at(run.now, Fingerprint(index, scene(index)), run.now)
-        run.life.tick(run.beat, run.now)
+        run.automaton.delivered(1, run.now, run.now)
+        run.automaton.picture_taken(run.now, Fingerprint(index, scene(index)), run.now)
+        run.automaton.tick(run.beat, run.now)
     assert run.wait_for(CameraState.STALLED, 10) <= bar_s + 2 * TICK_S
     assert run.cause == "silence"
     run.picture()
@@ -132,7 +132,7 @@ def test_silence_is_noticed_within_the_bar_while_the_machine_runs(fps: float, ba
 @pytest.mark.parametrize("state", [MachineState.STOPPED, MachineState.CHANGE_OVER])
 def test_a_triggered_camera_on_a_stopped_machine_is_never_stalled(state: MachineState) -> None:
     run = live(mode="triggered")
-    run.life.machine(state, run.now)
+    run.automaton.machine(state, run.now)
     run.wait(7200 * TICK_S)
     assert run.state is CameraState.LIVE
     assert run.actions == [Action.SPAWN]
@@ -140,9 +140,9 @@ def test_a_triggered_camera_on_a_stopped_machine_is_never_stalled(state: Machine
 
 def test_silence_counts_from_the_moment_the_machine_starts() -> None:
     run = live(mode="triggered")
-    run.life.machine(MachineState.STOPPED, run.now)
+    run.automaton.machine(MachineState.STOPPED, run.now)
     run.wait(100)
-    run.life.machine(MachineState.RUNNING, run.now)
+    run.automaton.machine(MachineState.RUNNING, run.now)
     run.tick()
     assert run.state is CameraState.LIVE
     assert run.wait_for(CameraState.STALLED, 5) >= 0.9
@@ -150,9 +150,9 @@ def test_silence_counts_from_the_moment_the_machine_starts() -> None:
 
 def test_a_stall_is_excused_when_the_machine_is_said_to_have_stopped() -> None:
     run = live(mode="triggered")
-    run.life.machine(MachineState.RUNNING, run.now)
+    run.automaton.machine(MachineState.RUNNING, run.now)
     run.wait_for(CameraState.STALLED, 5)
-    run.life.machine(MachineState.STOPPED, run.now)
+    run.automaton.machine(MachineState.STOPPED, run.now)
     assert (run.state, run.cause) == (CameraState.LIVE, "idle")
 
 
@@ -208,23 +208,23 @@ def test_an_open_that_never_returns_is_killed() -> None:
 def test_errors_name_their_cause_and_back_off() -> None:
     run = Run()
     run.tick()
-    action = run.life.failed(Failed("open_failed", "refused", False), run.now)
+    action = run.automaton.failed(Failed("open_failed", "refused", False), run.now)
     assert action is Action.KILL
     assert (run.state, run.cause) == (CameraState.BACKOFF, "open_failed")
-    assert run.life.change.detail == "open_failed: refused"
+    assert run.automaton.change.detail == "open_failed: refused"
     run.open()
     run.picture()
-    run.life.failed(Failed("read_failed", "", False), run.now)
+    run.automaton.failed(Failed("read_failed", "", False), run.now)
     assert (run.state, run.cause) == (CameraState.BACKOFF, "read_failed")
     run.open()
-    run.life.died("killed by SIGKILL", run.now)
+    run.automaton.died("killed by SIGKILL", run.now)
     assert (run.state, run.cause) == (CameraState.BACKOFF, "child_died")
 
 
 def test_a_permanent_error_is_never_tried_again() -> None:
     run = Run()
     run.tick()
-    assert run.life.failed(Failed("region", "lane 'left'", True), run.now) is Action.KILL
+    assert run.automaton.failed(Failed("region", "lane 'left'", True), run.now) is Action.KILL
     run.wait(1000)
     assert run.state is CameraState.FAILED
     assert run.actions == [Action.SPAWN]
@@ -232,17 +232,17 @@ def test_a_permanent_error_is_never_tried_again() -> None:
 
 def test_a_source_that_was_read_to_its_end_is_not_started_again() -> None:
     run = live()
-    assert run.life.ended(run.now) is Action.KILL
+    assert run.automaton.ended(run.now) is Action.KILL
     run.wait(1000)
     assert run.state is CameraState.ENDED
-    assert run.life.over
+    assert run.automaton.over
 
 
 def test_waits_grow_with_each_failure_and_a_session_that_worked_resets_them() -> None:
     run = Run(backoff_first_s=1.0, backoff_max_s=60.0)
 
     def wait_after_failure() -> float:
-        run.life.died("", run.now)
+        run.automaton.died("", run.now)
         begin = run.now
         run.open()
         return run.now - begin
@@ -284,7 +284,7 @@ def test_a_camera_that_stays_frozen_gets_a_new_handle_and_is_not_live_in_between
 
 def test_a_still_picture_is_no_fault_while_the_machine_stands() -> None:
     run = live()
-    run.life.machine(MachineState.STOPPED, run.now)
+    run.automaton.machine(MachineState.STOPPED, run.now)
     run.pictures(60.0, frozen=True)
     assert run.state is CameraState.LIVE
 
@@ -292,7 +292,7 @@ def test_a_still_picture_is_no_fault_while_the_machine_stands() -> None:
 def test_a_frozen_camera_is_excused_when_the_machine_stops() -> None:
     run = live()
     run.pictures(4.0, frozen=True)
-    run.life.machine(MachineState.STOPPED, run.now)
+    run.automaton.machine(MachineState.STOPPED, run.now)
     assert (run.state, run.cause) == (CameraState.LIVE, "idle")
     run.pictures(30.0, frozen=True)
     assert run.state is CameraState.LIVE
@@ -340,28 +340,32 @@ def test_no_order_of_events_leaves_the_table_or_the_protocol(
 
     for event, times in events:
         if event in list(MachineState):
-            run.life.machine(MachineState(event), run.now)
+            run.automaton.machine(MachineState(event), run.now)
             continue
         if event in ("fail", "fatal", "die", "end"):
             if child:
                 message = Failed("x", "", event == "fatal")
                 if event in ("fail", "fatal"):
-                    after(run.life.failed(message, run.now))
+                    after(run.automaton.failed(message, run.now))
                 else:
-                    after(run.life.died("", run.now) if event == "die" else run.life.ended(run.now))
+                    after(
+                        run.automaton.died("", run.now)
+                        if event == "die"
+                        else run.automaton.ended(run.now)
+                    )
             continue
         for _ in range(times):
             after(run.tick(beats=event != "hang"))
             if event == "open" and child and not opened:
-                run.life.opened(run.info, run.now)
+                run.automaton.opened(run.info, run.now)
                 opened = True
             if event == "late":  # a picture of an earlier session, taken after its end
-                run.life.looked_at(run.now, Fingerprint(0, scene(0)), run.now)
+                run.automaton.picture_taken(run.now, Fingerprint(0, scene(0)), run.now)
             if event in ("picture", "frozen") and child and opened:
                 run._picture += event == "picture"
                 grid = scene(run._picture % 200)
-                run.life.delivered(1, run.now, run.now)
-                run.life.looked_at(run.now, Fingerprint(run._picture, grid), run.now)
+                run.automaton.delivered(1, run.now, run.now)
+                run.automaton.picture_taken(run.now, Fingerprint(run._picture, grid), run.now)
     assert child == (
         run.state
         in (CameraState.CONNECTING, CameraState.LIVE, CameraState.STALLED, CameraState.FROZEN)

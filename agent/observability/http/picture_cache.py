@@ -1,5 +1,5 @@
-"""The pictures that the page shows, encoded once for all who look: while nobody looks, a frame
-costs nothing."""
+"""The pictures that the page shows, encoded once for all clients; without clients a frame costs
+nothing."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from agent.observability.http.rpc import Asks, Same
-from agent.observability.newest import MeanMap, Seen
+from agent.observability.http.rpc import AgentClient, Unchanged
+from agent.observability.newest import AnnotatedFrame, MeanMap
 from agent.observability.pictures import Picture, encode_jpeg, mean_map_picture, outlined
 
 
-class Shown:
-    """Fetches the newest of a camera and encodes it in ``executor``, unless it has it already."""
+class PictureCache:
+    """Fetches the newest of a lane and encodes it in ``executor``, unless it has it already."""
 
-    def __init__(self, asks: Asks, executor: Executor) -> None:
-        self._asks = asks
+    def __init__(self, agent: AgentClient, executor: Executor) -> None:
+        self._agent = agent
         self._executor = executor
         self._kept: dict[tuple[str, ...], Picture] = {}
         self._locks: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def frame(self, lane: str) -> Picture | None:
-        """Return the newest frame of a camera, None before the first."""
+        """Return the newest frame of a lane, None before the first."""
         async with self._locks[lane,]:  # many viewers of one frame share one encoding
             kept = self._kept.get((lane,))
-            seen: Seen | Same | None = await self._asks.ask(
-                "seen", lane, kept.picture_id if kept else ""
+            frame: AnnotatedFrame | Unchanged | None = await self._agent.call(
+                "frame", lane, kept.picture_id if kept else ""
             )
-            if not isinstance(seen, Seen):
-                return kept if seen is Same.SAME else None
-            return await self._encode((lane,), lambda: frame_picture(seen))
+            if not isinstance(frame, AnnotatedFrame):
+                return kept if frame is Unchanged.UNCHANGED else None
+            return await self._encode((lane,), lambda: frame_picture(frame))
 
     async def mean_map(self, lane: str, class_name: str) -> Picture | None:
         """Return the control of the newest heat map of a class, None before the first."""
-        mean_map: MeanMap | None = await self._asks.ask("mean_map", lane, class_name)
+        mean_map: MeanMap | None = await self._agent.call("mean_map", lane, class_name)
         if mean_map is None:
             return None
         key = lane, class_name
@@ -51,6 +51,6 @@ class Shown:
         return picture
 
 
-def frame_picture(seen: Seen) -> Picture:
+def frame_picture(annotated: AnnotatedFrame) -> Picture:
     """Return the frame as JPEG with what was read in it; takes a few ms."""
-    return Picture(seen.frame.frame_id, "image/jpeg", encode_jpeg(outlined(seen)))
+    return Picture(annotated.frame.frame_id, "image/jpeg", encode_jpeg(outlined(annotated)))

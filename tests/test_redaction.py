@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.observability.logging.redact import is_secret_name, redact
+from agent.redaction import is_secret_name, redact
 
 SECRET = "s3cret"
 

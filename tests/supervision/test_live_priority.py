@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from agent.supervision.child import Child, ChildSpec, spawn
-from agent.supervision.right_of_way import HOLD_S, RightOfWay
+from agent.supervision.live_priority import HOLD_S, LivePriority
 from tests.support import wait_until
 
 
 class Computing:
     """A child that counts as fast as it can, and gives way; its count is in shared memory."""
 
-    def __init__(self, live: RightOfWay) -> None:
+    def __init__(self, live: LivePriority) -> None:
         fd = os.memfd_create("count", os.MFD_CLOEXEC)
         os.ftruncate(fd, 8)
         self._count = memoryview(mmap.mmap(fd, 8)).cast("Q")
@@ -32,12 +32,12 @@ class Computing:
 
 
 @pytest.fixture
-def live() -> RightOfWay:
-    return RightOfWay()
+def live() -> LivePriority:
+    return LivePriority()
 
 
 @pytest.fixture
-def computing(live: RightOfWay) -> Iterator[Computing]:
+def computing(live: LivePriority) -> Iterator[Computing]:
     made = Computing(live)
     yield made
     made.child.kill()
@@ -51,7 +51,7 @@ def stood_still(computing: Computing) -> bool:
 
 
 def test_a_computing_process_stands_still_while_the_machine_is_claimed(
-    live: RightOfWay, computing: Computing
+    live: LivePriority, computing: Computing
 ) -> None:
     still = 0
     for _ in range(20):
@@ -64,7 +64,7 @@ def test_a_computing_process_stands_still_while_the_machine_is_claimed(
 
 
 def test_a_claim_that_nobody_ends_holds_nobody_up_for_long(
-    live: RightOfWay, computing: Computing
+    live: LivePriority, computing: Computing
 ) -> None:
     claim = live.claimed()
     claim.__enter__()
@@ -74,7 +74,7 @@ def test_a_claim_that_nobody_ends_holds_nobody_up_for_long(
     claim.__exit__(None, None, None)
 
 
-def test_a_claim_ends_with_an_error_inside_it(live: RightOfWay, computing: Computing) -> None:
+def test_a_claim_ends_with_an_error_inside_it(live: LivePriority, computing: Computing) -> None:
     with pytest.raises(ValueError, match="a bad picture"), live.claimed():
         raise ValueError("a bad picture")
     before = computing.count

@@ -1,4 +1,4 @@
-"""Answers and refusals in one shape, and the reading of a bounded body."""
+"""Responses and refusals in one shape, and the reading of a bounded body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BODY_LIMIT_S = 5.0
 
 
 class Refused(HTTPException):
-    """An answer that is not the one asked for: status code and reason."""
+    """An error response: status code and reason."""
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
@@ -36,19 +36,19 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     return body
 
 
-def json_answer(data: bytes, status: int = 200) -> Response:
+def json_response(data: bytes, status: int = 200) -> Response:
     """Return JSON that nobody keeps."""
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(data, status, headers=headers, media_type="application/json")
 
 
-def judged(verdict: Verdict, more: dict[str, object]) -> Response:
+def verdict_response(verdict: Verdict, more: dict[str, object]) -> Response:
     """Return a verdict as 200 or 503."""
     answer = {"ok": verdict.ok, "reasons": verdict.reasons, **more}
-    return json_answer(dumps(answer), 200 if verdict.ok else 503)
+    return json_response(dumps(answer), 200 if verdict.ok else 503)
 
 
-def picture_answer(request: Request, picture: Picture) -> Response:
+def picture_response(request: Request, picture: Picture) -> Response:
     """Return a picture, or 304 when the client has it already."""
     headers = {"ETag": f'"{picture.picture_id}"', "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == headers["ETag"]:
@@ -59,7 +59,7 @@ def picture_answer(request: Request, picture: Picture) -> Response:
 
 def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
     """Return ``{"error": reason}``."""
-    response = json_answer(dumps({"error": reason}), status)
+    response = json_response(dumps({"error": reason}), status)
     response.headers.update(headers or {})
     return response
 

@@ -1,4 +1,4 @@
-"""One child that is to be there always: replaced when it dies, says nothing or grows too large."""
+"""One child that is kept running: replaced when it dies, sends nothing or grows too large."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ STABLE_S = 30.0
 """One that served this long starts the back-off over."""
 
 
-class LoneChild:
+class SupervisedChild:
     """The child and what is known of it. Driven by the thread that owns it, and by no other."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
-        self._spawned = self._last_word = 0.0
+        self._spawned = self._last_message_mono = 0.0
         self.child: Child | None = None
         self.serving = False
-        """Whether it has said its first word."""
+        """Whether its first message has come."""
         self.failure = ""
         """How the last one ended, in words."""
 
@@ -36,22 +36,22 @@ class LoneChild:
     def replace(self, spec: ChildSpec) -> str:
         """Start a child; return why that failed, or nothing."""
         self.serving = False
-        self._last_word = self._spawned = self._clock()
+        self._last_message_mono = self._spawned = self._clock()
         try:
             self.child = spawn(spec)
         except OSError:
             return "no_process"
         return ""
 
-    def heard(self, now: float) -> None:
-        """Note that it has said something."""
-        self._last_word = now
+    def mark_alive(self, now: float) -> None:
+        """Note that a message came."""
+        self._last_message_mono = now
 
     def silence_s(self, now: float) -> float:
-        """Return how long it has said nothing."""
-        return now - self._last_word
+        """Return how long no message has come."""
+        return now - self._last_message_mono
 
-    def bury(self, reason: str) -> float:
+    def discard(self, reason: str) -> float:
         """End and forget the child; return how many seconds to wait before the next one."""
         child, self.child = self.child, None
         self.failure = reason
@@ -63,7 +63,7 @@ class LoneChild:
         return self._backoff.next()
 
     def pause(self, wait_s: float, turn_s: float, stop: threading.Event) -> Iterator[None]:
-        """Wait for ``wait_s``, or until ``stop``; yields once a turn, for a sign of life."""
+        """Wait for ``wait_s``, or until ``stop``; yields once a turn, for a heartbeat."""
         end = self._clock() + wait_s
         while not stop.wait(max(0.0, min(turn_s, end - self._clock()))):
             yield
