@@ -28,7 +28,7 @@ Result = Explanation | JobFailure
 class ExplainLoop:
     """Joins the pure scheduler with the pool. ``offer`` is called from the live path: never waits.
 
-    The books, per camera: selected = completed + dropped + in flight, where in flight is what
+    The books, per lane: selected = completed + dropped + in flight, where in flight is what
     ``_open`` holds. A selection that the pool does not take is given back to the scheduler and
     counted as dropped in stage ``pool``.
     """
@@ -37,20 +37,20 @@ class ExplainLoop:
         self,
         scheduler: Scheduler,
         pool: Pool,
-        sink: Callable[[Result], None],
+        on_result: Callable[[Result], None],
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self._scheduler = scheduler
         self._pool = pool
-        self._sink = sink
+        self._on_result = on_result
         self._telemetry = telemetry
         self._clock = clock
         self._lock = threading.Lock()  # guards the scheduler, whose calls take microseconds
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
-        self._open: dict[str, tuple[str, float]] = {}  # job id -> camera, submitted at
+        self._open: dict[str, tuple[str, float]] = {}  # job id -> lane, submitted at
 
     def start(self) -> None:
         self._thread.start()
@@ -63,7 +63,7 @@ class ExplainLoop:
         os.eventfd_write(self._wake, 1)
 
     def request(self, lane: str) -> bool:
-        """An operator asks for the next frame of ``camera``; False for an unknown one."""
+        """An operator asks for the next frame of ``lane``; False for an unknown one."""
         with self._lock:
             return self._scheduler.request(lane, self._clock())
 
@@ -73,7 +73,7 @@ class ExplainLoop:
             self._scheduler.set_period(period_s)
 
     def raise_attention(self, lane: str, for_s: float) -> bool:
-        """Follow ``camera`` up for ``for_s`` seconds; False for an unknown one."""
+        """Follow ``lane`` up for ``for_s`` seconds; False for an unknown one."""
         with self._lock:
             now = self._clock()
             return self._scheduler.raise_attention(lane, now + for_s, now)
@@ -110,9 +110,9 @@ class ExplainLoop:
         with self._lock:
             decision = self._scheduler.decide(now, free)
         self._count_skipped(decision.skipped)
-        for camera in decision.unanswered:
-            self._telemetry.count("explain_requests_unanswered", camera=camera)
-            log_event(logger, logging.WARNING, "explain_request_unanswered", camera=camera)
+        for lane in decision.unanswered:
+            self._telemetry.count("explain_requests_unanswered", camera=lane)
+            log_event(logger, logging.WARNING, "explain_request_unanswered", camera=lane)
         for selection in decision.selected:
             self._submit(selection)
         self._report_in_flight(selection.frame.lane for selection in decision.selected)
@@ -168,7 +168,7 @@ class ExplainLoop:
                 detail=result.detail,
             )
         self._report_in_flight([result.lane])
-        self._sink(result)
+        self._on_result(result)
 
     def _count_explanation(self, explanation: Explanation, now: float) -> None:
         lane = explanation.lane
@@ -214,7 +214,7 @@ class ExplainLoop:
                 gauge("sensitivity", background, region="background", place=place, **labels)
 
     def _report_in_flight(self, lanes: Iterable[str]) -> None:
-        open_by_lane = Counter(camera for camera, _ in self._open.values())
+        open_by_lane = Counter(lane for lane, _ in self._open.values())
         for lane in set(lanes):
             self._telemetry.gauge("jobs_in_flight", open_by_lane[lane], camera=lane)
 

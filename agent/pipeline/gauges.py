@@ -108,7 +108,7 @@ def describe_alarms(language: Language) -> dict[str, object]:
     """What ``meta`` says of every alarm that can be raised; its id is ``cause-camera``."""
     return {
         definition.cause.value: {
-            "title": language.titles[definition.cause],
+            "title": language.title(definition),
             "priority": definition.priority,
             "severity": definition.severity,
             "unit": definition.unit,

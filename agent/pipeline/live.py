@@ -23,11 +23,11 @@ TAKE_TIMEOUT_S = 0.25
 """Longest wait for a frame: the loop must move several times within the limit of /livez."""
 
 
-class LiveSinks(Protocol):
-    """Where the live loop's results go. No call may block."""
+class FrameHandlers(Protocol):
+    """Who is given the live loop's results. No call may block."""
 
     def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
-        """Every frame, in capture order per camera."""
+        """Every frame, in capture order per lane."""
 
     def on_fruit(self, reading: FruitReading) -> None:
         """One reading per fruit."""
@@ -53,14 +53,14 @@ class LiveLoop:
     def __init__(
         self,
         stages: LiveStages,
-        sinks: LiveSinks,
+        handlers: FrameHandlers,
         telemetry: Telemetry,
         clock: Clock,
         live_priority: LivePriority,
     ) -> None:
         self._live_priority = live_priority
         self._stages = stages
-        self._sinks = sinks
+        self._handlers = handlers
         self._telemetry = telemetry
         self._clock = clock
         self._stopping = threading.Event()
@@ -85,9 +85,9 @@ class LiveLoop:
             elif stopping:
                 break
             for reading in self._stages.fruit.tick(self._clock()):
-                self._sinks.on_fruit(reading)
+                self._handlers.on_fruit(reading)
         for reading in self._stages.fruit.flush():
-            self._sinks.on_fruit(reading)
+            self._handlers.on_fruit(reading)
 
     def _handle(self, frames: Sequence[Frame]) -> None:
         started = self._clock()
@@ -97,13 +97,13 @@ class LiveLoop:
         try:
             segmentations = self._stages.segmenter.segment(frames)
         except Exception as error:  # noqa: BLE001 - one bad batch must not end the live path
-            self._lose(frames, error)
+            self._drop(frames, error)
             return
         self._telemetry.observe("segmentation_seconds", self._clock() - started)
         for frame, segmentation in zip(frames, segmentations, strict=True):
             self._deliver(frame, segmentation)
 
-    def _lose(self, frames: Sequence[Frame], error: Exception) -> None:
+    def _drop(self, frames: Sequence[Frame], error: Exception) -> None:
         for frame in frames:
             self._telemetry.count(
                 "frames_dropped", camera=frame.lane, stage="segmentation", reason="error"
@@ -126,13 +126,13 @@ class LiveLoop:
             exemplar=frame.frame_id,
             camera=lane,
         )
-        self._sinks.on_segmented(frame, segmentation)
+        self._handlers.on_segmented(frame, segmentation)
         for reading in self._stages.fruit.feed(segmentation, self._clock()):
-            self._sinks.on_fruit(reading)
+            self._handlers.on_fruit(reading)
 
 
 def count_fruit(telemetry: Telemetry) -> Callable[[FruitReading], None]:
-    """Return a sink that keeps the fruit counters and gauges."""
+    """Return what keeps the counters and gauges of the fruit."""
 
     def on_fruit(fruit: FruitReading) -> None:
         seen = fruit.segmentation

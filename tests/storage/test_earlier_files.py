@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.storage.database import FILE
-from agent.storage.spool import Kind
+from agent.storage.rows import Kind
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 

@@ -59,7 +59,7 @@ class EmbeddedBroker:
         self._clock = clock
         self._listener: socket.socket | None = None
         self._supervised = SupervisedChild(clock)
-        self._patience_s = 0.0
+        self._stop_timeout_s = 0.0
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
@@ -101,7 +101,7 @@ class EmbeddedBroker:
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """End the broker and free the port; one that has not ended in time is killed."""
-        self._patience_s = timeout_s
+        self._stop_timeout_s = timeout_s
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s + 2 * TURN_S + 1.0)
@@ -118,9 +118,9 @@ class EmbeddedBroker:
             reason = self._replace() if child is None else self._watch(child)
             if reason:
                 self._ready.clear()
-                self._discard(reason)
+                self._replace_later(reason)
         if self._supervised.child is not None:
-            self._supervised.child.stop(self._patience_s)
+            self._supervised.child.stop(self._stop_timeout_s)
             self._supervised.child = None
 
     def _replace(self) -> str:
@@ -144,14 +144,14 @@ class EmbeddedBroker:
                     log_event(logger, logging.INFO, "embedded_broker_ready", port=self.port)
         except ChildGone:
             return "exited"
-        patience_s = SILENT_AFTER_S if self._supervised.serving else START_LIMIT_S
-        if self._supervised.silence_s(now) > patience_s:
+        limit_s = SILENT_AFTER_S if self._supervised.serving else START_LIMIT_S
+        if self._supervised.silence_s(now) > limit_s:
             return "silent"
         if child.rss_bytes() > MEMORY_LIMIT_BYTES:
             return "memory"
         return ""
 
-    def _discard(self, reason: str) -> None:
+    def _replace_later(self, reason: str) -> None:
         wait_s = self._supervised.discard(reason)
         self.restarts += 1
         log_event(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.config import Mqtt, Site
 from agent.config.url import parse_broker
@@ -22,9 +23,13 @@ from agent.records import (
     Alarm,
     CameraState,
     CameraStatus,
+    Command,
+    CommandOutcome,
+    Explanation,
     FruitReading,
     LinkStatus,
     NoReadReason,
+    Overlay,
     Quality,
 )
 from agent.telemetry import Clock, Telemetry
@@ -47,7 +52,7 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MetricTag:
-    """A number that ``metric`` will report of every camera (``of_agent``: of the agent)."""
+    """A number that ``metric`` will report of every lane (``of_agent``: of the agent)."""
 
     name: str
     unit: str
@@ -82,6 +87,9 @@ class SparkplugPublisher:
     call, over restarts too; ``on_link`` hears every change of the connection. Raises
     ``ValueError`` and ``TlsError`` as ``Publisher`` does.
     """
+
+    starts_after_capture: ClassVar[bool] = True
+    stop_limit_s: ClassVar[float] = 0.5
 
     def __init__(
         self,
@@ -133,10 +141,13 @@ class SparkplugPublisher:
             tag, value = f"Cameras/{name}/state", status.state.value
             self._put(Sample(NODE, tag, value, Quality.GOOD, self._utc_ms()))
 
+    def status(self, state: str, reason: str, last_frame_ms: int) -> None:
+        """Births and deaths say that the node is there."""
+
     def metric(
         self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
-        """Report one number of a camera, or of ``agent``."""
+        """Report one number of a lane, or of ``agent``."""
         device = NODE if lane == AGENT else lane
         self._put(Sample(device, name, float(value), quality, timestamp_ms))
 
@@ -160,6 +171,20 @@ class SparkplugPublisher:
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
             self._put(Sample(lane, name, value, of_value, seen.captured_utc_ms))
+
+    def explanation(self, record: Explanation) -> None:
+        """The numbers of an explanation are metrics; a picture has no tag."""
+
+    def alarms(
+        self, records: Sequence[tuple[Alarm, Overlay | None]], save: Callable[[], None]
+    ) -> None:
+        """Report transitions once they are saved; a picture has no tag."""
+        save()
+        for record, _ in records:
+            self.alarm(record)
+
+    def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
+        """Operators' commands and their answers are for the JSON topics."""
 
     def alarm(self, record: Alarm) -> None:
         """Report the state of one alarm. The node's tag: a dead camera must not hide its alarms."""
@@ -197,7 +222,7 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         history_max=keys.history_max,
         echo_s=settings.echo_s,
         typed_data=keys.datatype_in_data,
-        # A ping after one keep-alive without a word, given up after another one without an answer.
+        # A PINGREQ after one keep-alive without a packet, given up after another without PINGRESP.
         recent_s=2 * settings.mqtt.keepalive_s + keys.batch_s + NOTICED_S,
     )
 

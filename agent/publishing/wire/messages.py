@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.publishing.wire.topics import ROUTES, Keeping, Route
+from agent.publishing.wire.topics import ROUTES, Buffering, Route
 from agent.records import TopicFamily
 
 JSON = "application/json"
@@ -53,11 +53,11 @@ class Entry:
 
     @property
     def is_event(self) -> bool:
-        return self.route.keeping is not Keeping.STATE
+        return self.route.buffering is not Buffering.STATE
 
     @property
     def is_durable(self) -> bool:
-        return self.route.keeping is Keeping.DURABLE
+        return self.route.buffering is Buffering.DURABLE
 
     @property
     def family(self) -> TopicFamily:

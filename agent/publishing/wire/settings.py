@@ -1,4 +1,4 @@
-"""What the publisher is told when it is made."""
+"""What the publisher is configured with."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ from agent.ablation.studies.studies import GroupDelta, MapSets, Studied
 from agent.config import Preprocessing
 from agent.records import Region, RegionOcclusion
 from agent.reports import tables
-from agent.reports.command import StudyOptions, run_study
-from agent.reports.curve_plots import Axes, Line, bar_plot, line_plot, nice_ticks
-from agent.reports.ending import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
-from agent.reports.plots import study_plots
+from agent.reports.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.reports.report import html
 from agent.reports.sources import Shot, folder_shots
+from agent.reports.study_command import StudyOptions, run_study
+from agent.reports.study_plots import study_plots
+from agent.reports.svg import Axes, Line, bar_plot, line_plot, nice_ticks
 from agent.reports.tables import Observation, Survey
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, picture, unet
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from agent.reports import tables
-from agent.reports.curve_plots import AGAINST, FOR, INK, NEUTRAL, Axes, Line, bar_plot, line_plot
+from agent.reports.svg import AGAINST, FOR, INK, NEUTRAL, Axes, Line, bar_plot, line_plot
 from agent.reports.tables import Row, Survey, Table
 
 PERCENT = tuple((v / 100, f"{v} %") for v in (0, 25, 50, 75, 100))

@@ -1,7 +1,7 @@
-"""The desk: one thread that turns what the stages say into alarms, metrics and housekeeping.
+"""The alarm loop: one thread that turns the stages' reports into alarms and metrics.
 
-Everything that is neither a picture nor an explanation meets here: it is never on the live path, so
-it may take its time, and it alone touches the alarm book.
+It is never on the live path, so it may take its time. It alone touches the watch and the alarm
+manager; every other thread only posts into its queue.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.alarms.lifecycle.commands import CommandResult, Outcome
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges
 from agent.pipeline.threads import end
@@ -37,11 +37,11 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
 INBOX_MAX = 10_000
-"""A second of news at many thousand fruit a minute; beyond it the oldest is not worth more than
+"""A second of reports at many thousand fruit a minute; beyond it the oldest is not worth more than
 the newest, so the new one is refused and counted."""
 
-COVERS = frozenset({"suppressed", "released"})
-"""Transitions that change nothing for a person while the alarm is not active."""
+SUPPRESSION = frozenset({"suppressed", "released"})
+"""Transitions that change nothing for an operator while the alarm is not active."""
 
 News = (
     FruitReading
@@ -57,37 +57,37 @@ News = (
 
 
 @dataclass(frozen=True, slots=True)
-class DeskParts:
-    """What the desk works with. ``utc_ms`` is Unix time in milliseconds."""
+class AlarmLoopContext:
+    """What the loop works with. ``utc_ms`` is Unix time in milliseconds."""
 
     watch: Watch
-    book: AlarmBook
+    manager: AlarmManager
     publish: Callable[[Sequence[Alarm]], None]  # all that one tick made, in order
     chores: Callable[[], None]  # called on every tick
     utc_ms: Callable[[], int]
-    obey: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
+    handle: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
     answer: Callable[[Command, CommandResult], None] = lambda _command, _result: None
-    follow_up: Callable[[str], None] = lambda _camera: None  # a chart of this lane has moved
+    follow_up: Callable[[str], None] = lambda _lane: None  # a chart of this lane has moved
 
 
-class Desk:
-    """Owns watch and book; everybody else only posts."""
+class AlarmLoop:
+    """Owns watch and manager; other threads only ``post``."""
 
-    def __init__(self, parts: DeskParts, telemetry: Telemetry, clock: Clock) -> None:
-        self._parts = parts
+    def __init__(self, context: AlarmLoopContext, telemetry: Telemetry, clock: Clock) -> None:
+        self._context = context
         self._telemetry = telemetry
         self._clock = clock
         self._chart_gauges = ChartGauges(telemetry)
         self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
-        self._alarms: tuple[Alarm, ...] = parts.book.current()
+        self._alarms: tuple[Alarm, ...] = context.manager.current()
 
     def start(self) -> None:
         self._thread.start()
 
     def post(self, news: News) -> None:
-        """Hand over one piece of news; never waits."""
+        """Hand over one report; never waits. A full queue refuses it, which is counted."""
         try:
             self._inbox.put_nowait(news)
         except queue.Full:
@@ -100,7 +100,7 @@ class Desk:
         return self._alarms
 
     def stop(self, timeout_s: float) -> None:
-        """Work off what was posted, then end."""
+        """Process what was posted, then end."""
         self._stopping.set()
         end(self._thread, timeout_s)
 
@@ -113,14 +113,14 @@ class Desk:
     def _tick(self) -> None:
         try:
             while not self._inbox.empty():
-                self._hear(self._inbox.get_nowait())
+                self._dispatch(self._inbox.get_nowait())
             self._judge()
-            self._parts.chores()
-        except Exception:  # a defect here must not end alarms for good: say so and go on
+            self._context.chores()
+        except Exception:  # a defect here must not end alarms for good: log it and go on
             logger.exception("desk_failed")
 
-    def _hear(self, news: News) -> None:
-        watch = self._parts.watch
+    def _dispatch(self, news: News) -> None:
+        watch = self._context.watch
         match news:
             case FruitReading():
                 watch.on_fruit(news)
@@ -135,45 +135,47 @@ class Desk:
             case LinkStatus():
                 watch.on_link(news)
             case Command():
-                self._obey(news)
+                self._carry_out(news)
             case StorageStatus():
                 watch.on_storage(news)
             case MachineInfo():
                 watch.on_machine(news)
 
-    def _obey(self, command: Command) -> None:
-        """``answer`` publishes the records too, so that neither is without the other."""
-        result = self._parts.obey(command)
+    def _carry_out(self, command: Command) -> None:
+        """``answer`` publishes the records too, so that neither is sent without the other."""
+        result = self._context.handle(command)
         for record in result.records:
             self._announce(record)
-        self._parts.answer(command, result)
+        self._context.answer(command, result)
 
     def _judge(self) -> None:
-        now, utc_ms = self._clock(), self._parts.utc_ms()
+        now, utc_ms = self._clock(), self._context.utc_ms()
         local = datetime.datetime.fromtimestamp(utc_ms / 1000)  # of the plant, no zone
         records = [
             record
-            for condition in self._parts.watch.tick(now, local, self._parts.book.unheard())
-            for record in self._parts.book.update(condition, now, utc_ms)
+            for condition in self._context.watch.tick(
+                now, local, self._context.manager.unavailable()
+            )
+            for record in self._context.manager.update(condition, now, utc_ms)
         ]
-        records += self._parts.book.tick(now, utc_ms)
-        for camera in self._parts.watch.follow_ups(now):
-            log_event(logger, logging.INFO, "charts_moving", camera=camera)
-            self._parts.follow_up(camera)
-        self._chart_gauges.tell(self._parts.watch.charts(), now)
+        records += self._context.manager.tick(now, utc_ms)
+        for lane in self._context.watch.follow_ups(now):
+            log_event(logger, logging.INFO, "charts_moving", camera=lane)
+            self._context.follow_up(lane)
+        self._chart_gauges.update(self._context.watch.charts(), now)
         for record in records:
             self._announce(record)
         if records:
-            self._parts.publish(records)
-        self._alarms = self._parts.book.current()
+            self._context.publish(records)
+        self._alarms = self._context.manager.current()
 
     def _announce(self, record: Alarm) -> None:
         self._telemetry.count(
             "alarm_transitions", alarm=record.alarm_id, transition=record.transition
         )
         self._telemetry.gauge("alarm_active", float(record.active), alarm=record.alarm_id)
-        covered = record.transition in COVERS and not record.active
-        if covered or record.transition in UNEVENTFUL:
+        hidden = record.transition in SUPPRESSION and not record.active
+        if hidden or record.transition in UNEVENTFUL:
             level = logging.DEBUG  # SCADA gets it all the same
         else:
             level = logging.WARNING if record.active else logging.INFO

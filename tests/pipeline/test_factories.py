@@ -1,8 +1,8 @@
-"""What the parts are made with."""
+"""What the stages are made with."""
 
 from __future__ import annotations
 
-from agent.pipeline.parts import overlay_ranges
+from agent.pipeline.factories import overlay_ranges
 from tests.alarms.references import reference
 
 

@@ -1,4 +1,4 @@
-"""How the commands of this folder end: one line a user can act on, and an exit code.
+"""How a command ends: one line that a user can act on, and an exit code.
 
 Importing this module loads no network library.
 """
