@@ -27,7 +27,6 @@ class Cause(enum.StrEnum):
     LATENCY_BUDGET = "latency_budget"
     BROKER_SESSION_CONFLICT = "broker_session_conflict"
     SPOOL_LOSS = "spool_loss"
-    SOURCE_ENDED = "source_ended"
 
 
 class Situation(enum.StrEnum):
@@ -219,11 +218,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         priority="high",
         off_delay_s=60.0,
         evidence=Evidence.NONE,
-    ),
-    Definition(
-        cause=Cause.SOURCE_ENDED,
-        priority="low",
-        off_delay_s=2.0,
     ),
 )
 

@@ -181,14 +181,6 @@ class Watch:
             quality=Quality.GOOD if seeing else Quality.BAD,
             suppressed_by=suppression_reason(Cause.CAMERA_FROZEN, situations),
         )
-        ended = state is CameraState.ENDED
-        yield Condition(
-            cause=Cause.SOURCE_ENDED,
-            lane=name,
-            beyond=ended,
-            back=not ended,
-            suppressed_by=suppression_reason(Cause.SOURCE_ENDED, situations),
-        )
 
     @staticmethod
     def _is_lost(source: _Source, now: float) -> bool:

@@ -88,7 +88,6 @@ def test_every_cause_has_a_condition_for_every_camera_it_belongs_to() -> None:
         [
             "camera_lost-cam1",
             "camera_frozen-cam1",
-            "source_ended-cam1",
             "workers_degraded-agent",
             "broker_session_conflict-agent",
             "spool_loss-agent",
@@ -492,11 +491,3 @@ def test_a_loss_of_stored_messages_is_an_alarm_for_an_hour_and_a_lost_disk_until
     line.wait(10_000)
     assert line["spool_loss-agent"].beyond is True
     assert "disk I/O error" in said(line["spool_loss-agent"])
-
-
-def test_a_source_that_has_ended_is_an_alarm_until_it_delivers_again() -> None:
-    watch = Watch(config.Alarms(), ("cam1",))
-    for state, beyond in ((CameraState.LIVE, False), (CameraState.ENDED, True)) * 2:
-        watch.on_camera(status(state, 0.0))
-        ended = {one.alarm_id: one for one in watch.tick(1.0)}["source_ended-cam1"]
-        assert (ended.beyond, ended.back) == (beyond, not beyond)

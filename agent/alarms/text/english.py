@@ -77,11 +77,6 @@ ENGLISH = Language(
             "On {camera} {detail}: alarms of an outage or before a restart may be missing in "
             "SCADA; call plant IT to look at the disk of the state folder.",
         ),
-        Cause.SOURCE_ENDED: AlarmText(
-            "Source has ended",
-            "The source of camera {camera} has come to its end: start the agent again, or "
-            "configure a source that goes on; its fruit are not being read.",
-        ),
     },
     facts={
         Fact.CAMERA_STATE: "{state}: {cause}",

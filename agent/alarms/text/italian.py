@@ -81,11 +81,6 @@ ITALIAN = Language(
             "prima di un riavvio; chiamare i sistemi informatici per controllare il disco "
             "della cartella di stato.",
         ),
-        Cause.SOURCE_ENDED: AlarmText(
-            "La sorgente è finita",
-            "La sorgente della telecamera {camera} è arrivata alla fine: riavviare l'agente o "
-            "configurare una sorgente continua; i suoi frutti non vengono letti.",
-        ),
     },
     facts={
         Fact.CAMERA_STATE: "{state}: {cause}",
