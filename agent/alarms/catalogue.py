@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent.records import Alarm
 
 AGENT = "agent"
-"""The lane of an alarm about the agent as a whole."""
+"""The subject of an alarm about the agent as a whole."""
 SEVERITY = {"diagnostic": 100, "low": 300, "medium": 500, "high": 700, "critical": 900}
 
 

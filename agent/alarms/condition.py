@@ -1,4 +1,4 @@
-"""The judgement of one cause on one lane: the input of the life cycle."""
+"""The judgement of one cause on one subject: the input of the life cycle."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The newest judgement of one cause on one lane.
+    """The newest judgement of one cause on one subject: a lane, a camera, or ``agent``.
 
-    ``lane`` is ``agent`` for the agent as a whole, and a camera's name where the device is judged.
     ``beyond``: the condition is true; None: it is unknown, and the state holds. ``back``: it is
     false by more than the deadband, so that an active alarm may clear. ``samples`` counts the
     samples behind it and never falls; a delay in samples waits for it to rise. ``window`` is how
@@ -33,7 +32,7 @@ class Condition:
     """
 
     cause: str
-    lane: str
+    subject: str
     beyond: bool | None
     back: bool = False
     value: float = 0.0
@@ -51,4 +50,4 @@ class Condition:
 
     @property
     def alarm_id(self) -> str:
-        return f"{self.cause}-{self.lane}"
+        return f"{self.cause}-{self.subject}"

@@ -87,7 +87,7 @@ class DataFlow:
                 value, detail = unexplained_s, self._unexplained(unexplained_s)
         return Condition(
             cause=Cause.AGENT_NO_DATA,
-            lane=self._name,
+            subject=self._name,
             beyond=detail is not None,
             back=detail is None,
             value=value,

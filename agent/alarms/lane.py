@@ -214,7 +214,7 @@ class LaneWatch:
         known = found is not None and quality is Quality.GOOD
         return Condition(
             cause=cause,
-            lane=self.name,
+            subject=self.name,
             beyond=found.beyond if found is not None and known else None,
             back=known and found is not None and not found.beyond,
             value=found.used if found is not None else 0.0,
@@ -243,7 +243,7 @@ class LaneWatch:
         known = quality is Quality.GOOD
         return Condition(
             cause=cause,
-            lane=self.name,
+            subject=self.name,
             beyond=level.beyond if known else None,
             back=level.back if known else False,
             value=level.value if math.isfinite(level.value) else 0.0,

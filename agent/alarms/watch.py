@@ -164,7 +164,7 @@ class Watch:
             situations.add(Situation.NOT_RUNNING)
         yield Condition(
             cause=Cause.CAMERA_LOST,
-            lane=name,
+            subject=name,
             beyond=lost,
             back=not lost and not connecting,
             detail=Detail(
@@ -175,7 +175,7 @@ class Watch:
         seeing = state in (CameraState.LIVE, CameraState.FROZEN)
         yield Condition(
             cause=Cause.CAMERA_FROZEN,
-            lane=name,
+            subject=name,
             beyond=state is CameraState.FROZEN if seeing else None,
             back=state is CameraState.LIVE,
             quality=Quality.GOOD if seeing else Quality.BAD,
@@ -227,7 +227,7 @@ class Watch:
             detail = Detail(Fact.WORKERS_SHORT_BECAUSE, {**short_of, "reason": pool.reason})
         return Condition(
             cause=Cause.WORKERS_DEGRADED,
-            lane=AGENT,
+            subject=AGENT,
             beyond=pool.breaker_open or short,
             back=not pool.breaker_open and self._pool_short_mono is None,
             value=float(pool.ready),
@@ -240,7 +240,7 @@ class Watch:
         recent = conflict is not None and now - conflict.since_mono < CONFLICT_S
         return Condition(
             cause=Cause.BROKER_SESSION_CONFLICT,
-            lane=AGENT,
+            subject=AGENT,
             beyond=recent,
             back=not recent,
             detail=Detail(Fact.SESSION_TAKEN) if recent else "",
@@ -257,7 +257,7 @@ class Watch:
             detail = status.loss
         return Condition(
             cause=Cause.SPOOL_LOSS,
-            lane=AGENT,
+            subject=AGENT,
             beyond=recent or bool(degraded),
             back=not recent and not degraded,
             detail=detail,

@@ -34,7 +34,11 @@ They are no events: they carry the ``seq`` of the newest event, and nobody is to
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """The whole state of one alarm after one transition; 0 in a ``_ms`` field means 'not so'."""
+    """The whole state of one alarm after one transition; 0 in a ``_ms`` field means 'not so'.
+
+    The fields are named as on the wire. ``camera_id`` is what the alarm is about: a lane, a camera,
+    or ``agent``.
+    """
 
     alarm_id: str
     title: str

@@ -40,7 +40,9 @@ def condition(
     beyond: bool | None, cause: str = "no_read_rate", camera: str = "cam1", **changes: object
 ) -> Condition:
     back = beyond is False
-    return Condition(**{"cause": cause, "lane": camera, "beyond": beyond, "back": back} | changes)
+    return Condition(
+        **{"cause": cause, "subject": camera, "beyond": beyond, "back": back} | changes
+    )
 
 
 def said(of: Condition | Judgement) -> str:

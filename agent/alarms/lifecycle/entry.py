@@ -44,13 +44,13 @@ class Entry:
         return CHATTER_REASON if self.chatter.going_on(now) else ""
 
 
-def blank_record(definition: Definition, lane: str, source: str, language: Language) -> Alarm:
+def blank_record(definition: Definition, subject: str, source: str, language: Language) -> Alarm:
     """The record of an alarm that has never occurred."""
     return Alarm(
-        alarm_id=f"{definition.cause}-{lane}",
+        alarm_id=f"{definition.cause}-{subject}",
         title=language.title(definition),
         source=source,
-        camera_id=lane,
+        camera_id=subject,
         event_id="",
         state=AlarmState.NORM,
         active=False,
@@ -59,7 +59,7 @@ def blank_record(definition: Definition, lane: str, source: str, language: Langu
         suppressed=False,
         severity=definition.severity,
         priority=definition.priority,
-        message=language.sentence_when_normal(definition, lane),
+        message=language.sentence_when_normal(definition, subject),
         value=0.0,
         limit=0.0,
         deadband=0.0,

@@ -51,7 +51,7 @@ class AlarmManager:
         entry = self._entries.get(condition.alarm_id)
         if entry is None:
             definition = BY_CAUSE[Cause(condition.cause)]
-            blank = blank_record(definition, condition.lane, self._source, self._language)
+            blank = blank_record(definition, condition.subject, self._source, self._language)
             entry = Entry(definition, replace(blank, quality=condition.quality))
             entry.message = blank.message
             self._entries[condition.alarm_id] = entry
@@ -142,7 +142,7 @@ class AlarmManager:
 
     def _clear(self, entry: Entry, condition: Condition, now: Now) -> Alarm:
         must_wait = self._settings.ack_mode == "operator" and not entry.life.acked
-        entry.message = self._language.sentence_when_normal(entry.definition, condition.lane)
+        entry.message = self._language.sentence_when_normal(entry.definition, condition.subject)
         return self._recorder.step(
             entry,
             Event.CLEAR_UNACKED if must_wait else Event.CLEAR,

@@ -87,24 +87,24 @@ class Language:
         fact = condition.detail.fact if isinstance(condition.detail, Detail) else ""
         pattern = self.findings.get(Fact(fact)) if fact else None
         return (pattern or self.alarms[definition.cause].sentence).format(
-            camera=self._place(condition.lane),
+            camera=self._place(condition.subject),
             value=self._quantity(condition.value, definition.unit),
             limit=self._quantity(condition.limit, definition.unit),
             window=condition.window,
             detail=self.detail(condition.detail) or self.nothing_known,
         )
 
-    def sentence_when_normal(self, definition: Definition, lane: str) -> str:
+    def sentence_when_normal(self, definition: Definition, subject: str) -> str:
         """What an operator reads while the alarm is not active."""
         title = self.title(definition)
-        return self.normal.format(camera=self._place(lane), title=title[0].lower() + title[1:])
+        return self.normal.format(camera=self._place(subject), title=title[0].lower() + title[1:])
 
     def term(self, words: str) -> str:
         """A fixed word or reason in this language; ``words`` itself where there is no other."""
         return self.terms.get(words, words.replace("_", " "))
 
-    def _place(self, lane: str) -> str:
-        return self.this_agent if lane == AGENT else lane
+    def _place(self, subject: str) -> str:
+        return self.this_agent if subject == AGENT else subject
 
     def detail(self, detail: Detail | str) -> str:
         """What is known beside the numbers; empty where nothing is."""
