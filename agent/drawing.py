@@ -6,11 +6,14 @@ blindness, and nothing is said by colour only: the bar carries its values, the t
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Pixel = TypeVar("Pixel", np.uint8, np.float32, np.float64)
 
 FOR = (0, 94, 213)
 AGAINST = (178, 114, 0)
@@ -88,6 +91,17 @@ def fitted(image: Image, width: int, height: int, *, smooth: bool = True) -> Ima
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
     out[top : top + size[1], left : left + size[0]] = scaled
     return out
+
+
+def in_colour(image: Image) -> Image:
+    """(H, W) or (H, W, C) -> (H, W, 3): grey in three equal channels, alpha left out."""
+    picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    return np.ascontiguousarray(picture[..., :3])
+
+
+def in_blocks(values: NDArray[Pixel], size: tuple[int, int]) -> NDArray[Pixel]:
+    """(h, w[, 3]) -> ``size`` = (H, W): every value as a block of its own, none mixed."""
+    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST), values.dtype)
 
 
 def upsampled(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -26,10 +26,11 @@ from agent.ablation.core.regions import Mask
 from agent.ablation.core.relevance import class_shares, with_mass
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.run.batching import Progress, Tick, choose_batch
-from agent.ablation.run.fast_path import build_fast
+from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.run.input_occlusion import InputSensitivity, input_sensitivities, with_input
-from agent.ablation.run.job import Job, Setup
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.job import Job
+from agent.ablation.run.runners import Setup
+from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split.split import (
     HookSplit,
     build_split,
@@ -40,9 +41,9 @@ from agent.ablation.split.split import (
 )
 from agent.ablation.studies.studies import (
     CHECKS,
-    Bench,
     Studied,
     Studies,
+    StudyContext,
     cross_checked,
     missing,
     run_studies,
@@ -96,9 +97,9 @@ class Engine:
             self._baselines = self._known_baselines(zero)
             baseline = self._chosen_baseline(settings.baseline)
             self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
-            fast = None
+            layout = None
             if tuning.rows:
-                fast = build_fast(model, self.layer, split, example, baseline, tuning.clock)
+                layout = build_fast_path(model, self.layer, split, example, baseline, tuning.clock)
             self._setup = Setup(
                 model=model,
                 settings=settings,
@@ -107,10 +108,10 @@ class Engine:
                 baseline=baseline,
                 batch=tuning.batch or choose_batch(model, split, prepared, tuning.clock),
                 clock=tuning.clock,
-                fast=fast,
+                layout=layout,
                 halved=self._remember,
             )
-            self._whole = Whole(model, example)
+            self._whole_model = WholeModel(model, example)
         self._spot_rng = np.random.default_rng(settings.seed)
 
     def _remember(self, batch: int) -> None:
@@ -132,7 +133,7 @@ class Engine:
         """How the model is run from the layer on: ``hook`` (whole, with a hook), ``replay`` (what
         ended before the layer is replayed), ``fx`` or ``export`` (cut in two), with ``+rows`` where
         only the pixels that are read are run."""
-        return self._setup.split.name + ("+rows" if self._setup.fast is not None else "")
+        return self._setup.split.name + ("+rows" if self._setup.layout is not None else "")
 
     def explain(
         self,
@@ -183,17 +184,17 @@ class Engine:
             seconds: dict[str, float] = {}
             studied: dict[tuple[str, str], Studied] = {}
             if targets:
-                # Before the job: the deadline may cut that one short, never the arbiter.
+                # Before the job: the deadline may cut the job short, never this.
                 prepared = clock()
-                arbiter = self._occluded_inputs(case, targets)
+                in_input = self._occluded_inputs(case, targets)
                 occluded = clock()
                 setup = replace(self._setup, baseline=self._chosen_baseline(used))
                 job = Job(setup, case, targets, rung, self._spot_rng)
                 job.run(None if deadline_s is None else started + deadline_s, progress)
-                records = self._records(job, case, arbiter)
+                records = self._records(job, case, in_input)
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - prepared}
-                bench = self._bench(job, case, list(records.values()), used)
-                results, late = run_studies(studies or Studies(), bench, tick or _unhurried)
+                context = self._context(job, case, list(records.values()), used)
+                results, late = run_studies(studies or Studies(), context, tick or _unhurried)
                 studied = dict(zip(records, results, strict=True))
                 left_out = (*job.left_out(), *missing(results[0], late))
                 for key, one in studied.items():
@@ -230,22 +231,24 @@ class Engine:
     ) -> dict[str, InputSensitivity]:
         """By class; the same whatever the score."""
         unique = list({t.name: t for t in targets}.values())
-        found = input_sensitivities(self._whole, case, unique, self._grid, self.settings)
+        found = input_sensitivities(self._whole_model, case, unique, self._grid, self.settings)
         return {t.name: one for t, one in zip(unique, found, strict=True)}
 
     def _records(
-        self, job: Job, case: Case, arbiter: Mapping[str, InputSensitivity]
+        self, job: Job, case: Case, in_input: Mapping[str, InputSensitivity]
     ) -> dict[tuple[str, str], ClassExplanation]:
         """By class and score, in the order of the job's targets."""
         shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
         return {
-            (one.class_name, one.score): with_mass(with_input(one, arbiter[one.class_name]), shares)
+            (one.class_name, one.score): with_mass(
+                with_input(one, in_input[one.class_name]), shares
+            )
             for one in job.explanations()
         }
 
-    def _bench(
+    def _context(
         self, job: Job, case: Case, records: list[ClassExplanation], used: Baseline
-    ) -> Bench:
+    ) -> StudyContext:
         other: Baseline = "mean" if used == "zero" else "zero"
 
         def again(tick: Tick) -> tuple[str, Job]:
@@ -254,8 +257,8 @@ class Engine:
             second.run(None, lambda _done, _total: tick(), regions=False)
             return other, second
 
-        return Bench(
-            whole=self._whole,
+        return StudyContext(
+            whole_model=self._whole_model,
             case=case,
             job=job,
             records=records,

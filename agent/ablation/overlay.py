@@ -103,12 +103,7 @@ def blended(
 def _labelled(
     image: Image, found: ClassExplanation, limits: ColourRange, mask: NDArray[np.bool_] | None
 ) -> Image:
-    scale = SIDE_PX / max(image.shape[:2])
-    width, height = round(image.shape[1] * scale), round(image.shape[0] * scale)
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    shown = np.asarray(
-        cv2.resize(image, (max(1, width), max(1, height)), interpolation=method), np.uint8
-    )
+    shown = drawing.scaled(image, SIDE_PX)
     height, width = shown.shape[:2]
     bar_height = max(height, 120)
     out = drawing.canvas(HEADER_PX + bar_height + FOOTER_PX, max(width, 240) + BAR_PX)

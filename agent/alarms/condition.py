@@ -1,4 +1,4 @@
-"""What the watch says of one cause at one camera: the input of the life cycle."""
+"""The judgement of one cause on one lane: the input of the life cycle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.records import Quality
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What goes into a sentence beside the numbers, apart from any language: which ``fact`` (a
+    """What goes into a sentence beside the numbers, in no language yet: which ``fact`` (a
     ``language.Fact``), and its values by the names that the languages' patterns use."""
 
     fact: str
@@ -19,19 +19,21 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The newest judgement of one cause at one camera (``agent`` for the agent as a whole).
+    """The newest judgement of one cause on one lane.
 
-    ``beyond``: the condition is true; None: nobody can say, and the state holds. ``back``: it is
+    ``lane`` is ``agent`` for the agent as a whole, and a camera's name where the device is judged.
+    ``beyond``: the condition is true; None: it is unknown, and the state holds. ``back``: it is
     false by more than the deadband, so that an active alarm may clear. ``samples`` counts the
-    evidence behind it and never falls; a delay in samples waits for it to rise. ``window`` is how
-    many of them ``value`` is made of. ``suppressed_by`` says in words why nobody should be called
-    now; empty when somebody should. ``detail`` goes into the sentence; it is a str where the words
-    are those of another program. ``frame_id`` and ``captured_*`` are those of the newest frame
-    that was judged.
+    samples behind it and never falls; a delay in samples waits for it to rise. ``window`` is how
+    many of them ``value`` is made of.
+
+    ``suppressed_by`` is the reason of suppression by design; empty when there is none. ``detail``
+    goes into the sentence; it is a str where the words are those of another program. ``frame_id``
+    and ``captured_*`` are those of the newest frame that was judged.
     """
 
     cause: str
-    camera: str
+    lane: str
     beyond: bool | None
     back: bool = False
     value: float = 0.0
@@ -49,4 +51,4 @@ class Condition:
 
     @property
     def alarm_id(self) -> str:
-        return f"{self.cause}-{self.camera}"
+        return f"{self.cause}-{self.lane}"

@@ -1,4 +1,4 @@
-"""What is watched on one lane: its fruit, its explanations, and whether there are any."""
+"""What is watched on one lane: its fruit, its explanations, and whether there are any. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from agent import config
-from agent.alarms.catalogue import Cause
+from agent.alarms.catalogue import Cause, Situation, suppression_reason
 from agent.alarms.charts.bank import Judgement
 from agent.alarms.charts.charted import LaneCharts, with_charts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
+from agent.alarms.data_flow import DataFlow
 from agent.alarms.diagnosis.diagnosis import Diagnosis
-from agent.alarms.diagnosis.evidence import Evidence, NewestAngles
+from agent.alarms.diagnosis.observations import NewestAngles, Observations
 from agent.alarms.level import Level, deadband_of
-from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.machine import MachineWatch
 from agent.alarms.text.language import Fact
 from agent.alarms.windows import MeanWindow, QuantileWindow
@@ -24,7 +24,6 @@ from agent.records import (
     Explanation,
     FruitReading,
     JobFailure,
-    MachineState,
     NoReadReason,
     Quality,
 )
@@ -32,20 +31,18 @@ from agent.records import (
 FRUIT_LEAST = 50
 """No share of fruit is judged on fewer: at a limit of 20 % its standard error is then 6 %."""
 LATENCY_DEADBAND = 0.1  # of the limit
-FIRST_EXPLANATION_S = 180.0
-"""Until the first explanation the workers may be loading their model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a lane must know of the rest: its camera, whether anybody explains, and which of its
-    alarms nobody hears (shelved, or out of service)."""
+    """What a lane must know of the rest. ``live``: its camera delivers; ``explaining``: there are
+    workers; ``unavailable``: its alarms that are shelved or out of service."""
 
     live: bool
     situations: Collection[Situation]
     explaining: bool
     now: float
-    covered: Collection[Cause] = ()
+    unavailable: Collection[Cause] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +78,22 @@ class LaneWatch:
         self._counts = {"fruit": 0, "reliance": 0, "sensitivity": 0}
         self._fruit = _Seen()
         self._explained = _Seen()
-        self._reading_mono = -math.inf  # of the newest reading, empty cups included
-        self._expected_mono: float | None = None  # since when there ought to be data
-        self._flowing_mono: float | None = None  # since when fruit have come without a long gap
-        self._failure = ""
+        self._data = DataFlow(name, limits)
 
-    # --- what is heard ---------------------------------------------------------------------------
+    # --- input -----------------------------------------------------------------------------------
 
     def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
-        """Take one reading, and its signals where they are known already. While machine or picture
-        stand it says nothing about the line."""
+        """Take one reading, and its signals where they are known already. While the machine stands
+        or the camera is frozen it says nothing about the line."""
         seen = reading.segmentation
-        self.machine.hear(seen.machine, seen.captured_utc_ms)
+        self.machine.update(seen.machine, seen.captured_utc_ms)
         if self.machine.standing or reading.camera_frozen:
             return
-        self._reading_mono = max(self._reading_mono, seen.captured_mono)
+        self._data.on_reading(seen.captured_mono)
         if reading.empty:
             self.charts.on_cup(reading, values)
             return
-        if self._flowing_mono is None:
-            self._flowing_mono = seen.captured_mono
+        self._data.on_fruit(seen.captured_mono)
         self._counts["fruit"] += 1
         self.charts.on_fruit(reading, values)
         self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
@@ -124,8 +117,9 @@ class LaneWatch:
         defined = self._reliance.add(reliance), self._sensitivity.add(sensitivity)
         self._counts["reliance"] += defined[0]
         self._counts["sensitivity"] += defined[1]
-        self._failure = "" if any(defined) else each.reason or "undefined for the suture"
+        self._data.on_failure("" if any(defined) else each.reason or "undefined for the suture")
         if any(defined) and explanation.captured_mono > self._explained.captured_mono:
+            self._data.on_explanation(explanation.captured_mono)
             self._explained = _Seen(
                 explanation.frame_id,
                 explanation.model_name,
@@ -134,46 +128,35 @@ class LaneWatch:
             )
 
     def on_failure(self, failure: JobFailure) -> None:
-        """Remember why there is no explanation, for whoever asks why."""
-        self._failure = failure.reason.replace("_", " ")
+        """Remember why there is no explanation."""
+        self._data.on_failure(failure.reason.replace("_", " "))
 
-    # --- what is concluded -----------------------------------------------------------------------
+    # --- conditions ------------------------------------------------------------------------------
 
     def conditions(self, around: Surroundings) -> list[Condition]:
-        """Every condition of this lane now, each as it is to be told."""
+        """Every condition of this lane now, findings attributed."""
         found = list(self._found(around))
-        evidence = Evidence(
-            look=self.charts.look(around.now),
+        observations = Observations(
+            pictures=self.charts.check_pictures(around.now),
             scattered=self._angles.scattered,
             explained=self._counts["sensitivity"],
             enough=self._limits.explanations_window,
             window_s=self.charts.window_s,
-            covered=around.covered,
+            unavailable=around.unavailable,
             charting=self.charts.configured and not self.charts.held,
         )
-        return self._diagnosis.told(found, evidence, around.now)
+        return self._diagnosis.attribute(found, observations, around.now)
 
     def _found(self, around: Surroundings) -> Iterator[Condition]:
         """What rules and charts say, each for itself."""
-        now = around.now
-        if self._expected_mono is None or not self.machine.running(now):
-            self._expected_mono, self._flowing_mono = now, None
-        elif now - self._reading_mono > self._limits.no_explanation_s:
-            self._flowing_mono = None
-        self.charts.stand(not self.machine.running(now), now)
+        now, limits = around.now, self._limits
+        running = self.machine.running(now)
+        self._data.tick(running, now)
+        self.charts.stand(not running, now)
         self.charts.tick(now)
         yield self._pictures(around)
-        yield self._fixed_and_charted(
-            Cause.NO_READ_RATE,
-            around,
-            Level(
-                self._no_reads.mean,
-                self._limits.no_read_rate,
-                deadband_of(self._limits.no_read_rate),
-                self._counts["fruit"],
-                len(self._no_reads),
-            ),
-        )
+        level = self._level(self._no_reads, limits.no_read_rate, "fruit")
+        yield self._fixed_and_charted(Cause.NO_READ_RATE, around, level)
         yield self._judged(
             Cause.LATENCY_BUDGET,
             around,
@@ -181,41 +164,27 @@ class LaneWatch:
             self._fruit_quality(around),
             Level(
                 self._latency.value,
-                self._limits.latency_p95_s,
-                LATENCY_DEADBAND * self._limits.latency_p95_s,
+                limits.latency_p95_s,
+                LATENCY_DEADBAND * limits.latency_p95_s,
                 self._counts["fruit"],
                 len(self._latency),
             ),
         )
+        level = self._level(self._reliance, limits.background_reliance, "reliance")
+        yield self._fixed_and_charted(Cause.BACKGROUND_RELIANCE, around, level, self._reliance)
+        least = limits.foreground_sensitivity
+        level = self._level(self._sensitivity, least, "sensitivity", low=True)
         yield self._fixed_and_charted(
-            Cause.BACKGROUND_RELIANCE,
-            around,
-            Level(
-                self._reliance.mean,
-                self._limits.background_reliance,
-                deadband_of(self._limits.background_reliance),
-                self._counts["reliance"],
-                len(self._reliance),
-            ),
-            self._reliance,
-        )
-        yield self._fixed_and_charted(
-            Cause.FOREGROUND_INSENSITIVE,
-            around,
-            Level(
-                self._sensitivity.mean,
-                self._limits.foreground_sensitivity,
-                deadband_of(self._limits.foreground_sensitivity),
-                self._counts["sensitivity"],
-                len(self._sensitivity),
-                low=True,
-            ),
-            self._sensitivity,
+            Cause.FOREGROUND_INSENSITIVE, around, level, self._sensitivity
         )
         if self.charts.configured:
             yield self._charted(Cause.SEGMENTATION_DEGRADED, around, self._fruit)
             yield self._charted(Cause.EXPLANATION_DRIFT, around, self._explained)
-        yield self._no_data(around, self._expected_mono)
+        yield self._data.condition(self.machine, around.situations, around.explaining, now)
+
+    def _level(self, window: MeanWindow, limit: float, counted: str, low: bool = False) -> Level:
+        samples = self._counts[counted]
+        return Level(window.mean, limit, deadband_of(limit), samples, len(window), low=low)
 
     def _fixed_and_charted(
         self, cause: Cause, around: Surroundings, level: Level, window: MeanWindow | None = None
@@ -230,21 +199,12 @@ class LaneWatch:
 
     def _pictures(self, around: Surroundings) -> Condition:
         """Pictures that cannot be read, against a fixed limit; what changed in them, by charts."""
-        limit = self._limits.image_quality
-        level = Level(
-            self._unusable.mean,
-            limit,
-            deadband_of(limit),
-            self._counts["fruit"],
-            len(self._unusable),
-        )
+        cause, quality = Cause.IMAGE_QUALITY, self._fruit_quality(around)
+        level = self._level(self._unusable, self._limits.image_quality, "fruit")
         fixed = replace(
-            self._judged(
-                Cause.IMAGE_QUALITY, around, self._fruit, self._fruit_quality(around), level
-            ),
+            self._judged(cause, around, self._fruit, quality, level),
             detail=Detail(Fact.UNREADABLE, {"share": level.value}) if level.window else "",
         )
-        cause = Cause.IMAGE_QUALITY
         return with_charts(fixed, self.charts.judged(cause), self.charts.kept(cause))
 
     def _charted(self, cause: Cause, around: Surroundings, seen: _Seen) -> Condition:
@@ -254,7 +214,7 @@ class LaneWatch:
         known = found is not None and quality is Quality.GOOD
         return Condition(
             cause=cause,
-            camera=self.name,
+            lane=self.name,
             beyond=found.beyond if found is not None and known else None,
             back=known and found is not None and not found.beyond,
             value=found.used if found is not None else 0.0,
@@ -263,7 +223,7 @@ class LaneWatch:
             samples=found.points if found is not None else 0,
             window=found.count if found is not None else 0,
             detail=found.detail if found is not None else self.charts.held,
-            suppressed_by=suppressed_by(cause, around.situations),
+            suppressed_by=suppression_reason(cause, around.situations),
             frame_id=seen.frame_id,
             model=seen.model,
             captured_utc_ms=seen.captured_utc_ms,
@@ -273,7 +233,7 @@ class LaneWatch:
     def _charted_quality(
         self, around: Surroundings, seen: _Seen, found: Judgement | None
     ) -> Quality:
-        if not around.live or self._older(around.now, seen.captured_mono):
+        if not around.live or not self._data.fresh(seen.captured_mono, around.now):
             return Quality.BAD
         return Quality.UNCERTAIN if found is None else Quality.GOOD
 
@@ -283,7 +243,7 @@ class LaneWatch:
         known = quality is Quality.GOOD
         return Condition(
             cause=cause,
-            camera=self.name,
+            lane=self.name,
             beyond=level.beyond if known else None,
             back=level.back if known else False,
             value=level.value if math.isfinite(level.value) else 0.0,
@@ -292,7 +252,7 @@ class LaneWatch:
             quality=quality,
             samples=level.samples,
             window=level.window,
-            suppressed_by=suppressed_by(cause, around.situations),
+            suppressed_by=suppression_reason(cause, around.situations),
             frame_id=seen.frame_id,
             model=seen.model,
             captured_utc_ms=seen.captured_utc_ms,
@@ -300,50 +260,12 @@ class LaneWatch:
         )
 
     def _fruit_quality(self, around: Surroundings) -> Quality:
-        if not around.live or self._older(around.now, self._reading_mono):
+        if not around.live or not self._data.fresh(self._data.reading_mono, around.now):
             return Quality.BAD
         enough = len(self._no_reads) >= min(FRUIT_LEAST, self._limits.fruit_window)
         return Quality.GOOD if enough else Quality.UNCERTAIN
 
     def _explained_quality(self, around: Surroundings, window: MeanWindow) -> Quality:
-        if not around.live or self._older(around.now, self._explained.captured_mono):
+        if not around.live or not self._data.fresh(self._explained.captured_mono, around.now):
             return Quality.BAD
         return Quality.GOOD if window.full and not window.undefined else Quality.UNCERTAIN
-
-    def _older(self, now: float, stamp: float) -> bool:
-        """True when ``stamp`` is no longer fresh; before the first one, nothing is."""
-        return now - stamp > self._limits.no_explanation_s
-
-    def _no_data(self, around: Surroundings, expected_mono: float) -> Condition:
-        now, limit_s = around.now, self._limits.no_explanation_s
-        silent_s = now - max(self._reading_mono, expected_mono)
-        known = self.machine.state is MachineState.RUNNING
-        silence_limit_s = limit_s if known else max(limit_s, self._limits.unknown_silence_s)
-        situations = set(around.situations)
-        value = 0.0
-        detail: Detail | None = None
-        if silent_s > silence_limit_s:
-            value, detail = silent_s, Detail(Fact.NO_FRUIT, {"seconds": silent_s})
-            situations.discard(Situation.WORKERS_DEGRADED)  # they have no part in this
-        elif around.explaining and self._flowing_mono is not None:
-            newest = self._explained.captured_mono
-            if newest == -math.inf:
-                limit_s = max(limit_s, FIRST_EXPLANATION_S)
-            unexplained_s = now - max(newest, self._flowing_mono, expected_mono)
-            if unexplained_s > limit_s:
-                value = unexplained_s
-                facts: dict[str, str | float] = {"seconds": unexplained_s}
-                detail = Detail(Fact.NO_EXPLANATION, facts)
-                if self._failure:
-                    facts["reason"] = self._failure
-                    detail = Detail(Fact.NO_EXPLANATION_BECAUSE, facts)
-        return Condition(
-            cause=Cause.AGENT_NO_DATA,
-            camera=self.name,
-            beyond=detail is not None,
-            back=detail is None,
-            value=value,
-            limit=limit_s,
-            detail=detail or "",
-            suppressed_by=suppressed_by(Cause.AGENT_NO_DATA, situations),
-        )

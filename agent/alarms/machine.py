@@ -1,4 +1,4 @@
-"""Is the machine running? The newest word counts, from the PLC or from the frames themselves."""
+"""Is the machine running? The newest report counts, from the PLC or from the frames themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ START_GRACE_S = 5.0
 
 
 class MachineWatch:
-    """Remembers the newest state; a word that is older than the newest one is ignored.
+    """Keeps the newest state; a report that is older than the newest one is ignored.
 
-    ``scheduled``: a change-over goes on by the clock, whatever the machine says.
+    ``scheduled``: a change-over goes on by the clock, whatever the machine reports.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,8 @@ class MachineWatch:
         self._stamp_ms = 0
         self._stood_mono: float | None = None
 
-    def hear(self, info: MachineInfo, stamp_ms: int) -> None:
-        """``stamp_ms`` is for a word that says no time of its own."""
+    def update(self, info: MachineInfo, stamp_ms: int) -> None:
+        """``stamp_ms`` is for a report without a time of its own."""
         stamp = info.received_utc_ms or stamp_ms
         if info.state is not MachineState.UNKNOWN and stamp >= self._stamp_ms:
             self.state, self._stamp_ms = info.state, stamp

@@ -1,4 +1,4 @@
-"""What every stage says, put together: the conditions of all alarms, ten times a second or less."""
+"""The reports of every stage, put together: the conditions of all alarms. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent import config
-from agent.alarms.catalogue import AGENT, Cause
+from agent.alarms.catalogue import AGENT, Cause, Situation, suppression_reason
 from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
-from agent.alarms.lifecycle.suppression import Situation, suppressed_by
 from agent.alarms.schedule import in_change_over
 from agent.alarms.text.language import Fact
 from agent.records import (
@@ -40,12 +39,12 @@ RESTARTED = "frozen_too_long"
 TAKEN_OVER = "taken_over"  # the link's reason when another client has our id
 CONFLICT_S = 300.0
 LOSS_S = 3600.0
-"""How long a loss of stored messages is an alarm after it happened: somebody has to see it."""
+"""How long a loss of stored messages is an alarm after it happened, so that it is seen."""
 
 
 @dataclass(slots=True)
 class _Source:
-    """One physical camera and what is known of it."""
+    """One camera, the device, and what is known of it."""
 
     status: CameraStatus
     loss: CameraStatus | None = None  # what took it away, until it delivers again
@@ -53,10 +52,10 @@ class _Source:
 
 
 class Watch:
-    """Hears of everything through ``on_*`` and says on ``tick`` what is wrong.
+    """Takes every report through ``on_*`` and returns all conditions on ``tick``.
 
     ``lanes`` are the names of all lanes; ``references``, by variety, are charted on each of them.
-    Which physical camera feeds which lanes is learnt from the cameras' own statuses.
+    Which camera feeds which lanes is learnt from the cameras' own statuses.
     """
 
     def __init__(
@@ -77,17 +76,17 @@ class Watch:
 
     def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
         """Take one reading; ``values``: its signals, where a replay knows them already."""
-        lane = self._lanes.get(reading.segmentation.camera)
+        lane = self._lanes.get(reading.segmentation.lane)
         if lane is not None:
             lane.on_fruit(reading, values)
 
     def on_explanation(self, explanation: Explanation) -> None:
-        lane = self._lanes.get(explanation.camera)
+        lane = self._lanes.get(explanation.lane)
         if lane is not None:
             lane.on_explanation(explanation)
 
     def on_failure(self, failure: JobFailure) -> None:
-        lane = self._lanes.get(failure.camera)
+        lane = self._lanes.get(failure.lane)
         if lane is not None:
             lane.on_failure(failure)
 
@@ -112,19 +111,20 @@ class Watch:
 
     def on_machine(self, info: MachineInfo) -> None:
         for lane in self._lanes.values():
-            lane.machine.hear(info, 0)
+            lane.machine.update(info, 0)
             lane.charts.announce(info.variety, self._now)
 
     def tick(
         self,
         now: float,
         local: datetime.datetime | None = None,
-        covered: Collection[str] = (),
+        unavailable: Collection[str] = (),
     ) -> list[Condition]:
-        """Return every condition as of ``now``; a pure reading of what was heard.
+        """Return every condition as of ``now``; a pure reading of what was reported.
 
         ``local``: the wall time, which change-overs by the clock go by; None: none goes on.
-        ``covered``: ids of alarms that are shelved or out of service; no finding is told under one.
+        ``unavailable``: ids of alarms that are shelved or out of service; no finding is attributed
+        to one.
         """
         self._now = now
         scheduled = local is not None and in_change_over(self._change_overs, local)
@@ -140,8 +140,8 @@ class Watch:
             if workers.beyond:
                 situations.add(Situation.WORKERS_DEGRADED)
             live = self._is_live(lane.name)
-            unheard = {cause for cause in Cause if f"{cause}-{lane.name}" in covered}
-            conditions += lane.conditions(Surroundings(live, situations, explaining, now, unheard))
+            out = {cause for cause in Cause if f"{cause}-{lane.name}" in unavailable}
+            conditions += lane.conditions(Surroundings(live, situations, explaining, now, out))
         return conditions
 
     def charts(self) -> Mapping[str, LaneCharts]:
@@ -159,27 +159,27 @@ class Watch:
         connecting = state is CameraState.CONNECTING
         lost, why = self._is_lost(source, now), source.loss or source.status
         situations: set[Situation] = {Situation.CAMERA_LOST} if lost else set()
-        lanes = [self._lanes[lane] for lane in source.status.cameras if lane in self._lanes]
+        lanes = [self._lanes[lane] for lane in source.status.lanes if lane in self._lanes]
         if lanes and not all(lane.machine.running(now) for lane in lanes):
             situations.add(Situation.NOT_RUNNING)
         yield Condition(
             cause=Cause.CAMERA_LOST,
-            camera=name,
+            lane=name,
             beyond=lost,
             back=not lost and not connecting,
             detail=Detail(
                 Fact.CAMERA_STATE, {"state": str(why.state.value), "cause": str(why.cause)}
             ),
-            suppressed_by=suppressed_by(Cause.CAMERA_LOST, situations),
+            suppressed_by=suppression_reason(Cause.CAMERA_LOST, situations),
         )
         seeing = state in (CameraState.LIVE, CameraState.FROZEN)
         yield Condition(
             cause=Cause.CAMERA_FROZEN,
-            camera=name,
+            lane=name,
             beyond=state is CameraState.FROZEN if seeing else None,
             back=state is CameraState.LIVE,
             quality=Quality.GOOD if seeing else Quality.BAD,
-            suppressed_by=suppressed_by(Cause.CAMERA_FROZEN, situations),
+            suppressed_by=suppression_reason(Cause.CAMERA_FROZEN, situations),
         )
 
     @staticmethod
@@ -189,7 +189,7 @@ class Watch:
         return source.loss is not None or (connecting and late)
 
     def _source_of(self, lane: str) -> _Source | None:
-        feeding = (s for s in self._sources.values() if lane in s.status.cameras)
+        feeding = (s for s in self._sources.values() if lane in s.status.lanes)
         return next(feeding, None)
 
     def _is_live(self, lane: str) -> bool:
@@ -227,7 +227,7 @@ class Watch:
             detail = Detail(Fact.WORKERS_SHORT_BECAUSE, {**short_of, "reason": pool.reason})
         return Condition(
             cause=Cause.WORKERS_DEGRADED,
-            camera=AGENT,
+            lane=AGENT,
             beyond=pool.breaker_open or short,
             back=not pool.breaker_open and self._pool_short_mono is None,
             value=float(pool.ready),
@@ -240,7 +240,7 @@ class Watch:
         recent = conflict is not None and now - conflict.since_mono < CONFLICT_S
         return Condition(
             cause=Cause.BROKER_SESSION_CONFLICT,
-            camera=AGENT,
+            lane=AGENT,
             beyond=recent,
             back=not recent,
             detail=Detail(Fact.SESSION_TAKEN) if recent else "",
@@ -257,7 +257,7 @@ class Watch:
             detail = status.loss
         return Condition(
             cause=Cause.SPOOL_LOSS,
-            camera=AGENT,
+            lane=AGENT,
             beyond=recent or bool(degraded),
             back=not recent and not degraded,
             detail=detail,

@@ -1,4 +1,4 @@
-"""One camera's child and its queue: the shell around ``CameraLife``."""
+"""One camera's child and its queue: the shell around ``CameraStateMachine``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, Origin, read_meta
-from agent.capture.life import Action, CameraLife, Change
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
 from agent.capture.queue import RingQueue
 from agent.capture.silence import STANDING
 from agent.capture.source import SourceInfo
+from agent.capture.state_machine import Action, CameraStateMachine, Change
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
@@ -66,13 +66,13 @@ class CameraFeed:
         self._cutter = LaneCutter(camera)
         self.lane_names = tuple(lane.name for lane in self._cutter.lanes)
         self.queue = RingQueue(self.lane_names, camera.max_age_s, context.telemetry)
-        self._life = CameraLife(camera, backoff, context.clock())
+        self._states = CameraStateMachine(camera, backoff, context.clock())
         self._changes: deque[CameraStatus] = deque(maxlen=CHANGES)
         self._child: Child | None = None
         self._memory_fd: int | None = None
         self._spawn_error = ""
-        self._dying: list[Child] = []
-        self._said = MachineInfo()
+        self._killed: list[Child] = []
+        self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
         self._report_changes()
@@ -80,25 +80,25 @@ class CameraFeed:
     @property
     def over(self) -> bool:
         """Whether no new frame will ever come."""
-        return self._life.over
+        return self._states.over
 
     # --- the supervisor's turn: observe (lock), control (no lock), settle (lock) -----------------
 
     def observe(self, now: float) -> Action:
-        """Take in what the child said and did; return what must be done now."""
-        action = self._hear(now)
+        """Take in the child's messages and pictures; return what must be done now."""
+        action = self._receive(now)
         if action is Action.NONE:
-            self._note_pictures(now)
-            action = self._life.tick(self.queue.beat_mono, now)
+            self._count_pictures(now)
+            action = self._states.tick(self.queue.beat_mono, now)
         self._report_changes()
         return action
 
     def control(self, action: Action) -> None:
         """Start or kill the child; takes milliseconds, so the live loop must not wait for it."""
-        self._dying = [child for child in self._dying if child.alive()]
+        self._killed = [child for child in self._killed if child.alive()]
         if action is Action.KILL and self._child is not None:
             if not self._child.kill(KILL_WAIT_S):
-                self._dying.append(self._child)  # in a system call; it never runs its code again
+                self._killed.append(self._child)  # in a system call; it never runs its code again
             self._child = None
         elif action is Action.SPAWN:
             try:
@@ -145,10 +145,10 @@ class CameraFeed:
             env=CHILD_ENV,
         )
 
-    def _hear(self, now: float) -> Action:
+    def _receive(self, now: float) -> Action:
         if self._spawn_error:
             error, self._spawn_error = self._spawn_error, ""
-            return self._life.died(error, now)
+            return self._states.died(error, now)
         if self._child is None:
             return Action.NONE
         try:
@@ -156,19 +156,19 @@ class CameraFeed:
         except ChildGone:
             if self._child.alive():  # its socket closes a moment before it can be reaped
                 return Action.NONE
-            return self._life.died(self._child.describe_exit(), now)
+            return self._states.died(self._child.describe_exit(), now)
         for message in messages:
             if isinstance(message, Opened):
                 self.queue.attach()
-                self._life.opened(message.info, now)
+                self._states.opened(message.info, now)
                 self._for_lanes("camera_fps", message.info.fps)
                 self._tell_differences(message.info)
             elif isinstance(message, Unreadable):
                 self._unreadable(message)
             elif isinstance(message, Failed):
-                return self._life.failed(message, now)
+                return self._states.failed(message, now)
             elif isinstance(message, Ended):
-                return self._life.ended(now)
+                return self._states.ended(now)
         return Action.NONE
 
     def _tell_differences(self, info: SourceInfo) -> None:
@@ -183,10 +183,10 @@ class CameraFeed:
                 reported=reported,
             )
 
-    def _note_pictures(self, now: float) -> None:
-        news = self.queue.news()
-        if news.count:
-            self._life.delivered(news.count, news.newest_mono, now)
+    def _count_pictures(self, now: float) -> None:
+        arrivals = self.queue.arrivals()
+        if arrivals.count:
+            self._states.delivered(arrivals.count, arrivals.newest_mono, now)
 
     # --- the live loop's turn --------------------------------------------------------------------
 
@@ -196,9 +196,9 @@ class CameraFeed:
         if popped is None:
             return []
         picture, seq = popped
-        self._note_pictures(now)  # a camera whose frames are out is never still connecting
+        self._count_pictures(now)  # a camera whose frames are out is never still connecting
         if (seen := read_tag(picture.tag)) is not None:
-            self._life.looked_at(picture.captured_mono, seen, now)
+            self._states.picture_taken(picture.captured_mono, seen, now)
         if picture.meta:
             self._judge_machine(read_meta(picture.meta)[1].get("state"), now)
         self._report_changes()
@@ -210,30 +210,32 @@ class CameraFeed:
                 self._context.telemetry.observe(
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
-        return self._cutter.cut(picture, Origin(self._context.session, seq, self._said))
+        return self._cutter.cut(picture, Origin(self._context.session, seq, self._reported))
 
     def set_machine(self, info: MachineInfo, now: float) -> None:
-        """Take the machine's word: for the frames that follow, and for the watch."""
-        self._said = info
+        """Take the machine's state: for the frames that follow, and for the watch."""
+        self._reported = info
         self._judge_machine(None, now)
         self._report_changes()
 
     def _judge_machine(self, pictured: str | None, now: float) -> None:
-        """The watch believes the machine; where that is silent, a picture that shows it standing.
+        """The machine's own state counts; where it is unknown, a picture that shows it standing.
 
         A picture that shows it running says nothing about the silence after it.
         """
         if pictured is not None:
             standing = pictured in {state.value for state in STANDING}
             self._pictured_state = MachineState(pictured) if standing else MachineState.UNKNOWN
-        said = self._said.state
-        self._life.machine(self._pictured_state if said is MachineState.UNKNOWN else said, now)
+        reported = self._reported.state
+        self._states.machine(
+            self._pictured_state if reported is MachineState.UNKNOWN else reported, now
+        )
 
     # --- reports ---------------------------------------------------------------------------------
 
     def status(self) -> CameraStatus:
-        """What capture says of this camera now."""
-        return self._status(self._life.change)
+        """What capture knows of this camera now."""
+        return self._status(self._states.change)
 
     def drain_changes(self) -> list[CameraStatus]:
         """The changes since the last call, oldest first."""
@@ -242,10 +244,10 @@ class CameraFeed:
         return changes
 
     def _status(self, change: Change) -> CameraStatus:
-        info = self._life.info
+        info = self._states.info
         return CameraStatus(
             source_name=self.camera.name,
-            cameras=self.lane_names,
+            lanes=self.lane_names,
             state=change.state,
             cause=change.cause.value,
             since_mono=change.since_mono,
@@ -257,7 +259,7 @@ class CameraFeed:
         )
 
     def _report_changes(self) -> None:
-        for change in self._life.drain():
+        for change in self._states.drain():
             self._changes.append(self._status(change))
             for lane in self.lane_names:
                 self._context.telemetry.count(

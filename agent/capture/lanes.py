@@ -47,13 +47,13 @@ class LaneCutter:
         """Return one frame per lane, in the order of the configuration.
 
         A region is copied, so that one lane's frame does not keep the whole picture in memory.
-        ``origin.machine`` is the machine's word; what the picture itself says (a simulator) wins.
+        ``origin.machine`` is the machine's report; what the picture itself says (a simulator) wins.
         """
         truth, own = read_meta(picture.meta)
         machine = merged(origin.machine, own)
         return [
             Frame(
-                camera=lane.name,
+                lane=lane.name,
                 frame_id=f"{lane.name}-{origin.session}-{origin.seq}",
                 seq=origin.seq,
                 captured_utc_ms=picture.captured_utc_ms,

@@ -1,4 +1,4 @@
-"""What a capture child is told, and what it says beside its pictures."""
+"""Messages to and from a capture child, beside its pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The capture child: opens one source, puts its pictures into the ring, says why it ends.
+"""The capture child: opens one source, puts its pictures into the ring, reports why it ends.
 
 One session per process. A handle that hangs, leaks or crashes is ended with its process, and the
 next try starts with nothing of it.
@@ -25,9 +25,9 @@ from agent.capture.source import (
 )
 from agent.capture.urls import opener_of
 from agent.config import Camera
+from agent.redaction import without_credentials
 from agent.supervision.bootstrap import resolve
 from agent.supervision.channel import Channel
-from agent.supervision.output import without_credentials
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
 REPORT_S = 0.2

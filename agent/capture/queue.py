@@ -1,7 +1,7 @@
 """The pictures of one camera on their way out of shared memory, and the books about them.
 
-Every session (one life of the capture child) has a ring of its own, so that nothing a dead writer
-left can be mistaken for the work of the next. What a dead session still holds is read first.
+Every session (a capture child) has a ring of its own, so that nothing a dead writer left can be
+mistaken for the work of the next. What a dead session still holds is read first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FrameBooks:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Arrivals:
     """Pictures that were captured since the last look, and when the newest of them was."""
 
     count: int
@@ -72,7 +72,7 @@ class RingQueue:
         self._telemetry = telemetry
         self._sessions: deque[_Session] = deque()
         self._captured = 0
-        self._reported = 0  # of the captured, what ``news`` has already told
+        self._reported = 0  # of the captured, what ``arrivals`` has already counted
         self._taken = 0
         self._dropped: Counter[str] = Counter()
 
@@ -91,7 +91,7 @@ class RingQueue:
 
     @property
     def beat_mono(self) -> float:
-        """When the newest child last showed a sign of life; 0 before the first."""
+        """Time of the newest child's last heartbeat; 0 before the first."""
         ring = self._sessions[-1].ring if self._sessions else None
         return 0.0 if ring is None else ring.beat_mono
 
@@ -101,7 +101,7 @@ class RingQueue:
             self._sessions[-1].attach()
             self._sessions[-1].dead = True
             self._count(self._sessions[-1])  # the next session's numbers go on from here
-            self._let_go()
+            self._close_session()
 
     def abandon(self, reason: str) -> None:
         """Book everything that still waits as dropped, and let go of all memory."""
@@ -116,7 +116,7 @@ class RingQueue:
             self._drop(reason, session.counted - session.reader.next)
         session.close()
 
-    def _let_go(self) -> None:
+    def _close_session(self) -> None:
         """Close dead sessions that were read to their end; what was cut off in them is dropped."""
         while self._sessions and self._sessions[0].dead:
             reader = self._sessions[0].reader
@@ -128,7 +128,7 @@ class RingQueue:
 
     def oldest_mono(self, now: float) -> float | None:
         """Capture time of the oldest waiting picture; those above the age limit are dropped."""
-        self._let_go()
+        self._close_session()
         for session in self._sessions:
             reader = session.reader
             while reader is not None and (mono := reader.peek_mono()) is not None:
@@ -154,7 +154,7 @@ class RingQueue:
 
     # --- books -----------------------------------------------------------------------------------
 
-    def news(self) -> News:
+    def arrivals(self) -> Arrivals:
         """Count what was captured since the last call."""
         newest_mono = 0.0
         for session in self._sessions:
@@ -163,7 +163,7 @@ class RingQueue:
                 newest_mono = max(newest_mono, session.ring.last_mono)
         # Not only what this call counted: a picture may be taken out between two looks.
         count, self._reported = self._captured - self._reported, self._captured
-        return News(count, newest_mono)
+        return Arrivals(count, newest_mono)
 
     def books(self) -> FrameBooks:
         """The books, the same for each lane of this camera."""

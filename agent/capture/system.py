@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.capture.feed import CameraFeed, FeedContext
-from agent.capture.life import Action
 from agent.capture.queue import FrameBooks
+from agent.capture.state_machine import Action
 from agent.config import Camera
 from agent.records import CameraStatus, Frame, MachineInfo
 from agent.supervision.restart import Backoff

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from agent.capture.source import SourceError
-from agent.supervision.output import without_credentials
+from agent.redaction import without_credentials
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 

@@ -140,7 +140,7 @@ def study(
 ) -> None:
     """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
     from agent.config.load import Overrides
-    from agent.reports.command import StudyOptions, run_study
+    from agent.reports.study_command import StudyOptions, run_study
 
     options = StudyOptions(
         shots=shots_of(source, count),

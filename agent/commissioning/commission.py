@@ -169,8 +169,8 @@ class Commissioning:
                     continue
                 self._add(before, file, _fruit_sample(one))
                 unsure = is_uncertain(seen, self.config.sampling)  # not charted, so not learnt
-                if seen.captured_mono >= due.get(seen.camera, -np.inf) and not unsure:
-                    due[seen.camera] = seen.captured_mono + every_s
+                if seen.captured_mono >= due.get(seen.lane, -np.inf) and not unsure:
+                    due[seen.lane] = seen.captured_mono + every_s
                     self._add(before, file, _explanation_sample(engine, one))
                 whole = len(before.lots) - len(due)
                 self.told.collected(whole, len(before.fruit), len(before.explanations))

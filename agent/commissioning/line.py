@@ -138,7 +138,7 @@ def lot_of(reading: FruitReading, lot_s: float) -> str:
     """The machine's lot, or a stretch of time, of one lane."""
     seen = reading.segmentation
     lot = seen.machine.lot or f"{int(seen.captured_mono // lot_s)}"
-    return f"{lot}/{seen.camera}"
+    return f"{lot}/{seen.lane}"
 
 
 def _frames(camera: Camera, wanted: Wanted) -> Iterator[Frame]:

@@ -1,50 +1,39 @@
 """The configuration: typed models with their rules, and files read into them.
 
-The models are this package's names: ``from agent import config``, then ``config.Camera``.
+The models are this package's names: ``from agent import config``, then ``config.Camera``. Each
+section of a file has a module in ``agent.config.sections``, named as its key is.
 """
 
-from agent.config.models import (
-    RULES_LATER,
+from agent.config.models import Config
+from agent.config.sections.ablation import Ablation, Priority, Score, Workers
+from agent.config.sections.alarms import (
     WEEKDAYS,
-    Ablation,
     AlarmBudget,
     AlarmLimits,
     Alarms,
-    Camera,
     ChangeOver,
-    CommandName,
-    Commands,
-    Config,
+    Weekday,
+)
+from agent.config.sections.base import (
+    RULES_LATER,
     Extent,
-    Head,
-    Http,
-    HttpLimits,
-    HttpTls,
-    Lane,
-    Logging,
     LongSeconds,
-    Model,
-    ModelFormat,
-    Mqtt,
     Name,
     Pixel,
-    Preprocessing,
-    Priority,
-    Protocol,
-    Sampling,
-    Score,
     Seconds,
     Section,
-    Segmentation,
     Share,
-    SimValue,
-    Site,
-    Sparkplug,
-    Storage,
-    Tls,
-    Weekday,
-    Workers,
 )
+from agent.config.sections.cameras import Camera, Lane, SimValue
+from agent.config.sections.commands import CommandName, Commands
+from agent.config.sections.http import Http, HttpLimits, HttpTls
+from agent.config.sections.logging import Logging
+from agent.config.sections.model import Head, Model, ModelFormat, Preprocessing
+from agent.config.sections.mqtt import Mqtt, Protocol, Sparkplug, Tls
+from agent.config.sections.sampling import Sampling
+from agent.config.sections.segmentation import Segmentation
+from agent.config.sections.site import Site
+from agent.config.sections.storage import Storage
 
 __all__ = [
     "RULES_LATER",

@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.config.models import RULES_LATER, Config, Section
+from agent.config.models import Config
 from agent.config.problems import ProblemBook, from_pydantic
 from agent.config.rules import Broken
+from agent.config.sections.base import RULES_LATER, Section
 from agent.config.values import get, leaves, remove
 from agent.config.yaml import KeyPath
 

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from agent.config.models import Config
-from agent.config.url import mask_url
 from agent.config.words import Words
 from agent.config.yaml import KeyPath
+from agent.redaction import mask_url
 
 
 def effective_yaml(config: Config) -> str:

@@ -95,9 +95,9 @@ def load_config(
             book.add(broken, resolved.data)
     if len(book):
         raise ConfigErrors(source, book.problems())
-    told = [] if path is None or "cameras" in resolved.data else [NO_CAMERAS]
-    told += warnings(config, from_file=path is not None, references=resolved.origins.keys())
-    return Loaded(config, effective_hash(config), tuple(told), source)
+    notes = [] if path is None or "cameras" in resolved.data else [NO_CAMERAS]
+    notes += warnings(config, from_file=path is not None, references=resolved.origins.keys())
+    return Loaded(config, effective_hash(config), tuple(notes), source)
 
 
 def _read(path: Path | None, source: str) -> Document:

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from agent.config.rules import Broken
-from agent.config.url import mask_url
 from agent.config.values import get
 from agent.config.words import Words, path_text
 from agent.config.yaml import Document, KeyPath
+from agent.redaction import mask_url
 
 SHOWN_LENGTH = 60
 

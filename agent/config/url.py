@@ -1,33 +1,23 @@
-"""Addresses in the configuration: the broker, a camera's source, a listening socket; and masking.
+"""Addresses in the configuration: the broker, a camera's source, a listening socket.
 
 Every error text here is free of the address itself, because an address may hold a password.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from agent.redaction import mask_url
+
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 BROKER_FORMS = "mqtt://HOST:PORT, mqtts://HOST:PORT, embedded, or none"
 SOURCE_FORMS = "sim:, a folder, a video file, file:///PATH, v4l2:///dev/videoN, rtsp[s]://HOST/PATH"
 
-_USER_INFO = re.compile(r"(?<=://)\S*@")  # to the LAST @: a password may hold / and @ unescaped
-_SECRET_QUERY = re.compile(
-    r"(?i)(?<=[?&;])(pass(?:word|wd)?|pwd|token|access_token|secret|api_?key|key|auth)=[^&;\s]*"
-)
 _HOST = re.compile(r"^[A-Za-z0-9._:%-]{1,253}$")
-
-
-def mask_url(text: str) -> str:
-    """Replace user name and password, and secrets in the query, by ``***``.
-
-    >>> mask_url("rtsp://admin:hunter2@10.0.0.9/h264?token=abc&channel=1")
-    'rtsp://***@10.0.0.9/h264?token=***&channel=1'
-    """
-    return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 def has_credentials(text: str) -> bool:
@@ -84,6 +74,14 @@ def check_stream(text: str) -> None:
     parts = _split(text)
     _host(parts)
     _port(parts, 554)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this computer only; of a name nothing but ``localhost`` is known."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _split(text: str) -> SplitResult:

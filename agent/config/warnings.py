@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from agent.config.models import Config
-from agent.config.rules import is_loopback
-from agent.config.url import has_credentials, parse_broker
+from agent.config.url import has_credentials, is_loopback, parse_broker
 from agent.config.words import path_text
 from agent.config.yaml import KeyPath
 

@@ -1,1 +1,1 @@
-"""Metrics, health, logs, the terminal view and the HTTP server: how the agent speaks of itself."""
+"""Metrics, health, logs, terminal view and HTTP server: what the agent reports about itself."""

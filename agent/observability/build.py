@@ -75,7 +75,7 @@ def build_view(
         broker_url=facts.broker_url,
         http_url=facts.http_url,
         machine=now.machine,
-        cameras=tuple(_camera(name, facts, now, newest, telemetry) for name in newest.cameras),
+        cameras=tuple(_camera(name, facts, now, newest, telemetry) for name in newest.lanes),
         explanations=_explanations(now, newest, telemetry),
         workers=now.workers,
         link=now.link,
@@ -90,7 +90,7 @@ def build_view(
 def _camera(
     name: str, facts: AgentFacts, now: Now, newest: Newest, telemetry: PrometheusTelemetry
 ) -> CameraView:
-    status = next((s for s in now.statuses if name in s.cameras), None)
+    status = next((s for s in now.statuses if name in s.lanes), None)
     # What has ended is read before what has begun: a difference below zero is a defect, no race.
     segmented = int(telemetry.total("frames_segmented", camera=name))
     drops = _counts(telemetry, "frames_dropped", ("stage", "reason"), camera=name)
@@ -125,7 +125,7 @@ def _explanations(now: Now, newest: Newest, telemetry: PrometheusTelemetry) -> E
     completed = int(telemetry.total("jobs_completed"))
     drops = _counts(telemetry, "jobs_dropped", ("stage", "reason"))
     selected = int(telemetry.total("jobs_selected"))
-    shown = (newest.explanation(camera, now.mono) for camera in newest.cameras)
+    shown = (newest.explanation(camera, now.mono) for camera in newest.lanes)
     return ExplanationsView(
         selected=selected,
         completed=completed,

@@ -1,4 +1,4 @@
-"""A registry as text, in the format that the scraper asks for."""
+"""A registry as text, in the format that the scraper accepts."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ METRIC = BY_NAME["loop_age_seconds"]
 
 
 class LoopAges(Collector):
-    """Last sign of life per loop, exported as an age that is computed at the scrape.
+    """Last heartbeat per loop, exported as an age that is computed at the scrape.
 
     A gauge that the loop itself sets would stand still with the loop and look young for ever.
     """

@@ -1,8 +1,8 @@
-"""The newest of everything per camera: all that page, terminal and pictures need to remember.
+"""The newest of everything per lane: all that page, terminal and pictures need.
 
-Fed from the live path and the desk, read by whoever looks. Memory is one frame, one reading, one
-set of overlays and mean maps and a short history of numbers per camera, and the pictures behind the
-newest alarms; the other arrays of an explanation are let go at once.
+Fed from the live path and the alarm loop, read for every view. Per lane it holds one frame, one
+reading, one set of overlays and mean maps, and a short history of numbers; in all, the pictures
+behind the newest alarms. The other arrays of an explanation are released at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from agent.observability.quantiles import WindowQuantiles
 from agent.observability.view import ClassHistory, ClassView, ExplanationView, ReadingView
-from agent.records import ClassExplanation, Explanation, Frame, FruitReading, Overlay, Segmentation
+from agent.records import (
+    ClassExplanation,
+    Explanation,
+    Frame,
+    FruitReading,
+    Overlay,
+    SegmentedFrame,
+)
 
 HISTORY = 60
 """Explanations in the small charts of the page: two minutes at the default period."""
@@ -26,12 +33,12 @@ EVIDENCE_MAX = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AnnotatedFrame:
     """A frame with what the network saw in it; ``cutting_line_deg`` is the camera's angle 0,
     ``scale`` the pixels of its image for one pixel of the lane's picture."""
 
     frame: Frame
-    segmentation: Segmentation
+    segmentation: SegmentedFrame
     cutting_line_deg: float = 0.0
     scale: float = 1.0
 
@@ -56,39 +63,39 @@ class _Explained:
 class Newest:
     """Newest frame, fruit and explanation per camera.
 
-    Each write replaces one reference, so that writers never wait for readers. Only the cameras that
+    Each write replaces one reference, so that writers never wait for readers. Only the lanes that
     are named at the start exist: a lookup of any other name gives None. ``compute`` holds the
     compute seconds of the explanations whose frame was grabbed within the last minute.
     """
 
     def __init__(
-        self, cameras: Iterable[str], cutting_lines_deg: Mapping[str, float] | None = None
+        self, lanes: Iterable[str], cutting_lines_deg: Mapping[str, float] | None = None
     ) -> None:
-        self.cameras = tuple(cameras)
+        self.lanes = tuple(lanes)
         self._cutting_lines_deg = dict(cutting_lines_deg or {})
         self.compute = WindowQuantiles()
-        self._seen: dict[str, Seen | None] = dict.fromkeys(self.cameras)
-        self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.cameras)
-        self._explained: dict[str, _Explained | None] = dict.fromkeys(self.cameras)
+        self._frames: dict[str, AnnotatedFrame | None] = dict.fromkeys(self.lanes)
+        self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.lanes)
+        self._explained: dict[str, _Explained | None] = dict.fromkeys(self.lanes)
         self._evidence: dict[str, Overlay | None] = {}
 
-    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+    def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Keep a frame with its mask; both are only referenced, never copied."""
-        if frame.camera in self._seen:
-            cutting_line_deg = self._cutting_lines_deg.get(frame.camera, 0.0)
-            self._seen[frame.camera] = Seen(frame, segmentation, cutting_line_deg)
+        if frame.lane in self._frames:
+            cutting_line_deg = self._cutting_lines_deg.get(frame.lane, 0.0)
+            self._frames[frame.lane] = AnnotatedFrame(frame, segmentation, cutting_line_deg)
 
     def on_fruit(self, fruit: FruitReading) -> None:
         """Keep the reading of a fruit; an empty cup is none and leaves the last one standing."""
-        if fruit.segmentation.camera in self._fruit and not fruit.cup_empty:
-            self._fruit[fruit.segmentation.camera] = fruit
+        if fruit.segmentation.lane in self._fruit and not fruit.cup_empty:
+            self._fruit[fruit.segmentation.lane] = fruit
 
     def on_explanation(self, explanation: Explanation) -> None:
         """Keep numbers, overlays and mean maps; a class that is missing keeps its older ones."""
-        if explanation.camera not in self._explained:
+        if explanation.lane not in self._explained:
             return
         self.compute.add(explanation.seconds, explanation.captured_mono)
-        before = self._explained[explanation.camera]
+        before = self._explained[explanation.lane]
         overlays = dict(before.overlays) if before else {}
         overlays.update({overlay.class_name: overlay for overlay in explanation.overlays})
         mean_maps = dict(before.mean_maps) if before else {}
@@ -97,7 +104,7 @@ class Newest:
             if one.explainable:
                 mean_maps[one.class_name] = MeanMap(explanation.frame_id, one.mean_map)
                 history[one.class_name] = _continued(history.get(one.class_name), one)
-        self._explained[explanation.camera] = _Explained(
+        self._explained[explanation.lane] = _Explained(
             _summary(explanation, history),
             explanation.captured_mono,
             overlays,
@@ -108,23 +115,23 @@ class Newest:
     def on_evidence(self, event_id: str, picture: Overlay | None) -> None:
         """Keep the picture behind one occurrence of an alarm; beyond 32 the oldest goes.
 
-        None for one that only the disk has: it is remembered that it can be asked for.
+        None for one that only the disk has: its id is kept, so that it can be requested.
         """
         kept = {**self._evidence, event_id: picture}
         self._evidence = dict(list(kept.items())[-EVIDENCE_MAX:])
 
-    def seen(self, camera: str) -> Seen | None:
+    def frame(self, lane: str) -> AnnotatedFrame | None:
         """Return the newest frame with its mask."""
-        return self._seen.get(camera)
+        return self._frames.get(lane)
 
-    def overlay(self, camera: str, class_name: str) -> Overlay | None:
+    def overlay(self, lane: str, class_name: str) -> Overlay | None:
         """Return the newest heat map of one class."""
-        explained = self._explained.get(camera)
+        explained = self._explained.get(lane)
         return explained.overlays.get(class_name) if explained else None
 
-    def mean_map(self, camera: str, class_name: str) -> MeanMap | None:
+    def mean_map(self, lane: str, class_name: str) -> MeanMap | None:
         """Return the control beside the newest heat map of one class."""
-        explained = self._explained.get(camera)
+        explained = self._explained.get(lane)
         return explained.mean_maps.get(class_name) if explained else None
 
     def evidence(self, event_id: str) -> Overlay | None:
@@ -135,16 +142,16 @@ class Newest:
         """Return the occurrences that have a picture, oldest first."""
         return tuple(self._evidence)
 
-    def reading(self, camera: str, now: float) -> ReadingView | None:
+    def reading(self, lane: str, now: float) -> ReadingView | None:
         """Return the newest fruit; ``now`` is monotonic and ages it."""
-        fruit = self._fruit.get(camera)
+        fruit = self._fruit.get(lane)
         if fruit is None:
             return None
-        seen, reading = fruit.segmentation, fruit.segmentation.reading
+        segmented, reading = fruit.segmentation, fruit.segmentation.reading
         return ReadingView(
-            frame_id=seen.frame_id,
-            captured_utc_ms=seen.captured_utc_ms,
-            age_s=max(0.0, now - seen.captured_mono),
+            frame_id=segmented.frame_id,
+            captured_utc_ms=segmented.captured_utc_ms,
+            age_s=max(0.0, now - segmented.captured_mono),
             read=reading.read,
             angle_deg=reading.angle_deg,
             reason=reading.reason.value,
@@ -153,14 +160,14 @@ class Newest:
             stem_y_px=reading.stem_y_px,
         )
 
-    def frame_age_s(self, camera: str, now: float) -> float:
+    def frame_age_s(self, lane: str, now: float) -> float:
         """Return seconds since the newest segmented frame was grabbed; NaN before the first."""
-        seen = self._seen.get(camera)
-        return max(0.0, now - seen.frame.captured_mono) if seen else math.nan
+        newest = self._frames.get(lane)
+        return max(0.0, now - newest.frame.captured_mono) if newest else math.nan
 
-    def explanation(self, camera: str, now: float) -> ExplanationView | None:
+    def explanation(self, lane: str, now: float) -> ExplanationView | None:
         """Return the newest explanation; ``now`` is monotonic and ages it."""
-        explained = self._explained.get(camera)
+        explained = self._explained.get(lane)
         if explained is None:
             return None
         age_s = max(0.0, now - explained.captured_mono)
@@ -179,7 +186,7 @@ def _continued(before: ClassHistory | None, one: ClassExplanation) -> ClassHisto
 def _summary(explanation: Explanation, history: Mapping[str, ClassHistory]) -> ExplanationView:
     ranges = {overlay.class_name: overlay.value_range for overlay in explanation.overlays}
     return ExplanationView(
-        camera=explanation.camera,
+        camera=explanation.lane,
         frame_id=explanation.frame_id,
         captured_utc_ms=explanation.captured_utc_ms,
         age_s=math.nan,

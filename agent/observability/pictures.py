@@ -1,4 +1,4 @@
-"""The newest frame with its mask, angle and stem, and mean maps: made when somebody asks, once."""
+"""The newest frame with its mask, angle and stem, and mean maps: made on request, once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.observability.newest import MeanMap, Seen
+from agent import drawing
+from agent.observability.newest import AnnotatedFrame, MeanMap
 from agent.records import STEM, SUTURE
 
 SIDE_MAX_PX = 960
@@ -31,51 +32,53 @@ class Picture:
     data: bytes
 
 
-def fitted(seen: Seen) -> Seen:
-    """Return what is seen with its frame at most 960 px on a side and nothing that is not shown."""
-    image = _fitted(seen.frame.image)
-    scale = seen.scale * image.shape[1] / seen.frame.image.shape[1]
-    frame = dataclasses.replace(seen.frame, image=image, aperture=None, truth={})
-    return dataclasses.replace(seen, frame=frame, scale=scale)
+def fitted(annotated: AnnotatedFrame) -> AnnotatedFrame:
+    """Return the frame at most 960 px on a side, without what is not shown."""
+    image = _fitted(annotated.frame.image)
+    scale = annotated.scale * image.shape[1] / annotated.frame.image.shape[1]
+    frame = dataclasses.replace(annotated.frame, image=image, aperture=None, truth={})
+    return dataclasses.replace(annotated, frame=frame, scale=scale)
 
 
-def outlined(seen: Seen) -> NDArray[np.uint8]:
+def outlined(annotated: AnnotatedFrame) -> NDArray[np.uint8]:
     """Return (H', W', 3) uint8 BGR: the frame, at most 960 px on a side, and what was read.
 
     Each class is outlined; a reading adds its line through the suture and a cross on the stem. The
     mask is on the network's grid and covers the whole frame.
     """
-    seen = fitted(seen)
-    image = seen.frame.image.copy()
+    annotated = fitted(annotated)
+    image = annotated.frame.image.copy()
     height, width = image.shape[:2]
-    mask = cv2.resize(seen.segmentation.mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    mask = cv2.resize(annotated.segmentation.mask, (width, height), interpolation=cv2.INTER_NEAREST)
     thickness = 1 if max(height, width) < 400 else 2
-    for index, name in enumerate(seen.segmentation.classes[1:], start=1):
+    for index, name in enumerate(annotated.segmentation.classes[1:], start=1):
         inside = np.asarray(mask == index, dtype=np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         colour = COLOURS_BGR.get(name, OTHER_BGR)
         cv2.drawContours(image, contours, -1, colour, thickness)
-        if name == SUTURE and contours and seen.segmentation.reading.read:
-            _draw_line(image, inside, seen)
-    _draw_stem(image, seen)
+        if name == SUTURE and contours and annotated.segmentation.reading.read:
+            _draw_line(image, inside, annotated)
+    _draw_stem(image, annotated)
     return image
 
 
-def _draw_line(image: NDArray[np.uint8], inside: NDArray[np.uint8], seen: Seen) -> None:
+def _draw_line(
+    image: NDArray[np.uint8], inside: NDArray[np.uint8], annotated: AnnotatedFrame
+) -> None:
     moments = cv2.moments(inside, binaryImage=True)
     x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
-    angle = math.radians(seen.segmentation.reading.angle_deg + seen.cutting_line_deg)
+    angle = math.radians(annotated.segmentation.reading.angle_deg + annotated.cutting_line_deg)
     reach = 0.45 * min(image.shape[:2])
     dx, dy = reach * math.cos(angle), -reach * math.sin(angle)  # counter-clockwise; y points down
     ends = (round(x - dx), round(y - dy)), (round(x + dx), round(y + dy))
     cv2.line(image, *ends, LINE_BGR, max(1, min(image.shape[:2]) // 160), cv2.LINE_AA)
 
 
-def _draw_stem(image: NDArray[np.uint8], seen: Seen) -> None:
-    reading = seen.segmentation.reading
+def _draw_stem(image: NDArray[np.uint8], annotated: AnnotatedFrame) -> None:
+    reading = annotated.segmentation.reading
     if not (math.isfinite(reading.stem_x_px) and math.isfinite(reading.stem_y_px)):
         return
-    at = round(reading.stem_x_px * seen.scale), round(reading.stem_y_px * seen.scale)
+    at = round(reading.stem_x_px * annotated.scale), round(reading.stem_y_px * annotated.scale)
     size = max(9, min(image.shape[:2]) // 16)
     for colour, width in (((0, 0, 0), 3), (COLOURS_BGR[STEM], 1)):
         cv2.drawMarker(image, at, colour, cv2.MARKER_CROSS, size, width, cv2.LINE_AA)
@@ -107,9 +110,4 @@ def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
 
 
 def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = SIDE_MAX_PX / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return image if max(image.shape[:2]) <= SIDE_MAX_PX else drawing.scaled(image, SIDE_MAX_PX)

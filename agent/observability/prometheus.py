@@ -133,12 +133,12 @@ class PrometheusTelemetry:
 
     # --- reading back ----------------------------------------------------------------------------
 
-    def prime(self, cameras: Iterable[str]) -> None:
-        """Let counters and histograms of each camera start at 0: a first rise from 0 is seen."""
-        for camera in cameras:
+    def prime(self, lanes: Iterable[str]) -> None:
+        """Let counters and histograms of each lane start at 0: a first rise from 0 is seen."""
+        for lane in lanes:
             for metric in CATALOGUE:
                 if metric.labels == ("camera",) and metric.kind is not Kind.GAUGE:
-                    self._find(metric.kind, metric.name, {"camera": camera})
+                    self._find(metric.kind, metric.name, {"camera": lane})
 
     def total(self, name: str, /, **labels: str) -> float:
         """Return the sum of a counter or gauge over all series that carry ``labels``."""

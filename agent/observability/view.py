@@ -1,9 +1,11 @@
 """One frozen snapshot of the whole agent: what terminal, page and ``/api/v1/status`` show.
 
-The wiring makes a new ``AgentView`` when somebody asks (a scrape of the page, a tick of the
+The wiring makes a new ``AgentView`` on request (a scrape of the page, a tick of the
 terminal); nothing here is live, so a reader never sees half of a change. A number that is not known
 is NaN and becomes ``null`` in JSON and a dash on the screen; a default never looks like a
 measurement.
+
+The field names are the keys of the API's JSON, which is why a lane is a ``camera`` here.
 """
 
 from __future__ import annotations
@@ -176,7 +178,7 @@ class LimitsView:
 
 @dataclass(frozen=True, slots=True)
 class AgentView:
-    """Everything that a person who asks "how is it?" may want to see."""
+    """The whole snapshot."""
 
     agent_id: str
     version: str

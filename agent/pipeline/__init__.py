@@ -1,10 +1,11 @@
 """The wiring: the only part that knows all stages.
 
-``run`` builds the stages from a configuration, connects them, and ends them in order. What flows::
+``build`` makes the stages from a configuration, ``agent`` starts, joins and ends them, ``runner``
+waits for a reason to stop. What flows, where the sinks are the JSON topics and Sparkplug::
 
-    capture --frames--> LiveLoop --readings--> publisher
-                           |  \\--readings--> Desk --alarms--> publisher
-                           \\--candidates--> ExplainLoop --explanations--> Desk, publisher
+    capture --frames--> LiveLoop --readings--> sinks
+                           |  \\--readings--> AlarmLoop --alarms--> sinks
+                           \\--candidates--> ExplainLoop --explanations--> AlarmLoop, sinks
 """
 
 from agent.pipeline.runner import RunOptions, run

@@ -6,6 +6,7 @@ import logging
 
 import cv2
 
+from agent.alarms.catalogue import Evidence, definition_of
 from agent.observability.newest import Newest
 from agent.observability.pictures import encode_jpeg, outlined
 from agent.records import SUTURE, Alarm, Overlay
@@ -14,20 +15,27 @@ from agent.telemetry import log_event
 logger = logging.getLogger(__name__)
 
 RAISED = "raised"
-ABOUT_EXPLANATIONS = ("background_reliance", "foreground_insensitive", "explanation_drift")
 
 
 def evidence_of(alarm: Alarm, newest: Newest) -> Overlay | None:
     """Return the picture for a raised alarm, None for other transitions or without one.
 
-    An alarm about how the model looks shows the newest heat map of the suture; one about a camera
-    or its fruit the newest frame with its mask; one about the agent itself has no picture.
+    Its row in the catalogue says which: the newest heat map of the suture, the newest frame with
+    its mask, or none.
     """
     if alarm.transition != RAISED:
         return None
-    if alarm.alarm_id.startswith(ABOUT_EXPLANATIONS):
-        return newest.overlay(alarm.camera_id, SUTURE)
-    seen = newest.seen(alarm.camera_id)
+    match definition_of(alarm).evidence:
+        case Evidence.NONE:
+            return None
+        case Evidence.HEAT_MAP:
+            return newest.overlay(alarm.camera_id, SUTURE)
+        case Evidence.FRAME:
+            return _frame(alarm, newest)
+
+
+def _frame(alarm: Alarm, newest: Newest) -> Overlay | None:
+    seen = newest.frame(alarm.camera_id)
     if seen is None:
         return None
     try:

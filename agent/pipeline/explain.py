@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from agent.ablation.pool.pool import Pool
 from agent.pipeline.threads import end
-from agent.records import Explanation, Frame, JobFailure, Segmentation, Selection
+from agent.records import Explanation, Frame, JobFailure, SegmentedFrame, Selection
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Candidate, Skipped
 from agent.telemetry import Clock, Telemetry, log_event
@@ -28,7 +28,7 @@ Result = Explanation | JobFailure
 class ExplainLoop:
     """Joins the pure scheduler with the pool. ``offer`` is called from the live path: never waits.
 
-    The books, per camera: selected = completed + dropped + in flight, where in flight is what
+    The books, per lane: selected = completed + dropped + in flight, where in flight is what
     ``_open`` holds. A selection that the pool does not take is given back to the scheduler and
     counted as dropped in stage ``pool``.
     """
@@ -37,46 +37,46 @@ class ExplainLoop:
         self,
         scheduler: Scheduler,
         pool: Pool,
-        sink: Callable[[Result], None],
+        on_result: Callable[[Result], None],
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self._scheduler = scheduler
         self._pool = pool
-        self._sink = sink
+        self._on_result = on_result
         self._telemetry = telemetry
         self._clock = clock
         self._lock = threading.Lock()  # guards the scheduler, whose calls take microseconds
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
-        self._open: dict[str, tuple[str, float]] = {}  # job id -> camera, submitted at
+        self._open: dict[str, tuple[str, float]] = {}  # job id -> lane, submitted at
 
     def start(self) -> None:
         self._thread.start()
 
-    def offer(self, frame: Frame, segmentation: Segmentation) -> None:
+    def offer(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Hand a segmented frame to the scheduler."""
         with self._lock:
             skipped = self._scheduler.offer(Candidate(frame, segmentation), self._clock())
         self._count_skipped(skipped)
         os.eventfd_write(self._wake, 1)
 
-    def request(self, camera: str) -> bool:
-        """An operator asks for the next frame of ``camera``; False for an unknown one."""
+    def request(self, lane: str) -> bool:
+        """An operator asks for the next frame of ``lane``; False for an unknown one."""
         with self._lock:
-            return self._scheduler.request(camera, self._clock())
+            return self._scheduler.request(lane, self._clock())
 
     def set_period(self, period_s: float) -> None:
         """Change the period of the explanations until the next start."""
         with self._lock:
             self._scheduler.set_period(period_s)
 
-    def raise_attention(self, camera: str, for_s: float) -> bool:
-        """Follow ``camera`` up for ``for_s`` seconds; False for an unknown one."""
+    def raise_attention(self, lane: str, for_s: float) -> bool:
+        """Follow ``lane`` up for ``for_s`` seconds; False for an unknown one."""
         with self._lock:
             now = self._clock()
-            return self._scheduler.raise_attention(camera, now + for_s, now)
+            return self._scheduler.raise_attention(lane, now + for_s, now)
 
     def stop(self, timeout_s: float) -> None:
         """End the loop and the pool; jobs in the workers end as failures by reason ``shutdown``."""
@@ -110,24 +110,24 @@ class ExplainLoop:
         with self._lock:
             decision = self._scheduler.decide(now, free)
         self._count_skipped(decision.skipped)
-        for camera in decision.unanswered:
-            self._telemetry.count("explain_requests_unanswered", camera=camera)
-            log_event(logger, logging.WARNING, "explain_request_unanswered", camera=camera)
+        for lane in decision.unanswered:
+            self._telemetry.count("explain_requests_unanswered", camera=lane)
+            log_event(logger, logging.WARNING, "explain_request_unanswered", camera=lane)
         for selection in decision.selected:
             self._submit(selection)
-        self._report_in_flight(selection.frame.camera for selection in decision.selected)
+        self._report_in_flight(selection.frame.lane for selection in decision.selected)
 
     def _submit(self, selection: Selection) -> None:
-        camera = selection.frame.camera
+        lane = selection.frame.lane
         self._telemetry.count(
-            "jobs_selected", camera=camera, **{"class": selection.sampling_class.value}
+            "jobs_selected", camera=lane, **{"class": selection.sampling_class.value}
         )
         self._telemetry.observe(
             "queue_wait_seconds",
             max(0.0, self._clock() - selection.frame.captured_mono),
             stage="explanation",
         )
-        self._open[selection.job_id] = (camera, self._clock())
+        self._open[selection.job_id] = (lane, self._clock())
         if not self._pool.submit(selection):
             self._end(_refused(selection), busy_s=0.0)
 
@@ -156,7 +156,7 @@ class ExplainLoop:
             self._count_explanation(result, now)
         else:
             self._telemetry.count(
-                "jobs_dropped", camera=result.camera, stage="pool", reason=result.reason
+                "jobs_dropped", camera=result.lane, stage="pool", reason=result.reason
             )
             wanted = result.reason == "shutdown"
             log_event(
@@ -167,34 +167,34 @@ class ExplainLoop:
                 reason=result.reason,
                 detail=result.detail,
             )
-        self._report_in_flight([result.camera])
-        self._sink(result)
+        self._report_in_flight([result.lane])
+        self._on_result(result)
 
     def _count_explanation(self, explanation: Explanation, now: float) -> None:
-        camera = explanation.camera
+        lane = explanation.lane
         count, observe, gauge = (
             self._telemetry.count,
             self._telemetry.observe,
             self._telemetry.gauge,
         )
-        count("jobs_completed", camera=camera, rung=explanation.rung.value)
+        count("jobs_completed", camera=lane, rung=explanation.rung.value)
         for method, seconds in explanation.seconds_by_method.items():
             observe("ablation_seconds", seconds, method=method, exemplar=explanation.frame_id)
         observe(
             "explanation_wait_seconds",
             max(0.0, now - explanation.captured_mono),
             exemplar=explanation.frame_id,
-            camera=camera,
+            camera=lane,
         )
         gauge(
             "last_explanation_timestamp_seconds",
             explanation.captured_utc_ms / 1000.0,
-            camera=camera,
+            camera=lane,
         )
         for one in explanation.classes:
             if not one.explainable:
                 continue
-            labels = {"camera": camera, "class": one.class_name}
+            labels = {"camera": lane, "class": one.class_name}
             for place, foreground, background, reliance in (
                 (
                     "layer",
@@ -213,20 +213,20 @@ class ExplainLoop:
                 gauge("sensitivity", foreground, region="foreground", place=place, **labels)
                 gauge("sensitivity", background, region="background", place=place, **labels)
 
-    def _report_in_flight(self, cameras: Iterable[str]) -> None:
-        open_by_camera = Counter(camera for camera, _ in self._open.values())
-        for camera in set(cameras):
-            self._telemetry.gauge("jobs_in_flight", open_by_camera[camera], camera=camera)
+    def _report_in_flight(self, lanes: Iterable[str]) -> None:
+        open_by_lane = Counter(lane for lane, _ in self._open.values())
+        for lane in set(lanes):
+            self._telemetry.gauge("jobs_in_flight", open_by_lane[lane], camera=lane)
 
     def _count_skipped(self, skipped: Iterable[Skipped]) -> None:
         for one in skipped:
-            self._telemetry.count("candidates_skipped", camera=one.camera, reason=one.reason.value)
+            self._telemetry.count("candidates_skipped", camera=one.lane, reason=one.reason.value)
 
 
 def _refused(selection: Selection) -> JobFailure:
     return JobFailure(
         job_id=selection.job_id,
-        camera=selection.frame.camera,
+        lane=selection.frame.lane,
         frame_id=selection.frame.frame_id,
         sampling_class=selection.sampling_class,
         reason="refused",

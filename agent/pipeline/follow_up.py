@@ -1,7 +1,8 @@
-"""Which alarms make the sampler look closer, and for how long."""
+"""For how long an alarm makes the sampler take more explanations of its lane."""
 
 from __future__ import annotations
 
+from agent.alarms.catalogue import definition_of
 from agent.records import Alarm
 
 FOLLOW_UP_S = 60.0
@@ -9,20 +10,8 @@ FOLLOW_UP_S = 60.0
 long enough for a window of explanations, and bounded, so that an alarm that stands for a whole
 shift does not take the explanations away from the other lanes."""
 
-FOLLOWED = (
-    "no_read_rate",
-    "background_reliance",
-    "foreground_insensitive",
-    "explanation_drift",
-    "segmentation_degraded",
-    "image_quality",
-    "agent_no_data",
-)
-"""Not the budget of latency, which more work would not help, and not what has no pictures."""
-
 
 def follow_up_s(alarm: Alarm) -> float:
-    """Return for how many seconds this record asks for explanations of its camera's frames."""
+    """Return for how many seconds this record asks for explanations of its lane's frames."""
     raised = alarm.transition == "raised" and not (alarm.suppressed or alarm.shelved)
-    cause = alarm.alarm_id.removesuffix(f"-{alarm.camera_id}")
-    return FOLLOW_UP_S if raised and cause in FOLLOWED else 0.0
+    return FOLLOW_UP_S if raised and definition_of(alarm).followed_up else 0.0

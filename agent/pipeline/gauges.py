@@ -22,7 +22,7 @@ single fruit expire after the same time."""
 class Reported:
     """One value on the wire."""
 
-    camera: str
+    lane: str
     name: str
     value: float
     quality: Quality
@@ -108,7 +108,7 @@ def describe_alarms(language: Language) -> dict[str, object]:
     """What ``meta`` says of every alarm that can be raised; its id is ``cause-camera``."""
     return {
         definition.cause.value: {
-            "title": language.titles[definition.cause],
+            "title": language.title(definition),
             "priority": definition.priority,
             "severity": definition.severity,
             "unit": definition.unit,
@@ -171,8 +171,8 @@ def _reading(camera: CameraView, quality: Quality, now_ms: int) -> Iterator[Repo
 
 
 def _one(
-    camera: str, described: Described, value: float, quality: Quality, timestamp_ms: int
+    lane: str, described: Described, value: float, quality: Quality, timestamp_ms: int
 ) -> Reported:
     if not math.isfinite(value):
-        return Reported(camera, described.name, 0.0, Quality.BAD, timestamp_ms)
-    return Reported(camera, described.name, value, quality, timestamp_ms)
+        return Reported(lane, described.name, 0.0, Quality.BAD, timestamp_ms)
+    return Reported(lane, described.name, value, quality, timestamp_ms)

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from agent.capture.system import CaptureSystem
 from agent.pipeline.threads import end
-from agent.records import Frame, FruitReading, Segmentation
+from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -23,11 +23,11 @@ TAKE_TIMEOUT_S = 0.25
 """Longest wait for a frame: the loop must move several times within the limit of /livez."""
 
 
-class LiveSinks(Protocol):
-    """Where the live loop's results go. No call may block."""
+class FrameHandlers(Protocol):
+    """Who is given the live loop's results. No call may block."""
 
-    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Every frame, in capture order per camera."""
+    def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
+        """Every frame, in capture order per lane."""
 
     def on_fruit(self, reading: FruitReading) -> None:
         """One reading per fruit."""
@@ -53,14 +53,14 @@ class LiveLoop:
     def __init__(
         self,
         stages: LiveStages,
-        sinks: LiveSinks,
+        handlers: FrameHandlers,
         telemetry: Telemetry,
         clock: Clock,
-        right_of_way: RightOfWay,
+        live_priority: LivePriority,
     ) -> None:
-        self._right_of_way = right_of_way
+        self._live_priority = live_priority
         self._stages = stages
-        self._sinks = sinks
+        self._handlers = handlers
         self._telemetry = telemetry
         self._clock = clock
         self._stopping = threading.Event()
@@ -80,14 +80,14 @@ class LiveLoop:
             stopping = self._stopping.is_set()
             frames = self._stages.capture.take(self._stages.batch_max, TAKE_TIMEOUT_S)
             if frames:
-                with self._right_of_way.claimed():
+                with self._live_priority.claimed():
                     self._handle(frames)
             elif stopping:
                 break
             for reading in self._stages.fruit.tick(self._clock()):
-                self._sinks.on_fruit(reading)
+                self._handlers.on_fruit(reading)
         for reading in self._stages.fruit.flush():
-            self._sinks.on_fruit(reading)
+            self._handlers.on_fruit(reading)
 
     def _handle(self, frames: Sequence[Frame]) -> None:
         started = self._clock()
@@ -97,16 +97,16 @@ class LiveLoop:
         try:
             segmentations = self._stages.segmenter.segment(frames)
         except Exception as error:  # noqa: BLE001 - one bad batch must not end the live path
-            self._lose(frames, error)
+            self._drop(frames, error)
             return
         self._telemetry.observe("segmentation_seconds", self._clock() - started)
         for frame, segmentation in zip(frames, segmentations, strict=True):
             self._deliver(frame, segmentation)
 
-    def _lose(self, frames: Sequence[Frame], error: Exception) -> None:
+    def _drop(self, frames: Sequence[Frame], error: Exception) -> None:
         for frame in frames:
             self._telemetry.count(
-                "frames_dropped", camera=frame.camera, stage="segmentation", reason="error"
+                "frames_dropped", camera=frame.lane, stage="segmentation", reason="error"
             )
         log_event(
             logger,
@@ -117,36 +117,36 @@ class LiveLoop:
             error=repr(error),
         )
 
-    def _deliver(self, frame: Frame, segmentation: Segmentation) -> None:
-        camera = frame.camera
-        self._telemetry.count("frames_segmented", camera=camera)
+    def _deliver(self, frame: Frame, segmentation: SegmentedFrame) -> None:
+        lane = frame.lane
+        self._telemetry.count("frames_segmented", camera=lane)
         self._telemetry.observe(
             "capture_to_mask_seconds",
             max(0.0, segmentation.done_mono - frame.captured_mono),
             exemplar=frame.frame_id,
-            camera=camera,
+            camera=lane,
         )
-        self._sinks.on_segmented(frame, segmentation)
+        self._handlers.on_segmented(frame, segmentation)
         for reading in self._stages.fruit.feed(segmentation, self._clock()):
-            self._sinks.on_fruit(reading)
+            self._handlers.on_fruit(reading)
 
 
 def count_fruit(telemetry: Telemetry) -> Callable[[FruitReading], None]:
-    """Return a sink that keeps the fruit counters and gauges."""
+    """Return what keeps the counters and gauges of the fruit."""
 
     def on_fruit(fruit: FruitReading) -> None:
         seen = fruit.segmentation
         if fruit.cup_empty:
-            telemetry.count("cups_empty", camera=seen.camera)
+            telemetry.count("cups_empty", camera=seen.lane)
             return
-        telemetry.count("fruit", camera=seen.camera)
-        telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.camera)
+        telemetry.count("fruit", camera=seen.lane)
+        telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.lane)
         if seen.reading.read:
-            telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.camera)
+            telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.lane)
         else:
-            telemetry.count("fruit_no_read", camera=seen.camera, reason=seen.reading.reason.value)
+            telemetry.count("fruit_no_read", camera=seen.lane, reason=seen.reading.reason.value)
         for name, margin in zip(seen.classes, seen.margins, strict=True):
             if margin == margin:  # NaN: the class has no pixel, and the last true value stands
-                telemetry.gauge("margin", margin, camera=seen.camera, **{"class": name})
+                telemetry.gauge("margin", margin, camera=seen.lane, **{"class": name})
 
     return on_fruit

@@ -100,18 +100,18 @@ def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], s
     What could be read is returned even then, so that the answer names the command it belongs to.
     """
     try:
-        said = _object(payload)
+        parsed = _object(payload)
     except CommandError as error:
         return {}, str(error)
     fields = {**COMMON, **FIELDS[name]}
     values: dict[str, str | int | float] = {}
-    wrong = [f"unknown key {key[:40]!r}" for key in said if key not in fields]
+    wrong = [f"unknown key {key[:40]!r}" for key in parsed if key not in fields]
     for key, check in fields.items():
-        if key not in said:
+        if key not in parsed:
             wrong.append(f"{key} is missing")
             continue
         try:
-            values[key] = check(said[key])
+            values[key] = check(parsed[key])
         except CommandError as error:
             wrong.append(f"{key} {error}")
     return values, "; ".join(wrong)[:300]
@@ -121,12 +121,12 @@ def _object(payload: bytes) -> dict[str, object]:
     if len(payload) > MESSAGE_LIMIT_BYTES:
         raise CommandError(f"longer than {MESSAGE_LIMIT_BYTES} bytes")
     try:
-        said = json.loads(payload.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+        parsed = json.loads(payload.decode(), object_pairs_hook=_unique, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         raise CommandError("no JSON object") from error
-    if not isinstance(said, dict):
+    if not isinstance(parsed, dict):
         raise CommandError("no JSON object")
-    return said
+    return parsed
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -148,7 +148,7 @@ class Moment:
     utc_ms: int
 
 
-class CommandGate:
+class CommandReader:
     """Turns what arrives below ``B/cmd/`` into commands; ``refusal`` says why one is none."""
 
     def __init__(self, settings: Commands, base: str) -> None:
@@ -161,7 +161,7 @@ class CommandGate:
         """Whether a topic is that of a command, rather than of our own answers."""
         return topic.startswith(self._prefix) and topic != self._prefix + RESULT
 
-    def judge(self, event: Received, now: Moment) -> Command:
+    def read(self, event: Received, now: Moment) -> Command:
         """Return the command; one with a ``refusal`` must not be carried out."""
         name = event.topic.removeprefix(self._prefix)
         known = name in FIELDS

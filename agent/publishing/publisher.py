@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.config.url import parse_broker
-from agent.machine import MachineMessageError, parse_machine
-from agent.publishing.commands import CommandGate, Moment
-from agent.publishing.connection.events import Received
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.connection.tls import tls_context
+from agent.publishing.inbound import Inbound, InboundHooks
 from agent.publishing.outbox.durable import DurableOutbox
-from agent.publishing.outbox.outbox import MemoryOutbox
+from agent.publishing.outbox.memory import MemoryOutbox
+from agent.publishing.status import StatusTopic
 from agent.publishing.wire.composer import Composer, OversizedError
 from agent.publishing.wire.deadband import Deadband, Sample
 from agent.publishing.wire.encoding import PayloadError
 from agent.publishing.wire.images import Image
-from agent.publishing.wire.messages import Entry, Message
+from agent.publishing.wire.messages import Entry
 from agent.publishing.wire.settings import PublisherSettings
-from agent.publishing.wire.topics import TopicError, Topics
+from agent.publishing.wire.topics import TopicError
 from agent.records import (
     Alarm,
+    CameraStatus,
     Command,
     CommandOutcome,
     Explanation,
@@ -42,20 +43,6 @@ logger = logging.getLogger(__name__)
 
 HELD_CHECK_S = 0.5
 """How often metrics held back by their deadband are looked at."""
-
-LOST = "lost"
-STOPPED = "stopped"
-
-
-@dataclass(slots=True)
-class _AgentState:
-    """What the status topic says, and when it was said last."""
-
-    state: str = "starting"
-    reason: str = ""
-    last_frame_ms: int = 0
-    changed: bool = True
-    sent_mono: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +63,9 @@ class Publisher:
     cannot be used; none of it needs the broker to be there.
     """
 
+    starts_after_capture: ClassVar[bool] = False
+    stop_limit_s: ClassVar[float] = math.inf
+
     def __init__(
         self,
         settings: PublisherSettings,
@@ -91,21 +81,18 @@ class Publisher:
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
-        self._hooks = hooks
         self._store = store
-        self._topics = Topics.for_site(settings.site)
         self._composer = Composer(settings)
-        self._gate = CommandGate(settings.commands, self._topics.base)
         self._check_meta(clock())
         self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
-        self._agent = _AgentState()
-        # Guards the deadband and the agent's state. The live path takes no lock that is held while
-        # a picture is encoded.
+        self._status = StatusTopic(self._composer, mqtt.status_interval_s, clock)
+        # Guards the deadband. The live path takes no lock that is held while a picture is encoded.
         self._lock = threading.Lock()
         self._alarm_lock = threading.Lock()  # guards what the composer remembers of the evidence
-        self._started = clock()
         self._held_due_at = 0.0
-        self._claimed = False  # whether the broker has shown us our own status
+        inbound = Inbound(
+            settings, telemetry, clock, InboundHooks(hooks.machine, hooks.command, self.answer)
+        )
         self._outbox = DurableOutbox(
             MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock
         )
@@ -114,22 +101,18 @@ class Publisher:
                 mqtt=mqtt,
                 address=address,
                 client_id=settings.client_id,
-                subscriptions=(
-                    self._topics.machine,
-                    self._topics.of("status"),
-                    self._topics.commands,
-                ),
+                subscriptions=inbound.subscriptions,
                 tls=tls_context(mqtt.tls) if address.tls else None,
             ),
             self._outbox,
             telemetry,
             clock,
             SessionHooks(
-                will=self._will,
+                will=self._status.will,
                 online=self._online,
                 tick=self._tick,
-                farewell=self._farewell,
-                received=self._received,
+                farewell=self._status.farewell,
+                received=inbound.received,
                 link=hooks.link,
             ),
         )
@@ -162,17 +145,15 @@ class Publisher:
 
     def status(self, state: str, reason: str, last_frame_ms: int) -> None:
         """Say how the agent is; a change goes out at once, the rest with the heartbeat."""
-        with self._lock:
-            agent = self._agent
-            agent.changed |= (state, reason) != (agent.state, agent.reason)
-            agent.state, agent.reason, agent.last_frame_ms = state, reason, last_frame_ms
-            changed = agent.changed
-        if changed:
+        if self._status.update(state, reason, last_frame_ms):
             self._session.wake()
 
-    def fruit(self, reading: FruitReading, camera: str) -> None:
+    def camera(self, status: CameraStatus) -> None:
+        """No topic of its own: a source that is away shows in status, quality and alarms."""
+
+    def fruit(self, reading: FruitReading, lane: str) -> None:
         """Publish one fruit."""
-        self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, camera, now)])
+        self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, lane, now)])
 
     def explanation(self, record: Explanation) -> None:
         """Publish one explanation and, per overlay, the picture followed by its description."""
@@ -214,10 +195,10 @@ class Publisher:
             with self._alarm_lock:
                 return self._composer.alarm(record, image, now)
 
-        return self._made(TopicFamily.ALARM, entries)
+        return self._make(TopicFamily.ALARM, entries)
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
-        """Tell who asked what the command came to."""
+        """Publish the result of a command to whoever asked for it."""
         self._telemetry.count("commands", command=command.name, outcome=outcome)
         self._put(
             TopicFamily.COMMAND,
@@ -225,17 +206,17 @@ class Publisher:
         )
 
     def metric(
-        self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
+        self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
-        """Publish one value of a camera (or of ``agent``) when it is beyond its deadband."""
+        """Publish one value of a lane (or of ``agent``) when it is beyond its deadband."""
         sample = Sample(float(value), quality, timestamp_ms)
 
         def entries(now: float) -> list[Entry]:
             with self._lock:
-                wanted = self._deadband.offer((camera, name), sample, now)
+                wanted = self._deadband.offer((lane, name), sample, now)
             if not wanted:
                 return []
-            return [self._composer.metric(camera, name, sample, now)]
+            return [self._composer.metric(lane, name, sample, now)]
 
         self._put(TopicFamily.METRIC, entries)
 
@@ -244,13 +225,13 @@ class Publisher:
 
     def _put(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> None:
         """Make entries and queue them; what cannot be made costs this message only."""
-        entries = self._made(family, make)
+        entries = self._make(family, make)
         for entry in entries:
             self._outbox.put(entry, self._clock())
         if entries:
             self._session.wake()
 
-    def _made(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> list[Entry]:
+    def _make(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> list[Entry]:
         try:
             return list(make(self._clock()))
         except TopicError as error:
@@ -282,106 +263,22 @@ class Publisher:
 
     # --- hooks: called by the session's thread ---
 
-    def _will(self) -> Message:
-        payload = self._status_payload(LOST, "connection lost", online=False)
-        return Message(self._topics.of("status"), "status", payload)
-
     def _online(self, now: float) -> None:
-        with self._lock:
-            self._agent.changed = True
-            meta = self._composer.meta(now)
-        self._outbox.put(meta, now)
+        self._status.connected()
+        self._outbox.put(self._composer.meta(now), now)
         self._tick(now)
 
     def _tick(self, now: float) -> None:
+        status = self._status.due(now)
+        if status is not None:
+            self._outbox.put(status, now)
+        due = []
         with self._lock:
-            agent = self._agent
-            state, reason = agent.state, agent.reason
-            beat = now - agent.sent_mono >= self._settings.mqtt.status_interval_s
-            if say := agent.changed or beat:
-                agent.changed, agent.sent_mono = False, now
-            due = []
             if now >= self._held_due_at:
                 self._held_due_at = now + HELD_CHECK_S
                 due = self._deadband.due(now)
-        if say:
-            payload = self._status_payload(state, reason, online=True)
-            self._outbox.put(self._composer.status(payload, now), now)
-        for (camera, name), sample in due:
-            self._outbox.put(self._composer.metric(camera, name, sample, now), now)
-
-    def _farewell(self, now: float) -> Entry:
-        payload = self._status_payload(STOPPED, "stopped", online=False)
-        return self._composer.status(payload, now)
-
-    def _status_payload(self, state: str, reason: str, *, online: bool) -> bytes:
-        with self._lock:
-            return self._composer.status_payload(
-                state,
-                reason,
-                online=online,
-                uptime_s=self._clock() - self._started,
-                last_frame_ms=self._agent.last_frame_ms,
-            )
-
-    def _received(self, event: Received) -> bool:
-        if event.topic == self._topics.of("status"):
-            return self._is_ours(event.payload)
-        if event.topic == self._topics.machine:
-            self._machine_said(event.topic, event.payload)
-        elif self._gate.concerns(event.topic):
-            self._commanded(event)
-        return True
-
-    def _is_ours(self, payload: bytes) -> bool:
-        """Whether a status on our own topic is no sign of another agent with our id.
-
-        Brokers differ in whether they say that a session was taken over (mosquitto 2.0.11 just
-        closes the connection), but a status of another session that came after our own can only
-        have been published by somebody else.
-        """
-        try:
-            said = json.loads(payload)
-        except (ValueError, RecursionError):
-            return True
-        session = said.get("session") if isinstance(said, dict) else None
-        if session == self._settings.identity.session:
-            self._claimed = True
-        elif isinstance(session, str) and self._claimed:
-            log_event(
-                logger,
-                logging.ERROR,
-                "session_conflict",
-                client_id=self._settings.client_id,
-                other_session=session[:80],
-            )
-            self._claimed = False
-            return False
-        return True
-
-    def _commanded(self, event: Received) -> None:
-        command = self._gate.judge(event, Moment(self._clock(), self._settings.utc_ms()))
-        if command.refusal is CommandOutcome.RATE_LIMITED:
-            self.answer(command, command.refusal, command.detail)  # and nobody else's time
-        else:
-            self._hooks.command(command)
-
-    def _machine_said(self, topic: str, payload: bytes) -> None:
-        try:
-            info = parse_machine(payload, self._settings.utc_ms())
-        except MachineMessageError as error:
-            self._telemetry.count("machine_messages", transport="mqtt", outcome="invalid")
-            log_event(
-                logger,
-                logging.WARNING,
-                "machine_message_invalid",
-                topic=topic,
-                bytes=len(payload),
-                detail=str(error),
-            )
-            return
-        self._telemetry.count("machine_messages", transport="mqtt", outcome="accepted")
-        self._hooks.machine(info)
+        for (lane, name), sample in due:
+            self._outbox.put(self._composer.metric(lane, name, sample, now), now)
 
 
 def _nothing() -> None:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from agent import config
 from agent.ablation.core.case import on_grid
@@ -30,21 +25,20 @@ from agent.ablation.run.fills import Fill
 from agent.ablation.studies.curves import CurveSettings
 from agent.ablation.studies.patches import PatchSettings, boxes
 from agent.ablation.studies.studies import Studies
+from agent.drawing import Image, in_colour
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
-from agent.records import ClassExplanation
 from agent.reports import files
-from agent.reports.ending import OptionError
-from agent.reports.explain_command import ExplainOptions
+from agent.reports.console import print_facts, progress_bar
+from agent.reports.exit_codes import OptionError
 from agent.reports.figure import FIGURES, Scene
 from agent.reports.layer_sheet import layer_sheet, matching_layers
 from agent.reports.masks import decode, dices, inside, read_picture
+from agent.reports.options import ExplainOptions
 from agent.reports.sources import Shot, folder_shots, references
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +227,17 @@ def _explain(
     )
     bar.remove_task(task)
     found = result.classes[0]
-    picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    scene = _scene(worker, name, result, picture[..., :3], drawn)
+    scene = _scene(worker, name, result, in_colour(image), drawn)
     written = _write(worker, scene, name, outputs)
-    _report(worker.out, name, result, found, written)
+    print_facts(worker.out, result, found, written)
+    log_event(
+        logger,
+        logging.DEBUG,
+        "picture_explained",
+        picture=name,
+        layer=result.layer,
+        path=result.path,
+    )
     return found.explainable
 
 
@@ -266,7 +267,7 @@ def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Pa
     found = result.classes[0]
     written = []
     if outputs.out is not None:
-        write_png(outputs.out, FIGURES[worker.options.method](scene))
+        files.write_png(outputs.out, FIGURES[worker.options.method](scene))
         written.append(outputs.out)
     if outputs.json is not None:
         content = files.numbers(worker.model, result, found)
@@ -285,13 +286,6 @@ def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Pa
     return written
 
 
-def write_png(path: Path, picture: Image) -> None:
-    done, data = cv2.imencode(".png", picture)
-    if not done:
-        raise OSError(f"{path}: the figure cannot be encoded")
-    path.write_bytes(data.tobytes())
-
-
 def _sheet(worker: Worker, image: Image, bar: Progress) -> None:
     path = worker.options.sheet
     assert path is not None
@@ -300,77 +294,8 @@ def _sheet(worker: Worker, image: Image, bar: Progress) -> None:
     def progress(done: int, total: int) -> None:
         bar.update(task, completed=done, total=total)
 
-    tell: Callable[[int, int], None] = progress
     picture = layer_sheet(
-        worker.model, worker.engine.settings, image, worker.focus, worker.options.layers, tell
+        worker.model, worker.engine.settings, image, worker.focus, worker.options.layers, progress
     )
-    write_png(path, picture)
+    files.write_png(path, picture)
     worker.out.print(f"wrote {path}")
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress bar on a terminal's standard error; elsewhere nothing is drawn."""
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True, soft_wrap=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        yield bar
-
-
-def _report(
-    out: Console, name: str, result: EngineResult, found: ClassExplanation, written: list[Path]
-) -> None:
-    """One line of facts per file and class on standard output, for people and for grep."""
-    if found.explainable:
-        out.print(
-            f"{found.class_name}: {result.score} y={found.y:.4f} "
-            f"y_null-y={found.y_null - found.y:.1e} y_all={found.y_all:.4f} "
-            f"spot_error={found.spot_error:.1e} channels={found.deltas.size} "
-            f"layer={result.layer} seconds={result.seconds:.2f}"
-        )
-        for line in _check_lines(result, found):
-            out.print(f"{found.class_name}: {line}")
-        if found.reason:
-            out.print(f"{found.class_name}: {found.reason}")
-    else:
-        out.print(f"{found.class_name}: {found.reason}")
-    for path in written:
-        out.print(f"wrote {path}")
-    log_event(
-        logger,
-        logging.DEBUG,
-        "picture_explained",
-        picture=name,
-        layer=result.layer,
-        path=result.path,
-    )
-
-
-def _check_lines(result: EngineResult, found: ClassExplanation) -> Iterator[str]:
-    checks = found.checks
-    if checks is None:
-        return
-    if not math.isnan(checks.baseline_correlation):
-        yield f"rank correlation of zero and mean baseline {checks.baseline_correlation:.3f}"
-    for group in result.study(found.class_name).groups:
-        yield (
-            f"group of {len(group.channels)} channels from {group.channels[0]}: "
-            f"{group.delta:.4f} together, {group.sum_of_single:.4f} one by one"
-        )
-    if checks.gains:
-        yield (
-            f"agreement with blocks {found.agreement:.3f}, with HiRes "
-            f"{checks.hires_correlation:.3f}"
-        )
-    for gain in checks.gains:
-        yield (
-            f"{gain.measure} ({gain.fill}) {gain.auc:.3f}, gain over random "
-            f"{gain.over_random:+.3f}, over the mean map {gain.over_mean_map:+.3f}"
-        )

@@ -25,6 +25,7 @@ from agent.records import ClassExplanation
 from agent.reports import occlusion_panels
 
 SIDE_PX = 340
+SQUARE = (SIDE_PX, SIDE_PX)
 BAR_PX = 78
 TITLE_PX, MARGIN_PX, HEADER_PX = 30, 14, 62
 
@@ -52,10 +53,10 @@ def _map_figure(scene: Scene, name: str) -> Image:
     found, result = scene.found, scene.result
     if not found.explainable:
         return _assembled(scene, [("Not explainable", _message(found.reason))])
-    own = (result.mask == scene.index) & result.aperture
+    own = _own(result, scene.index)
     grey = np.full((SIDE_PX, SIDE_PX, 3), 225, np.uint8)
-    coarse = cv2.resize(found.map, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
-    smooth = drawing.upsampled(found.map, (SIDE_PX, SIDE_PX))
+    coarse = drawing.in_blocks(found.map, SQUARE)
+    smooth = drawing.upsampled(found.map, SQUARE)
     limit = scene.limits.value
     height, width = found.map.shape
     return _assembled(
@@ -81,7 +82,7 @@ def region_figure(scene: Scene) -> Image:
             (f"Cells at the layer, {width} x {height}", occlusion_panels.cells(*_regions(scene))),
             (
                 f"Margin of {found.class_name} when occluded",
-                occlusion_panels.course(found, _margin(scene), SIDE_PX),
+                occlusion_panels.course(found, plain_margin(scene.result, scene.index), SIDE_PX),
             ),
             ("Numbers at 100 %", occlusion_panels.table(found, SIDE_PX)),
         ],
@@ -101,17 +102,16 @@ def occlusion_figure(scene: Scene) -> Image:
         return _assembled(scene, [("Not explainable", _message(found.reason))])
     limit = float(np.nanmax(np.abs(maps.drop))) or 1.0
     drop = np.nan_to_num(maps.drop)
-    side = (SIDE_PX, SIDE_PX)
     grey = np.full((SIDE_PX, SIDE_PX, 3), 225, np.uint8)
     shown = drawing.diverging(
         drawing.muted(drawing.scaled(scene.image_bgr, SIDE_PX)), _grown(drop, scene), limit
     )
-    own = (result.mask == scene.index) & result.aperture
-    coarse = cv2.resize(drop, side, interpolation=cv2.INTER_NEAREST)
+    own = _own(result, scene.index)
+    coarse = drawing.in_blocks(drop, SQUARE)
     if maps.dice is None:
         dice = ("Dice", _message("not measured: --no-dice"))
     else:
-        lost = cv2.resize(np.nan_to_num(1 - maps.dice), side, interpolation=cv2.INTER_NEAREST)
+        lost = drawing.in_blocks(np.nan_to_num(1 - maps.dice), SQUARE)
         lowest = maps.dice[np.isfinite(maps.dice)]
         said = (
             f"Dice lost, at most {1 - lowest.min():.2f}"
@@ -230,17 +230,21 @@ def _overlaid(scene: Scene, own: NDArray[np.bool_]) -> Image:
     return blended(picture, scene.found.map, scene.limits.value, own)
 
 
-def _margin(scene: Scene) -> float:
-    """The margin of the class over its own pixels, with nothing occluded."""
-    _, region, _ = _regions(scene)
-    logits = torch.from_numpy(scene.result.logits).unsqueeze(0)
-    return float(margin_mean(logits, scene.index, torch.from_numpy(region))[0])
+def plain_margin(result: EngineResult, index: int) -> float:
+    """The margin of a class over its own pixels, with nothing occluded."""
+    logits = torch.from_numpy(result.logits).unsqueeze(0)
+    return float(margin_mean(logits, index, torch.from_numpy(_own(result, index)))[0])
+
+
+def _own(result: EngineResult, index: int) -> NDArray[np.bool_]:
+    """(h, w): the pixels predicted as a class, inside the aperture."""
+    return np.asarray((result.mask == index) & result.aperture, np.bool_)
 
 
 def _regions(scene: Scene) -> tuple[ClassCells, NDArray[np.bool_], int]:
     """The layer's cells of the class, its pixels inside the aperture, and the side to draw at."""
     result = scene.result
-    region = (result.mask == scene.index) & result.aperture
+    region = _own(result, scene.index)
     grid = (scene.found.map.shape[0], scene.found.map.shape[1])
     cells = class_cells(region, result.aperture, grid, result.region_threshold)
     return cells, region, SIDE_PX

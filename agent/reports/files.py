@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,6 +137,13 @@ def _checks(result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
             for group in groups
         ],
     }
+
+
+def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    done, data = cv2.imencode(".png", picture)
+    if not done:
+        raise OSError(f"{path}: the figure cannot be encoded")
+    path.write_bytes(data.tobytes())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

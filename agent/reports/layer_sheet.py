@@ -86,8 +86,7 @@ def _drawn(
     drawing.text(out, drawing.shortened(title, room, 0.62, True), (GAP_PX, 24), 0.62, bold=True)
     note = "each on its own scale, printed as the value in full colour; white line: predicted"
     drawing.text(out, drawing.shortened(note, room, 0.44), (GAP_PX, 44), 0.44)
-    picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    small = drawing.scaled(np.ascontiguousarray(picture[..., :3]), SIDE_PX)
+    small = drawing.scaled(drawing.in_colour(image), SIDE_PX)
     for place, cell in enumerate(cells):
         row, column = divmod(place, columns)
         x = GAP_PX + column * (SIDE_PX + GAP_PX)

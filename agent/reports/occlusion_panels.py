@@ -23,8 +23,7 @@ def cells(found: ClassCells, region: NDArray[np.bool_], side: int) -> Image:
     small = np.full((*found.foreground.shape, 3), 225, np.uint8)
     small[found.background] = AGAINST
     small[found.foreground] = FOR
-    out = cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
-    return drawing.outlined(np.asarray(out, np.uint8), region)
+    return drawing.outlined(drawing.in_blocks(small, (side, side)), region)
 
 
 def course(found: ClassExplanation, start: float, side: int) -> Image:

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from agent.reports import tables
-from agent.reports.plots import study_plots
+from agent.reports.study_plots import study_plots
 from agent.reports.tables import NUMBERS, Observation, Row, Survey, Table, mean_sd
 
 STYLE = """

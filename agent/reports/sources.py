@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.errors import AblationError
+from agent.picture_files import SUFFIXES
 from agent.reports.masks import decode, read_picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MASK_ENDING = "_mask"
 
 Read = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]

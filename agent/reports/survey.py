@@ -16,22 +16,21 @@ from agent import config
 from agent.ablation.core.case import check_classes, on_grid
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.groups import parse_groups
-from agent.ablation.core.scores import margin_mean
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.overlay import card_ranges, colour_range
 from agent.ablation.result import EngineResult
 from agent.ablation.run.channel_means import channel_means
 from agent.ablation.studies.curves import CurveSettings
 from agent.ablation.studies.studies import Studies
+from agent.drawing import in_colour
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
-from agent.records import ClassExplanation
 from agent.reports import report
-from agent.reports.command import StudyOptions
-from agent.reports.ending import OptionError
-from agent.reports.explain import progress_bar
-from agent.reports.figure import Scene, cam_figure
+from agent.reports.console import progress_bar
+from agent.reports.exit_codes import OptionError
+from agent.reports.figure import Scene, cam_figure, plain_margin
 from agent.reports.masks import dices
+from agent.reports.options import StudyOptions
 from agent.reports.sources import Shot, references
 from agent.reports.tables import Observation, Survey
 
@@ -160,16 +159,10 @@ def _observe(
                 name,
                 record,
                 result.study(record.class_name),
-                _margin(model, result, record),
+                plain_margin(result, model.classes.index(record.class_name)),
                 scores.get(record.class_name, float("nan")),
             )
         )
-
-
-def _margin(model: LoadedModel, result: EngineResult, record: ClassExplanation) -> float:
-    index = model.classes.index(record.class_name)
-    region = torch.from_numpy((result.mask == index) & result.aperture)
-    return float(margin_mean(torch.from_numpy(result.logits).unsqueeze(0), index, region)[0])
 
 
 def _figures(
@@ -179,11 +172,11 @@ def _figures(
     drawn: NDArray[np.uint8] | None,
     result: EngineResult,
 ) -> list[tuple[str, bytes]]:
-    picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    picture = in_colour(image)
     out = []
     for found in result.classes:
         scene = Scene(
-            image_bgr=np.ascontiguousarray(picture[..., :3]),
+            image_bgr=picture,
             drawn=drawn,
             result=result,
             found=found,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from agent import config
 from agent.records import SamplingClass, Selection
-from agent.sampling.budget import TokenBucket
+from agent.sampling.budget import ComputeBudget
 from agent.sampling.ladder import LADDER, CostEstimates, Plan
 from agent.sampling.uncertain import is_uncertain, nothing_to_explain
 from agent.sampling.values import (
@@ -38,8 +38,8 @@ _STARVED_COOLDOWNS = 2
 
 
 @dataclass(slots=True)
-class _Lane:
-    """What the scheduler remembers of one camera."""
+class _LaneState:
+    """What the scheduler remembers of one lane."""
 
     waiting: dict[SamplingClass, Candidate] = field(default_factory=dict)
     due_mono: float = -math.inf  # of the next periodic explanation
@@ -49,7 +49,7 @@ class _Lane:
 
 
 class Scheduler:
-    """Chooses frames for explanation; one per agent, over all of its cameras.
+    """Chooses frames for explanation; one per agent, over all of its lanes.
 
     ``workers`` is the number of slots of the pool: the budget is ``duty_cycle`` of their time.
     """
@@ -57,9 +57,9 @@ class Scheduler:
     def __init__(self, settings: config.Sampling, *, workers: int = 1, now: float = 0.0) -> None:
         self._settings = settings
         rate = settings.duty_cycle * max(1, workers)
-        self._bucket = TokenBucket(rate, rate * settings.budget_window_s, settings.borrow_s, now)
+        self._budget = ComputeBudget(rate, rate * settings.budget_window_s, settings.borrow_s, now)
         self._costs = CostEstimates()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _LaneState] = {}
         self._running: dict[str, Plan] = {}
         self._owed_since: dict[SamplingClass, float] = {}
         self._starved_after_s = max(
@@ -75,52 +75,52 @@ class Scheduler:
     # --- events ----------------------------------------------------------------------------------
 
     def offer(self, candidate: Candidate, now: float) -> list[Skipped]:
-        """Put a segmented frame into its camera's slot.
+        """Put a segmented frame into its lane's slot.
 
         Returns the frames that this ends: the candidate itself when it is not wanted, or the older
         one whose place it takes.
         """
         self._offered += 1
         frame = candidate.frame
-        lane = self._lanes.setdefault(frame.camera, _Lane())
+        state = self._lanes.setdefault(frame.lane, _LaneState())
         reason = nothing_to_explain(candidate.segmentation)
         if reason is None and now - frame.captured_mono > self._settings.max_age_s:
             reason = SkipReason.EXPIRED
         if reason is not None:
             return [self._skip(candidate, reason)]
-        sampling_class = self._classify(candidate, lane, now)
+        sampling_class = self._classify(candidate, state, now)
         if sampling_class is None:
             return [self._skip(candidate, SkipReason.NOT_DUE)]
         self._owed_since.setdefault(sampling_class, now)
-        older = lane.waiting.get(sampling_class)
-        lane.waiting[sampling_class] = candidate
+        older = state.waiting.get(sampling_class)
+        state.waiting[sampling_class] = candidate
         return [] if older is None else [self._skip(older, SkipReason.REPLACED, sampling_class)]
 
-    def request(self, camera: str, now: float) -> bool:
-        """An operator asks for the next explainable frame of ``camera``.
+    def request(self, lane: str, now: float) -> bool:
+        """An operator asks for the next explainable frame of ``lane``.
 
         The request stands until a frame is selected for it, at most ``deadline_s``. False when no
-        frame of that camera was ever offered.
+        frame of that lane was ever offered.
         """
-        lane = self._lanes.get(camera)
-        if lane is None:
+        state = self._lanes.get(lane)
+        if state is None:
             return False
-        lane.requested_mono = now
+        state.requested_mono = now
         return True
 
     def set_period(self, period_s: float) -> None:
         """Explain a frame of each lane every so many seconds from now on, as the budget allows."""
         self._settings = self._settings.model_copy(update={"period_s": period_s})
 
-    def raise_attention(self, camera: str, until: float, now: float) -> bool:
-        """Follow ``camera`` up until the time ``until``: its frames become the alarm class.
+    def raise_attention(self, lane: str, until: float, now: float) -> bool:
+        """Follow ``lane`` up until the time ``until``: its frames become the alarm class.
 
-        False when no frame of that camera was ever offered. A shorter time never cuts a longer one.
+        False when no frame of that lane was ever offered. A shorter time never cuts a longer one.
         """
-        lane = self._lanes.get(camera)
-        if lane is None:
+        state = self._lanes.get(lane)
+        if state is None:
             return False
-        lane.attention_until = max(lane.attention_until, until)
+        state.attention_until = max(state.attention_until, until)
         return True
 
     def finished(self, job_id: str, busy_s: float, now: float) -> bool:
@@ -129,7 +129,7 @@ class Scheduler:
         if job is None:
             return False
         self._finished += 1
-        self._bucket.spend(busy_s - job.compute_s, now)
+        self._budget.spend(busy_s - job.compute_s, now)
         self._costs.measured(job, busy_s, now)
         return True
 
@@ -142,7 +142,7 @@ class Scheduler:
         if job is None:
             return False
         self._failed += 1
-        self._bucket.spend(busy_s - job.compute_s, now)
+        self._budget.spend(busy_s - job.compute_s, now)
         if reason == "deadline":
             self._costs.overran(job.rung, busy_s, now)
         return True
@@ -159,17 +159,17 @@ class Scheduler:
             turn = self._best(now)
             if turn is None:
                 break
-            sampling_class, camera = turn
-            candidate = self._lanes[camera].waiting[sampling_class]
+            sampling_class, lane = turn
+            candidate = self._lanes[lane].waiting[sampling_class]
             plan = self._plan(sampling_class, candidate, free_slots - len(selected), now)
             if plan is None:
-                del self._lanes[camera].waiting[sampling_class]
+                del self._lanes[lane].waiting[sampling_class]
                 skipped.append(self._skip(candidate, SkipReason.DEADLINE, sampling_class))
                 continue
             borrow = sampling_class in _URGENT or self._starved(sampling_class, now)
-            if not self._bucket.covers(plan.compute_s, now, borrow=borrow):
+            if not self._budget.covers(plan.compute_s, now, borrow=borrow):
                 break  # nobody of a lower rank may nibble at what this one is waiting for
-            selected.append(self._select(sampling_class, camera, plan, now))
+            selected.append(self._select(sampling_class, lane, plan, now))
         return Decision(tuple(selected), tuple(skipped), unanswered)
 
     def flush(self) -> list[Skipped]:
@@ -201,9 +201,9 @@ class Scheduler:
         lanes = self._lanes.items()
         return Snapshot(
             books=books,
-            budget_s=self._bucket.level(now),
-            capacity_s=self._bucket.capacity,
-            borrow_s=self._bucket.debt,
+            budget_s=self._budget.level(now),
+            capacity_s=self._budget.capacity,
+            borrow_s=self._budget.debt,
             cost_s={rung: self._costs.seconds(rung, now) for rung in LADDER},
             waiting=waiting,
             attention={n: lane.attention_until for n, lane in lanes if lane.attention_until > now},
@@ -212,15 +212,17 @@ class Scheduler:
 
     # --- rules -----------------------------------------------------------------------------------
 
-    def _classify(self, candidate: Candidate, lane: _Lane, now: float) -> SamplingClass | None:
+    def _classify(
+        self, candidate: Candidate, state: _LaneState, now: float
+    ) -> SamplingClass | None:
         # A request is for one frame and is served first even where an alarm follows the same lane.
-        if lane.requested_mono is not None:
+        if state.requested_mono is not None:
             return SamplingClass.OPERATOR
-        if now < lane.attention_until:
+        if now < state.attention_until:
             return SamplingClass.ALARM
         if is_uncertain(candidate.segmentation, self._settings):
             return SamplingClass.UNCERTAIN
-        return SamplingClass.PERIODIC if now >= lane.due_mono else None
+        return SamplingClass.PERIODIC if now >= state.due_mono else None
 
     def _expire(self, now: float) -> list[Skipped]:
         skipped = []
@@ -247,11 +249,11 @@ class Scheduler:
         return owed is not None and now - owed >= self._starved_after_s
 
     def _eligible(self, now: float) -> Iterator[tuple[SamplingClass, str]]:
-        for camera, lane in self._lanes.items():
-            cooled = now - lane.selected_mono >= self._settings.cooldown_s
-            for sampling_class in lane.waiting:
+        for lane, state in self._lanes.items():
+            cooled = now - state.selected_mono >= self._settings.cooldown_s
+            for sampling_class in state.waiting:
                 if cooled or sampling_class in _URGENT or self._starved(sampling_class, now):
-                    yield sampling_class, camera
+                    yield sampling_class, lane
 
     def _rank(self, sampling_class: SamplingClass, now: float) -> tuple[float, int]:
         if self._starved(sampling_class, now):
@@ -259,7 +261,7 @@ class Scheduler:
         return math.inf, PRIORITY.index(sampling_class)
 
     def _best(self, now: float) -> tuple[SamplingClass, str] | None:
-        """Starved classes first, then by rank; within one the camera explained longest ago."""
+        """Starved classes first, then by rank; within one the lane explained longest ago."""
         return min(
             self._eligible(now),
             key=lambda turn: (
@@ -288,23 +290,23 @@ class Scheduler:
         return candidate.frame.captured_mono + self._settings.deadline_s - now
 
     def _select(
-        self, sampling_class: SamplingClass, camera: str, plan: Plan, now: float
+        self, sampling_class: SamplingClass, lane: str, plan: Plan, now: float
     ) -> Selection:
-        lane = self._lanes[camera]
-        candidate = lane.waiting.pop(sampling_class)
+        state = self._lanes[lane]
+        candidate = state.waiting.pop(sampling_class)
         self._selected[sampling_class] += 1
-        lane.selected_mono = now
+        state.selected_mono = now
         if sampling_class is SamplingClass.OPERATOR:
-            lane.requested_mono = None
+            state.requested_mono = None
         elif sampling_class is SamplingClass.PERIODIC:
-            on_time = lane.due_mono + self._settings.period_s
+            on_time = state.due_mono + self._settings.period_s
             # Keeping the phase makes the mean period the wish; a longer delay is not caught up.
-            lane.due_mono = on_time if on_time > now else now + self._settings.period_s
+            state.due_mono = on_time if on_time > now else now + self._settings.period_s
         if any(sampling_class in other.waiting for other in self._lanes.values()):
             self._owed_since[sampling_class] = now
         else:
             del self._owed_since[sampling_class]
-        self._bucket.spend(plan.compute_s, now)
+        self._budget.spend(plan.compute_s, now)
         job_id = f"{candidate.frame.frame_id}.{self._selected.total()}"
         self._running[job_id] = plan
         return Selection(
@@ -326,4 +328,4 @@ class Scheduler:
     ) -> Skipped:
         self._skipped[reason] += 1
         frame = candidate.frame
-        return Skipped(frame.camera, frame.frame_id, reason, sampling_class)
+        return Skipped(frame.lane, frame.frame_id, reason, sampling_class)

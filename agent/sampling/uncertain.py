@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from agent import config
-from agent.records import SUTURE, NoReadReason, Segmentation
+from agent.records import SUTURE, NoReadReason, SegmentedFrame
 from agent.sampling.values import SkipReason
 
 _NOTHING_TO_EXPLAIN = {
@@ -14,12 +14,12 @@ _NOTHING_TO_EXPLAIN = {
 }
 
 
-def nothing_to_explain(segmentation: Segmentation) -> SkipReason | None:
+def nothing_to_explain(segmentation: SegmentedFrame) -> SkipReason | None:
     """Why this frame can have no explanation (an empty cup, an unusable picture), or None."""
     return _NOTHING_TO_EXPLAIN.get(segmentation.reading.reason)
 
 
-def is_uncertain(segmentation: Segmentation, settings: config.Sampling) -> bool:
+def is_uncertain(segmentation: SegmentedFrame, settings: config.Sampling) -> bool:
     """Whether the model was unsure: no angle, a low confidence, or a low or undefined margin.
 
     The margin is the suture's, or the first foreground class's of a model that knows no suture.
@@ -31,7 +31,7 @@ def is_uncertain(segmentation: Segmentation, settings: config.Sampling) -> bool:
     return math.isnan(margin) or margin < settings.uncertain_margin
 
 
-def _suture_margin(segmentation: Segmentation) -> float:
+def _suture_margin(segmentation: SegmentedFrame) -> float:
     classes, margins = segmentation.classes, segmentation.margins
     index = classes.index(SUTURE) if SUTURE in classes else 1
     return margins[index] if index < len(margins) else math.nan

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.records import Frame, Rung, SamplingClass, Segmentation, Selection
+from agent.records import Frame, Rung, SamplingClass, SegmentedFrame, Selection
 
 
 class SkipReason(enum.StrEnum):
@@ -26,14 +26,14 @@ class Candidate:
     """One segmented frame, offered for explanation."""
 
     frame: Frame
-    segmentation: Segmentation
+    segmentation: SegmentedFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """The end of an offer that was not selected. ``sampling_class`` is None when it had none."""
 
-    camera: str
+    lane: str
     frame_id: str
     reason: SkipReason
     sampling_class: SamplingClass | None = None
@@ -43,7 +43,7 @@ class Skipped:
 class Decision:
     """Jobs to hand to the pool, best first, and the frames that were let go meanwhile.
 
-    ``unanswered`` are the cameras whose operator's request was given up: no frame that can be
+    ``unanswered`` are the lanes whose operator's request was given up: no frame that can be
     explained came in its time.
     """
 
@@ -73,7 +73,7 @@ class Books:
 class Waiting:
     """One occupied slot, for the page."""
 
-    camera: str
+    lane: str
     sampling_class: SamplingClass
     frame_id: str
     captured_mono: float
@@ -93,5 +93,5 @@ class Snapshot:
     borrow_s: float
     cost_s: Mapping[Rung, float]
     waiting: tuple[Waiting, ...]
-    attention: Mapping[str, float]  # camera -> monotonic time until which it is followed
-    requests: tuple[str, ...]  # cameras whose next frame an operator has asked for
+    attention: Mapping[str, float]  # lane -> monotonic time until which it is followed
+    requests: tuple[str, ...]  # lanes whose next frame an operator has asked for

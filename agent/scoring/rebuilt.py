@@ -18,7 +18,7 @@ from agent.records import (
     MachineState,
     Reading,
     Rung,
-    Segmentation,
+    SegmentedFrame,
 )
 from agent.scoring.planting import CAMERA
 from agent.scoring.recording import (
@@ -50,8 +50,8 @@ def reading_of(
     read = not np.isnan(angle)
     nan = float("nan")
     values = dict(zip(FRUIT_SIGNALS, recording.values[index].tolist(), strict=True))
-    segmentation = Segmentation(
-        camera=CAMERA,
+    segmentation = SegmentedFrame(
+        lane=CAMERA,
         frame_id=f"{CAMERA}-{index}",
         seq=index,
         captured_utc_ms=utc_ms(mono),
@@ -92,7 +92,7 @@ def explanation_of(recording: Recording, index: int, shift: float) -> Explanatio
     about = recording.about
     return Explanation(
         job_id=job,
-        camera=CAMERA,
+        lane=CAMERA,
         frame_id=frame,
         captured_utc_ms=utc_ms(mono),
         captured_mono=mono,

@@ -1,4 +1,4 @@
-"""Recordings played through the real watch and alarm book in virtual time. Pure.
+"""Recordings played through the real watch and alarm manager in virtual time. Pure.
 
 What a recording does not hold is what the alarms do to the sampler: a line that is followed up gets
 more explanations than the replay has, so delays here are those without that help.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent import config
-from agent.alarms.catalogue import BY_CAUSE, Cause
+from agent.alarms.catalogue import BY_CAUSE, Cause, definition_of
 from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.lifecycle import Event
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.records import Alarm, Explanation, JobFailure, MachineInfo, MachineState, NoReadReason
 from agent.scoring.planting import CAMERA
@@ -70,7 +70,7 @@ class LineReplay:
 
     def __init__(self, settings: config.Alarms, references: Mapping[str, Reference]) -> None:
         self._watch = Watch(settings, [CAMERA], references)
-        self._book = AlarmBook(settings, source=CAMERA, session="replay")
+        self._manager = AlarmManager(settings, source=CAMERA, session="replay")
         self.now = 0.0
         self.fruit = 0
         self.raised: list[Raised] = []
@@ -137,15 +137,14 @@ class LineReplay:
             records = [
                 record
                 for condition in self._watch.tick(at)
-                for record in self._book.update(condition, at, stamp_ms)
+                for record in self._manager.update(condition, at, stamp_ms)
             ]
-            records += self._book.tick(at, stamp_ms)
+            records += self._manager.tick(at, stamp_ms)
             self.raised += [self._raised(one, at) for one in records if _is_raise(one)]
             self._next_tick += TICK_S
 
     def _raised(self, record: Alarm, at: float) -> Raised:
-        cause = Cause(record.alarm_id.removesuffix(f"-{record.camera_id}"))
-        return Raised(at, cause, not record.suppressed, self.fruit)
+        return Raised(at, definition_of(record).cause, not record.suppressed, self.fruit)
 
 
 def most_severe(raised: list[Raised]) -> Cause:

@@ -1,1 +1,1 @@
-"""Frame -> Segmentation: mask, margins, suture angle or no-read, stem position."""
+"""Frame -> SegmentedFrame: mask, margins, suture angle or no-read, stem position."""

@@ -1,7 +1,7 @@
 """One reading per lane and fruit: the step from pictures to fruit. Pure: it is fed the time.
 
 - TRIGGERED: every picture is one fruit, or an empty cup.
-- FREE_RUN without a word from the machine: a fruit is a peak of presence, the share of the aperture
+- FREE_RUN without the machine's report: a fruit is a peak of presence, the share of the aperture
   that is lit. It begins where presence reaches ``ENTER`` and has risen by ``PROMINENCE`` above the
   last valley, and ends where presence has fallen by ``PROMINENCE`` from its peak, so that round
   fruit that touch each other are still told apart. Empty cups cannot be seen in this way.
@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.records import CaptureMode, FruitReading, MachineInfo, NoReadReason, Segmentation
+from agent.records import CaptureMode, FruitReading, MachineInfo, NoReadReason, SegmentedFrame
 from agent.segmentation.reading import LaneGeometry
 from agent.telemetry import NullTelemetry, Telemetry
 
@@ -41,7 +41,7 @@ class _Open:
 
     key: Key | None
     since_mono: float
-    best: Segmentation
+    best: SegmentedFrame
     peak: float = 0.0
     frames: int = 0
 
@@ -77,12 +77,12 @@ class FruitReader:
         self._max_fruit_s = max_fruit_s
         self._lanes: dict[str, _Lane] = {}
 
-    def feed(self, segmentation: Segmentation, now: float) -> list[FruitReading]:
+    def feed(self, segmentation: SegmentedFrame, now: float) -> list[FruitReading]:
         """The fruit that this picture completes: none, one, or two."""
-        mode = self._modes.get(segmentation.camera, CaptureMode.TRIGGERED)
+        mode = self._modes.get(segmentation.lane, CaptureMode.TRIGGERED)
         if mode is CaptureMode.TRIGGERED:
             return [_reading(segmentation, 1, empty=_is_empty(segmentation))]
-        lane = self._lanes.setdefault(segmentation.camera, _Lane())
+        lane = self._lanes.setdefault(segmentation.lane, _Lane())
         key = _key(segmentation.machine)
         out = self._overdue(lane, now)
         if key is not None:
@@ -105,7 +105,7 @@ class FruitReader:
         return _close(lane)
 
     def _feed_named(
-        self, lane: _Lane, key: Key, segmentation: Segmentation, now: float
+        self, lane: _Lane, key: Key, segmentation: SegmentedFrame, now: float
     ) -> list[FruitReading]:
         if not lane.named:  # the first name belongs to the fruit that is already in view
             if lane.fruit is not None and key not in lane.answered:
@@ -115,15 +115,15 @@ class FruitReader:
         lane.named, lane.standing, lane.valley = True, False, 0.0
         out = _close(lane) if lane.fruit is not None and lane.fruit.key != key else []
         if key in lane.answered:
-            self._telemetry.count("pictures_late", camera=segmentation.camera)
+            self._telemetry.count("pictures_late", camera=segmentation.lane)
             return out
         if lane.fruit is None:
             lane.fruit = _Open(key, now, segmentation)
-        _weigh(lane.fruit, segmentation)
+        _add_picture(lane.fruit, segmentation)
         return out
 
     def _feed_by_presence(
-        self, lane: _Lane, segmentation: Segmentation, now: float
+        self, lane: _Lane, segmentation: SegmentedFrame, now: float
     ) -> list[FruitReading]:
         out: list[FruitReading] = []
         presence = _presence(segmentation)
@@ -135,10 +135,10 @@ class FruitReader:
             out = _close(lane)
         if presence is None:
             if lane.fruit is not None:
-                _weigh(lane.fruit, segmentation)
+                _add_picture(lane.fruit, segmentation)
             return out
         if lane.fruit is not None:
-            _weigh(lane.fruit, segmentation)
+            _add_picture(lane.fruit, segmentation)
             if presence <= lane.fruit.peak - PROMINENCE:
                 lane.valley = presence
                 return out + _close(lane)
@@ -150,7 +150,7 @@ class FruitReader:
             lane.valley = min(lane.valley, presence)
             if presence >= max(ENTER, lane.valley + PROMINENCE):
                 lane.fruit = _Open(None, now, segmentation)
-                _weigh(lane.fruit, segmentation)
+                _add_picture(lane.fruit, segmentation)
         return out
 
 
@@ -166,14 +166,14 @@ def _close(lane: _Lane) -> list[FruitReading]:
     return [_reading(best, fruit.frames, empty=_is_empty(best))]
 
 
-def _weigh(fruit: _Open, segmentation: Segmentation) -> None:
+def _add_picture(fruit: _Open, segmentation: SegmentedFrame) -> None:
     fruit.frames += 1
     fruit.peak = max(fruit.peak, _presence(segmentation) or 0.0)
-    if fruit.frames == 1 or _worth(segmentation) > _worth(fruit.best):
+    if fruit.frames == 1 or _quality(segmentation) > _quality(fruit.best):
         fruit.best = segmentation
 
 
-def _worth(segmentation: Segmentation) -> tuple[bool, int, float, float]:
+def _quality(segmentation: SegmentedFrame) -> tuple[bool, int, float, float]:
     """Order of the pictures of one fruit: what is read, what is seen, how surely, how much."""
     reading, presence = segmentation.reading, _presence(segmentation)
     if presence is None:
@@ -182,14 +182,14 @@ def _worth(segmentation: Segmentation) -> tuple[bool, int, float, float]:
     return reading.read, seen, reading.confidence * presence, presence
 
 
-def _presence(segmentation: Segmentation) -> float | None:
+def _presence(segmentation: SegmentedFrame) -> float | None:
     """Share of the aperture that is lit; None where the picture cannot tell."""
     if segmentation.reading.reason is NoReadReason.IMAGE_QUALITY:
         return None
     return segmentation.coverage
 
 
-def _is_empty(segmentation: Segmentation) -> bool:
+def _is_empty(segmentation: SegmentedFrame) -> bool:
     return segmentation.reading.reason is NoReadReason.EMPTY
 
 
@@ -197,7 +197,7 @@ def _key(machine: MachineInfo) -> Key | None:
     return machine.fruit_id if machine.fruit_id is not None else machine.encoder
 
 
-def _named(segmentation: Segmentation, key: Key) -> Segmentation:
+def _named(segmentation: SegmentedFrame, key: Key) -> SegmentedFrame:
     machine = segmentation.machine
     if _key(machine) == key:
         return segmentation
@@ -208,5 +208,5 @@ def _named(segmentation: Segmentation, key: Key) -> Segmentation:
     return dataclasses.replace(segmentation, machine=named)
 
 
-def _reading(segmentation: Segmentation, frames: int, empty: bool) -> FruitReading:
+def _reading(segmentation: SegmentedFrame, frames: int, empty: bool) -> FruitReading:
     return FruitReading(segmentation, frames=frames, cup_empty=empty)

@@ -218,7 +218,7 @@ def no_read(
     stem: Stem | None = None,
     lane: LaneGeometry | None = None,
 ) -> Reading:
-    """No angle, for ``reason``; the stem is still told where one was found."""
+    """No angle, for ``reason``; the stem is still given where one was found."""
     place = _stem_place(stem, lane or LaneGeometry())
     return Reading(False, ANGLE_NO_READ, reason, sure, *place)
 

@@ -1,6 +1,6 @@
 """Frames -> Segmentations: one batch through the network, one reading per picture.
 
-A picture that the network cannot be shown (channels, type, size) or whose logits are not finite is
+A picture that the network cannot take (channels, type, size) or whose logits are not finite is
 a fruit without a reading: it comes back as IMAGE_QUALITY, so that every frame taken is answered
 and the machine gets its no-read. Whatever the network itself raises (out of memory) is the
 caller's: it concerns the whole batch.
@@ -24,7 +24,7 @@ from agent.models import pictures
 from agent.models.card import ConfidenceCalibration
 from agent.models.errors import ModelError
 from agent.models.loaded import LoadedModel, logits
-from agent.records import STEM, SUTURE, Frame, NoReadReason, Segmentation
+from agent.records import STEM, SUTURE, Frame, NoReadReason, SegmentedFrame
 from agent.segmentation.field import Field, field_of_view
 from agent.segmentation.light import Light, measure_light
 from agent.segmentation.reading import (
@@ -48,13 +48,13 @@ SMALLEST_SHARE = 1e-30
 class Analysis:
     """A segmentation and what its reading was made from; ``measurement`` None: nothing was seen."""
 
-    segmentation: Segmentation
+    segmentation: SegmentedFrame
     measurement: Measurement | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """A frame as the network is shown it, with its aperture on the network's grid."""
+class _Input:
+    """A frame as the network takes it, with its aperture on the network's grid."""
 
     frame: Frame
     picture: NDArray[np.uint8]
@@ -63,7 +63,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Output:
     """What the network made of a batch, on the network's grid: arrays with the frames first."""
 
     mask: NDArray[np.uint8]
@@ -103,7 +103,7 @@ class Segmenter:
         self._stem = model.classes.index(STEM) if STEM in model.classes else None
         self._calibration = check_calibration(model.card.confidence, model.label)
 
-    def segment(self, frames: Sequence[Frame]) -> list[Segmentation]:
+    def segment(self, frames: Sequence[Frame]) -> list[SegmentedFrame]:
         """One segmentation per frame, in their order; at most ``batch_max`` frames a batch."""
         return [analysis.segmentation for analysis in self.analyse(frames)]
 
@@ -118,54 +118,56 @@ class Segmenter:
 
     def _batch(self, frames: Sequence[Frame]) -> list[Analysis]:
         started = self._clock()
-        shown = {index: ready for index, frame in enumerate(frames) if (ready := self._show(frame))}
-        drafts: list[tuple[Segmentation, Measurement | None]] = [
-            (self._blind(frame), None) for frame in frames
+        inputs = {
+            index: ready for index, frame in enumerate(frames) if (ready := self._prepare(frame))
+        }
+        drafts: list[tuple[SegmentedFrame, Measurement | None]] = [
+            (self._unusable(frame), None) for frame in frames
         ]
-        if shown:
-            seen = self._look([ready.picture for ready in shown.values()])
-            for position, (index, ready) in enumerate(shown.items()):
-                if seen.finite[position]:
-                    drafts[index] = self._read(ready, seen, position)
+        if inputs:
+            output = self._infer([ready.picture for ready in inputs.values()])
+            for position, (index, ready) in enumerate(inputs.items()):
+                if output.finite[position]:
+                    drafts[index] = self._read(ready, output, position)
                 else:
-                    event = {"camera": ready.frame.camera, "frame_id": ready.frame.frame_id}
+                    event = {"camera": ready.frame.lane, "frame_id": ready.frame.frame_id}
                     log_event(logger, logging.WARNING, "logits_not_finite", **event)
         done = self._clock()
         share = (done - started) / len(frames)
         return [
-            Analysis(_stamped(segmentation, done, share), measurement)
+            Analysis(_timed(segmentation, done, share), measurement)
             for segmentation, measurement in drafts
         ]
 
-    def _show(self, frame: Frame) -> _Shown | None:
+    def _prepare(self, frame: Frame) -> _Input | None:
         """The frame at the network's size, or None for a picture that is not one."""
         preprocessing = self._model.preprocessing
         try:
             picture, aperture = pictures.standard(frame.image, frame.aperture)
         except pictures.PictureError as error:
-            event = {"camera": frame.camera, "frame_id": frame.frame_id, "reason": str(error)}
+            event = {"camera": frame.lane, "frame_id": frame.frame_id, "reason": str(error)}
             log_event(logger, logging.WARNING, "picture_refused", **event)
             return None
         fitted = pictures.fit(picture, aperture, preprocessing)
-        field = self._fields.get(frame.camera)
+        field = self._fields.get(frame.lane)
         if field is None or not field.is_of(aperture):
             field = field_of_view(aperture, preprocessing.width_px, preprocessing.height_px)
-            self._fields[frame.camera] = field
+            self._fields[frame.lane] = field
         light = measure_light(fitted, field.inside, self._settings.empty_brightness)
-        return _Shown(frame, fitted, field, light)
+        return _Input(frame, fitted, field, light)
 
-    def _look(self, fitted: list[NDArray[np.uint8]]) -> _Seen:
+    def _infer(self, fitted: list[NDArray[np.uint8]]) -> _Output:
         with torch.inference_mode():
             batch = pictures.to_tensor(fitted, self._model.preprocessing, self._model.device)
             return _interpret(logits(self._model, batch), self._suture)
 
-    def _read(self, shown: _Shown, seen: _Seen, at: int) -> tuple[Segmentation, Measurement]:
-        frame, field = shown.frame, shown.field
-        mask, margin = seen.mask[at], seen.margin[at]
+    def _read(self, given: _Input, output: _Output, at: int) -> tuple[SegmentedFrame, Measurement]:
+        frame, field = given.frame, given.field
+        mask, margin = output.mask[at], output.margin[at]
         height, width = frame.image.shape[:2]
         view = View(
             mask=mask,
-            probability=seen.suture[at],
+            probability=output.suture[at],
             margin=margin,
             inside=field.inside,
             cells=field.cells,
@@ -173,11 +175,11 @@ class Segmenter:
             scale_y=height / mask.shape[0],
         )
         measurement = measure(view, self._suture, self._stem)
-        lane = self._lanes.get(frame.camera, LaneGeometry())
-        reading = read(measurement, shown.light, lane, self._settings, self._calibration)
+        lane = self._lanes.get(frame.lane, LaneGeometry())
+        reading = read(measurement, given.light, lane, self._settings, self._calibration)
         areas, margins = field.by_class(mask, margin, len(self._model.classes))
-        segmentation = Segmentation(
-            camera=frame.camera,
+        segmentation = SegmentedFrame(
+            lane=frame.lane,
             frame_id=frame.frame_id,
             seq=frame.seq,
             captured_utc_ms=frame.captured_utc_ms,
@@ -190,20 +192,20 @@ class Segmenter:
             machine=frame.machine,
             done_mono=0.0,
             seconds=0.0,
-            brightness=shown.light.brightness,
-            entropy=field.mean(seen.entropy[at]),
-            coverage=shown.light.coverage,
-            focus=shown.light.focus,
-            warmth=shown.light.warmth,
+            brightness=given.light.brightness,
+            entropy=field.mean(output.entropy[at]),
+            coverage=given.light.coverage,
+            focus=given.light.focus,
+            warmth=given.light.warmth,
         )
         return segmentation, measurement
 
-    def _blind(self, frame: Frame) -> Segmentation:
+    def _unusable(self, frame: Frame) -> SegmentedFrame:
         """The answer for a frame in which nothing can be seen."""
         size = (self._model.preprocessing.height_px, self._model.preprocessing.width_px)
         count = len(self._model.classes)
-        return Segmentation(
-            camera=frame.camera,
+        return SegmentedFrame(
+            lane=frame.lane,
             frame_id=frame.frame_id,
             seq=frame.seq,
             captured_utc_ms=frame.captured_utc_ms,
@@ -234,7 +236,7 @@ def check_calibration(
     return calibration
 
 
-def _interpret(z: Tensor, suture: int) -> _Seen:
+def _interpret(z: Tensor, suture: int) -> _Output:
     """Logits (N, C, h, w) -> predicted class, its margin, suture probability and entropy.
 
     With t = the largest logit and s = sum over the others of exp(z - t): the margin of the
@@ -255,7 +257,7 @@ def _interpret(z: Tensor, suture: int) -> _Seen:
         others += shares[:, index].masked_fill(label == index, 0.0)
     total = others + 1.0
     entropy = total.log() - (shares * below).sum(1) / total
-    return _Seen(
+    return _Output(
         mask=label.cpu().numpy(),
         margin=others.clamp_min(SMALLEST_SHARE).log_().neg_().float().cpu().numpy(),
         suture=(shares[:, suture] / total).float().cpu().numpy(),
@@ -264,5 +266,5 @@ def _interpret(z: Tensor, suture: int) -> _Seen:
     )
 
 
-def _stamped(segmentation: Segmentation, done_mono: float, seconds: float) -> Segmentation:
+def _timed(segmentation: SegmentedFrame, done_mono: float, seconds: float) -> SegmentedFrame:
     return dataclasses.replace(segmentation, done_mono=done_mono, seconds=seconds)

@@ -15,7 +15,7 @@ PREFIX = "alarms."
 
 
 class AlarmState:
-    """Keeps what ``AlarmBook.export`` gives: whole numbers, and a list of alarms."""
+    """Keeps what ``AlarmManager.export`` gives: whole numbers, and a list of alarms."""
 
     def __init__(self, database: Database, counters: Counters) -> None:
         self._database = database

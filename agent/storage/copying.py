@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from agent.storage.rows import Kind
+
 STATES = ("counter", "alarm")
-ALARM = 0
-"""``Kind.ALARM`` in the outbox."""
 ALARM_SHARE = 0.5
 """Of the room in memory, for alarm events of a backlog; the rest is for what comes meanwhile."""
 
@@ -34,7 +34,7 @@ def copy_out(disk: sqlite3.Connection, memory: sqlite3.Connection, room_bytes: i
                 "SELECT * FROM outbox WHERE id IN (SELECT id FROM (SELECT id, sum(size_bytes) "
                 "OVER (ORDER BY acked_mono IS NOT NULL, id) AS bytes FROM outbox WHERE kind = ?) "
                 "WHERE bytes <= ?)",
-                (ALARM, ALARM_SHARE * room_bytes),
+                (Kind.ALARM, ALARM_SHARE * room_bytes),
             ),
             memory,
             "outbox",

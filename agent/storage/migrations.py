@@ -10,7 +10,7 @@ import sqlite3
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
-        # numbers that must never start again: bdSeq, counts of the alarm book, marks
+        # numbers that must never start again: bdSeq, counts of the alarm manager, marks
         "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         # one row an alarm, as JSON: only those that changed are written
         "CREATE TABLE alarm (alarm_id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",

@@ -3,33 +3,25 @@
 Rows only: what is in flight and when it is sent again is decided by the outbox above. A message
 that the broker acknowledged stays for a while, because a broker acknowledges before it delivers.
 
-At the cap the least important goes first: explanations, then evidence, then alarms that were
-acknowledged already, and alarms that wait last of all. Ages are monotonic; those of rows from
-before a restart of the computer are taken from the wall clock where that is plausible.
+What goes at the cap is decided in ``capacity``. Ages are monotonic; those of rows from before a
+restart of the computer are taken from the wall clock where that is plausible.
 """
 
 from __future__ import annotations
 
-import enum
 import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config import Storage
-from agent.storage.database import MEMORY_MAX_BYTES, Database
+from agent.storage.capacity import Capacity
+from agent.storage.database import Database
+from agent.storage.rows import Dropped, Kind, Level, NewRow, Row
 
 ROW_BYTES = 200
 """What a row takes beside its payload, with its share of the index."""
-EVICT_ROWS = 32
-EXPLANATION_SHARE = 0.25
-EVIDENCE_SHARE = 0.5
-MEMORY_LIMIT_BYTES = 32 * 1024 * 1024
-"""Cap where nothing is ever kept on a disk."""
-DISK_LOW_BYTES = 4 * 1024 * 1024
-"""Free space that not even alarms use up: the log of the database needs it."""
 PLAUSIBLE_UTC_MS = 1_577_836_800_000  # 2020: an older stamp was made before the clock was set
 PACK_FROM_BYTES = 200
 _COLUMNS = (
@@ -42,59 +34,6 @@ _STANDING = (
     "WHERE json_extract(state, '$.record.state') <> 'NORM'"
 )
 """Occurrences that are not over: their pictures are sent again with the state of their alarm."""
-
-
-class Kind(enum.IntEnum):
-    """Classes by importance: at the cap the highest number goes first."""
-
-    ALARM = 0
-    EVIDENCE = 1
-    EXPLANATION = 2
-
-
-@dataclass(frozen=True, slots=True)
-class NewRow:
-    """A message to keep. With ``evidence_id`` its payload is a picture that is kept longer."""
-
-    kind: Kind
-    route: str
-    topic: str
-    content_type: str
-    payload: bytes
-    evidence_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A message that is kept. ``acked``: the broker took it once; ``unheard``: for nobody."""
-
-    id: int
-    kind: Kind
-    route: str
-    topic: str
-    content_type: str
-    payload: bytes
-    made_mono: float
-    unheard: bool
-    acked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Rows that went without having been acknowledged. ``ids`` holds acknowledged ones too."""
-
-    kind: Kind
-    reason: str
-    count: int
-    ids: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Level:
-    """What waits of one kind."""
-
-    rows: int = 0
-    size_bytes: int = 0
 
 
 class Spool:
@@ -113,12 +52,8 @@ class Spool:
         self._settings = settings
         self._clock = clock
         self._utc_ms = utc_ms
-        self._free_bytes = free_bytes or _free_bytes
         self._boot = boot_id()
-        self._free: int | None = None  # bytes of the disk; None: no limit of its own
-        self._held: dict[Kind, int] | None = None
-        database.on_rollback(self._forget)
-        self.look_at_disk()
+        self.capacity = Capacity(database, settings, free_bytes)
         self._database.run(self._adopt)
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
@@ -144,7 +79,7 @@ class Spool:
             packed = row.content_type.endswith("json") and len(row.payload) >= PACK_FROM_BYTES
             payload = zlib.compress(row.payload, 1) if packed else row.payload
             size = len(payload) + ROW_BYTES
-            dropped = self._make_room(connection, row.kind, size)
+            dropped = self.capacity.make_room(connection, row.kind, size)
             if dropped is None:
                 return 0, []
             utc_ms = self._utc_ms()
@@ -170,8 +105,7 @@ class Spool:
                     payload,
                 ),
             )
-            if self._held is not None and row.kind in self._held:
-                self._held[row.kind] += size
+            self.capacity.added(row.kind, size)
             return cursor.lastrowid or 0, dropped
 
         return self._database.run(work)
@@ -231,7 +165,7 @@ class Spool:
 
         def work(connection: sqlite3.Connection) -> None:
             now = self._clock()
-            self._forget()
+            self.capacity.forget()
             connection.executemany(
                 "UPDATE outbox SET acked_mono = ? WHERE id = ? AND kind <> ?",
                 [(now, row_id, Kind.EXPLANATION) for row_id in acked],
@@ -278,117 +212,6 @@ class Spool:
 
         return self._database.run(work)
 
-    # --- the cap ---------------------------------------------------------------------------------
-
-    @property
-    def limit_bytes(self) -> int:
-        """The cap as it stands now: less where memory has to do for a disk."""
-        limit = self._settings.limit_bytes
-        if self._database.path is None:
-            return min(limit, MEMORY_LIMIT_BYTES)
-        return min(limit, MEMORY_MAX_BYTES) if self._database.status.degraded else limit
-
-    def look_at_disk(self) -> None:
-        """Measure the free space, which bounds what may be added from now on."""
-        path = self._database.path
-        self._free = None
-        if path is not None and not self._database.status.degraded:
-            try:
-                self._free = self._free_bytes(path.parent)
-            except OSError:
-                self._free = 0
-
-    def ceiling_bytes(self, kind: Kind, file_bytes: int) -> int:
-        """Return how much the database may hold when a row of this kind is to be added.
-
-        A file of ``file_bytes`` can be filled whatever the disk says; it grows only into space that
-        is free beyond the reserve.
-        """
-        if self._free is None or self._database.status.degraded:
-            return self.limit_bytes
-        reserve = DISK_LOW_BYTES if kind is Kind.ALARM else self._settings.free_disk_bytes
-        return min(self.limit_bytes, file_bytes + max(0, self._free - reserve))
-
-    def _make_room(
-        self, connection: sqlite3.Connection, kind: Kind, size: int
-    ) -> list[Dropped] | None:
-        """Let go what the newcomer needs; None when there is no room for it whatever goes."""
-        dropped: list[Dropped] = []
-        share = {Kind.EVIDENCE: EVIDENCE_SHARE, Kind.EXPLANATION: EXPLANATION_SHARE}.get(kind)
-        while share is not None and self._held_bytes(kind) + size > share * self.limit_bytes:
-            gone = self._evict(connection, kind)
-            if not gone:
-                return None
-            dropped += gone
-        need = size + size // 4 + 8192  # the page that it begins, and the tree above
-        while True:
-            used, file_bytes = self._database.size_bytes()
-            if used + need <= self.ceiling_bytes(kind, file_bytes):
-                return dropped
-            gone = self._evict_any(connection, kind)
-            if not gone:
-                return None
-            dropped += gone
-
-    def _evict_any(self, connection: sqlite3.Connection, newcomer: Kind) -> list[Dropped]:
-        """Try the classes from the least important one to the newcomer's own, until one had any."""
-        for victim in sorted(Kind, reverse=True):
-            if victim >= newcomer and (gone := self._evict(connection, victim)):
-                return gone
-        return []
-
-    def _evict(self, connection: sqlite3.Connection, kind: Kind) -> list[Dropped]:
-        """Delete the oldest rows of a kind, acknowledged ones before any other."""
-        self._forget()
-        if kind is Kind.EVIDENCE and (gone := self._evict_pictures(connection)):
-            return gone
-        for acked, oldest in (
-            # the plus keeps the planner from the index that would read every row of the kind
-            (True, "+kind = ? AND acked_mono IS NOT NULL ORDER BY acked_mono"),
-            (False, "kind = ? AND acked_mono IS NULL ORDER BY id"),
-        ):
-            rows = connection.execute(
-                "DELETE FROM outbox WHERE id IN "  # noqa: S608
-                f"(SELECT id FROM outbox WHERE {oldest} LIMIT ?) RETURNING id",
-                (kind, EVICT_ROWS),
-            ).fetchall()
-            if rows:
-                ids = tuple(int(row[0]) for row in rows)
-                return [Dropped(kind, "spool_full", 0 if acked else len(ids), ids)]
-        return []
-
-    def _evict_pictures(self, connection: sqlite3.Connection) -> list[Dropped]:
-        events = connection.execute(
-            "DELETE FROM evidence WHERE event_id IN "
-            "(SELECT event_id FROM evidence ORDER BY made_utc_ms, event_id LIMIT 4) "
-            "RETURNING event_id"
-        ).fetchall()
-        ids: list[int] = []
-        waiting = 0
-        for (event_id,) in events:
-            for row_id, acked in connection.execute(
-                "DELETE FROM outbox WHERE evidence_id = ? RETURNING id, acked_mono", (event_id,)
-            ).fetchall():
-                ids.append(int(row_id))
-                waiting += acked is None
-        return [Dropped(Kind.EVIDENCE, "spool_full", waiting, tuple(ids))] if events else []
-
-    def _held_bytes(self, kind: Kind) -> int:
-        """Bytes of the explanations, or of the pictures; counted anew after a deletion."""
-        if self._held is None:
-            explanations, pictures = self._database.read(
-                lambda c: c.execute(
-                    "SELECT (SELECT coalesce(sum(size_bytes), 0) FROM outbox WHERE kind = ?), "
-                    "(SELECT coalesce(sum(size_bytes), 0) FROM evidence)",
-                    (Kind.EXPLANATION,),
-                ).fetchone()
-            )
-            self._held = {Kind.EXPLANATION: explanations, Kind.EVIDENCE: pictures}
-        return self._held[kind]
-
-    def _forget(self) -> None:
-        self._held = None
-
     # --- measures --------------------------------------------------------------------------------
 
     def levels(self) -> dict[Kind, Level]:
@@ -431,11 +254,6 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return str(os.getpid())
-
-
-def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
 
 
 def _row(values: Sequence[object]) -> Row:

@@ -29,7 +29,7 @@ class Hello:
 
 
 class Control(Enum):
-    """What the supervision itself says over the socket, beside the messages of its users."""
+    """Messages of the supervision itself, beside those of its users."""
 
     STOP = "stop"
 
@@ -82,5 +82,5 @@ class Channel:
                         self._inbox.put(message)
         except OSError:
             pass
-        # No farewell: whoever would read it is gone, and handlers at exit may hang in native code.
+        # No clean exit: nobody would read its output, and handlers at exit may hang in native code.
         os._exit(0)

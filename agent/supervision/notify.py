@@ -1,6 +1,6 @@
 """systemd's notification protocol (sd_notify(3)): ready, alive, stopping, in one datagram each.
 
-The watchdog is fed by what really moves: ``tick`` looks at the loops and says nothing while one of
+The watchdog is fed by what really moves: ``tick`` looks at the loops and sends nothing while one of
 them stands, so that systemd ends and restarts an agent that only looks alive.
 """
 
@@ -67,7 +67,7 @@ class Watchdog:
         self._notifier = notifier
         self._reasons = reasons
         self._due = 0.0
-        self._told: tuple[str, ...] = ()
+        self._reported: tuple[str, ...] = ()
 
     def tick(self, now: float) -> None:
         """Look, and feed when it is time; ``now`` is monotonic seconds."""
@@ -77,6 +77,6 @@ class Watchdog:
         reasons = self._reasons()
         if not reasons and self._notifier.watchdog_s:
             self._notifier.alive()
-        if reasons != self._told:
-            self._told = reasons
+        if reasons != self._reported:
+            self._reported = reasons
             self._notifier.status("; ".join(reasons) or "all loops move")

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
+
+from agent.redaction import without_credentials
 
 READ_BYTES = 65536
 LINES_PER_POLL = 10
 TAIL_LINES = 20
 LINE_CHARS = 500
-
-_USER_INFO = re.compile(r"(?<=://)\S*@")
-
-
-def without_credentials(text: str) -> str:
-    """Mask the user part of every URL in ``text``.
-
-    >>> without_credentials("cannot open rtsp://joe:secret@cam/1")
-    'cannot open rtsp://***@cam/1'
-    """
-    return _USER_INFO.sub("***@", text)
 
 
 class OutputTail:

@@ -15,12 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent import picture_files
 from agent.models import pictures
 from agent.simulator.layout import MASK_BACKGROUND, MASK_STEM, MASK_SUTURE
 from agent.training.errors import TrainingError
 from agent.training.samples import Sample
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = tuple(suffix for suffix in picture_files.SUFFIXES if suffix != ".webp")
+"""Of pictures and masks: as everywhere, but no WebP."""
 MASK_ENDING = "_mask"
 HELD_OUT_SHARE = 0.2
 STRANGE_SHARE = 0.002
@@ -168,7 +170,7 @@ def _round_if_black_corners(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    paths = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and p.is_file()]
+    paths = picture_files.picture_files(folder, SUFFIXES)
     return {path.stem: path for path in paths}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from agent import config
 from agent.alarms.charts.bank import Judgement
 from agent.alarms.condition import Condition
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.text.english import ENGLISH
 from agent.records import (
     Alarm,
@@ -25,7 +25,7 @@ from agent.records import (
     Reading,
     Rung,
     SamplingClass,
-    Segmentation,
+    SegmentedFrame,
 )
 
 EPOCH_MS = 1_700_000_000_000
@@ -40,7 +40,7 @@ def condition(
     beyond: bool | None, cause: str = "no_read_rate", camera: str = "cam1", **changes: object
 ) -> Condition:
     back = beyond is False
-    return Condition(**{"cause": cause, "camera": camera, "beyond": beyond, "back": back} | changes)
+    return Condition(**{"cause": cause, "lane": camera, "beyond": beyond, "back": back} | changes)
 
 
 def said(of: Condition | Judgement) -> str:
@@ -48,21 +48,21 @@ def said(of: Condition | Judgement) -> str:
     return ENGLISH.detail(of.detail)
 
 
-class Desk:
-    """A book on a clock that the test turns, which keeps every record."""
+class TimedManager:
+    """A manager on a clock that the test turns, which keeps every record."""
 
     def __init__(self, **settings: object) -> None:
-        self.book = AlarmBook(config.Alarms(**settings), "agent1", "s1")
+        self.manager = AlarmManager(config.Alarms(**settings), "agent1", "s1")
         self.now = 1000.0
         self.records: list[Alarm] = []
 
-    def hear(self, new: Condition, after_s: float = 0.0) -> list[str]:
+    def update(self, new: Condition, after_s: float = 0.0) -> list[str]:
         self.now += after_s
-        return self._keep(self.book.update(new, self.now, utc_ms(self.now)))
+        return self._keep(self.manager.update(new, self.now, utc_ms(self.now)))
 
     def wait(self, seconds: float) -> list[str]:
         self.now += seconds
-        return self._keep(self.book.tick(self.now, utc_ms(self.now)))
+        return self._keep(self.manager.tick(self.now, utc_ms(self.now)))
 
     def _keep(self, records: list[Alarm]) -> list[str]:
         self.records += records
@@ -70,7 +70,7 @@ class Desk:
 
     @property
     def alarm(self) -> Alarm:
-        (only,) = self.book.current()
+        (only,) = self.manager.current()
         return only
 
 
@@ -86,8 +86,8 @@ def fruit(
 ) -> FruitReading:
     reason = NoReadReason.NONE if read else NoReadReason.NO_SUTURE
     return FruitReading(
-        Segmentation(
-            camera=camera,
+        SegmentedFrame(
+            lane=camera,
             frame_id=f"f{mono:.3f}",
             seq=0,
             captured_utc_ms=utc_ms(mono),
@@ -144,7 +144,7 @@ def explanation(
     )
     return Explanation(
         job_id=f"j{mono}",
-        camera=camera,
+        lane=camera,
         frame_id=f"f{mono:.3f}",
         captured_utc_ms=utc_ms(mono),
         captured_mono=mono,

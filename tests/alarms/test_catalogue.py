@@ -6,8 +6,15 @@ import re
 
 import pytest
 
-from agent.alarms.catalogue import BY_CAUSE, DEFINITIONS, SEVERITY, Cause, Definition
-from agent.alarms.lifecycle.suppression import SUPPRESSIONS, Situation, suppressed_by
+from agent.alarms.catalogue import (
+    BY_CAUSE,
+    DEFINITIONS,
+    SEVERITY,
+    Cause,
+    Definition,
+    Situation,
+    suppression_reason,
+)
 
 
 def test_every_cause_is_defined_once() -> None:
@@ -23,7 +30,7 @@ def test_an_alarm_has_what_the_wire_asks_for(definition: Definition) -> None:
 
 
 def test_silence_is_explained_by_a_standing_machine_for_exactly_four_causes() -> None:
-    rows = {row.cause for row in SUPPRESSIONS if row.situation is Situation.NOT_RUNNING}
+    rows = {row.cause for row in DEFINITIONS if Situation.NOT_RUNNING in row.suppressed_by}
     assert rows == {
         Cause.CAMERA_LOST,
         Cause.CAMERA_FROZEN,
@@ -32,11 +39,31 @@ def test_silence_is_explained_by_a_standing_machine_for_exactly_four_causes() ->
     }
 
 
-def test_what_the_model_looks_at_is_hidden_only_where_a_diagnosis_tells_it_elsewhere() -> None:
+def test_what_the_model_looks_at_is_suppressed_only_where_a_diagnosis_announces_it_elsewhere() -> (
+    None
+):
     diagnosed = {
         Cause.BACKGROUND_RELIANCE: {Situation.PICTURES_CHANGED},
         Cause.FOREGROUND_INSENSITIVE: {Situation.PICTURES_CHANGED, Situation.READ_ELSEWHERE},
     }
     for cause, situations in diagnosed.items():
-        assert suppressed_by(cause, set(Situation) - situations) == ""
-        assert all(suppressed_by(cause, {one}) for one in situations)
+        assert suppression_reason(cause, set(Situation) - situations) == ""
+        assert all(suppression_reason(cause, {one}) for one in situations)
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.cause)
+def test_of_several_situations_the_reason_is_the_one_that_the_enumeration_names_first(
+    definition: Definition,
+) -> None:
+    order = list(Situation)
+    listed = definition.suppressed_by
+    assert [order.index(one) for one in listed] == sorted(order.index(one) for one in listed)
+    for i in range(len(listed)):
+        assert suppression_reason(definition.cause, set(listed[i:])) == listed[i].value
+    assert suppression_reason(definition.cause, set(Situation) - set(listed)) == ""
+
+
+def test_what_a_diagnosis_finds_is_announced_under_one_alarm_each() -> None:
+    announced = [one for row in DEFINITIONS for one in row.announces]
+    assert len(announced) == len(set(announced))
+    assert all(row.part is not None for row in DEFINITIONS if row.announces)

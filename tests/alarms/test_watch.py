@@ -404,7 +404,7 @@ def test_a_frame_from_before_the_stop_does_not_start_the_machine_again() -> None
     assert line["camera_lost-cam1"].suppressed_by == "the machine is not running"
 
 
-def test_frames_that_carry_the_machine_state_are_heard() -> None:
+def test_frames_that_carry_the_machine_state_are_read() -> None:
     line = Line()
     line.watch.on_fruit(fruit(line.now + 1, machine=STOPPED))
     assert line["no_read_rate-cam1"].suppressed_by == "the machine is not running"

@@ -13,7 +13,7 @@ from agent.ablation.core.perturbation import Item, channel, replaced
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
 from agent.ablation.run.batching import pixel_logits
-from agent.ablation.run.fast_path import build_fast
+from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.split.split import HookSplit, Prepared, Split, build_split
 from agent.models.loaded import LoadedModel, as_logits
 from tests.ablation.networks import bar_and_disc, loaded
@@ -45,13 +45,13 @@ def _row(model_name: str) -> Cells:
         way, plain = build_split(model, layer, x), HookSplit(model, layer)
         prepared = way.prefix(x)
         baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
-        half = build_fast(model, layer, way, x, baseline)
+        layout = build_fast_path(model, layer, way, x, baseline)
         need, name = bar_and_disc(SIZE) > 0, way.name
-        if half is None:
+        if layout is None:
             ours = partial(_general, model, way, prepared, items)
         else:
             name += "+rows"
-            program = Program(Shared(half, prepared, baseline), need, ITEMS, single=True)
+            program = Program(Shared(layout, prepared, baseline), need, ITEMS, single=True)
             ours = partial(program.run_channels, range(ITEMS))
         ours()
         for _ in range(3):
@@ -60,7 +60,7 @@ def _row(model_name: str) -> Cells:
             one, theirs = took(lambda: [plain.rerun(x, item, baseline) for item in items])
             other.append(one.times(1000 / ITEMS))
         expected = torch.cat([as_logits(model, one) for one in theirs])
-        if half is not None:
+        if layout is not None:
             found = pixel_logits(model, found)
             expected = expected.flatten(2)[:, :, torch.from_numpy(np.flatnonzero(need))]
     difference = float((found - expected).abs().max() / expected.abs().max())
@@ -79,7 +79,7 @@ def _row(model_name: str) -> Cells:
 
 
 def _general(model: LoadedModel, way: Split, prepared: Prepared, items: list[Item]) -> Tensor:
-    """(n, classes, h, w) logits by the general second half."""
+    """(n, classes, h, w) logits by the general second layout."""
     baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])
     maps = replaced(prepared.activation, baseline, items)
     return as_logits(model, way.suffix(maps, prepared))

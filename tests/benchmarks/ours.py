@@ -11,7 +11,7 @@ from agent.ablation.core import plan
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.run.fills import Fill
 from agent.ablation.run.job import Job
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.studies.patches import PatchSettings, patch_maps
 from agent.config import Score
 from agent.records import Rung
@@ -33,19 +33,19 @@ def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArr
         )
         report = job._reporter(None, bench.depth)
         if made.path == "fx+rows":
-            runner = job._channel_runner(None, bench.depth)
+            runner = job._runners.channels(bench.depth)
         else:
             controls = plan.controls(job.activation.shape[2:])
-            runner = job._occlusion_runner(len(controls))
-            job._measure(runner, controls, report)
-        job._measure(runner, plan.channels(range(bench.depth)), report)
+            runner = job._runners.wide(len(controls))
+            job._run_items(runner, controls, report)
+        job._run_items(runner, plan.channels(range(bench.depth)), report)
     return np.asarray(job.ledger.deltas[0])
 
 
-def patches(whole: Whole, bench: Bench, side: int, stride: int) -> NDArray[np.float32]:
+def patches(whole_model: WholeModel, bench: Bench, side: int, stride: int) -> NDArray[np.float32]:
     """(h, w): the mean drop per pixel under a sliding patch that hides it by zero."""
     settings = PatchSettings(side, stride, Fill.ZERO, dice=False)
     with torch.no_grad():
         case = bench.case()
-        (found,) = patch_maps(whole, case, [bench.target(case)], settings, lambda: None)
+        (found,) = patch_maps(whole_model, case, [bench.target(case)], settings, lambda: None)
     return found.drop

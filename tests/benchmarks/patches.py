@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from tests.benchmarks import ours, theirs
 from tests.benchmarks.cases import Bench, bench
 from tests.benchmarks.measuring import against, ratio, took
@@ -46,14 +46,14 @@ def table(quick: bool) -> Table:
 def _row(features: int) -> Cells:
     found = bench(features, SIZE)
     with torch.no_grad():
-        whole = Whole(found.model, found.x)
-    ours.patches(whole, found, SIDE, SIDE)  # kernels are compiled once a process
-    mine, own = took(lambda: ours.patches(whole, found, SIDE, STRIDE))
+        whole_model = WholeModel(found.model, found.x)
+    ours.patches(whole_model, found, SIDE, SIDE)  # kernels are compiled once a process
+    mine, own = took(lambda: ours.patches(whole_model, found, SIDE, STRIDE))
     stride = STRIDE if features == 8 else APART
     his, theirs_found = took(lambda: theirs.occlusion(found, SIDE, stride, BATCH))
     if stride != STRIDE:
         his = his.times(_windows(STRIDE) / _windows(stride))
-        own = ours.patches(whole, found, SIDE, stride)
+        own = ours.patches(whole_model, found, SIDE, stride)
     difference = _largest(own, theirs_found)
     if not difference <= 1e-4:
         raise DisagreementError(f"the maps differ by {difference:.2g} of the largest drop")
@@ -65,7 +65,7 @@ def _row(features: int) -> Cells:
         ratio(his, mine),
         operations(
             _windows(STRIDE) * one_thread_gflop(lambda: found.model.module(found.x)),
-            one_thread_gflop(lambda: ours.patches(whole, found, SIDE, STRIDE)),
+            one_thread_gflop(lambda: ours.patches(whole_model, found, SIDE, STRIDE)),
         ),
         f"{difference:.1e}",
         f"{_largest(theirs_found, exact):.1e}",

@@ -46,7 +46,7 @@ class Running:
         return next(s.state for s in self.system.statuses() if s.source_name == name)
 
     def count(self, name: str = "cam1") -> int:
-        return sum(frame.camera == name for frame in self.frames)
+        return sum(frame.lane == name for frame in self.frames)
 
     def wait_for(self, state: str, cause: str, timeout_s: float = 20.0, name: str = "cam1") -> None:
         wait_until(
@@ -68,7 +68,7 @@ class Running:
             assert books.in_ring == 0, name
             assert books.captured == books.taken + books.dropped, name
             assert self.ledger.counts[("frames_captured", name)] == books.captured
-            numbers = [frame.seq for frame in self.frames if frame.camera == name]
+            numbers = [frame.seq for frame in self.frames if frame.lane == name]
             assert len(numbers) == books.taken, name
             assert len(set(numbers)) == len(numbers), name
             assert numbers == sorted(numbers), name

@@ -29,7 +29,7 @@ LEFT_RIGHT = (
 def test_without_lanes_the_whole_picture_is_the_camera() -> None:
     picture = ring_frame()
     (frame,) = LaneCutter(camera()).cut(picture, ORIGIN)
-    assert (frame.camera, frame.frame_id, frame.seq) == ("cam1", "cam1-s1-17", 17)
+    assert (frame.lane, frame.frame_id, frame.seq) == ("cam1", "cam1-s1-17", 17)
     assert (frame.captured_utc_ms, frame.captured_mono) == (1_700_000_000_000, 12.5)
     assert np.array_equal(frame.image, picture.image)
     assert frame.aperture is None
@@ -39,7 +39,7 @@ def test_without_lanes_the_whole_picture_is_the_camera() -> None:
 def test_each_lane_is_a_camera_with_its_own_copy_of_its_region() -> None:
     picture = ring_frame()
     left, right = LaneCutter(camera(lanes=LEFT_RIGHT)).cut(picture, ORIGIN)
-    assert (left.camera, right.camera) == ("left", "right")
+    assert (left.lane, right.lane) == ("left", "right")
     assert left.frame_id == "left-s1-17"
     assert np.array_equal(left.image, picture.image[4:44, :32])
     assert np.array_equal(right.image, picture.image[4:44, 32:])

@@ -144,13 +144,13 @@ def test_rings_that_nobody_reads_do_not_pile_up() -> None:
     cam.queue.abandon("stopped")
 
 
-def test_news_are_told_once(cam: Camera) -> None:
+def test_arrivals_are_counted_once(cam: Camera) -> None:
     cam.now = 7.0
     cam.push()
     cam.push()
-    news = cam.queue.news()
-    assert (news.count, news.newest_mono) == (2, 7.0)
-    assert cam.queue.news().count == 0
+    arrivals = cam.queue.arrivals()
+    assert (arrivals.count, arrivals.newest_mono) == (2, 7.0)
+    assert cam.queue.arrivals().count == 0
 
 
 def test_facts_that_were_too_long_for_their_picture_are_counted() -> None:

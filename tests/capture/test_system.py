@@ -123,7 +123,7 @@ def test_a_read_that_never_returns_is_noticed_killed_and_replaced(
 def test_an_open_that_never_returns_is_killed_and_replaced(
     capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.capture.life.START_GRACE_S", 2.0)
+    monkeypatch.setattr("agent.capture.state_machine.START_GRACE_S", 2.0)
     run = capture(camera(f"test:steady?hang_open=1&once={tmp_path}/once", open_timeout_s=0.5))
     run.wait_for("backoff", "open_timeout")
     run.wait_for_frames(3)
@@ -203,7 +203,7 @@ def test_one_bad_camera_does_not_drag_the_others(capture: Capture, tmp_path: Pat
     )
     run.wait_for("stalled", "silence", name="bad1")
     run.wait_for("backoff", "read_timeout", name="bad1")
-    frames = [frame for frame in run.frames if frame.camera == "good"]
+    frames = [frame for frame in run.frames if frame.lane == "good"]
     gaps = np.diff([frame.captured_mono for frame in frames])
     assert len(frames) > 20
     assert gaps.max() < 1.5
@@ -242,10 +242,10 @@ def test_two_lanes_of_one_picture_are_two_cameras(capture: Capture) -> None:
     run = capture(camera(lanes=lanes))
     run.wait_for_frames(10, "left")
     wait_until(lambda: run.count("right") >= 10)
-    assert {frame.camera for frame in run.frames} == {"left", "right"}
+    assert {frame.lane for frame in run.frames} == {"left", "right"}
     assert run.frames[0].image.shape == (48, 32, 3)
     assert run.frames[0].captured_mono == run.frames[1].captured_mono
-    assert run.system.statuses()[0].cameras == ("left", "right")
+    assert run.system.statuses()[0].lanes == ("left", "right")
     assert set(run.system.books()) == {"left", "right"}
 
 

@@ -9,8 +9,11 @@ import pytest
 from agent.capture.check import check_regions, check_source, differences
 from agent.capture.source import SourceError, SourceInfo
 from agent.capture.sources.v4l2 import device_path
-from agent.capture.urls import opener_of, parse
+from agent.capture.urls import OPENERS, opener_of, parse
 from tests.capture.support import camera, write_pictures, write_video
+
+SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "video"}))
+"""What an unknown scheme is told that there are, as in ``file, rtsp, rtsps, sim, v4l2``."""
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_a_scheme_of_the_wiring_is_found_and_wins() -> None:
 @pytest.mark.parametrize(
     ("source", "reason", "part"),
     [
-        ("gopher://user:secret@host/1", "unknown_scheme", "file, rtsp, rtsps, sim, v4l2"),
+        ("gopher://user:secret@host/1", "unknown_scheme", SCHEMES),
         ("file://host/data", "bad_url", "file:///path"),
         ("file:", "bad_url", "empty"),
         ("peaches?lop=0", "bad_url", "lop"),

@@ -278,7 +278,7 @@ def test_explain_and_study_name_the_baselines_and_the_sources_that_there_are(
 
 
 def test_study_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import agent.reports.command as study
+    import agent.reports.study_command as study
 
     asked: list[study.StudyOptions] = []
     monkeypatch.setattr(study, "run_study", lambda options: asked.append(options) or 1)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.url import check_stream, has_credentials, mask_url, parse_broker, parse_host_port
+from agent.config.url import check_stream, has_credentials, parse_broker, parse_host_port
+from agent.redaction import mask_url
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage.spool import Kind, NewRow
+from agent.storage.rows import Kind, NewRow
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
-from tests.alarms.support import Desk, condition, utc_ms
+from tests.alarms.support import TimedManager, condition, utc_ms
 from tests.publishing import examples
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import running_agent
@@ -20,13 +20,13 @@ TOPIC = "pitwatch/v1/plant/site/area/line/pitter/evidence/{}/image"
 
 def leave_behind(folder: Path, picture: bytes) -> str:
     """Write what an agent with one standing alarm leaves; return the id of its occurrence."""
-    desk = Desk()
-    desk.hear(condition(True, value=0.4, limit=0.2, samples=100))
-    desk.wait(600)
-    event_id = desk.alarm.event_id
-    assert desk.alarm.active
+    timed = TimedManager()
+    timed.update(condition(True, value=0.4, limit=0.2, samples=100))
+    timed.wait(600)
+    event_id = timed.alarm.event_id
+    assert timed.alarm.active
     store = Store(folder, NullTelemetry())
-    store.alarms.save(desk.book.export(desk.now, utc_ms(desk.now)))
+    store.alarms.save(timed.manager.export(timed.now, utc_ms(timed.now)))
     store.spool.add(
         NewRow(Kind.EVIDENCE, "evidence", TOPIC.format(event_id), "image/png", picture, event_id)
     )

@@ -18,7 +18,7 @@ from agent.records import (
     Reading,
     Rung,
     SamplingClass,
-    Segmentation,
+    SegmentedFrame,
 )
 
 
@@ -30,7 +30,7 @@ def frame(camera: str = "cam1", seq: int = 1, mono: float = 1000.0, side: int = 
     return Frame(camera, f"{camera}-7f-{seq:06d}", seq, 1_700_000_000_000, mono, image)
 
 
-def segmentation(of: Frame, *, read: bool = True, angle_deg: float = 12.5) -> Segmentation:
+def segmentation(of: Frame, *, read: bool = True, angle_deg: float = 12.5) -> SegmentedFrame:
     """A suture across the middle and a stem at one end of it."""
     mask = np.zeros((48, 48), np.uint8)
     mask[22:26, 10:38] = 1
@@ -46,8 +46,8 @@ def segmentation(of: Frame, *, read: bool = True, angle_deg: float = 12.5) -> Se
         stem_x_mm=nan,
         stem_y_mm=nan,
     )
-    return Segmentation(
-        camera=of.camera, frame_id=of.frame_id, seq=of.seq, captured_utc_ms=of.captured_utc_ms,
+    return SegmentedFrame(
+        lane=of.lane, frame_id=of.frame_id, seq=of.seq, captured_utc_ms=of.captured_utc_ms,
         captured_mono=of.captured_mono, classes=CLASSES, mask=mask, margins=(4.0, 2.0, nan),
         areas=(0.9, 0.06, 0.04), reading=reading, machine=of.machine,
         done_mono=of.captured_mono + 0.03, seconds=0.02,
@@ -76,7 +76,7 @@ def class_explanation(name: str, foreground: float, background: float) -> ClassE
 def explanation(of: Frame, overlays: tuple[Overlay, ...] = ()) -> Explanation:
     """An explanation of both foreground classes."""
     return Explanation(
-        job_id="job-1", camera=of.camera, frame_id=of.frame_id,
+        job_id="job-1", lane=of.lane, frame_id=of.frame_id,
         captured_utc_ms=of.captured_utc_ms, captured_mono=of.captured_mono,
         sampling_class=SamplingClass.PERIODIC, rung=Rung.EXACT, method="ablation-cam",
         layer="decoder1", score="margin", baseline="zero", model_name="default",

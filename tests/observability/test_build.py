@@ -86,7 +86,7 @@ def test_an_empty_cup_is_no_reading_and_a_stranger_is_ignored() -> None:
     newest.on_segmented(stranger, segmentation(stranger))
     newest.on_fruit(fruit(stranger))
     newest.on_explanation(explanation(stranger))
-    assert newest.seen("cam9") is None
+    assert newest.frame("cam9") is None
     assert newest.reading("cam9", 0.0) is None
     assert newest.overlay("cam9", "suture") is None
 

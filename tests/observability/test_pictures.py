@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.observability.newest import Seen
+from agent.observability.newest import AnnotatedFrame
 from agent.observability.pictures import outlined
 from tests.observability.samples import frame, segmentation
 
@@ -14,7 +14,11 @@ def line(angle_deg: float, cutting_line_deg: float) -> np.ndarray:
     """Rows and columns of the pixels that a reading changes in the picture of a fruit not read."""
     shown = frame(side=192)
     read, unread = (
-        outlined(Seen(shown, segmentation(shown, read=read, angle_deg=angle_deg), cutting_line_deg))
+        outlined(
+            AnnotatedFrame(
+                shown, segmentation(shown, read=read, angle_deg=angle_deg), cutting_line_deg
+            )
+        )
         for read in (True, False)
     )
     return np.argwhere(np.abs(read.astype(int) - unread).sum(axis=2) > 120)

@@ -13,7 +13,7 @@ from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import ReferenceFileError, save_reference
 from agent.models.loading import load_model
 from agent.pipeline.chart_gauges import ChartGauges
-from agent.pipeline.parts import load_references
+from agent.pipeline.factories import load_references
 from agent.records import MachineState
 from tests.alarms.charts.test_charted import GOLDEN, Line
 from tests.alarms.references import reference, signal
@@ -63,17 +63,17 @@ def test_a_lane_shows_its_means_charts_and_whether_they_are_held(
 ) -> None:
     caplog.set_level(logging.INFO, "agent")
     line, gauges = Line(GOLDEN), Gauges()
-    told = ChartGauges(gauges)  # type: ignore[arg-type]
+    shown = ChartGauges(gauges)  # type: ignore[arg-type]
     line.run(5)
-    told.tell(line.watch.charts(), 10.0)
+    shown.update(line.watch.charts(), 10.0)
     assert gauges.seen["signal_mean", "cam1", "brightness"] == pytest.approx(120, abs=6)
     assert gauges.seen["chart_limit", "cam1", "brightness", "low", "cusum"] == 13.0
     assert gauges.seen["chart_value", "cam1", "brightness", "low", "ewma"] < 1.15
     assert gauges.seen["charts_held", "cam1"] == 0.0
     line.variety = "verdant"
     line.machine(MachineState.RUNNING)
-    told.tell(line.watch.charts(), 11.0)
-    told.tell(line.watch.charts(), 12.0)
+    shown.update(line.watch.charts(), 11.0)
+    shown.update(line.watch.charts(), 12.0)
     assert gauges.seen["charts_held", "cam1"] == 1.0
     held = [record for record in caplog.records if record.message == "charts_held"]
     assert [record.levelno for record in held] == [logging.WARNING]
@@ -81,29 +81,29 @@ def test_a_lane_shows_its_means_charts_and_whether_they_are_held(
 
 def test_a_lane_without_a_reference_shows_nothing() -> None:
     gauges = Gauges()
-    ChartGauges(gauges).tell({"cam1": LaneCharts({})}, time.monotonic())  # type: ignore[arg-type]
+    ChartGauges(gauges).update({"cam1": LaneCharts({})}, time.monotonic())  # type: ignore[arg-type]
     assert gauges.seen == {}
 
 
-def test_a_chart_that_moves_makes_the_desk_ask_for_explanations() -> None:
-    from agent.alarms.lifecycle.manager import AlarmBook
-    from agent.pipeline.desk import Desk, DeskParts
+def test_a_chart_that_moves_makes_the_loop_ask_for_explanations() -> None:
+    from agent.alarms.lifecycle.manager import AlarmManager
+    from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
     from agent.telemetry import NullTelemetry
 
     line, asked = Line(GOLDEN), []
-    parts = DeskParts(
+    context = AlarmLoopContext(
         watch=line.watch,
-        book=AlarmBook(config.Alarms(), "agent1", "s1"),
+        manager=AlarmManager(config.Alarms(), "agent1", "s1"),
         publish=lambda _alarms: None,
         chores=lambda: None,
         utc_ms=lambda: 1_700_000_000_000,
         follow_up=asked.append,
     )
-    desk = Desk(parts, NullTelemetry(), lambda: line.now)
+    loop = AlarmLoop(context, NullTelemetry(), lambda: line.now)
     line.run(8)
-    desk._tick()
+    loop._tick()
     assert asked == []
     line.run(4, margin=4.5)
-    desk._tick()
-    desk._tick()
+    loop._tick()
+    loop._tick()
     assert asked == ["cam1"]

@@ -1,4 +1,4 @@
-"""What commands do: on a real book and a real store."""
+"""What commands do: on a real manager and a real store."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from agent import config
 from agent.alarms.condition import Condition
-from agent.alarms.lifecycle.manager import AlarmBook
-from agent.pipeline.commands import Levers, Obey
-from agent.pipeline.keeping import AlarmKeeper
+from agent.alarms.lifecycle.manager import AlarmManager
+from agent.pipeline.commands import CommandHandler, CommandTargets
+from agent.pipeline.persistence import AlarmPersistence
 from agent.records import Command, CommandOutcome, MachineInfo
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
@@ -21,44 +21,44 @@ UTC_MS = 1_760_000_000_000
 
 
 class Control:
-    """A book with one active alarm, and everything that a command can move."""
+    """A manager with one active alarm, and everything that a command acts on."""
 
     def __init__(self, folder: Path, *, raised: bool = True, session: str = "s1") -> None:
         self.now = 1000.0
         self.utc_ms = UTC_MS
         self.store = Store(folder, NullTelemetry())
-        self.book = AlarmBook(config.Alarms(), "pitter", session)
+        self.manager = AlarmManager(config.Alarms(), "pitter", session)
         self.machine = MachineInfo(fruit_id="4711")
         self.explained: list[str] = []
         self.periods: list[float] = []
-        levers = Levers(
+        targets = CommandTargets(
             explain=lambda camera: camera == "cam1" and not self.explained.append(camera),
             sampling=self.periods.append,
             machine=lambda: self.machine,
             set_machine=lambda machine: setattr(self, "machine", machine),
         )
         clock, utc_ms = (lambda: self.now), (lambda: self.utc_ms)
-        self.obey = Obey(self.book, levers, self.store, clock, utc_ms)
-        self.keeper = AlarmKeeper(self.book, self.store, ["cam1"], clock, utc_ms)
-        self.keeper.restore()
+        self.handler = CommandHandler(self.manager, targets, self.store, clock, utc_ms)
+        self.persistence = AlarmPersistence(self.manager, self.store, ["cam1"], clock, utc_ms)
+        self.persistence.restore()
         if raised:
             self.condition(beyond=True)
 
     def condition(self, *, beyond: bool) -> None:
         condition = Condition("camera_lost", "cam1", beyond, back=not beyond)
-        records = self.book.update(condition, self.now, self.utc_ms)
-        self.keeper.save(records)
+        records = self.manager.update(condition, self.now, self.utc_ms)
+        self.persistence.save(records)
 
     def ask(self, name: str, command_id: str = "c-1", **arguments: Any) -> CommandOutcome:
         command = Command(name, command_id, self.utc_ms, "anna", arguments, self.utc_ms)
-        result = self.obey(command)
-        self.keeper.save(result.records)
-        self.obey.write_down(command, result)
+        result = self.handler(command)
+        self.persistence.save(result.records)
+        self.handler.audit(command, result)
         return result.outcome
 
     @property
     def alarm(self) -> Any:
-        (alarm,) = self.book.current()
+        (alarm,) = self.manager.current()
         return alarm
 
 
@@ -74,8 +74,8 @@ def test_an_acknowledgement_names_its_occurrence(control: Control) -> None:
     assert control.alarm.acked_by == "anna"
     assert control.ask("ack", "c", alarm_id=ALARM, event_id=event_id) is CommandOutcome.ALREADY
     assert control.ask("ack", "d", alarm_id="x", event_id=event_id) is CommandOutcome.UNKNOWN
-    told = [(row.command_id, row.outcome) for row in control.store.audit.newest(10)]
-    assert told == [("d", "unknown_alarm"), ("c", "already"), ("b", "done"), ("a", "stale")]
+    audited = [(row.command_id, row.outcome) for row in control.store.audit.newest(10)]
+    assert audited == [("d", "unknown_alarm"), ("c", "already"), ("b", "done"), ("a", "stale")]
 
 
 def test_the_same_command_twice_is_carried_out_once_also_over_a_restart(
@@ -115,8 +115,8 @@ def test_a_refused_command_is_only_written_down(control: Control) -> None:
         "explain", "c-1", UTC_MS, "anna", {"camera": "cam1"}, UTC_MS,
         refusal=CommandOutcome.EXPIRED, detail="issued 61 s ago",
     )  # fmt: skip
-    result = control.obey(command)
-    control.obey.write_down(command, result)
+    result = control.handler(command)
+    control.handler.audit(command, result)
     assert result.outcome is CommandOutcome.EXPIRED
     assert control.explained == []
     assert control.store.audit.newest(1)[0].detail == "issued 61 s ago"
@@ -131,7 +131,7 @@ def test_alarms_come_back_after_a_restart_with_everything_that_was_known(
     before = control.alarm
     control.store.close()
     again = Control(tmp_path, raised=False, session="s2")
-    (restored,) = again.keeper.restored()
+    (restored,) = again.persistence.restored()
     assert restored.transition == "initial"  # the state is said again; nothing has happened
     kept = ("alarm_id", "event_id", "state", "active", "acked", "acked_by", "count", "shelved",
             "active_since_ms", "shelved_until_ms", "seq")  # fmt: skip
@@ -141,7 +141,7 @@ def test_alarms_come_back_after_a_restart_with_everything_that_was_known(
     again.condition(beyond=True)
     assert again.alarm.event_id == before.event_id  # still the same occurrence
     again.now += 601
-    (unshelved,) = again.book.tick(again.now, again.utc_ms)
+    (unshelved,) = again.manager.tick(again.now, again.utc_ms)
     assert (unshelved.transition, unshelved.seq) == ("unshelved", before.seq + 1)
 
 
@@ -152,9 +152,9 @@ def test_shelving_ends_by_itself_although_the_wall_clock_was_set_back(
     control.store.close()
     again = Control(tmp_path, raised=False)
     again.utc_ms -= 365 * 86_400_000
-    again.keeper.restore()
+    again.persistence.restore()
     again.now += config.Alarms().shelve_max_s + 1
-    assert [one.transition for one in again.book.tick(again.now, again.utc_ms)] == ["unshelved"]
+    assert [one.transition for one in again.manager.tick(again.now, again.utc_ms)] == ["unshelved"]
 
 
 def test_a_state_that_cannot_be_read_is_a_loss_and_no_reason_not_to_start(
@@ -163,7 +163,7 @@ def test_a_state_that_cannot_be_read_is_a_loss_and_no_reason_not_to_start(
     control.store.database.run(lambda c: c.execute("UPDATE alarm SET state = '{}'"))
     control.store.close()
     again = Control(tmp_path, raised=False)
-    assert again.book.current() == ()
+    assert again.manager.current() == ()
     assert again.store.status().losses == 1
 
 
@@ -172,9 +172,9 @@ def test_alarms_of_what_is_no_longer_configured_are_forgotten(
 ) -> None:
     control.store.close()
     store = Store(tmp_path, NullTelemetry())
-    book = AlarmBook(config.Alarms(), "pitter", "s2")
-    AlarmKeeper(book, store, ["another"], lambda: 0.0, lambda: UTC_MS).restore()
-    assert book.current() == ()
+    manager = AlarmManager(config.Alarms(), "pitter", "s2")
+    AlarmPersistence(manager, store, ["another"], lambda: 0.0, lambda: UTC_MS).restore()
+    assert manager.current() == ()
     exported = store.alarms.load()
     assert exported is not None
     assert exported["alarms"] == []

@@ -58,7 +58,7 @@ class FakePool(Pool):
         self.ended.append(
             JobFailure(
                 job_id=job.job_id,
-                camera=job.frame.camera,
+                lane=job.frame.lane,
                 frame_id=job.frame.frame_id,
                 sampling_class=job.sampling_class,
                 reason=reason,

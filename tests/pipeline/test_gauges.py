@@ -41,7 +41,7 @@ def view(camera: CameraView = CAMERA, explained: ExplanationView | None = EXPLAI
 
 
 def all_of(seen: AgentView) -> dict[tuple[str, str], Reported]:
-    return {(one.camera, one.name): one for one in reported(seen, explained_within_s=60.0)}
+    return {(one.lane, one.name): one for one in reported(seen, explained_within_s=60.0)}
 
 
 def angle(**changes: Any) -> tuple[float, Quality]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from agent.pipeline.live import LiveLoop, LiveStages
-from agent.records import Frame, FruitReading, Segmentation
-from agent.supervision.right_of_way import GiveWay, RightOfWay
+from agent.records import Frame, FruitReading, SegmentedFrame
+from agent.supervision.live_priority import LivePriority, PauseForLive
 from tests.capture.support import Ledger
 from tests.support import wait_until
 
@@ -40,7 +40,7 @@ class NoFruit:
 
 
 class Sinks:
-    def on_segmented(self, frame: Frame, segmentation: Segmentation) -> None:
+    def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         pytest.fail("nothing was segmented")
 
     def on_fruit(self, reading: FruitReading) -> None:
@@ -50,8 +50,8 @@ class Sinks:
 class Looking:
     """A segmenter that looks whether others would stand still, then fails."""
 
-    def __init__(self, live: RightOfWay, naps: list[float]) -> None:
-        self._give_way = GiveWay(live.fd, sleep=self._nap)
+    def __init__(self, live: LivePriority, naps: list[float]) -> None:
+        self._pause = PauseForLive(live.fd, sleep=self._nap)
         self._naps = naps
         self.calls = 0
 
@@ -61,7 +61,7 @@ class Looking:
 
     def segment(self, frames: Sequence[Frame]) -> Any:
         self.calls += 1
-        self._give_way.wait()
+        self._pause.wait()
         raise RuntimeError("a bad picture")
 
 
@@ -69,9 +69,9 @@ def test_workers_stand_still_while_a_frame_is_segmented_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The handler belongs to the main thread of a worker; here only the waiting is wanted.
-    monkeypatch.setattr("agent.supervision.right_of_way.signal.signal", lambda *_: None)
-    monkeypatch.setattr("agent.supervision.right_of_way.signal.siginterrupt", lambda *_: None)
-    live, naps = RightOfWay(), list[float]()
+    monkeypatch.setattr("agent.supervision.live_priority.signal.signal", lambda *_: None)
+    monkeypatch.setattr("agent.supervision.live_priority.signal.siginterrupt", lambda *_: None)
+    live, naps = LivePriority(), list[float]()
     looking = Looking(live, naps)
     stages = LiveStages(OneFrame(), looking, NoFruit(), 1)  # type: ignore[arg-type]
     books = Ledger()
@@ -83,5 +83,5 @@ def test_workers_stand_still_while_a_frame_is_segmented_and_no_longer(
     assert looking.calls == 1
     assert naps
     during = len(naps)
-    looking._give_way.wait()
+    looking._pause.wait()
     assert len(naps) == during

@@ -29,7 +29,7 @@ from agent.records import (
     RegionOcclusion,
     Rung,
     SamplingClass,
-    Segmentation,
+    SegmentedFrame,
     TopicFamily,
 )
 from agent.telemetry import Kind, NullTelemetry, check
@@ -113,15 +113,15 @@ def settings(
         mqtt=Mqtt(broker=broker, **(quick | mqtt)),
         site=site,
         identity=Identity("pitwatch", session, "0.1.0", "c0ffee", "default", "a" * 64),
-        cameras=("cam1",),
+        lanes=("cam1",),
         meta={"metrics": {"fps": {"unit": "Hz", "type": "double", "min": 0.0, "max": 100.0}}},
         http_url="http://127.0.0.1:9464",
     )
 
 
-def segmentation(**changes: Any) -> Segmentation:
+def segmentation(**changes: Any) -> SegmentedFrame:
     values: dict[str, Any] = {
-        "camera": "cam1",
+        "lane": "cam1",
         "frame_id": "cam1-000042",
         "seq": 42,
         "captured_utc_ms": STAMP,
@@ -137,7 +137,7 @@ def segmentation(**changes: Any) -> Segmentation:
         "brightness": 120.0,
         "entropy": 0.21,
     }
-    return Segmentation(**(values | changes))
+    return SegmentedFrame(**(values | changes))
 
 
 def fruit(**changes: Any) -> FruitReading:
@@ -192,7 +192,7 @@ def overlay(name: str = "suture", side_px: int = 64, noise: bool = False) -> Ove
 def explanation(**changes: Any) -> Explanation:
     values: dict[str, Any] = {
         "job_id": "job-7",
-        "camera": "cam1",
+        "lane": "cam1",
         "frame_id": "cam1-000042",
         "captured_utc_ms": STAMP,
         "captured_mono": 10.0,

@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.config import Commands
-from agent.publishing.commands import BURST, FIELDS, CommandGate, Moment
+from agent.publishing.commands import BURST, FIELDS, CommandReader, Moment
 from agent.publishing.connection.events import Received
 from agent.publishing.schemas import COMMANDS, load_schema
 from agent.records import Command, CommandOutcome
@@ -59,7 +59,7 @@ def judge(
     event = Received(
         **{"topic": f"{BASE}/cmd/{name}", "payload": body, "retained": False, **received}
     )
-    return CommandGate(settings, BASE).judge(event, now)
+    return CommandReader(settings, BASE).read(event, now)
 
 
 def test_every_command_has_a_schema_and_the_other_way_round() -> None:
@@ -116,11 +116,11 @@ def test_what_changes_sampling_or_takes_alarms_out_of_service_is_off_by_default(
 
 
 def test_a_flood_is_limited_and_recovers() -> None:
-    gate = CommandGate(EVERYTHING, BASE)
+    reader = CommandReader(EVERYTHING, BASE)
     event = Received(f"{BASE}/cmd/ack", json.dumps(payload("ack")).encode(), False)
-    outcomes = [gate.judge(event, NOW).refusal for _ in range(BURST + 10)]
+    outcomes = [reader.read(event, NOW).refusal for _ in range(BURST + 10)]
     assert outcomes.count(CommandOutcome.RATE_LIMITED) == 10
-    assert gate.judge(event, Moment(NOW.mono + 1, NOW.utc_ms)).refusal is None
+    assert reader.read(event, Moment(NOW.mono + 1, NOW.utc_ms)).refusal is None
 
 
 @pytest.mark.parametrize(

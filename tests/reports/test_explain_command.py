@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from agent import config
 from agent.config import Preprocessing, Score
 from agent.models.card import ModelCard, card_path, write_card
-from agent.reports.ending import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
+from agent.reports.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.reports.explain_command import ExplainOptions, PatchOptions, explain_picture
 from agent.reports.sources import Shot
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, picture, unet

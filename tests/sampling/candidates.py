@@ -12,7 +12,7 @@ from agent.records import (
     MachineInfo,
     NoReadReason,
     Reading,
-    Segmentation,
+    SegmentedFrame,
 )
 from agent.sampling.values import Candidate
 
@@ -29,14 +29,14 @@ def segmentation(
     margin: float = 5.0,
     reason: NoReadReason = NoReadReason.NONE,
     classes: tuple[str, ...] = CLASSES,
-) -> Segmentation:
+) -> SegmentedFrame:
     read = reason is NoReadReason.NONE
     reading = Reading(
         read, 30.0 if read else -1.0, reason, confidence, math.nan, math.nan, math.nan, math.nan
     )
     margins = (5.0, margin, *(5.0 for _ in classes[2:]))[: len(classes)]
-    return Segmentation(
-        camera=camera,
+    return SegmentedFrame(
+        lane=camera,
         frame_id=frame_id,
         seq=0,
         captured_utc_ms=0,

@@ -91,7 +91,7 @@ def test_within_a_class_the_lane_explained_longest_ago_goes_first() -> None:
         s.decide(at, 1)
     for camera in "abc":
         s.offer(candidate(camera, captured_mono=5.0), 5.0)
-    assert [j.frame.camera for j in s.decide(5.0, 3).selected] == ["b", "c", "a"]
+    assert [j.frame.lane for j in s.decide(5.0, 3).selected] == ["b", "c", "a"]
 
 
 def test_the_cooldown_holds_back_all_but_alarms_and_operators() -> None:

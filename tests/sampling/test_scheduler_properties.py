@@ -86,7 +86,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         )
         replaced = [one for one in skipped if one.reason is SkipReason.REPLACED]
         assert frame_id not in {one.frame_id for one in replaced}, "the newest one stays"
-        assert all(one.camera == camera for one in replaced)
+        assert all(one.lane == camera for one in replaced)
         self.skip(skipped)
 
     @rule(camera=st.sampled_from(CAMERAS))
@@ -120,7 +120,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
         No class can have starved before so long after its own last job.
         """
-        camera, sampling_class = job.frame.camera, job.sampling_class
+        camera, sampling_class = job.frame.lane, job.sampling_class
         starved_after = max(5 * self.settings.period_s, 2 * self.settings.cooldown_s)
         starving = self.now - self.last_of_class[sampling_class] >= starved_after - EPS
         if sampling_class not in URGENT and not starving:

@@ -1,4 +1,4 @@
-"""Recordings through the real watch and alarm book, in virtual time."""
+"""Recordings through the real watch and alarm manager, in virtual time."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def colour_model(module=None, confidence=None, size=(192, 192)) -> LoadedModel:
 
 def frame(image, aperture=None, camera="cam1", seq=0, machine=None) -> Frame:
     return Frame(
-        camera=camera,
+        lane=camera,
         frame_id=f"{camera}-{seq}",
         seq=seq,
         captured_utc_ms=1000 + seq,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.records import CaptureMode, MachineInfo, NoReadReason, Reading, Segmentation
+from agent.records import CaptureMode, MachineInfo, NoReadReason, Reading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
 from tests.capture.support import Ledger
@@ -28,14 +28,14 @@ def picture(
     reason: NoReadReason | None = None,
     machine: MachineInfo | None = None,
     camera: str = "lane1",
-) -> Segmentation:
+) -> SegmentedFrame:
     """A segmentation; without a reason it is read when at least half of the aperture is lit."""
     if reason is None:
         reason = NoReadReason.NONE if coverage >= 0.5 else NoReadReason.EMPTY
     read = reason is NoReadReason.NONE
     reading = Reading(read, 12.0 if read else -1.0, reason, confidence, NAN, NAN, NAN, NAN)
-    return Segmentation(
-        camera=camera,
+    return SegmentedFrame(
+        lane=camera,
         frame_id=f"{camera}-{seq}",
         seq=seq,
         captured_utc_ms=seq,
@@ -64,7 +64,7 @@ def coverages(reader: FruitReader, *values: float, period_s: float = 0.05):
     return run(reader, [picture(i, c) for i, c in enumerate(values)], period_s)
 
 
-def named(seq: int, fruit_id: str | None, coverage: float = 1.0, **more) -> Segmentation:
+def named(seq: int, fruit_id: str | None, coverage: float = 1.0, **more) -> SegmentedFrame:
     return picture(seq, coverage, machine=MachineInfo(fruit_id=fruit_id), **more)
 
 
@@ -147,7 +147,7 @@ def test_a_fruit_in_view_at_the_end_is_answered_by_the_flush():
     reader = FruitReader({"lane1": FREE, "lane2": FREE})
     reader.feed(picture(0, 1.0), 0.0)
     reader.feed(picture(0, 1.0, camera="lane2"), 0.0)
-    assert {one.segmentation.camera for one in reader.flush()} == {"lane1", "lane2"}
+    assert {one.segmentation.lane for one in reader.flush()} == {"lane1", "lane2"}
     assert reader.flush() == []
 
 
@@ -309,7 +309,7 @@ def test_no_id_is_ever_answered_twice_and_no_picture_counted_twice(shown, lanes)
     got += reader.flush()
     answered = Counter(
         (
-            one.segmentation.camera,
+            one.segmentation.lane,
             one.segmentation.machine.fruit_id,
             one.segmentation.machine.encoder,
         )

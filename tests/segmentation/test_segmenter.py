@@ -76,7 +76,7 @@ def test_what_belongs_to_the_frame_is_carried_over():
     machine = MachineInfo(fruit_id="f-7", encoder=12)
     given = frame(fruit(30), camera="lane2", seq=41, machine=machine)
     [got] = segmenter().segment([given])
-    assert (got.camera, got.frame_id, got.seq) == ("lane2", "lane2-41", 41)
+    assert (got.lane, got.frame_id, got.seq) == ("lane2", "lane2-41", 41)
     assert (got.captured_utc_ms, got.captured_mono) == (1041, 41.0)
     assert got.machine is machine
 
@@ -133,7 +133,7 @@ def test_several_cameras_of_several_sizes_share_a_batch():
         for i, size in enumerate(sizes)
     ]
     together = segmenter(batch_max=3).segment(frames)
-    assert [got.camera for got in together] == [given.camera for given in frames]
+    assert [got.lane for got in together] == [given.lane for given in frames]
     for i, (got, given) in enumerate(zip(together, frames, strict=True)):
         assert angle_error_deg(got.reading.angle_deg, 20.0 * i) <= 0.75
         [alone] = segmenter().segment([given])

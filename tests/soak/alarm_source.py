@@ -14,8 +14,8 @@ from typing import Any
 
 from agent import config
 from agent.alarms.condition import Condition
-from agent.alarms.lifecycle.manager import AlarmBook
-from agent.pipeline.keeping import AlarmKeeper
+from agent.alarms.lifecycle.manager import AlarmManager
+from agent.pipeline.persistence import AlarmPersistence
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.sender import Sender
 from agent.publishing.publisher import Publisher, PublisherHooks
@@ -56,23 +56,27 @@ def publisher_settings(life: Life) -> PublisherSettings:
         ),
         site=config.Site(),
         identity=Identity("pitwatch", life.session, "0", "0"),
-        cameras=CAMERAS,
+        lanes=CAMERAS,
         storage=config.Storage(keep_acknowledged_s=5.0, replay_per_s=2000.0),
     )
 
 
 class Source:
-    """A book whose alarms come and go in a time of its own, and the publisher behind it."""
+    """A manager whose alarms come and go in a time of its own, and the publisher behind it."""
 
     def __init__(self, settings: PublisherSettings, folder: Path | None) -> None:
         telemetry = NullTelemetry()
         self.store = Store(folder, telemetry, settings=settings.storage)
-        self.book = AlarmBook(config.Alarms(), "pitter", settings.identity.session)
+        self.manager = AlarmManager(config.Alarms(), "pitter", settings.identity.session)
         self._now = time.monotonic()
-        self.keeper = AlarmKeeper(
-            self.book, self.store, CAMERAS, lambda: self._now, lambda: time.time_ns() // 1_000_000
+        self.persistence = AlarmPersistence(
+            self.manager,
+            self.store,
+            CAMERAS,
+            lambda: self._now,
+            lambda: time.time_ns() // 1_000_000,
         )
-        self.keeper.restore()
+        self.persistence.restore()
         hooks = PublisherHooks(_ignore, _ignore, _ignore)
         self.publisher = Publisher(settings, telemetry, time.monotonic, hooks, self.store)
 
@@ -83,10 +87,10 @@ class Source:
         for _ in range(2):
             self._now += 50.0
             condition = Condition("camera_lost", camera, beyond, back=not beyond)
-            records += self.book.update(condition, self._now, utc_ms)
+            records += self.manager.update(condition, self._now, utc_ms)
         if records:
             self.publisher.alarms(
-                [(record, None) for record in records], lambda: self.keeper.save(records)
+                [(record, None) for record in records], lambda: self.persistence.save(records)
             )
         return [record for record in records if record.transition not in ("initial", "quality")]
 

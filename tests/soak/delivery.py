@@ -18,7 +18,7 @@ from typing import Any
 from agent import config
 from agent.publishing.outbox import durable
 from agent.publishing.outbox.durable import DurableOutbox
-from agent.publishing.outbox.outbox import MemoryOutbox
+from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.wire.composer import Composer
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from agent.supervision.channel import Channel
 from agent.supervision.child import ChildSpec, spawn
-from agent.supervision.right_of_way import GiveWay
+from agent.supervision.live_priority import PauseForLive
 
 
 def echo(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
@@ -134,6 +134,6 @@ if __name__ == "__main__":
 def counts(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     """Counts in shared memory without a pause of its own, giving way to whoever goes first."""
     count = memoryview(mmap.mmap(fds["count"], 8)).cast("Q")
-    with GiveWay(fds["live"]).meanwhile():
+    with PauseForLive(fds["live"]).meanwhile():
         while True:
             count[0] += 1

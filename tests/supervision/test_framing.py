@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.redaction import without_credentials
 from agent.supervision.framing import LENGTH, MESSAGE_LIMIT_BYTES, Decoder, FramingError, encode
-from agent.supervision.output import LINES_PER_POLL, OutputTail, without_credentials
+from agent.supervision.output import LINES_PER_POLL, OutputTail
 
 
 @given(messages=st.lists(st.binary(max_size=200), max_size=10), cuts=st.lists(st.integers(1, 50)))

@@ -54,7 +54,7 @@ class FaultBroker:
     faults: Faults = field(default_factory=Faults)
     published: list[Published] = field(default_factory=list)
     connects: int = 0
-    hangups: int = 0  # at packets that were too large
+    closes: int = 0  # at packets that were too large
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -156,7 +156,7 @@ class FaultBroker:
             self._read(peer, self.faults.die_after)
             raise EOFError
         if 0 < self.faults.packet_max_bytes < length and head & 0xF0 == 0x30:
-            self.hangups += 1
+            self.closes += 1
             raise EOFError
         return head, self._read(peer, length)
 

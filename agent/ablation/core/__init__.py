@@ -1,1 +1,4 @@
-"""The method: scores, regions, perturbations and their effects. Nothing here runs a model."""
+"""The method: scores, regions, perturbations and their effects.
+
+Of the model, only the plain prediction of a picture is computed here (``case``).
+"""

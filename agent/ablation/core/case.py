@@ -1,4 +1,4 @@
-"""One picture made ready: the network's input, the plain prediction, and the frozen regions."""
+"""The case of one explanation: the network's input, the plain prediction, the frozen regions."""
 
 from __future__ import annotations
 

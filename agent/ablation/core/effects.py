@@ -1,4 +1,4 @@
-"""Reading the effect of items off their logits, on the pixels that matter."""
+"""The effects of items, read off their logits on the pixels that matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of this folder: they carry the facts, and no map leaves the engine with them."""
+"""What forbids an explanation. The errors carry the facts; no map leaves the engine with them."""
 
 from __future__ import annotations
 

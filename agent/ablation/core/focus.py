@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from agent.ablation.core.errors import AblationError
-from agent.ablation.core.regions import Mask
+from agent.ablation.core.regions import Mask, nearest
 
 FORMS = "predicted, component[:N], box:X,Y,WIDTH,HEIGHT or mask:FILE"
 
@@ -112,9 +112,7 @@ def pixels(focus: Focus, prediction: Mask, size: tuple[int, int]) -> Mask:
             chosen = _boxed(focus, size)
         case FocusKind.MASK:
             chosen = _masked(focus, size)
-    grid = (prediction.shape[1], prediction.shape[0])
-    grown = cv2.resize(chosen.astype(np.uint8), grid, interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.asarray(grown, np.bool_)
+    return nearest(chosen, (prediction.shape[0], prediction.shape[1]))
 
 
 def _component(prediction: Mask, number: int) -> Mask:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +47,14 @@ def _means(values: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
 def to_grid(mask: Mask, grid: tuple[int, int], threshold: float) -> Mask:
     """Cells of which at least ``threshold`` of the area is covered (within rounding)."""
     return area_shares(mask, grid) >= threshold - 1e-9
+
+
+def nearest(mask: Mask, size: tuple[int, int]) -> Mask:
+    """(h, w) bool -> ``size`` = (H, W): each pixel takes the value at its place."""
+    grown = cv2.resize(
+        mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    return np.asarray(grown, np.bool_)
 
 
 def class_cells(

@@ -1,4 +1,4 @@
-"""Whether rows are worth having: both ways that agree are tried once a model, the faster is kept.
+"""Timing two ways that agree: both are tried once a model, and the faster is kept.
 
 A pooling over everything makes every pixel before it needed, and gathered rows are then slower than
 plain convolutions of whole maps.

@@ -1,4 +1,4 @@
-"""How much two computations of the same thing may differ, and facts about a set of deltas."""
+"""How much rounding allows two computations of the same thing to differ; facts about deltas."""
 
 from __future__ import annotations
 

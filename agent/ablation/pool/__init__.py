@@ -1,1 +1,1 @@
-"""Ablation workers in processes of their own: slots, deadlines, replacement, messages."""
+"""Engines in processes that may die: slots, deadlines, replacement, messages."""

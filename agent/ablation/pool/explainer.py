@@ -62,7 +62,7 @@ class Explainer:
         model = self._engine.model
         return Explanation(
             job_id=order.job_id,
-            camera=order.camera,
+            lane=order.lane,
             frame_id=order.frame_id,
             captured_utc_ms=order.captured_utc_ms,
             captured_mono=order.captured_mono,

@@ -1,6 +1,6 @@
 """What pool and worker say to each other, and what a worker is started with.
 
-Pictures do not travel in messages: they are handed over in shared memory (``handover``).
+Pictures do not travel in messages: they lie in shared memory (``shared_image``).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class WorkerArgs:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureHeader:
-    """Where in the shared memory a picture lies: (height, width, channels) uint8, then the aperture
+class ImageHeader:
+    """What lies in the shared memory: a picture (height, width, channels) uint8, then its aperture
     (height, width) bool if there is one."""
 
     height: int
@@ -60,7 +60,7 @@ class Order:
     """
 
     job_id: str
-    camera: str
+    lane: str
     frame_id: str
     captured_utc_ms: int
     captured_mono: float
@@ -68,7 +68,7 @@ class Order:
     rung: Rung
     deadline_mono: float
     compute_s: float
-    picture: PictureHeader
+    image: ImageHeader
 
 
 @dataclass(frozen=True, slots=True)

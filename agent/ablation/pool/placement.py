@@ -15,8 +15,8 @@ class SlotError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """Place of one worker: ``name`` for logs and metrics, ``device`` as the worker calls it."""
+class Placement:
+    """Where one worker runs: ``name`` for logs and metrics, ``device`` as the worker calls it."""
 
     name: str
     device: str
@@ -25,8 +25,8 @@ class Slot:
 
 def plan_slots(
     settings: config.Workers, gpu_count: Callable[[], int], visible: str | None
-) -> tuple[Slot, ...]:
-    """One slot per worker.
+) -> tuple[Placement, ...]:
+    """One placement per worker, for a slot of the pool each.
 
     Without ``devices``: one per GPU, or the CPU where there is none. ``count`` workers are dealt
     out over the devices in turn. ``visible`` is the parent's CUDA_VISIBLE_DEVICES: ``cuda:N``
@@ -42,7 +42,7 @@ def plan_slots(
     count = len(devices) if settings.count is None else settings.count
     chosen = [devices[i % len(devices)] for i in range(count)]
     return tuple(
-        Slot(
+        Placement(
             name=f"{device.replace(':', '')}-{chosen[:i].count(device)}",
             device="cpu" if device == "cpu" else "cuda:0",
             env=_environment(device, settings.threads, visible),

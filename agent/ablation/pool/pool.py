@@ -2,7 +2,7 @@
 
 A supervisor thread owns the workers: it starts them, hands jobs over, listens, and kills. Callers
 only touch two queues under a lock, so ``submit`` costs microseconds whatever the workers do; the
-picture is copied by the supervisor. What a worker is, and may miss, is decided in ``worker_life``.
+picture is copied by the supervisor. What a worker is, and may miss, is decided in ``lifecycle``.
 
 What is caught, and by what. A worker that exits or is killed: the end of its socket, at once. One
 that is stopped, or hangs holding the interpreter lock: missing heartbeats. One whose heartbeat
@@ -38,9 +38,9 @@ from agent import config
 from agent.ablation.pool.lifecycle import End, WorkerLife, WorkerState
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.placement import plan_slots
-from agent.ablation.pool.slot import Result, Seat, Shop, failure
+from agent.ablation.pool.slot import Result, WorkerContext, WorkerSlot, failure
 from agent.records import PoolStatus, Selection
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -92,24 +92,24 @@ class AblationPool(Pool):
         settings: config.Workers,
         telemetry: Telemetry,
         clock: Clock,
-        live: RightOfWay | None = None,
+        live: LivePriority | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
-        shop = Shop(spec, settings, telemetry, clock, self._end, live or RightOfWay())
+        context = WorkerContext(spec, settings, telemetry, clock, self._end, live or LivePriority())
         rng = random.Random()  # noqa: S311 - jitter
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._seats = tuple(
-            Seat(slot, WorkerLife(settings, rng), shop)
-            for slot in plan_slots(settings, _gpu_count, visible)
+        self._slots = tuple(
+            WorkerSlot(placement, WorkerLife(settings, rng), context)
+            for placement in plan_slots(settings, _gpu_count, visible)
         )
         self._lock = threading.Lock()  # guards the next four
         self._inbox: deque[Selection] = deque()
         self._ended: deque[Result] = deque()
         self._idle = 0
         self._open = 0  # jobs taken and not ended
-        self._ended_max = ENDED_PER_SLOT * max(1, len(self._seats))
-        self._status = PoolStatus(len(self._seats), 0, 0, 0, breaker_open=False)
+        self._ended_max = ENDED_PER_SLOT * max(1, len(self._slots))
+        self._status = PoolStatus(len(self._slots), 0, 0, 0, breaker_open=False)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, _close, self._wake, self._news)
@@ -159,11 +159,11 @@ class AblationPool(Pool):
 
     def pids(self) -> dict[str, int]:
         """Process ids by slot, of the workers that have a process."""
-        return {s.slot.name: p.pid for s in self._seats if (p := s.process) is not None}
+        return {s.name: p.pid for s in self._slots if (p := s.process) is not None}
 
     def memory_bytes(self) -> int:
         """Resident memory of all workers, as of their last word."""
-        return sum(seat.rss_bytes for seat in self._seats)
+        return sum(slot.rss_bytes for slot in self._slots)
 
     def stop(self, timeout_s: float) -> bool:
         """Kill the workers; running and waiting jobs end as failures by reason ``shutdown``."""
@@ -193,34 +193,34 @@ class AblationPool(Pool):
                 self._sleep()
             except Exception:  # a defect must not end explanations for good: say so, start over
                 logger.exception("pool_failed")
-                for seat in self._seats:
-                    seat.lose(End.CRASHED, "the pool itself failed")
+                for slot in self._slots:
+                    slot.lose(End.CRASHED, "the pool itself failed")
                 self._stopping.wait(FAILED_PAUSE_S)
             last = now
         self._shut_down()
 
     def _turn(self, now: float, gap_s: float) -> None:
-        for seat in self._seats:
+        for slot in self._slots:
             if gap_s > GAP_S:
-                seat.life.excuse(gap_s)
-            seat.turn(now)
+                slot.life.excuse(gap_s)
+            slot.turn(now)
         self._assign(now)
         self._report()
 
     def _sleep(self) -> None:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        for seat in self._seats:
-            if seat.process is not None:
-                poll.register(seat.process.fileno(), select.POLLIN)
+        for slot in self._slots:
+            if slot.process is not None:
+                poll.register(slot.process.fileno(), select.POLLIN)
         poll.poll(TICK_S * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
 
     def _assign(self, now: float) -> None:
         """Give waiting jobs to idle workers, oldest first; end those that have no hope."""
-        out_of_service = all(seat.state is WorkerState.BROKEN for seat in self._seats)
-        idle = deque(seat for seat in self._seats if seat.state is WorkerState.IDLE)
+        out_of_service = all(slot.state is WorkerState.BROKEN for slot in self._slots)
+        idle = deque(slot for slot in self._slots if slot.state is WorkerState.IDLE)
         while self._inbox:  # only this thread takes out, so what is first stays first
             selection = self._inbox[0]
             if now > selection.selected_mono + selection.deadline_s:
@@ -242,29 +242,29 @@ class AblationPool(Pool):
             os.eventfd_write(self._news, 1)
 
     def _report(self) -> None:
-        states = Counter(seat.state for seat in self._seats)
+        states = Counter(slot.state for slot in self._slots)
         with self._lock:
             self._idle = states[WorkerState.IDLE]
         self._status = PoolStatus(
-            workers=len(self._seats),
+            workers=len(self._slots),
             ready=states[WorkerState.IDLE] + states[WorkerState.BUSY],
             busy=states[WorkerState.BUSY],
-            restarts=sum(seat.restarts for seat in self._seats),
-            breaker_open=0 < len(self._seats) == states[WorkerState.BROKEN],
-            reason="; ".join(f"{s.slot.name}: {s.trouble}" for s in self._seats if s.trouble),
+            restarts=sum(slot.restarts for slot in self._slots),
+            breaker_open=0 < len(self._slots) == states[WorkerState.BROKEN],
+            reason="; ".join(f"{s.name}: {s.trouble}" for s in self._slots if s.trouble),
         )
         for state in WorkerState:
             self._telemetry.gauge("workers", states[state], state=state.value)
         self._telemetry.gauge("breaker_open", float(self._status.breaker_open))
 
     def _shut_down(self) -> None:
-        for seat in self._seats:
-            seat.close("shutdown")
+        for slot in self._slots:
+            slot.close("shutdown")
         while self._inbox:
             self._end(failure(self._inbox.popleft(), "shutdown"))
-        restarts = sum(seat.restarts for seat in self._seats)
+        restarts = sum(slot.restarts for slot in self._slots)
         self._status = PoolStatus(
-            len(self._seats), 0, 0, restarts, breaker_open=False, reason="stopped"
+            len(self._slots), 0, 0, restarts, breaker_open=False, reason="stopped"
         )
         for state in WorkerState:
             self._telemetry.gauge("workers", 0, state=state.value)

@@ -1,50 +1,125 @@
-"""One slot of the pool at work: its process, its job, and what is done about them.
+"""One slot of the pool: its process, its job, and what is done about them.
 
-All of it runs in the pool's supervisor thread. What a worker may miss is decided in
-``worker_life``; here it is carried out: started, listened to, ended, counted, said.
+All of it runs in the pool's supervisor thread. What a worker may miss is decided in ``lifecycle``;
+here it is carried out: started, given jobs, listened to, ended, counted, logged.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent import config
 from agent.ablation.pool.lifecycle import ROUTINE, End, WorkerLife, WorkerState
-from agent.ablation.pool.messages import Beat, Done, Failed, Ready, StartFailed, WorkerSpec
-from agent.ablation.pool.placement import Slot
-from agent.ablation.pool.shared_image import HandoverError
-from agent.ablation.pool.worker_process import WorkerProcess
+from agent.ablation.pool.messages import (
+    Beat,
+    Done,
+    Failed,
+    Order,
+    Ready,
+    StartFailed,
+    WorkerArgs,
+    WorkerSpec,
+)
+from agent.ablation.pool.placement import Placement
+from agent.ablation.pool.shared_image import SharedImage, SharedImageError
 from agent.records import Explanation, JobFailure, Selection
-from agent.supervision.child import ChildBusy, ChildGone
-from agent.supervision.right_of_way import RightOfWay
+from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
+from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
 Result = Explanation | JobFailure
 
+REAP_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
-class Shop:
-    """What all seats share. ``end`` takes the one result of each job; ``live`` goes first."""
+class WorkerContext:
+    """What all slots share. ``end`` takes the one result of each job; ``live`` goes first."""
 
     spec: WorkerSpec
     settings: config.Workers
     telemetry: Telemetry
     clock: Clock
     end: Callable[[Result], None]
-    live: RightOfWay
+    live: LivePriority
 
 
-class Seat:
+class WorkerProcess:
+    """A child process and the shared memory in which its pictures lie.
+
+    Belongs to the thread that made it: the kernel kills the child when that thread ends. The
+    constructor raises ``OSError`` or ``ChildGone`` when no process can be had.
+    """
+
+    def __init__(
+        self, placement: Placement, spec: WorkerSpec, settings: config.Workers, live: LivePriority
+    ) -> None:
+        # New memory for each process: one that could not be killed shares nothing with the next.
+        self._image = SharedImage(f"picture-{placement.name}")
+        args = WorkerArgs(
+            replace(spec, device=placement.device), settings.heartbeat_s, settings.threads
+        )
+        try:
+            self._child: Child = spawn(
+                ChildSpec(
+                    name=f"worker-{placement.name}",
+                    target=spec.target,
+                    args=args,
+                    fds={"image": self._image.fd, "live": live.fd},
+                    env=placement.env,
+                    priority=settings.priority.value,
+                )
+            )
+        except BaseException:
+            self._image.close()
+            raise
+        self.pid = self._child.pid
+
+    def fileno(self) -> int:
+        """Readable when a message came or the process is gone."""
+        return self._child.fileno()
+
+    def receive(self) -> list[object]:
+        """The messages that are there; ``ChildGone`` after the last one."""
+        return self._child.receive()
+
+    def give(self, selection: Selection) -> None:
+        """Hand a job over. ``SharedImageError``: the picture; ``ChildGone``, ``ChildBusy``."""
+        frame = selection.frame
+        header = self._image.write(frame.image, frame.aperture)
+        self._child.send(
+            Order(
+                job_id=selection.job_id,
+                lane=frame.lane,
+                frame_id=frame.frame_id,
+                captured_utc_ms=frame.captured_utc_ms,
+                captured_mono=frame.captured_mono,
+                sampling_class=selection.sampling_class,
+                rung=selection.rung,
+                deadline_mono=selection.selected_mono + selection.deadline_s,
+                compute_s=selection.compute_s,
+                image=header,
+            )
+        )
+
+    def end(self) -> str:
+        """Kill and reap; returns how the process ended, in a few words."""
+        self._child.kill(REAP_S)
+        self._image.close()
+        return self._child.describe_exit()
+
+
+class WorkerSlot:
     """A slot with at most one process, which has at most one job."""
 
-    def __init__(self, slot: Slot, life: WorkerLife, shop: Shop) -> None:
-        self.slot = slot
+    def __init__(self, placement: Placement, life: WorkerLife, context: WorkerContext) -> None:
+        self.placement = placement
         self.life = life
-        self._shop = shop
+        self._context = context
         self.process: WorkerProcess | None = None
         self.rss_bytes = 0
         self.trouble = ""
@@ -52,6 +127,11 @@ class Seat:
         self.restarts = 0
         self._job: Selection | None = None
         self._phase = ""
+
+    @property
+    def name(self) -> str:
+        """For logs and metrics."""
+        return self.placement.name
 
     @property
     def state(self) -> WorkerState:
@@ -72,8 +152,8 @@ class Seat:
         assert self.process is not None
         try:
             self.process.give(selection)
-        except HandoverError as error:
-            self._shop.end(failure(selection, "picture", str(error)))
+        except SharedImageError as error:
+            self._context.end(failure(selection, "picture", str(error)))
             return True
         except (ChildGone, ChildBusy) as error:
             self.lose(End.CRASHED, str(error))
@@ -90,15 +170,15 @@ class Seat:
         detail = detail or self._kill()
         self._kill()
         self._end_job(end.value, detail)
-        self.life.ended(end, self._shop.clock(), permanent=permanent)
+        self.life.ended(end, self._context.clock(), permanent=permanent)
         self.trouble = f"{end.value}: {detail}" if detail else end.value
         self.restarts += 1
-        self._shop.telemetry.count("worker_restarts", reason=end.value)
+        self._context.telemetry.count("worker_restarts", reason=end.value)
         log_event(
             logger,
             logging.INFO if end in ROUTINE else logging.WARNING,
             "worker_ended",
-            slot=self.slot.name,
+            slot=self.name,
             reason=end.value,
             detail=detail,
             state=self.state.value,
@@ -112,13 +192,13 @@ class Seat:
     def _start(self) -> None:
         try:
             self.process = WorkerProcess(
-                self.slot, self._shop.spec, self._shop.settings, self._shop.live
+                self.placement, self._context.spec, self._context.settings, self._context.live
             )
         except (OSError, ChildGone) as error:
             self.lose(End.START_FAILED, str(error))
             return
         self._phase = "start"
-        log_event(logger, logging.INFO, "worker_started", slot=self.slot.name, pid=self.process.pid)
+        log_event(logger, logging.INFO, "worker_started", slot=self.name, pid=self.process.pid)
 
     def _listen(self, process: WorkerProcess, now: float) -> None:
         try:
@@ -144,7 +224,7 @@ class Seat:
                 logger,
                 logging.INFO,
                 "worker_ready",
-                slot=self.slot.name,
+                slot=self.name,
                 seconds=round(message.seconds, 2),
                 detail=message.detail,
             )
@@ -164,9 +244,9 @@ class Seat:
         self._phase = ""
         self._weigh(message.rss_bytes)
         if isinstance(message, Done):
-            self._shop.end(message.explanation)
+            self._context.end(message.explanation)
         else:
-            self._shop.end(failure(job, message.reason, message.detail))
+            self._context.end(failure(job, message.reason, message.detail))
             if message.fatal:
                 self.lose(_end_of(message.reason), message.detail)
                 return
@@ -185,18 +265,18 @@ class Seat:
     def _end_job(self, reason: str, detail: str) -> None:
         if self._job is not None:
             job, self._job = self._job, None
-            self._shop.end(failure(job, reason, detail))
+            self._context.end(failure(job, reason, detail))
 
     def _weigh(self, rss_bytes: int) -> None:
         self.rss_bytes = rss_bytes
-        self._shop.telemetry.gauge("worker_memory_bytes", rss_bytes, slot=self.slot.name)
+        self._context.telemetry.gauge("worker_memory_bytes", rss_bytes, slot=self.name)
 
 
 def failure(selection: Selection, reason: str, detail: str = "") -> JobFailure:
     """The record of a job that gave no explanation."""
     return JobFailure(
         job_id=selection.job_id,
-        camera=selection.frame.camera,
+        lane=selection.frame.lane,
         frame_id=selection.frame.frame_id,
         sampling_class=selection.sampling_class,
         reason=reason,

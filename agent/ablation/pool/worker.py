@@ -27,11 +27,11 @@ from agent.ablation.pool.messages import (
     WorkerArgs,
     WorkerSpec,
 )
-from agent.ablation.pool.shared_image import HandoverError, PictureReader
+from agent.ablation.pool.shared_image import SharedImageError, SharedImageReader
 from agent.models.errors import ModelError
 from agent.records import Explanation, Rung
 from agent.supervision.channel import Channel
-from agent.supervision.right_of_way import GiveWay
+from agent.supervision.live_priority import PauseForLive
 
 if TYPE_CHECKING:
     from agent.ablation.engine import Engine
@@ -71,7 +71,7 @@ def serve(
         permanent = isinstance(error, ModelError | AblationError)
         channel.send(StartFailed(type(error).__name__, _line(error), permanent))
         return
-    pictures, live = PictureReader(fds["picture"]), GiveWay(fds["live"])
+    reader, live = SharedImageReader(fds["image"]), PauseForLive(fds["live"])
     channel.send(Ready(time.monotonic() - started, rss_bytes(), detail))
     while not channel.stopping.is_set():
         pulse.at("")
@@ -80,7 +80,7 @@ def serve(
             continue
         pulse.at("job")
         with live.meanwhile():
-            reply = _reply(order, pictures, answer)
+            reply = _reply(order, reader, answer)
         channel.send(reply)
         if isinstance(reply, Failed) and reply.fatal:
             return
@@ -109,9 +109,9 @@ class _Pulse:
             time.sleep(self._every_s)
 
 
-def _reply(order: Order, pictures: PictureReader, answer: Answer) -> Done | Failed:
+def _reply(order: Order, reader: SharedImageReader, answer: Answer) -> Done | Failed:
     try:
-        image, aperture = pictures.read(order.picture)
+        image, aperture = reader.read(order.image)
         explanation = answer(order, image, aperture)
     except Exception as error:  # noqa: BLE001 - the top of a job: whatever it is, it costs this one
         reason, fatal = _judge(error)
@@ -137,14 +137,14 @@ def _judge(error: Exception) -> tuple[str, bool]:
         return "null_control", False
     if isinstance(error, LateError):
         return "deadline", False
-    if isinstance(error, HandoverError):
+    if isinstance(error, SharedImageError):
         return "picture", False
     return "error", False
 
 
 def _line(error: Exception) -> str:
     first = (str(error).strip().splitlines() or [""])[0][:300]
-    known = isinstance(error, ModelError | AblationError | HandoverError)
+    known = isinstance(error, ModelError | AblationError | SharedImageError)
     return first if known else f"{type(error).__name__}: {first}"
 
 

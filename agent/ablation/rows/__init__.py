@@ -1,1 +1,1 @@
-"""The sparse executor: runs the rest of a model on the rows that an ablation changes."""
+"""The sparse executor: of the part of a model behind a layer, only the pixels that are read."""

@@ -79,3 +79,14 @@ def padded(work: Work, place: int, count: int) -> Tensor:
 def with_zero(rows: Tensor) -> Tensor:
     """The rows and one of zeros."""
     return F.pad(rows, (0, 0, 0, 1))
+
+
+def maps_of(rows: Tensor, stored: Stored, batch: int) -> Tensor:
+    """Rows in the picture's own order as (N, C, h, w) in channels-last memory, a view."""
+    body = rows[: batch * stored.count]
+    return body.view(batch, *stored.size, rows.shape[1]).permute(0, 3, 1, 2)
+
+
+def rows_of(maps: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N * h * w, C), a view of channels-last memory."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])

@@ -17,7 +17,7 @@ from agent.ablation.rows.shared import Value
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Source:
     """All of an operation's output on what is ``stored``, its constant and its change included."""
 
     stored: Stored
@@ -32,7 +32,7 @@ class LocalSteps(Builder):
         self._like = like
 
     def local(self, place: int, local: Local, need: Mask | None) -> Step:
-        before, stored = self._whole(local.source, need), self._stored(place)
+        before, stored = self._source(local.source, need), self._stored(place)
         batch = self._batch
         if stored.raster and before.stored.raster:
 
@@ -59,12 +59,12 @@ class LocalSteps(Builder):
     def join(self, place: int, join: Join, needs: tuple[Mask | None, Mask | None]) -> Step:
         stored = self._stored(place)
         first, second = (
-            self._placed(self._whole(source, need), stored)
+            self._placed(self._source(source, need), stored)
             for source, need in zip(join.sources, needs, strict=True)
         )
         return lambda work: join.function(first(work), second(work))
 
-    def _placed(self, before: Whole, stored: Stored) -> Step:
+    def _placed(self, before: Source, stored: Stored) -> Step:
         """The rows of a source as the rows of the output lie; one pixel is that of all."""
         pixels = stored.pixels
         if before.stored.size != stored.size:
@@ -75,17 +75,17 @@ class LocalSteps(Builder):
         index = self._index(where[:, None], before.stored).flatten()
         return lambda work: before.rows(work).index_select(0, index)
 
-    def _whole(self, place: int, need: Mask | None) -> Whole:
+    def _source(self, place: int, need: Mask | None) -> Source:
         value = self._values[place]
         if value.channelwise or value.stored is None:
             assert need is not None
             stored = geometry.kept(need)
             constant = self._constant(value, stored.pixels)
-            return Whole(stored, self._changed(place, stored, constant))
+            return Source(stored, self._changed(place, stored, constant))
         if value.constant is None:
-            return Whole(value.stored, lambda work: self._padded(work, place))
+            return Source(value.stored, lambda work: self._padded(work, place))
         pixels = np.maximum(geometry.inverse(value.stored), 0)  # a place of no pixel: nobody reads
-        return Whole(value.stored, self._shifted(place, self._constant(value, pixels)))
+        return Source(value.stored, self._shifted(place, self._constant(value, pixels)))
 
     def _constant(self, value: Value, pixels: Index) -> Tensor:
         assert value.constant is not None

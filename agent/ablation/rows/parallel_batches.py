@@ -1,4 +1,4 @@
-"""Batches of items beside each other: one thread each, instead of threads inside operators.
+"""Batches of items in parallel: one thread each, instead of threads inside operators.
 
 The operators of one batch are many and small; shared among threads each of them waits for the
 slowest. Batches wait for nobody.
@@ -33,7 +33,7 @@ def even_batch(items: int, most: int, device: torch.device) -> int:
     return -(-items // batches)
 
 
-def side_by_side(
+def in_parallel(
     run: Callable[[Part], Result], parts: Sequence[Part], device: torch.device
 ) -> Iterator[tuple[Part, Result]]:
     """Each part with what ``run`` makes of it, in order, ``workers`` of them at a time. Whoever

@@ -33,9 +33,8 @@ from agent.ablation.rows.ops import (
     Up,
 )
 from agent.ablation.rows.program import Program
-from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.steps import usable
-from agent.ablation.rows.weights import FastHalf, Merged, Slice
+from agent.ablation.rows.shared import Shared, usable
+from agent.ablation.rows.weights import Merged, Slice, WeightLayout
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.trace import CutError
 
@@ -53,17 +52,17 @@ class Pairs:
     table: NDArray[np.int32]
 
 
-class Windows:
-    """One picture ``x`` (1, C, h, w) read on the pixels ``need`` (h, w)."""
+class PatchProgram:
+    """One picture ``x`` (1, C, h, w) laid out for patches, read on the pixels ``need`` (h, w)."""
 
-    def __init__(self, half: FastHalf, x: Tensor, need: Mask) -> None:
-        self._half = half
+    def __init__(self, layout: WeightLayout, x: Tensor, need: Mask) -> None:
+        self._layout = layout
         self._need = np.flatnonzero(need)
         size = (int(x.shape[2]), int(x.shape[3]))
-        shared = Shared(half, Prepared(x, size, ()), torch.zeros_like(x[:, :, :1, :1]))
+        shared = Shared(layout, Prepared(x, size, ()), torch.zeros_like(x[:, :, :1, :1]))
         program = Program(shared, need, 1, single=False, keep=True)
         self._offsets, self._values, self._kept = program.run_and_keep(x)
-        for place, operation in enumerate(half.operations):
+        for place, operation in enumerate(layout.operations):
             if isinstance(operation, Up) and self._values[place].stored is not None:
                 raise CutError("an upsampling that no convolution takes in")
             if isinstance(operation, Local) and operation.everywhere:
@@ -85,7 +84,7 @@ class Windows:
         pairs: dict[int, Pairs] = {}
         rectangles: dict[int, NDArray[np.int64]] = {}
         other = instead.permute(1, 2, 0).reshape(-1, instead.shape[0])
-        for place, operation in enumerate(self._half.operations):
+        for place, operation in enumerate(self._layout.operations):
             rectangles[place] = self._reach(place, operation, rectangles, boxes)
             if place not in self._kept:
                 continue  # an upsampling that the convolution after it takes in
@@ -97,14 +96,14 @@ class Windows:
                 found = self._pairs(place, rectangles[place], factor)
                 new = self._new(place, operation, found, pairs, rows)
             pairs[place], rows[place] = found, torch.cat((self._kept[place], new))
-        last = len(self._half.operations) - 1
+        last = len(self._layout.operations) - 1
         index = self._tensor(pairs[last].table[:, self._need].flatten())
         return (
             rows[last].index_select(0, index).view(len(boxes), self._need.size, -1).transpose(1, 2)
         )
 
     def _merged(self, place: int) -> list[tuple[Slice, Merged]]:
-        found = ((s, usable(s, self._values)) for s in self._half.slices.get(place, ()))
+        found = ((s, usable(s, self._values)) for s in self._layout.slices.get(place, ()))
         return [(piece, up) for piece, up in found if up is not None]
 
     def _reach(
@@ -208,7 +207,7 @@ class Windows:
     ) -> Tensor:
         out = self._offsets[place].index_select(0, self._tensor(own.pixel))
         size = self._values[place].size
-        for piece in self._half.slices[place]:
+        for piece in self._layout.slices[place]:
             up = usable(piece, self._values)
             if up is None:
                 before = self._values[piece.source].size

@@ -18,6 +18,7 @@ from torch import Tensor
 from agent.ablation.core.regions import Mask
 from agent.ablation.rows import geometry
 from agent.ablation.rows.building import Step, Work, padded
+from agent.ablation.rows.conv_steps import ConvSteps
 from agent.ablation.rows.elementwise import Pointwise
 from agent.ablation.rows.local import Join, Local
 from agent.ablation.rows.local_steps import LocalSteps
@@ -33,9 +34,9 @@ from agent.ablation.rows.ops import (
     Up,
 )
 from agent.ablation.rows.parallel_batches import even_batch
-from agent.ablation.rows.shared import Shared, Value, changes
-from agent.ablation.rows.steps import Steps, usable
-from agent.ablation.rows.weights import FastHalf, Merged, sources
+from agent.ablation.rows.shared import Shared, Value, changes, usable
+from agent.ablation.rows.steps import Steps
+from agent.ablation.rows.weights import Merged, WeightLayout, sources
 from agent.ablation.split.trace import CutError
 
 BATCH = 64
@@ -67,7 +68,7 @@ class Program:
         items: int | None = None,
         keep: bool = False,
     ) -> None:
-        self._half: FastHalf = picture.half
+        self._layout: WeightLayout = picture.layout
         self._like = picture.prepared.activation
         self._device = self._like.device
         self._values = picture.values(single=single)
@@ -99,7 +100,7 @@ class Program:
         named = [*channels, *([-1] * (self.batch - len(channels)))]
         work = Work(torch.tensor(named, device=self._device), {})
         if maps is not None:
-            work.changes = changes(self._half, self._values, maps)
+            work.changes = changes(self._layout, self._values, maps)
         rows = self._run(work)
         if not after:
             return rows[: len(channels)]
@@ -115,7 +116,7 @@ class Program:
     def _of_maps(self, maps: Tensor) -> Work:
         rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
         nothing = torch.empty(0, dtype=torch.long, device=self._device)
-        return Work(nothing, {self._half.layer: rows})
+        return Work(nothing, {self._layout.layer: rows})
 
     def run_and_keep(
         self, maps: Tensor
@@ -147,7 +148,7 @@ class Program:
         """Even batches of so many items whose rows stay near."""
         values = (
             int(need.sum()) * width
-            for need, width in zip(self._needs, self._half.widths, strict=True)
+            for need, width in zip(self._needs, self._layout.widths, strict=True)
             if need is not None
         )
         fit = ROWS_BYTES // (max(values) * self._like.element_size())
@@ -158,7 +159,7 @@ class Program:
         needs: list[Mask | None] = [None] * len(self._values)
         needs[-1] = need
         for place in reversed(range(len(self._values))):
-            wanted, operation = needs[place], self._half.operations[place]
+            wanted, operation = needs[place], self._layout.operations[place]
             if wanted is None or self._values[place].channelwise:
                 continue
             if wanted.mean() >= geometry.DENSE_FROM:
@@ -173,7 +174,7 @@ class Program:
         return needs
 
     def _merged(self, place: int, source: int) -> Merged | None:
-        for piece in self._half.slices.get(place, ()):
+        for piece in self._layout.slices.get(place, ()):
             if piece.source == source:
                 return usable(piece, self._values)
         return None
@@ -182,7 +183,7 @@ class Program:
         """Whose rows nobody reads after which operation: they are let go then."""
         last: dict[int, int] = {}
         for place, _ in self._steps:
-            for source in sources(self._half.operations[place]):
+            for source in sources(self._layout.operations[place]):
                 up = self._merged(place, source)
                 last[source if up is None else up.source] = place
         out: dict[int, list[int]] = {}
@@ -191,17 +192,18 @@ class Program:
         return out
 
     def _compiled(self) -> list[tuple[int, Step]]:
-        steps = Steps(self._half, self._values, self.batch, self._device)
+        convs = ConvSteps(self._layout, self._values, self.batch, self._device)
+        steps = Steps(self._values, self.batch, self._device)
         locals_ = LocalSteps(self._values, self.batch, self._like)
         out: list[tuple[int, Step]] = []
-        for place, operation in enumerate(self._half.operations):
+        for place, operation in enumerate(self._layout.operations):
             value, need = self._values[place], self._needs[place]
             if value.channelwise or need is None or isinstance(operation, Layer | Constant):
                 continue
             match operation:
                 case Conv():
                     value.stored = geometry.kept(need)
-                    step = steps.conv(place, operation)
+                    step = convs.conv(place, operation)
                 case Up(source):
                     step = steps.up(place, operation, self._needs[source])
                 case Pool():

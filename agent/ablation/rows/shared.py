@@ -20,7 +20,7 @@ from agent.ablation.rows import geometry
 from agent.ablation.rows.geometry import Stored
 from agent.ablation.rows.local import Join, Local
 from agent.ablation.rows.ops import Affine, Apply, Constant, Conv, Layer, Operation, Pool, Size, Up
-from agent.ablation.rows.weights import FastHalf, sources
+from agent.ablation.rows.weights import Merged, Slice, WeightLayout, sources
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.trace import CutError
 
@@ -49,12 +49,12 @@ class Value:
 
 @dataclass(slots=True)
 class Shared:
-    """One picture on a ``FastHalf``: ``values`` for single channels or for whole maps.
+    """One picture on a ``WeightLayout``: ``values`` for single channels or for whole maps.
 
     What the skips add to convolutions is the same for both and kept.
     """
 
-    half: FastHalf
+    layout: WeightLayout
     prepared: Prepared
     baseline: Tensor
     _skips: dict[int, Tensor] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Shared:
         """One value per operation. ``single``: each item changes one channel of the layer, known
         beforehand; otherwise each brings a whole layer of its own, (N, K, h, w), as rows."""
         found: list[Value] = []
-        for place, operation in enumerate(self.half.operations):
+        for place, operation in enumerate(self.layout.operations):
             found.append(self._value(place, operation, found, single))
         return found
 
@@ -107,7 +107,7 @@ class Shared:
             return Value(size, offset=self._skips[place])
         known = [
             (part.constant, piece.dense)
-            for part, piece in zip(parts, self.half.slices[place], strict=True)
+            for part, piece in zip(parts, self.layout.slices[place], strict=True)
             if part.constant is not None
         ]
         if known:
@@ -123,11 +123,17 @@ class Shared:
         return Value(size, offset=offset)
 
 
-def changes(half: FastHalf, values: Sequence[Value], maps: Tensor) -> dict[int, Tensor]:
+def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
+    """The merged form of a slice, unless what is upsampled differs in one channel only."""
+    up = piece.merged
+    return None if up is None or values[up.source].channelwise else up
+
+
+def changes(layout: WeightLayout, values: Sequence[Value], maps: Tensor) -> dict[int, Tensor]:
     """What (N, K, h, w) outputs of the layer, of any kind, change at each operation up to the first
     that mixes channels: (N, C, h', w') beside the same of the picture as it is."""
     found: dict[int, Tensor] = {}
-    for place, operation in enumerate(half.operations):
+    for place, operation in enumerate(layout.operations):
         if values[place].channelwise:
             given = [found.get(source, values[source].constant) for source in sources(operation)]
             found[place] = _function(operation)(*given) if given else maps

@@ -1,13 +1,10 @@
-"""What differs from item to item, operation by operation, as functions on rows (``building``).
+"""Steps of upsampling, pooling and element-wise functions.
 
-Each builder here takes what is known of a picture and returns a step that turns the rows of an
-operation's sources into its own.
+Each builder takes what is known of a picture and returns a step: a function that turns the rows of
+an operation's sources into its own.
 """
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,122 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agent.ablation.core.regions import Mask
-from agent.ablation.rows import geometry, winograd
-from agent.ablation.rows.building import Builder, Step, Work, add_changes
-from agent.ablation.rows.convolution import applied, convolved, upsampled
+from agent.ablation.rows import geometry
+from agent.ablation.rows.building import Builder, Step, Work, add_changes, maps_of, rows_of
 from agent.ablation.rows.elementwise import Pointwise
-from agent.ablation.rows.gathering import Rows, gathered
-from agent.ablation.rows.geometry import Index, Stored
-from agent.ablation.rows.ops import Conv, Pool, Up
-from agent.ablation.rows.products import Chunks, product
+from agent.ablation.rows.ops import Pool, Up
+from agent.ablation.rows.products import Chunks
 from agent.ablation.rows.shared import Value
-from agent.ablation.rows.weights import FastHalf, Merged, Phase, Slice
-from agent.ablation.rows.winograd import Task, Tiled
-
-Adder = Callable[[Work, Tensor, Tensor], None]
-"""Writes what a part of a convolution gives, added to the third argument, to the second: (batch,
-P, O), where the third is (P, O) or the second itself."""
-Added = Callable[[Work, Tensor], None]
-"""Adds what items change to (batch, P, O)."""
 
 
 class Steps(Builder):
-    """Builders of steps for one picture and one size of batch."""
-
-    def __init__(
-        self, half: FastHalf, values: list[Value], batch: int, device: torch.device
-    ) -> None:
-        super().__init__(values, batch, device)
-        self._half = half
-
-    def conv(self, place: int, conv: Conv) -> Step:
-        """Offset, plus each source's share, plus what single channels change; then the function."""
-        value, batch, out = self._values[place], self._batch, len(conv.weight)
-        pieces, offset = self._half.slices[place], value.offset
-        assert offset is not None
-        ups = [usable(piece, self._values) for piece in pieces]
-        stored = self._stored(place)
-        groups: list[Index] = []
-        factor = next((up.factor for up in ups if up is not None), 1)
-        if factor > 1 and not stored.raster:
-            stored, groups = geometry.by_phase(stored, factor)
-            value.stored = stored
-        alone = self._alone(conv, stored, pieces, ups, offset)
-        if alone is not None:
-            value.offset = None
-            return alone
-        count = stored.count
-        constant = offset.flatten(2)[0].t().index_select(0, self._tensor(stored.pixels))
-        shares: list[Step] = []
-        parts: list[Adder] = []
-        singles: list[Added] = []
-        for piece, up in zip(pieces, ups, strict=True):
-            source = self._values[piece.source]
-            if source.channelwise:
-                singles.append(self._single(conv, stored, source, piece))
-            elif up is not None and stored.raster:
-                shares.append(self._whole_up(up))
-            elif up is not None:
-                parts.append(self._phases(stored, groups, up))
-            elif source.stored is not None:
-                shares.append(self._part(conv, stored, source.stored, piece))
-        value.offset = None
-        if stored.raster and len(shares) == 1 and not parts and not singles:
-            return self._in_place(shares[0], constant, conv.act)
-        parts += [self._added(share) for share in shares]
-
-        def step(work: Work) -> Tensor:
-            rows = constant.new_empty((batch * count + 1, out))
-            body = rows[:-1].view(batch, count, out)
-            if not parts:
-                body.copy_(constant)
-            for number, part in enumerate(parts):
-                part(work, body, body if number else constant)
-            for single in singles:
-                single(work, body)
-            if conv.act is torch.relu:
-                rows[:-1].relu_()
-            elif conv.act is not None:
-                rows[:-1].copy_(conv.act(rows[:-1]))
-            rows[-1].zero_()
-            return rows
-
-        return step
-
-    def _in_place(self, share: Step, constant: Tensor, act: Pointwise | None) -> Step:
-        """Whole maps of one source: the rest is done to them where they lie."""
-        batch, count = self._batch, len(constant)
-
-        def step(work: Work) -> Tensor:
-            rows = share(work)[: batch * count]
-            rows.view(batch, count, -1).add_(constant)
-            return applied(rows, act)
-
-        return step
-
-    def _alone(
-        self,
-        conv: Conv,
-        stored: Stored,
-        pieces: Sequence[Slice],
-        ups: Sequence[Merged | None],
-        offset: Tensor,
-    ) -> Step | None:
-        """Whole maps of one source and a bias, which the library adds: no pass for the constant."""
-        piece, batch = pieces[0], self._batch
-        source = self._values[piece.source].stored
-        alike = len(pieces) == 1 and ups[0] is None and offset.stride()[2:] == (0, 0)
-        if not alike or source is None or not (source.raster and stored.raster):
-            return None
-        if conv.kernel == (1, 1) or winograd.usable_for(piece.dense):
-            return None  # a product of rows, or tiles
-        bias, kept = offset[0, :, 0, 0].contiguous(), source
-
-        def step(work: Work) -> Tensor:
-            x = _maps(work.rows[piece.source], kept, batch)
-            return _rows(convolved(x, piece.blocks, bias, conv.walk, conv.act))
-
-        return step
+    """Builds the steps of one picture and one size of batch."""
 
     def up(self, place: int, up: Up, need: Mask | None) -> Step:
         """Each place becomes ``factor`` squared places; the bias is part of the constant."""
@@ -158,8 +49,8 @@ class Steps(Builder):
         if source.raster and stored.raster:
 
             def whole(work: Work) -> Tensor:
-                x = _maps(work.rows[pool.source], source, batch)
-                return _rows(F.max_pool2d(x, pool.factor))
+                x = maps_of(work.rows[pool.source], source, batch)
+                return rows_of(F.max_pool2d(x, pool.factor))
 
             return whole
         taps = geometry.pool_taps(stored.pixels, stored.size[1], source, pool.factor)
@@ -190,137 +81,6 @@ class Steps(Builder):
 
         return step
 
-    def _part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step:
-        """One source's share of a convolution: whole maps where most is needed, else rows."""
-        place, width = piece.source, self._half.widths[piece.source]
-        tiled = self._tiled_part(conv, stored, source, piece)
-        if tiled is not None:
-            return tiled
-        if stored.raster:
-            order = self._order(source)
-
-            def pointwise(work: Work) -> Tensor:
-                return product(work.rows[place], piece.rows)
-
-            if order is None and conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0):
-                return pointwise
-
-            def whole(work: Work) -> Tensor:
-                x = self._map(work, place, order)
-                return _rows(convolved(x, piece.blocks, None, conv.walk, None))
-
-            return whole
-        taps = geometry.conv_taps(stored.pixels, stored.size[1], source, conv.kernel, *conv.walk)
-        run = gathered(self._index(taps, source), width, piece.rows)
-        return lambda work: run(self._padded(work, place))
-
-    def _tiled_part(self, conv: Conv, stored: Stored, source: Stored, piece: Slice) -> Step | None:
-        """The same in tiles, where that takes fewer operations."""
-        if conv.kernel != (3, 3) or not conv.stride == (1, 1) == conv.dilation:
-            return None
-        width, out, place = self._half.widths[piece.source], len(conv.weight), piece.source
-        estimate = winograd.whole_ns if stored.raster else winograd.gathered_ns
-        first = (-conv.padding[0], -conv.padding[1])
-        task = Task(stored.pixels, stored.size, 3, first, source, width, out)
-        tiled = self._tiled(task, piece.rows, estimate(stored.count, 9, width, out))
-        return None if tiled is None else lambda work: tiled(self._padded(work, place))
-
-    def _tiled(self, task: Task, weight: Tensor, plain_ns: float) -> Tiled | None:
-        if not winograd.usable_for(weight):
-            return None
-        cover = winograd.chosen(task, plain_ns)
-        if cover is None:
-            return None
-        return Tiled(task, cover, self._batch, self._half.kernel(cover.form, weight))
-
-    def _added(self, part: Step) -> Adder:
-        """A part that gives the rows of all pixels in their order."""
-
-        def add(work: Work, body: Tensor, to: Tensor) -> None:
-            torch.add(part(work)[: body.shape[0] * body.shape[1]].view_as(body), to, out=body)
-
-        return add
-
-    def _whole_up(self, up: Merged) -> Step:
-        """An upsampling and a convolution in one, for whole maps."""
-        place = up.source
-        order = self._order(self._stored(place))
-
-        def step(work: Work) -> Tensor:
-            return _rows(upsampled(self._map(work, place, order), up))
-
-        return step
-
-    def _order(self, source: Stored) -> Tensor | None:
-        """Where the pixels of a whole map lie; None where in their own order."""
-        if source.raster:
-            return None
-        return self._index(source.where[:, None], source).flatten()[:-1]
-
-    def _map(self, work: Work, place: int, order: Tensor | None) -> Tensor:
-        """Rows of whole maps as (N, C, h, w) in channels-last memory; a view where they are
-        raster."""
-        source = self._stored(place)
-        if order is None:
-            return _maps(work.rows[place], source, self._batch)
-        return _maps(self._padded(work, place).index_select(0, order), source, self._batch)
-
-    def _phases(self, stored: Stored, groups: Sequence[Index], up: Merged) -> Adder:
-        """An upsampling and a convolution in one, for the pixels of each phase in turn."""
-        runs: list[tuple[slice, Rows]] = []
-        start = 0
-        for phase, pixels in zip(up.phases, groups, strict=True):
-            part = slice(start, start + pixels.size)
-            start = part.stop
-            if pixels.size:
-                runs.append((part, self._phase(stored, pixels, up, phase)))
-
-        def add(work: Work, body: Tensor, to: Tensor) -> None:
-            rows = self._padded(work, up.source)
-            for part, run in runs:
-                some = body[:, part]
-                torch.add(run(rows).view(some.shape), to[..., part, :], out=some)
-
-        return add
-
-    def _phase(self, stored: Stored, pixels: Index, up: Merged, phase: Phase) -> Rows:
-        """Rows of what is upsampled to those of some pixels of one phase."""
-        source, width, taps = self._stored(up.source), self._half.widths[up.source], phase.taps
-        side, out = math.isqrt(len(taps)), len(phase.rows)
-        if side > 1 and side**2 == len(taps):
-            row, column = np.divmod(pixels, stored.size[1])
-            mine = row // up.factor * source.size[1] + column // up.factor
-            task = Task(mine, source.size, side, taps[0], source, width, out)
-            plain_ns = winograd.gathered_ns(pixels.size, len(taps), width, out)
-            tiled = self._tiled(task, phase.rows, plain_ns)
-            if tiled is not None:
-                return tiled
-        found = geometry.phase_taps(pixels, stored.size[1], source, up.factor, taps)
-        return gathered(self._index(found, source)[:-1], width, phase.rows)
-
-    def _single(self, conv: Conv, stored: Stored, source: Value, piece: Slice) -> Added:
-        """What each item's channel changes at each pixel's taps times its weights; for an item of
-        whole maps the convolution of all that it changes."""
-        assert source.change is not None
-        everything = geometry.everything(source.size)
-        taps = geometry.conv_taps(
-            stored.pixels, stored.size[1], everything, conv.kernel, *conv.walk
-        )
-        padded = F.pad(source.change, (0, 1, 0, 1))  # a pixel outside, and a channel of nothing
-        index = self._tensor(np.where(taps < 0, padded.shape[1] - 1, taps))
-        patches = padded.index_select(1, index.flatten()).view(len(padded), *taps.shape)
-        weight, pixels = piece.single, self._tensor(stored.pixels)
-
-        def add(work: Work, body: Tensor) -> None:
-            changed = torch.where(work.channels < 0, len(weight), work.channels)
-            weights = weight.index_select(0, work.channels.clamp_min(0))
-            body.baddbmm_(patches.index_select(0, changed), weights)
-            maps = work.changes.get(piece.source)
-            if maps is not None:
-                add_changes(body, convolved(maps, piece.blocks, None, conv.walk, None), pixels)
-
-        return add
-
     def _single_up(
         self, up: Up, weight: Tensor, value: Value, before: Value, need: Mask | None
     ) -> Step:
@@ -346,20 +106,3 @@ class Steps(Builder):
             return rows.view(-1, out)
 
         return step
-
-
-def usable(piece: Slice, values: Sequence[Value]) -> Merged | None:
-    """The merged form of a slice, unless what is upsampled differs in one channel only."""
-    up = piece.merged
-    return None if up is None or values[up.source].channelwise else up
-
-
-def _maps(rows: Tensor, stored: Stored, batch: int) -> Tensor:
-    """Rows in the picture's own order as (N, C, h, w) in channels-last memory, a view."""
-    body = rows[: batch * stored.count]
-    return body.view(batch, *stored.size, rows.shape[1]).permute(0, 3, 1, 2)
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N * h * w, C), a view of channels-last memory."""
-    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])

@@ -1,4 +1,4 @@
-"""A second half with its weights laid out for rows."""
+"""The operations behind a layer, with their weights laid out for rows."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Slice:
     merged: Merged | None = None
 
 
-class FastHalf:
-    """The operations of a second half and what depends on the model alone.
+class WeightLayout:
+    """Operations and the layouts of their weights: all that depends on the model alone.
 
     ``widths`` is the channel count of each operation's output; ``slices`` the weights of each
     convolution by source; ``layer`` the place of the ablated layer.

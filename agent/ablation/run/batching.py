@@ -14,7 +14,7 @@ from agent.ablation.core.effects import View
 from agent.ablation.core.perturbation import NULL, replaced
 from agent.ablation.core.plan import METHOD_CONTROLS, Planned
 from agent.ablation.core.timing import seconds
-from agent.ablation.rows.parallel_batches import side_by_side
+from agent.ablation.rows.parallel_batches import in_parallel
 from agent.ablation.rows.program import Program
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import Split
@@ -44,7 +44,7 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class RunContext:
     """What runners of one picture share; ``baseline`` is (1, K, 1, 1)."""
 
     model: LoadedModel
@@ -66,14 +66,14 @@ class SplitRunner:
 
     def __init__(
         self,
-        bench: Bench,
+        context: RunContext,
         split: Split,
         view: View,
         batch: int,
         halved: Callable[[int], None] | None = None,
     ) -> None:
         self.batch = batch
-        self._bench = bench
+        self._context = context
         self._split = split
         self._view = view
         self._halved = halved
@@ -96,10 +96,10 @@ class SplitRunner:
             yield part, rows
 
     def _rows(self, part: Sequence[Planned]) -> Tensor:
-        bench = self._bench
-        maps = bench.maps(part, self.batch - len(part))
-        output = self._split.suffix(maps, bench.prepared)
-        logits = as_logits(bench.model, output, bench.prepared.size)
+        context = self._context
+        maps = context.maps(part, self.batch - len(part))
+        output = self._split.suffix(maps, context.prepared)
+        logits = as_logits(context.model, output, context.prepared.size)
         return self._view.of(logits[: len(part)])
 
     def _halve(self) -> None:
@@ -115,16 +115,18 @@ class SplitRunner:
 class MapsRunner:
     """Items of any kind through a ``Program`` of whole layers."""
 
-    def __init__(self, bench: Bench, program: Program) -> None:
+    def __init__(self, context: RunContext, program: Program) -> None:
         self.batch = program.batch
-        self._bench = bench
+        self._context = context
         self._program = program
 
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
         def run(part: Sequence[Planned]) -> Tensor:
-            return pixel_logits(self._bench.model, self._program.run_maps(self._bench.maps(part)))
+            return pixel_logits(
+                self._context.model, self._program.run_maps(self._context.maps(part))
+            )
 
-        return side_by_side(run, _parts(planned, self.batch), self._bench.baseline.device)
+        return in_parallel(run, _parts(planned, self.batch), self._context.baseline.device)
 
 
 class ChannelRunner:
@@ -133,9 +135,9 @@ class ChannelRunner:
     The null item comes with the first batch of all, ahead of the others: it is their base.
     """
 
-    def __init__(self, bench: Bench, program: Program) -> None:
+    def __init__(self, context: RunContext, program: Program) -> None:
         self.batch = program.batch
-        self._bench = bench
+        self._context = context
         self._program = program
         self._started = False
 
@@ -146,10 +148,10 @@ class ChannelRunner:
         def run(part: Sequence[Planned]) -> Tensor:
             single = [p.channel for p in part if p.item is NULL or p.channel >= 0]
             others = part[len(single) :]
-            maps = self._bench.maps(others) if others else None
-            return pixel_logits(self._bench.model, self._program.run_channels(single, maps))
+            maps = self._context.maps(others) if others else None
+            return pixel_logits(self._context.model, self._program.run_channels(single, maps))
 
-        return side_by_side(run, _parts(planned, self.batch), self._bench.baseline.device)
+        return in_parallel(run, _parts(planned, self.batch), self._context.baseline.device)
 
 
 def _parts(planned: Sequence[Planned], batch: int) -> list[Sequence[Planned]]:

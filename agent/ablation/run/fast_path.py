@@ -15,7 +15,7 @@ from agent.ablation.core.tolerance import logit_rounding, worst_excess
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import FastHalf
+from agent.ablation.rows.weights import WeightLayout
 from agent.ablation.run.batching import pixel_logits
 from agent.ablation.split import trace
 from agent.ablation.split.split import FxSplit, HookSplit, Split
@@ -28,28 +28,28 @@ ITEMS = 8
 """Channels that both ways are timed on, in one batch."""
 
 
-def build_fast(
+def build_fast_path(
     model: LoadedModel,
     layer: str,
     split: Split,
     example: Tensor,
     baseline: Tensor,
     clock: Clock = time.perf_counter,
-) -> FastHalf | None:
+) -> WeightLayout | None:
     """The fast path of a cut model where it agrees with hook re-runs on ``example`` and takes no
     longer for channels than the general way, else None."""
     if not isinstance(split, FxSplit):
         return None
     try:
         prepared = split.prefix(example)
-        half = FastHalf(operations(split.after, model.output_key, prepared), prepared)
-        disagreement = _compare(model, layer, split, half, example, baseline)
+        layout = WeightLayout(operations(split.after, model.output_key, prepared), prepared)
+        disagreement = _compare(model, layer, split, layout, example, baseline)
         if disagreement is None:
-            disagreement = _slower(split, Shared(half, prepared, baseline), clock)
+            disagreement = _slower(split, Shared(layout, prepared, baseline), clock)
     except trace.CutError as error:
         disagreement = str(error)
     if disagreement is None:
-        return half
+        return layout
     log_event(logger, logging.INFO, "ablation_rows_unused", layer=layer, reason=disagreement)
     return None
 
@@ -73,7 +73,7 @@ def _compare(
     model: LoadedModel,
     layer: str,
     split: FxSplit,
-    half: FastHalf,
+    layout: WeightLayout,
     example: Tensor,
     baseline: Tensor,
 ) -> str | None:
@@ -85,7 +85,7 @@ def _compare(
     need[height // 2, :] = True
     depth = int(prepared.activation.shape[1])
     channels = [-1, 0, depth // 2, depth - 1]
-    shared = Shared(half, prepared, baseline)
+    shared = Shared(layout, prepared, baseline)
     found = pixel_logits(
         model, Program(shared, need, len(channels), single=True).run_channels(channels)
     )

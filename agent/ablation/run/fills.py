@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,14 +39,6 @@ def filled(case: Case, fill: Fill) -> NDArray[np.float32]:
     else:
         colour = np.zeros(len(x), np.float32)
     return np.where(case.aperture, colour[:, None, None], x).astype(np.float32)
-
-
-def to_pixels(cells: Mask, size: tuple[int, int]) -> Mask:
-    """(gh, gw) bool -> (h, w) bool: the pixels of the cells."""
-    grown = cv2.resize(
-        cells.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
-    )
-    return np.asarray(grown, np.bool_)
 
 
 def hidden_runs(

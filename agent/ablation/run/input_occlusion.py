@@ -1,4 +1,4 @@
-"""Occlusion of a class's regions in the input picture: the arbiter beside that at the layer.
+"""Occlusion of a class's regions in the input picture: a check on that at the layer.
 
 Skips of earlier levels bypass an occlusion at one layer, so a healthy network may hardly feel it
 there. Nothing bypasses the input. The same cells are hidden as at the layer: those of the class, an
@@ -25,9 +25,10 @@ from torch import Tensor
 from agent import config
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import Target, drops
-from agent.ablation.core.regions import Mask, class_cells, equal_draws
+from agent.ablation.core.regions import Mask, class_cells, equal_draws, nearest
+from agent.ablation.core.summary import MIN_SENSITIVITY
 from agent.ablation.core.tolerance import context_reliance, ratio
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from agent.config import Score
 from agent.records import ClassExplanation
 
@@ -36,8 +37,6 @@ BLUR = 1 / 16
 that marks a suture (15 to 18 px of 256) lie within one and a half of it."""
 MIN_EFFECT = 0.5
 """Margin (in logits) that blurring the whole picture must cost, or nothing can be said."""
-MIN_SENSITIVITY = 0.02
-"""Both sensitivities together must reach this, or the context reliance is undefined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ UNDEFINED = InputSensitivity(math.nan, math.nan, math.nan)
 
 
 def input_sensitivities(
-    whole: Whole,
+    whole_model: WholeModel,
     case: Case,
     targets: Sequence[Target],
     grid: tuple[int, int],
@@ -76,7 +75,7 @@ def input_sensitivities(
         masks += [cells.foreground, *draws]
         places.append((foreground if count else -1, list(range(foreground + 1, len(masks)))))
     pixels = torch.stack([t.region for t in targets]).any(0)
-    reader = whole.reader(case, pixels, targets, len(masks))
+    reader = whole_model.reader(case, pixels, targets, len(masks))
     rows = reader.run(_hidden(case, masks))
     out = []
     for target, (foreground, background) in zip(reader.seen.targets, places, strict=True):
@@ -84,11 +83,11 @@ def input_sensitivities(
         if foreground < 0 or not background or not all(map(math.isfinite, lost)):
             out.append(UNDEFINED)
             continue
-        hidden = ratio(lost[foreground], lost[0], MIN_EFFECT)
-        elsewhere = math.fsum(lost[i] for i in background) / len(background)
-        beside = ratio(elsewhere, lost[0], MIN_EFFECT)
-        reliance = context_reliance(hidden, beside, MIN_SENSITIVITY)
-        out.append(InputSensitivity(hidden, beside, reliance))
+        mean = math.fsum(lost[i] for i in background) / len(background)
+        on_class = ratio(lost[foreground], lost[0], MIN_EFFECT)
+        on_background = ratio(mean, lost[0], MIN_EFFECT)
+        reliance = context_reliance(on_class, on_background, MIN_SENSITIVITY)
+        out.append(InputSensitivity(on_class, on_background, reliance))
     return out
 
 
@@ -116,9 +115,6 @@ def _hidden(case: Case, masks: Sequence[Mask]) -> Tensor:
     """(N, C, h, w): the picture with each mask's cells blurred."""
     x = case.x[0].float().cpu().numpy()
     instead = blurred(x, case.aperture)
-    size = (x.shape[2], x.shape[1])
-    pictures = []
-    for mask in masks:
-        pixels = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-        pictures.append(np.where(pixels.astype(np.bool_) & case.aperture, instead, x))
+    size = (x.shape[1], x.shape[2])
+    pictures = [np.where(nearest(mask, size) & case.aperture, instead, x) for mask in masks]
     return torch.from_numpy(np.stack(pictures)).to(case.x)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent import config
 from agent.ablation.core import plan
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import Effect, Target, drops, effects
@@ -19,47 +17,15 @@ from agent.ablation.core.ledger import Ledger
 from agent.ablation.core.perturbation import NULL, Item, channel
 from agent.ablation.core.regions import class_cells
 from agent.ablation.core.summary import Checked, Findings, explanation
-from agent.ablation.rows.program import BATCH, Program
-from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import FastHalf
+from agent.ablation.rows.program import BATCH
 from agent.ablation.run import controls, estimate
-from agent.ablation.run.batching import (
-    Bench,
-    ChannelRunner,
-    MapsRunner,
-    Progress,
-    Runner,
-    SplitRunner,
-    Tick,
-)
-from agent.ablation.split.split import HookSplit, Split
-from agent.models.loaded import LoadedModel
+from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
+from agent.ablation.run.runners import Runners, Setup
+from agent.config import Score
 from agent.records import ClassExplanation, Rung
-from agent.telemetry import Clock
 
 ANYTIME_BATCH = 16
 """Channels a pass where time may run out between two of them."""
-STUDY_BATCH = 16
-"""Blocks or groups a pass, for the same reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What all pictures share: the model, the ways of running it, and the settings.
-
-    ``fast`` computes only the pixels that are read; None where the model does not allow it.
-    ``halved`` is told the new batch where a device ran out of memory.
-    """
-
-    model: LoadedModel
-    settings: config.Ablation
-    plain: HookSplit
-    split: Split
-    baseline: Tensor
-    batch: int
-    clock: Clock
-    fast: FastHalf | None = None
-    halved: Callable[[int], None] | None = None
 
 
 class Report(Protocol):
@@ -93,10 +59,7 @@ class Job:
         self._checked: list[Checked] = []
         self._done = 0
         self._batch_s = 0.0
-        self._bench = Bench(setup.model, self._prepared, setup.baseline)
-        self._shared: Shared | None = None
-        if setup.fast is not None:
-            self._shared = Shared(setup.fast, self._prepared, setup.baseline)
+        self._runners = Runners(setup, self._prepared, self.ledger)
         self._channels: Runner | None = None
         self._occlusions: Runner | None = None
         self._blocks: Runner | None = None
@@ -113,12 +76,12 @@ class Job:
         Without ``regions``, channels and controls only."""
         planned = self._controls_and_regions(regions)
         report = self._reporter(progress, len(planned) + self._depth)
-        wide, narrow = self._apart(planned)
-        runner = self._occlusions = self._occlusion_runner(len(wide))
-        self._measure(runner, wide, report)
+        wide, narrow = self._runners.apart(planned)
+        runner = self._occlusions = self._runners.wide(len(wide))
+        self._run_items(runner, wide, report)
         if self._rung is Rung.EXACT or deadline is None:
             self._channels = self._channel_runner(runner, self._depth + len(narrow))
-            self._measure(self._channels, [*plan.channels(range(self._depth)), *narrow], report)
+            self._run_items(self._channels, [*plan.channels(range(self._depth)), *narrow], report)
         else:
             self._channels = self._channel_runner(runner, self._depth, ANYTIME_BATCH)
             self._refine(deadline, narrow, report)
@@ -182,7 +145,8 @@ class Job:
         The null item takes the same path first and is checked against the plain model.
         """
         setup, ledger = self._setup, self.ledger
-        runner = self._blocks = self._blocks or self._narrow_runner()
+        assert self._occlusions is not None
+        runner = self._blocks = self._blocks or self._runners.narrow(self._occlusions)
         own = runner is not self._occlusions
         planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in (NULL, *items)]
         base: Tensor | None = None
@@ -215,18 +179,6 @@ class Job:
             planned += plan.regions(cells, target.name, settings, self._rung, self._rng)
         return planned
 
-    def _apart(
-        self, planned: Sequence[plan.Planned]
-    ) -> tuple[list[plan.Planned], list[plan.Planned]]:
-        """The items that are read on all pixels, and those for which M is enough, where reading M
-        alone costs less."""
-        if self._shared is None or self.ledger.narrow is self.ledger.wide:
-            return list(planned), []
-        return (
-            [p for p in planned if not p.scores_only],
-            [p for p in planned if p.scores_only],
-        )
-
     def _reporter(self, progress: Progress | None, total: int) -> Report:
         """Count items done; the total is reported only when the controls have passed as well."""
 
@@ -237,40 +189,16 @@ class Job:
 
         return report
 
-    def _occlusion_runner(self, items: int) -> Runner:
-        """Any item, read on all pixels inside the aperture."""
-        setup = self._setup
-        if self._shared is None:
-            return SplitRunner(
-                self._bench, setup.split, self.ledger.wide, setup.batch, setup.halved
-            )
-        need = self.ledger.wide.pixels.cpu().numpy()
-        program = Program(self._shared, need, BATCH, single=False, items=items)
-        return MapsRunner(self._bench, program)
-
-    def _narrow_runner(self) -> Runner:
-        """Any item, read on the pixels of M; the occlusions' own runner where that is no faster."""
-        ledger = self.ledger
-        assert self._occlusions is not None
-        if self._shared is None or ledger.narrow is ledger.wide:
-            return self._occlusions
-        need = ledger.narrow.pixels.cpu().numpy()
-        program = Program(self._shared, need, STUDY_BATCH, single=False, items=STUDY_BATCH)
-        return MapsRunner(self._bench, program)
-
     def _channel_runner(self, otherwise: Runner, items: int, most: int = BATCH) -> Runner:
-        """So many channels and other items, read on the pixels of M (of the aperture for a Dice),
-        on the fast path where there is one."""
-        setup, ledger = self._setup, self.ledger
-        if self._shared is None:
+        """``otherwise`` without the fast path, whose laying out counts as time of the channels."""
+        if self._setup.layout is None:
             return otherwise
-        started = setup.clock()
-        need = ledger.narrow.pixels.cpu().numpy()
-        program = Program(self._shared, need, most, single=True, items=items + 1)
-        self._count(plan.METHOD_CHANNELS, setup.clock() - started)
-        return ChannelRunner(self._bench, program)
+        started = self._setup.clock()
+        runner = self._runners.channels(items, most)
+        self._count(plan.METHOD_CHANNELS, self._setup.clock() - started)
+        return runner
 
-    def _measure(self, runner: Runner, planned: Sequence[plan.Planned], report: Report) -> None:
+    def _run_items(self, runner: Runner, planned: Sequence[plan.Planned], report: Report) -> None:
         """Run items and write them down.
 
         The null control stands right after the first batch: nothing is read off the others when
@@ -310,13 +238,13 @@ class Job:
         last_s = batch_s * (-(-last // batch) + 1)  # and the spot check
         while len(rest) > estimate.SAMPLE and setup.clock() + batch_s + last_s <= deadline:
             count = min(batch, len(rest) - estimate.SAMPLE)
-            self._measure(runner, plan.channels(rest[:count]), report)
+            self._run_items(runner, plan.channels(rest[:count]), report)
             rest = rest[count:]
         chosen = self._rng.permutation(rest)[: estimate.SAMPLE]
         self._sample = np.asarray(chosen, np.int64)
-        self._measure(runner, [*plan.channels(self._sample.tolist()), *narrow], report)
+        self._run_items(runner, [*plan.channels(self._sample.tolist()), *narrow], report)
         for place in range(len(ledger.targets)):
-            if ledger.targets[place].kind is config.Score.DICE_DROP:
+            if ledger.targets[place].kind is Score.DICE_DROP:
                 self._estimates[place] = estimate.calibrated(
                     self._estimates[place], ledger.deltas[place], ledger.exact
                 )

@@ -1,7 +1,7 @@
 """The whole model, in its fastest form, on pictures of which parts are hidden.
 
-Where only some pixels of the output are read, the decoder is run for those alone (``fast``, with
-the input in the layer's place). Everywhere else the model is run as the live path runs it:
+Where only some pixels of the output are read, the model is run for those alone: in rows,
+with the input in the layer's place. Everywhere else the model is run as the live path runs it:
 BatchNorm folded, channels last.
 """
 
@@ -20,10 +20,10 @@ from agent.ablation.core.case import Case
 from agent.ablation.core.effects import Target, View, view
 from agent.ablation.core.tolerance import logit_rounding, worst_excess
 from agent.ablation.rows.ops import operations
-from agent.ablation.rows.parallel_batches import even_batch, side_by_side
+from agent.ablation.rows.parallel_batches import even_batch, in_parallel
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import FastHalf
+from agent.ablation.rows.weights import WeightLayout
 from agent.ablation.run import controls
 from agent.ablation.run.batching import pixel_logits
 from agent.ablation.split.prepared import Prepared
@@ -42,14 +42,14 @@ ITEMS = 4
 """Pictures that both ways are timed on, in one batch."""
 
 
-class Whole:
+class WholeModel:
     """One ``model``; ``reader`` for each picture. Must be made and used without gradients.
-    ``half`` is all of it as operations on its input, None where it is made of others."""
+    ``layout`` is all of it as operations on its input, None where it is made of others."""
 
     def __init__(self, model: LoadedModel, example: Tensor) -> None:
         self.model = model
         self._folded = fused(model)
-        self.half = _rows(model, self._folded, example)
+        self.layout = _rows(model, self._folded, example)
 
     def reader(
         self, case: Case, pixels: Tensor, targets: Sequence[Target], count: int | None = None
@@ -58,11 +58,11 @@ class Whole:
         their ``count`` is known."""
         seen = view(pixels, targets)
         need = pixels.cpu().numpy()
-        if self.half is None or need.mean() > SOME:
+        if self.layout is None or need.mean() > SOME:
             batch = BATCH if self.model.batchable else 1
             return Reader(seen, case, self._dense(seen), batch)
         batch = BATCH if count is None else even_batch(count + 1, BATCH, case.x.device)
-        shared = Shared(self.half, _prepared(case.x), torch.zeros_like(case.x[:, :, :1, :1]))
+        shared = Shared(self.layout, _prepared(case.x), torch.zeros_like(case.x[:, :, :1, :1]))
         program = Program(shared, need, batch, single=False)
 
         def run(pictures: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class Whole:
 class Reader:
     """Changed copies of one picture by one way, ``run`` (n, C, h, w) -> (n, classes, P), read on
     the P pixels of ``seen``. ``rows``, the head of the model, where that way is one of rows: such
-    batches run beside each other, and a null control stands before them."""
+    batches run in parallel, and a null control stands before them."""
 
     def __init__(
         self,
@@ -118,8 +118,8 @@ class Reader:
         if self._rows is None:
             found = torch.cat([self._way(part) for part in parts])
         else:
-            beside = side_by_side(self._way, parts, pictures.device)
-            found = torch.cat([rows for _, rows in beside])
+            runs = in_parallel(self._way, parts, pictures.device)
+            found = torch.cat([rows for _, rows in runs])
         if not first:
             return found
         self._base = found[:1]
@@ -128,7 +128,7 @@ class Reader:
         return found[1:]
 
 
-def whole_half(model: LoadedModel, x: Tensor) -> FastHalf:
+def whole_model_layout(model: LoadedModel, x: Tensor) -> WeightLayout:
     """The whole model as operations on its input (1, C, h, w); ``CutError`` where it is made of
     others, or torch.fx cannot follow it."""
     try:
@@ -137,18 +137,18 @@ def whole_half(model: LoadedModel, x: Tensor) -> FastHalf:
         raise CutError(f"not traceable: {error}") from error
     if not isinstance(graph, torch.fx.GraphModule):
         raise CutError("no graph")
-    return FastHalf(operations(graph, model.output_key, _prepared(x)), _prepared(x))
+    return WeightLayout(operations(graph, model.output_key, _prepared(x)), _prepared(x))
 
 
 def _prepared(x: Tensor) -> Prepared:
     return Prepared(x, (int(x.shape[2]), int(x.shape[3])), ())
 
 
-def _slower(half: FastHalf, folded: LoadedModel, example: Tensor) -> str | None:
+def _slower(layout: WeightLayout, folded: LoadedModel, example: Tensor) -> str | None:
     some = example.expand(ITEMS, -1, -1, -1).contiguous(memory_format=torch.channels_last)
     zero = torch.zeros_like(example[:, :, :1, :1])
     need = timing.small_region((int(example.shape[2]), int(example.shape[3])))
-    program = Program(Shared(half, _prepared(example), zero), need, ITEMS, single=False)
+    program = Program(Shared(layout, _prepared(example), zero), need, ITEMS, single=False)
     return timing.slower(
         lambda: program.run_maps(some),
         lambda: folded.module(some),
@@ -157,17 +157,17 @@ def _slower(half: FastHalf, folded: LoadedModel, example: Tensor) -> str | None:
     )
 
 
-def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> FastHalf | None:
+def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> WeightLayout | None:
     """The model in rows, where it gives the plain model's logits on ``example`` and takes no longer
     for a small region than the ``folded`` model does for the whole, else None."""
     if not model.batchable:
         return None
     try:
-        half = whole_half(model, example)
+        layout = whole_model_layout(model, example)
         need = np.random.default_rng(0).random(tuple(example.shape[2:])) < 0.01
         need[0], need[:, -1] = True, True
         zero = torch.zeros_like(example[:, :, :1, :1])
-        program = Program(Shared(half, _prepared(example), zero), need, 1, single=False)
+        program = Program(Shared(layout, _prepared(example), zero), need, 1, single=False)
         found = pixel_logits(model, program.run_maps(example))
     except CutError as error:
         reason = str(error)
@@ -178,9 +178,9 @@ def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> FastHalf 
         measured, tolerance = worst_excess((found - plain.flatten(2)[:, :, index]).abs(), allowed)
         if not measured <= tolerance:
             reason = f"off by {measured:.3g}, allowed {tolerance:.3g}"
-        elif (why := _slower(half, folded, example)) is not None:
+        elif (why := _slower(layout, folded, example)) is not None:
             reason = why
         else:
-            return half
+            return layout
     log_event(logger, logging.INFO, "input_rows_unused", model=model.name, reason=reason)
     return None

@@ -23,11 +23,11 @@ from agent.ablation.core.case import Case
 from agent.ablation.core.effects import Target
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.ranks import area
-from agent.ablation.core.regions import Mask, to_grid
+from agent.ablation.core.regions import Mask, nearest, to_grid
 from agent.ablation.run.batching import Tick
-from agent.ablation.run.fills import Fill, filled, hidden_runs, to_pixels
+from agent.ablation.run.fills import Fill, filled, hidden_runs
 from agent.ablation.run.input_occlusion import MIN_EFFECT
-from agent.ablation.run.whole_model import Reader, Whole
+from agent.ablation.run.whole_model import Reader, WholeModel
 from agent.records import Gain
 
 DELETION, INSERTION = "deletion", "insertion"
@@ -70,7 +70,7 @@ class Curve:
 
 
 def curves(
-    whole: Whole,
+    whole_model: WholeModel,
     case: Case,
     targets: Sequence[Target],
     maps: Sequence[NDArray[np.float32]],
@@ -93,7 +93,7 @@ def curves(
     rankings |= {f"{MAP}:{place}": [_ranked(one, inside)] for place, one in enumerate(maps)}
     fractions = np.linspace(0, 1, settings.steps + 1)
     out: list[list[Curve]] = [[] for _ in targets]
-    reader = whole.reader(case, torch.stack([t.region for t in targets]).any(0), targets)
+    reader = whole_model.reader(case, torch.stack([t.region for t in targets]).any(0), targets)
     for fill in FILLS:
         runner = _Runner(reader, case, grid, filled(case, fill), tick)
         raw = {
@@ -172,7 +172,7 @@ class _Runner:
             first = order[: round(fraction * order.size)]
             cells = np.zeros(self._grid, np.bool_)
             cells.flat[first] = True
-            chosen = to_pixels(cells, size)
+            chosen = nearest(cells, size)
             if fraction == 1:
                 chosen = np.ones(size, np.bool_)
             yield ~chosen if measure == INSERTION else chosen

@@ -1,6 +1,6 @@
 """What each patch on the input costs a score that reads the regions M alone: the fast way.
 
-Only what a patch reaches and M can see is run again (``windows``), where the model is made of local
+Only what a patch reaches and M can see is run again (``program``), where the model is made of local
 operations; else the whole model is, read on M. The controls are those of every explanation: an item
 that hides nothing goes through the pairs of every other one and must give the plain model's logits,
 and one random patch is run again through the plain model.
@@ -20,12 +20,12 @@ from agent.ablation.core.effects import Target, View, drops, view
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask
 from agent.ablation.core.tolerance import score_rounding
-from agent.ablation.rows.parallel_batches import side_by_side
-from agent.ablation.rows.patches import Box, Windows
+from agent.ablation.rows.parallel_batches import in_parallel
+from agent.ablation.rows.patches import Box, PatchProgram
 from agent.ablation.run.batching import Tick, pixel_logits
 from agent.ablation.run.controls import null_control
 from agent.ablation.run.fills import hidden_runs
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split.trace import CutError
 from agent.models.loaded import LoadedModel, as_logits
 
@@ -33,7 +33,7 @@ BATCH = 32
 
 
 def patch_drops(
-    whole: Whole,
+    whole_model: WholeModel,
     case: Case,
     targets: Sequence[Target],
     places: Sequence[Box],
@@ -47,51 +47,53 @@ def patch_drops(
     """
     pixels = torch.stack([t.region for t in targets]).any(0)
     with torch.no_grad():
-        windows = _windows(whole, case, pixels)
-        if windows is None:
-            reader = whole.reader(case, pixels, targets)
+        program = _patch_program(whole_model, case, pixels)
+        if program is None:
+            reader = whole_model.reader(case, pixels, targets)
             masks = (box_mask(case.aperture, box) for box in places)
             runs = hidden_runs(reader, case, masks, instead, tick)
             return _read(((reader.base, rows) for rows in runs), reader.seen)
         seen = view(pixels, targets)
         inside = torch.from_numpy(case.aperture).to(case.x.device)
         other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
-        found = _read(_windowed(whole.model, case, windows, seen, places, other, tick), seen)
-        _spot_check(whole.model, case, seen, other, places, found)
+        found = _read(
+            _run_patches(whole_model.model, case, program, seen, places, other, tick), seen
+        )
+        _spot_check(whole_model.model, case, seen, other, places, found)
     return found
 
 
-def _windows(whole: Whole, case: Case, pixels: Tensor) -> Windows | None:
+def _patch_program(whole_model: WholeModel, case: Case, pixels: Tensor) -> PatchProgram | None:
     """None where the model is not made of operations that have pairs."""
-    if whole.half is None:
+    if whole_model.layout is None:
         return None
     try:
-        return Windows(whole.half, case.x, pixels.cpu().numpy())
+        return PatchProgram(whole_model.layout, case.x, pixels.cpu().numpy())
     except CutError:
         return None
 
 
-def _windowed(
+def _run_patches(
     model: LoadedModel,
     case: Case,
-    windows: Windows,
+    program: PatchProgram,
     seen: View,
     places: Sequence[Box],
     instead: Tensor,
     tick: Tick,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The base and the logits of each batch, the former checked first."""
-    base = pixel_logits(model, windows.base)
-    null = pixel_logits(model, windows.run(places[:1], case.x[0]))
+    base = pixel_logits(model, program.base)
+    null = pixel_logits(model, program.run(places[:1], case.x[0]))
     for rows in (base, null):
         null_control(model.head, case.logits, rows, seen)
 
     def run(part: Sequence[Box]) -> Tensor:
-        return pixel_logits(model, windows.run(part, instead))
+        return pixel_logits(model, program.run(part, instead))
 
     parts = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
     tick()
-    for number, (_, rows) in enumerate(side_by_side(run, parts, case.x.device), 1):
+    for number, (_, rows) in enumerate(in_parallel(run, parts, case.x.device), 1):
         yield base, rows
         if number < len(parts):
             tick()

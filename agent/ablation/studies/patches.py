@@ -20,7 +20,7 @@ from agent.ablation.core.regions import Mask
 from agent.ablation.rows.patches import Box
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.fills import Fill, filled, hidden_runs
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.studies.patch_drops import box_mask, patch_drops
 from agent.config import Score
 
@@ -71,7 +71,7 @@ def boxes(size: tuple[int, int], settings: PatchSettings) -> list[Box]:
 
 
 def patch_maps(
-    whole: Whole,
+    whole_model: WholeModel,
     case: Case,
     targets: Sequence[Target],
     settings: PatchSettings,
@@ -82,9 +82,9 @@ def patch_maps(
     places = [b for b in boxes(size, settings) if case.aperture[b[0] : b[2], b[1] : b[3]].any()]
     instead = filled(case, settings.fill)
     if settings.dice or any(t.kind is Score.DICE_DROP for t in targets):
-        drop, dice = _everywhere(whole, case, targets, places, instead, tick)
+        drop, dice = _everywhere(whole_model, case, targets, places, instead, tick)
     else:
-        drop, dice = patch_drops(whole, case, targets, places, instead, tick), None
+        drop, dice = patch_drops(whole_model, case, targets, places, instead, tick), None
     return [
         PatchMaps(
             _averaged(case.aperture, places, drop[place]),
@@ -98,7 +98,7 @@ def patch_maps(
 
 
 def _everywhere(
-    whole: Whole,
+    whole_model: WholeModel,
     case: Case,
     targets: Sequence[Target],
     places: Sequence[Box],
@@ -106,7 +106,7 @@ def _everywhere(
     tick: Tick,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(targets, places) drop of the score, and Dice, read on every pixel inside the aperture."""
-    reader = whole.reader(case, torch.from_numpy(case.aperture).to(case.x.device), targets)
+    reader = whole_model.reader(case, torch.from_numpy(case.aperture).to(case.x.device), targets)
     runs = hidden_runs(reader, case, (box_mask(case.aperture, b) for b in places), instead, tick)
     found = [
         [effects(reader.base[0], rows, target)[0] for target in reader.seen.targets]

@@ -24,7 +24,7 @@ from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.core.regions import Mask, class_cells, nested, to_grid
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.job import Job
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.studies.curves import Curve, CurveSettings, curves, gains
 from agent.ablation.studies.patches import PatchMaps, PatchSettings, patch_maps
 from agent.records import ClassExplanation, CrossChecks, Region
@@ -117,11 +117,11 @@ class Studied:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class StudyContext:
     """What studies work on: a finished job, its explanations (one per target), and the whole model
     for changed pictures. ``other`` runs the job again with the other baseline."""
 
-    whole: Whole
+    whole_model: WholeModel
     case: Case
     job: Job
     records: Sequence[ClassExplanation]
@@ -131,22 +131,22 @@ class Bench:
 
 
 def run_studies(
-    wanted: Studies, bench: Bench, tick: Callable[[str], None]
+    wanted: Studies, context: StudyContext, tick: Callable[[str], None]
 ) -> tuple[list[Studied], tuple[str, ...]]:
     """One result per target, and the names of what was wanted but given up for lack of time.
 
     ``tick`` is told the study's name before each batch and ends that study by ``LateError``.
     """
-    parts: list[dict[str, object]] = [{} for _ in bench.records]
+    parts: list[dict[str, object]] = [{} for _ in context.records]
     late, seconds = [], {}
-    for name, study in _studies(wanted, bench):
-        started = bench.clock()
+    for name, study in _studies(wanted, context):
+        started = context.clock()
         try:
             found = study(lambda name=name: tick(name))  # type: ignore[misc]
         except LateError:
             late.append(name)
             continue
-        seconds[name] = bench.clock() - started
+        seconds[name] = context.clock() - started
         for part, values in zip(parts, found, strict=True):
             part.update(values)
     return [Studied(**part, seconds=seconds) for part in parts], tuple(late)  # type: ignore[arg-type]
@@ -183,32 +183,34 @@ def missing(found: Studied, late: Sequence[str]) -> tuple[str, ...]:
 Values = list[dict[str, object]]
 
 
-def _studies(wanted: Studies, bench: Bench) -> Iterator[tuple[str, Callable[[Tick], Values]]]:
+def _studies(
+    wanted: Studies, context: StudyContext
+) -> Iterator[tuple[str, Callable[[Tick], Values]]]:
     """The cheapest first: time may run out."""
     if wanted.hires:
-        yield HIRES, lambda tick: _hires(bench, tick)
+        yield HIRES, lambda tick: _hires(context, tick)
     if wanted.groups:
-        yield GROUPS, lambda tick: _groups(wanted.groups, bench, tick)
+        yield GROUPS, lambda tick: _groups(wanted.groups, context, tick)
     if wanted.block_cells:
-        yield BLOCKS, lambda tick: _blocks(wanted.block_cells, bench, tick)
+        yield BLOCKS, lambda tick: _blocks(wanted.block_cells, context, tick)
     if (settings := wanted.curves) is not None:
-        yield CURVES, lambda tick: _curves(settings, bench, tick)
+        yield CURVES, lambda tick: _curves(settings, context, tick)
     if wanted.other_baseline:
-        yield OTHER_BASELINE, lambda tick: _other_baseline(bench, tick)
+        yield OTHER_BASELINE, lambda tick: _other_baseline(context, tick)
     if (patches := wanted.patches) is not None:
-        yield PATCHES, lambda tick: _patches(patches, bench, tick)
+        yield PATCHES, lambda tick: _patches(patches, context, tick)
     if wanted.maps:
-        yield EACH_MAP, lambda tick: _each_map(bench, tick)
+        yield EACH_MAP, lambda tick: _each_map(context, tick)
 
 
-def _hires(bench: Bench, tick: Tick) -> Values:
+def _hires(context: StudyContext, tick: Tick) -> Values:
     tick()
-    return [{"hires_map": one} for one in bench.job.hires()]
+    return [{"hires_map": one} for one in context.job.hires()]
 
 
-def _groups(words: str, bench: Bench, tick: Tick) -> Values:
-    groups = parse_groups(words, bench.job.activation[0].float().cpu().numpy())
-    drops = bench.job.drops([Item(channels=group) for group in groups], tick)
+def _groups(words: str, context: StudyContext, tick: Tick) -> Values:
+    groups = parse_groups(words, context.job.activation[0].float().cpu().numpy())
+    drops = context.job.drops([Item(channels=group) for group in groups], tick)
     return [
         {
             "groups": tuple(
@@ -216,17 +218,17 @@ def _groups(words: str, bench: Bench, tick: Tick) -> Values:
                 for group, drop in zip(groups, row, strict=True)
             )
         }
-        for record, row in zip(bench.records, drops, strict=True)
+        for record, row in zip(context.records, drops, strict=True)
     ]
 
 
-def _blocks(side: int, bench: Bench, tick: Tick) -> Values:
+def _blocks(side: int, context: StudyContext, tick: Tick) -> Values:
     """Square blocks of all channels, one after the other over the grid; a cell has its block's
     drop, so that blocks of one cell give a map of the layer's own resolution."""
-    grid = (int(bench.job.activation.shape[2]), int(bench.job.activation.shape[3]))
+    grid = (int(context.job.activation.shape[2]), int(context.job.activation.shape[3]))
     if side > min(grid):
         raise AblationError(f"blocks of {side} cells do not fit a layer of {grid[1]} x {grid[0]}")
-    inside = to_grid(bench.case.aperture, grid, 0.5)
+    inside = to_grid(context.case.aperture, grid, 0.5)
     blocks: list[Mask] = []
     for top in range(0, grid[0], side):
         for left in range(0, grid[1], side):
@@ -234,7 +236,7 @@ def _blocks(side: int, bench: Bench, tick: Tick) -> Values:
             block[top : top + side, left : left + side] = True
             if (block & inside).any():
                 blocks.append(block & inside)
-    drops = bench.job.drops([Item(cells=block) for block in blocks], tick)
+    drops = context.job.drops([Item(cells=block) for block in blocks], tick)
     out: Values = []
     for row in drops:
         cells = np.full(grid, np.nan)
@@ -244,45 +246,47 @@ def _blocks(side: int, bench: Bench, tick: Tick) -> Values:
     return out
 
 
-def _curves(settings: CurveSettings, bench: Bench, tick: Tick) -> Values:
-    maps = [record.map for record in bench.records]
+def _curves(settings: CurveSettings, context: StudyContext, tick: Tick) -> Values:
+    maps = [record.map for record in context.records]
     found = curves(
-        bench.whole,
-        bench.case,
-        bench.job.ledger.targets,
+        context.whole_model,
+        context.case,
+        context.job.ledger.targets,
         maps,
-        bench.records[0].mean_map,
+        context.records[0].mean_map,
         settings,
         tick,
     )
     return [{"curves": one} for one in found]
 
 
-def _other_baseline(bench: Bench, tick: Tick) -> Values:
-    name, job = bench.other(tick)
+def _other_baseline(context: StudyContext, tick: Tick) -> Values:
+    name, job = context.other(tick)
     return [{"other_baseline": name, "other_deltas": deltas} for deltas in job.ledger.deltas]
 
 
-def _patches(settings: PatchSettings, bench: Bench, tick: Tick) -> Values:
-    found = patch_maps(bench.whole, bench.case, bench.job.ledger.targets, settings, tick)
+def _patches(settings: PatchSettings, context: StudyContext, tick: Tick) -> Values:
+    found = patch_maps(
+        context.whole_model, context.case, context.job.ledger.targets, settings, tick
+    )
     return [{"patches": one} for one in found]
 
 
-def _each_map(bench: Bench, tick: Tick) -> Values:
+def _each_map(context: StudyContext, tick: Tick) -> Values:
     """Every channel by itself, its class's cells or their complement, at every fraction."""
-    _, depth, height, width = bench.job.activation.shape
-    settings = bench.settings
+    _, depth, height, width = context.job.activation.shape
+    settings = context.settings
     out: Values = []
-    for place, target in enumerate(bench.job.ledger.targets):
+    for place, target in enumerate(context.job.ledger.targets):
         cells = class_cells(
             target.region.cpu().numpy(),
-            bench.case.aperture,
+            context.case.aperture,
             (height, width),
             settings.region_threshold,
         )
         rng = np.random.default_rng(settings.seed)
         maps, sets = [], []
-        deltas = bench.records[place].deltas
+        deltas = context.records[place].deltas
         for region, mask in (
             (Region.FOREGROUND, cells.foreground),
             (Region.BACKGROUND, cells.background),
@@ -291,7 +295,7 @@ def _each_map(bench: Bench, tick: Tick) -> Values:
             if not mask.any():
                 continue
             items = [Item(channels=(k,), cells=part) for part in chosen for k in range(depth)]
-            found = bench.job.effects(place, items, tick)
+            found = context.job.effects(place, items, tick)
             maps.append(
                 MapOcclusions(
                     region,
@@ -301,7 +305,7 @@ def _each_map(bench: Bench, tick: Tick) -> Values:
                 )
             )
             whole = chosen[-1]
-            sets += _map_sets(bench.job, place, region, whole, deltas, rng, tick)
+            sets += _map_sets(context.job, place, region, whole, deltas, rng, tick)
         out.append({"maps": tuple(maps), "map_sets": tuple(sets)})
     return out
 

@@ -14,7 +14,7 @@ from agent.alarms.charts.minutes import (
     explanation_minutes,
     on_chart_scale,
 )
-from agent.alarms.charts.newest import Look, NewestPictures
+from agent.alarms.charts.newest import NewestPictures, PictureCheck
 from agent.alarms.charts.reference import Reference, SignalReference
 from agent.alarms.charts.scores import NormalScores, rarer
 from agent.alarms.condition import Detail
@@ -95,9 +95,9 @@ class ChartBank:
         """Take the colour of one empty cup."""
         self._newest.on_cup(chromaticity, now)
 
-    def look(self, now: float) -> Look | None:
-        """What the newest pictures say, between the charts' points; None for too few."""
-        return self._newest.look(now)
+    def check_pictures(self, now: float) -> PictureCheck | None:
+        """The newest pictures, between the charts' points; None for too few."""
+        return self._newest.check(now)
 
     def on_explanation(self, values: Mapping[str, float], now: float) -> None:
         """Take one explanation's signals, on their own scales."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.alarms.charts.bank import ChartBank, ChartValue, Judgement
-from agent.alarms.charts.newest import Look
+from agent.alarms.charts.newest import PictureCheck
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition
 from agent.alarms.signals.extract import chromaticity, of_explanation, of_fruit
@@ -96,10 +96,10 @@ class LaneCharts:
         colour = chromaticity(seen) if values is None else values["chromaticity"]
         bank.on_cup(colour, seen.captured_mono)
 
-    def look(self, now: float) -> Look | None:
-        """What the newest pictures say; None while held, and for too few."""
+    def check_pictures(self, now: float) -> PictureCheck | None:
+        """The newest pictures against the reference; None while held, and for too few."""
         bank = self._bank
-        return None if bank is None or self.held else bank.look(now)
+        return None if bank is None or self.held else bank.check_pictures(now)
 
     @property
     def window_s(self) -> float:
@@ -185,7 +185,7 @@ def with_charts(
 ) -> Condition:
     """A condition of a fixed limit, joined with its charts: either raises it, both must be back.
 
-    ``kept``: what charts that stand still said last; where that was beyond, nobody can say now.
+    ``kept``: the last judgement of charts that are held; where that was beyond, it is unknown now.
 
     Where only the chart is beyond, value and limit are the signal's and the near end of what is
     usual. A condition that cannot be judged stays so.

@@ -18,7 +18,7 @@ CUSUM_K = 0.5
 RECOVERED_POINTS = 5
 RECOVERED_SCORE = 1.5
 """So many points in a row at ordinary scores end an alarm and start the charts anew: without it a
-long fault, once mended, would ring until its sums had run down."""
+long fault, once mended, would stay an alarm until its sums had run down."""
 MOVING = 0.5
 """Of the limit: from here on a chart counts as moving, and more explanations are asked for."""
 

@@ -1,7 +1,7 @@
-"""What the newest pictures look like against the reference: quicker and coarser than a chart. Pure.
+"""The newest pictures against the reference: quicker and coarser than a chart. Pure.
 
-It raises nothing by itself. It is asked what an alarm is about to be told for: a camera that shows
-other pictures, other fruit before an unchanged camera, or neither.
+It raises nothing by itself. A diagnosis goes by it: does the camera show other pictures, are
+there other fruit before an unchanged camera, or neither?
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEWEST_FRUIT, LEAST_FRUIT = 100, 50
 """20 s of one machine, and how many of them a signal needs to be judged."""
 NEWEST_CUPS = 5
 CUPS_S = 300.0
-"""An empty cup of longer ago says nothing of the light of now."""
+"""An older empty cup says nothing of the light of now."""
 CUP_SPREADS = 3.0
 """The median of five cups lies within so many spreads of a single one: 1 in 1,000 does not."""
 OTHER_COLOUR = 5.0
@@ -33,14 +33,14 @@ OTHER_COLOUR = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """``score``: how far the most unusual signal of the newest pictures is from what is usual, as a
-    positive normal score, and which one: ``detail``, with its ``value`` and the near end of what is
-    usual as ``limit``. ``fruit``: of how many.
+class PictureCheck:
+    """``score``: the most unusual signal's distance from what is usual, as a positive normal score.
+    ``detail``: which signal; ``value``: its mean; ``limit``: the near end of what is usual;
+    ``fruit``: of how many.
 
-    ``other_colour``: the fruit's colour, where it has changed and nothing seen on the fruit lays
-    that to the camera; None otherwise. ``cups_as_usual``: whether the newest empty cups have the
-    colour that they always had; None: too few to say. ``cups``: how many have passed so far.
+    ``other_colour``: the fruit's colour, where it has changed and nothing seen on the fruit
+    attributes that to the camera; None otherwise. ``cups_as_usual``: whether the newest empty cups
+    have their usual colour; None for too few. ``cups``: how many have passed so far.
     """
 
     score: float
@@ -72,8 +72,8 @@ class NewestPictures:
         }
         self._fruit = np.full((NEWEST_FRUIT, len(self._seen)), np.nan)
         self._next = 0
-        self._look: Look | None = None
-        self._fresh = True  # whether _look is of what was taken last
+        self._checked: PictureCheck | None = None
+        self._fresh = True  # whether _checked is of what was taken last
         self._cups_so_far = 0
         self._cups: deque[tuple[float, float]] = deque(maxlen=NEWEST_CUPS)  # when, and the colour
 
@@ -96,16 +96,16 @@ class NewestPictures:
         self._cups.clear()
         self._fresh = False
 
-    def look(self, now: float) -> Look | None:
-        """What the newest pictures say; None for too few."""
+    def check(self, now: float) -> PictureCheck | None:
+        """The newest pictures against the reference; None for too few."""
         if self._cups and now - self._cups[0][0] > CUPS_S:
             self._cups.popleft()
             self._fresh = False
         if not self._fresh:
-            self._look, self._fresh = self._made(), True
-        return self._look
+            self._checked, self._fresh = self._made(), True
+        return self._checked
 
-    def _made(self) -> Look | None:
+    def _made(self) -> PictureCheck | None:
         means = self._means()
         scored = [
             (sign * self._score(name, mean, count), name, sign)
@@ -117,7 +117,7 @@ class NewestPictures:
         score, name, sign = max(scored)
         mean, count = means[name]
         low, high = self._seen[name].reference.usual
-        return Look(
+        return PictureCheck(
             score=score,
             detail=self._detail(name, mean),
             value=natural(BY_NAME[name], mean),
@@ -147,8 +147,8 @@ class NewestPictures:
         return signal_detail(name, value, self._seen[name].reference.usual)
 
     def _other_colour(self, means: Mapping[str, tuple[float, int]]) -> Detail | None:
-        """A gross change of the fruit's colour that the fruit's own pictures do not lay to the
-        camera.
+        """A gross change of the fruit's colour that the fruit's own pictures do not attribute to
+        the camera.
 
         A lamp that fades, a lens out of focus, a camera that moved scale red and blue alike, and
         leave chromaticity alone. What does change it besides the fruit is seen elsewhere: a cast of

@@ -1,1 +1,1 @@
-"""Findings of the charts -> the one alarm under which they are raised."""
+"""Findings of rules and charts -> the one alarm to which each is attributed."""

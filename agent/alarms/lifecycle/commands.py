@@ -1,4 +1,4 @@
-"""What an operator's command came to."""
+"""The outcome of an operator's command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Outcome = CommandOutcome
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The answer to one command, and the records that it made."""
+    """The answer to one command, and the records of the transitions that it made."""
 
     outcome: Outcome
     records: tuple[Alarm, ...] = ()

@@ -1,4 +1,4 @@
-"""One alarm in the book: its definition, where it stands, and the newest record of it."""
+"""One alarm of the manager: its definition, its state, and its newest record."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHATTER_REASON = "it came and went three times within a minute; ten quiet minute
 
 @dataclass(slots=True)
 class Entry:
-    """``record`` is what was published last; ``condition`` what was heard last.
+    """``record`` was published last; ``condition`` was judged last, None before the first.
 
-    ``out_by_configuration``: it is out of service because the configuration says so, and comes back
-    when that does not say so any more; one that a command took out waits for a command.
+    ``out_by_configuration``: the configuration took it out of service, and it returns to service
+    once the configuration no longer lists it. One that a command took out waits for a command.
     """
 
     definition: Definition
@@ -33,24 +33,24 @@ class Entry:
     message: str = ""
 
     def suppressed_by(self, now: float) -> str:
-        """Why nobody should be called now; empty when somebody should.
+        """Why it is suppressed by design now; empty when it is not.
 
-        After a restart, what was suppressed stays so until its condition has been heard.
+        After a restart, what was suppressed stays so until its condition is judged again.
         """
-        if self.condition is None and AlarmState.SUPPRESSED in self.life.covers:
+        if self.condition is None and AlarmState.SUPPRESSED in self.life.suppressions:
             return self.record.suppressed_by or "not heard of since the restart"
         if self.condition is not None and self.condition.suppressed_by:
             return self.condition.suppressed_by
         return CHATTER_REASON if self.chatter.going_on(now) else ""
 
 
-def blank_record(definition: Definition, camera: str, source: str, language: Language) -> Alarm:
+def blank_record(definition: Definition, lane: str, source: str, language: Language) -> Alarm:
     """The record of an alarm that has never occurred."""
     return Alarm(
-        alarm_id=f"{definition.cause}-{camera}",
-        title=language.titles[definition.cause],
+        alarm_id=f"{definition.cause}-{lane}",
+        title=language.title(definition),
         source=source,
-        camera_id=camera,
+        camera_id=lane,
         event_id="",
         state=AlarmState.NORM,
         active=False,
@@ -59,7 +59,7 @@ def blank_record(definition: Definition, camera: str, source: str, language: Lan
         suppressed=False,
         severity=definition.severity,
         priority=definition.priority,
-        message=language.sentence_when_normal(definition, camera),
+        message=language.sentence_when_normal(definition, lane),
         value=0.0,
         limit=0.0,
         deadband=0.0,

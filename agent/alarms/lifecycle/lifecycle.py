@@ -1,9 +1,9 @@
-"""The life of one alarm, after ISA-18.2 and OPC UA Part 9, as one table of edges.
+"""The states of one alarm, after ISA-18.2 and OPC UA Part 9, as one table of edges.
 
-Two things make up a state. Underneath is the occurrence itself: NORM, UNACK, ACKED, RTN_UNACK.
-Over it may lie covers that hide its annunciation and nothing else: SHELVED by an operator,
-SUPPRESSED by the agent, OUT_OF_SERVICE by the plant, the last one on top. The occurrence moves on
-under a cover by the same edges, so that nothing is forgotten when the cover is taken off.
+Two things make up a state. The first is the occurrence: NORM, UNACK, ACKED, RTN_UNACK. The second
+is what suppresses its annunciation, and nothing else: SHELVED by an operator, SUPPRESSED by design,
+OUT_OF_SERVICE by the plant. Of these the last one that applies is published. While annunciation is
+suppressed the occurrence changes by the same edges, so that its true state returns afterwards.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Event(enum.StrEnum):
 
 E = Event
 OCCURRENCE_EVENTS = frozenset({E.RAISE, E.CLEAR, E.CLEAR_UNACKED, E.ACK})
-_COVERS = {E.SHELVE: S.SHELVED, E.SUPPRESS: S.SUPPRESSED, E.DISABLE: S.OUT_OF_SERVICE}
-_UNCOVERS = {E.UNSHELVE: S.SHELVED, E.RELEASE: S.SUPPRESSED, E.ENABLE: S.OUT_OF_SERVICE}
-_TOP_FIRST = (S.OUT_OF_SERVICE, S.SUPPRESSED, S.SHELVED)
+_SUPPRESS = {E.SHELVE: S.SHELVED, E.SUPPRESS: S.SUPPRESSED, E.DISABLE: S.OUT_OF_SERVICE}
+_END = {E.UNSHELVE: S.SHELVED, E.RELEASE: S.SUPPRESSED, E.ENABLE: S.OUT_OF_SERVICE}
+_PRECEDENCE = (S.OUT_OF_SERVICE, S.SUPPRESSED, S.SHELVED)
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Where an event leads, and why. ``target`` None: to what lies under the cover."""
+    """Where an event leads, and why. ``target`` None: to the state without this suppression."""
 
     target: S | None
     cause: str
@@ -46,7 +46,7 @@ class Edge:
 
 _RAISED = "the condition has been true for its on-delay"
 _CLEARED = "the condition has been false beyond the deadband for its off-delay"
-_HIDDEN = "the occurrence moves on under the cover"
+_HIDDEN = "the occurrence changes while its annunciation is suppressed"
 _SHELVED = "an operator shelved it for a time"
 _UNSHELVED = "the time is over, or an operator took it back"
 _SUPPRESSED = "the machine state, another alarm, or chattering makes it meaningless"
@@ -63,7 +63,7 @@ EDGES: dict[tuple[S, Event], Edge] = {
     (S.ACKED, E.CLEAR): Edge(S.NORM, _CLEARED),
     (S.RTN_UNACK, E.ACK): Edge(S.NORM, "an operator acknowledged it after it had cleared"),
     (S.RTN_UNACK, E.RAISE): Edge(S.UNACK, f"{_RAISED} again: a new occurrence"),
-    # covers laid over it
+    # annunciation suppressed
     (S.NORM, E.SHELVE): Edge(S.SHELVED, _SHELVED),
     (S.UNACK, E.SHELVE): Edge(S.SHELVED, _SHELVED),
     (S.ACKED, E.SHELVE): Edge(S.SHELVED, _SHELVED),
@@ -76,22 +76,22 @@ EDGES: dict[tuple[S, Event], Edge] = {
     (S.UNACK, E.DISABLE): Edge(S.OUT_OF_SERVICE, _DISABLED),
     (S.ACKED, E.DISABLE): Edge(S.OUT_OF_SERVICE, _DISABLED),
     (S.RTN_UNACK, E.DISABLE): Edge(S.OUT_OF_SERVICE, _DISABLED),
-    # covers over covers
+    # suppressed in more than one way
     (S.SHELVED, E.SHELVE): Edge(S.SHELVED, "shelved again, for another time"),
     (S.SHELVED, E.SUPPRESS): Edge(S.SUPPRESSED, _SUPPRESSED),
     (S.SHELVED, E.DISABLE): Edge(S.OUT_OF_SERVICE, _DISABLED),
-    (S.SUPPRESSED, E.SHELVE): Edge(S.SUPPRESSED, f"{_SHELVED}, under the suppression"),
+    (S.SUPPRESSED, E.SHELVE): Edge(S.SUPPRESSED, f"{_SHELVED}, while suppressed"),
     (S.SUPPRESSED, E.DISABLE): Edge(S.OUT_OF_SERVICE, _DISABLED),
     (S.OUT_OF_SERVICE, E.SHELVE): Edge(S.OUT_OF_SERVICE, f"{_SHELVED}, while out of service"),
     (S.OUT_OF_SERVICE, E.SUPPRESS): Edge(S.OUT_OF_SERVICE, f"{_SUPPRESSED}; out of service"),
-    # covers taken off
+    # suppression ended
     (S.SHELVED, E.UNSHELVE): Edge(None, _UNSHELVED),
     (S.SUPPRESSED, E.RELEASE): Edge(None, _RELEASED),
     (S.OUT_OF_SERVICE, E.ENABLE): Edge(None, _ENABLED),
     (S.SUPPRESSED, E.UNSHELVE): Edge(S.SUPPRESSED, f"{_UNSHELVED}; still suppressed"),
     (S.OUT_OF_SERVICE, E.UNSHELVE): Edge(S.OUT_OF_SERVICE, f"{_UNSHELVED}; out of service"),
     (S.OUT_OF_SERVICE, E.RELEASE): Edge(S.OUT_OF_SERVICE, f"{_RELEASED}; out of service"),
-    # the occurrence under a cover
+    # the occurrence while annunciation is suppressed
     (S.SHELVED, E.RAISE): Edge(S.SHELVED, _HIDDEN),
     (S.SHELVED, E.CLEAR): Edge(S.SHELVED, _HIDDEN),
     (S.SHELVED, E.CLEAR_UNACKED): Edge(S.SHELVED, _HIDDEN),
@@ -113,19 +113,19 @@ class UndefinedEdgeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Where one alarm stands: the occurrence and the covers over it."""
+    """The state of one alarm: its occurrence, and in which ways its annunciation is suppressed."""
 
     occurrence: S = S.NORM
-    covers: frozenset[S] = frozenset()
+    suppressions: frozenset[S] = frozenset()
 
     @property
     def state(self) -> S:
-        """What is published: the topmost cover, else the occurrence."""
-        return next((cover for cover in _TOP_FIRST if cover in self.covers), self.occurrence)
+        """What is published: the suppression of the highest precedence, else the occurrence."""
+        return next((one for one in _PRECEDENCE if one in self.suppressions), self.occurrence)
 
     @property
     def active(self) -> bool:
-        """The condition itself, after its delays, whatever covers it."""
+        """The condition itself, after its delays, suppressed or not."""
         return self.occurrence in (S.UNACK, S.ACKED)
 
     @property
@@ -137,7 +137,7 @@ class Life:
         """True when ``step`` has an edge for the event."""
         if event in OCCURRENCE_EVENTS and (self.occurrence, event) not in EDGES:
             return False
-        if event in _UNCOVERS and _UNCOVERS[event] not in self.covers:
+        if event in _END and _END[event] not in self.suppressions:
             return False
         return (self.state, event) in EDGES
 
@@ -146,12 +146,12 @@ class Life:
         if not self.allows(event):
             raise UndefinedEdgeError(f"{self.state}: no edge for {event}")
         if event in OCCURRENCE_EVENTS:
-            below = EDGES[self.occurrence, event].target
-            after = replace(self, occurrence=below or self.occurrence)
-        elif event in _COVERS:
-            after = replace(self, covers=self.covers | {_COVERS[event]})
+            occurrence = EDGES[self.occurrence, event].target
+            after = replace(self, occurrence=occurrence or self.occurrence)
+        elif event in _SUPPRESS:
+            after = replace(self, suppressions=self.suppressions | {_SUPPRESS[event]})
         else:
-            after = replace(self, covers=self.covers - {_UNCOVERS[event]})
+            after = replace(self, suppressions=self.suppressions - {_END[event]})
         target = EDGES[self.state, event].target
         if target is not None and target is not after.state:
             raise UndefinedEdgeError(f"{self.state}: {event} led to {after.state}, not {target}")

@@ -1,4 +1,4 @@
-"""All alarms of one agent: conditions, commands and the time in, records of transitions out."""
+"""All alarms of one agent: conditions, commands and time in, records of transitions out."""
 
 from __future__ import annotations
 
@@ -14,34 +14,32 @@ from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.entry import Entry, blank_record
 from agent.alarms.lifecycle.lifecycle import Event
-from agent.alarms.lifecycle.snapshot import BookCounts, Now, export_book, restore_book
+from agent.alarms.lifecycle.recorder import COMMENT, INITIAL, QUALITY, Recorder
+from agent.alarms.lifecycle.snapshot import Counters, Now, export_state, restore_state
 from agent.alarms.text.languages import LANGUAGES
-from agent.records import UNEVENTFUL, Alarm, AlarmState
+from agent.records import Alarm, AlarmState
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
-INITIAL = "initial"
-QUALITY = "quality"
-COMMENT = "comment"
 COMMENT_LENGTH = 200
 USER_LENGTH = 60
 
 
-class AlarmBook:
-    """Every method returns the records that it made, in order; ``seq`` counts the events of them.
+class AlarmManager:
+    """Methods that change alarms return the records of their transitions, in order.
 
-    ``source`` names this agent to SCADA, ``session`` this start of it; an ``event_id`` is made of
-    the session and the number of the occurrence, so none comes twice.
+    ``source`` names this agent to SCADA, ``session`` this start of it. An ``event_id`` is made of
+    the session and the number of the occurrence, so that none comes twice.
     """
 
     def __init__(self, settings: config.Alarms, source: str, session: str) -> None:
         self._settings = settings
         self._language = LANGUAGES[settings.language]
+        self._recorder = Recorder(self._language)
         self._source = source
         self._session = session
         self._entries: dict[str, Entry] = {}
-        self._seq = 0
         self._occurrences = 0
 
     # --- conditions and time ---------------------------------------------------------------------
@@ -53,55 +51,56 @@ class AlarmBook:
         entry = self._entries.get(condition.alarm_id)
         if entry is None:
             definition = BY_CAUSE[Cause(condition.cause)]
-            blank = blank_record(definition, condition.camera, self._source, self._language)
+            blank = blank_record(definition, condition.lane, self._source, self._language)
             entry = Entry(definition, replace(blank, quality=condition.quality))
             entry.message = blank.message
             self._entries[condition.alarm_id] = entry
-            records.append(self._record(entry, INITIAL, now))
+            records.append(self._recorder.record(entry, INITIAL, now))
         first, entry.condition = entry.condition is None, condition
         if first:
             records += self._configured(entry, condition, now)
         if condition.quality is not entry.record.quality:
-            records.append(self._record(entry, QUALITY, now))
+            records.append(self._recorder.record(entry, QUALITY, now))
         return records + self._judge(entry, now)
 
     def tick(self, now_mono: float, now_utc_ms: int) -> list[Alarm]:
-        """Let time pass: delays, the end of shelving and of chattering."""
+        """Apply the time: delays, the end of shelving and of chattering."""
         now = Now(now_mono, now_utc_ms)
         records: list[Alarm] = []
         for entry in self._entries.values():
-            shelved = AlarmState.SHELVED in entry.life.covers
+            shelved = AlarmState.SHELVED in entry.life.suppressions
             if shelved and now.mono >= entry.shelved_until_mono:
-                records.append(self._step(entry, Event.UNSHELVE, now, shelved_until_ms=0))
+                records.append(self._recorder.step(entry, Event.UNSHELVE, now, shelved_until_ms=0))
             records += self._judge(entry, now)
         return records
 
     def current(self) -> tuple[Alarm, ...]:
-        """The newest record of every alarm, in the order in which they were first heard of."""
+        """The newest record of every alarm, in the order of their first conditions."""
         return tuple(entry.record for entry in self._entries.values())
 
-    def unheard(self) -> frozenset[str]:
+    def unavailable(self) -> frozenset[str]:
         """Ids of the alarms that are shelved or out of service."""
         return frozenset(
             alarm_id
             for alarm_id, entry in self._entries.items()
-            if entry.life.covers & {AlarmState.SHELVED, AlarmState.OUT_OF_SERVICE}
+            if entry.life.suppressions & {AlarmState.SHELVED, AlarmState.OUT_OF_SERVICE}
         )
 
     def attention(self) -> tuple[str, ...]:
-        """Cameras with an alarm that is active, or that waits for its on-delay."""
-        cameras = {
+        """Lanes with an alarm that is active, or that waits for its on-delay."""
+        lanes = {
             entry.record.camera_id: None
             for entry in self._entries.values()
-            if not entry.life.covers and (entry.life.active or entry.delay.waiting)
+            if not entry.life.suppressions and (entry.life.active or entry.delay.waiting)
         }
-        return tuple(cameras)
+        return tuple(lanes)
 
     def _judge(self, entry: Entry, now: Now) -> list[Alarm]:
-        """A cover is laid on before the occurrence moves and taken off after it: no flicker."""
+        """Suppression begins before the occurrence changes and ends after it, so that an alarm is
+        not annunciated for a moment in between."""
         records: list[Alarm] = []
-        if entry.suppressed_by(now.mono) and AlarmState.SUPPRESSED not in entry.life.covers:
-            records.append(self._step(entry, Event.SUPPRESS, now))
+        if entry.suppressed_by(now.mono) and AlarmState.SUPPRESSED not in entry.life.suppressions:
+            records.append(self._recorder.step(entry, Event.SUPPRESS, now))
         condition = entry.condition
         if condition is not None and entry.delay.due(
             entry.definition, condition, entry.life.active, now.mono
@@ -111,16 +110,16 @@ class AlarmBook:
                 records.append(self._clear(entry, condition, now))
             else:
                 records += self._raise(entry, condition, now)
-        suppressed = AlarmState.SUPPRESSED in entry.life.covers
+        suppressed = AlarmState.SUPPRESSED in entry.life.suppressions
         if suppressed and not entry.suppressed_by(now.mono):
-            records.append(self._step(entry, Event.RELEASE, now))
+            records.append(self._recorder.step(entry, Event.RELEASE, now))
         return records
 
     def _raise(self, entry: Entry, condition: Condition, now: Now) -> list[Alarm]:
         self._occurrences += 1
         entry.chatter.on_raise(now.mono)
         entry.message = self._language.sentence(entry.definition, condition)
-        raised = self._step(
+        raised = self._recorder.step(
             entry,
             Event.RAISE,
             now,
@@ -137,14 +136,14 @@ class AlarmBook:
             timestamp_ms=condition.captured_utc_ms or now.utc_ms,
         )
         chatters = entry.chatter.going_on(now.mono)
-        if chatters and AlarmState.SUPPRESSED not in entry.life.covers:
-            return [raised, self._step(entry, Event.SUPPRESS, now)]
+        if chatters and AlarmState.SUPPRESSED not in entry.life.suppressions:
+            return [raised, self._recorder.step(entry, Event.SUPPRESS, now)]
         return [raised]
 
     def _clear(self, entry: Entry, condition: Condition, now: Now) -> Alarm:
         must_wait = self._settings.ack_mode == "operator" and not entry.life.acked
-        entry.message = self._language.sentence_when_normal(entry.definition, condition.camera)
-        return self._step(
+        entry.message = self._language.sentence_when_normal(entry.definition, condition.lane)
+        return self._recorder.step(
             entry,
             Event.CLEAR_UNACKED if must_wait else Event.CLEAR,
             now,
@@ -168,7 +167,7 @@ class AlarmBook:
             return self._answer("ack", alarm_id, user, Outcome.STALE)
         if not entry.life.allows(Event.ACK):
             return self._answer("ack", alarm_id, user, Outcome.ALREADY)
-        record = self._step(
+        record = self._recorder.step(
             entry, Event.ACK, now, acked_at_ms=now.utc_ms, acked_by=_text(user, USER_LENGTH)
         )
         return self._answer("ack", alarm_id, user, Outcome.DONE, record)
@@ -176,7 +175,7 @@ class AlarmBook:
     def shelve(
         self, alarm_id: str, duration_s: float, user: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
-        """Hide the annunciation for a time, which ends by itself; again: for another time."""
+        """Suppress the annunciation for a time, which ends by itself; again: for another time."""
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
         if entry is None:
@@ -187,34 +186,38 @@ class AlarmBook:
             return self._answer("shelve", alarm_id, user, Outcome.REFUSED, detail=detail)
         entry.shelved_until_mono = now.mono + duration_s
         until_ms = now.utc_ms + math.ceil(duration_s * 1000)
-        record = self._step(entry, Event.SHELVE, now, shelved_until_ms=until_ms)
+        record = self._recorder.step(entry, Event.SHELVE, now, shelved_until_ms=until_ms)
         return self._answer("shelve", alarm_id, user, Outcome.DONE, record)
 
     def unshelve(self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int) -> CommandResult:
-        return self._uncover("unshelve", Event.UNSHELVE, alarm_id, user, Now(now_mono, now_utc_ms))
+        return self._end_suppression(
+            "unshelve", Event.UNSHELVE, alarm_id, user, Now(now_mono, now_utc_ms)
+        )
 
     def take_out_of_service(
         self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
-        """Hide the annunciation until somebody puts the alarm back into service."""
+        """Suppress the annunciation until the alarm is put back into service."""
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
         if entry is None:
             return self._answer("disable", alarm_id, user, Outcome.UNKNOWN)
         if not entry.life.allows(Event.DISABLE):
             return self._answer("disable", alarm_id, user, Outcome.ALREADY)
-        record = self._step(entry, Event.DISABLE, now)
+        record = self._recorder.step(entry, Event.DISABLE, now)
         return self._answer("disable", alarm_id, user, Outcome.DONE, record)
 
     def put_into_service(
         self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
-        return self._uncover("enable", Event.ENABLE, alarm_id, user, Now(now_mono, now_utc_ms))
+        return self._end_suppression(
+            "enable", Event.ENABLE, alarm_id, user, Now(now_mono, now_utc_ms)
+        )
 
     def comment(
         self, alarm_id: str, event_id: str, text: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
-        """Put an operator's words beside one occurrence; the newest words stand."""
+        """Store an operator's comment on one occurrence; a later one replaces it."""
         entry = self._entries.get(alarm_id)
         if entry is None:
             return self._answer("comment", alarm_id, "", Outcome.UNKNOWN)
@@ -223,10 +226,10 @@ class AlarmBook:
         words = _text(text, COMMENT_LENGTH)
         if words == entry.record.comment:
             return self._answer("comment", alarm_id, "", Outcome.ALREADY)
-        record = self._record(entry, COMMENT, Now(now_mono, now_utc_ms), comment=words)
+        record = self._recorder.record(entry, COMMENT, Now(now_mono, now_utc_ms), comment=words)
         return self._answer("comment", alarm_id, "", Outcome.DONE, record)
 
-    def _uncover(
+    def _end_suppression(
         self, command: str, event: Event, alarm_id: str, user: str, now: Now
     ) -> CommandResult:
         entry = self._entries.get(alarm_id)
@@ -237,7 +240,7 @@ class AlarmBook:
         if event is Event.ENABLE:
             entry.out_by_configuration = False
         changes = {"shelved_until_ms": 0} if event is Event.UNSHELVE else {}
-        record = self._step(entry, event, now, **changes)
+        record = self._recorder.step(entry, event, now, **changes)
         return self._answer(command, alarm_id, user, Outcome.DONE, record)
 
     def _answer(
@@ -267,11 +270,11 @@ class AlarmBook:
     ) -> dict[str, Any]:
         """Everything that a later start needs, as JSON types; of ``alarm_ids`` only, if given."""
         entries = self._entries.values()
-        return export_book(
+        return export_state(
             entries
             if alarm_ids is None
             else [e for e in entries if e.record.alarm_id in alarm_ids],
-            BookCounts(self._seq, self._occurrences),
+            Counters(self._recorder.seq, self._occurrences),
             Now(now_mono, now_utc_ms),
         )
 
@@ -282,66 +285,32 @@ class AlarmBook:
         now_mono: float,
         now_utc_ms: int,
     ) -> None:
-        """Take over an earlier start's state, before the first update.
+        """Restore an earlier start's state, before the first update.
 
-        Of ``alarm_ids`` only: an alarm of a camera that is no longer configured would hold for
-        ever. ``SnapshotError`` names what does not fit, and the book stays empty.
+        Of ``alarm_ids`` only: an alarm of a lane that is no longer configured would stay for ever.
+        ``SnapshotError`` names what does not fit, and the manager stays empty.
         """
         now = Now(now_mono, now_utc_ms)
-        counts, entries = restore_book(exported, alarm_ids, now, self._settings.shelve_max_s)
-        self._seq, self._occurrences = counts.seq, counts.occurrences
+        counts, entries = restore_state(exported, alarm_ids, now, self._settings.shelve_max_s)
+        self._recorder.seq, self._occurrences = counts.seq, counts.occurrences
         for entry in entries:  # another language may have been chosen meanwhile
-            title = self._language.titles[entry.definition.cause]
+            title = self._language.title(entry.definition)
             entry.record = replace(entry.record, title=title)
         self._entries = {entry.record.alarm_id: entry for entry in entries}
 
-    # --- records ---------------------------------------------------------------------------------
+    # --- configuration ---------------------------------------------------------------------------
 
     def _configured(self, entry: Entry, condition: Condition, now: Now) -> list[Alarm]:
         """Put an alarm out of service, or back into it, as the configuration of this start says."""
         listed = {condition.alarm_id, condition.cause} & set(self._settings.out_of_service)
         if listed and entry.life.allows(Event.DISABLE):
             entry.out_by_configuration = True
-            return [self._step(entry, Event.DISABLE, now)]
+            return [self._recorder.step(entry, Event.DISABLE, now)]
         if not listed and entry.out_by_configuration:
             entry.out_by_configuration = False
             if entry.life.allows(Event.ENABLE):
-                return [self._step(entry, Event.ENABLE, now)]
+                return [self._recorder.step(entry, Event.ENABLE, now)]
         return []
-
-    def _step(self, entry: Entry, event: Event, now: Now, **changes: Any) -> Alarm:
-        entry.life = entry.life.step(event)
-        return self._record(entry, event.value, now, **changes)
-
-    def _record(self, entry: Entry, transition: str, now: Now, **changes: Any) -> Alarm:
-        self._seq += transition not in UNEVENTFUL
-        life, condition = entry.life, entry.condition
-        covered = AlarmState.SUPPRESSED in life.covers
-        reason = self._language.term(entry.suppressed_by(now.mono)) if covered else ""
-        if condition is not None:
-            changes = {
-                "value": condition.value if math.isfinite(condition.value) else 0.0,
-                "limit": condition.limit,
-                "deadband": condition.deadband,
-                "quality": condition.quality,
-            } | changes
-        changes = {"timestamp_ms": now.utc_ms, "captured_mono": 0.0} | changes
-        entry.record = replace(
-            entry.record,
-            state=life.state,
-            active=life.active,
-            acked=life.acked,
-            shelved=AlarmState.SHELVED in life.covers,
-            suppressed=covered,
-            suppressed_by=reason,
-            message=self._language.suppressed.format(message=entry.message, reason=reason)
-            if reason
-            else entry.message,
-            transition=transition,
-            seq=self._seq,
-            **changes,
-        )
-        return entry.record
 
 
 def _text(text: str, longest: int) -> str:

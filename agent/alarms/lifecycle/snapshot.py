@@ -1,4 +1,4 @@
-"""The alarm book as JSON types, for whatever keeps it over a restart.
+"""The state of the alarm manager as JSON types, which survives a restart.
 
 Durations are written as the wall clock at which they end, because a monotonic clock means nothing
 to another process; delays that were running begin anew.
@@ -37,19 +37,19 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
-class BookCounts:
-    """The counters that must not start again, or ids and sequence numbers would come twice."""
+class Counters:
+    """Counters that must not start again, so that no id and no sequence number comes twice."""
 
     seq: int
     occurrences: int
 
 
 class SnapshotError(Exception):
-    """A state that cannot be taken over; the text names the place."""
+    """A state that cannot be restored; the text names the place."""
 
 
-def export_book(entries: Iterable[Entry], counts: BookCounts, now: Now) -> dict[str, Any]:
-    """Return the book as JSON types."""
+def export_state(entries: Iterable[Entry], counts: Counters, now: Now) -> dict[str, Any]:
+    """Return entries and counters as JSON types."""
     return {
         "version": VERSION,
         "seq": counts.seq,
@@ -58,17 +58,17 @@ def export_book(entries: Iterable[Entry], counts: BookCounts, now: Now) -> dict[
     }
 
 
-def restore_book(
+def restore_state(
     exported: object, alarm_ids: Collection[str], now: Now, shelve_max_s: float
-) -> tuple[BookCounts, list[Entry]]:
-    """Read what ``export_book`` wrote, of ``alarm_ids`` only; ``SnapshotError`` for anything else.
+) -> tuple[Counters, list[Entry]]:
+    """Read what ``export_state`` wrote, of ``alarm_ids`` only; ``SnapshotError`` for anything else.
 
-    Every restored alarm has quality bad until its condition is heard again. No cover lasts longer
-    than it could have been asked for, however the wall clock was set meanwhile.
+    Every restored alarm has quality bad until its condition is judged again. No shelving lasts
+    longer than a command may ask for, however the wall clock was set meanwhile.
     """
     if not isinstance(exported, Mapping) or exported.get("version") != VERSION:
         raise SnapshotError(f"alarm state: not of version {VERSION}")
-    counts = BookCounts(
+    counts = Counters(
         _whole(exported, "seq", "alarm state"), _whole(exported, "occurrences", "alarm state")
     )
     alarms = exported.get("alarms")
@@ -86,7 +86,7 @@ def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:
     return {
         "cause": entry.definition.cause.value,
         "occurrence": entry.life.occurrence.value,
-        "covers": sorted(cover.value for cover in entry.life.covers),
+        "covers": sorted(one.value for one in entry.life.suppressions),
         "message": entry.message,
         "out_by_configuration": entry.out_by_configuration,
         "shelved_until_ms": entry.record.shelved_until_ms,
@@ -105,20 +105,20 @@ def _restore_entry(index: int, item: object, now: Now) -> Entry:
         definition = BY_CAUSE[Cause(str(item.get("cause")))]
         life = Life(
             AlarmState(str(item.get("occurrence"))),
-            frozenset(AlarmState(cover) for cover in item.get("covers", ())),
+            frozenset(AlarmState(one) for one in item.get("covers", ())),
         )
         record = _record(item["record"])
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(f"{place}: {error}") from error
-    if life.occurrence not in _OCCURRENCES or life.covers & set(_OCCURRENCES):
+    if life.occurrence not in _OCCURRENCES or life.suppressions & set(_OCCURRENCES):
         raise SnapshotError(f"{place}: a state in the wrong place")
     entry = Entry(definition, replace(record, quality=Quality.BAD), life)
     entry.message = str(item.get("message", record.message))
-    # Where nobody knows who took it out, it is better heard than hidden for ever.
+    # A state that does not say who took it out: annunciated rather than suppressed for ever.
     by_configuration = item.get("out_by_configuration", True)
     if not isinstance(by_configuration, bool):
         raise SnapshotError(f"{place}: out_by_configuration is neither true nor false")
-    entry.out_by_configuration = by_configuration and AlarmState.OUT_OF_SERVICE in life.covers
+    entry.out_by_configuration = by_configuration and AlarmState.OUT_OF_SERVICE in life.suppressions
     shelved_ms = _whole(item, "shelved_until_ms", place)
     entry.shelved_until_mono = now.mono + max(0, shelved_ms - now.utc_ms) / 1000
     chatter_ms = _whole(item, "chatter_until_ms", place)

@@ -1,4 +1,4 @@
-"""The two clocks of an alarm: delays before it changes, and the counter that finds chattering."""
+"""On-delay and off-delay of an alarm, and the detection of chattering."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ CHATTER_QUIET_S = 600.0
 
 @dataclass(slots=True)
 class Delay:
-    """Waits until a condition has said the same thing for long enough, and on enough evidence."""
+    """Waits until a condition has been the same for long enough, and on enough samples."""
 
     _since_mono: float | None = None
     _first_sample: int = 0
 
     def due(self, definition: Definition, condition: Condition, active: bool, now: float) -> bool:
-        """True when the alarm must change over from ``active`` to its opposite.
+        """True when the alarm must change from ``active`` to its opposite.
 
-        While nobody can say (``beyond`` None, or quality bad) the state holds and the wait begins
-        anew: an alarm neither rises nor clears on what is not known.
+        While the condition is unknown (``beyond`` None, or quality bad) the state holds and the
+        delay begins anew: an alarm is neither raised nor cleared by what is not known.
         """
         unknown = condition.beyond is None or condition.quality is Quality.BAD
         changes = condition.back if active else bool(condition.beyond)

@@ -14,7 +14,7 @@ from agent.records import (
     ClassExplanation,
     Explanation,
     FruitReading,
-    Segmentation,
+    SegmentedFrame,
 )
 
 LEAST_CELLS = 12
@@ -49,13 +49,13 @@ def of_fruit(reading: FruitReading) -> dict[str, float]:
     }
 
 
-def chromaticity(seen: Segmentation) -> float:
+def chromaticity(seen: SegmentedFrame) -> float:
     """Red minus blue over the grey level: what a neutral change of the light leaves alone, because
     it scales both. NaN in the dark."""
     return seen.warmth / seen.brightness if seen.brightness > 0.0 else math.nan
 
 
-def elongation(seen: Segmentation) -> float:
+def elongation(seen: SegmentedFrame) -> float:
     """Length over width of the suture's pixels: the root of the ratio of their two variances.
 
     NaN without a suture. A pixel has a width of its own: 1/12 is added to both variances.

@@ -4,80 +4,78 @@ from __future__ import annotations
 
 from agent.alarms.catalogue import Cause
 from agent.alarms.signals.signals import SIGNALS
-from agent.alarms.text.language import Fact, Language
+from agent.alarms.text.language import AlarmText, Fact, Language
 
 ENGLISH = Language(
-    titles={
-        Cause.CAMERA_LOST: "Camera lost",
-        Cause.CAMERA_FROZEN: "Camera frozen",
-        Cause.NO_READ_RATE: "Many fruit without a reading",
-        Cause.BACKGROUND_RELIANCE: "Model looks at the background",
-        Cause.FOREGROUND_INSENSITIVE: "Model does not look at the suture",
-        Cause.EXPLANATION_DRIFT: "Model looks at the fruit differently",
-        Cause.SEGMENTATION_DEGRADED: "Model sees the suture worse",
-        Cause.IMAGE_QUALITY: "Pictures are not as they should be",
-        Cause.AGENT_NO_DATA: "Nothing to judge by",
-        Cause.WORKERS_DEGRADED: "Explanations degraded",
-        Cause.LATENCY_BUDGET: "Readings are late",
-        Cause.BROKER_SESSION_CONFLICT: "Two clients with one name",
-        Cause.SPOOL_LOSS: "Messages not safe",
-    },
-    sentences={
-        Cause.CAMERA_LOST: (
+    alarms={
+        Cause.CAMERA_LOST: AlarmText(
+            "Camera lost",
             "Camera {camera} delivers no pictures ({detail}): check its power, cable and "
-            "network; its fruit are not being read."
+            "network; its fruit are not being read.",
         ),
-        Cause.CAMERA_FROZEN: (
+        Cause.CAMERA_FROZEN: AlarmText(
+            "Camera frozen",
             "Camera {camera} sends the same picture again and again: restart the camera; its "
-            "readings are worthless until then."
+            "readings are worthless until then.",
         ),
-        Cause.NO_READ_RATE: (
+        Cause.NO_READ_RATE: AlarmText(
+            "Many fruit without a reading",
             "On {camera} {value} of the last {window} fruit got no angle (limit {limit}): "
-            "check lamp and lens for dirt, and how the fruit lie in the cups."
+            "check lamp and lens for dirt, and how the fruit lie in the cups.",
         ),
-        Cause.BACKGROUND_RELIANCE: (
+        Cause.BACKGROUND_RELIANCE: AlarmText(
+            "Model looks at the background",
             "On {camera} {value} of what decides the suture lies in the background (limit "
             "{limit}, mean of {window} explanations): check cut fruit by hand, look for marks "
-            "or light in the cups, and call the vision engineer."
+            "or light in the cups, and call the vision engineer.",
         ),
-        Cause.FOREGROUND_INSENSITIVE: (
+        Cause.FOREGROUND_INSENSITIVE: AlarmText(
+            "Model does not look at the suture",
             "On {camera} hiding the suture changes the model's answer by only {value} (limit "
             "{limit}, mean of {window} explanations): check cut fruit by hand and call the "
-            "vision engineer."
+            "vision engineer.",
         ),
-        Cause.EXPLANATION_DRIFT: (
+        Cause.EXPLANATION_DRIFT: AlarmText(
+            "Model looks at the fruit differently",
             "On {camera} the model uses the picture otherwise than at commissioning ({detail}, "
             "over {window} explanations): compare lot and variety with what is announced, and "
-            "call the vision engineer."
+            "call the vision engineer.",
         ),
-        Cause.SEGMENTATION_DEGRADED: (
+        Cause.SEGMENTATION_DEGRADED: AlarmText(
+            "Model sees the suture worse",
             "On {camera} the model sees the fruit worse than at commissioning ({detail}, over "
             "{window} fruit): check variety, lamp and lens, and cut fruit by hand until it is "
-            "clear why."
+            "clear why.",
         ),
-        Cause.IMAGE_QUALITY: (
+        Cause.IMAGE_QUALITY: AlarmText(
+            "Pictures are not as they should be",
             "On {camera} the pictures changed ({detail}, over {window} fruit): check lamp, "
-            "lens, focus and whether the camera was moved, and check cut fruit by hand."
+            "lens, focus and whether the camera was moved, and check cut fruit by hand.",
         ),
-        Cause.AGENT_NO_DATA: (
+        Cause.AGENT_NO_DATA: AlarmText(
+            "Nothing to judge by",
             "On {camera} there is {detail}: nobody watches the model there; check cut fruit by "
-            "hand until it is back, and call plant IT if the machine is running."
+            "hand until it is back, and call plant IT if the machine is running.",
         ),
-        Cause.WORKERS_DEGRADED: (
-            "On {camera} {detail}: readings go on, but fewer or none are explained; call plant IT."
+        Cause.WORKERS_DEGRADED: AlarmText(
+            "Explanations degraded",
+            "On {camera} {detail}: readings go on, but fewer or none are explained; call plant IT.",
         ),
-        Cause.LATENCY_BUDGET: (
+        Cause.LATENCY_BUDGET: AlarmText(
+            "Readings are late",
             "On {camera} 5 % of the last {window} readings took more than {value} (limit "
             "{limit}): fruit may be cut before their angle is known; call plant IT about the "
-            "load of this computer."
+            "load of this computer.",
         ),
-        Cause.BROKER_SESSION_CONFLICT: (
+        Cause.BROKER_SESSION_CONFLICT: AlarmText(
+            "Two clients with one name",
             "Another MQTT client took over the session of {camera} ({detail}): give every "
-            "agent a client id of its own; until then values of both may be missing."
+            "agent a client id of its own; until then values of both may be missing.",
         ),
-        Cause.SPOOL_LOSS: (
+        Cause.SPOOL_LOSS: AlarmText(
+            "Messages not safe",
             "On {camera} {detail}: alarms of an outage or before a restart may be missing in "
-            "SCADA; call plant IT to look at the disk of the state folder."
+            "SCADA; call plant IT to look at the disk of the state folder.",
         ),
     },
     facts={

@@ -3,85 +3,83 @@
 from __future__ import annotations
 
 from agent.alarms.catalogue import Cause
-from agent.alarms.text.language import Fact, Language
+from agent.alarms.text.language import AlarmText, Fact, Language
 
 ITALIAN = Language(
-    titles={
-        Cause.CAMERA_LOST: "Telecamera persa",
-        Cause.CAMERA_FROZEN: "Telecamera bloccata",
-        Cause.NO_READ_RATE: "Molti frutti senza lettura",
-        Cause.BACKGROUND_RELIANCE: "Il modello guarda lo sfondo",
-        Cause.FOREGROUND_INSENSITIVE: "Il modello non guarda la sutura",
-        Cause.EXPLANATION_DRIFT: "Il modello guarda il frutto in modo diverso",
-        Cause.SEGMENTATION_DEGRADED: "Il modello vede peggio la sutura",
-        Cause.IMAGE_QUALITY: "Le immagini non sono come dovrebbero",
-        Cause.AGENT_NO_DATA: "Niente su cui giudicare",
-        Cause.WORKERS_DEGRADED: "Spiegazioni ridotte",
-        Cause.LATENCY_BUDGET: "Letture in ritardo",
-        Cause.BROKER_SESSION_CONFLICT: "Due client con lo stesso nome",
-        Cause.SPOOL_LOSS: "Messaggi non al sicuro",
-    },
-    sentences={
-        Cause.CAMERA_LOST: (
+    alarms={
+        Cause.CAMERA_LOST: AlarmText(
+            "Telecamera persa",
             "La telecamera {camera} non fornisce immagini ({detail}): controllare "
-            "alimentazione, cavo e rete; i suoi frutti non vengono letti."
+            "alimentazione, cavo e rete; i suoi frutti non vengono letti.",
         ),
-        Cause.CAMERA_FROZEN: (
+        Cause.CAMERA_FROZEN: AlarmText(
+            "Telecamera bloccata",
             "La telecamera {camera} invia sempre la stessa immagine: riavviare la telecamera; "
-            "fino ad allora le sue letture non valgono nulla."
+            "fino ad allora le sue letture non valgono nulla.",
         ),
-        Cause.NO_READ_RATE: (
+        Cause.NO_READ_RATE: AlarmText(
+            "Molti frutti senza lettura",
             "Su {camera} {value} degli ultimi {window} frutti è senza angolo (limite {limit}): "
             "controllare se lampada e obiettivo sono sporchi e come stanno i frutti nelle "
-            "coppette."
+            "coppette.",
         ),
-        Cause.BACKGROUND_RELIANCE: (
+        Cause.BACKGROUND_RELIANCE: AlarmText(
+            "Il modello guarda lo sfondo",
             "Su {camera} {value} di ciò che decide la sutura sta nello sfondo (limite {limit}, "
             "media di {window} spiegazioni): controllare a mano i frutti tagliati, cercare "
-            "segni o luci nelle coppette e chiamare il tecnico della visione."
+            "segni o luci nelle coppette e chiamare il tecnico della visione.",
         ),
-        Cause.FOREGROUND_INSENSITIVE: (
+        Cause.FOREGROUND_INSENSITIVE: AlarmText(
+            "Il modello non guarda la sutura",
             "Su {camera} nascondere la sutura cambia la risposta del modello di appena {value} "
             "(limite {limit}, media di {window} spiegazioni): controllare a mano i frutti "
-            "tagliati e chiamare il tecnico della visione."
+            "tagliati e chiamare il tecnico della visione.",
         ),
-        Cause.EXPLANATION_DRIFT: (
+        Cause.EXPLANATION_DRIFT: AlarmText(
+            "Il modello guarda il frutto in modo diverso",
             "Su {camera} il modello usa l'immagine in modo diverso da quando è stato messo in "
             "servizio ({detail}, su {window} spiegazioni): confrontare lotto e varietà con "
-            "quanto annunciato e chiamare il tecnico della visione."
+            "quanto annunciato e chiamare il tecnico della visione.",
         ),
-        Cause.SEGMENTATION_DEGRADED: (
+        Cause.SEGMENTATION_DEGRADED: AlarmText(
+            "Il modello vede peggio la sutura",
             "Su {camera} il modello vede i frutti peggio di quando è stato messo in servizio "
             "({detail}, su {window} frutti): controllare varietà, lampada e obiettivo, e "
-            "tagliare i frutti a mano finché la causa non è chiara."
+            "tagliare i frutti a mano finché la causa non è chiara.",
         ),
-        Cause.IMAGE_QUALITY: (
+        Cause.IMAGE_QUALITY: AlarmText(
+            "Le immagini non sono come dovrebbero",
             "Su {camera} le immagini sono cambiate ({detail}, su {window} frutti): controllare "
             "lampada, obiettivo e messa a fuoco, e se la telecamera è stata spostata; controllare "
-            "i frutti tagliati."
+            "i frutti tagliati.",
         ),
-        Cause.AGENT_NO_DATA: (
+        Cause.AGENT_NO_DATA: AlarmText(
+            "Niente su cui giudicare",
             "Su {camera} manca di che giudicare ({detail}): nessuno sorveglia il modello; "
             "controllare a mano i frutti tagliati finché non torna, e chiamare i sistemi "
-            "informatici se la macchina è in marcia."
+            "informatici se la macchina è in marcia.",
         ),
-        Cause.WORKERS_DEGRADED: (
+        Cause.WORKERS_DEGRADED: AlarmText(
+            "Spiegazioni ridotte",
             "Su {camera} {detail}: le letture continuano, ma se ne spiegano meno o nessuna; "
-            "chiamare i sistemi informatici."
+            "chiamare i sistemi informatici.",
         ),
-        Cause.LATENCY_BUDGET: (
+        Cause.LATENCY_BUDGET: AlarmText(
+            "Letture in ritardo",
             "Su {camera} il 5 % delle ultime {window} letture ha richiesto più di {value} "
             "(limite {limit}): i frutti possono essere tagliati prima che l'angolo sia noto; "
-            "chiamare i sistemi informatici per il carico di questo computer."
+            "chiamare i sistemi informatici per il carico di questo computer.",
         ),
-        Cause.BROKER_SESSION_CONFLICT: (
+        Cause.BROKER_SESSION_CONFLICT: AlarmText(
+            "Due client con lo stesso nome",
             "Un altro client MQTT ha preso la sessione di {camera} ({detail}): dare a ogni "
-            "agente un client id proprio; fino ad allora possono mancare valori di entrambi."
+            "agente un client id proprio; fino ad allora possono mancare valori di entrambi.",
         ),
-        Cause.SPOOL_LOSS: (
+        Cause.SPOOL_LOSS: AlarmText(
+            "Messaggi non al sicuro",
             "Su {camera} {detail}: nello SCADA possono mancare allarmi di un'interruzione o di "
             "prima di un riavvio; chiamare i sistemi informatici per controllare il disco "
-            "della cartella di stato."
+            "della cartella di stato.",
         ),
     },
     facts={

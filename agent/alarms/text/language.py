@@ -1,7 +1,7 @@
-"""How a condition becomes the sentence that an operator reads, in whatever language.
+"""How a condition becomes the sentence that an operator reads, in any language.
 
-A language is one table (``english``, ``italian``): nothing else in the program holds words that
-an operator reads in an alarm.
+A language is one table (``english``, ``italian``), which has an ``AlarmText`` for every row of the
+catalogue. Nothing else in the program holds words that an operator reads in an alarm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NUMBERS = {"seconds": ".0f"}
 
 
 class Fact(enum.StrEnum):
-    """What a ``Detail`` can say; a language has a pattern for each."""
+    """What a ``Detail`` can state; a language has a pattern for each."""
 
     CAMERA_STATE = "camera_state"
     SIGNAL = "signal"
@@ -42,15 +42,25 @@ def signal_detail(signal: str, value: float, usual: tuple[float, float]) -> Deta
     return Detail(Fact.SIGNAL, {"signal": signal, "value": value, "low": low, "high": high})
 
 
+@dataclass(frozen=True, slots=True)
+class AlarmText:
+    """``sentence`` is filled from the condition: ``{camera}``, ``{value}``, ``{limit}``,
+    ``{window}``, ``{detail}``."""
+
+    title: str
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Language:
-    """``sentences`` are filled from the condition: ``{camera}``, ``{value}``, ``{limit}``,
-    ``{window}``, ``{detail}``; ``facts`` from the values of a ``Detail``. ``findings`` are whole
-    sentences, in place of the alarm's own, for what a diagnosis found. ``terms`` translates
-    fixed words and reasons; what is not in it stays as it is, as words of other programs do."""
+    """``ValueError`` where an alarm or a fact has no words.
 
-    titles: Mapping[Cause, str]
-    sentences: Mapping[Cause, str]
+    ``facts`` are filled from the values of a ``Detail``. ``findings`` are whole sentences, in place
+    of the alarm's own, for what a diagnosis found. ``terms`` translates fixed words and reasons;
+    what is not in it stays as it is, as words of other programs do.
+    """
+
+    alarms: Mapping[Cause, AlarmText]
     facts: Mapping[Fact, str]
     findings: Mapping[Fact, str]
     signals: Mapping[str, str]
@@ -63,29 +73,38 @@ class Language:
     unknown_time: str
     decimal_point: str
 
+    def __post_init__(self) -> None:
+        missing = [*(set(Cause) - set(self.alarms)), *(set(Fact) - set(self.facts))]
+        if missing:
+            raise ValueError(f"no words for {', '.join(sorted(missing))}")
+
+    def title(self, definition: Definition) -> str:
+        """The alarm's name, as operators read it."""
+        return self.alarms[definition.cause].title
+
     def sentence(self, definition: Definition, condition: Condition) -> str:
         """What an operator reads while the alarm is active."""
         fact = condition.detail.fact if isinstance(condition.detail, Detail) else ""
         pattern = self.findings.get(Fact(fact)) if fact else None
-        return (pattern or self.sentences[definition.cause]).format(
-            camera=self._place(condition.camera),
+        return (pattern or self.alarms[definition.cause].sentence).format(
+            camera=self._place(condition.lane),
             value=self._quantity(condition.value, definition.unit),
             limit=self._quantity(condition.limit, definition.unit),
             window=condition.window,
             detail=self.detail(condition.detail) or self.nothing_known,
         )
 
-    def sentence_when_normal(self, definition: Definition, camera: str) -> str:
+    def sentence_when_normal(self, definition: Definition, lane: str) -> str:
         """What an operator reads while the alarm is not active."""
-        title = self.titles[definition.cause]
-        return self.normal.format(camera=self._place(camera), title=title[0].lower() + title[1:])
+        title = self.title(definition)
+        return self.normal.format(camera=self._place(lane), title=title[0].lower() + title[1:])
 
     def term(self, words: str) -> str:
         """A fixed word or reason in this language; ``words`` itself where there is no other."""
         return self.terms.get(words, words.replace("_", " "))
 
-    def _place(self, camera: str) -> str:
-        return self.this_agent if camera == AGENT else camera
+    def _place(self, lane: str) -> str:
+        return self.this_agent if lane == AGENT else lane
 
     def detail(self, detail: Detail | str) -> str:
         """What is known beside the numbers; empty where nothing is."""

@@ -14,8 +14,8 @@ from agent.capture.source import EndOfSource, Picture, PictureError, SourceError
 from agent.capture.sources.pace import Pacer
 from agent.capture.urls import parse
 from agent.config import Camera
+from agent.picture_files import SUFFIXES, picture_files
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEFAULT_FPS = 280 / 60  # one fruit every 214 ms
 FILE_LIMIT_BYTES = 256 * 1024 * 1024
 
@@ -30,9 +30,7 @@ class _Loaded:
 def list_pictures(folder: Path) -> list[Path]:
     """Return the picture files of a folder by name. ``SourceError`` when there are none."""
     try:
-        found = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
-        )
+        found = picture_files(folder)
     except OSError as error:
         raise SourceError("unreadable", f"{folder}: {error.strerror}") from error
     if not found:

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.capture.source import Picture, SourceError, SourceInfo
 from agent.config import Camera
-from agent.supervision.output import without_credentials
+from agent.redaction import without_credentials
 
 READ_SHARE = 0.8
 """Of the time-out after which this process would be killed: its own word comes before that."""

@@ -1,1 +1,1 @@
-"""The HTTP server, a process of its own that asks the agent: access, limits, routes."""
+"""The HTTP server, a process of its own that calls the agent: access, limits, routes."""

@@ -8,7 +8,7 @@
 
 On loopback the ``Host`` must name this machine (or ``public_url``): without that, any web page
 could reach the agent through a name that its owner points at 127.0.0.1. A token that is configured
-is asked for on loopback too: a proxy on this machine is a door for others.
+is required on loopback too: a proxy on this machine lets others in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestFacts:
     """What a decision depends on. ``headers`` have lower-case names; ``certified``: the client
     showed a certificate that our authority signed."""
 
@@ -61,23 +61,25 @@ class Access:
         self._names = LOOPBACK_NAMES | ({public} if public else set())
         self._token = settings.token.get_secret_value() if settings.token else None
 
-    def denied(self, asked: Asked, now: float) -> Denied | None:
+    def denied(self, request: RequestFacts, now: float) -> Denied | None:
         """Return why not, or None."""
-        if asked.path in OPEN_PATHS:
-            if self._loopback or self._is_allowed(asked.address):
+        if request.path in OPEN_PATHS:
+            if self._loopback or self._is_allowed(request.address):
                 return None
             return Denied(403, "this address is not in http.allow")
         if not self._settings.page:
             return Denied(403, "only /livez, /readyz and /metrics are served (http.page is false)")
-        if asked.path.startswith(PICTURES) and self._signer.holds(asked.path, asked.query, now):
+        if request.path.startswith(PICTURES) and self._signer.holds(
+            request.path, request.query, now
+        ):
             return None
-        if asked.certified:
+        if request.certified:
             return None
         if self._token is not None:
-            return self._without_token(asked)
+            return self._without_token(request)
         if not self._loopback:
             return Denied(403, "a client certificate is needed (http.tls.client_ca)")
-        if _host(asked.headers) not in self._names:
+        if _host(request.headers) not in self._names:
             return Denied(403, "the Host header does not name this machine")
         return None
 
@@ -92,8 +94,8 @@ class Access:
             client.version == network.version and client in network for network in self._allow
         )
 
-    def _without_token(self, asked: Asked) -> Denied | None:
-        given = _given(asked.headers.get("authorization", ""))
+    def _without_token(self, request: RequestFacts) -> Denied | None:
+        given = _given(request.headers.get("authorization", ""))
         if given is None:
             return Denied(401, "a token is needed, as Bearer or as the password of Basic")
         assert self._token is not None

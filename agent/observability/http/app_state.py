@@ -23,7 +23,7 @@ class AppState:
     few times a second however many look; ``kept_evidence`` gives content type and bytes of the
     picture behind an occurrence, None without one. ``loop_ages_s`` and ``readiness`` are called on
     the server's own loop, so they must not take a lock that another loop may hold for long: a
-    stalled loop is just what they are asked about.
+    stalled loop is just what they report.
     """
 
     view: Callable[[], AgentView]

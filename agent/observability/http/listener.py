@@ -18,16 +18,16 @@ class HttpError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class SiteSpec:
+class ServerSpec:
     """What the server needs to know; ``loopback``: it listens on this machine only."""
 
     settings: config.Http
-    cameras: tuple[str, ...]
+    lanes: tuple[str, ...]
     signer: Signer
     loopback: bool
 
 
-class Door:
+class Listener:
     """A listening socket. The constructor binds and raises ``HttpError`` when it cannot.
 
     ``port`` is the real one, also where the settings ask for any free one (0).

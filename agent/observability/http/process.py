@@ -18,34 +18,42 @@ import uvicorn
 
 from agent import config
 from agent.observability.http.access import Access
-from agent.observability.http.listener import SiteSpec
+from agent.observability.http.listener import ServerSpec
 from agent.observability.http.protocol import BoundedLoop, bounded_protocol
 from agent.observability.http.routes import Routes, make_app
-from agent.observability.http.rpc import PROBES, AgentFailed, AgentSilent, Ask, Asks, Counts, Told
+from agent.observability.http.rpc import (
+    PROBES,
+    AgentClient,
+    AgentFailed,
+    AgentUnavailable,
+    Call,
+    Counts,
+    Reply,
+)
 from agent.supervision.channel import Channel
 
 WORKERS = 2
 HEADER_LIMIT_BYTES = 16 * 1024
 KEEP_ALIVE_S = 5
-WORD_S = 0.25
-"""How often the agent hears from the server."""
+HEARTBEAT_S = 0.25
+"""How often the server sends a heartbeat."""
 FINISH_S = 0.35
 """What connections in an exchange get at the end, within the second that the agent waits."""
 OPEN_MAX = 64
-"""Questions that may wait, probes not counted; questions outlive the connections that ask."""
+"""Calls that may wait, probes not counted; a call outlives the connection that made it."""
 
 
-class Site:
+class WebServer:
     """uvicorn with the routes; ``serve`` runs until ``end`` is called."""
 
-    def __init__(self, spec: SiteSpec, asks: Asks) -> None:
+    def __init__(self, spec: ServerSpec, agent: AgentClient) -> None:
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         settings = spec.settings
-        routes = Routes(asks, spec.cameras, settings.loop_limit_s, self._executor, time.monotonic)
+        routes = Routes(agent, spec.lanes, settings.loop_limit_s, self._executor, time.monotonic)
         access = Access(settings, spec.signer, loopback=spec.loopback)
         self._server = _Server(
             uvicorn.Config(
-                make_app(routes, asks, access, settings.limits, time.monotonic),
+                make_app(routes, agent, access, settings.limits, time.monotonic),
                 http=bounded_protocol(settings.limits.connections),
                 ws="none",
                 lifespan="off",
@@ -88,37 +96,37 @@ class _Server(uvicorn.Server):
         yield
 
 
-class RemoteAgent:
-    """Asks over the control channel."""
+class RpcClient:
+    """``AgentClient`` over the control channel."""
 
     def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
         self._channel = channel
         self._loop = loop
         self._numbers = itertools.count()
-        self._open: dict[int, asyncio.Future[Told]] = {}
+        self._open: dict[int, asyncio.Future[Reply]] = {}
         self._counted: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
         threading.Thread(target=self._listen, name="answers", daemon=True).start()
 
-    async def ask(self, name: str, *args: object) -> Any:
-        """As ``Asks`` has it."""
+    async def call(self, name: str, *args: object) -> Any:
+        """As ``AgentClient`` has it."""
         full = name not in PROBES and len(self._open) >= OPEN_MAX
         if full or not self._channel.has_room():  # a full socket would stop this loop
-            raise AgentSilent
+            raise AgentUnavailable
         number = next(self._numbers)
-        # Whoever asked may have given up; the question stays open until it is answered.
+        # Whoever called may have given up; the call stays open until it is answered.
         future = self._open[number] = self._loop.create_future()
-        self._channel.send(Ask(number, name, args, time.monotonic()))
-        told = await asyncio.shield(future)
-        if told.failed:
+        self._channel.send(Call(number, name, args, time.monotonic()))
+        reply = await asyncio.shield(future)
+        if reply.failed:
             raise AgentFailed(name)
-        return told.value
+        return reply.value
 
     def count(self, name: str, **labels: str) -> None:
-        """As ``Asks`` has it."""
+        """As ``AgentClient`` has it."""
         self._counted[name, tuple(labels.items())] += 1
 
     def flush(self) -> None:
-        """As ``Asks`` has it; also the sign of life."""
+        """As ``AgentClient`` has it; also the heartbeat."""
         if not self._channel.has_room():
             return
         counted = tuple((*key, number) for key, number in self._counted.items())
@@ -127,34 +135,34 @@ class RemoteAgent:
 
     def _listen(self) -> None:
         while True:
-            told = self._channel.receive(60.0)
-            if isinstance(told, Told):
-                self._loop.call_soon_threadsafe(self._tell, told)
+            reply = self._channel.receive(60.0)
+            if isinstance(reply, Reply):
+                self._loop.call_soon_threadsafe(self._settle, reply)
 
-    def _tell(self, told: Told) -> None:
-        future = self._open.pop(told.number)
+    def _settle(self, reply: Reply) -> None:
+        future = self._open.pop(reply.number)
         if not future.done():
-            future.set_result(told)
+            future.set_result(reply)
 
 
-def main(channel: Channel, spec: SiteSpec, fds: Mapping[str, int]) -> None:
+def main(channel: Channel, spec: ServerSpec, fds: Mapping[str, int]) -> None:
     """Target of the child process."""
     listener = socket.socket(fileno=fds["listener"])
     with asyncio.Runner(loop_factory=BoundedLoop) as runner:
         runner.run(_live(channel, spec, listener))
 
 
-async def _live(channel: Channel, spec: SiteSpec, listener: socket.socket) -> None:
-    agent = RemoteAgent(channel, asyncio.get_running_loop())
-    site = Site(spec, agent)
-    serving = asyncio.create_task(site.serve(listener))
+async def _live(channel: Channel, spec: ServerSpec, listener: socket.socket) -> None:
+    agent = RpcClient(channel, asyncio.get_running_loop())
+    server = WebServer(spec, agent)
+    serving = asyncio.create_task(server.serve(listener))
     ending = None
     while not serving.done():
         if channel.stopping.is_set() and ending is None:
-            ending = asyncio.create_task(site.end())
-        if site.started:
+            ending = asyncio.create_task(server.end())
+        if server.started:
             agent.flush()
-        await asyncio.wait([serving], timeout=WORD_S if ending is None else 0.02)
+        await asyncio.wait([serving], timeout=HEARTBEAT_S if ending is None else 0.02)
     await serving
 
 

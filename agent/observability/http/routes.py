@@ -25,19 +25,25 @@ from agent.observability.build import utc_ms
 from agent.observability.exposition import OPENMETRICS
 from agent.observability.health import Verdict, livez, readyz
 from agent.observability.http.access import Access
-from agent.observability.http.answers import (
+from agent.observability.http.guard import Guard, RequestCounter
+from agent.observability.http.picture_cache import PictureCache
+from agent.observability.http.responses import (
     Refused,
-    json_answer,
-    judged,
+    json_response,
     on_disconnect,
     on_failure,
     on_http_exception,
-    picture_answer,
+    picture_response,
     read_json_body,
+    verdict_response,
 )
-from agent.observability.http.guard import Counted, Guard
-from agent.observability.http.rpc import WORK_LIMIT_S, AgentFailed, AgentSilent, Asks, Pulse
-from agent.observability.http.shown import Shown
+from agent.observability.http.rpc import (
+    WORK_LIMIT_S,
+    AgentClient,
+    AgentFailed,
+    AgentUnavailable,
+    Health,
+)
 from agent.observability.pictures import Picture
 from agent.telemetry import Clock
 
@@ -58,20 +64,20 @@ class Routes:
 
     def __init__(
         self,
-        asks: Asks,
-        cameras: Collection[str],
+        agent: AgentClient,
+        lanes: Collection[str],
         loop_limit_s: float,
         executor: Executor,
         clock: Clock,
     ) -> None:
-        self._asks = asks
-        self._cameras = frozenset(cameras)
+        self._agent = agent
+        self._lanes = frozenset(lanes)
         self._loop_limit_s = loop_limit_s
         self._clock = clock
-        self._shown = Shown(asks, executor)
+        self._pictures = PictureCache(agent, executor)
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
-        self._asked: dict[tuple[object, ...], asyncio.Future[Any]] = {}
+        self._calls: dict[tuple[object, ...], asyncio.Future[Any]] = {}
         self._page, self._page_policy = load_page()
 
     def table(self) -> list[Route]:
@@ -96,62 +102,62 @@ class Routes:
 
     async def livez(self, request: Request) -> Response:
         """200 while every loop moves, 503 with the names of those that do not."""
-        pulse = await self._pulse()
-        if pulse is None:
-            return judged(SILENT, {"loop_age_s": {}})
-        ages_s = {loop: round(age_s, 3) for loop, age_s in pulse.loop_ages_s.items()}
-        return judged(livez(ages_s, self._loop_limit_s), {"loop_age_s": ages_s})
+        health = await self._health()
+        if health is None:
+            return verdict_response(SILENT, {"loop_age_s": {}})
+        ages_s = {loop: round(age_s, 3) for loop, age_s in health.loop_ages_s.items()}
+        return verdict_response(livez(ages_s, self._loop_limit_s), {"loop_age_s": ages_s})
 
     async def readyz(self, request: Request) -> Response:
         """200 while fruit can be read, 503 with every reason why not."""
-        pulse = await self._pulse()
-        return judged(SILENT if pulse is None else readyz(pulse.readiness), {})
+        health = await self._health()
+        return verdict_response(SILENT if health is None else readyz(health.readiness), {})
 
     async def metrics(self, request: Request) -> Response:
         """The registry as OpenMetrics or plain text; here and now, for a hung view must not hide
         the numbers that show it."""
-        self._asks.flush()
+        self._agent.flush()
         openmetrics = OPENMETRICS in request.headers.get("accept", "")
         text, content_type = await _in_time(self._together("metrics", openmetrics))
         return Response(text, headers={"Content-Type": content_type})
 
     async def status(self, request: Request) -> Response:
-        """The snapshot as JSON; all who look share one for a fifth of a second."""
-        return json_answer(await _in_time(self._shared_status()))
+        """The snapshot as JSON; all clients share one for a fifth of a second."""
+        return json_response(await _in_time(self._shared_status()))
 
     async def frame(self, request: Request) -> Response:
         """The newest frame of a camera with its mask outlined."""
         camera = self._camera(request)
-        picture = await _in_time(self._shown.frame(camera))
+        picture = await _in_time(self._pictures.frame(camera))
         if picture is None:
             raise Refused(404, f"camera {camera} has no frame yet")
-        return picture_answer(request, picture)
+        return picture_response(request, picture)
 
     async def cam(self, request: Request) -> Response:
-        """The newest Ablation-CAM of a class; the content type tells what a suffix may not."""
+        """The newest Ablation-CAM of a class; the content type decides, not a suffix."""
         camera = self._camera(request)
         name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
-        overlay = await _in_time(self._asks.ask("overlay", camera, name))
+        overlay = await _in_time(self._agent.call("overlay", camera, name))
         if overlay is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
         digest = hashlib.sha256(overlay.data).hexdigest()[:16]
-        return picture_answer(request, Picture(digest, overlay.content_type, overlay.data))
+        return picture_response(request, Picture(digest, overlay.content_type, overlay.data))
 
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
         camera, name = self._camera(request), _name(request.path_params["class"])
-        picture = await _in_time(self._shown.mean_map(camera, name))
+        picture = await _in_time(self._pictures.mean_map(camera, name))
         if picture is None:
             raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
-        return picture_answer(request, picture)
+        return picture_response(request, picture)
 
     async def evidence(self, request: Request) -> Response:
         """The picture behind one occurrence of an alarm."""
         event_id = _name(IMAGE_SUFFIX.sub("", request.path_params["event"]))
-        kept = await _in_time(self._asks.ask("evidence", event_id))
+        kept = await _in_time(self._agent.call("evidence", event_id))
         if kept is None:
             raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
-        return picture_answer(request, Picture(event_id, *kept))
+        return picture_response(request, Picture(event_id, *kept))
 
     async def machine(self, request: Request) -> Response:
         """Take the machine's state: 204, or the reason why not."""
@@ -163,40 +169,40 @@ class Routes:
         except Refused:
             self._count_machine("invalid")
             raise
-        await _in_time(self._asks.ask("machine", info))
+        await _in_time(self._agent.call("machine", info))
         self._count_machine("accepted")
         return Response(status_code=204)
 
     def _count_machine(self, outcome: str) -> None:
-        self._asks.count("machine_messages", transport="http", outcome=outcome)
+        self._agent.count("machine_messages", transport="http", outcome=outcome)
 
     def _camera(self, request: Request) -> str:
         camera = str(request.path_params["camera"])
-        if camera not in self._cameras:
+        if camera not in self._lanes:
             raise Refused(404, f"no camera is called {camera[:40]!r}")
         return camera
 
-    async def _pulse(self) -> Pulse | None:
+    async def _health(self) -> Health | None:
         """What the probes judge, None from an agent that does not answer."""
         try:
             async with asyncio.timeout(PROBE_LIMIT_S):
-                pulse: Pulse = await self._together("pulse")
-                return pulse
-        except (TimeoutError, AgentSilent):
+                health: Health = await self._together("health")
+                return health
+        except (TimeoutError, AgentUnavailable):
             return None
 
     async def _together(self, name: str, *args: object) -> Any:
-        """Ask, or wait with those who have asked the same and have no answer yet."""
-        asked = self._asked.get((name, *args))
-        if asked is None or asked.done():
-            asked = self._asked[name, *args] = asyncio.ensure_future(self._asks.ask(name, *args))
-        return await asyncio.shield(asked)
+        """Call, or wait with those who have made the same call and have no reply yet."""
+        call = self._calls.get((name, *args))
+        if call is None or call.done():
+            call = self._calls[name, *args] = asyncio.ensure_future(self._agent.call(name, *args))
+        return await asyncio.shield(call)
 
     async def _shared_status(self) -> bytes:
         async with self._status_lock:
             now = self._clock()
             if self._status is None or now - self._status[0] > STATUS_FRESH_S:
-                self._status = (now, await self._asks.ask("status"))
+                self._status = (now, await self._agent.call("status"))
             return self._status[1]
 
 
@@ -211,12 +217,12 @@ async def _in_time(answer: Awaitable[Answer]) -> Answer:
     try:
         async with asyncio.timeout(WORK_LIMIT_S):
             return await answer
-    except (TimeoutError, AgentSilent) as error:
+    except (TimeoutError, AgentUnavailable) as error:
         raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
 
 
 def make_app(
-    routes: Routes, asks: Asks, access: Access, limits: config.HttpLimits, mono: Clock
+    routes: Routes, agent: AgentClient, access: Access, limits: config.HttpLimits, mono: Clock
 ) -> ASGIApp:
     """Return the whole application: counted outside, guarded, then routed."""
     table = routes.table()
@@ -230,7 +236,7 @@ def make_app(
         },
     )
     app.router.redirect_slashes = False
-    return Counted(Guard(app, access, limits, mono), table, asks)
+    return RequestCounter(Guard(app, access, limits, mono), table, agent)
 
 
 def load_page() -> tuple[bytes, str]:

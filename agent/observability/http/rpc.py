@@ -1,7 +1,7 @@
-"""What the HTTP server's process asks of the agent, and how the agent answers.
+"""Remote calls from the HTTP server's process to the agent.
 
-The server lives in a process of its own, so that its work for those who look takes nothing from the
-live path but these short answers: numbers, and a picture once.
+The server lives in a process of its own, so that its work for clients takes nothing from the
+live path but these short replies: numbers, and a picture once.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from agent.observability.exposition import OPENMETRICS, expose
 from agent.observability.health import Readiness
 from agent.observability.http.app_state import AppState
 from agent.observability.jsonable import dumps
-from agent.observability.newest import MeanMap, Seen
+from agent.observability.newest import AnnotatedFrame, MeanMap
 from agent.observability.pictures import fitted
 from agent.records import MachineInfo, Overlay
 
-PROBES = frozenset({"pulse", "metrics"})
+PROBES = frozenset({"health", "metrics"})
 """Answered at once by the agent's own loop, whatever the others wait for."""
 WORK_LIMIT_S = 5.0
 """After which the server says 503 in place of an answer."""
 BEGIN_WITHIN_S = 4.5
-"""What is not begun by then is not done: whoever asked is being told that it failed."""
+"""What is not begun by then is not done: the client is getting a failure already."""
 
 
-class Same(enum.Enum):
-    """The answer to one who has the newest already."""
+class Unchanged(enum.Enum):
+    """The reply to a caller that has the newest already."""
 
-    SAME = "same"
+    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class Health:
     """What the probes judge."""
 
     loop_ages_s: Mapping[str, float]
@@ -42,19 +42,18 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A question: the name of a method of ``Answers``, its arguments, when it was asked."""
+class Call:
+    """One call: the name of a method of ``AgentService``, its arguments, when it was made."""
 
     number: int
     name: str
     args: tuple[object, ...]
-    asked_mono: float
+    called_mono: float
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The answer to the question of that number; ``failed``: the agent made a mistake, and logged
-    it."""
+class Reply:
+    """The reply to the call of that number; ``failed``: the agent made a mistake, and logged it."""
 
     number: int
     value: object = None
@@ -63,20 +62,20 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Sign of life of the server's process, and what it has counted since the last one: pairs of
+    """Heartbeat of the server's process, and what it has counted since the last one: pairs of
     metric and labels, with their number."""
 
     counted: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...] = ()
 
 
-class Asks(Protocol):
-    """The server's way to the agent."""
+class AgentClient(Protocol):
+    """The server's end: calls to the agent."""
 
-    async def ask(self, name: str, *args: object) -> Any:
-        """Return what the method of ``Answers`` returns.
+    async def call(self, name: str, *args: object) -> Any:
+        """Return what the method of ``AgentService`` returns.
 
-        ``AgentSilent`` when it does not read or too many questions wait already, ``AgentFailed``
-        when it raised. Waits without a limit of its own.
+        ``AgentUnavailable`` when it does not read or too many calls wait already,
+        ``AgentFailed`` when it raised. Waits without a limit of its own.
         """
 
     def count(self, name: str, **labels: str) -> None:
@@ -86,7 +85,7 @@ class Asks(Protocol):
         """Let the agent know now what was counted."""
 
 
-class AgentSilent(Exception):  # noqa: N818 - says what is the case
+class AgentUnavailable(Exception):  # noqa: N818 - says what is the case
     """The agent does not answer."""
 
 
@@ -94,24 +93,24 @@ class AgentFailed(Exception):  # noqa: N818
     """The agent failed at an answer; its log says how."""
 
 
-class Answers:
-    """The agent's side: one method for each question."""
+class AgentService:
+    """The agent's end: one method for each call."""
 
     def __init__(self, state: AppState) -> None:
         self._state = state
-        self._known = {
-            "pulse": self.pulse, "metrics": self.metrics, "status": self.status,
-            "seen": self.seen, "overlay": self.overlay, "mean_map": self.mean_map,
+        self._methods = {
+            "health": self.health, "metrics": self.metrics, "status": self.status,
+            "frame": self.frame, "overlay": self.overlay, "mean_map": self.mean_map,
             "evidence": self.evidence, "machine": self.machine,
         }  # fmt: skip
 
-    def answer(self, name: str, args: tuple[object, ...]) -> object:
-        """Answer one question; ``KeyError`` for a name that is none."""
-        return self._known[name](*args)  # type: ignore[operator]  # the server's own calls
+    def call(self, name: str, args: tuple[object, ...]) -> object:
+        """Answer one call; ``KeyError`` for a name that is none."""
+        return self._methods[name](*args)  # type: ignore[operator]  # the server's own calls
 
-    def pulse(self) -> Pulse:
+    def health(self) -> Health:
         """What the probes judge, of this moment."""
-        return Pulse(dict(self._state.loop_ages_s()), self._state.readiness())
+        return Health(dict(self._state.loop_ages_s()), self._state.readiness())
 
     def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
         """The exposition and its content type."""
@@ -121,21 +120,23 @@ class Answers:
         """The snapshot as JSON."""
         return dumps(self._state.view())
 
-    def seen(self, camera: str, known: str) -> Seen | Same | None:
-        """The newest frame of a camera, at most as large as it is shown; ``SAME`` when its id is
-        ``known``."""
-        seen = self._state.newest.seen(camera)
-        if seen is None or seen.frame.frame_id != known:
-            return fitted(seen) if seen else None
-        return Same.SAME
+    def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
+        """The newest frame of a lane, at most as large as it is shown.
 
-    def overlay(self, camera: str, class_name: str) -> Overlay | None:
+        ``UNCHANGED`` when its id is ``known``.
+        """
+        frame = self._state.newest.frame(lane)
+        if frame is None or frame.frame.frame_id != known:
+            return fitted(frame) if frame else None
+        return Unchanged.UNCHANGED
+
+    def overlay(self, lane: str, class_name: str) -> Overlay | None:
         """The newest heat map of a class."""
-        return self._state.newest.overlay(camera, class_name)
+        return self._state.newest.overlay(lane, class_name)
 
-    def mean_map(self, camera: str, class_name: str) -> MeanMap | None:
+    def mean_map(self, lane: str, class_name: str) -> MeanMap | None:
         """The control beside it."""
-        return self._state.newest.mean_map(camera, class_name)
+        return self._state.newest.mean_map(lane, class_name)
 
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Content type and bytes of the picture behind an occurrence, from memory or the disk."""

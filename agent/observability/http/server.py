@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent import config
 from agent.observability.http.app_state import AppState
-from agent.observability.http.listener import Door, HttpError, SiteSpec
-from agent.observability.http.rpc import BEGIN_WITHIN_S, PROBES, Answers, Ask, Counts, Told
+from agent.observability.http.listener import HttpError, Listener, ServerSpec
+from agent.observability.http.rpc import BEGIN_WITHIN_S, PROBES, AgentService, Call, Counts, Reply
 from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec
-from agent.supervision.lone import LoneChild
+from agent.supervision.supervised import SupervisedChild
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
@@ -32,14 +32,14 @@ WORKERS = 2
 TURN_S = 0.1
 START_LIMIT_S = 30.0
 SILENT_AFTER_S = 5.0
-"""A server that says nothing for this long is killed and replaced."""
+"""A server that sends nothing for this long is killed and replaced."""
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 
 
-class HttpServer(Door):
+class HttpServer(Listener):
     """Serves the agent's own routes; ``HttpError`` when it cannot have its address.
 
-    One thread of its own spawns the server, answers what it asks, and replaces it when it dies,
+    One thread of its own spawns the server, answers its calls, and replaces it when it dies,
     hangs or grows too large: the kernel kills it when that thread ends, however the agent ends.
     """
 
@@ -49,13 +49,13 @@ class HttpServer(Door):
         super().__init__(settings)
         self._telemetry = state.telemetry
         self._clock = clock
-        self._answers = Answers(state)
-        self._spec = SiteSpec(settings, state.newest.cameras, self.signer, self.loopback)
+        self._service = AgentService(state)
+        self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
-        self._done: deque[tuple[Child, Told]] = deque()
+        self._done: deque[tuple[Child, Reply]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake)
-        self._lone = LoneChild(clock)
+        self._supervised = SupervisedChild(clock)
         self._rss_bytes = 0
         self._patience_s = 0.0
         self._started = threading.Event()
@@ -65,7 +65,7 @@ class HttpServer(Door):
     @property
     def pid(self) -> int:
         """Process id of the server; 0 while there is none."""
-        return self._lone.pid
+        return self._supervised.pid
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
@@ -76,7 +76,7 @@ class HttpServer(Door):
         if not self._started.wait(START_LIMIT_S):
             raise HttpError(
                 f"http: the server has not started on {self.url} within {START_LIMIT_S:g} s: "
-                f"{self._lone.failure or 'it said nothing'}"
+                f"{self._supervised.failure or 'it said nothing'}"
             )
         if not self.loopback:
             log_event(
@@ -106,37 +106,37 @@ class HttpServer(Door):
         while not self._stopping.is_set():
             self._telemetry.beat(LOOP)
             try:
-                child = self._lone.child
+                child = self._supervised.child
                 reason = self._replace() if child is None else self._turn(child)
             except Exception:  # a defect must not end the server for good: say so, start over
                 logger.exception("http_failed")
                 reason = "failed"
             if reason:
-                self._bury(reason)
-        if self._lone.child is not None:
-            self._end(self._lone.child)
+                self._discard(reason)
+        if self._supervised.child is not None:
+            self._end(self._supervised.child)
 
     def _replace(self) -> str:
         """Start a child; return why that failed, or nothing."""
         self._rss_bytes = 0
         fds = {"listener": self.socket.fileno()}
-        return self._lone.replace(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
+        return self._supervised.replace(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
 
     def _turn(self, child: Child) -> str:
-        """Answer what is asked; return why the child must be replaced, or nothing."""
+        """Answer the calls; return why the child must be replaced, or nothing."""
         try:
             self._sleep(child)
-            now = self._clock()  # before the answers: what they take is not the child's silence
+            now = self._clock()  # before the replies: the time they take is not the child's
             for message in child.receive():
-                self._lone.heard(now)
+                self._supervised.mark_alive(now)
                 self._take(child, message)
             self._send_done(child)
         except ChildGone:
             return "exited"
         except ChildBusy:
             return "silent"
-        patience_s = SILENT_AFTER_S if self._lone.serving else START_LIMIT_S
-        if self._lone.silence_s(now) > patience_s:
+        patience_s = SILENT_AFTER_S if self._supervised.serving else START_LIMIT_S
+        if self._supervised.silence_s(now) > patience_s:
             return "silent"
         return "memory" if self._rss_bytes > MEMORY_LIMIT_BYTES else ""
 
@@ -150,49 +150,49 @@ class HttpServer(Door):
 
     def _take(self, child: Child, message: object) -> None:
         if isinstance(message, Counts):
-            self._lone.serving = True
+            self._supervised.serving = True
             self._started.set()
             self._rss_bytes = child.rss_bytes()
             for name, labels, number in message.counted:
                 self._telemetry.count(name, number, **dict(labels))
-        elif isinstance(message, Ask):
+        elif isinstance(message, Call):
             if message.name in PROBES:
-                child.send(self._told(message))
+                child.send(self._reply(message))
             else:
                 self._executor.submit(self._work, child, message)
 
-    def _work(self, child: Child, ask: Ask) -> None:
-        late = self._clock() - ask.asked_mono > BEGIN_WITHIN_S
-        if child is self._lone.child:
-            told = Told(ask.number, failed=True) if late else self._told(ask)
-            self._done.append((child, told))
+    def _work(self, child: Child, call: Call) -> None:
+        late = self._clock() - call.called_mono > BEGIN_WITHIN_S
+        if child is self._supervised.child:
+            reply = Reply(call.number, failed=True) if late else self._reply(call)
+            self._done.append((child, reply))
         os.eventfd_write(self._wake, 1)
 
-    def _told(self, ask: Ask) -> Told:
+    def _reply(self, call: Call) -> Reply:
         try:
-            return Told(ask.number, self._answers.answer(ask.name, ask.args))
+            return Reply(call.number, self._service.call(call.name, call.args))
         except Exception:  # a mistake of one answer: logged, the rest goes on
             logger.exception("http_answer_failed")
-            return Told(ask.number, failed=True)
+            return Reply(call.number, failed=True)
 
     def _send_done(self, child: Child) -> None:
         while self._done and child.flush():  # large pictures wait here, not as copies in the outbox
-            asked_by, told = self._done.popleft()
-            if asked_by is child:
-                child.send(told)
+            caller, reply = self._done.popleft()
+            if caller is child:
+                child.send(reply)
 
-    def _bury(self, reason: str) -> None:
-        wait_s = self._lone.bury(reason)
+    def _discard(self, reason: str) -> None:
+        wait_s = self._supervised.discard(reason)
         log_event(
             logger,
             logging.ERROR,
             "http_lost",
             reason=reason,
-            detail=self._lone.failure,
+            detail=self._supervised.failure,
             retry_in_s=round(wait_s, 1),
         )
         self._telemetry.count("http_restarts", reason=reason)
-        for _ in self._lone.pause(wait_s, TURN_S, self._stopping):
+        for _ in self._supervised.pause(wait_s, TURN_S, self._stopping):
             self._telemetry.beat(LOOP)
 
     def _end(self, child: Child) -> None:
@@ -202,4 +202,4 @@ class HttpServer(Door):
         while self._clock() < end and not self._turn(child):
             pass
         child.kill()
-        self._lone.child = None
+        self._supervised.child = None

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from agent.observability.logging.redact import HIDDEN, is_secret_name, redact
+from agent.redaction import HIDDEN, is_secret_name, redact
 
 VALUE_LIMIT = 4096
 """Longest value in characters; the rest is cut."""

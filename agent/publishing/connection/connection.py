@@ -1,4 +1,4 @@
-"""One connection to a broker: the only module that touches paho.
+"""One connection to a broker: the only module that drives paho.
 
 A ``Connection`` is one attempt and, if it succeeds, one session; the next attempt is a new one with
 a new paho client, so nothing that paho may still hold can come back later. It belongs to one
@@ -10,7 +10,6 @@ events and do nothing else; its own reconnecting is off.
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 import ssl
 import threading
@@ -20,37 +19,25 @@ from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.url import BrokerAddress
+from agent.publishing.connection import packets
 from agent.publishing.connection.events import (
-    UNLIMITED,
     Answered,
     Ended,
     Event,
-    Opened,
     Received,
     Subscribed,
 )
 from agent.publishing.connection.link import V5, Cause
-from agent.publishing.wire.messages import JSON, Message
+from agent.publishing.wire.messages import Message
 
 CONNECT_TIMEOUT_S = 10.0
 """From the first name look-up to the CONNACK."""
 
-INBOUND_LIMIT_BYTES = 64 * 1024
-"""Nothing that the agent listens to is larger; under MQTT 5 the broker withholds what is."""
-
 READS_PER_STEP = 64
-_UNAUTHORISED = (134, 135, 138, 140)  # bad user name or password, not authorised, banned, method
-_UNSUPPORTED = 132
-_TAKEN_OVER = 142
-_KEEPALIVE = 141
-_WITH_WILL = 4
-_NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +62,20 @@ class Connection:
         self._wake = wake
         self._events: deque[Event] = deque()
         self._lock = threading.Lock()
-        self._dialled: Exception | bool = False
+        self._outcome: Exception | bool = False  # of TCP and TLS; False: still under way
         self._abandoned = False
         self._open = False
         self._over = False
         self._deadline = now + CONNECT_TIMEOUT_S
         self._client = self._make_client(request)
-        self._dialler = threading.Thread(target=self._dial, name="mqtt-dial", daemon=True)
-        self._dialler.start()
+        self._connector = threading.Thread(target=self._connect, name="mqtt-connect", daemon=True)
+        self._connector.start()
 
     # --- what the owner waits on and drives ---
 
     def fileno(self) -> int | None:
         """Descriptor to wait for reading (and for writing while ``wants_write``)."""
-        if self._dialled is not True or self._over:
+        if self._outcome is not True or self._over:
             return None
         sock = self._client.socket()
         return sock.fileno() if sock is not None else None
@@ -96,14 +83,14 @@ class Connection:
     def wants_write(self) -> bool:
         return self._client.want_write()
 
-    def dialling(self) -> bool:
+    def connecting(self) -> bool:
         """Whether the blocking part of connecting still runs (perhaps after ``abort``)."""
-        return self._dialler.is_alive()
+        return self._connector.is_alive()
 
     def step(self, now: float) -> list[Event]:
         """Move what can be moved without waiting, and return what happened, in order."""
         if not self._over:
-            self._check_dial(now)
+            self._check_connect(now)
         if self.fileno() is not None:
             # Reading first: a write that fails would hide why the broker closed.
             self._read()
@@ -113,14 +100,14 @@ class Connection:
         self._events.clear()
         return events
 
-    def _check_dial(self, now: float) -> None:
+    def _check_connect(self, now: float) -> None:
         with self._lock:
-            dialled = self._dialled
-        if isinstance(dialled, Exception):
-            cause = Cause.TLS if isinstance(dialled, ssl.SSLError) else Cause.UNREACHABLE
-            self._end(Ended(cause, f"{type(dialled).__name__}: {dialled}"))
+            outcome = self._outcome
+        if isinstance(outcome, Exception):
+            cause = Cause.TLS if isinstance(outcome, ssl.SSLError) else Cause.UNREACHABLE
+            self._end(Ended(cause, f"{type(outcome).__name__}: {outcome}"))
         elif not self._open and now >= self._deadline:
-            cause = Cause.NO_ANSWER if dialled else Cause.UNREACHABLE
+            cause = Cause.NO_ANSWER if outcome else Cause.UNREACHABLE
             self._end(Ended(cause, f"nothing within {CONNECT_TIMEOUT_S:g} s"))
             self.abort()
 
@@ -142,45 +129,39 @@ class Connection:
 
     def publish(self, message: Message, qos: int, age_s: float = 0.0) -> int | None:
         """Hand over one message; its ``Answered`` carries the number returned. None: not sent."""
-        spec = message.spec
-        properties = None
-        if self._request.protocol == V5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.ContentType = message.content_type
-            properties.PayloadFormatIndicator = int(message.content_type == JSON)
-            if spec.expiry_s:
-                properties.MessageExpiryInterval = max(1, spec.expiry_s - int(age_s))
-            if message.correlation:
-                properties.CorrelationData = message.correlation
+        v5 = self._request.protocol == V5
         info = self._client.publish(
-            message.topic, message.payload, qos=qos, retain=spec.retain, properties=properties
+            message.topic,
+            message.payload,
+            qos=qos,
+            retain=message.spec.retain,
+            properties=packets.publish_properties(message, age_s) if v5 else None,
         )
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def subscribe(self, topic: str) -> None:
         if self._request.protocol == V5:
-            options = SubscribeOptions(qos=1, retainAsPublished=True)
-            self._client.subscribe(topic, options=options)
+            self._client.subscribe(topic, options=packets.subscribe_options())
         else:
             self._client.subscribe(topic, qos=1)
 
     def disconnect(self, *, with_will: bool = False) -> None:
-        """Say DISCONNECT: the broker forgets the will. ``Ended`` follows.
+        """Send DISCONNECT: the broker forgets the will. ``Ended`` follows.
 
         ``with_will`` asks it to publish the will all the same, which only MQTT 5 can say.
         """
         if with_will and self._request.protocol == V5:
-            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL))
+            self._client.disconnect(packets.disconnect_with_will())
         else:
             self._client.disconnect()
 
     def abort(self) -> None:
-        """Close without a word: the broker will publish the will."""
+        """Close without DISCONNECT: the broker will publish the will."""
         self._over = True
         with self._lock:
             self._abandoned = True
-            dialled = self._dialled is True
-        if dialled:
+            connected = self._outcome is True
+        if connected:
             self._close_socket()
 
     def _close_socket(self) -> None:
@@ -189,26 +170,22 @@ class Connection:
             with contextlib.suppress(OSError):
                 sock.close()
 
-    # --- connecting, in the dial thread ---
+    # --- connecting, in a thread of its own ---
 
-    def _dial(self) -> None:
+    def _connect(self) -> None:
         request = self._request
         outcome: Exception | bool = True
-        properties = None
-        if request.protocol == V5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = INBOUND_LIMIT_BYTES
         try:
             self._client.connect(
                 request.address.host,
                 request.address.port,
                 request.keepalive_s,
-                properties=properties,
+                properties=packets.connect_properties() if request.protocol == V5 else None,
             )
         except (OSError, ValueError) as error:  # a host name that no name can be is a ValueError
             outcome = error
         with self._lock:
-            self._dialled = outcome
+            self._outcome = outcome
             abandoned = self._abandoned
         if abandoned and outcome is True:
             self._close_socket()
@@ -260,20 +237,10 @@ class Connection:
         properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            cause = Cause.REFUSED
-            if reason.value == _UNSUPPORTED:
-                cause = Cause.UNSUPPORTED
-            elif reason.value in _UNAUTHORISED:
-                cause = Cause.UNAUTHORISED
-            self._end(Ended(cause, label(reason)))
+            self._end(packets.refused(reason))
             return
         self._open = True
-        self._events.append(
-            Opened(
-                getattr(properties, "ReceiveMaximum", UNLIMITED),
-                getattr(properties, "MaximumPacketSize", UNLIMITED),
-            )
-        )
+        self._events.append(packets.opened(properties))
 
     def _on_disconnect(
         self,
@@ -283,13 +250,7 @@ class Connection:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
-        cause = Cause.LOST if self._open else Cause.NO_ANSWER
-        if flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER:
-            cause = Cause.TAKEN_OVER
-        elif self._open and reason.value == _KEEPALIVE:
-            cause = Cause.SILENT
-        wanted = not reason.is_failure and not flags.is_disconnect_packet_from_server
-        self._end(Ended(cause, label(reason), wanted))
+        self._end(packets.ended(flags, reason, was_open=self._open))
 
     def _on_publish(
         self,
@@ -299,7 +260,7 @@ class Connection:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
-        self._events.append(Answered(mid, reason.is_failure, label(reason)))
+        self._events.append(Answered(mid, reason.is_failure, packets.label(reason)))
 
     def _on_subscribe(
         self,
@@ -310,7 +271,7 @@ class Connection:
         _properties: object,
     ) -> None:
         refused = [reason for reason in reasons if reason.is_failure]
-        self._events.append(Subscribed(not refused, label((refused or reasons)[0])))
+        self._events.append(Subscribed(not refused, packets.label((refused or reasons)[0])))
 
     def _on_message(
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
@@ -330,11 +291,6 @@ class Connection:
         if not self._over:
             self._over = True
             self._events.append(event)
-
-
-def label(reason: ReasonCode) -> str:
-    """Return the specification's name of a reason as a label: ``not_authorized``."""
-    return _NOT_A_WORD.sub("_", reason.getName().lower())
 
 
 def _ignore(_client: paho.Client, _userdata: object, _sock: object) -> None:

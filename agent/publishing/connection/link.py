@@ -1,13 +1,13 @@
 """The life of one broker connection: states, causes, and when to try again with which protocol.
 
-Pure: told what happened and the time, it answers what to do. The rules:
+Pure: fed with what happened and the time, it answers what to do. The rules:
 
 - Back-off is exponential with full jitter, and starts over only after a connection has stood for
-  a while: two clients that keep throwing each other out slow down instead of fighting.
+  a while: two clients that keep taking the session over from each other slow down.
 - After a refusal of the credentials, or when another client took the session, at least the
   penalty passes: neither heals by itself within seconds.
 - ``auto`` tries MQTT 5. A broker that answers that it does not speak it gets 3.1.1 at once and
-  from then on; one that twice took the connection and said nothing gets 3.1.1 next.
+  from then on; one that twice took the connection and answered nothing gets 3.1.1 next.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from agent.config import Mqtt
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import UNLIMITED, Answered, Opened
-from agent.publishing.connection.size_limit import FORGET_S, Hangups
-from agent.publishing.connection.window import Flight, Window
+from agent.publishing.connection.size_limit import VALID_S, SizeLimit
+from agent.publishing.connection.window import InFlight, Window
 from agent.publishing.outbox.outbox import Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
@@ -28,8 +28,8 @@ HEADER_BYTES = 100
 NO_SUBSCRIBERS = "no_matching_subscribers"
 TOO_LARGE = "packet_too_large"
 
-NEVER_TOO_LARGE = frozenset({TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.EVENT})
-"""Small, and what the agent is there for: no suspicion keeps them from being sent."""
+ALWAYS_SENT = frozenset({TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.EVENT})
+"""Small, and what the agent is there for: a limit that was only found out does not hold them."""
 
 
 class Sender:
@@ -41,17 +41,17 @@ class Sender:
         self._telemetry = telemetry
         self._window = Window()
         self._limits = Opened()
-        self._hangups = Hangups()
+        self._size_limit = SizeLimit()
         self._current: Entry | None = None
         self._next = 0  # index of the current entry's next message
-        self._proven: set[str] = set()
+        self._accepted: set[str] = set()
         self._refused: set[str] = set()
 
     def opened(self, limits: Opened) -> None:
         """A new connection stands, with the broker's limits."""
         self._limits = limits
-        self._hangups.opened()
-        self._proven.clear()
+        self._size_limit.opened()
+        self._accepted.clear()
         self._refused.clear()
 
     def idle(self) -> bool:
@@ -61,7 +61,7 @@ class Sender:
     def has_room(self) -> bool:
         """Whether another message may be handed over before the broker has answered."""
         room = min(self._mqtt.in_flight_max, self._limits.receive_maximum)
-        return len(self._window) < room and not self._hangups.waits()
+        return len(self._window) < room and not self._size_limit.probing()
 
     def send(self, connection: Connection, now: float) -> None:
         """Hand over what the window has room for."""
@@ -84,18 +84,18 @@ class Sender:
                 self._current = None
 
     def _limit_bytes(self, entry: Entry, now: float) -> int:
-        said = self._limits.packet_limit_bytes
-        found = UNLIMITED if entry.family in NEVER_TOO_LARGE else self._hangups.limit_bytes(now)
-        return min(said, found)
+        named = self._limits.packet_limit_bytes
+        probed = UNLIMITED if entry.family in ALWAYS_SENT else self._size_limit.limit_bytes(now)
+        return min(named, probed)
 
     def _hand_over(
         self, connection: Connection, entry: Entry, message: Message, now: float
     ) -> bool:
         """Publish one message; false when it cannot go out now."""
         size_bytes = _packet_bytes(message)
-        known = message.topic in self._proven or not message.spec.probed
+        known = message.topic in self._accepted or not message.spec.probed
         qos = message.spec.qos if known else 1
-        if alone := message.spec.probed and self._hangups.goes_alone(size_bytes):
+        if probe := message.spec.probed and self._size_limit.is_probe(size_bytes):
             if len(self._window):
                 return False
             qos = 1
@@ -104,9 +104,9 @@ class Sender:
         mid = connection.publish(message, qos, age_s)
         if mid is None:
             return False  # the connection is gone, and says so in its next step
-        self._window.add(mid, Flight(entry, message, qos, now))
-        if alone:
-            self._hangups.sent_alone(size_bytes)
+        self._window.add(mid, InFlight(entry, message, qos, now))
+        if probe:
+            self._size_limit.probe_sent(size_bytes)
         return True
 
     def _refuse(self, entry: Entry, messages: Sequence[Message], limit_bytes: int) -> None:
@@ -123,7 +123,7 @@ class Sender:
             return None
         message, reason = flight.message, event.reason
         if flight.qos > 0:
-            self._hangups.answered(_packet_bytes(message))
+            self._size_limit.answered(_packet_bytes(message))
             self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
         # An alarm that nobody was given has not been delivered; for any other topic "no
         # subscribers" is information.
@@ -134,7 +134,7 @@ class Sender:
             return flight.entry, False
         self._outbox.settle(flight.entry, message, None)
         if message.spec.qos == 0:
-            self._proven.add(message.topic)
+            self._accepted.add(message.topic)
         self._observe(message, now)
         return flight.entry, True
 
@@ -147,14 +147,14 @@ class Sender:
         self._telemetry.count("publish_results", topic_family=family, reason="timeout")
         return flight.message
 
-    def hung_up(self, now: float) -> None:
-        """The broker has ended the connection; ``give_back`` comes next."""
+    def closed_by_broker(self, now: float) -> None:
+        """The broker has closed the connection; ``return_unanswered`` comes next."""
         suspects = {
             _packet_bytes(flight.message): flight.message
             for flight in self._window.flights()
-            if flight.message.family not in NEVER_TOO_LARGE
+            if flight.message.family not in ALWAYS_SENT
         }
-        too_large = self._hangups.hung_up(tuple(suspects), now)
+        too_large = self._size_limit.closed(tuple(suspects), now)
         if too_large is not None:
             log_event(
                 logger,
@@ -163,10 +163,10 @@ class Sender:
                 bytes=too_large,
                 topic=suspects[max(suspects)].topic,
                 reason="the broker hangs up at messages of this size",
-                believed_for_s=FORGET_S,
+                believed_for_s=VALID_S,
             )
 
-    def give_back(self) -> None:
+    def return_unanswered(self) -> None:
         """The connection is gone: return what was not answered, in order, entry by entry."""
         unanswered: dict[int, tuple[Entry, tuple[Message, ...]]] = {}
         for entry, message in self._unanswered():
@@ -191,7 +191,7 @@ class Sender:
             self._telemetry.observe("alarm_to_puback_seconds", seconds, exemplar=exemplar)
         elif message.family is TopicFamily.CAM:
             self._telemetry.observe(
-                "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.camera
+                "cam_to_puback_seconds", seconds, exemplar=exemplar, camera=message.lane
             )
 
     def _log_refusal(self, message: Message, reason: str, **fields: int) -> None:

@@ -17,7 +17,7 @@ from agent.config import Mqtt
 from agent.config.url import BrokerAddress
 from agent.publishing.connection.connection import Connection, ConnectRequest
 from agent.publishing.connection.events import Answered, Ended, Event, Opened, Received, Subscribed
-from agent.publishing.connection.farewell import Leave, Step
+from agent.publishing.connection.farewell import Farewell, Step
 from agent.publishing.connection.link import Cause, Link, LinkPolicy, LinkState
 from agent.publishing.connection.sender import Sender
 from agent.publishing.connection.waker import Waker
@@ -61,7 +61,7 @@ class SessionHooks:
     online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
     tick: Callable[[float], None]  # every turn while online
     farewell: Callable[[float], Entry | None]  # the last message of a connection, if there is one
-    received: Callable[[Received], bool]  # false: another client uses our session; step back
+    received: Callable[[Received], bool]  # false: another client uses our session
     link: Callable[[LinkStatus], None]
 
 
@@ -86,8 +86,8 @@ class Session:
         self._sender = Sender(settings.mqtt, outbox, telemetry)
         self._connection: Connection | None = None
         self._status = LinkStatus(False, "", "starting", clock())
-        self._stop: Leave | None = None  # set once, by any thread
-        self._pause: Leave | None = None  # of the owner thread alone
+        self._stop: Farewell | None = None  # set once, by any thread
+        self._disconnect: Farewell | None = None  # of the owner thread alone
         self._waker = Waker()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=settings.loop, daemon=True)
@@ -104,58 +104,58 @@ class Session:
         return self._status
 
     def stop(self, timeout_s: float) -> bool:
-        """Flush, say farewell, wait for its answer, disconnect; true when it was acknowledged."""
+        """Send what waits and a last message, then DISCONNECT; true when that was acknowledged."""
         if not self._thread.is_alive():
             self._waker.close()
             return False
-        self._stop = Leave.within(timeout_s, self._clock())
+        self._stop = Farewell.within(timeout_s, self._clock())
         self._waker.wake()
         self._thread.join(timeout_s + 2 * IDLE_S)
         return self._stop.acknowledged
 
-    def leave(self, timeout_s: float, why: str) -> None:
-        """End this connection in order; another may follow. For the hooks, in the owner thread."""
-        self._pause = self._pause or Leave.within(timeout_s, self._clock(), why)
+    def disconnect(self, timeout_s: float, reason: str) -> None:
+        """Disconnect in order; another connection may follow. For the hooks."""
+        self._disconnect = self._disconnect or Farewell.within(timeout_s, self._clock(), reason)
 
     # --- the thread ---
 
     def _run(self) -> None:
         while not self._done.is_set():
             try:
-                self._turn()
+                self._step()
             except Exception:  # the top of the thread: the agent outlives a fault in here
                 logger.exception("publisher_failed", extra={"fields": {}})
                 self._recover()
         self._outbox.close("shutdown", clean=self._stop is not None and self._stop.acknowledged)
         self._waker.close()
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         now = self._clock()
         self._telemetry.beat(self._settings.loop)
         self._outbox.tick(now)
-        leave = self._stop or self._pause
-        if leave is not None:
-            self._leaving(leave, now)
-        elif self._link.due(now) and not self._still_dialling():
+        farewell = self._stop or self._disconnect
+        if farewell is not None:
+            self._end_in_order(farewell, now)
+        elif self._link.due(now) and not self._still_connecting():
             self._connect(now)
         connection = self._connection
         if self._link.state is LinkState.ONLINE and connection is not None:
-            if leave is None:
+            if farewell is None:
                 self._hooks.tick(now)
             self._sender.send(connection, now)
-            self._watch(connection, now)
+            self._check_timeout(connection, now)
         fd = connection.fileno() if connection is not None else None
         writing = fd is not None and connection is not None and connection.wants_write()
-        self._waker.wait(fd, writing, self._patience(now))
+        self._waker.wait(fd, writing, self._wait_s(now))
         if connection is not None:
             for event in connection.step(self._clock()):
                 self._on(event, self._clock())
 
-    def _patience(self, now: float) -> float:
+    def _wait_s(self, now: float) -> float:
         if self._done.is_set():
             return 0.0
-        if (leave := self._stop or self._pause) is not None:
-            return min(IDLE_S, max(0.001, leave.due_at - now))
+        if (farewell := self._stop or self._disconnect) is not None:
+            return min(IDLE_S, max(0.001, farewell.due_at - now))
         if self._link.state is LinkState.WAITING:
             return min(IDLE_S, max(0.01, self._link.due_at - now))
         if self._link.state is LinkState.ONLINE and self._sender.has_room():
@@ -167,21 +167,21 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
-        self._sender.give_back()
+        self._sender.return_unanswered()
         if self._link.state is LinkState.ONLINE:
             self._link.on(Cause.LOST, self._clock())
         elif self._link.state is LinkState.CONNECTING:
             self._link.on(Cause.REFUSED, self._clock())
-        self._pause = None
+        self._disconnect = None
         if self._stop is not None:
             self._done.set()
         self._done.wait(IDLE_S)
 
     # --- connecting ---
 
-    def _still_dialling(self) -> bool:
+    def _still_connecting(self) -> bool:
         """A name look-up that hangs must not pile up threads: one at a time."""
-        return self._connection is not None and self._connection.dialling()
+        return self._connection is not None and self._connection.connecting()
 
     def _connect(self, now: float) -> None:
         mqtt, address = self._settings.mqtt, self._settings.address
@@ -212,11 +212,11 @@ class Session:
                 settled = self._sender.answered(event, now)
                 if settled is not None and self._stop is not None:
                     entry, delivered = settled
-                    if entry is self._stop.farewell:
+                    if entry is self._stop.message:
                         self._stop.acknowledged = delivered
             case Received():
                 if not self._hooks.received(event):
-                    self._step_back(now)
+                    self._yield_session(now)
             case Subscribed(accepted=False):
                 self._log(logging.WARNING, "subscription_refused", reason=event.reason)
             case Subscribed():
@@ -236,13 +236,13 @@ class Session:
 
     def _ended(self, event: Ended, now: float) -> None:
         if event.cause is Cause.LOST and not event.wanted:
-            self._sender.hung_up(now)
-        self._sender.give_back()
-        pause, self._pause = self._pause, None
+            self._sender.closed_by_broker(now)
+        self._sender.return_unanswered()
+        ordered, self._disconnect = self._disconnect, None
         if event.wanted and self._stop is not None:
             self._finish(now)
             return
-        left = pause.why if pause is not None else ""
+        left = ordered.reason if ordered is not None else ""
         was_online, spoken = self._link.state is LinkState.ONLINE, self._link.protocol
         self._link.on(event.cause, now)
         if was_online:
@@ -264,15 +264,15 @@ class Session:
             )
         self._report(False, event.cause, now)
 
-    def _watch(self, connection: Connection, now: float) -> None:
-        """End a connection whose answers stay away: it is half open."""
+    def _check_timeout(self, connection: Connection, now: float) -> None:
+        """Close a connection whose acknowledgements stay away: it is half open."""
         late = self._sender.overdue(now)
         if late is not None:
             connection.abort()
             self._ended(Ended(Cause.SILENT, f"no answer to {late.topic}"), now)
 
-    def _step_back(self, now: float) -> None:
-        """Another client uses our id: each would throw the other out for ever."""
+    def _yield_session(self, now: float) -> None:
+        """Another client uses our id: each would take the session over from the other for ever."""
         if self._link.state is LinkState.ONLINE and self._connection is not None:
             self._connection.abort()
             self._ended(Ended(Cause.TAKEN_OVER, "another session publishes as this agent"), now)
@@ -288,27 +288,27 @@ class Session:
         )
         self._hooks.link(self._status)
 
-    # --- leaving ---
+    # --- an orderly end ---
 
-    def _leaving(self, leave: Leave, now: float) -> None:
+    def _end_in_order(self, farewell: Farewell, now: float) -> None:
         connection = self._connection
         if connection is None or self._link.state is not LinkState.ONLINE:
             self._finish(now)
             return
-        match leave.step(now, self._outbox.waiting(), idle=self._sender.idle()):
-            case Step.FAREWELL:
+        match farewell.step(now, self._outbox.waiting(), idle=self._sender.idle()):
+            case Step.LAST_MESSAGE:
                 self._outbox.discard("shutdown")
-                leave.told, leave.farewell = True, self._hooks.farewell(now)
-                if leave.farewell is not None:
-                    self._outbox.put(leave.farewell, now)
+                farewell.sent, farewell.message = True, self._hooks.farewell(now)
+                if farewell.message is not None:
+                    self._outbox.put(farewell.message, now)
             case Step.DISCONNECT:
-                leave.disconnecting = True
-                with_will = self._settings.farewell_with_will and leave.farewell is not None
+                farewell.disconnecting = True
+                with_will = self._settings.farewell_with_will and farewell.message is not None
                 connection.disconnect(with_will=with_will)
-            case Step.CUT if leave.why:
+            case Step.CLOSE if farewell.reason:
                 connection.abort()
                 self._ended(Ended(Cause.LOST, "no end in time"), now)
-            case Step.CUT:
+            case Step.CLOSE:
                 self._finish(now)
             case Step.WAIT:
                 pass
@@ -317,7 +317,7 @@ class Session:
         """Close whatever is left. Without a farewell the broker will publish the will."""
         if self._connection is not None:
             self._connection.abort()
-        self._sender.give_back()
+        self._sender.return_unanswered()
         self._link.on(Cause.STOPPED, now)
         self._done.set()
         self._report(False, Cause.STOPPED, now)

@@ -19,7 +19,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
     except OSError as error:
-        raise TlsError(f"mqtt.tls.ca: {tls.ca}: {_said(error)}") from error
+        raise TlsError(f"mqtt.tls.ca: {tls.ca}: {_reason(error)}") from error
     if tls.certificate is None:
         return context
     password = tls.key_password.get_secret_value() if tls.key_password is not None else ""
@@ -28,12 +28,12 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         context.load_cert_chain(tls.certificate, tls.key, password=password)
     except OSError as error:
         raise TlsError(
-            f"mqtt.tls.certificate, key: {tls.certificate}, {tls.key}: {_said(error)}"
+            f"mqtt.tls.certificate, key: {tls.certificate}, {tls.key}: {_reason(error)}"
         ) from error
     return context
 
 
-def _said(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or "not usable"
     return error.strerror or type(error).__name__

@@ -8,8 +8,8 @@ from agent.publishing.wire.messages import Entry, Message
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
-    """One message on its way."""
+class InFlight:
+    """One message that the broker has not answered."""
 
     entry: Entry
     message: Message
@@ -21,30 +21,30 @@ class Window:
     """Messages by the number that paho gave them, oldest first."""
 
     def __init__(self) -> None:
-        self._flights: dict[int, Flight] = {}
+        self._flights: dict[int, InFlight] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    def add(self, mid: int, flight: Flight) -> None:
+    def add(self, mid: int, flight: InFlight) -> None:
         self._flights[mid] = flight
 
-    def answered(self, mid: int) -> Flight | None:
+    def answered(self, mid: int) -> InFlight | None:
         """Take a message out; None for a number that is not (or no longer) known."""
         return self._flights.pop(mid, None)
 
-    def overdue(self, now: float, timeout_s: float) -> Flight | None:
+    def overdue(self, now: float, timeout_s: float) -> InFlight | None:
         """Return the oldest message if it has waited for longer than ``timeout_s``."""
         oldest = next(iter(self._flights.values()), None)
         if oldest is not None and now - oldest.sent_mono > timeout_s:
             return oldest
         return None
 
-    def flights(self) -> tuple[Flight, ...]:
+    def flights(self) -> tuple[InFlight, ...]:
         """Return everything that has not been answered, oldest first."""
         return tuple(self._flights.values())
 
-    def clear(self) -> list[Flight]:
+    def clear(self) -> list[InFlight]:
         """Take everything out, oldest first."""
         flights = list(self._flights.values())
         self._flights.clear()

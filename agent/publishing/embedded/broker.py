@@ -16,7 +16,7 @@ import threading
 import time
 
 from agent.supervision.child import Child, ChildGone, ChildSpec
-from agent.supervision.lone import LoneChild
+from agent.supervision.supervised import SupervisedChild
 from agent.telemetry import Clock, NullTelemetry, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ class EmbeddedBroker:
         self._telemetry = telemetry or NullTelemetry()
         self._clock = clock
         self._listener: socket.socket | None = None
-        self._lone = LoneChild(clock)
-        self._patience_s = 0.0
+        self._supervised = SupervisedChild(clock)
+        self._stop_timeout_s = 0.0
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
@@ -73,15 +73,15 @@ class EmbeddedBroker:
     @property
     def pid(self) -> int:
         """Process id of the broker; 0 while there is none."""
-        return self._lone.pid
+        return self._supervised.pid
 
     def alive(self) -> bool:
         """Whether a broker runs and has said so lately."""
-        return self._ready.is_set() and self._lone.silence_s(self._clock()) < SILENT_AFTER_S
+        return self._ready.is_set() and self._supervised.silence_s(self._clock()) < SILENT_AFTER_S
 
     def rss_bytes(self) -> int:
         """Resident memory of the broker's process; 0 while there is none."""
-        child = self._lone.child
+        child = self._supervised.child
         return child.rss_bytes() if child is not None else 0
 
     def start(self, timeout_s: float) -> None:
@@ -95,13 +95,13 @@ class EmbeddedBroker:
             ) from error
         self._thread.start()
         if not self._ready.wait(timeout_s):
-            said = self._lone.failure or "it said nothing"
+            said = self._supervised.failure or "it said nothing"
             self.stop()
             raise BrokerError(f"the embedded broker did not start within {timeout_s:g} s: {said}")
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """End the broker and free the port; one that has not ended in time is killed."""
-        self._patience_s = timeout_s
+        self._stop_timeout_s = timeout_s
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s + 2 * TURN_S + 1.0)
@@ -114,20 +114,20 @@ class EmbeddedBroker:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._telemetry.beat(LOOP)
-            child = self._lone.child
+            child = self._supervised.child
             reason = self._replace() if child is None else self._watch(child)
             if reason:
                 self._ready.clear()
-                self._bury(reason)
-        if self._lone.child is not None:
-            self._lone.child.stop(self._patience_s)
-            self._lone.child = None
+                self._replace_later(reason)
+        if self._supervised.child is not None:
+            self._supervised.child.stop(self._stop_timeout_s)
+            self._supervised.child = None
 
     def _replace(self) -> str:
         """Start a child; return why that failed, or nothing."""
         assert self._listener is not None
         fds = {"listener": self._listener.fileno()}
-        return self._lone.replace(ChildSpec("broker", TARGET, fds=fds))
+        return self._supervised.replace(ChildSpec("broker", TARGET, fds=fds))
 
     def _watch(self, child: Child) -> str:
         """Wait a turn for word of the child; return why it must be replaced, or nothing."""
@@ -137,31 +137,31 @@ class EmbeddedBroker:
         now = self._clock()
         try:
             if child.receive():
-                self._lone.heard(now)
-                if not self._lone.serving:
-                    self._lone.serving = True
+                self._supervised.mark_alive(now)
+                if not self._supervised.serving:
+                    self._supervised.serving = True
                     self._ready.set()
                     log_event(logger, logging.INFO, "embedded_broker_ready", port=self.port)
         except ChildGone:
             return "exited"
-        patience_s = SILENT_AFTER_S if self._lone.serving else START_LIMIT_S
-        if self._lone.silence_s(now) > patience_s:
+        limit_s = SILENT_AFTER_S if self._supervised.serving else START_LIMIT_S
+        if self._supervised.silence_s(now) > limit_s:
             return "silent"
         if child.rss_bytes() > MEMORY_LIMIT_BYTES:
             return "memory"
         return ""
 
-    def _bury(self, reason: str) -> None:
-        wait_s = self._lone.bury(reason)
+    def _replace_later(self, reason: str) -> None:
+        wait_s = self._supervised.discard(reason)
         self.restarts += 1
         log_event(
             logger,
             logging.ERROR,
             "embedded_broker_lost",
             reason=reason,
-            detail=self._lone.failure,
+            detail=self._supervised.failure,
             retry_in_s=round(wait_s, 1),
         )
         self._telemetry.count("broker_restarts", reason=reason)
-        for _ in self._lone.pause(wait_s, TURN_S, self._stop):
+        for _ in self._supervised.pause(wait_s, TURN_S, self._stop):
             self._telemetry.beat(LOOP)

@@ -74,8 +74,8 @@ class BoundedBroker(Broker):  # type: ignore[misc]  # amqtt ships no types
             await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
-class Replayed(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no types
-    """Gives back the first bytes, which were read to see the version, before the rest."""
+class PrefixedReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no types
+    """Returns the first bytes, which were read to see the version, before the rest."""
 
     def __init__(self, first: bytes, reader: asyncio.StreamReader) -> None:
         super().__init__(reader)
@@ -89,7 +89,7 @@ class Replayed(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no typ
         return head + rest
 
 
-class Impatient(StreamWriterAdapter):  # type: ignore[misc]  # amqtt ships no types
+class TimeoutWriter(StreamWriterAdapter):  # type: ignore[misc]  # amqtt ships no types
     """Cuts off a peer that does not read, so that what waits for it stays bounded."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +131,7 @@ class Server:
             level, first = await asyncio.wait_for(read_version(reader), CONNECT_WAIT_S)
             if level == V311_LEVEL:
                 await self._broker.external_connected(
-                    Replayed(first, reader), Impatient(writer), LISTENER
+                    PrefixedReader(first, reader), TimeoutWriter(writer), LISTENER
                 )
             elif level is not None:
                 writer.write(REFUSED_V5 if level >= V5_LEVEL else REFUSED_V3)
@@ -168,7 +168,7 @@ async def run(listener: socket.socket, channel: Channel) -> None:
 
 def main(channel: Channel, _args: object, fds: Mapping[str, int]) -> None:
     """Target of the child: ``fds["listener"]`` is a listening TCP socket."""
-    # amqtt logs every client that comes and goes, and an error for each that goes without a word.
+    # amqtt logs every client that comes and goes, and an error for each without a DISCONNECT.
     for name in ("amqtt", "transitions", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")

@@ -1,1 +1,1 @@
-"""Sparkplug B 3.0: the agent as an edge node, each camera as one of its devices."""
+"""Sparkplug B 3.0: the agent as an edge node, each lane as one of its devices."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.publishing.wire.messages import Message
-from agent.publishing.wire.topics import Keeping, Route
+from agent.publishing.wire.topics import Buffering, Route
 from agent.records import TopicFamily
 
 BDSEQ = "bdSeq"
@@ -16,8 +16,8 @@ REBIRTH = "Node Control/Rebirth"
 SEQ_MODULUS = 256
 CONTENT_TYPE = "application/x-protobuf"
 
-_MESSAGE = Route(TopicFamily.SPARKPLUG, "", 0, False, 0, Keeping.EVENT, 0, probed=False)
-_DEATH = Route(TopicFamily.SPARKPLUG, "", 1, False, 0, Keeping.EVENT, 0, probed=False)
+_MESSAGE = Route(TopicFamily.SPARKPLUG, "", 0, False, 0, Buffering.EVENT, 0, probed=False)
+_DEATH = Route(TopicFamily.SPARKPLUG, "", 1, False, 0, Buffering.EVENT, 0, probed=False)
 
 
 @dataclass(frozen=True, slots=True)

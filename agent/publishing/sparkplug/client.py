@@ -19,8 +19,9 @@ from agent.publishing.connection.events import Received
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.inbox import Inbox
-from agent.publishing.sparkplug.node import EdgeNode, Heard, NodeState
+from agent.publishing.sparkplug.node import EdgeNode, Reaction
 from agent.publishing.sparkplug.outbox import NodeOutbox
+from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.publishing.wire.messages import Entry
 from agent.records import LinkStatus, TopicFamily
@@ -29,7 +30,7 @@ from agent.telemetry import Clock, Telemetry, log_event
 logger = logging.getLogger(__name__)
 
 CLIENT = "spb"
-LEAVE_S = 2.0
+DISCONNECT_S = 2.0
 """For NDEATH and DISCONNECT when the primary host has gone; a stop brings a time of its own."""
 
 
@@ -116,7 +117,7 @@ class SparkplugClient:
     # --- hooks: called by the session's thread ---
 
     def _will(self) -> Packet:
-        """Called once for each CONNECT packet, in the thread that dials, after TCP and TLS."""
+        """Called once for each CONNECT packet, in the thread that connects, after TCP and TLS."""
         try:
             self._bdseq = self._next_bdseq() % SEQ_MODULUS
         except (OSError, sqlite3.Error) as error:
@@ -127,24 +128,24 @@ class SparkplugClient:
 
     def _tick(self, now: float) -> None:
         if self._node.state is NodeState.LEAVING:
-            self._session.leave(LEAVE_S, "primary host offline")
-        elif self._node.birth_unseen(now):
-            self._birth_unseen()
+            self._session.disconnect(DISCONNECT_S, "primary host offline")
+        elif self._node.birth_not_returned(now):
+            self._birth_not_returned()
 
     def _farewell(self, now: float) -> Entry | None:
-        """The NDEATH; a node that was never born has no death to tell."""
+        """The NDEATH; a node that was never born has none."""
         born = self._node.state in (NodeState.ONLINE, NodeState.LEAVING)
         return Entry((self._node.death(),), now) if born else None
 
     def _received(self, event: Received) -> bool:
         """Another node of our name: each would make the other's tags stale for ever."""
-        heard = self._node.heard(event.topic, event.payload, event.retained, self._clock())
-        if heard is Heard.CONFLICT:
+        reaction = self._node.received(event.topic, event.payload, event.retained, self._clock())
+        if reaction is Reaction.CONFLICT:
             topic = self._settings.topics.topic(Type.NBIRTH)
             log_event(logger, logging.ERROR, "session_conflict", topic=topic, client=CLIENT)
-        return heard is not Heard.CONFLICT
+        return reaction is not Reaction.CONFLICT
 
-    def _birth_unseen(self) -> None:
+    def _birth_not_returned(self) -> None:
         """A denied QoS 0 publish is invisible in every version; our own birth would come back."""
         self._telemetry.count(
             "publish_results", topic_family=TopicFamily.SPARKPLUG, reason="not_returned"

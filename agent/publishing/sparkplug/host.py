@@ -3,7 +3,7 @@
 Version 3 of the specification made STATE a JSON object on ``spBv1.0/STATE/{id}``; hosts of before
 say ``ONLINE`` or ``OFFLINE`` on ``STATE/{id}``. Both are understood. A JSON message that is older
 than the newest one is a late will and changes nothing; as soon as a host has spoken JSON, its text
-form (which has no time) is not listened to any more.
+form (which has no time) is ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.publishing.sparkplug.topics import state_topics
 STATE_BYTES_MAX = 4096
 
 
-class HostSaid(enum.Enum):
+class StateMessage(enum.Enum):
     """What one STATE message was."""
 
     ONLINE = "online"
@@ -43,41 +43,41 @@ class PrimaryHost:
         return self._online or not self._wanted
 
     def new_session(self) -> None:
-        """A new connection: what was heard on the last one proves nothing. The time is kept."""
+        """A new connection: a STATE of the last one proves nothing. Its time is kept."""
         self._online = False
 
-    def hear(self, topic: str, payload: bytes) -> HostSaid:
+    def receive(self, topic: str, payload: bytes) -> StateMessage:
         """Take one message into account."""
         if topic not in self.topics:
-            return HostSaid.FOREIGN
+            return StateMessage.FOREIGN
         if payload in _TEXT:
             if self._newest_ms is not None:
-                return HostSaid.STALE
+                return StateMessage.STALE
             return self._become(_TEXT[payload])
-        said = _parse(payload)
-        if said is None:
-            return HostSaid.INVALID
-        online, timestamp_ms = said
+        state = _parse(payload)
+        if state is None:
+            return StateMessage.INVALID
+        online, timestamp_ms = state
         if self._newest_ms is not None and timestamp_ms < self._newest_ms:
-            return HostSaid.STALE
+            return StateMessage.STALE
         self._newest_ms = timestamp_ms
         return self._become(online)
 
-    def _become(self, online: bool) -> HostSaid:
+    def _become(self, online: bool) -> StateMessage:
         self._online = online
-        return HostSaid.ONLINE if online else HostSaid.OFFLINE
+        return StateMessage.ONLINE if online else StateMessage.OFFLINE
 
 
 def _parse(payload: bytes) -> tuple[bool, int] | None:
     if len(payload) > STATE_BYTES_MAX:
         return None
     try:
-        said = json.loads(payload)
+        parsed = json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict):
+    if not isinstance(parsed, dict):
         return None
-    online, timestamp_ms = said.get("online"), said.get("timestamp")
+    online, timestamp_ms = parsed.get("online"), parsed.get("timestamp")
     if not isinstance(online, bool) or isinstance(timestamp_ms, bool):
         return None
     if not isinstance(timestamp_ms, int):

@@ -12,7 +12,7 @@ INBOX_MAX = 10_000
 
 
 class Inbox:
-    """Samples in order, and the newest word about each device."""
+    """Samples in order, and the newest state of each device."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -41,8 +41,8 @@ class Inbox:
             return taken
 
     def devices(self) -> list[tuple[str, bool]]:
-        """Take out what was said of devices."""
+        """Take out the states of devices."""
         with self._lock:
-            said = list(self._devices.items())
+            taken = list(self._devices.items())
             self._devices.clear()
-            return said
+            return taken

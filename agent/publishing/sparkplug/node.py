@@ -1,7 +1,7 @@
 """The edge node as a state machine: values, connection and host in, messages out. Pure.
 
-It is told what happens (``offer``, ``device``, ``connected``, ``disconnected``, ``heard``) and
-asked what to send now (``tick``); all from one thread, so that sequence numbers have no gap.
+It is fed with what happens (``offer``, ``device``, ``connected``, ``disconnected``, ``received``)
+and asked what to send now (``tick``), all from one thread, so that sequence numbers have no gap.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.publishing.sparkplug.births import REBIRTH, Composer, Packet, death_packet
-from agent.publishing.sparkplug.codec import DataType, Kind, decode
+from agent.publishing.sparkplug.births import Composer, Packet, death_packet
+from agent.publishing.sparkplug.codec import DataType, decode
+from agent.publishing.sparkplug.echo import BirthEcho
 from agent.publishing.sparkplug.history import History
-from agent.publishing.sparkplug.host import HostSaid, PrimaryHost
+from agent.publishing.sparkplug.host import PrimaryHost, StateMessage
 from agent.publishing.sparkplug.pending import Pending
 from agent.publishing.sparkplug.protobuf import CodecError
+from agent.publishing.sparkplug.rebirth import Rebirth, asks_for_rebirth
+from agent.publishing.sparkplug.states import EDGES, Cause, NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag, TagError, TagTable
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.telemetry import Telemetry, log_event
@@ -29,32 +32,7 @@ RECENT_MAX = 5000
 """Values sent of late that are kept in case the connection was dead already."""
 
 
-class NodeState(enum.Enum):
-    OFFLINE = "offline"
-    WAITING = "waiting"  # connected, and not born: for the first values, or the primary host
-    ONLINE = "online"
-    LEAVING = "leaving"  # must say NDEATH and disconnect
-
-
-class Step(enum.StrEnum):
-    """Why the state changes."""
-
-    CONNECTED = "connected"
-    BORN = "born"
-    HOST_OFFLINE = "host_offline"
-    DISCONNECTED = "disconnected"
-
-
-_S = NodeState
-EDGES: dict[tuple[NodeState, Step], NodeState] = {
-    (_S.OFFLINE, Step.CONNECTED): _S.WAITING,
-    (_S.WAITING, Step.BORN): _S.ONLINE,
-    (_S.ONLINE, Step.HOST_OFFLINE): _S.LEAVING,
-    **{(state, Step.DISCONNECTED): _S.OFFLINE for state in _S},
-}
-
-
-class Heard(enum.Enum):
+class Reaction(enum.Enum):
     """What a message from the broker asks of the client; the node does the rest."""
 
     NOTHING = "nothing"
@@ -106,10 +84,8 @@ class EdgeNode:
         self._bdseq = 0
         self._settled_at = now + settings.settle_s
         self._batch_due = now
-        self._birth_at = float("-inf")
-        self._rebirth: tuple[float, str] | None = None  # when, and why
-        self._births: deque[bytes] = deque(maxlen=2)
-        self._echo_due: float | None = None
+        self._rebirth = Rebirth(settings.debounce_s)
+        self._echo = BirthEcho(settings.echo_s)
         for fact in settings.facts:
             self._table.offer(fact)
 
@@ -151,7 +127,7 @@ class EdgeNode:
             return False
         self._unborn.add(sample.key)
         if self.state is NodeState.ONLINE:
-            self._ask_rebirth("new_tag", now)
+            self._rebirth.ask("new_tag", now)
         return True
 
     def _keep(self, sample: Sample) -> None:
@@ -163,9 +139,9 @@ class EdgeNode:
     def connected(self, bdseq: int) -> None:
         """A connection stands, whose will carries ``bdseq``."""
         self._bdseq = bdseq
-        self._births.clear()
+        self._echo.connected()
         self._host.new_session()
-        self._go(Step.CONNECTED)
+        self._go(Cause.CONNECTED)
 
     def disconnected(self, now: float) -> None:
         """The connection is gone. What was sent of late may never have arrived: it is kept."""
@@ -177,49 +153,46 @@ class EdgeNode:
                 self._keep(sample)
         self._recent.clear()
         self._born.clear()
-        self._rebirth = self._echo_due = None
-        self._go(Step.DISCONNECTED)
+        self._rebirth.cancel()
+        self._echo.disconnected()
+        self._go(Cause.DISCONNECTED)
 
     def death(self) -> Packet:
         """Return the NDEATH of this connection."""
         return death_packet(self._settings.topics, self._bdseq, self._utc_ms())
 
-    def _go(self, step: Step) -> None:
-        after = EDGES.get((self.state, step))
+    def _go(self, cause: Cause) -> None:
+        after = EDGES.get((self.state, cause))
         if after is None:
-            raise ValueError(f"no edge from {self.state.value} by {step}")
+            raise ValueError(f"no edge from {self.state.value} by {cause}")
         self.state = after
         self._telemetry.gauge("sparkplug_online", float(after is NodeState.ONLINE))
 
     # --- what the broker says --------------------------------------------------------------------
 
-    def heard(self, topic: str, payload: bytes, retained: bool, now: float) -> Heard:
+    def received(self, topic: str, payload: bytes, retained: bool, now: float) -> Reaction:
         """Take one message: a STATE of the host, a command, or a birth under our name."""
         topics = self._settings.topics
         if topic == topics.topic(Type.NBIRTH):
-            return self._birth_seen(payload)
+            return self._nbirth_received(payload)
         if topic == topics.topic(Type.NCMD):
             self._command(payload, retained, now)
-            return Heard.NOTHING
-        said = self._host.hear(topic, payload)
-        if said in (HostSaid.STALE, HostSaid.INVALID):
-            self._telemetry.count("sparkplug_commands", outcome=f"state_{said.value}")
-        if said is HostSaid.OFFLINE and self.state is NodeState.ONLINE:
-            self._go(Step.HOST_OFFLINE)
-        return Heard.NOTHING
+            return Reaction.NOTHING
+        message = self._host.receive(topic, payload)
+        if message in (StateMessage.STALE, StateMessage.INVALID):
+            self._telemetry.count("sparkplug_commands", outcome=f"state_{message.value}")
+        if message is StateMessage.OFFLINE and self.state is NodeState.ONLINE:
+            self._go(Cause.HOST_OFFLINE)
+        return Reaction.NOTHING
 
-    def birth_unseen(self, now: float) -> bool:
+    def birth_not_returned(self, now: float) -> bool:
         """Whether the broker has not given our own birth back in time; true once a connection."""
-        if self._echo_due is None or now < self._echo_due:
-            return False
-        self._echo_due = None
-        return True
+        return self._echo.overdue(now)
 
-    def _birth_seen(self, payload: bytes) -> Heard:
-        if payload in self._births:
-            self._echo_due = None
-            return Heard.NOTHING
-        return Heard.CONFLICT if self.state is NodeState.ONLINE else Heard.NOTHING
+    def _nbirth_received(self, payload: bytes) -> Reaction:
+        if self._echo.seen(payload):
+            return Reaction.NOTHING
+        return Reaction.CONFLICT if self.state is NodeState.ONLINE else Reaction.NOTHING
 
     def _command(self, payload: bytes, retained: bool, now: float) -> None:
         if retained:  # it was meant for another moment
@@ -238,35 +211,28 @@ class EdgeNode:
             )
             return
         for metric in metrics:
-            value = metric.value
-            if metric.name != REBIRTH or value is None or value.kind is not Kind.BOOLEAN:
+            wanted = asks_for_rebirth(metric)
+            if wanted is None:
                 outcome = "unknown"
-            elif self.state is not NodeState.ONLINE or not value.raw:
+            elif self.state is not NodeState.ONLINE or not wanted:
                 outcome = "ignored"
             else:
-                outcome = "rebirth" if self._ask_rebirth("command", now) else "debounced"
+                outcome = "rebirth" if self._rebirth.ask("command", now) else "debounced"
             self._telemetry.count("sparkplug_commands", outcome=outcome)
-
-    def _ask_rebirth(self, why: str, now: float) -> bool:
-        """Plan a rebirth no sooner than the debounce after the last; false if one is planned."""
-        if self._rebirth is not None:
-            return False
-        self._rebirth = (max(now, self._birth_at + self._settings.debounce_s), why)
-        return True
 
     # --- what goes out ---------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Packet]:
         """Return what is to be sent now, in order."""
         if self.state is NodeState.WAITING and self._host.online and now >= self._settled_at:
-            self._go(Step.BORN)
-            return self._be_born("connected", now)
+            self._go(Cause.BORN)
+            return self._births("connected", now)
         if self.state is not NodeState.ONLINE:
             return []
-        if self._rebirth is not None:
+        if self._rebirth.pending:
             # From the request on no data goes out until the births have (section 5.14).
-            due, why = self._rebirth
-            return self._be_born(why, now) if now >= due else []
+            why = self._rebirth.due(now)
+            return self._births(why, now) if why else []
         packets = self._device_changes()
         if now >= self._batch_due:
             self._batch_due = now + self._settings.batch_s
@@ -279,17 +245,16 @@ class EdgeNode:
             return max(0.0, self._settled_at - now) if self._host.online else 1.0
         if self.state is not NodeState.ONLINE:
             return 1.0
-        due = self._rebirth[0] if self._rebirth is not None else self._batch_due
+        due = self._rebirth.due_at if self._rebirth.pending else self._batch_due
         return max(0.0, due - now)
 
-    def _be_born(self, why: str, now: float) -> list[Packet]:
+    def _births(self, why: str, now: float) -> list[Packet]:
         for sample in self._pending.clear():
             self._keep(sample)  # the births hold the newest values; these were measured before
         now_ms = self._utc_ms()
         nbirth = self._compose.nbirth(self._bdseq, self._table.birth(NODE, now_ms), now_ms)
-        self._births.append(nbirth.payload)
-        self._rebirth, self._birth_at = None, now
-        self._echo_due = now + self._settings.echo_s
+        self._echo.sent(nbirth.payload, now)
+        self._rebirth.born(now)
         self._unborn.clear()
         self._born = {name for name, alive in self._alive.items() if alive}
         self._telemetry.count("sparkplug_births", reason=why)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from agent.publishing.sparkplug.births import Packet
 from agent.publishing.sparkplug.inbox import Inbox
-from agent.publishing.sparkplug.node import EdgeNode, NodeState
+from agent.publishing.sparkplug.node import EdgeNode
+from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.telemetry import Clock, Telemetry

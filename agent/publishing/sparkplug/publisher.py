@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.config import Mqtt, Site
 from agent.config.url import parse_broker
@@ -22,9 +23,13 @@ from agent.records import (
     Alarm,
     CameraState,
     CameraStatus,
+    Command,
+    CommandOutcome,
+    Explanation,
     FruitReading,
     LinkStatus,
     NoReadReason,
+    Overlay,
     Quality,
 )
 from agent.telemetry import Clock, Telemetry
@@ -47,7 +52,7 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MetricTag:
-    """A number that ``metric`` will report of every camera (``of_agent``: of the agent)."""
+    """A number that ``metric`` will report of every lane (``of_agent``: of the agent)."""
 
     name: str
     unit: str
@@ -56,12 +61,12 @@ class MetricTag:
 
 @dataclass(frozen=True, slots=True)
 class SparkplugSettings:
-    """``mqtt.broker`` is an ``mqtt(s)://`` URL here; ``cameras`` are the lanes by name."""
+    """``mqtt.broker`` is an ``mqtt(s)://`` URL here; ``lanes`` by name."""
 
     mqtt: Mqtt
     site: Site
     identity: Identity
-    cameras: tuple[str, ...]
+    lanes: tuple[str, ...]
     metrics: tuple[MetricTag, ...] = ()
     echo_s: float = 10.0  # until our own birth must have come back
     utc_ms: Callable[[], int] = wall_clock_ms
@@ -82,6 +87,9 @@ class SparkplugPublisher:
     call, over restarts too; ``on_link`` hears every change of the connection. Raises
     ``ValueError`` and ``TlsError`` as ``Publisher`` does.
     """
+
+    starts_after_capture: ClassVar[bool] = True
+    stop_limit_s: ClassVar[float] = 0.5
 
     def __init__(
         self,
@@ -128,19 +136,22 @@ class SparkplugPublisher:
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
-        for name in status.cameras:
+        for name in status.lanes:
             self._client.inbox.device(name, status.state in DELIVERING)
             tag, value = f"Cameras/{name}/state", status.state.value
             self._put(Sample(NODE, tag, value, Quality.GOOD, self._utc_ms()))
 
+    def status(self, state: str, reason: str, last_frame_ms: int) -> None:
+        """Births and deaths say that the node is there."""
+
     def metric(
-        self, camera: str, name: str, value: float, quality: Quality, timestamp_ms: int
+        self, lane: str, name: str, value: float, quality: Quality, timestamp_ms: int
     ) -> None:
-        """Report one number of a camera, or of ``agent``."""
-        device = NODE if camera == AGENT else camera
+        """Report one number of a lane, or of ``agent``."""
+        device = NODE if lane == AGENT else lane
         self._put(Sample(device, name, float(value), quality, timestamp_ms))
 
-    def fruit(self, reading: FruitReading, camera: str) -> None:
+    def fruit(self, reading: FruitReading, lane: str) -> None:
         """Report one fruit."""
         seen, result = reading.segmentation, reading.segmentation.reading
         quality = Quality.GOOD
@@ -159,7 +170,21 @@ class SparkplugPublisher:
             (seen.machine.fruit_id or "", known),
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
-            self._put(Sample(camera, name, value, of_value, seen.captured_utc_ms))
+            self._put(Sample(lane, name, value, of_value, seen.captured_utc_ms))
+
+    def explanation(self, record: Explanation) -> None:
+        """The numbers of an explanation are metrics; a picture has no tag."""
+
+    def alarms(
+        self, records: Sequence[tuple[Alarm, Overlay | None]], save: Callable[[], None]
+    ) -> None:
+        """Report transitions once they are saved; a picture has no tag."""
+        save()
+        for record, _ in records:
+            self.alarm(record)
+
+    def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
+        """Operators' commands and their answers are for the JSON topics."""
 
     def alarm(self, record: Alarm) -> None:
         """Report the state of one alarm. The node's tag: a dead camera must not hide its alarms."""
@@ -183,12 +208,12 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
     facts = _facts(settings)
     return NodeSettings(
         topics=settings.topics,
-        devices=settings.cameras,
+        devices=settings.lanes,
         tags=(
             *(Tag(NODE, fact.name, DataType.STRING) for fact in facts),
-            *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.cameras),
+            *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.lanes),
             *_metric_tags(NODE, (m for m in settings.metrics if m.of_agent)),
-            *(tag for camera in settings.cameras for tag in _camera_tags(camera, settings)),
+            *(tag for lane in settings.lanes for tag in _lane_tags(lane, settings)),
         ),
         facts=facts,
         deadband=settings.mqtt.metric_deadband,
@@ -197,7 +222,7 @@ def _node_settings(settings: SparkplugSettings) -> NodeSettings:
         history_max=keys.history_max,
         echo_s=settings.echo_s,
         typed_data=keys.datatype_in_data,
-        # A ping after one keep-alive without a word, given up after another one without an answer.
+        # A PINGREQ after one keep-alive without a packet, given up after another without PINGRESP.
         recent_s=2 * settings.mqtt.keepalive_s + keys.batch_s + NOTICED_S,
     )
 
@@ -222,7 +247,7 @@ def _metric_tags(device: str, metrics: Iterable[MetricTag]) -> Iterable[Tag]:
     return (Tag(device, metric.name, DataType.DOUBLE, metric.unit) for metric in metrics)
 
 
-def _camera_tags(camera: str, settings: SparkplugSettings) -> Iterable[Tag]:
-    yield from _metric_tags(camera, (m for m in settings.metrics if not m.of_agent))
+def _lane_tags(lane: str, settings: SparkplugSettings) -> Iterable[Tag]:
+    yield from _metric_tags(lane, (m for m in settings.metrics if not m.of_agent))
     for name, datatype, unit in FRUIT_TAGS:
-        yield Tag(camera, name, datatype, unit, every=True)
+        yield Tag(lane, name, datatype, unit, every=True)

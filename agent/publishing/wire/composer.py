@@ -70,22 +70,22 @@ class Composer:
         payload = payloads.meta(settings.identity, tree, settings.utc_ms())
         return self._entry("meta", payload, now)
 
-    def metric(self, camera: str, name: str, sample: Sample, now: float) -> Entry:
+    def metric(self, lane: str, name: str, sample: Sample, now: float) -> Entry:
         payload = payloads.metric(sample.value, sample.quality, sample.timestamp_ms)
-        return self._entry("metric", payload, now, camera=camera, name=name)
+        return self._entry("metric", payload, now, camera=lane, name=name)
 
     # --- fruit and explanations ---
 
-    def fruit(self, reading: FruitReading, camera: str, now: float) -> Entry:
-        return self._entry("fruit", payloads.fruit(reading), now, camera=camera)
+    def fruit(self, reading: FruitReading, lane: str, now: float) -> Entry:
+        return self._entry("fruit", payloads.fruit(reading), now, camera=lane)
 
     def explanation(self, record: Explanation, now: float) -> Entry:
         payload = payloads.explanation(record, self._settings.shape)
-        return self._entry("explanation", payload, now, camera=record.camera)
+        return self._entry("explanation", payload, now, camera=record.lane)
 
     def cam(self, record: Explanation, overlay: Overlay, now: float) -> Entry:
         """The picture and, right after it, what describes it."""
-        levels = {"camera": record.camera, "class": overlay.class_name}
+        levels = {"camera": record.lane, "class": overlay.class_name}
         image = self.image(overlay)
         image_topic = self._topics.of("cam_image", **levels)
         explained = any(
@@ -93,11 +93,11 @@ class Composer:
         )
         payload: Flat = {
             "timestamp_ms": record.captured_utc_ms,
-            "camera_id": record.camera,
+            "camera_id": record.lane,
             "class": overlay.class_name,
             "quality": Quality.GOOD if explained else Quality.UNCERTAIN,
             "image_topic": image_topic,
-            "image_url": self._link(f"/api/v1/cam/{record.camera}/{overlay.class_name}"),
+            "image_url": self._link(f"/api/v1/cam/{record.lane}/{overlay.class_name}"),
             "content_type": image.content_type,
             "sha256": hashlib.sha256(image.data).hexdigest(),
             "bytes": len(image.data),
@@ -112,7 +112,7 @@ class Composer:
             self._topics.of("cam_meta", **levels),
             "cam_meta",
             self._sized(encode(payload)),
-            camera=record.camera,
+            lane=record.lane,
             captured_mono=record.captured_mono,
             frame_id=record.frame_id,
         )

@@ -31,7 +31,7 @@ class _Track:
 
 @dataclass(slots=True)
 class Deadband:
-    """Decides over the samples of any number of metrics, named by (camera, metric).
+    """Decides over the samples of any number of metrics, named by (lane, metric).
 
     ``relative`` is the change, as a share of the value last sent, below which a sample is held;
     from 0.0 any change is beyond. A change of quality always is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.publishing.wire.topics import ROUTES, Keeping, Route
+from agent.publishing.wire.topics import ROUTES, Buffering, Route
 from agent.records import TopicFamily
 
 JSON = "application/json"
@@ -18,7 +18,7 @@ class Message:
     route: str
     payload: bytes
     content_type: str = JSON
-    camera: str = ""
+    lane: str = ""
     captured_mono: float = 0.0
     frame_id: str = ""
     correlation: bytes = b""  # of the request that this answers; MQTT 5 only
@@ -53,11 +53,11 @@ class Entry:
 
     @property
     def is_event(self) -> bool:
-        return self.route.keeping is not Keeping.STATE
+        return self.route.buffering is not Buffering.STATE
 
     @property
     def is_durable(self) -> bool:
-        return self.route.keeping is Keeping.DURABLE
+        return self.route.buffering is Buffering.DURABLE
 
     @property
     def family(self) -> TopicFamily:

@@ -2,7 +2,7 @@
 
 A number that does not exist is 0.0 with a quality or a flag of its own beside it, never null:
 ``quality`` for the payload as a whole, ``stem_found`` and ``stem_mm_known`` for the stem, an area
-of 0.0 for a class margin, ``{class}_quality`` for what an explanation could not tell. Two kinds of
+of 0.0 for a class margin, ``{class}_quality`` for what an explanation does not know. Two kinds of
 number have a value of their own that no measurement can take: ``angle_deg`` -1.0 on no read, and
 an occlusion's dice -1.0 where it was not measured.
 """
@@ -90,7 +90,7 @@ def fruit(reading: FruitReading) -> Flat:
     mm_known = math.isfinite(result.stem_x_mm) and math.isfinite(result.stem_y_mm)
     payload: Flat = {
         "timestamp_ms": whole(seen.captured_utc_ms),
-        "camera_id": seen.camera,
+        "camera_id": seen.lane,
         "frame_id": seen.frame_id,
         "seq": whole(seen.seq),
         "quality": _fruit_quality(reading),
@@ -146,7 +146,7 @@ def explanation(record: Explanation, shape: ExplanationShape) -> Flat:
     parts = [found.get(class_name) for class_name in shape.classes]
     payload: Flat = {
         "timestamp_ms": whole(record.captured_utc_ms),
-        "camera_id": record.camera,
+        "camera_id": record.lane,
         "frame_id": record.frame_id,
         "job_id": record.job_id,
         "quality": _explanation_quality(parts),

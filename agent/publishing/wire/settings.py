@@ -1,4 +1,4 @@
-"""What the publisher is told when it is made."""
+"""What the publisher is configured with."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PublisherSettings:
     mqtt: Mqtt
     site: Site
     identity: Identity
-    cameras: tuple[str, ...]
+    lanes: tuple[str, ...]
     meta: Mapping[str, object] = field(default_factory=dict)
     shape: ExplanationShape = ExplanationShape()
     http_url: str = ""

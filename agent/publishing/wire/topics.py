@@ -1,7 +1,7 @@
 """The topic tree below ``B = {root}/v1/{enterprise}/{site}/{area}/{line}/{machine}``: one table.
 
 Everything that a subscriber can rely on about a topic (level names, quality of service, retain,
-expiry) stands in ``ROUTES`` and nowhere else.
+expiry) stands in ``ROUTES`` and nowhere else. The level ``{camera}`` names a lane.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from agent.records import TopicFamily
 
 VERSION = "v1"
 AGENT = "agent"
-"""Stands for a camera in the metrics that belong to the agent as a whole."""
+"""Stands for a lane in the metrics that belong to the agent as a whole."""
 
 _LEVEL = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
@@ -24,8 +24,8 @@ class TopicError(ValueError):
     """A topic level that SCADA could not use as the name of a tag."""
 
 
-class Keeping(enum.Enum):
-    """What becomes of a message that cannot go out at once."""
+class Buffering(enum.Enum):
+    """What becomes of a message that cannot be sent at once. Not MQTT's retain flag."""
 
     STATE = "state"  # only the newest per topic counts; sent again on every connect
     EVENT = "event"  # every one counts; waits in memory in order, up to a cap
@@ -45,12 +45,12 @@ class Route:
     qos: int
     retain: bool
     expiry_s: int
-    keeping: Keeping
+    buffering: Buffering
     rank: int
     probed: bool = True
 
 
-STATE, EVENT, DURABLE = Keeping.STATE, Keeping.EVENT, Keeping.DURABLE
+STATE, EVENT, DURABLE = Buffering.STATE, Buffering.EVENT, Buffering.DURABLE
 ROUTES: dict[str, Route] = {
     "status": Route(TopicFamily.STATUS, "status", 1, True, 0, STATE, 0),
     "meta": Route(TopicFamily.META, "meta", 1, True, 0, STATE, 1),

@@ -9,8 +9,8 @@ import torch
 from agent.ablation.core import timing
 from agent.ablation.core.case import random_input
 from agent.ablation.run import whole_model
-from agent.ablation.run.fast_path import build_fast
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.fast_path import build_fast_path
+from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split import split
 from tests.ablation.networks import UNET_LAYER, unet
 
@@ -68,8 +68,8 @@ def test_rows_that_agree_but_are_slower_are_not_used_and_the_log_says_so(monkeyp
     with torch.no_grad(), caplog.at_level(logging.INFO):
         x = random_input(model)
         cut = split.build_split(model, UNET_LAYER, x)
-        assert build_fast(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
-        assert Whole(model, x).half is None
+        assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
+        assert WholeModel(model, x).layout is None
     told = {r.message: r.fields["reason"] for r in caplog.records if "rows_unused" in r.message}
     assert set(told) == {"ablation_rows_unused", "input_rows_unused"}
     assert all(reason.startswith("slower") for reason in told.values())
@@ -88,7 +88,7 @@ def test_both_ways_are_really_run_for_the_comparison(timed, monkeypatch):
     with torch.no_grad():
         x = random_input(model)
         cut = split.build_split(model, UNET_LAYER, x)
-        assert build_fast(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is not None
-        assert Whole(model, x).half is not None
+        assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is not None
+        assert WholeModel(model, x).layout is not None
     assert [general for _, general in ran] == [(8, 3, 64, 64), (whole_model.ITEMS, 3, 64, 64)]
     assert [rows[0] for rows, _ in ran] == [8, whole_model.ITEMS]

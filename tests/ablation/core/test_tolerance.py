@@ -4,35 +4,35 @@ import numpy as np
 import pytest
 import torch
 
-from agent.ablation.core import tolerance as controls
+from agent.ablation.core import tolerance
 from agent.config import Head, Score
 
 
 def test_rounding_grows_with_the_largest_logit_and_with_the_step_of_the_dtype():
     z = torch.tensor([[[[1.0, -8.0]]]])
-    single = float(controls.logit_rounding(Head.LOGITS, z))
+    single = float(tolerance.logit_rounding(Head.LOGITS, z))
     assert single == pytest.approx(8 * 64 * torch.finfo(torch.float32).eps)
-    assert float(controls.logit_rounding(Head.LOGITS, z * 2)) == pytest.approx(2 * single)
-    assert float(controls.logit_rounding(Head.LOGITS, z.double())) < 1e-8 * single
+    assert float(tolerance.logit_rounding(Head.LOGITS, z * 2)) == pytest.approx(2 * single)
+    assert float(tolerance.logit_rounding(Head.LOGITS, z.double())) < 1e-8 * single
 
 
 def test_a_saturated_probability_knows_its_logit_only_coarsely():
     z = torch.tensor([[[[0.0, 12.0]]]])
     for head in (Head.SIGMOID, Head.SOFTMAX):
         sure = torch.log_softmax(torch.cat((z, -z), 1), 1) if head is Head.SOFTMAX else z
-        allowed = controls.logit_rounding(head, sure)
+        allowed = tolerance.logit_rounding(head, sure)
         assert float(allowed.max()) > 100 * float(allowed.min())
 
 
 def test_the_worst_excess_is_relative_to_what_each_place_may_be_off():
     difference, allowed = torch.tensor([1.0, 0.5]), torch.tensor([10.0, 0.1])
-    assert controls.worst_excess(difference, allowed) == (0.5, pytest.approx(0.1))
+    assert tolerance.worst_excess(difference, allowed) == (0.5, pytest.approx(0.1))
 
 
 def test_not_a_number_never_passes_for_a_small_difference():
-    measured, tolerance = controls.worst_excess(torch.tensor([0.0, math.nan]), torch.tensor(1.0))
+    measured, allowed = tolerance.worst_excess(torch.tensor([0.0, math.nan]), torch.tensor(1.0))
     assert math.isnan(measured)
-    assert not measured <= tolerance
+    assert not measured <= allowed
 
 
 def test_the_score_of_a_larger_region_is_known_better_down_to_a_floor():
@@ -40,7 +40,7 @@ def test_the_score_of_a_larger_region_is_known_better_down_to_a_floor():
     found = []
     for count in (1, 16, 64, 4096):
         region = torch.arange(4096) < count
-        found.append(controls.score_rounding(Score.MARGIN, Head.LOGITS, z, 1, region, region))
+        found.append(tolerance.score_rounding(Score.MARGIN, Head.LOGITS, z, 1, region, region))
     assert found[0] == pytest.approx(4 * found[1])
     assert found[1] == pytest.approx(2 * found[2])
     assert found[2] == pytest.approx(found[3])
@@ -50,30 +50,30 @@ def test_dice_may_move_by_the_pixels_that_are_undecided():
     z = torch.zeros((1, 2, 4))
     z[0, 1] = torch.tensor([5.0, 5.0, 0.0, -5.0])
     region = torch.tensor([True, True, False, False])
-    found = controls.score_rounding(Score.DICE_DROP, Head.LOGITS, z, 1, region, region)
+    found = tolerance.score_rounding(Score.DICE_DROP, Head.LOGITS, z, 1, region, region)
     assert found == 0.5
 
 
 def test_all_ones_share_is_one_for_equal_deltas_and_zero_for_balanced_ones():
-    assert controls.all_ones_share(np.full(7, -2.0)) == pytest.approx(1.0)
-    assert controls.all_ones_share(np.array([1.0, -1.0])) == 0.0
-    assert math.isnan(controls.all_ones_share(np.zeros(3)))
+    assert tolerance.all_ones_share(np.full(7, -2.0)) == pytest.approx(1.0)
+    assert tolerance.all_ones_share(np.array([1.0, -1.0])) == 0.0
+    assert math.isnan(tolerance.all_ones_share(np.zeros(3)))
 
 
 def test_sign_balance_is_the_share_of_what_supports():
-    assert controls.sign_balance(np.array([3.0, -1.0])) == 0.75
-    assert math.isnan(controls.sign_balance(np.zeros(3)))
+    assert tolerance.sign_balance(np.array([3.0, -1.0])) == 0.75
+    assert math.isnan(tolerance.sign_balance(np.zeros(3)))
 
 
 def test_a_ratio_is_clipped_and_undefined_below_the_minimum():
-    assert controls.ratio(3.0, 2.0, 0.1) == 1.0
-    assert controls.ratio(-1.0, 2.0, 0.1) == 0.0
-    assert math.isnan(controls.ratio(0.05, 0.09, 0.1))
-    assert math.isnan(controls.ratio(1.0, -5.0, 0.1))
-    assert math.isnan(controls.ratio(math.nan, 5.0, 0.1))
+    assert tolerance.ratio(3.0, 2.0, 0.1) == 1.0
+    assert tolerance.ratio(-1.0, 2.0, 0.1) == 0.0
+    assert math.isnan(tolerance.ratio(0.05, 0.09, 0.1))
+    assert math.isnan(tolerance.ratio(1.0, -5.0, 0.1))
+    assert math.isnan(tolerance.ratio(math.nan, 5.0, 0.1))
 
 
 def test_context_reliance_is_undefined_when_neither_region_matters():
-    assert controls.context_reliance(0.3, 0.1, 0.02) == pytest.approx(0.25)
-    assert math.isnan(controls.context_reliance(0.0, 0.001, 0.02))
-    assert math.isnan(controls.context_reliance(math.nan, 0.5, 0.02))
+    assert tolerance.context_reliance(0.3, 0.1, 0.02) == pytest.approx(0.25)
+    assert math.isnan(tolerance.context_reliance(0.0, 0.001, 0.02))
+    assert math.isnan(tolerance.context_reliance(math.nan, 0.5, 0.02))

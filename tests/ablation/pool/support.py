@@ -25,7 +25,7 @@ from agent.records import (
     Reading,
     Rung,
     SamplingClass,
-    Segmentation,
+    SegmentedFrame,
     Selection,
 )
 from agent.telemetry import NullTelemetry
@@ -100,8 +100,8 @@ def selection(
     frame = Frame("cam1", f"f{number}", number, 1000, now, image, aperture)
     nan = math.nan
     reading = Reading(False, -1.0, NoReadReason.NO_SUTURE, 0.0, nan, nan, nan, nan)
-    seen = Segmentation(
-        camera="cam1",
+    seen = SegmentedFrame(
+        lane="cam1",
         frame_id=frame.frame_id,
         seq=number,
         captured_utc_ms=1000,

@@ -31,7 +31,7 @@ _leaked: list[NDArray[np.uint8]] = []
 def explanation(order: Order, **what: object) -> Explanation:
     fields: dict[str, object] = {
         "job_id": order.job_id,
-        "camera": order.camera,
+        "lane": order.lane,
         "frame_id": order.frame_id,
         "captured_utc_ms": order.captured_utc_ms,
         "captured_mono": order.captured_mono,

@@ -13,7 +13,7 @@ import pytest
 from agent import config
 from agent.ablation.core.errors import LateError
 from agent.ablation.pool.explainer import ENGINE_SHARE, Explainer
-from agent.ablation.pool.messages import Order, PictureHeader
+from agent.ablation.pool.messages import ImageHeader, Order
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.studies.studies import Studies
 from agent.models.card import ModelCard
@@ -104,7 +104,7 @@ def answers(engine: FakeEngine, every: int, classes: Sequence[SamplingClass]) ->
 def an_order(engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0.0) -> Order:
     return Order(
         job_id="job",
-        camera="cam1",
+        lane="cam1",
         frame_id="f",
         captured_utc_ms=0,
         captured_mono=0.0,
@@ -112,7 +112,7 @@ def an_order(engine: FakeEngine, rung: Rung, left_s: float, compute_s: float = 0
         rung=rung,
         deadline_mono=engine.now + left_s,
         compute_s=compute_s,
-        picture=PictureHeader(32, 32, 3, False, 0),
+        image=ImageHeader(32, 32, 3, False, 0),
     )
 
 

@@ -437,7 +437,7 @@ def test_kill_nine_of_the_parent_leaves_no_worker() -> None:
     """One worker idle, one hung in a job, one stopped: all of them go with their parent."""
     script = """
 import os, signal, time
-from tests.ablation import pool_targets as what
+from tests.ablation.pool import targets as what
 from tests.ablation.pool.support import make_pool, selection, wait_ready
 from tests.support import wait_until
 pool, _ = make_pool(count=3, heartbeat_timeout_s=60.0)

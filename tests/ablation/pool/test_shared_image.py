@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from agent.ablation.pool import shared_image
-from agent.ablation.pool.shared_image import HandoverError, PictureReader, PictureSlot
+from agent.ablation.pool.shared_image import SharedImage, SharedImageError, SharedImageReader
 
 
 def test_picture_and_aperture_arrive_as_they_were() -> None:
     rng = np.random.default_rng(1)
-    slot = PictureSlot("test")
-    reader = PictureReader(slot.fd)
+    slot = SharedImage("test")
+    reader = SharedImageReader(slot.fd)
     for height, width in ((8, 5), (64, 48), (16, 16)):  # grows, then is smaller again
         image = rng.integers(0, 256, (height, width, 3), np.uint8)
         aperture = rng.random((height, width)) < 0.5
@@ -27,8 +27,8 @@ def test_picture_and_aperture_arrive_as_they_were() -> None:
 
 
 def test_what_was_read_does_not_change_with_the_next_picture() -> None:
-    slot = PictureSlot("test")
-    reader = PictureReader(slot.fd)
+    slot = SharedImage("test")
+    reader = SharedImageReader(slot.fd)
     first, _ = reader.read(slot.write(np.full((4, 4, 3), 1, np.uint8)))
     slot.write(np.full((4, 4, 3), 2, np.uint8))
     assert (first == 1).all()
@@ -36,9 +36,9 @@ def test_what_was_read_does_not_change_with_the_next_picture() -> None:
 
 
 def test_a_picture_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_image, "PICTURE_LIMIT_BYTES", 100)
-    slot = PictureSlot("test")
-    with pytest.raises(HandoverError, match="300 bytes; the limit is 100"):
+    monkeypatch.setattr(shared_image, "IMAGE_LIMIT_BYTES", 100)
+    slot = SharedImage("test")
+    with pytest.raises(SharedImageError, match="300 bytes; the limit is 100"):
         slot.write(np.zeros((10, 10, 3), np.uint8))
     slot.close()
 
@@ -48,8 +48,8 @@ def test_a_shortage_of_memory_is_an_error_and_no_signal(monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", no_space)
-    slot = PictureSlot("test")
-    with pytest.raises(HandoverError, match="No space left"):
+    slot = SharedImage("test")
+    with pytest.raises(SharedImageError, match="No space left"):
         slot.write(np.zeros((10, 10, 3), np.uint8))
     slot.close()
 
@@ -64,7 +64,7 @@ def test_a_shortage_of_memory_is_an_error_and_no_signal(monkeypatch: pytest.Monk
     ],
 )
 def test_what_is_no_picture_is_refused(image: np.ndarray, aperture: np.ndarray | None) -> None:
-    slot = PictureSlot("test")
-    with pytest.raises(HandoverError):
+    slot = SharedImage("test")
+    with pytest.raises(SharedImageError):
         slot.write(image, aperture)
     slot.close()

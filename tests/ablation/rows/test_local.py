@@ -18,8 +18,8 @@ from agent.ablation.rows.local import Local
 from agent.ablation.rows.local_steps import LocalSteps
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import FastHalf
-from agent.ablation.run.whole_model import whole_half
+from agent.ablation.rows.weights import WeightLayout
+from agent.ablation.run.whole_model import whole_model_layout
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
 from tests.ablation.networks import bar_and_disc, loaded, picture, seeded
@@ -146,11 +146,11 @@ def compared(model, need, dtype, batch=4):
         halves = split.trace.cut(model.module, layer, None)
         cut, plain = split.FxSplit(halves), split.HookSplit(model, layer)
         prepared = cut.prefix(x)
-        half = FastHalf(operations(cut.after, None, prepared), prepared)
+        layout = WeightLayout(operations(cut.after, None, prepared), prepared)
         to = torch.full((1, 6, 1, 1), 0.3, dtype=dtype)
         channels = [-1, 0, 5, 3]
         items = [NULL if k < 0 else channel(k) for k in channels]
-        shared = Shared(half, prepared, to)
+        shared = Shared(layout, prepared, to)
         maps = replaced(prepared.activation, to, items)
         single = program.Program(shared, need, batch, single=True)
         alone = single.run_channels(channels)
@@ -250,7 +250,7 @@ def test_wrong_taps_trip_the_null_control(monkeypatch, wrong):
 def test_a_lost_bias_or_weights_of_a_neighbour_trip_the_null_control(monkeypatch, lost):
     engine = engine_of(mixture())
     monkeypatch.setattr(geometry, "DENSE_FROM", 2)
-    found = engine._setup.fast.operations
+    found = engine._setup.layout.operations
     place = next(i for i, o in enumerate(found) if isinstance(o, Local) and o.bias is not None)
     other = None if lost == "bias" else found[place].scale.roll(1, 1)
     found[place] = replace(found[place], **{lost: other})
@@ -280,8 +280,8 @@ def test_what_a_patch_reaches_is_found_by_running_it():
         model = loaded(seeded(Around(made, first=False)), "relu", SIZE)
         x = random_input(model)
         with torch.no_grad():
-            half = whole_half(model, x)
-        one = next(o for o in half.operations if isinstance(o, Local))
+            layout = whole_model_layout(model, x)
+        one = next(o for o in layout.operations if isinstance(o, Local))
         maps = torch.zeros(1, 6, *one.before)
         box = np.array([[5, 6, 9, 8]])
         maps[:, :, 5:9, 6:8] = torch.rand(4, 2) + 1

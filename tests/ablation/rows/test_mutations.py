@@ -15,8 +15,7 @@ from torch import nn
 from agent import config
 from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.engine import Engine, Tuning
-from agent.ablation.rows import geometry, winograd
-from agent.ablation.rows import weights as half
+from agent.ablation.rows import geometry, weights, winograd
 from agent.ablation.rows.program import Program
 from tests.ablation.networks import bar_and_disc, picture, unet
 
@@ -194,9 +193,9 @@ def fast():
 
 def conv(engine, name):
     """Number of the operation whose weight is that of the named convolution of the second half."""
-    half = engine._setup.fast
+    layout = engine._setup.layout
     weight = engine._setup.split.after.get_submodule(name).weight
-    return next(i for i, o in enumerate(half.operations) if getattr(o, "weight", None) is weight)
+    return next(i for i, o in enumerate(layout.operations) if getattr(o, "weight", None) is weight)
 
 
 def test_the_healthy_fast_path_passes(fast):
@@ -206,7 +205,7 @@ def test_the_healthy_fast_path_passes(fast):
 def test_a_bias_lost_in_the_fast_path_trips_the_null_control(fast):
     for name in ("upconv2", "decoder3.dec3conv1"):
         place = conv(fast, name)
-        operations = fast._setup.fast.operations
+        operations = fast._setup.layout.operations
         whole = operations[place]
         operations[place] = replace(whole, bias=None)
         with pytest.raises(NullControlError, match="the logits"):
@@ -237,7 +236,7 @@ def test_a_wrong_tile_in_the_fast_path_trips_the_null_control(fast, monkeypatch,
     explain(fast)
     if fault == "sign":
         right_kernel = winograd.transformed
-        monkeypatch.setattr(half, "transformed", lambda form, rows: -right_kernel(form, rows))
+        monkeypatch.setattr(weights, "transformed", lambda form, rows: -right_kernel(form, rows))
     else:
         right = winograd._inputs
         monkeypatch.setattr(
@@ -247,7 +246,7 @@ def test_a_wrong_tile_in_the_fast_path_trips_the_null_control(fast, monkeypatch,
                 right(task, cover, batch), batch * task.source.count - 1
             ),
         )
-    fast._setup.fast._kernels.clear()
+    fast._setup.layout._kernels.clear()
     region = np.zeros((64, 64), np.uint8)
     region[:3, 10:50] = 1
     region[20:24, 20:24] = 2
@@ -285,14 +284,14 @@ def test_a_wrong_occlusion_among_the_channels_trips_the_spot_check(fast, monkeyp
 
 def test_a_skip_left_unablated_in_the_fast_path_trips_the_spot_check(fast):
     """What the skip adds to decoder4 is kept as it is: right for the null item alone."""
-    pieces = fast._setup.fast.slices[conv(fast, "decoder4.dec4conv1")]
+    pieces = fast._setup.layout.slices[conv(fast, "decoder4.dec4conv1")]
     pieces[1] = replace(pieces[1], single=torch.zeros_like(pieces[1].single))
     with pytest.raises(AblationError, match="spot check failed"):
         explain(fast, times=3)
 
 
 def test_weights_of_a_neighbouring_channel_in_the_fast_path_trip_the_spot_check(fast):
-    pieces = fast._setup.fast.slices[conv(fast, "bottleneck.bottleneckconv1")]
+    pieces = fast._setup.layout.slices[conv(fast, "bottleneck.bottleneckconv1")]
     pieces[0] = replace(pieces[0], single=pieces[0].single.roll(1, 0))
     with pytest.raises(AblationError, match="spot check failed"):
         explain(fast, times=3)

@@ -1,11 +1,11 @@
-"""Batches beside each other: in order, none waiting for who reads them, none left running."""
+"""Batches in parallel: in order, none waiting for who reads them, none left running."""
 
 import threading
 
 import pytest
 import torch
 
-from agent.ablation.rows.parallel_batches import even_batch, side_by_side
+from agent.ablation.rows.parallel_batches import even_batch, in_parallel
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ def threads():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
 def test_each_part_comes_with_its_result_in_order(threads, count):
-    found = list(side_by_side(lambda n: n * n, range(count), CPU))
+    found = list(in_parallel(lambda n: n * n, range(count), CPU))
     assert found == [(n, n * n) for n in range(count)]
     assert torch.get_num_threads() == threads
 
@@ -32,7 +32,7 @@ def test_the_next_parts_run_while_a_result_is_read(threads):
         begun[number].set()
         return torch.is_grad_enabled(), torch.get_num_threads()
 
-    found = side_by_side(run, range(4), CPU)
+    found = in_parallel(run, range(4), CPU)
     assert next(found)[1] == (False, 1)
     assert begun[2].wait(10)  # with nobody asking for it
     assert torch.get_num_threads() == 1  # the reader's operators wake no team
@@ -42,7 +42,7 @@ def test_the_next_parts_run_while_a_result_is_read(threads):
 
 def test_who_stops_asking_stops_what_has_not_begun(threads):
     ran = []
-    found = side_by_side(lambda n: ran.append(n) or n, range(100), CPU)
+    found = in_parallel(lambda n: ran.append(n) or n, range(100), CPU)
     next(found)
     found.close()
     assert len(ran) <= threads + 1
@@ -56,7 +56,7 @@ def test_an_error_is_the_askers_and_leaves_nothing_behind(threads):
         return number
 
     before = threading.active_count()
-    found = side_by_side(run, range(50), CPU)
+    found = in_parallel(run, range(50), CPU)
     assert next(found) == (0, 0)
     with pytest.raises(ValueError, match="a bad batch"):
         list(found)

@@ -11,9 +11,9 @@ from agent.ablation.core.case import load_case, random_input, target
 from agent.ablation.core.errors import AblationError, LateError, NullControlError
 from agent.ablation.core.focus import given
 from agent.ablation.rows import geometry
-from agent.ablation.rows.patches import Windows
+from agent.ablation.rows.patches import PatchProgram
 from agent.ablation.run.fills import Fill
-from agent.ablation.run.whole_model import Whole, whole_half
+from agent.ablation.run.whole_model import WholeModel, whole_model_layout
 from agent.ablation.split.trace import CutError
 from agent.ablation.studies import patches
 from agent.ablation.studies.patches import PatchSettings, patch_maps
@@ -37,7 +37,7 @@ def compared(model, need, boxes):
     index = torch.from_numpy(np.flatnonzero(need))
     worst = 0.0
     with torch.no_grad():
-        found = Windows(whole_half(model, x), x, need).run(boxes, instead)
+        found = PatchProgram(whole_model_layout(model, x), x, need).run(boxes, instead)
         for (top, left, bottom, right), row in zip(boxes, found, strict=True):
             hidden = x.clone()
             hidden[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
@@ -94,7 +94,7 @@ def a_case(model, kind=Score.MARGIN):
 
 def mapped(model, case, wanted, settings):
     with torch.no_grad():
-        (found,) = patch_maps(Whole(model, case.x), case, wanted, settings, lambda: None)
+        (found,) = patch_maps(WholeModel(model, case.x), case, wanted, settings, lambda: None)
     return found
 
 
@@ -147,13 +147,13 @@ def test_who_runs_out_of_time_between_two_batches_is_heard():
         raise LateError("late")
 
     with torch.no_grad(), pytest.raises(LateError):
-        patch_maps(Whole(model, case.x), case, [wanted], PatchSettings(dice=False), late)
+        patch_maps(WholeModel(model, case.x), case, [wanted], PatchSettings(dice=False), late)
 
 
 # --- faults planted in the pairs: a control must trip ---------------------------------------------
 
 
-def drops_with(monkeypatch, name, wrong, where=Windows):
+def drops_with(monkeypatch, name, wrong, where=PatchProgram):
     model = unet()
     case, wanted = a_case(model)
     right = getattr(where, name)

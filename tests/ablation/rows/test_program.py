@@ -9,12 +9,11 @@ from torch import nn
 
 from agent.ablation.core.case import random_input
 from agent.ablation.core.perturbation import NULL, channel, replaced
-from agent.ablation.rows import geometry, products, winograd
-from agent.ablation.rows import program as fast
+from agent.ablation.rows import geometry, products, program, winograd
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import FastHalf
-from agent.ablation.run.fast_path import build_fast
+from agent.ablation.rows.weights import WeightLayout
+from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, loaded, seeded, unet
@@ -38,15 +37,15 @@ def compared(model, layer, need, batch, baseline=0.0):
         x = torch.randn(1, 3, *need.shape, generator=torch.Generator().manual_seed(1))
         cut = split.build_split(model, layer, random_input(model))
         prepared = cut.prefix(x)
-        half = FastHalf(operations(cut.after, model.output_key, prepared), prepared)
+        layout = WeightLayout(operations(cut.after, model.output_key, prepared), prepared)
         depth = prepared.activation.shape[1]
         to = torch.full((1, depth, 1, 1), baseline)
-        shared = Shared(half, prepared, to)
+        shared = Shared(layout, prepared, to)
         channels = [-1, 0, depth - 1, depth // 2]
         items = [NULL if k < 0 else channel(k) for k in channels]
         maps = replaced(prepared.activation, to, items)
-        alone = fast.Program(shared, need, batch, single=True)
-        whole = fast.Program(shared, need, batch, single=False)
+        alone = program.Program(shared, need, batch, single=True)
+        whole = program.Program(shared, need, batch, single=False)
         parts = [slice(i, i + batch) for i in range(0, len(channels), batch)]
         rows = torch.cat([alone.run_channels(channels[part]) for part in parts])
         again = torch.cat([whole.run_maps(maps[part]) for part in parts])
@@ -142,7 +141,7 @@ def test_a_model_with_other_operations_keeps_the_general_path_and_says_why(caplo
         x = random_input(model)
         cut = split.build_split(model, "features", x)
         assert cut.name == "fx"
-        assert build_fast(model, "features", cut, x, torch.zeros(1, 4, 1, 1)) is None
+        assert build_fast_path(model, "features", cut, x, torch.zeros(1, 4, 1, 1)) is None
     said = [r for r in caplog.records if r.message == "ablation_rows_unused"]
     assert "cumsum has no fast form" in said[0].fields["reason"]
 
@@ -163,13 +162,13 @@ def test_an_output_on_another_grid_is_not_taken_for_the_inputs():
         cut = split.build_split(model, "features", x)
         prepared, need = cut.prefix(x), np.ones((16, 16), bool)
         shared = Shared(
-            FastHalf(operations(cut.after, None, prepared), prepared),
+            WeightLayout(operations(cut.after, None, prepared), prepared),
             prepared,
             torch.zeros(1, 4, 1, 1),
         )
         with pytest.raises(CutError, match="another grid"):
-            fast.Program(shared, need, 2, single=True)
-        assert build_fast(model, "features", cut, x, torch.zeros(1, 4, 1, 1)) is None
+            program.Program(shared, need, 2, single=True)
+        assert build_fast_path(model, "features", cut, x, torch.zeros(1, 4, 1, 1)) is None
 
 
 @pytest.mark.parametrize("taps", ["phase_taps", "conv_taps"])
@@ -180,7 +179,7 @@ def test_a_fast_path_that_disagrees_is_not_used(monkeypatch, caplog, taps):
     with torch.no_grad(), caplog.at_level(logging.INFO):
         x = random_input(model)
         cut = split.build_split(model, UNET_LAYER, x)
-        assert build_fast(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
+        assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
     assert "ablation_rows_unused" in caplog.text
 
 
@@ -229,13 +228,13 @@ def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
         x = random_input(model)
         cut = split.build_split(model, UNET_LAYER, x)
         prepared = cut.prefix(x)
-        half = FastHalf(operations(cut.after, None, prepared), prepared)
-        shared = Shared(half, prepared, torch.zeros(1, 64, 1, 1))
+        layout = WeightLayout(operations(cut.after, None, prepared), prepared)
+        shared = Shared(layout, prepared, torch.zeros(1, 64, 1, 1))
         for _ in range(30):
             need = np.zeros((64, 64), bool)
             top, left = rng.integers(0, 50, 2)
             need[top : top + rng.integers(1, 14), left : left + rng.integers(1, 14)] = True
-            fast.Program(shared, need, 3, single=True).run_channels([-1, 1, 2])
+            program.Program(shared, need, 3, single=True).run_channels([-1, 1, 2])
     gathered = [counts for counts in sizes.values() if len(counts) > 1]
     assert gathered
     assert max(len(counts) for counts in gathered) <= products.SIZES
@@ -247,19 +246,19 @@ def test_a_pass_has_as_many_items_as_keep_its_rows_near(monkeypatch):
         x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
         cut = split.build_split(model, UNET_LAYER, random_input(model))
         prepared = cut.prefix(x)
-        half = FastHalf(operations(cut.after, model.output_key, prepared), prepared)
-        shared = Shared(half, prepared, torch.zeros(1, 64, 1, 1))
+        layout = WeightLayout(operations(cut.after, model.output_key, prepared), prepared)
+        shared = Shared(layout, prepared, torch.zeros(1, 64, 1, 1))
 
         def rows(most_bytes, items):
-            monkeypatch.setattr(fast, "ROWS_BYTES", most_bytes)
-            program = fast.Program(shared, need, 64, single=True, items=items)
-            return program.batch, program.run_channels([-1, 5][: program.batch])
+            monkeypatch.setattr(program, "ROWS_BYTES", most_bytes)
+            made = program.Program(shared, need, 64, single=True, items=items)
+            return made.batch, made.run_channels([-1, 5][: made.batch])
 
         many, expected = rows(1 << 30, 65)
         largest = max(
             int(n.sum()) * w
             for n, w in zip(
-                fast.Program(shared, need, 1, single=True)._needs, half.widths, strict=True
+                program.Program(shared, need, 1, single=True)._needs, layout.widths, strict=True
             )
             if n is not None
         )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ablation.rows import geometry, products, steps, winograd
+from agent.ablation.rows import gathering, geometry, products, winograd
 from agent.ablation.rows.winograd import FORMS, Task, Tiled
 
 
@@ -176,7 +176,7 @@ def test_wide_rows_are_read_by_parts_and_give_the_same(width):
     rows = torch.randn(40, width, dtype=torch.float64)
     index = torch.randint(0, 40, (23, 4), dtype=torch.int32)
     weight = torch.randn(5, 4 * width, dtype=torch.float64)
-    found = steps.gathered(index, width, weight)(rows)
+    found = gathering.gathered(index, width, weight)(rows)
     assert torch.allclose(found, rows[index.long()].flatten(1) @ weight.t(), atol=1e-10)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from agent import config
 from agent.ablation.core.case import Case, target
 from agent.ablation.run.input_occlusion import blurred, input_sensitivities
-from agent.ablation.run.whole_model import Whole
+from agent.ablation.run.whole_model import WholeModel
 from agent.config import Head
 
 SIZE = 64
@@ -66,7 +66,7 @@ def sensitivity(context: float, draws: int = 32) -> Any:
     settings = config.Ablation(background_draws=draws)
     with torch.no_grad():
         (found,) = input_sensitivities(
-            Whole(network, picture.x),
+            WholeModel(network, picture.x),
             picture,
             [target(network, picture, "suture")],
             GRID,
@@ -95,7 +95,7 @@ def test_a_network_that_ignores_its_input_has_no_sensitivity_at_all() -> None:
     picture = dataclasses.replace(case(model(0.0)), logits=torch.zeros(1, 2, SIZE, SIZE))
     with torch.no_grad():
         (found,) = input_sensitivities(
-            Whole(network, picture.x),
+            WholeModel(network, picture.x),
             picture,
             [target(network, picture, "suture")],
             GRID,

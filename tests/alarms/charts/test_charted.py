@@ -120,8 +120,8 @@ class Line:
     def __getitem__(self, cause: str) -> Condition:
         return next(c for c in self.watch.tick(self.now) if c.cause == cause)
 
-    def told(self) -> set[str]:
-        """Of what somebody is told."""
+    def annunciated(self) -> set[str]:
+        """What is raised and not suppressed."""
         now = self.watch.tick(self.now)
         return {c.cause for c in now if c.beyond and not c.suppressed_by}
 
@@ -157,7 +157,7 @@ def test_a_fault_is_found_within_ten_minutes_by_its_own_cause(
     assert list(line.active()) == [cause]
 
 
-def test_a_chart_tells_what_was_measured_and_what_is_usual() -> None:
+def test_a_chart_says_what_was_measured_and_what_is_usual() -> None:
     line = Line(GOLDEN)
     line.run(10)
     line.run(6, margin=3.0)
@@ -180,63 +180,63 @@ def test_what_is_mended_clears() -> None:
     assert line["image_quality"].back
 
 
-def test_bad_pictures_are_told_once_with_everything_that_began_with_them() -> None:
+def test_bad_pictures_are_raised_once_with_everything_that_began_with_them() -> None:
     line = Line(GOLDEN)
     line.run(10)
     line.run(10, brightness=90.0, margin=3.0, turned=True, reliance=0.5)
     assert set(line.active()) == set(CHARTED)
-    assert line.told() == {"image_quality"}
+    assert line.annunciated() == {"image_quality"}
     for _ in range(15):  # mended: each chart recovers when it has had its ordinary windows
         line.run(1)
-        assert line.told() <= {"image_quality"}
-    assert line.told() == set()
+        assert line.annunciated() <= {"image_quality"}
+    assert line.annunciated() == set()
 
 
 def test_pictures_that_were_bad_before_hide_no_model_that_looks_at_the_background() -> None:
     line = Line(GOLDEN)
     line.run(10)
     line.run(12, brightness=90.0)
-    assert line.told() == {"image_quality"}
+    assert line.annunciated() == {"image_quality"}
     line.run(10, brightness=90.0, margin=3.0, turned=True, reliance=0.5)
-    assert line.told() == {"image_quality", "background_reliance"}
+    assert line.annunciated() == {"image_quality", "background_reliance"}
 
 
-def test_a_stop_of_the_machine_forgets_nothing_of_what_was_told() -> None:
+def test_a_stop_of_the_machine_forgets_nothing_of_what_was_raised() -> None:
     line = Line(GOLDEN)
     line.run(10)
     line.run(10, brightness=90.0, reliance=0.5)
-    assert line.told() == {"image_quality"}
+    assert line.annunciated() == {"image_quality"}
     line.machine(STOPPED)
     for _ in range(20):
         line.now += 30
-        assert line.told() == set()
+        assert line.annunciated() == set()
         assert line["image_quality"].beyond is None
         assert not line["image_quality"].back
     line.machine(RUNNING)
     for _ in range(3):
         line.run(1, brightness=90.0, reliance=0.5)
-        assert line.told() <= {"image_quality"}
+        assert line.annunciated() <= {"image_quality"}
 
 
 def test_fruit_of_another_colour_are_no_fault_of_the_camera() -> None:
     line = Line(GOLDEN)
     line.run(10)
     line.run(4, colour=0.6, margin=3.0)
-    assert line.told() == {"segmentation_degraded"}
+    assert line.annunciated() == {"segmentation_degraded"}
     found = line["segmentation_degraded"].detail
     assert isinstance(found, Detail)
     assert found.fact is Fact.OTHER_FRUIT
     for _ in range(15):  # the usual fruit are back
         line.run(1)
-        assert line.told() <= {"segmentation_degraded"}
-    assert line.told() == set()
+        assert line.annunciated() <= {"segmentation_degraded"}
+    assert line.annunciated() == set()
 
 
 def test_the_same_colour_cast_over_the_cups_is_the_cameras() -> None:
     line = Line(GOLDEN)
     line.run(10)
     line.run(4, colour=0.6, cup_colour=-0.5, margin=3.0)
-    assert line.told() == {"image_quality"}
+    assert line.annunciated() == {"image_quality"}
 
 
 def test_a_standing_machine_freezes_the_charts() -> None:
@@ -270,7 +270,7 @@ def test_each_variety_has_charts_of_its_own_and_the_change_is_no_fault() -> None
 
 
 def test_a_variety_that_comes_back_is_judged_from_its_first_window_on() -> None:
-    """It had points before, but none since its charts began anew: the desk failed on every tick."""
+    """It had points before, but none since its charts began anew: the loop failed on every tick."""
     amber = reference([signal("brightness", 90.0, 2.0, count=60)], variety="amber")
     line = Line(GOLDEN, amber, variety="golden")
     line.run(5)

@@ -7,7 +7,13 @@ import math
 import pytest
 
 from agent.alarms.charts.minutes import on_chart_scale
-from agent.alarms.charts.newest import CUPS_S, NEWEST_CUPS, NEWEST_FRUIT, Look, NewestPictures
+from agent.alarms.charts.newest import (
+    CUPS_S,
+    NEWEST_CUPS,
+    NEWEST_FRUIT,
+    NewestPictures,
+    PictureCheck,
+)
 from agent.alarms.charts.reference import CupReference, Reference
 from tests.alarms.references import reference, signal
 
@@ -44,10 +50,10 @@ def seen(
     return newest
 
 
-def looked(**other: float) -> Look:
-    look = seen(**other).look(NOW)
-    assert look is not None
-    return look
+def checked(**other: float) -> PictureCheck:
+    check = seen(**other).check(NOW)
+    assert check is not None
+    return check
 
 
 OTHER = {"brightness": 66.0, "focus": 2.0, "warmth": 44.0, "chromaticity": 0.66}
@@ -55,71 +61,71 @@ OTHER = {"brightness": 66.0, "focus": 2.0, "warmth": 44.0, "chromaticity": 0.66}
 
 
 def test_pictures_as_usual_are_far_from_unusual() -> None:
-    look = looked()
-    assert abs(look.score) < 1
-    assert look.fruit == NEWEST_FRUIT
-    assert look.other_colour is None
-    assert look.cups_as_usual
-    assert look.cups == NEWEST_CUPS
+    check = checked()
+    assert abs(check.score) < 1
+    assert check.fruit == NEWEST_FRUIT
+    assert check.other_colour is None
+    assert check.cups_as_usual
+    assert check.cups == NEWEST_CUPS
 
 
 def test_too_few_fruit_say_nothing() -> None:
-    assert seen(49).look(NOW) is None
-    assert seen(50).look(NOW) is not None
+    assert seen(49).check(NOW) is None
+    assert seen(50).check(NOW) is not None
 
 
 def test_a_signal_of_too_few_fruit_has_no_say_and_the_others_keep_theirs() -> None:
-    look = looked(focus=math.nan, brightness=140.0)
-    assert look.detail.values["signal"] == "brightness"
+    check = checked(focus=math.nan, brightness=140.0)
+    assert check.detail.values["signal"] == "brightness"
 
 
 def test_black_pictures_are_unusual_by_what_is_left_of_them() -> None:
     dark = {"brightness": 0.0, "aperture": 0.0}
     nothing = dict.fromkeys(("focus", "warmth", "chromaticity"), math.nan)
-    assert looked(**dark, **nothing).score > 5
+    assert checked(**dark, **nothing).score > 5
 
 
 def test_the_most_unusual_signal_is_named_with_what_is_usual() -> None:
-    look = looked(focus=1.9)
-    assert look.score > 5
-    assert look.detail.values["signal"] == "focus"
-    assert look.detail.values["value"] == pytest.approx(1.9)
+    check = checked(focus=1.9)
+    assert check.score > 5
+    assert check.detail.values["signal"] == "focus"
+    assert check.detail.values["value"] == pytest.approx(1.9)
     low = 2.6 * math.exp(-2.326 * 0.03)
-    assert look.detail.values["low"] == pytest.approx(low, rel=1e-3)
-    assert (look.value, look.limit) == pytest.approx((1.9, low), rel=1e-3)
+    assert check.detail.values["low"] == pytest.approx(low, rel=1e-3)
+    assert (check.value, check.limit) == pytest.approx((1.9, low), rel=1e-3)
 
 
 def test_only_the_bad_direction_of_a_signal_counts() -> None:
-    assert looked(aperture=0.999).score < 1
-    assert looked(aperture=0.5).score > 5
+    assert checked(aperture=0.999).score < 1
+    assert checked(aperture=0.5).score > 5
 
 
 def test_fewer_fruit_than_a_window_holds_make_a_smaller_score() -> None:
-    assert looked(brightness=152.0).score == pytest.approx(4.0 * math.sqrt(100 / 280))
+    assert checked(brightness=152.0).score == pytest.approx(4.0 * math.sqrt(100 / 280))
 
 
 def test_the_newest_push_out_what_was_before_them() -> None:
     newest = seen(brightness=100.0)
     for _ in range(NEWEST_FRUIT):
         newest.on_fruit(on_chart_scale(USUAL))
-    look = newest.look(NOW)
-    assert look is not None
-    assert abs(look.score) < 1
+    check = newest.check(NOW)
+    assert check is not None
+    assert abs(check.score) < 1
 
 
 def test_what_was_seen_before_a_stop_is_forgotten() -> None:
     newest = seen(**OTHER)
     newest.forget()
-    assert newest.look(NOW) is None
+    assert newest.check(NOW) is None
     for _ in range(NEWEST_FRUIT):
         newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
-    look = newest.look(NOW)
-    assert look is not None
-    assert look.cups_as_usual is None  # no cup has been seen since
+    check = newest.check(NOW)
+    assert check is not None
+    assert check.cups_as_usual is None  # no cup has been seen since
 
 
 def test_fruit_of_another_colour_are_said_to_be_with_what_is_usual() -> None:
-    other = looked(**OTHER).other_colour
+    other = checked(**OTHER).other_colour
     assert other is not None
     assert other.values["signal"] == "chromaticity"
     assert other.values["value"] == pytest.approx(0.66)
@@ -139,7 +145,7 @@ def test_fruit_of_another_colour_are_said_to_be_with_what_is_usual() -> None:
 def test_what_the_camera_can_have_done_is_not_laid_to_the_fruit(
     what: str, seen_as: dict[str, float]
 ) -> None:
-    assert looked(**(OTHER | seen_as)).other_colour is None, what
+    assert checked(**(OTHER | seen_as)).other_colour is None, what
 
 
 @pytest.mark.parametrize(
@@ -154,57 +160,57 @@ def test_what_the_camera_can_have_done_is_not_laid_to_the_fruit(
 def test_cups_of_another_colour_are_not_as_usual_and_too_few_say_nothing(
     what: str, cups: dict[str, float], usual: bool | None
 ) -> None:
-    look = seen(**OTHER, **cups).look(NOW)  # type: ignore[arg-type]
-    assert look is not None
-    assert look.cups_as_usual is usual, what
+    check = seen(**OTHER, **cups).check(NOW)  # type: ignore[arg-type]
+    assert check is not None
+    assert check.cups_as_usual is usual, what
 
 
 def test_a_fruit_now_and_then_that_is_taken_for_a_cup_does_not_matter() -> None:
     newest = seen(**OTHER)
     for colour in (0.9, 0.02, 0.9):
         newest.on_cup(colour, NOW)
-    look = newest.look(NOW)
-    assert look is not None
-    assert look.cups_as_usual
-    assert look.cups == NEWEST_CUPS + 3
+    check = newest.check(NOW)
+    assert check is not None
+    assert check.cups_as_usual
+    assert check.cups == NEWEST_CUPS + 3
 
 
 def test_cups_of_long_ago_say_nothing_of_the_light_of_now() -> None:
     newest = seen(**OTHER)
-    late = newest.look(NOW + CUPS_S + 1)
+    late = newest.check(NOW + CUPS_S + 1)
     assert late is not None
     assert not late.cups_as_usual
-    early = seen(**OTHER).look(NOW + CUPS_S - 1)
+    early = seen(**OTHER).check(NOW + CUPS_S - 1)
     assert early is not None
     assert early.cups_as_usual
 
 
-def other_fruit_against(one: Reference) -> Look:
+def other_fruit_against(one: Reference) -> PictureCheck:
     newest = NewestPictures(one)
     for _ in range(NEWEST_FRUIT):
         newest.on_fruit(on_chart_scale({**USUAL, **OTHER}))
     for _ in range(NEWEST_CUPS):
         newest.on_cup(0.02, NOW)
-    look = newest.look(NOW)
-    assert look is not None
-    return look
+    check = newest.check(NOW)
+    assert check is not None
+    return check
 
 
 def test_without_cups_in_the_reference_they_are_never_as_usual() -> None:
-    look = other_fruit_against(REFERENCE.model_copy(update={"cups": None}))
-    assert not look.cups_as_usual
-    assert look.other_colour is not None
+    check = other_fruit_against(REFERENCE.model_copy(update={"cups": None}))
+    assert not check.cups_as_usual
+    assert check.other_colour is not None
 
 
 def test_without_the_colour_in_the_reference_no_colour_is_another() -> None:
-    look = other_fruit_against(REFERENCE.model_copy(update={"signals": REFERENCE.signals[:3]}))
-    assert look.cups_as_usual
-    assert look.other_colour is None
+    check = other_fruit_against(REFERENCE.model_copy(update={"signals": REFERENCE.signals[:3]}))
+    assert check.cups_as_usual
+    assert check.other_colour is None
 
 
 def test_a_reference_whose_usual_brightness_begins_at_nothing_is_no_division_by_it() -> None:
     dark = signal("brightness", 10.0, 8.0, count=280)
     assert dark.usual[0] == 0.0
     kept = [one for one in REFERENCE.signals if one.name != "brightness"]
-    look = other_fruit_against(REFERENCE.model_copy(update={"signals": (dark, *kept)}))
-    assert look.score > 5
+    check = other_fruit_against(REFERENCE.model_copy(update={"signals": (dark, *kept)}))
+    assert check.score > 5

@@ -105,3 +105,12 @@ def test_where_the_disk_refuses_the_old_file_survives(file: Path) -> None:
     with pytest.raises(ReferenceFileError, match="could not be written"):
         save_reference(reference([signal("brightness", 99.0, 2.0)]), file)
     assert file.read_text() == before
+
+
+def test_a_file_of_version_1_is_read_as_it_was_written() -> None:
+    file = Path(__file__).with_name("files") / "reference-1.json"
+    found = load_reference(file, variety="golden")
+    assert (found.version, found.lots, found.fruit, found.run_length) == (1, 12, 10_000, 5e6)
+    assert [one.name for one in found.signals] == ["warmth", "focus"]
+    assert found.profile_array().tolist() == [3.0, 2.0, 1.0, -0.5]
+    assert found.model_dump_json(indent=1) + "\n" == file.read_text(encoding="utf-8")

@@ -1,5 +1,4 @@
-"""Under which alarm findings are told, on a clock that the test turns, and what the book makes of
-it."""
+"""To which alarm a finding is attributed, on a fake clock, and what the manager makes of it."""
 
 from __future__ import annotations
 
@@ -8,19 +7,15 @@ from dataclasses import replace
 import pytest
 
 from agent import config
-from agent.alarms.catalogue import OF_EXPLANATIONS, Cause
-from agent.alarms.charts.newest import Look
+from agent.alarms.catalogue import OF_EXPLANATIONS, Cause, Situation
+from agent.alarms.charts.newest import PictureCheck
 from agent.alarms.condition import Condition, Detail
-from agent.alarms.diagnosis.diagnosis import (
-    BEFORE_S,
-    CONFIRM_S,
-    FINDINGS,
-    TOGETHER_S,
-    Diagnosis,
-)
-from agent.alarms.diagnosis.evidence import Evidence, NewestAngles
-from agent.alarms.lifecycle.manager import AlarmBook
-from agent.alarms.lifecycle.suppression import Situation
+from agent.alarms.diagnosis.diagnosis import Diagnosis
+from agent.alarms.diagnosis.episodes import FINDINGS
+from agent.alarms.diagnosis.observations import NewestAngles, Observations
+from agent.alarms.diagnosis.pictures import BEFORE_S, TOGETHER_S
+from agent.alarms.diagnosis.rules import CONFIRM_S
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.text.english import ENGLISH
 from agent.alarms.text.language import Fact
 from agent.records import AlarmState, Quality
@@ -34,21 +29,21 @@ FOLLOWING = tuple(cause for cause in FINDINGS if cause is not PICTURES)
 FOCUS = Detail(Fact.SIGNAL, {"signal": "focus", "value": 1.0, "low": 2.0, "high": 3.0})
 COLOUR = Detail(Fact.SIGNAL, {"signal": "chromaticity", "value": 0.6, "low": 1.0, "high": 1.2})
 CHARTED = {"detail": COLOUR}  # a chart's finding, not a fixed limit's
-USUAL = Look(1.0, FOCUS, 100, cups_as_usual=True)
-CHANGED = Look(6.0, FOCUS, 100, value=1.0, limit=2.0, cups_as_usual=True)
-FIRST_OTHER = Look(6.0, COLOUR, 100, other_colour=COLOUR, cups_as_usual=True, cups=20)
+USUAL = PictureCheck(1.0, FOCUS, 100, cups_as_usual=True)
+CHANGED = PictureCheck(6.0, FOCUS, 100, value=1.0, limit=2.0, cups_as_usual=True)
+FIRST_OTHER = PictureCheck(6.0, COLOUR, 100, other_colour=COLOUR, cups_as_usual=True, cups=20)
 """Fruit of another colour; the newest cups, which are as usual, may have passed before them."""
 OTHER = replace(FIRST_OTHER, cups=25)
 
 
 class Lane:
-    """A diagnosis, what it is fed, and a book that hears it; a finding stays until it is over."""
+    """A diagnosis, its input, and a manager fed by it; a finding stays until it is over."""
 
     def __init__(self, **settings: object) -> None:
         self.diagnosis = Diagnosis()
-        self.book = AlarmBook(config.Alarms(**settings), "agent1", "s1")
+        self.manager = AlarmManager(config.Alarms(**settings), "agent1", "s1")
         self.now, self.explained = 1000.0, 500
-        self.look: Look | None = USUAL
+        self.pictures: PictureCheck | None = USUAL
         self.scattered, self.charting = False, True
         self.found = {cause: condition(False, cause) for cause in ALL}
         self.step()
@@ -68,16 +63,16 @@ class Lane:
     def step(self, seconds: float = 1.0, explained: int = 0) -> dict[Cause, Condition]:
         self.now += seconds
         self.explained += explained
-        covered = {one for one in Cause if f"{one}-cam1" in self.book.unheard()}
-        evidence = Evidence(
-            self.look, self.scattered, self.explained, 10, 60.0, covered, self.charting
+        unavailable = {one for one in Cause if f"{one}-cam1" in self.manager.unavailable()}
+        observations = Observations(
+            self.pictures, self.scattered, self.explained, 10, 60.0, unavailable, self.charting
         )
-        told = self.diagnosis.told(self.found.values(), evidence, self.now)
-        assert [one.cause for one in told] == list(self.found)
-        for one in told:
-            self.book.update(one, self.now, utc_ms(self.now))
-        self.book.tick(self.now, utc_ms(self.now))
-        return {Cause(one.cause): one for one in told}
+        attributed = self.diagnosis.attribute(self.found.values(), observations, self.now)
+        assert [one.cause for one in attributed] == list(self.found)
+        for one in attributed:
+            self.manager.update(one, self.now, utc_ms(self.now))
+        self.manager.tick(self.now, utc_ms(self.now))
+        return {Cause(one.cause): one for one in attributed}
 
     def settle(self, seconds: int = 6, explained: int = 0) -> dict[Cause, Condition]:
         """Second by second; by default for longer than any on-delay."""
@@ -86,8 +81,8 @@ class Lane:
             self.step()
         return self.step(0.0)
 
-    def told(self, seconds: int = 6, explained: int = 0) -> set[Cause]:
-        """The causes of which somebody is told after that."""
+    def annunciated(self, seconds: int = 6, explained: int = 0) -> set[Cause]:
+        """The causes whose alarms are annunciated after that."""
         return {
             cause
             for cause, one in self.settle(seconds, explained).items()
@@ -95,7 +90,7 @@ class Lane:
         }
 
     def rung(self, seconds: int) -> set[Cause]:
-        """The causes that rang in the book in so many seconds to come."""
+        """The causes that rang in so many seconds to come."""
         rang: set[Cause] = set()
         for _ in range(seconds):
             before = self.ringing()
@@ -108,13 +103,13 @@ class Lane:
         shown = (AlarmState.UNACK, AlarmState.ACKED)
         return {
             Cause(one.alarm_id.removesuffix("-cam1"))
-            for one in self.book.current()
+            for one in self.manager.current()
             if one.state in shown
         }
 
     def acknowledge(self) -> None:
-        for one in self.book.current():
-            self.book.acknowledge(one.alarm_id, one.event_id, "", self.now, utc_ms(self.now))
+        for one in self.manager.current():
+            self.manager.acknowledge(one.alarm_id, one.event_id, "", self.now, utc_ms(self.now))
 
 
 @pytest.fixture
@@ -125,7 +120,7 @@ def lane() -> Lane:
 @pytest.fixture
 def changed(lane: Lane) -> Lane:
     """The pictures have just become unusual."""
-    lane.look = CHANGED
+    lane.pictures = CHANGED
     lane.step()
     return lane
 
@@ -133,23 +128,23 @@ def changed(lane: Lane) -> Lane:
 @pytest.fixture
 def other(lane: Lane) -> Lane:
     """Other fruit have come, and five empty cups among them."""
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.step()
-    lane.look = OTHER
+    lane.pictures = OTHER
     return lane
 
 
-def test_nothing_found_is_nothing_told_whatever_the_pictures_are(lane: Lane) -> None:
-    for look in (None, USUAL, CHANGED, OTHER):
-        lane.look, lane.scattered = look, True
-        assert all(told == lane.found[cause] for cause, told in lane.step().items())
+def test_nothing_found_is_nothing_raised_whatever_the_pictures_are(lane: Lane) -> None:
+    for pictures in (None, USUAL, CHANGED, OTHER):
+        lane.pictures, lane.scattered = pictures, True
+        assert all(attributed == lane.found[cause] for cause, attributed in lane.step().items())
 
 
-def test_without_a_look_every_finding_is_told_as_itself(lane: Lane) -> None:
-    lane.look, lane.charting = None, False
+def test_without_a_check_of_the_pictures_every_finding_is_raised_as_itself(lane: Lane) -> None:
+    lane.pictures, lane.charting = None, False
     lane.finds(*ALL)
     # what was so before: what follows from pictures that are bad by their own rule
-    assert lane.told() == set(ALL) - {SEEN, DRIFT}
+    assert lane.annunciated() == set(ALL) - {SEEN, DRIFT}
 
 
 def test_what_the_agent_suppressed_already_stays_so_for_that_reason(changed: Lane) -> None:
@@ -161,13 +156,13 @@ def test_what_the_agent_suppressed_already_stays_so_for_that_reason(changed: Lan
 
 
 @pytest.mark.parametrize("cause", FOLLOWING)
-def test_a_finding_that_begins_with_other_pictures_is_told_as_theirs(
+def test_a_finding_that_begins_with_other_pictures_is_attributed_to_them(
     changed: Lane, cause: Cause
 ) -> None:
     changed.finds(cause, **CHARTED)
-    told = changed.settle()
-    assert told[cause].suppressed_by in (Situation.PICTURES_CHANGED, Situation.IMAGE_QUALITY)
-    pictures = told[PICTURES]
+    attributed = changed.settle()
+    assert attributed[cause].suppressed_by in (Situation.PICTURES_CHANGED, Situation.IMAGE_QUALITY)
+    pictures = attributed[PICTURES]
     assert (pictures.beyond, pictures.back, pictures.suppressed_by) == (True, False, "")
     assert said(pictures) == "sharpness 1, usually 2 to 3"
     assert (pictures.value, pictures.limit, pictures.window) == (1.0, 2.0, 100)
@@ -175,7 +170,7 @@ def test_a_finding_that_begins_with_other_pictures_is_told_as_theirs(
 
 def test_a_late_reading_is_no_matter_of_pictures(changed: Lane) -> None:
     changed.finds(Cause.LATENCY_BUDGET)
-    assert changed.told() == {Cause.LATENCY_BUDGET}
+    assert changed.annunciated() == {Cause.LATENCY_BUDGET}
 
 
 def test_a_finding_that_begins_long_after_the_pictures_changed_has_a_cause_of_its_own(
@@ -184,47 +179,49 @@ def test_a_finding_that_begins_long_after_the_pictures_changed_has_a_cause_of_it
     changed.finds(PICTURES)
     changed.settle(int(TOGETHER_S) + 1)
     changed.finds(CONTEXT, NO_READ)
-    assert changed.told() == {PICTURES, CONTEXT, NO_READ}
+    assert changed.annunciated() == {PICTURES, CONTEXT, NO_READ}
 
 
 def test_a_finding_of_long_before_the_pictures_changed_has_too(lane: Lane) -> None:
     lane.finds(CONTEXT)
     lane.settle(int(BEFORE_S) + 1)
-    lane.look = CHANGED
-    assert lane.told() == {CONTEXT}
+    lane.pictures = CHANGED
+    assert lane.annunciated() == {CONTEXT}
 
 
 @pytest.mark.parametrize("cause", [CONTEXT, NO_READ])
-def test_a_finding_a_little_quicker_than_the_look_belongs_to_it(lane: Lane, cause: Cause) -> None:
+def test_a_finding_a_little_quicker_than_the_pictures_belongs_to_it(
+    lane: Lane, cause: Cause
+) -> None:
     lane.finds(cause)
     lane.step()
-    lane.look = CHANGED
-    assert lane.told() == {PICTURES}
+    lane.pictures = CHANGED
+    assert lane.annunciated() == {PICTURES}
 
 
 def test_a_little_unusual_pictures_do_not_become_unusual(lane: Lane) -> None:
-    lane.look = replace(CHANGED, score=3.5)
+    lane.pictures = replace(CHANGED, score=3.5)
     lane.step()
     lane.finds(CONTEXT)
-    assert lane.told() == {CONTEXT}
+    assert lane.annunciated() == {CONTEXT}
 
 
 def test_once_unusual_they_are_so_until_they_are_clearly_usual(changed: Lane) -> None:
-    changed.look = replace(CHANGED, score=3.5)
+    changed.pictures = replace(CHANGED, score=3.5)
     changed.finds(CONTEXT)
-    assert changed.told() == {PICTURES}
+    assert changed.annunciated() == {PICTURES}
 
 
 def test_pictures_that_nobody_can_judge_take_no_finding_over(changed: Lane) -> None:
     changed.unknown(PICTURES)
     changed.finds(CONTEXT)
-    assert changed.told() == {CONTEXT}
+    assert changed.annunciated() == {CONTEXT}
 
 
 def test_mending_rings_nothing_while_the_last_windows_pass(changed: Lane) -> None:
     changed.finds(PICTURES, CONTEXT, SEEN, DRIFT, NO_READ)
     assert changed.rung(600) == {PICTURES}
-    changed.look = USUAL  # mended; each recovers when its own window is over
+    changed.pictures = USUAL  # mended; each recovers when its own window is over
     for cause in (NO_READ, CONTEXT, PICTURES, SEEN, DRIFT):
         assert changed.rung(120) == set()
         changed.over(cause)
@@ -245,11 +242,11 @@ def test_a_dip_into_the_deadband_changes_nothing(changed: Lane) -> None:
 def test_a_stop_of_the_machine_changes_nothing(changed: Lane) -> None:
     changed.finds(CONTEXT, SEEN)
     assert changed.rung(100) == {PICTURES}
-    changed.look = None
+    changed.pictures = None
     changed.unknown(*FINDINGS)
     assert changed.rung(3600) == set()
     changed.over(PICTURES)
-    changed.look = CHANGED
+    changed.pictures = CHANGED
     changed.finds(CONTEXT, SEEN)
     assert changed.rung(60) == set()
     assert changed.ringing() == {PICTURES}
@@ -273,15 +270,15 @@ def test_one_that_the_charts_see_explains_it_as_long_as_they_do(changed: Lane) -
 
 def test_pictures_that_are_unusual_from_the_start_may_have_been_so_for_weeks(lane: Lane) -> None:
     lane.diagnosis = Diagnosis()  # the agent has just started
-    lane.look = None
+    lane.pictures = None
     lane.unknown(*FINDINGS)
     lane.settle(20)
-    lane.look = CHANGED
+    lane.pictures = CHANGED
     lane.finds(CONTEXT, PICTURES)
     assert lane.rung(60) == {CONTEXT, PICTURES}
 
 
-def test_what_grows_from_a_small_shift_to_a_gross_one_much_later_is_told_as_itself(
+def test_what_grows_from_a_small_shift_to_a_gross_one_much_later_is_raised_as_itself(
     changed: Lane,
 ) -> None:
     changed.finds(CONTEXT, PICTURES, **CHARTED)
@@ -297,86 +294,86 @@ def test_a_finding_that_does_not_last_for_its_on_delay_rings_nothing(lane: Lane)
     assert lane.rung(60) == set()
 
 
-def test_before_there_is_a_look_a_finding_waits_for_a_window_at_most(lane: Lane) -> None:
-    lane.look = None
+def test_before_the_pictures_are_checked_a_finding_waits_for_a_window_at_most(lane: Lane) -> None:
+    lane.pictures = None
     lane.finds(NO_READ)
-    assert lane.told(30) == set()
-    lane.look = USUAL
-    assert lane.told(1) == {SEEN}
+    assert lane.annunciated(30) == set()
+    lane.pictures = USUAL
+    assert lane.annunciated(1) == {SEEN}
     lane = Lane()
-    lane.look = None
+    lane.pictures = None
     lane.finds(NO_READ)
     lane.step()
-    assert lane.told(59) == set()
-    assert lane.told(2) == {NO_READ}
+    assert lane.annunciated(59) == set()
+    assert lane.annunciated(2) == {NO_READ}
 
 
 # --- other fruit ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("finding", [SEEN, NO_READ])
-def test_a_network_that_fails_at_other_fruit_is_told_with_their_colour(
+def test_a_network_that_fails_at_other_fruit_is_announced_with_their_colour(
     other: Lane, finding: Cause
 ) -> None:
     other.finds(PICTURES, DRIFT, finding, **CHARTED)
-    assert other.told() == {SEEN}
-    told = other.step()
-    assert told[SEEN].detail == Detail(Fact.OTHER_FRUIT, COLOUR.values)
-    assert told[SEEN].quality is Quality.GOOD
-    assert told[PICTURES].suppressed_by == Situation.OTHER_FRUIT
+    assert other.annunciated() == {SEEN}
+    attributed = other.step()
+    assert attributed[SEEN].detail == Detail(Fact.OTHER_FRUIT, COLOUR.values)
+    assert attributed[SEEN].quality is Quality.GOOD
+    assert attributed[PICTURES].suppressed_by == Situation.OTHER_FRUIT
 
 
-def test_other_fruit_that_the_network_copes_with_are_told_as_pictures_after_a_window(
+def test_other_fruit_that_the_network_copes_with_are_raised_as_pictures_after_a_window(
     other: Lane,
 ) -> None:
     other.finds(PICTURES, **CHARTED)
     first = other.settle()[PICTURES]
     assert (first.beyond, first.quality) == (None, Quality.UNCERTAIN)
-    assert other.told(53) == set()
-    assert other.told(2) == {PICTURES}
+    assert other.annunciated(53) == set()
+    assert other.annunciated(2) == {PICTURES}
 
 
 def test_other_fruit_hide_no_network_that_looks_at_the_background(other: Lane) -> None:
     other.finds(SEEN, CONTEXT, **CHARTED)
-    assert other.told() == {SEEN, CONTEXT}
+    assert other.annunciated() == {SEEN, CONTEXT}
 
 
 def test_until_enough_cups_have_passed_nobody_is_sent_anywhere(lane: Lane) -> None:
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.finds(PICTURES, SEEN, NO_READ, CONTEXT, **CHARTED)
-    told = lane.settle()
-    assert all(told[cause].beyond is None for cause in (PICTURES, SEEN, NO_READ, CONTEXT))
-    lane.look = replace(FIRST_OTHER, cups=24)
-    assert lane.told() == set()
-    lane.look = replace(FIRST_OTHER, cups=25)
-    assert lane.told() == {SEEN, CONTEXT}
+    attributed = lane.settle()
+    assert all(attributed[cause].beyond is None for cause in (PICTURES, SEEN, NO_READ, CONTEXT))
+    lane.pictures = replace(FIRST_OTHER, cups=24)
+    assert lane.annunciated() == set()
+    lane.pictures = replace(FIRST_OTHER, cups=25)
+    assert lane.annunciated() == {SEEN, CONTEXT}
 
 
 def test_where_too_few_cups_pass_within_a_window_it_is_the_camera_for_good(lane: Lane) -> None:
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.finds(PICTURES, SEEN, **CHARTED)
-    assert lane.told(58) == set()
+    assert lane.annunciated(58) == set()
     assert lane.rung(10) == {PICTURES}
-    lane.look = OTHER
+    lane.pictures = OTHER
     assert lane.rung(100) == set()
     assert lane.ringing() == {PICTURES}
 
 
 def test_cups_that_turn_out_coloured_too_are_the_camera_at_once(lane: Lane) -> None:
-    lane.look = FIRST_OTHER
+    lane.pictures = FIRST_OTHER
     lane.finds(PICTURES, SEEN, **CHARTED)
-    assert lane.told() == set()
-    lane.look = replace(FIRST_OTHER, cups=22, cups_as_usual=False)
-    assert lane.told() == {PICTURES}
+    assert lane.annunciated() == set()
+    lane.pictures = replace(FIRST_OTHER, cups=22, cups_as_usual=False)
+    assert lane.annunciated() == {PICTURES}
 
 
 def test_a_colour_that_comes_and_goes_rings_once(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(10) == {SEEN}
     for _ in range(50):
-        other.look = replace(OTHER, other_colour=None, cups_as_usual=False)
+        other.pictures = replace(OTHER, other_colour=None, cups_as_usual=False)
         assert other.rung(1) == set()
-        other.look = OTHER
+        other.pictures = OTHER
         assert other.rung(1) == set()
 
 
@@ -390,7 +387,7 @@ def test_pictures_that_cannot_be_read_are_no_matter_of_the_fruit(other: Lane) ->
 def test_a_lens_that_goes_out_of_focus_later_is_no_matter_of_the_fruit(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(600) == {SEEN}
-    other.look = CHANGED
+    other.pictures = CHANGED
     assert other.rung(int(CONFIRM_S) - 10) == set()
     assert other.rung(20) == {PICTURES}
 
@@ -401,7 +398,7 @@ def test_a_network_that_copes_again_with_other_fruit_can_ring_again(other: Lane)
     other.over(SEEN)
     assert other.rung(int(CONFIRM_S) + 60) == {PICTURES}
     assert SEEN not in other.ringing()
-    other.look = USUAL
+    other.pictures = USUAL
     other.over(PICTURES)
     other.rung(60)
     other.finds(SEEN, **CHARTED)
@@ -409,16 +406,16 @@ def test_a_network_that_copes_again_with_other_fruit_can_ring_again(other: Lane)
 
 
 def test_too_few_cups_say_nothing_of_the_light(lane: Lane) -> None:
-    lane.look = replace(FIRST_OTHER, cups_as_usual=None)
+    lane.pictures = replace(FIRST_OTHER, cups_as_usual=None)
     lane.finds(PICTURES, SEEN, **CHARTED)
-    assert lane.told(58) == set()
+    assert lane.annunciated(58) == set()
     assert lane.rung(10) == {PICTURES}
 
 
 def test_usual_fruit_that_come_back_ring_nothing(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(600) == {SEEN}
-    other.look = USUAL
+    other.pictures = USUAL
     assert other.rung(240) == set()
     other.over(SEEN)
     assert other.rung(60) == set()
@@ -432,9 +429,9 @@ def test_usual_fruit_that_come_back_ring_nothing(other: Lane) -> None:
 
 def test_fruit_that_go_unread_in_usual_pictures_are_the_networks_matter(lane: Lane) -> None:
     lane.finds(NO_READ, value=0.9, limit=0.2, window=280)
-    told = lane.settle()
-    assert told[NO_READ].suppressed_by == Situation.PICTURES_AS_USUAL
-    seen = told[SEEN]
+    attributed = lane.settle()
+    assert attributed[NO_READ].suppressed_by == Situation.PICTURES_AS_USUAL
+    seen = attributed[SEEN]
     assert (seen.beyond, seen.back, seen.suppressed_by) == (True, False, "")
     assert said(seen) == "90 % of the fruit get no angle although their pictures are as usual"
     assert (seen.value, seen.limit, seen.window) == (pytest.approx(4.5), 1.0, 280)
@@ -442,7 +439,7 @@ def test_fruit_that_go_unread_in_usual_pictures_are_the_networks_matter(lane: La
 
 def test_it_stays_so_until_the_share_is_back_by_its_deadband(lane: Lane) -> None:
     lane.finds(NO_READ)
-    assert lane.told() == {SEEN}
+    assert lane.annunciated() == {SEEN}
     lane.found[NO_READ] = replace(condition(False, NO_READ), back=False)
     assert lane.rung(100) == set()
     assert lane.ringing() == {SEEN}
@@ -454,16 +451,16 @@ def test_it_stays_so_until_the_share_is_back_by_its_deadband(lane: Lane) -> None
 def test_when_nobody_can_say_any_more_it_says_nothing_either(lane: Lane) -> None:
     lane.finds(NO_READ, value=0.9)
     assert lane.rung(10) == {SEEN}
-    lane.look = None
+    lane.pictures = None
     lane.unknown(*FINDINGS)
-    told = lane.step()[SEEN]
-    assert told.beyond is None
+    attributed = lane.step()[SEEN]
+    assert attributed.beyond is None
     assert lane.ringing() == {SEEN}  # the state holds
 
 
 def test_pictures_that_a_chart_still_finds_bad_are_not_usual(lane: Lane) -> None:
     lane.finds(PICTURES, NO_READ)
-    assert lane.told() == {PICTURES, NO_READ}
+    assert lane.annunciated() == {PICTURES, NO_READ}
 
 
 def test_an_alarm_that_rang_for_something_else_before_rings_for_nothing_new(lane: Lane) -> None:
@@ -479,29 +476,31 @@ def test_a_network_that_sees_less_waits_for_explanations(lane: Lane) -> None:
     lane.finds(SEEN, **CHARTED)
     first = lane.settle()[SEEN]
     assert (first.beyond, first.back, first.quality) == (None, False, Quality.UNCERTAIN)
-    assert lane.told(explained=9) == set()
-    assert lane.told(explained=1) == {SEEN}
+    assert lane.annunciated(explained=9) == set()
+    assert lane.annunciated(explained=1) == {SEEN}
 
 
 def test_it_waits_no_longer_than_a_window(lane: Lane) -> None:
     lane.finds(SEEN, **CHARTED)
     lane.step()
-    assert lane.told(59) == set()
-    assert lane.told(2) == {SEEN}
+    assert lane.annunciated(59) == set()
+    assert lane.annunciated(2) == {SEEN}
 
 
 @pytest.mark.parametrize("cause", OF_EXPLANATIONS)
-def test_what_the_explanations_find_meanwhile_is_told_instead(lane: Lane, cause: Cause) -> None:
+def test_what_the_explanations_find_meanwhile_is_announced_instead(
+    lane: Lane, cause: Cause
+) -> None:
     lane.finds(SEEN, **CHARTED)
     lane.step()
     lane.finds(cause, **CHARTED)
-    assert lane.told(explained=30) == {cause}
-    told = lane.settle(200)[SEEN]
-    assert (told.beyond, told.suppressed_by) == (True, Situation.EXPLANATIONS_SAY)
+    assert lane.annunciated(explained=30) == {cause}
+    attributed = lane.settle(200)[SEEN]
+    assert (attributed.beyond, attributed.suppressed_by) == (True, Situation.EXPLANATIONS_SAY)
 
 
 @pytest.mark.parametrize("cause", OF_EXPLANATIONS)
-def test_when_the_explanations_are_back_for_long_it_is_told_all_the_same(
+def test_when_the_explanations_are_back_for_long_it_is_raised_all_the_same(
     lane: Lane, cause: Cause
 ) -> None:
     lane.finds(SEEN, cause, **CHARTED)
@@ -532,12 +531,12 @@ def test_what_they_have_said_for_long_is_no_cause_of_what_begins_now(
     assert lane.rung(70) == {SEEN}
 
 
-def test_what_is_told_already_is_not_taken_back_by_what_comes_later(lane: Lane) -> None:
+def test_what_is_raised_already_is_not_taken_back_by_what_comes_later(lane: Lane) -> None:
     lane.finds(SEEN, **CHARTED)
     lane.settle()
-    assert lane.told(explained=10) == {SEEN}
+    assert lane.annunciated(explained=10) == {SEEN}
     lane.finds(DRIFT, **CHARTED)
-    assert lane.told() == {SEEN, DRIFT}
+    assert lane.annunciated() == {SEEN, DRIFT}
 
 
 def test_the_next_time_it_waits_anew(lane: Lane) -> None:
@@ -547,7 +546,7 @@ def test_the_next_time_it_waits_anew(lane: Lane) -> None:
     lane.over(SEEN)
     lane.rung(40)
     lane.finds(SEEN, **CHARTED)
-    assert lane.told() == set()
+    assert lane.annunciated() == set()
 
 
 def test_what_comes_back_before_its_alarm_has_cleared_is_the_same_finding(changed: Lane) -> None:
@@ -563,9 +562,9 @@ def test_a_chart_of_the_unread_waits_like_the_others_and_the_fixed_limit_does_no
     lane: Lane,
 ) -> None:
     lane.finds(NO_READ, **CHARTED)
-    assert lane.told() == set()
+    assert lane.annunciated() == set()
     lane.finds(NO_READ)
-    assert lane.told() == {SEEN}
+    assert lane.annunciated() == {SEEN}
 
 
 # --- answers without the suture ------------------------------------------------------------------
@@ -574,9 +573,9 @@ def test_a_chart_of_the_unread_waits_like_the_others_and_the_fixed_limit_does_no
 def test_answers_that_differ_without_the_suture_are_read_off_something_else(lane: Lane) -> None:
     lane.scattered = True
     lane.finds(BLIND, value=0.15, limit=0.2, window=10)
-    told = lane.settle()
-    assert told[BLIND].suppressed_by == Situation.READ_ELSEWHERE
-    context = told[CONTEXT]
+    attributed = lane.settle()
+    assert attributed[BLIND].suppressed_by == Situation.READ_ELSEWHERE
+    context = attributed[CONTEXT]
     assert (context.beyond, context.suppressed_by) == (True, "")
     assert (context.value, context.limit) == pytest.approx((0.85, 0.8))
     assert said(context) == "85 % of the answer stays when the suture is hidden"
@@ -585,7 +584,7 @@ def test_answers_that_differ_without_the_suture_are_read_off_something_else(lane
 
 def test_answers_that_are_all_alike_need_no_picture(lane: Lane) -> None:
     lane.finds(BLIND, value=0.0, limit=0.2)
-    assert lane.told() == {BLIND}
+    assert lane.annunciated() == {BLIND}
 
 
 def test_answers_that_are_sometimes_alike_ring_once(lane: Lane) -> None:
@@ -601,26 +600,26 @@ def test_a_smaller_effect_of_the_suture_alone_says_nothing_of_what_else_decides(
 ) -> None:
     lane.scattered = True
     lane.finds(BLIND, **CHARTED)
-    assert lane.told() == {BLIND}
+    assert lane.annunciated() == {BLIND}
 
 
 def test_a_context_that_is_found_by_itself_keeps_its_own_numbers(lane: Lane) -> None:
     lane.scattered = True
     lane.finds(CONTEXT, value=0.7, limit=0.6)
     lane.finds(BLIND, value=0.1, limit=0.2)
-    told = lane.settle()
-    assert (told[CONTEXT].value, told[CONTEXT].limit) == (0.7, 0.6)
-    assert told[BLIND].suppressed_by
+    attributed = lane.settle()
+    assert (attributed[CONTEXT].value, attributed[CONTEXT].limit) == (0.7, 0.6)
+    assert attributed[BLIND].suppressed_by
 
 
 def test_a_context_that_nobody_can_judge_rings_for_nothing(lane: Lane) -> None:
     lane.scattered = True
     lane.unknown(CONTEXT)
     lane.finds(BLIND, value=0.1, limit=0.2)
-    assert lane.told() == {BLIND}
+    assert lane.annunciated() == {BLIND}
 
 
-def test_what_is_told_under_a_telling_alarm_stays_there(lane: Lane) -> None:
+def test_what_is_attributed_to_an_announcing_alarm_stays_there(lane: Lane) -> None:
     lane.scattered = True
     lane.finds(SEEN, **CHARTED)
     lane.finds(BLIND, value=0.1, limit=0.2)
@@ -630,14 +629,14 @@ def test_what_is_told_under_a_telling_alarm_stays_there(lane: Lane) -> None:
 def test_other_pictures_explain_that_too(changed: Lane) -> None:
     changed.scattered = True
     changed.finds(BLIND, value=0.1, limit=0.2)
-    assert changed.told() == {PICTURES}
+    assert changed.annunciated() == {PICTURES}
 
 
-# --- alarms that nobody hears --------------------------------------------------------------------
+# --- alarms that are shelved or out of service ---------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("deaf", "look", "finding"),
+    ("unavailable_alarm", "pictures", "finding"),
     [
         (PICTURES, CHANGED, CONTEXT),
         (PICTURES, CHANGED, NO_READ),
@@ -646,26 +645,26 @@ def test_other_pictures_explain_that_too(changed: Lane) -> None:
         (CONTEXT, USUAL, BLIND),
     ],
 )
-def test_nothing_is_told_under_an_alarm_that_is_out_of_service(
-    deaf: Cause, look: Look, finding: Cause
+def test_nothing_is_attributed_to_an_alarm_that_is_out_of_service(
+    unavailable_alarm: Cause, pictures: PictureCheck, finding: Cause
 ) -> None:
-    lane = Lane(out_of_service=(deaf.value,))
+    lane = Lane(out_of_service=(unavailable_alarm.value,))
     lane.scattered = True
-    lane.look = replace(look, cups=20)
+    lane.pictures = replace(pictures, cups=20)
     lane.step()
-    lane.look = look
-    lane.finds(finding, *((NO_READ,) if look is OTHER else ()), value=0.1, limit=0.2)
+    lane.pictures = pictures
+    lane.finds(finding, *((NO_READ,) if pictures is OTHER else ()), value=0.1, limit=0.2)
     assert finding in lane.rung(10)
 
 
 def test_nor_is_what_the_network_sees_less_of_hidden_behind_one(lane: Lane) -> None:
-    deaf = Lane(out_of_service=(DRIFT.value, PICTURES.value))
-    deaf.finds(SEEN, DRIFT, **CHARTED)
-    assert deaf.rung(70) == {SEEN}
-    deaf.finds(PICTURES, **CHARTED)
-    assert SEEN in deaf.ringing()
-    deaf.rung(10)
-    assert SEEN in deaf.ringing()
+    unavailable_alarm = Lane(out_of_service=(DRIFT.value, PICTURES.value))
+    unavailable_alarm.finds(SEEN, DRIFT, **CHARTED)
+    assert unavailable_alarm.rung(70) == {SEEN}
+    unavailable_alarm.finds(PICTURES, **CHARTED)
+    assert SEEN in unavailable_alarm.ringing()
+    unavailable_alarm.rung(10)
+    assert SEEN in unavailable_alarm.ringing()
 
 
 @pytest.mark.parametrize("scattered", [True, False])
@@ -676,10 +675,10 @@ def test_a_finding_that_is_out_of_service_rings_under_no_other_name(scattered: b
     assert lane.rung(70) == set()
 
 
-def test_shelving_the_telling_alarm_rings_what_it_tells_of(changed: Lane) -> None:
+def test_shelving_the_announcing_alarm_raises_what_it_announced(changed: Lane) -> None:
     changed.finds(CONTEXT, PICTURES)
     assert changed.rung(10) == {PICTURES}
-    changed.book.shelve(f"{PICTURES}-cam1", 3600.0, "", changed.now, utc_ms(changed.now))
+    changed.manager.shelve(f"{PICTURES}-cam1", 3600.0, "", changed.now, utc_ms(changed.now))
     assert changed.rung(3) == {CONTEXT}
 
 
@@ -699,8 +698,8 @@ def test_what_was_found_has_a_sentence_of_its_own(
 ) -> None:
     found = condition(True, cause, window=280, detail=Detail(fact, detail))
     lane = Lane()
-    lane.book.update(found, 2000.0, utc_ms(2000.0))
-    (message,) = (one.message for one in lane.book.current() if one.alarm_id == found.alarm_id)
+    lane.manager.update(found, 2000.0, utc_ms(2000.0))
+    (message,) = (one.message for one in lane.manager.current() if one.alarm_id == found.alarm_id)
     assert words in message
     assert fact in ENGLISH.findings
 

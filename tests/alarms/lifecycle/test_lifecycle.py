@@ -10,12 +10,12 @@ from agent.alarms.lifecycle.lifecycle import EDGES, Event, Life, UndefinedEdgeEr
 from agent.records import AlarmState as S
 
 OCCURRENCES = (S.NORM, S.UNACK, S.ACKED, S.RTN_UNACK)
-COVERS = (S.SHELVED, S.SUPPRESSED, S.OUT_OF_SERVICE)
+SUPPRESSIONS = (S.SHELVED, S.SUPPRESSED, S.OUT_OF_SERVICE)
 
 
 def every_life() -> list[Life]:
-    sets = itertools.chain.from_iterable(itertools.combinations(COVERS, n) for n in range(4))
-    return [Life(o, frozenset(covers)) for covers in list(sets) for o in OCCURRENCES]
+    sets = itertools.chain.from_iterable(itertools.combinations(SUPPRESSIONS, n) for n in range(4))
+    return [Life(o, frozenset(suppressions)) for suppressions in list(sets) for o in OCCURRENCES]
 
 
 def after(*events: Event) -> Life:
@@ -26,7 +26,7 @@ def after(*events: Event) -> Life:
 
 
 @pytest.mark.parametrize(
-    "life", every_life(), ids=lambda life: "-".join([life.occurrence, *sorted(life.covers)])
+    "life", every_life(), ids=lambda life: "-".join([life.occurrence, *sorted(life.suppressions)])
 )
 def test_every_allowed_event_follows_an_edge_of_the_table(life: Life) -> None:
     for event in Event:
@@ -73,25 +73,25 @@ def test_where_operators_acknowledge_a_cleared_alarm_waits_for_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cover", "uncover", "state"),
+    ("suppress", "end", "state"),
     [
         (Event.SHELVE, Event.UNSHELVE, S.SHELVED),
         (Event.SUPPRESS, Event.RELEASE, S.SUPPRESSED),
         (Event.DISABLE, Event.ENABLE, S.OUT_OF_SERVICE),
     ],
 )
-def test_a_cover_hides_the_state_and_never_the_condition(
-    cover: Event, uncover: Event, state: S
+def test_a_suppression_hides_the_state_and_never_the_condition(
+    suppress: Event, end: Event, state: S
 ) -> None:
-    hidden = after(cover, Event.RAISE)
+    hidden = after(suppress, Event.RAISE)
     assert hidden.state is state
     assert hidden.active
-    assert hidden.step(uncover).state is S.UNACK
-    assert hidden.step(Event.ACK).step(uncover).state is S.ACKED
-    assert hidden.step(Event.CLEAR).step(uncover).state is S.NORM
+    assert hidden.step(end).state is S.UNACK
+    assert hidden.step(Event.ACK).step(end).state is S.ACKED
+    assert hidden.step(Event.CLEAR).step(end).state is S.NORM
 
 
-def test_the_topmost_cover_shows_and_taking_it_off_shows_the_next() -> None:
+def test_the_suppression_of_highest_precedence_shows_and_ending_it_shows_the_next() -> None:
     life = after(Event.RAISE, Event.SHELVE, Event.SUPPRESS, Event.DISABLE)
     states = []
     for event in (Event.ENABLE, Event.RELEASE, Event.UNSHELVE):

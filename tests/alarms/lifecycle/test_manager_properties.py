@@ -1,4 +1,4 @@
-"""Whatever happens to an alarm book: no undefined edge, no gap, and ``active`` is the condition."""
+"""Whatever happens to the manager: no undefined edge, no gap, and ``active`` is the condition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from agent import config
 from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.lifecycle.lifecycle import EDGES, Event
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.records import UNEVENTFUL, Alarm, AlarmState, Quality
 from tests.alarms.support import condition, utc_ms
 
@@ -26,11 +26,11 @@ class Oracle:
     def __init__(self, cause: Cause) -> None:
         self.definition = BY_CAUSE[cause]
         self.active = False
-        self.heard: tuple[bool, bool] | None = None  # beyond, back; None: unknown
+        self.judged: tuple[bool, bool] | None = None  # beyond, back; None: unknown
         self.since: float | None = None
 
     def judge(self, now: float) -> None:
-        contrary = self.heard is not None and self.heard[1 if self.active else 0]
+        contrary = self.judged is not None and self.judged[1 if self.active else 0]
         if not contrary:
             self.since = None
             return
@@ -46,7 +46,7 @@ class Books(RuleBasedStateMachine):
         self.settings = config.Alarms(ack_mode=mode)
         self.session = 1
         self.now = 50.0
-        self.book = AlarmBook(self.settings, "agent1", "s1")
+        self.manager = AlarmManager(self.settings, "agent1", "s1")
         self.oracles = {cause: Oracle(cause) for cause in CAUSES}
         self.records: list[Alarm] = []
         self.last: dict[str, Alarm] = {}
@@ -78,22 +78,22 @@ class Books(RuleBasedStateMachine):
         quality=st.sampled_from(Quality),
         suppressed=st.sampled_from(["", "", "the machine is not running"]),
     )
-    def hear(
+    def judge(
         self, cause: Cause, beyond: bool | None, back: bool, quality: Quality, suppressed: str
     ) -> None:
         back = back and beyond is False
         known = beyond is not None and quality is not Quality.BAD
-        self.oracles[cause].heard = (bool(beyond), back) if known else None
+        self.oracles[cause].judged = (bool(beyond), back) if known else None
         new = condition(
             beyond, cause=cause.value, back=back, quality=quality, suppressed_by=suppressed
         )
-        self.keep(self.book.update(new, self.now, utc_ms(self.now)))
+        self.keep(self.manager.update(new, self.now, utc_ms(self.now)))
         self.oracles[cause].judge(self.now)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, 5.0, 30.0, 100.0, 700.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.keep(self.book.tick(self.now, utc_ms(self.now)))
+        self.keep(self.manager.tick(self.now, utc_ms(self.now)))
         for oracle in self.oracles.values():
             oracle.judge(self.now)
 
@@ -101,12 +101,12 @@ class Books(RuleBasedStateMachine):
     def acknowledge(self, alarm_id: str, right: bool) -> None:
         known = self.last.get(alarm_id)
         event_id = known.event_id if known is not None and right else "s0-1"
-        answer = self.book.acknowledge(alarm_id, event_id, "ann", self.now, utc_ms(self.now))
+        answer = self.manager.acknowledge(alarm_id, event_id, "ann", self.now, utc_ms(self.now))
         self.keep(answer.records)
 
     @rule(alarm_id=st.sampled_from(IDS), seconds=st.sampled_from([1.0, 50.0, 1000.0]))
     def shelve(self, alarm_id: str, seconds: float) -> None:
-        answer = self.book.shelve(alarm_id, seconds, "ann", self.now, utc_ms(self.now))
+        answer = self.manager.shelve(alarm_id, seconds, "ann", self.now, utc_ms(self.now))
         self.keep(answer.records)
 
     @rule(
@@ -114,18 +114,18 @@ class Books(RuleBasedStateMachine):
         name=st.sampled_from(["unshelve", "take_out_of_service", "put_into_service"]),
     )
     def command(self, alarm_id: str, name: str) -> None:
-        answer = getattr(self.book, name)(alarm_id, "ann", self.now, utc_ms(self.now))
+        answer = getattr(self.manager, name)(alarm_id, "ann", self.now, utc_ms(self.now))
         self.keep(answer.records)
 
     @rule()
     def restart(self) -> None:
-        exported = json.loads(json.dumps(self.book.export(self.now, utc_ms(self.now))))
+        exported = json.loads(json.dumps(self.manager.export(self.now, utc_ms(self.now))))
         self.session += 1
-        self.book = AlarmBook(self.settings, "agent1", f"s{self.session}")
-        self.book.restore(exported, IDS, self.now, utc_ms(self.now))
+        self.manager = AlarmManager(self.settings, "agent1", f"s{self.session}")
+        self.manager.restore(exported, IDS, self.now, utc_ms(self.now))
         for oracle in self.oracles.values():
-            oracle.heard, oracle.since = None, None
-        self.last |= {record.alarm_id: record for record in self.book.current()}
+            oracle.judged, oracle.since = None, None
+        self.last |= {record.alarm_id: record for record in self.manager.current()}
 
     @invariant()
     def sequence_numbers_have_no_gap(self) -> None:
@@ -134,13 +134,13 @@ class Books(RuleBasedStateMachine):
 
     @invariant()
     def active_is_the_condition_after_its_delays(self) -> None:
-        for record in self.book.current():
+        for record in self.manager.current():
             cause = Cause(record.alarm_id.removesuffix("-cam1"))
             assert record.active == self.oracles[cause].active
 
     @invariant()
     def flags_agree_with_the_state(self) -> None:
-        for record in self.book.current():
+        for record in self.manager.current():
             assert record.shelved == (record.shelved_until_ms > 0)
             assert record.suppressed == bool(record.suppressed_by)
             if record.state in (AlarmState.UNACK, AlarmState.ACKED):

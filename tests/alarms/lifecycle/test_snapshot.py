@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from agent import config
-from agent.alarms.lifecycle.manager import AlarmBook
+from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.lifecycle.snapshot import SnapshotError
 from agent.records import AlarmState, Quality
-from tests.alarms.support import Desk, condition, utc_ms
+from tests.alarms.support import TimedManager, condition, utc_ms
 
 ALARM_ID = "no_read_rate-cam1"
 
 
-def exported(*, shelved: bool = False) -> tuple[Desk, dict[str, Any]]:
-    desk = Desk()
-    desk.hear(condition(True, value=0.4, limit=0.2))
-    desk.wait(5)
+def exported(*, shelved: bool = False) -> tuple[TimedManager, dict[str, Any]]:
+    timed = TimedManager()
+    timed.update(condition(True, value=0.4, limit=0.2))
+    timed.wait(5)
     if shelved:
-        desk.book.shelve(ALARM_ID, 100, "ann", desk.now, utc_ms(desk.now))
-    return desk, json.loads(json.dumps(desk.book.export(desk.now, utc_ms(desk.now))))
+        timed.manager.shelve(ALARM_ID, 100, "ann", timed.now, utc_ms(timed.now))
+    return timed, json.loads(json.dumps(timed.manager.export(timed.now, utc_ms(timed.now))))
 
 
 def restarted(
@@ -31,13 +31,13 @@ def restarted(
     alarm_ids: tuple[str, ...] = (ALARM_ID,),
     later_s: float = 0.0,
     **settings: object,
-) -> Desk:
+) -> TimedManager:
     """A new process: its monotonic clock has another origin, the wall clock went on."""
-    desk = Desk()
-    desk.book = AlarmBook(config.Alarms(**settings), "agent1", "s2")
-    desk.now = 5.0
-    desk.book.restore(state, alarm_ids, desk.now, utc_ms(1005.0 + later_s))
-    return desk
+    timed = TimedManager()
+    timed.manager = AlarmManager(config.Alarms(**settings), "agent1", "s2")
+    timed.now = 5.0
+    timed.manager.restore(state, alarm_ids, timed.now, utc_ms(1005.0 + later_s))
+    return timed
 
 
 def test_an_active_alarm_stays_active_with_its_event_id_and_bad_quality() -> None:
@@ -52,10 +52,10 @@ def test_an_active_alarm_stays_active_with_its_event_id_and_bad_quality() -> Non
 def test_sequence_and_occurrences_go_on_where_they_were() -> None:
     before, state = exported()
     after = restarted(state)
-    assert after.hear(condition(False)) == ["quality"]
+    assert after.update(condition(False)) == ["quality"]
     assert after.records[0].seq == before.alarm.seq  # no event
     after.wait(30)
-    after.hear(condition(True), after_s=1)
+    after.update(condition(True), after_s=1)
     after.wait(5)
     assert after.alarm.event_id == "s2-2"
     assert after.alarm.count == 2
@@ -70,17 +70,17 @@ def test_shelving_ends_by_the_wall_clock_also_when_the_agent_was_down() -> None:
 
 
 def test_a_suppressed_alarm_waits_for_its_condition_before_it_is_released() -> None:
-    desk = Desk()
-    desk.hear(condition(True, suppressed_by="the machine is not running"))
-    desk.wait(5)
-    after = restarted(desk.book.export(desk.now, utc_ms(desk.now)))
+    timed = TimedManager()
+    timed.update(condition(True, suppressed_by="the machine is not running"))
+    timed.wait(5)
+    after = restarted(timed.manager.export(timed.now, utc_ms(timed.now)))
     assert after.wait(1000) == []
     assert after.alarm.suppressed
-    assert after.hear(condition(True))[-1] == "released"
+    assert after.update(condition(True))[-1] == "released"
 
 
-def saved(desk: Desk) -> dict[str, Any]:
-    state = json.loads(json.dumps(desk.book.export(desk.now, utc_ms(desk.now))))
+def saved(timed: TimedManager) -> dict[str, Any]:
+    state = json.loads(json.dumps(timed.manager.export(timed.now, utc_ms(timed.now))))
     assert isinstance(state, dict)
     return state
 
@@ -89,54 +89,54 @@ def saved(desk: Desk) -> dict[str, Any]:
 def test_an_alarm_comes_back_into_service_when_the_configuration_no_longer_takes_it_out(
     listed: str,
 ) -> None:
-    desk = Desk(out_of_service=(listed,))
-    desk.hear(condition(True))
-    desk.wait(5)
-    assert (desk.alarm.state, desk.alarm.active) == (AlarmState.OUT_OF_SERVICE, True)
-    still = restarted(saved(desk), out_of_service=(listed,))
-    assert "in_service" not in still.hear(condition(True))
+    timed = TimedManager(out_of_service=(listed,))
+    timed.update(condition(True))
+    timed.wait(5)
+    assert (timed.alarm.state, timed.alarm.active) == (AlarmState.OUT_OF_SERVICE, True)
+    still = restarted(saved(timed), out_of_service=(listed,))
+    assert "in_service" not in still.update(condition(True))
     after = restarted(saved(still))
-    assert "in_service" in after.hear(condition(True))
+    assert "in_service" in after.update(condition(True))
     assert (after.alarm.state, after.alarm.active) == (AlarmState.UNACK, True)
-    assert after.alarm.event_id == desk.alarm.event_id, "the occurrence went on underneath"
+    assert after.alarm.event_id == timed.alarm.event_id, "the occurrence went on underneath"
     again = restarted(saved(after))
-    assert again.hear(condition(True)) == ["quality"], "once"
+    assert again.update(condition(True)) == ["quality"], "once"
 
 
 def test_an_alarm_that_a_command_took_out_of_service_waits_for_a_command() -> None:
-    desk, _ = exported()
-    desk.book.take_out_of_service(ALARM_ID, "ann", desk.now, utc_ms(desk.now))
-    listed = restarted(saved(desk), out_of_service=(ALARM_ID,))
-    assert "out_of_service" not in listed.hear(condition(True))
+    timed, _ = exported()
+    timed.manager.take_out_of_service(ALARM_ID, "ann", timed.now, utc_ms(timed.now))
+    listed = restarted(saved(timed), out_of_service=(ALARM_ID,))
+    assert "out_of_service" not in listed.update(condition(True))
     after = restarted(saved(listed))
-    after.hear(condition(True))
+    after.update(condition(True))
     assert after.alarm.state is AlarmState.OUT_OF_SERVICE
-    after.book.put_into_service(ALARM_ID, "ann", after.now, utc_ms(after.now))
+    after.manager.put_into_service(ALARM_ID, "ann", after.now, utc_ms(after.now))
     assert after.alarm.state is AlarmState.UNACK
 
 
 def test_a_command_may_take_the_place_of_the_configuration() -> None:
-    desk = Desk(out_of_service=(ALARM_ID,))
-    desk.hear(condition(False))
-    now = (desk.now, utc_ms(desk.now))
-    desk.book.put_into_service(ALARM_ID, "ann", *now)
-    desk.book.take_out_of_service(ALARM_ID, "ann", *now)
-    after = restarted(saved(desk))
-    after.hear(condition(False))
+    timed = TimedManager(out_of_service=(ALARM_ID,))
+    timed.update(condition(False))
+    now = (timed.now, utc_ms(timed.now))
+    timed.manager.put_into_service(ALARM_ID, "ann", *now)
+    timed.manager.take_out_of_service(ALARM_ID, "ann", *now)
+    after = restarted(saved(timed))
+    after.update(condition(False))
     assert after.alarm.state is AlarmState.OUT_OF_SERVICE
 
 
 def test_a_state_that_does_not_say_who_took_an_alarm_out_is_taken_for_the_configuration() -> None:
-    desk = Desk(out_of_service=(ALARM_ID,))
-    desk.hear(condition(False))
-    state = saved(desk)
+    timed = TimedManager(out_of_service=(ALARM_ID,))
+    timed.update(condition(False))
+    state = saved(timed)
     del state["alarms"][0]["out_by_configuration"]
-    assert "in_service" in restarted(state).hear(condition(False))
+    assert "in_service" in restarted(state).update(condition(False))
 
 
 def test_an_alarm_of_a_camera_that_is_gone_is_forgotten() -> None:
     _, state = exported()
-    assert restarted(state, alarm_ids=("no_read_rate-cam2",)).book.current() == ()
+    assert restarted(state, alarm_ids=("no_read_rate-cam2",)).manager.current() == ()
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_a_damaged_state_is_refused_with_its_place(damage: Any) -> None:
     _, state = exported()
     damaged = copy.deepcopy(state)
     damage(damaged)
-    book = AlarmBook(config.Alarms(), "agent1", "s2")
+    manager = AlarmManager(config.Alarms(), "agent1", "s2")
     with pytest.raises(SnapshotError, match="alarm state"):
-        book.restore(damaged, (ALARM_ID,), 0.0, 0)
-    assert book.current() == ()
+        manager.restore(damaged, (ALARM_ID,), 0.0, 0)
+    assert manager.current() == ()
 
 
 @pytest.mark.parametrize("nonsense", [None, [], "x", 3])

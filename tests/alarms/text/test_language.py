@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 import pytest
 
-from agent.alarms.catalogue import AGENT, BY_CAUSE, DEFINITIONS, Cause, Definition
+from agent.alarms.catalogue import AGENT, BY_CAUSE, DEFINITIONS, Cause, Definition, Situation
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lifecycle.entry import CHATTER_REASON
-from agent.alarms.lifecycle.suppression import Situation
 from agent.alarms.signals.signals import BY_NAME
 from agent.alarms.text.english import ENGLISH
 from agent.alarms.text.italian import ITALIAN
@@ -17,7 +17,7 @@ from agent.alarms.text.language import Fact, Language
 from agent.capture.states import Cause as CameraCause
 from agent.config import Alarms
 from agent.records import CameraState
-from tests.alarms.support import Desk
+from tests.alarms.support import TimedManager
 
 LANGUAGES = pytest.mark.parametrize("language", [ENGLISH, ITALIAN], ids=["en", "it"])
 EVERY = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.cause)
@@ -32,12 +32,12 @@ def placeholders(pattern: str) -> set[str]:
 def test_an_alarm_says_what_where_and_what_to_do(
     definition: Definition, language: Language
 ) -> None:
-    sentence = language.sentences[definition.cause]
+    sentence = language.alarms[definition.cause].sentence
     assert "camera" in placeholders(sentence)
-    assert placeholders(sentence) == placeholders(ENGLISH.sentences[definition.cause])
+    assert placeholders(sentence) == placeholders(ENGLISH.alarms[definition.cause].sentence)
     assert placeholders(sentence) <= {"camera", "value", "limit", "window", "detail"}
     assert ":" in sentence  # what is wrong: what to do
-    assert "/" not in language.titles[definition.cause]
+    assert "/" not in language.title(definition)
 
 
 @LANGUAGES
@@ -86,9 +86,19 @@ def test_another_language_knows_every_fixed_word_of_ours() -> None:
 
 
 def test_no_word_is_left_in_english() -> None:
-    for table in ("titles", "sentences", "signals"):
-        english, italian = getattr(ENGLISH, table), getattr(ITALIAN, table)
-        assert all(italian[key] != english[key] for key in english)
+    for part in ("title", "sentence"):
+        assert all(
+            getattr(ITALIAN.alarms[cause], part) != getattr(ENGLISH.alarms[cause], part)
+            for cause in ENGLISH.alarms
+        )
+    assert all(ITALIAN.signals[key] != ENGLISH.signals[key] for key in ENGLISH.signals)
+
+
+@LANGUAGES
+def test_a_language_without_the_words_of_an_alarm_is_refused(language: Language) -> None:
+    short = {cause: text for cause, text in language.alarms.items() if cause != "spool_loss"}
+    with pytest.raises(ValueError, match="no words for spool_loss"):
+        replace(language, alarms=short)
 
 
 @pytest.mark.parametrize(
@@ -154,16 +164,16 @@ def test_what_is_about_the_agent_says_so() -> None:
         assert agent in language.sentence_when_normal(definition, AGENT)
 
 
-def test_the_book_speaks_the_configured_language_from_the_first_record_to_the_last() -> None:
-    desk = Desk(language="it")
+def test_the_manager_speaks_the_configured_language_from_the_first_record_to_the_last() -> None:
+    timed = TimedManager(language="it")
     lost = Condition(Cause.CAMERA_FROZEN, "cam1", True)
-    normal, raised = desk.book.update(lost, 1.0, 1000)
+    normal, raised = timed.manager.update(lost, 1.0, 1000)
     assert (normal.title, normal.message) == (
         "Telecamera bloccata",
         "Non è il caso su cam1: telecamera bloccata.",
     )
     assert raised.message == ITALIAN.sentence(BY_CAUSE[Cause.CAMERA_FROZEN], lost)
-    (suppressed,) = desk.book.update(
+    (suppressed,) = timed.manager.update(
         Condition(Cause.CAMERA_FROZEN, "cam1", True, suppressed_by=Situation.NOT_RUNNING.value),
         2.0,
         2000,

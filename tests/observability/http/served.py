@@ -10,10 +10,10 @@ from typing import Any
 
 from agent import config
 from agent.observability.http.app_state import AppState
-from agent.observability.http.listener import Door, SiteSpec
-from agent.observability.http.process import Site
+from agent.observability.http.listener import Listener, ServerSpec
+from agent.observability.http.process import WebServer
 from agent.observability.http.protocol import BoundedLoop
-from agent.observability.http.rpc import PROBES, Answers
+from agent.observability.http.rpc import PROBES, AgentService
 from agent.observability.http.server import LOOP
 from tests.support import wait_until
 
@@ -21,18 +21,18 @@ BEAT_S = 0.1
 
 
 class Direct:
-    """Asks the agent without a process in between."""
+    """Calls the agent without a process in between."""
 
     def __init__(self, state: AppState) -> None:
         self._state = state
-        self._answers = Answers(state)
+        self._service = AgentService(state)
         self.executor = ThreadPoolExecutor(2)
 
-    async def ask(self, name: str, *args: object) -> Any:
+    async def call(self, name: str, *args: object) -> Any:
         if name in PROBES:
-            return self._answers.answer(name, args)
+            return self._service.call(name, args)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, self._answers.answer, name, args)
+        return await loop.run_in_executor(self.executor, self._service.call, name, args)
 
     def count(self, name: str, **labels: str) -> None:
         self._state.telemetry.count(name, **labels)
@@ -41,20 +41,20 @@ class Direct:
         """Nothing is kept back."""
 
 
-class Served(Door):
+class Served(Listener):
     """Serves as ``HttpServer`` does."""
 
     def __init__(self, settings: config.Http, state: AppState) -> None:
         super().__init__(settings)
         self._state = state
-        self._spec = SiteSpec(settings, state.newest.cameras, self.signer, self.loopback)
+        self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
         self._stopping = threading.Event()
-        self._site: Site | None = None
+        self._web: WebServer | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
-        wait_until(lambda: self._site is not None and self._site.started, 30, "the server serves")
+        wait_until(lambda: self._web is not None and self._web.started, 30, "the server serves")
 
     def stop(self) -> bool:
         self._stopping.set()
@@ -69,11 +69,11 @@ class Served(Door):
 
     async def _serve(self) -> None:
         direct = Direct(self._state)
-        self._site = Site(self._spec, direct)
-        serving = asyncio.create_task(self._site.serve(self.socket))
+        self._web = WebServer(self._spec, direct)
+        serving = asyncio.create_task(self._web.serve(self.socket))
         while not self._stopping.is_set():
             self._state.telemetry.beat(LOOP)
             await asyncio.wait([serving], timeout=BEAT_S)
-        await self._site.end()
+        await self._web.end()
         await serving
         direct.executor.shutdown(wait=False, cancel_futures=True)

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from agent import config
 from agent.config.problems import ConfigErrors
-from agent.observability.http.access import Access, Asked
-from agent.observability.http.limits import ADDRESSES_MAX, Buckets
-from agent.observability.http.listener import Door, HttpError
+from agent.observability.http.access import Access, RequestFacts
+from agent.observability.http.limits import ADDRESSES_MAX, AddressBuckets
+from agent.observability.http.listener import HttpError, Listener
 from agent.observability.http.signing import Signer
 from agent.preflight import load_config
 from agent.records import Overlay
@@ -28,8 +28,8 @@ OPEN = ("/livez", "/readyz", "/metrics")
 CLOSED = ("/", "/api/v1/status", "/api/v1/frame/cam1.jpg", "/nothing")
 
 
-def asked(path: str, address: str = "10.0.0.9", query: str = "", **headers: str) -> Asked:
-    return Asked(path, query, address, headers)
+def asked(path: str, address: str = "10.0.0.9", query: str = "", **headers: str) -> RequestFacts:
+    return RequestFacts(path, query, address, headers)
 
 
 def access(*, loopback: bool = False, **settings: object) -> Access:
@@ -195,17 +195,17 @@ def test_who_guesses_tokens_is_made_to_wait(agent: FakeAgent, public: Served) ->
 
 
 def test_an_address_may_burst_and_then_keep_its_rate() -> None:
-    buckets = Buckets(100.0, 400.0)
+    buckets = AddressBuckets(100.0, 400.0)
     assert sum(buckets.take("a", 0.0) for _ in range(1000)) == 400
     assert buckets.take("b", 0.0), "another address has its own"
     assert sum(buckets.take("a", 1.0) for _ in range(1000)) == 100
 
 
 def test_the_memory_of_addresses_is_bounded() -> None:
-    buckets = Buckets(100.0, 400.0)
+    buckets = AddressBuckets(100.0, 400.0)
     for i in range(5 * ADDRESSES_MAX):
         buckets.take(str(i), 0.0)
-    assert len(buckets._left) == ADDRESSES_MAX
+    assert len(buckets._buckets) == ADDRESSES_MAX
 
 
 def test_the_rate_that_is_configured_is_in_force(serve: ServeAgent) -> None:
@@ -268,4 +268,4 @@ def test_a_key_that_does_not_fit_is_an_error_before_anything_starts(
     certificate, _ = authority.issue("one")
     _, key = authority.issue("another")
     with pytest.raises(HttpError, match=r"http\.tls: certificate, key and client_ca do not fit"):
-        Door(config.Http(port=0, tls={"certificate": certificate, "key": key}))
+        Listener(config.Http(port=0, tls={"certificate": certificate, "key": key}))

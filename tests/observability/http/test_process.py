@@ -20,7 +20,7 @@ import pytest
 
 from agent import config
 from agent.observability.http import server as http_module
-from agent.observability.http.listener import Door, HttpError
+from agent.observability.http.listener import HttpError, Listener
 from agent.observability.http.process import OPEN_MAX
 from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
@@ -119,21 +119,21 @@ def test_a_picture_that_has_not_changed_is_not_handed_over_again(
     shown = frame()
     agent.newest.on_segmented(shown, segmentation(shown))
     handed: list[str] = []
-    fitted = http_module.Answers.seen
+    fitted = http_module.AgentService.frame
 
-    def counting(answers: http_module.Answers, camera: str, known: str) -> object:
-        answer = fitted(answers, camera, known)
+    def counting(service: http_module.AgentService, camera: str, known: str) -> object:
+        answer = fitted(service, camera, known)
         handed.append(type(answer).__name__)
         return answer
 
-    monkeypatch.setattr(http_module.Answers, "seen", counting)
+    monkeypatch.setattr(http_module.AgentService, "frame", counting)
     with client_of(start()) as client:
         first = client.get("/api/v1/frame/cam1.jpg")
         assert client.get("/api/v1/frame/cam1.jpg").content == first.content
         following = frame(seq=2)
         agent.newest.on_segmented(following, segmentation(following))
         assert client.get("/api/v1/frame/cam1.jpg").headers["etag"] != first.headers["etag"]
-    assert handed == ["Seen", "Same", "Seen"]
+    assert handed == ["AnnotatedFrame", "Unchanged", "AnnotatedFrame"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -226,7 +226,7 @@ def test_a_mistake_of_the_agent_is_logged_there_and_an_answer_without_its_detail
     def fail(camera: str) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(agent.newest, "seen", fail)
+    monkeypatch.setattr(agent.newest, "frame", fail)
     with client_of(start()) as client:
         answer = client.get("/api/v1/frame/cam1.jpg")
         assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
@@ -266,7 +266,7 @@ def test_the_end_takes_a_second_and_frees_the_port_whatever_hangs(
     agent.hold_view.set()
     hung.join(10)
     assert gone(pid)
-    Door(config.Http(port=server.port)).socket.close()
+    Listener(config.Http(port=server.port)).socket.close()
 
 
 def test_what_is_asked_last_is_still_answered(agent: FakeAgent, start: Start) -> None:
@@ -296,7 +296,7 @@ def test_a_server_that_does_not_come_up_is_an_error(
     with pytest.raises(HttpError, match=r"has not started on .* attribute .no_such_function"):
         server.wait_started()
     assert server.stop()
-    Door(config.Http(port=server.port)).socket.close()
+    Listener(config.Http(port=server.port)).socket.close()
 
 
 def test_an_answer_to_a_server_that_was_replaced_is_dropped(
@@ -356,7 +356,7 @@ def test_many_large_pictures_at_once_do_not_cost_the_server(
     agent.cameras = tuple(f"cam{index}" for index in range(12))
     agent.newest = Newest(agent.cameras)
     for name in agent.cameras:
-        shown = dataclasses.replace(frame(side=960), camera=name)
+        shown = dataclasses.replace(frame(side=960), lane=name)
         agent.newest.on_segmented(shown, segmentation(shown))
     server = HttpServer(config.Http(port=0, loop_limit_s=60.0), agent.state())
     server.start()

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent import config
 from agent.observability.health import Readiness
-from agent.observability.http.listener import Door, HttpError
+from agent.observability.http.listener import HttpError, Listener
 from agent.records import CameraState, MachineInfo, MachineState, Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
@@ -308,7 +308,7 @@ def test_a_mistake_of_the_agent_is_an_answer_without_its_details(
     def fail(camera: str) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(agent.newest, "seen", fail)
+    monkeypatch.setattr(agent.newest, "frame", fail)
     answer = client.get("/api/v1/frame/cam1.jpg")
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
     assert client.get("/livez").status_code == 200
@@ -335,13 +335,13 @@ def test_the_name_under_which_the_agent_is_public_is_taken(serve: ServeAgent) ->
 
 def test_a_port_in_use_is_an_error_before_anything_starts(agent: FakeAgent, server: Served) -> None:
     with pytest.raises(HttpError, match=rf"127\.0\.0\.1:{server.port} is in use by another"):
-        Door(config.Http(port=server.port))
+        Listener(config.Http(port=server.port))
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_an_address_of_another_machine_is_an_error(host: str, agent: FakeAgent) -> None:
     with pytest.raises(HttpError, match="address of this machine"):
-        Door(config.Http(host=host, port=0, page=False))
+        Listener(config.Http(host=host, port=0, page=False))
 
 
 def test_ipv6_loopback_is_served_too(serve: ServeAgent) -> None:
@@ -368,7 +368,7 @@ def test_the_server_ends_within_a_second_and_frees_its_port(
     assert time.monotonic() - began < 3.0  # one second, and patience for a busy machine
     agent.hold_view.set()
     hung.join(10)
-    Door(config.Http(port=server.port)).socket.close()
+    Listener(config.Http(port=server.port)).socket.close()
 
 
 def test_nan_is_nowhere_in_an_empty_status(client: httpx.Client) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from agent.config import HttpLimits
-from agent.observability.http import answers, protocol
+from agent.observability.http import protocol, responses
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
 from tests.observability.samples import frame, segmentation
@@ -157,7 +157,7 @@ def test_a_request_that_never_ends_is_ended(
 def test_a_body_that_never_ends_is_ended_with_an_answer(
     agent: FakeAgent, server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "BODY_LIMIT_S", 0.3)
+    monkeypatch.setattr(responses, "BODY_LIMIT_S", 0.3)
     half = (
         b"POST /machine HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 100\r\n\r\n{"

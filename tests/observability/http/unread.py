@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.observability.http.process import RemoteAgent
-from agent.observability.http.rpc import AgentSilent
+from agent.observability.http.process import RpcClient
+from agent.observability.http.rpc import AgentUnavailable
 from agent.supervision.channel import Channel
 
 TIMES = 3000
@@ -20,15 +20,15 @@ def main(channel: Channel, path: str, _fds: Mapping[str, int]) -> None:
 
 
 async def _ask_on(channel: Channel, path: Path) -> None:
-    agent = RemoteAgent(channel, asyncio.get_running_loop())
+    agent = RpcClient(channel, asyncio.get_running_loop())
     silent = 0
     for _ in range(TIMES):
         agent.count("http_requests", route="/", status="200")
         agent.flush()
         try:
             async with asyncio.timeout(0.001):
-                await agent.ask("pulse")
-        except AgentSilent:
+                await agent.call("health")
+        except AgentUnavailable:
             silent += 1
         except TimeoutError:
             pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from agent.publishing.connection.farewell import Leave, Step
+from agent.publishing.connection.farewell import Farewell, Step
 from agent.publishing.sparkplug.births import Packet
 from agent.publishing.sparkplug.inbox import Inbox
 from agent.publishing.sparkplug.outbox import NodeOutbox
@@ -16,25 +16,25 @@ from tests.publishing.sparkplug.test_node import START_MS, Rig
 
 
 def test_what_waits_goes_out_first_and_the_end_follows_the_answer_to_the_farewell() -> None:
-    leave = Leave.within(10.0, 100.0)
-    assert leave.step(100.0, waiting=1, idle=True) is Step.WAIT
-    assert leave.step(100.0, waiting=0, idle=False) is Step.WAIT
-    assert leave.step(100.0, waiting=0, idle=True) is Step.FAREWELL
-    leave.told = True
-    assert leave.step(101.0, waiting=0, idle=False) is Step.WAIT
-    assert leave.step(101.0, waiting=0, idle=True) is Step.DISCONNECT
-    leave.disconnecting = True
-    assert leave.step(102.0, waiting=0, idle=True) is Step.WAIT
+    farewell = Farewell.within(10.0, 100.0)
+    assert farewell.step(100.0, waiting=1, idle=True) is Step.WAIT
+    assert farewell.step(100.0, waiting=0, idle=False) is Step.WAIT
+    assert farewell.step(100.0, waiting=0, idle=True) is Step.LAST_MESSAGE
+    farewell.sent = True
+    assert farewell.step(101.0, waiting=0, idle=False) is Step.WAIT
+    assert farewell.step(101.0, waiting=0, idle=True) is Step.DISCONNECT
+    farewell.disconnecting = True
+    assert farewell.step(102.0, waiting=0, idle=True) is Step.WAIT
 
 
 def test_a_broker_that_takes_nothing_is_told_the_farewell_in_time_and_cut_at_the_end() -> None:
-    leave = Leave.within(10.0, 100.0)
-    assert leave.due_at == 106.0
-    assert leave.step(106.0, waiting=5, idle=False) is Step.FAREWELL
-    leave.told = True
-    assert leave.due_at == 110.0
-    assert leave.step(109.9, waiting=0, idle=False) is Step.WAIT
-    assert leave.step(110.0, waiting=0, idle=False) is Step.CUT
+    farewell = Farewell.within(10.0, 100.0)
+    assert farewell.due_at == 106.0
+    assert farewell.step(106.0, waiting=5, idle=False) is Step.LAST_MESSAGE
+    farewell.sent = True
+    assert farewell.due_at == 110.0
+    assert farewell.step(109.9, waiting=0, idle=False) is Step.WAIT
+    assert farewell.step(110.0, waiting=0, idle=False) is Step.CLOSE
 
 
 def types(box: NodeOutbox, rig: Rig) -> list[Type]:

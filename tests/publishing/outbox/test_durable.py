@@ -11,7 +11,7 @@ import pytest
 
 from agent.config import Storage
 from agent.publishing.outbox.durable import NO_SUBSCRIBERS, UNHEARD_RETRY_S, DurableOutbox
-from agent.publishing.outbox.outbox import MemoryOutbox
+from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.outbox.pace import Pace
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
@@ -301,8 +301,10 @@ def test_a_disk_that_fills_up_stops_explanations_and_evidence_before_alarms(
     tmp_path: Path,
 ) -> None:
     plant = Plant(tmp_path)
-    plant.store.spool._free_bytes = lambda _folder: 50 * 1024 * 1024  # below the reserve of 128
-    plant.store.spool.look_at_disk()
+    plant.store.spool.capacity._free_bytes = lambda _folder: (
+        50 * 1024 * 1024
+    )  # below the reserve of 128
+    plant.store.spool.capacity.look_at_disk()
     plant.put_many(30, "explanation", "evidence", "event_alarm", size=20_000)
     assert plant.books.total("messages_dropped", "event") == 0
     assert plant.books.total("messages_dropped", "evidence", "spool_full") >= 25

@@ -6,7 +6,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agent.publishing.outbox.outbox import EVENT_BYTES_MAX, MemoryOutbox
+from agent.publishing.outbox.memory import EVENT_BYTES_MAX, MemoryOutbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from tests.publishing.examples import Books

@@ -45,7 +45,7 @@ class SparkplugRig:
                 mqtt=general.mqtt,
                 site=general.site,
                 identity=replace(general.identity, agent_id=agent_id),
-                cameras=("cam1", "cam2"),
+                lanes=("cam1", "cam2"),
                 echo_s=echo_s,
                 metrics=(MetricTag("fps", "Hz"), MetricTag("uptime_s", "s", of_agent=True)),
             ),

@@ -13,7 +13,8 @@ from agent.config import Site
 from agent.publishing.sparkplug.births import Packet
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
 from agent.publishing.sparkplug.host import PrimaryHost
-from agent.publishing.sparkplug.node import EDGES, EdgeNode, Heard, NodeSettings, NodeState, Step
+from agent.publishing.sparkplug.node import EdgeNode, NodeSettings, Reaction
+from agent.publishing.sparkplug.states import EDGES, Cause, NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.records import Quality
@@ -77,7 +78,7 @@ class Rig:
         self.node.offer(Sample(device, name, value, quality, stamp), self.now)
 
     def command(self, *metrics: Metric, retained: bool = False, topic: str = NCMD) -> None:
-        self.node.heard(topic, encode(Payload(1, metrics)), retained, self.now)
+        self.node.received(topic, encode(Payload(1, metrics)), retained, self.now)
 
     def rebirth(self) -> None:
         self.command(Metric("Node Control/Rebirth", value=value_of(DataType.BOOLEAN, True)))
@@ -472,7 +473,7 @@ def test_any_other_command_does_nothing_and_is_counted(
     rig.connect()
     rig.pass_time(10.0)
     before = len(rig.host.messages)
-    assert rig.node.heard(NCMD, payload, retained, rig.now) is Heard.NOTHING
+    assert rig.node.received(NCMD, payload, retained, rig.now) is Reaction.NOTHING
     assert rig.pass_time(10.0) == []
     assert len(rig.host.messages) == before
     assert rig.count("commands") == (0 if outcome is None else 1)
@@ -484,7 +485,7 @@ def test_any_other_command_does_nothing_and_is_counted(
 def test_no_bytes_of_a_command_break_the_node(payload: bytes, retained: bool) -> None:
     rig = Rig()
     rig.connect()
-    rig.node.heard(NCMD, payload, retained, rig.now)
+    rig.node.received(NCMD, payload, retained, rig.now)
     rig.offer("fps", 2.0)
     rig.pass_time(6.0)
     assert rig.host.value("fps", "cam1") == 2.0
@@ -507,9 +508,9 @@ def test_births_wait_until_the_primary_host_says_that_it_is_online() -> None:
         (STATE, b'{"online":true}'), (STATE, b'{"online":true,"timestamp":true}'), (STATE, b""),
         (STATE, b"[" * 2000), (STATE, b"x" * 5000), (STATE, b'{"online":true,"timestamp":"5"}'),
     ):  # fmt: skip
-        rig.node.heard(topic, payload, True, rig.now)
+        rig.node.received(topic, payload, True, rig.now)
         assert rig.pass_time() == [], (topic, payload)
-    rig.node.heard(STATE, state(True, 2), True, rig.now)
+    rig.node.received(STATE, state(True, 2), True, rig.now)
     assert kinds(rig.pass_time()) == ["NBIRTH", "DBIRTH", "DBIRTH"]
     assert rig.count("commands", "state_invalid") == 9
 
@@ -518,11 +519,11 @@ def test_births_wait_until_the_primary_host_says_that_it_is_online() -> None:
 def test_an_online_state_older_than_the_newest_is_not_believed() -> None:
     rig = Rig("scada")
     rig.connect()
-    rig.node.heard(STATE, state(False, 100), True, rig.now)
-    rig.node.heard(STATE, state(True, 99), True, rig.now)
+    rig.node.received(STATE, state(False, 100), True, rig.now)
+    rig.node.received(STATE, state(True, 99), True, rig.now)
     assert rig.pass_time() == []
     assert rig.count("commands", "state_stale") == 1
-    rig.node.heard(STATE, state(True, 100), True, rig.now)
+    rig.node.received(STATE, state(True, 100), True, rig.now)
     assert len(rig.pass_time()) == 3
 
 
@@ -534,18 +535,18 @@ def test_an_online_state_older_than_the_newest_is_not_believed() -> None:
 def test_when_the_primary_host_goes_the_node_leaves_and_a_late_will_does_not_matter() -> None:
     rig = Rig("scada")
     rig.connect()
-    rig.node.heard(STATE, state(True, 100), True, rig.now)
+    rig.node.received(STATE, state(True, 100), True, rig.now)
     rig.pass_time()
-    rig.node.heard(STATE, state(False, 99), False, rig.now)
+    rig.node.received(STATE, state(False, 99), False, rig.now)
     assert rig.node.state is NodeState.ONLINE
     rig.offer("Fruit/angle_deg", 1.0)
-    rig.node.heard(STATE, state(False, 100), False, rig.now)
+    rig.node.received(STATE, state(False, 100), False, rig.now)
     assert rig.node.state is NodeState.LEAVING
     assert rig.pass_time() == []
     rig.node.disconnected(rig.now)
     assert rig.connect() == [], "and waits again"
     rig.offer("Fruit/angle_deg", 2.0)
-    rig.node.heard(STATE, state(True, 200), True, rig.now)
+    rig.node.received(STATE, state(True, 200), True, rig.now)
     rig.pass_time()
     rig.pass_time()
     assert [value for _, value, _ in rig.host.historical] == [1.0, 2.0]
@@ -554,12 +555,12 @@ def test_when_the_primary_host_goes_the_node_leaves_and_a_late_will_does_not_mat
 def test_a_host_of_before_version_3_is_understood_too() -> None:
     rig = Rig("scada")
     rig.connect()
-    rig.node.heard("STATE/scada", b"OFFLINE", True, rig.now)
+    rig.node.received("STATE/scada", b"OFFLINE", True, rig.now)
     assert rig.pass_time() == []
-    rig.node.heard("STATE/scada", b"ONLINE", True, rig.now)
+    rig.node.received("STATE/scada", b"ONLINE", True, rig.now)
     assert len(rig.pass_time()) == 3
-    rig.node.heard(STATE, state(True, 5), True, rig.now)
-    rig.node.heard("STATE/scada", b"OFFLINE", False, rig.now)
+    rig.node.received(STATE, state(True, 5), True, rig.now)
+    rig.node.received("STATE/scada", b"OFFLINE", False, rig.now)
     assert rig.node.state is NodeState.ONLINE, "one that speaks JSON is believed in JSON"
 
 
@@ -569,17 +570,17 @@ def test_a_host_of_before_version_3_is_understood_too() -> None:
 def test_our_own_birth_comes_back_and_anothers_is_a_conflict() -> None:
     rig = Rig(echo_s=10.0)
     birth = rig.connect()[0]
-    assert not rig.node.birth_unseen(9.0)
-    assert rig.node.heard(birth.topic, birth.payload, False, rig.now) is Heard.NOTHING
-    assert not rig.node.birth_unseen(11.0)
+    assert not rig.node.birth_not_returned(9.0)
+    assert rig.node.received(birth.topic, birth.payload, False, rig.now) is Reaction.NOTHING
+    assert not rig.node.birth_not_returned(11.0)
     other = Rig(facts=()).connect()[0]
-    assert rig.node.heard(birth.topic, other.payload, False, rig.now) is Heard.CONFLICT
+    assert rig.node.received(birth.topic, other.payload, False, rig.now) is Reaction.CONFLICT
 
 
 def test_a_birth_that_does_not_come_back_is_noticed_once() -> None:
     rig = Rig(echo_s=10.0)
     rig.connect()
-    assert [rig.node.birth_unseen(t) for t in (5.0, 10.0, 15.0)] == [False, True, False]
+    assert [rig.node.birth_not_returned(t) for t in (5.0, 10.0, 15.0)] == [False, True, False]
 
 
 # --- the machine as a whole -----------------------------------------------------------------------
@@ -587,9 +588,9 @@ def test_a_birth_that_does_not_come_back_is_noticed_once() -> None:
 
 def test_states_change_along_the_table_only() -> None:
     node = Rig().node
-    for step in (Step.BORN, Step.HOST_OFFLINE):
+    for cause in (Cause.BORN, Cause.HOST_OFFLINE):
         with pytest.raises(ValueError, match="no edge from offline"):
-            node._go(step)
+            node._go(cause)
     assert set(EDGES.values()) == set(NodeState)
 
 
@@ -653,14 +654,14 @@ def test_whatever_happens_a_host_finds_no_fault_and_ends_with_the_newest_values(
             case "rebirth":
                 rig.rebirth()
             case "host":
-                rig.node.heard(STATE, state(argument, rig.utc_ms()), False, rig.now)
+                rig.node.received(STATE, state(argument, rig.utc_ms()), False, rig.now)
         if rig.node.state is NodeState.LEAVING:
             rig.node.disconnected(rig.now)
             connected = False
     if not connected:
         rig.connect()
     rig.node.device("cam1", True)
-    rig.node.heard(STATE, state(True, rig.utc_ms() + 1), False, rig.now)
+    rig.node.received(STATE, state(True, rig.utc_ms() + 1), False, rig.now)
     rig.offer("fps", value + 1.0)
     for _ in range(4):
         rig.pass_time(6.0)

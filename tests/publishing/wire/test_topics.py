@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from agent.config import Site
-from agent.publishing.wire.topics import ROUTES, Keeping, TopicError, Topics, base_topic
+from agent.publishing.wire.topics import ROUTES, Buffering, TopicError, Topics, base_topic
 
 TOPICS = Topics.for_site(Site(enterprise="acme", machine="pitter-2"))
 
@@ -49,11 +49,11 @@ def test_the_table_has_no_route_beyond_those_promised() -> None:
 def test_what_is_retained_is_state_and_what_is_not_is_an_event_except_immutable_evidence() -> None:
     for name, route in ROUTES.items():
         state = route.retain and name != "evidence"
-        assert (route.keeping is Keeping.STATE) == state, name
+        assert (route.buffering is Buffering.STATE) == state, name
 
 
 def test_what_must_outlive_an_outage_is_durable() -> None:
-    durable = {name for name, route in ROUTES.items() if route.keeping is Keeping.DURABLE}
+    durable = {name for name, route in ROUTES.items() if route.buffering is Buffering.DURABLE}
     assert durable == {"event_alarm", "evidence", "explanation"}
 
 

@@ -1,0 +1,1 @@
+"""The sections of the configuration: a module each, named as its key is, rules included."""

@@ -1,0 +1,92 @@
+"""``ablation``: what an explanation is, and the workers that make it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agent.config.rules import Broken, below, unique
+from agent.config.sections.base import Name, Seconds, Section
+
+
+class Priority(enum.StrEnum):
+    IDLE = "idle"
+    LOW = "low"
+    NORMAL = "normal"
+
+
+class Workers(Section):
+    """The ablation pool."""
+
+    count: Annotated[int, Field(ge=0, le=64)] | None = None
+    """None: one per GPU, or one CPU worker where there is none; 0: no explanations."""
+    devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] | None = None
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    priority: Priority = Priority.IDLE
+    heartbeat_s: Seconds = 1.0
+    heartbeat_timeout_s: Seconds = 5.0
+    start_timeout_s: Seconds = 120.0
+    restart_budget: Annotated[int, Field(ge=1, le=1000)] = 5
+    restart_window_s: Seconds = 300.0
+    breaker_cooldown_s: Seconds = 60.0
+    memory_limit_mb: Annotated[int, Field(ge=128)] = 2048
+    """A worker above this is replaced after its job."""
+    recycle_after_jobs: Annotated[int, Field(ge=1)] = 100_000
+
+    def broken(self) -> Iterator[Broken]:
+        yield from below(
+            "heartbeat_s", self.heartbeat_s, "heartbeat_timeout_s", self.heartbeat_timeout_s
+        )
+        if self.devices is None:
+            return
+        if self.count is not None and self.count != len(self.devices):
+            yield Broken(
+                ("devices",),
+                f"names {len(self.devices)} devices for {self.count} workers",
+                "one device for each worker, or no count",
+            )
+        elif not self.devices:
+            yield Broken(
+                ("devices",), "is empty", "at least one device, or count: 0 for no workers"
+            )
+
+
+class Score(enum.StrEnum):
+    MARGIN = "margin"
+    LOGIT_SUM = "logit_sum"
+    DICE_DROP = "dice_drop"
+
+
+class Ablation(Section):
+    """What an explanation is."""
+
+    classes: tuple[Name, ...] = ("suture", "stem")
+    score: Score = Score.MARGIN
+    baseline: Literal["zero", "mean"] = "zero"
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A cell of the layer belongs to a region when at least this share of its area does."""
+    background_draws: Annotated[int, Field(ge=1, le=64)] = 4
+    seed: Annotated[int, Field(ge=0)] = 0
+    study_every: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """One exact periodic explanation in so many gets the costly cross-checks; 0: none."""
+    overlay_quality: Annotated[int, Field(ge=30, le=100)] = 85
+    overlay_range: Annotated[float, Field(gt=0)] | None = None
+    """One fixed colour range for all maps; None: from the model card's reference."""
+    workers: Workers = Workers()
+
+    def broken(self) -> Iterator[Broken]:
+        yield from unique(("classes",), self.classes)
+        if not self.classes:
+            yield Broken(
+                ("classes",), "is empty", "at least one class; workers.count: 0 explains none"
+            )
+        if list(self.fractions) != sorted(set(self.fractions)):
+            yield Broken(("fractions",), "is not in rising order", "rising, each once")
+        if not self.fractions or self.fractions[-1] != 1.0:
+            yield Broken(
+                ("fractions",), "does not end with 1.0, from which sensitivities are computed"
+            )

@@ -1,0 +1,107 @@
+"""``model``: the segmentation network and how a picture becomes its input."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from agent.config.rules import Broken, unique
+from agent.config.sections.base import Name, Section
+
+
+class ModelFormat(enum.StrEnum):
+    AUTO = "auto"  # by suffix: .safetensors, .pt/.pth (state dict), .pt2, .ts
+    WEIGHTS = "weights"  # safetensors or a state dict for the built-in U-Net
+    TORCHSCRIPT = "torchscript"
+    EXPORT = "export"
+    FACTORY = "factory"
+
+
+class Head(enum.StrEnum):
+    LOGITS = "logits"  # C channels
+    SIGMOID = "sigmoid"  # one channel of probability; the other logit is 0
+    SOFTMAX = "softmax"  # C channels of probability, inverted by log
+
+
+class Preprocessing(Section):
+    """How a uint8 picture becomes the network's input; declared, never guessed."""
+
+    width_px: Annotated[int, Field(ge=16, le=4096)] = 192
+    height_px: Annotated[int, Field(ge=16, le=4096)] = 192
+    colour: Literal["rgb", "bgr", "gray"] = "rgb"
+    scale: Annotated[float, Field(gt=0)] = 1 / 255
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_channel_for_gray(cls, data: Any) -> Any:
+        """Grey has one channel, so its defaults have one value."""
+        if isinstance(data, dict) and data.get("colour") == "gray":
+            return {"mean": (0.0,), "std": (1.0,)} | data
+        return data
+
+    def broken(self) -> Iterator[Broken]:
+        channels = 1 if self.colour == "gray" else 3
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels:
+                yield Broken(
+                    (key,),
+                    f"has {len(values)} values, but colour {self.colour} has {channels}",
+                    f"{channels} numbers, one for each channel",
+                )
+
+
+class Model(Section):
+    """The segmentation network. Fields left at None come from the model card beside the weights."""
+
+    path: Path | None = None
+    """None: the model shipped with the package."""
+    format: ModelFormat = ModelFormat.AUTO
+    trust: Literal["data", "program"] = "data"
+    """TorchScript, .pt2 and factories are programs: they load only as ``program`` with a sha256."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    classes: tuple[Name, ...] | None = None
+    head: Head | None = None
+    output_key: str | None = None
+    """Key of the logits when the network returns a dictionary (torchvision's ``out``)."""
+    preprocessing: Preprocessing | None = None
+    layer: str | None = None
+    """Target layer of the ablation, by name."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads inside operators of the live path; more than one competes with the workers."""
+
+    def broken(self) -> Iterator[Broken]:
+        kind = self.format.value
+        if self.factory is not None and kind not in ("factory", "auto"):
+            yield Broken(("format",), f"is {kind} although a factory is named", "factory")
+        if kind == "factory" and self.factory is None:
+            yield Broken(("factory",), "is missing for format factory", "package.module:function")
+        if kind in ("torchscript", "export") and self.path is None:
+            yield Broken(("path",), f"is missing for format {kind}", "the file of the program")
+        suffix = self.path.suffix.lower() if self.path is not None else ""
+        program = (
+            kind in ("torchscript", "export", "factory")
+            or self.factory is not None
+            or (kind == "auto" and suffix in (".pt2", ".ts"))
+        )
+        if program and self.trust != "program":
+            yield Broken(
+                ("trust",),
+                "is data, but this model is a program that would run with the agent's rights",
+                "program, together with the sha256 of the file, when you trust who made it",
+            )
+        if (program or self.trust == "program") and self.sha256 is None:
+            yield Broken(("sha256",), "is missing: a program loads only with its sha256")
+        if self.classes is not None:
+            yield from unique(("classes",), self.classes)
+            if len(self.classes) < 2:
+                yield Broken(
+                    ("classes",), "has fewer than 2 names", "background and at least one more"
+                )

@@ -1,0 +1,23 @@
+"""``segmentation``: from mask to reading."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from agent.config.sections.base import Section, Share
+
+
+class Segmentation(Section):
+    """From mask to reading."""
+
+    batch_max: Annotated[int, Field(ge=1, le=64)] = 8
+    min_suture_area: Share = 0.004
+    """Share of the aperture that suture pixels must cover for a line to be fitted."""
+    min_confidence: Share = 0.5
+    empty_brightness: Annotated[float, Field(ge=0, le=255)] = 30.0
+    """A cup whose aperture is darker than this grey level on over half of its area is empty."""
+    empty_chroma: Annotated[float, Field(ge=0, le=255)] = 35.0
+    """So is one without suture and stem whose mean chroma (largest minus smallest of the three
+    colour values) is below this: bare metal or rubber. 0: not judged, for grey cameras."""

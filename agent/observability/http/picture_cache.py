@@ -1,0 +1,56 @@
+"""The pictures that the page shows, encoded once for all clients; without clients a frame costs
+nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from agent.observability.http.rpc import AgentClient, Unchanged
+from agent.observability.newest import AnnotatedFrame, MeanMap
+from agent.observability.pictures import Picture, encode_jpeg, mean_map_picture, outlined
+
+
+class PictureCache:
+    """Fetches the newest of a lane and encodes it in ``executor``, unless it has it already."""
+
+    def __init__(self, agent: AgentClient, executor: Executor) -> None:
+        self._agent = agent
+        self._executor = executor
+        self._kept: dict[tuple[str, ...], Picture] = {}
+        self._locks: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def frame(self, lane: str) -> Picture | None:
+        """Return the newest frame of a lane, None before the first."""
+        async with self._locks[lane,]:  # many viewers of one frame share one encoding
+            kept = self._kept.get((lane,))
+            frame: AnnotatedFrame | Unchanged | None = await self._agent.call(
+                "frame", lane, kept.picture_id if kept else ""
+            )
+            if not isinstance(frame, AnnotatedFrame):
+                return kept if frame is Unchanged.UNCHANGED else None
+            return await self._encode((lane,), lambda: frame_picture(frame))
+
+    async def mean_map(self, lane: str, class_name: str) -> Picture | None:
+        """Return the control of the newest heat map of a class, None before the first."""
+        mean_map: MeanMap | None = await self._agent.call("mean_map", lane, class_name)
+        if mean_map is None:
+            return None
+        key = lane, class_name
+        async with self._locks[key]:
+            kept = self._kept.get(key)
+            if kept is not None and kept.picture_id == mean_map.frame_id:
+                return kept
+            return await self._encode(key, lambda: mean_map_picture(mean_map))
+
+    async def _encode(self, key: tuple[str, ...], work: Callable[[], Picture]) -> Picture:
+        loop = asyncio.get_running_loop()
+        picture = self._kept[key] = await loop.run_in_executor(self._executor, work)
+        return picture
+
+
+def frame_picture(annotated: AnnotatedFrame) -> Picture:
+    """Return the frame as JPEG with what was read in it; takes a few ms."""
+    return Picture(annotated.frame.frame_id, "image/jpeg", encode_jpeg(outlined(annotated)))

@@ -1,0 +1,190 @@
+"""The alarm loop: one thread that turns the stages' reports into alarms and metrics.
+
+It is never on the live path, so it may take its time. It alone touches the watch and the alarm
+manager; every other thread only posts into its queue.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.alarms.lifecycle.commands import CommandResult, Outcome
+from agent.alarms.lifecycle.manager import AlarmManager
+from agent.alarms.watch import Watch
+from agent.pipeline.chart_gauges import ChartGauges
+from agent.pipeline.threads import end
+from agent.records import (
+    UNEVENTFUL,
+    Alarm,
+    CameraStatus,
+    Command,
+    Explanation,
+    FruitReading,
+    JobFailure,
+    LinkStatus,
+    MachineInfo,
+    PoolStatus,
+    StorageStatus,
+)
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.1
+INBOX_MAX = 10_000
+"""A second of reports at many thousand fruit a minute; beyond it the oldest is not worth more than
+the newest, so the new one is refused and counted."""
+
+SUPPRESSION = frozenset({"suppressed", "released"})
+"""Transitions that change nothing for an operator while the alarm is not active."""
+
+News = (
+    FruitReading
+    | Explanation
+    | JobFailure
+    | CameraStatus
+    | PoolStatus
+    | LinkStatus
+    | StorageStatus
+    | Command
+    | MachineInfo
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLoopContext:
+    """What the loop works with. ``utc_ms`` is Unix time in milliseconds."""
+
+    watch: Watch
+    manager: AlarmManager
+    publish: Callable[[Sequence[Alarm]], None]  # all that one tick made, in order
+    chores: Callable[[], None]  # called on every tick
+    utc_ms: Callable[[], int]
+    handle: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
+    answer: Callable[[Command, CommandResult], None] = lambda _command, _result: None
+    follow_up: Callable[[str], None] = lambda _lane: None  # a chart of this lane has moved
+
+
+class AlarmLoop:
+    """Owns watch and manager; other threads only ``post``."""
+
+    def __init__(self, context: AlarmLoopContext, telemetry: Telemetry, clock: Clock) -> None:
+        self._context = context
+        self._telemetry = telemetry
+        self._clock = clock
+        self._chart_gauges = ChartGauges(telemetry)
+        self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
+        self._alarms: tuple[Alarm, ...] = context.manager.current()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def post(self, news: News) -> None:
+        """Hand over one report; never waits. A full queue refuses it, which is counted."""
+        try:
+            self._inbox.put_nowait(news)
+        except queue.Full:
+            kind = type(news).__name__
+            self._telemetry.count("news_lost", kind=kind)
+            log_event(logger, logging.WARNING, "desk_full", lost=kind)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Return every alarm as of the last tick."""
+        return self._alarms
+
+    def stop(self, timeout_s: float) -> None:
+        """Process what was posted, then end."""
+        self._stopping.set()
+        end(self._thread, timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            self._telemetry.beat("desk")
+            self._tick()
+        self._tick()
+
+    def _tick(self) -> None:
+        try:
+            while not self._inbox.empty():
+                self._dispatch(self._inbox.get_nowait())
+            self._judge()
+            self._context.chores()
+        except Exception:  # a defect here must not end alarms for good: log it and go on
+            logger.exception("desk_failed")
+
+    def _dispatch(self, news: News) -> None:
+        watch = self._context.watch
+        match news:
+            case FruitReading():
+                watch.on_fruit(news)
+            case Explanation():
+                watch.on_explanation(news)
+            case JobFailure():
+                watch.on_failure(news)
+            case CameraStatus():
+                watch.on_camera(news)
+            case PoolStatus():
+                watch.on_pool(news)
+            case LinkStatus():
+                watch.on_link(news)
+            case Command():
+                self._carry_out(news)
+            case StorageStatus():
+                watch.on_storage(news)
+            case MachineInfo():
+                watch.on_machine(news)
+
+    def _carry_out(self, command: Command) -> None:
+        """``answer`` publishes the records too, so that neither is sent without the other."""
+        result = self._context.handle(command)
+        for record in result.records:
+            self._announce(record)
+        self._context.answer(command, result)
+
+    def _judge(self) -> None:
+        now, utc_ms = self._clock(), self._context.utc_ms()
+        local = datetime.datetime.fromtimestamp(utc_ms / 1000)  # of the plant, no zone
+        records = [
+            record
+            for condition in self._context.watch.tick(
+                now, local, self._context.manager.unavailable()
+            )
+            for record in self._context.manager.update(condition, now, utc_ms)
+        ]
+        records += self._context.manager.tick(now, utc_ms)
+        for lane in self._context.watch.follow_ups(now):
+            log_event(logger, logging.INFO, "charts_moving", camera=lane)
+            self._context.follow_up(lane)
+        self._chart_gauges.update(self._context.watch.charts(), now)
+        for record in records:
+            self._announce(record)
+        if records:
+            self._context.publish(records)
+        self._alarms = self._context.manager.current()
+
+    def _announce(self, record: Alarm) -> None:
+        self._telemetry.count(
+            "alarm_transitions", alarm=record.alarm_id, transition=record.transition
+        )
+        self._telemetry.gauge("alarm_active", float(record.active), alarm=record.alarm_id)
+        hidden = record.transition in SUPPRESSION and not record.active
+        if hidden or record.transition in UNEVENTFUL:
+            level = logging.DEBUG  # SCADA gets it all the same
+        else:
+            level = logging.WARNING if record.active else logging.INFO
+        log_event(
+            logger,
+            level,
+            "alarm",
+            alarm=record.alarm_id,
+            transition=record.transition,
+            state=record.state.value,
+            message=record.message,
+        )

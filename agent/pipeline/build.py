@@ -1,0 +1,279 @@
+"""Builds every stage of one agent from the configuration, and joins them by their calls.
+
+Building does all that can go wrong for reasons of configuration (model, ports, sources) and starts
+nothing. ``connect`` comes at the start: the embedded broker has its port only then.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from agent.ablation.pool.messages import WorkerSpec
+from agent.ablation.pool.pool import AblationPool
+from agent.alarms.charts.reference import Reference
+from agent.alarms.lifecycle.commands import CommandResult
+from agent.alarms.lifecycle.manager import AlarmManager
+from agent.alarms.watch import Watch
+from agent.capture.system import CaptureSystem
+from agent.config import Config
+from agent.config.url import parse_broker
+from agent.observability.build import AgentFacts
+from agent.observability.health import Readiness
+from agent.observability.http.app_state import AppState
+from agent.observability.http.server import HttpServer
+from agent.observability.newest import Newest
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.observability.view import AgentView
+from agent.pipeline import factories
+from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
+from agent.pipeline.commands import CommandHandler, CommandTargets
+from agent.pipeline.explain import ExplainLoop, Result
+from agent.pipeline.fit import fitted
+from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.persistence import AlarmPersistence
+from agent.publishing.embedded.broker import EmbeddedBroker
+from agent.publishing.publisher import Publisher, PublisherHooks
+from agent.publishing.sink import Sink
+from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.publishing.wire.settings import Identity
+from agent.records import Alarm, Command, LinkStatus, MachineInfo
+from agent.redaction import mask_url
+from agent.sampling.scheduler import Scheduler
+from agent.storage.store import Clocks, Store
+from agent.supervision.live_priority import LivePriority
+from agent.telemetry import Clock
+
+EMBEDDED_START_S = 20.0
+
+
+def utc_ms() -> int:
+    """Return the Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Handlers(FrameHandlers, Protocol):
+    """What the stages call once they run. No call waits, but those that store."""
+
+    def on_result(self, result: Result) -> None:
+        """An explanation has ended, well or not."""
+
+    def on_machine(self, machine: MachineInfo) -> None:
+        """The machine, or an operator, says what it does."""
+
+    def machine(self) -> MachineInfo:
+        """Return what the machine said last."""
+
+    def on_link(self, link: LinkStatus) -> None:
+        """The connection of a sink has changed."""
+
+    def on_command(self, command: Command) -> None:
+        """A command has arrived."""
+
+    def on_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """Alarms have changed: all that one tick made, in order."""
+
+    def on_answer(self, command: Command, result: CommandResult) -> None:
+        """A command was carried out or refused."""
+
+    def on_follow_up(self, lane: str) -> None:
+        """A chart of this lane has moved."""
+
+    def on_tick(self) -> None:
+        """Called several times a second by the thread of the alarms."""
+
+    def view(self) -> AgentView:
+        """Return the whole state of this moment."""
+
+    def readiness(self) -> Readiness:
+        """Return what /readyz answers."""
+
+
+@dataclass(slots=True)
+class Stages:
+    """Every stage of one agent. ``config`` names the classes that the model has.
+
+    ``sinks`` is empty until ``connect``; the first one holds the topics of the agent itself.
+    """
+
+    config: Config
+    identity: Identity
+    facts: AgentFacts
+    lanes: factories.Lanes
+    newest: Newest
+    capture: CaptureSystem
+    live: LiveLoop
+    pool: AblationPool
+    explain: ExplainLoop
+    store: Store
+    persistence: AlarmPersistence
+    commands: CommandHandler
+    alarm_loop: AlarmLoop
+    http: HttpServer | None
+    broker: EmbeddedBroker | None
+    sinks: tuple[Sink, ...] = ()
+
+
+def build(
+    config: Config,
+    config_hash: str,
+    telemetry: PrometheusTelemetry,
+    clock: Clock,
+    handlers: Handlers,
+) -> Stages:
+    """Build everything but the sinks.
+
+    Raises ``ModelError``, ``ReferenceFileError``, ``SlotError``, ``HttpError`` and
+    ``StorageError`` for what cannot work.
+    """
+    session = secrets.token_hex(4)
+    model = factories.load(config)
+    config = fitted(config, model)
+    references = factories.load_references(config, model)
+    lanes = factories.lanes_of(config)
+    newest = Newest(lanes, {name: lane.cutting_line_deg for name, lane in lanes.items()})
+    telemetry.prime(lanes)
+    capture = factories.make_capture(config, session, telemetry, clock)
+    live_priority = LivePriority()
+    pool = AblationPool(
+        WorkerSpec(config.model, config.ablation, factories.overlay_ranges(references)),
+        config.ablation.workers,
+        telemetry,
+        clock,
+        live_priority,
+    )
+    scheduler = Scheduler(config.sampling, workers=pool.status().workers, now=clock())
+    explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
+    frames = factories.make_live_stages(config, model, capture, telemetry, clock)
+    live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
+    store = Store(config.state_dir, telemetry, Clocks(clock, utc_ms), config.storage)
+    manager = AlarmManager(config.alarms, config.id, session)
+    persistence = AlarmPersistence(
+        manager, store, [*lanes, *(camera.name for camera in config.cameras)], clock, utc_ms
+    )
+    persistence.restore()
+    targets = CommandTargets(
+        explain=explain.request,
+        sampling=explain.set_period,
+        machine=handlers.machine,
+        set_machine=handlers.on_machine,
+    )
+    commands = CommandHandler(manager, targets, store, clock, utc_ms)
+    alarm_loop = AlarmLoop(
+        _alarm_loop_context(config, references, manager, commands, handlers), telemetry, clock
+    )
+    http = _http(config, newest, store, telemetry, handlers)
+    broker = factories.make_broker(config, telemetry)
+    identity = factories.make_identity(config, session, config_hash, model)
+    facts = replace(
+        factories.make_facts(config, identity, model.layer or "", clock()),
+        http_url=http.url if http else "",
+    )
+    _describe(telemetry, config, identity)
+    return Stages(
+        config=config,
+        identity=identity,
+        facts=facts,
+        lanes=lanes,
+        newest=newest,
+        capture=capture,
+        live=live,
+        pool=pool,
+        explain=explain,
+        store=store,
+        persistence=persistence,
+        commands=commands,
+        alarm_loop=alarm_loop,
+        http=http,
+        broker=broker,
+    )
+
+
+def connect(
+    stages: Stages, telemetry: PrometheusTelemetry, clock: Clock, handlers: Handlers
+) -> None:
+    """Start the embedded broker when there is one, and build the sinks. ``BrokerError``."""
+    config, mqtt = stages.config, stages.config.mqtt
+    if stages.broker:
+        stages.broker.start(EMBEDDED_START_S)
+        mqtt = mqtt.model_copy(update={"broker": f"mqtt://127.0.0.1:{stages.broker.port}"})
+    elif parse_broker(mqtt.broker or "none").kind == "none":
+        return
+    stages.facts = replace(stages.facts, broker_url=mask_url(mqtt.broker or ""))
+    publisher = Publisher(
+        factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
+        telemetry,
+        clock,
+        PublisherHooks(handlers.on_machine, handlers.on_link, handlers.on_command),
+        stages.store,
+    )
+    stages.sinks = (publisher,)
+    if mqtt.sparkplug.enabled:
+        node = SparkplugPublisher(
+            factories.make_sparkplug_settings(config, mqtt, stages.identity),
+            lambda: stages.store.counters.take("bdseq", 256),
+            telemetry,
+            clock,
+            handlers.on_link,
+        )
+        stages.sinks = (publisher, node)
+
+
+def _alarm_loop_context(
+    config: Config,
+    references: Mapping[str, Reference],
+    manager: AlarmManager,
+    commands: CommandHandler,
+    handlers: Handlers,
+) -> AlarmLoopContext:
+    return AlarmLoopContext(
+        watch=Watch(config.alarms, tuple(factories.lanes_of(config)), references),
+        manager=manager,
+        publish=handlers.on_alarms,
+        handle=commands,
+        answer=handlers.on_answer,
+        chores=handlers.on_tick,
+        utc_ms=utc_ms,
+        follow_up=handlers.on_follow_up,
+    )
+
+
+def _http(
+    config: Config,
+    newest: Newest,
+    store: Store,
+    telemetry: PrometheusTelemetry,
+    handlers: Handlers,
+) -> HttpServer | None:
+    if not config.http.enabled:
+        return None
+    return HttpServer(
+        config.http,
+        AppState(
+            view=handlers.view,
+            loop_ages_s=telemetry.loops.ages_s,
+            readiness=handlers.readiness,
+            on_machine=handlers.on_machine,
+            newest=newest,
+            registry=telemetry.registry,
+            telemetry=telemetry,
+            kept_evidence=store.spool.evidence,
+        ),
+    )
+
+
+def _describe(telemetry: PrometheusTelemetry, config: Config, identity: Identity) -> None:
+    """Set the gauges that never change: the limits of the alarms, and what runs."""
+    for name, limit in config.alarms.limits:
+        telemetry.gauge("alarm_limit", float(limit), limit=name)
+    telemetry.gauge(
+        "info",
+        1.0,
+        version=identity.version,
+        model=identity.model_name,
+        model_sha256=identity.model_sha256,
+        config_hash=identity.config_hash,
+    )

@@ -1,0 +1,208 @@
+"""How each part of the agent is made from the configuration. Nothing here starts anything."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+
+from agent import __version__
+from agent.alarms.charts.reference import Bound, Reference, load_reference
+from agent.alarms.signals.signals import describe_signals
+from agent.alarms.text.languages import LANGUAGES
+from agent.capture.system import CaptureContext, CaptureSystem
+from agent.config import Config, Mqtt
+from agent.config.url import parse_broker
+from agent.models.fusing import fused
+from agent.models.loaded import LoadedModel
+from agent.models.loading import load_model
+from agent.observability.build import AgentFacts
+from agent.observability.http.server import HttpServer
+from agent.observability.view import LimitsView
+from agent.pipeline.gauges import describe, describe_alarms, tags
+from agent.pipeline.live import LiveStages
+from agent.publishing.embedded.broker import EmbeddedBroker
+from agent.publishing.sparkplug.publisher import SparkplugSettings
+from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
+from agent.records import CaptureMode
+from agent.redaction import mask_url
+from agent.segmentation.fruit import FruitReader
+from agent.segmentation.reading import LaneGeometry
+from agent.segmentation.segmenter import Segmenter
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+OPENERS = {"sim": "agent.simulator.source:open_source"}
+
+Lanes = dict[str, LaneGeometry]
+
+
+def lanes_of(config: Config) -> Lanes:
+    """Every lane by name, over all cameras."""
+    return {
+        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
+        for camera in config.cameras
+        for lane in camera.effective_lanes()
+    }
+
+
+def load(config: Config) -> LoadedModel:
+    """Load the model, which tests it, and say which it is. ``ModelError``."""
+    model = load_model(config.model)
+    log_event(
+        logger,
+        logging.INFO,
+        "model_loaded",
+        name=model.name,
+        sha256=model.sha256[:12],
+        device=str(model.device),
+        layer=model.layer,
+    )
+    return model
+
+
+def load_references(config: Config, model: LoadedModel) -> dict[str, Reference]:
+    """The reference of each variety. ``ReferenceFileError`` for one that is not of this model."""
+    running = Bound(
+        model_sha256=model.sha256,
+        layer=model.layer or "",
+        score=config.ablation.score.value,
+        width_px=model.preprocessing.width_px,
+        height_px=model.preprocessing.height_px,
+    )
+    references = {
+        variety: load_reference(path, variety, running)
+        for variety, path in config.alarms.reference.items()
+    }
+    for variety, one in references.items():
+        log_event(
+            logger,
+            logging.INFO,
+            "reference_loaded",
+            variety=variety,
+            signals=len(one.signals),
+            lots=one.lots,
+            made=one.made_utc,
+        )
+    return references
+
+
+def overlay_ranges(references: Mapping[str, Reference]) -> dict[str, float] | None:
+    """The colour range of each class over all varieties, None without references.
+
+    One range for the line: a change of variety must not change what a colour means. The largest,
+    so that no variety's ordinary maps are all in full colour.
+    """
+    ranges: dict[str, float] = {}
+    for reference in references.values():
+        for name, value in reference.overlay_range.items():
+            ranges[name] = max(value, ranges.get(name, 0.0))
+    return ranges or None
+
+
+def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:
+    """Capture over all cameras, with the simulator behind ``sim:``."""
+    jitter = random.Random()  # noqa: S311 - spreads reconnects, hides nothing
+    return CaptureSystem(config.cameras, CaptureContext(telemetry, clock, session, OPENERS, jitter))
+
+
+def make_live_stages(
+    config: Config, model: LoadedModel, capture: CaptureSystem, telemetry: Telemetry, clock: Clock
+) -> LiveStages:
+    """What the live loop drives; the network in its fast form."""
+    lanes = lanes_of(config)
+    return LiveStages(
+        capture=capture,
+        segmenter=Segmenter(fused(model), config.segmentation, lanes, clock),
+        fruit=FruitReader(lanes, telemetry=telemetry),
+        batch_max=config.segmentation.batch_max,
+    )
+
+
+def make_facts(config: Config, identity: Identity, layer: str, started_mono: float) -> AgentFacts:
+    """What the page and the terminal say that never changes."""
+    return AgentFacts(
+        agent_id=identity.agent_id,
+        version=identity.version,
+        session=identity.session,
+        config_hash=identity.config_hash,
+        model_name=identity.model_name,
+        model_sha256=identity.model_sha256,
+        layer=layer,
+        sources={
+            lane.name: mask_url(camera.source)
+            for camera in config.cameras
+            for lane in camera.effective_lanes()
+        },
+        started_mono=started_mono,
+        limits=LimitsView(
+            foreground_sensitivity=config.alarms.limits.foreground_sensitivity,
+            background_reliance=config.alarms.limits.background_reliance,
+            no_read_rate=config.alarms.limits.no_read_rate,
+            latency_p95_s=config.alarms.limits.latency_p95_s,
+        ),
+    )
+
+
+def make_identity(config: Config, session: str, config_hash: str, model: LoadedModel) -> Identity:
+    """Who publishes."""
+    return Identity(
+        agent_id=config.id,
+        session=session,
+        version=__version__,
+        config_hash=config_hash,
+        model_name=model.name,
+        model_sha256=model.sha256,
+    )
+
+
+def make_broker(config: Config, telemetry: Telemetry) -> EmbeddedBroker | None:
+    """The embedded broker, where one is wanted."""
+    if parse_broker(config.mqtt.broker or "embedded").kind != "embedded":
+        return None
+    return EmbeddedBroker("127.0.0.1", config.mqtt.embedded_port, telemetry)
+
+
+def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> SparkplugSettings:
+    """``mqtt`` names the broker that is really there."""
+    return SparkplugSettings(
+        mqtt=mqtt,
+        site=config.site,
+        identity=identity,
+        lanes=tuple(lanes_of(config)),
+        metrics=tags(config.ablation.classes),
+    )
+
+
+def make_publisher_settings(
+    config: Config, mqtt: Mqtt, identity: Identity, http: HttpServer | None
+) -> PublisherSettings:
+    """``mqtt`` names the broker that is really there."""
+    return PublisherSettings(
+        mqtt=mqtt,
+        site=config.site,
+        identity=identity,
+        lanes=tuple(lanes_of(config)),
+        meta={
+            "metrics": describe(config.ablation.classes),
+            "signals": describe_signals(),
+            "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
+        },
+        shape=ExplanationShape(
+            classes=config.ablation.classes, fractions=config.ablation.fractions
+        ),
+        http_url=_linked_url(config, http),
+        signed=http.signed if http else str,
+        storage=config.storage,
+        commands=config.commands,
+    )
+
+
+def _linked_url(config: Config, http: HttpServer | None) -> str:
+    """Where a picture's link leads; empty where nobody could follow it."""
+    if not (http and config.http.page):
+        return ""
+    if config.http.public_url:
+        return config.http.public_url.rstrip("/")
+    return http.url if http.loopback else ""

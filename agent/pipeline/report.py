@@ -1,0 +1,155 @@
+"""What the agent says of itself: its view, its gauges, the metrics of the sinks, its books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.observability.build import Now, build_view
+from agent.observability.health import Readiness
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.observability.view import AgentView, ProcessView
+from agent.pipeline.build import Stages, utc_ms
+from agent.pipeline.clock import synchronised
+from agent.pipeline.gauges import agent_state, reported
+from agent.pipeline.processes import processes
+from agent.records import MachineInfo, PoolStatus, StorageStatus
+from agent.telemetry import Clock
+
+METRICS_INTERVAL_S = 1.0
+"""How often the published metrics are looked at; the publisher's deadband decides what is sent."""
+
+
+class Reporter:
+    """Looks at every stage; ``tick`` for one thread, the rest for any.
+
+    ``machine`` is what the machine said last, ``last_frame_ms`` the stamp of the newest frame that
+    was segmented (Unix time, 0 before the first).
+    """
+
+    def __init__(self, stages: Stages, telemetry: PrometheusTelemetry, clock: Clock) -> None:
+        self.machine = MachineInfo()
+        self.last_frame_ms = 0
+        self._stages = stages
+        self._telemetry = telemetry
+        self._clock = clock
+        self._processes: tuple[ProcessView, ...] = ()
+        self._metrics_due_mono = 0.0
+        self._pool: PoolStatus | None = None
+        self._storage: StorageStatus | None = None
+        self._delivered = 0
+
+    def tick(self) -> None:
+        """Report what has changed, and once a second every number."""
+        stages = self._stages
+        for change in stages.capture.changes():
+            stages.alarm_loop.post(change)
+            for sink in stages.sinks:
+                sink.camera(change)
+        storage = stages.store.status()
+        if storage != self._storage:
+            self._storage = storage
+            stages.alarm_loop.post(storage)
+        pool = stages.pool.status()
+        if pool != self._pool:
+            self._pool = pool
+            stages.alarm_loop.post(pool)
+        if self._clock() < self._metrics_due_mono:
+            return
+        self._metrics_due_mono = self._clock() + METRICS_INTERVAL_S
+        self._processes = self._measure_processes()
+        view = self.view()
+        self._set_gauges(view)
+        self._publish(view)
+
+    def view(self) -> AgentView:
+        """Return the whole state of this moment, for terminal, page and API."""
+        stages = self._stages
+        now = Now(
+            mono=self._clock(),
+            utc_ms=utc_ms(),
+            statuses=stages.capture.statuses(),
+            machine=self.machine,
+            workers=stages.pool.status(),
+            link=stages.sinks[0].link() if stages.sinks else None,
+            alarms=stages.alarm_loop.alarms(),
+            processes=self._processes,
+        )
+        return build_view(stages.facts, now, stages.newest, self._telemetry)
+
+    def readiness(self) -> Readiness:
+        """Return what /readyz answers."""
+        states = {
+            name: status.state
+            for status in self._stages.capture.statuses()
+            for name in status.lanes
+        }
+        # There is no agent without a model: its constructor loads and self-tests it, or raises.
+        return Readiness(model_loaded=True, model_self_tested=True, cameras=states)
+
+    def _measure_processes(self) -> tuple[ProcessView, ...]:
+        stages = self._stages
+        return processes(
+            {
+                "capture": stages.capture.pids().values(),
+                "worker": stages.pool.pids().values(),
+                "broker": [stages.broker.pid] if stages.broker and stages.broker.pid else [],
+                "http": [stages.http.pid] if stages.http and stages.http.pid else [],
+            }
+        )
+
+    def _set_gauges(self, view: AgentView) -> None:
+        gauge = self._telemetry.gauge
+        gauge("clock_synchronised", synchronised())
+        gauge("messages_limit", self._stages.config.mqtt.queue_max)
+        if view.messages.delivered > self._delivered:
+            self._delivered = view.messages.delivered
+            gauge("last_delivered_timestamp_seconds", utc_ms() / 1000)
+        for row in self._processes:
+            gauge("process_memory_bytes", row.resident_bytes, process=row.process)
+        for camera in view.cameras:
+            gauge("frames_in_flight", camera.frames_in_flight, camera=camera.name)
+
+    def _publish(self, view: AgentView) -> None:
+        sinks = self._stages.sinks
+        for one in reported(view, self._stages.config.alarms.limits.no_explanation_s):
+            for sink in sinks:
+                sink.metric(one.lane, one.name, one.value, one.quality, one.timestamp_ms)
+        state, reason = agent_state(view)
+        for sink in sinks:
+            sink.status(state, reason, self.last_frame_ms)
+
+
+def books(view: AgentView) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the events that close the books of jobs, messages and each lane, with their fields."""
+    jobs, messages = view.explanations, view.messages
+    yield (
+        "job_books",
+        {
+            "selected": jobs.selected,
+            "completed": jobs.completed,
+            "dropped": jobs.dropped,
+            "in_flight": jobs.in_flight,
+        },
+    )
+    yield (
+        "message_books",
+        {
+            "enqueued": messages.enqueued,
+            "delivered": messages.delivered,
+            "dropped": messages.dropped,
+            "in_flight": messages.in_flight,
+        },
+    )
+    for camera in view.cameras:
+        yield (
+            "books",
+            {
+                "camera": camera.name,
+                "captured": camera.frames_captured,
+                "segmented": camera.frames_segmented,
+                "dropped": camera.frames_dropped,
+                "in_flight": camera.frames_in_flight,
+                "fruit": camera.fruit,
+                "no_read": camera.fruit_no_read,
+            },
+        )

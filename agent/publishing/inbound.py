@@ -1,0 +1,110 @@
+"""What the broker delivers: the machine's state, operators' commands, and our own status."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.machine import MachineMessageError, parse_machine
+from agent.publishing.commands import CommandReader, Moment
+from agent.publishing.connection.events import Received
+from agent.publishing.wire.settings import PublisherSettings
+from agent.publishing.wire.topics import Topics
+from agent.records import Command, CommandOutcome, MachineInfo
+from agent.telemetry import Clock, Telemetry, log_event
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundHooks:
+    """Who is called. ``answer`` is for commands over the rate, which go to nobody else."""
+
+    machine: Callable[[MachineInfo], None]
+    command: Callable[[Command], None]
+    answer: Callable[[Command, CommandOutcome, str], None]
+
+
+class Inbound:
+    """Reads the messages of the subscribed topics; for the session's thread."""
+
+    def __init__(
+        self,
+        settings: PublisherSettings,
+        telemetry: Telemetry,
+        clock: Clock,
+        hooks: InboundHooks,
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._clock = clock
+        self._hooks = hooks
+        self._topics = Topics.for_site(settings.site)
+        self._commands = CommandReader(settings.commands, self._topics.base)
+        self._seen_ours = False  # whether the broker has shown us our own status
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        return (self._topics.machine, self._topics.of("status"), self._topics.commands)
+
+    def received(self, event: Received) -> bool:
+        """Take one message; false when another agent publishes under our id."""
+        if event.topic == self._topics.of("status"):
+            return self._is_ours(event.payload)
+        if event.topic == self._topics.machine:
+            self._read_machine(event.topic, event.payload)
+        elif self._commands.concerns(event.topic):
+            self._read_command(event)
+        return True
+
+    def _is_ours(self, payload: bytes) -> bool:
+        """Whether a status on our own topic is no sign of another agent with our id.
+
+        Brokers differ in whether they say that a session was taken over (mosquitto 2.0.11 just
+        closes the connection), but a status of another session that came after our own can only
+        have been published by somebody else.
+        """
+        try:
+            parsed = json.loads(payload)
+        except (ValueError, RecursionError):
+            return True
+        session = parsed.get("session") if isinstance(parsed, dict) else None
+        if session == self._settings.identity.session:
+            self._seen_ours = True
+        elif isinstance(session, str) and self._seen_ours:
+            log_event(
+                logger,
+                logging.ERROR,
+                "session_conflict",
+                client_id=self._settings.client_id,
+                other_session=session[:80],
+            )
+            self._seen_ours = False
+            return False
+        return True
+
+    def _read_command(self, event: Received) -> None:
+        command = self._commands.read(event, Moment(self._clock(), self._settings.utc_ms()))
+        if command.refusal is CommandOutcome.RATE_LIMITED:
+            self._hooks.answer(command, command.refusal, command.detail)
+        else:
+            self._hooks.command(command)
+
+    def _read_machine(self, topic: str, payload: bytes) -> None:
+        try:
+            info = parse_machine(payload, self._settings.utc_ms())
+        except MachineMessageError as error:
+            self._telemetry.count("machine_messages", transport="mqtt", outcome="invalid")
+            log_event(
+                logger,
+                logging.WARNING,
+                "machine_message_invalid",
+                topic=topic,
+                bytes=len(payload),
+                detail=str(error),
+            )
+            return
+        self._telemetry.count("machine_messages", transport="mqtt", outcome="accepted")
+        self._hooks.machine(info)

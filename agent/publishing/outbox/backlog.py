@@ -1,0 +1,147 @@
+"""What of the database goes out next: new messages as they come, older ones page by page.
+
+Of each kind the rows up to a horizon are read in pages of the table. Rows above it are new: they
+were added while the connection stood, and wait by their ids, with their bytes in a bounded cache.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from agent.publishing.outbox.rows import KINDS, entry_of
+from agent.publishing.wire.messages import Entry
+from agent.storage.rows import Kind, Row
+from agent.storage.spool import Spool
+
+PAGE_ROWS = 50
+CACHE_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Queue:
+    """One kind: ids of ``new`` rows; the others up to ``horizon`` are read from the table."""
+
+    new: deque[int] = field(default_factory=deque)
+    page: deque[Row] = field(default_factory=deque)
+    cursor: int = 0
+    horizon: int = 0
+    read: bool = True  # nothing up to the horizon is left to be read
+
+    def rewind(self, cursor: int, horizon: int) -> None:
+        self.page.clear()
+        self.cursor, self.horizon, self.read = cursor, horizon, False
+
+
+class Backlog:
+    """The order of reading. ``flush`` writes the answers that the table does not know yet; it is
+    called before each page. For one thread at a time."""
+
+    def __init__(self, spool: Spool, flush: Callable[[], None]) -> None:
+        self._spool = spool
+        self._flush = flush
+        self._queues = {kind: _Queue() for kind in Kind}
+        self._cache: dict[int, Entry] = {}
+        self._cache_bytes = 0
+
+    # --- new rows ---
+
+    def added(self, row_id: int, entry: Entry) -> None:
+        """A row was added while the connection stands."""
+        queue = self._queues[KINDS[entry.family]]
+        if row_id <= queue.horizon:
+            return
+        queue.new.append(row_id)
+        if self._cache_bytes + entry.size_bytes <= CACHE_BYTES:
+            self._cache_bytes += entry.size_bytes
+            self._cache[row_id] = Entry(entry.messages, entry.made_mono, row_id)
+
+    def take_new(self, kind: Kind) -> Entry | None:
+        """Take the oldest new entry; those whose row has gone are passed over."""
+        queue = self._queues[kind]
+        while queue.new:
+            row_id = queue.new.popleft()
+            entry = self._uncache(row_id)
+            if entry is None and (row := self._spool.get(row_id)) is not None:
+                entry = entry_of(row, replayed=False)
+            if entry is not None:
+                return entry
+        return None
+
+    def new(self) -> int:
+        """Return how many new rows wait."""
+        return sum(len(queue.new) for queue in self._queues.values())
+
+    def evicted(self, ids: Collection[int]) -> None:
+        """Rows have gone from the table."""
+        for row_id in self._cache.keys() & set(ids):
+            self._uncache(row_id)
+
+    # --- older rows ---
+
+    def next_old(
+        self, kind: Kind, acked_before: float, passed: Callable[[int], bool]
+    ) -> Row | None:
+        """Take the next row up to the horizon that is not ``passed`` over; None: there is none.
+
+        Rows that the broker has acknowledged come again if that was by ``acked_before``.
+        """
+        queue = self._queues[kind]
+        while True:
+            while queue.page:
+                row = queue.page.popleft()
+                if not passed(row.id):
+                    return row
+            if queue.read:
+                return None
+            self._flush()
+            rows = self._spool.page(kind, queue.cursor, queue.horizon, acked_before, PAGE_ROWS)
+            queue.read = len(rows) < PAGE_ROWS
+            queue.page.extend(rows)
+            if rows:
+                queue.cursor = rows[-1].id
+
+    def has_old(self, kind: Kind) -> bool:
+        """Whether rows of a kind may be left up to the horizon."""
+        queue = self._queues[kind]
+        return bool(queue.page) or not queue.read
+
+    def read_to_the_end(self) -> bool:
+        """Whether no table has a page left to be read."""
+        return all(queue.read for queue in self._queues.values())
+
+    def read_again(self, kind: Kind, row_id: int) -> None:
+        """A row that was taken goes on waiting."""
+        queue = self._queues[kind]
+        queue.rewind(min(queue.cursor, row_id - 1), max(queue.horizon, row_id))
+
+    # --- the connection ---
+
+    def restart(self) -> None:
+        """Read everything from the start; what is added from now on is new."""
+        self._flush()
+        self.forget_new()
+        horizon = self._spool.last_id()
+        for queue in self._queues.values():
+            queue.rewind(0, horizon)
+
+    def forget_new(self) -> None:
+        """There is no connection: what was new is read from the table after the next connect."""
+        for queue in self._queues.values():
+            queue.new.clear()
+        self._cache.clear()
+        self._cache_bytes = 0
+
+    def stop(self) -> None:
+        """Nothing more goes out."""
+        for queue in self._queues.values():
+            queue.rewind(0, 0)
+            queue.read = True
+        self.forget_new()
+
+    def _uncache(self, row_id: int) -> Entry | None:
+        entry = self._cache.pop(row_id, None)
+        if entry is not None:
+            self._cache_bytes -= entry.size_bytes
+        return entry

@@ -1,0 +1,198 @@
+"""What waits in memory. State topics keep only the newest; events wait in bounded queues."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from agent.publishing.outbox.books import Book, Books
+from agent.publishing.wire.messages import Entry, Message
+from agent.records import TopicFamily
+from agent.telemetry import Telemetry
+
+EVENT_BYTES_MAX = 16 * 1024 * 1024
+"""Memory that the waiting events of one family may hold, whatever their number."""
+
+
+@dataclass(slots=True)
+class _State:
+    entry: Entry
+    waiting: bool = True
+    delivered: bool = False
+
+
+class MemoryOutbox:
+    """Keeps the newest of up to ``cap`` state topics, and up to ``cap`` events a family."""
+
+    def __init__(self, cap: int, telemetry: Telemetry) -> None:
+        self._cap = cap
+        self._lock = threading.Lock()
+        self._closed: str | None = None  # why nothing is accepted any more
+        self._states: OrderedDict[str, _State] = OrderedDict()
+        self._ready: dict[int, OrderedDict[str, None]] = {}
+        self._events: dict[int, deque[Entry]] = {}
+        self._event_bytes: dict[int, int] = {}
+        self._books = Books(TopicFamily, telemetry)
+
+    # --- the interface ---
+
+    def put(self, entry: Entry, now: float) -> None:
+        with self._lock:
+            self._enqueue(entry)
+            if self._closed is not None:
+                self._books.dropped(entry.family, len(entry.messages), self._closed)
+            elif entry.is_event:
+                self._put_event(entry, now)
+            else:
+                self._put_state(entry)
+
+    def refuse(self, family: TopicFamily, reason: str) -> None:
+        with self._lock:
+            self._books.enqueued(family)
+            self._books.dropped(family, 1, reason)
+
+    def take(self, now: float, below_rank: int = 1000) -> Entry | None:
+        with self._lock:
+            for rank in sorted({*self._ready, *self._events}):
+                if rank >= below_rank:
+                    break
+                for entry in self._take_rank(rank):
+                    if not entry.expired(now):
+                        return entry
+                    self._books.dropped(entry.family, len(entry.messages), "expired")
+            return None
+
+    def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
+        with self._lock:
+            if reason is not None:
+                self._books.dropped(message.family, 1, reason)
+                return
+            state = self._states.get(entry.key)
+            if state is not None and state.entry is entry and message is entry.messages[-1]:
+                state.delivered = True
+            self._books.delivered(message.family)
+
+    def lost(self, entries: Sequence[tuple[Entry, tuple[Message, ...]]]) -> None:
+        with self._lock:
+            for entry, messages in reversed(entries):
+                if entry.is_event:
+                    self._queue(entry.route.rank).appendleft(entry)
+                    self._event_bytes[entry.route.rank] += entry.size_bytes
+                else:
+                    # The snapshot of the next connection sends the newest anyway.
+                    self._books.dropped(entry.family, len(messages), "connection_lost")
+
+    def snapshot(self, now: float) -> None:
+        with self._lock:
+            for key, state in list(self._states.items()):
+                if state.waiting:
+                    continue
+                if state.entry.expired(now):
+                    del self._states[key]
+                    continue
+                if state.delivered:
+                    state.entry = _without_latency(state.entry)
+                self._enqueue(state.entry)
+                self._make_ready(key, state)
+
+    def waiting(self) -> int:
+        with self._lock:
+            ready = sum(len(keys) for keys in self._ready.values())
+            return ready + sum(len(queue) for queue in self._events.values())
+
+    def discard(self, reason: str) -> None:
+        with self._lock:
+            for rank in {*self._ready, *self._events}:
+                for entry in self._take_rank(rank):
+                    self._books.dropped(entry.family, len(entry.messages), reason)
+
+    def close(self, reason: str, *, clean: bool = False) -> None:
+        self.discard(reason)
+        with self._lock:
+            self._closed = reason
+
+    def tick(self, now: float) -> None:
+        pass
+
+    def due_in(self, now: float) -> float:
+        return math.inf
+
+    def books(self) -> Mapping[TopicFamily, Book]:
+        with self._lock:
+            return self._books.copy()
+
+    # --- states ---
+
+    def _put_state(self, entry: Entry) -> None:
+        state = self._states.get(entry.key)
+        if state is None:
+            if len(self._states) >= self._cap:
+                self._evict()
+            self._states[entry.key] = state = _State(entry, waiting=False)
+        elif state.waiting:
+            self._books.dropped(state.entry.family, len(state.entry.messages), "superseded")
+        state.entry, state.delivered = entry, False
+        if not state.waiting:
+            self._make_ready(entry.key, state)
+
+    def _make_ready(self, key: str, state: _State) -> None:
+        state.waiting = True
+        self._ready.setdefault(state.entry.route.rank, OrderedDict())[key] = None
+
+    def _evict(self) -> None:
+        """Forget the oldest of the least important states."""
+        worst = max(state.entry.route.rank for state in self._states.values())
+        key = next(key for key, state in self._states.items() if state.entry.route.rank == worst)
+        state = self._states.pop(key)
+        if state.waiting:
+            self._ready[worst].pop(key)
+            self._books.dropped(state.entry.family, len(state.entry.messages), "state_full")
+
+    # --- events ---
+
+    def _queue(self, rank: int) -> deque[Entry]:
+        self._event_bytes.setdefault(rank, 0)
+        return self._events.setdefault(rank, deque())
+
+    def _put_event(self, entry: Entry, now: float) -> None:
+        rank = entry.route.rank
+        queue = self._queue(rank)
+        queue.append(entry)
+        self._event_bytes[rank] += entry.size_bytes
+        while len(queue) > 1 and queue[0].expired(now):
+            self._drop_oldest(rank, "expired")
+        while len(queue) > self._cap or self._event_bytes[rank] > EVENT_BYTES_MAX:
+            self._drop_oldest(rank, "queue_full")
+
+    def _drop_oldest(self, rank: int, reason: str) -> None:
+        entry = self._events[rank].popleft()
+        self._event_bytes[rank] -= entry.size_bytes
+        self._books.dropped(entry.family, len(entry.messages), reason)
+
+    def _take_rank(self, rank: int) -> Iterator[Entry]:
+        ready = self._ready.get(rank)
+        while ready:
+            key, _ = ready.popitem(last=False)
+            state = self._states[key]
+            state.waiting = False
+            yield state.entry
+        queue = self._events.get(rank)
+        while queue:
+            entry = queue.popleft()
+            self._event_bytes[rank] -= entry.size_bytes
+            yield entry
+
+    # --- books ---
+
+    def _enqueue(self, entry: Entry) -> None:
+        for message in entry.messages:
+            self._books.enqueued(message.family)
+
+
+def _without_latency(entry: Entry) -> Entry:
+    """The same entry for a later connection: its latency has been observed once."""
+    messages = tuple(replace(message, captured_mono=0.0) for message in entry.messages)
+    return replace(entry, messages=messages)

@@ -1,0 +1,71 @@
+"""The retained status topic: the state of the agent, its heartbeat, and the last will."""
+
+from __future__ import annotations
+
+import threading
+
+from agent.publishing.wire.composer import Composer
+from agent.publishing.wire.messages import Entry, Message
+from agent.telemetry import Clock
+
+LOST = "lost"
+STOPPED = "stopped"
+
+
+class StatusTopic:
+    """Says the state at once when it changed, and again every ``interval_s``. For any thread."""
+
+    def __init__(self, composer: Composer, interval_s: float, clock: Clock) -> None:
+        self._composer = composer
+        self._interval_s = interval_s
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.Lock()
+        self._state = "starting"
+        self._reason = ""
+        self._last_frame_ms = 0
+        self._changed = True
+        self._sent_mono = float("-inf")
+
+    def update(self, state: str, reason: str, last_frame_ms: int) -> bool:
+        """Take over how the agent is; return whether that is to be said at once."""
+        with self._lock:
+            self._changed |= (state, reason) != (self._state, self._reason)
+            self._state, self._reason, self._last_frame_ms = state, reason, last_frame_ms
+            return self._changed
+
+    def connected(self) -> None:
+        """A connection stands: the broker may hold the will, or nothing."""
+        with self._lock:
+            self._changed = True
+
+    def due(self, now: float) -> Entry | None:
+        """Return the message when it is to be sent now, and count it as sent."""
+        with self._lock:
+            if not self._changed and now - self._sent_mono < self._interval_s:
+                return None
+            self._changed, self._sent_mono = False, now
+            payload = self._payload(self._state, self._reason, online=True)
+        return self._composer.status(payload, now)
+
+    def will(self) -> Message:
+        """Return what the broker is to publish when the connection is lost."""
+        with self._lock:
+            payload = self._payload(LOST, "connection lost", online=False)
+        (message,) = self._composer.status(payload, 0.0).messages
+        return message
+
+    def farewell(self, now: float) -> Entry:
+        """Return the last message of an orderly end."""
+        with self._lock:
+            payload = self._payload(STOPPED, "stopped", online=False)
+        return self._composer.status(payload, now)
+
+    def _payload(self, state: str, reason: str, *, online: bool) -> bytes:
+        return self._composer.status_payload(
+            state,
+            reason,
+            online=online,
+            uptime_s=self._clock() - self._started,
+            last_frame_ms=self._last_frame_ms,
+        )

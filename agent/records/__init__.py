@@ -1,0 +1,92 @@
+"""The values that flow from stage to stage: frozen, slotted, and free of behaviour.
+
+Units and clocks are in the names: ``_utc_ms`` is Unix time in milliseconds taken right after the
+grab, ``_mono`` is ``time.monotonic()`` in seconds (system-wide on Linux, so a child's stamp
+compares with the parent's), ``_px`` counts pixels of the lane's picture, ``_deg`` is degrees.
+
+Arrays that cross a stage are never written to again by either side.
+"""
+
+from agent.records.alarms import (
+    UNEVENTFUL,
+    Alarm,
+    AlarmState,
+    Command,
+    CommandOutcome,
+    Quality,
+)
+from agent.records.explanations import (
+    ClassExplanation,
+    CrossChecks,
+    Explanation,
+    Gain,
+    JobFailure,
+    Overlay,
+    PoolStatus,
+    Region,
+    RegionOcclusion,
+    Rung,
+    SamplingClass,
+    Selection,
+)
+from agent.records.frames import (
+    ANGLE_NO_READ,
+    BACKGROUND,
+    CLASSES,
+    STEM,
+    SUTURE,
+    CameraState,
+    CameraStatus,
+    CaptureMode,
+    Frame,
+    FruitReading,
+    MachineInfo,
+    MachineState,
+    NoReadReason,
+    Reading,
+    SegmentedFrame,
+)
+from agent.records.status import (
+    LinkStatus,
+    StorageStatus,
+    TopicFamily,
+)
+
+__all__ = [
+    "ANGLE_NO_READ",
+    "BACKGROUND",
+    "CLASSES",
+    "STEM",
+    "SUTURE",
+    "UNEVENTFUL",
+    "Alarm",
+    "AlarmState",
+    "CameraState",
+    "CameraStatus",
+    "CaptureMode",
+    "ClassExplanation",
+    "Command",
+    "CommandOutcome",
+    "CrossChecks",
+    "Explanation",
+    "Frame",
+    "FruitReading",
+    "Gain",
+    "JobFailure",
+    "LinkStatus",
+    "MachineInfo",
+    "MachineState",
+    "NoReadReason",
+    "Overlay",
+    "PoolStatus",
+    "Quality",
+    "Reading",
+    "Region",
+    "RegionOcclusion",
+    "Rung",
+    "SamplingClass",
+    "SegmentedFrame",
+    "Selection",
+    "StorageStatus",
+    "TopicFamily",
+]

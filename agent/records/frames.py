@@ -1,0 +1,190 @@
+"""A frame of one lane on its way from the camera to the reading of a fruit."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BACKGROUND = "background"
+SUTURE = "suture"
+STEM = "stem"
+CLASSES = (BACKGROUND, SUTURE, STEM)
+
+ANGLE_NO_READ = -1.0
+"""What ``angle_deg`` holds when there is no reading; a reading is always in [0, 180)."""
+
+
+# --- the machine ---------------------------------------------------------------------------------
+
+
+class MachineState(enum.StrEnum):
+    """What the PLC says the machine is doing; UNKNOWN until it says anything."""
+
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    CLEANING = "cleaning"
+    CHANGE_OVER = "change-over"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineInfo:
+    """The machine's own word, by MQTT or HTTP: carried into every reading that follows.
+
+    ``agent.machine.parse_machine`` reads it from the JSON of either transport.
+    """
+
+    state: MachineState = MachineState.UNKNOWN
+    fruit_id: str | None = None
+    encoder: int | None = None
+    variety: str | None = None
+    lot: str | None = None
+    received_utc_ms: int = 0
+
+
+# --- capture -------------------------------------------------------------------------------------
+
+
+class CaptureMode(enum.StrEnum):
+    """TRIGGERED: one picture a fruit. FREE_RUN: a fruit crosses several pictures."""
+
+    TRIGGERED = "triggered"
+    FREE_RUN = "free-run"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of one lane.
+
+    ``image`` is (H, W, 3) uint8 in BGR order; ``aperture`` is (H, W) bool, true inside the round
+    field of view, or None when the whole picture is inside. ``seq`` rises by one per captured frame
+    of this lane, dropped ones included, so that a gap is a counted loss. ``truth`` is what a
+    simulator knows (``angle_deg``, ``stem_x_px`` ...), empty for a real camera; it is for tests and
+    score cards only and never read by a stage.
+    """
+
+    lane: str
+    frame_id: str
+    seq: int
+    captured_utc_ms: int
+    captured_mono: float
+    image: NDArray[np.uint8]
+    aperture: NDArray[np.bool_] | None = None
+    machine: MachineInfo = field(default_factory=MachineInfo)
+    truth: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CameraState(enum.StrEnum):
+    """Life of one camera; the allowed edges are one table in ``agent.capture.states``."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    FROZEN = "frozen"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+    ENDED = "ended"  # a finite source (folder or file with loop=0) was read to its end
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """What capture says of one physical camera after each change of state."""
+
+    source_name: str
+    lanes: tuple[str, ...]  # those that this source feeds
+    state: CameraState
+    cause: str
+    since_mono: float
+    width_px: int = 0
+    height_px: int = 0
+    fps: float = 0.0
+    attempts: int = 0
+    detail: str = ""
+
+
+# --- segmentation --------------------------------------------------------------------------------
+
+
+class NoReadReason(enum.StrEnum):
+    """Why a fruit got no angle. NONE belongs to a reading."""
+
+    NONE = "none"
+    EMPTY = "empty"  # no fruit in the cup
+    NO_SUTURE = "no_suture"  # a fruit, but too few suture pixels
+    AMBIGUOUS = "ambiguous"  # suture pixels that fit no single line
+    LOW_CONFIDENCE = "low_confidence"
+    IMAGE_QUALITY = "image_quality"  # black, saturated or otherwise unusable picture
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The angle of the suture line, or no read.
+
+    ``angle_deg``: 0 <= a < 180, counter-clockwise as seen in the picture, 0 = the camera's
+    configured cutting line; ANGLE_NO_READ with a reason otherwise. ``confidence``: calibrated
+    probability in [0, 1] that the error is at most 5 degrees. ``stem_*``: centre of the stem cavity
+    in pixels of the lane's picture (and in mm when the camera knows mm per px), NaN when absent.
+    """
+
+    read: bool
+    angle_deg: float
+    reason: NoReadReason
+    confidence: float
+    stem_x_px: float
+    stem_y_px: float
+    stem_x_mm: float
+    stem_y_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedFrame:
+    """What the network saw in one frame.
+
+    ``mask`` is (h, w) uint8 class indices on the network's grid; ``margins`` holds, per class, the
+    mean margin (logit minus logsumexp of the others) over that class's predicted pixels inside the
+    aperture (NaN where the class has none); ``areas`` the share of the aperture per class.
+    """
+
+    lane: str
+    frame_id: str
+    seq: int
+    captured_utc_ms: int
+    captured_mono: float
+    classes: tuple[str, ...]
+    mask: NDArray[np.uint8]
+    margins: tuple[float, ...]
+    areas: tuple[float, ...]
+    reading: Reading
+    machine: MachineInfo
+    done_mono: float
+    seconds: float  # time in the network and its post-processing, this frame's share of the batch
+    brightness: float = 0.0  # mean grey level inside the aperture, 0..255
+    entropy: float = 0.0  # mean entropy of the class probabilities inside the aperture, nats
+    coverage: float = 1.0  # share of the aperture that is not dark: how much fruit is in view
+    focus: float = 0.0  # mean |Laplacian| inside the aperture, grey levels: falls with blur
+    warmth: float = 0.0  # mean red minus mean blue inside the aperture, grey levels
+
+
+@dataclass(frozen=True, slots=True)
+class FruitReading:
+    """The one reading of one fruit on one lane: what goes to SCADA.
+
+    In triggered mode every frame is a fruit; in free-run ``frames`` pictures were weighed and the
+    best one's segmentation is kept. ``cup_empty`` marks an empty cup, which is no fruit.
+    ``camera_frozen``: its camera repeats one picture, so that nothing is known of this fruit.
+    """
+
+    segmentation: SegmentedFrame
+    frames: int = 1
+    cup_empty: bool = False
+    camera_frozen: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was no fruit: by the pictures of the cup, or by the one that was read."""
+        return self.cup_empty or self.segmentation.reading.reason is NoReadReason.EMPTY

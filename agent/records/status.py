@@ -1,0 +1,52 @@
+"""What publishing and storage say of themselves."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class TopicFamily(enum.StrEnum):
+    """Label of counters and of the quotas: the first level below the machine's base topic."""
+
+    STATUS = "status"
+    META = "meta"
+    METRIC = "metric"
+    FRUIT = "fruit"
+    EXPLANATION = "explanation"
+    CAM = "cam"
+    ALARM = "alarm"
+    EVIDENCE = "evidence"
+    EVENT = "event"
+    COMMAND = "cmd"
+    SPARKPLUG = "sparkplug"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """What the publisher says of its connection."""
+
+    connected: bool
+    protocol: str  # "5", "3.1.1" or ""
+    reason: str
+    since_mono: float
+    reconnects: int = 0
+
+
+# --- storage -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """How the database is that keeps what must survive a restart.
+
+    ``durable``: somebody asked for it. ``degraded`` says why nothing reaches the disk now, empty
+    when everything does. ``losses`` counts what should have been kept and is gone, ``lost_mono`` is
+    when that happened last and ``loss`` what it was.
+    """
+
+    durable: bool
+    degraded: str = ""
+    losses: int = 0
+    lost_mono: float = float("-inf")
+    loss: str = ""

@@ -1,0 +1,88 @@
+"""What the two commands can be asked for.
+
+Importing this module loads no network library, so that a command line can be built from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from agent import config
+
+if TYPE_CHECKING:
+    from agent.reports.sources import Shot
+
+METHODS = ("ablation-cam", "occlusion", "region-occlusion", "hires")
+FILLS = ("zero", "mean", "blur")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchOptions:
+    """Of the occlusion of the input, on the network's grid."""
+
+    size_px: int = 16
+    stride_px: int = 8
+    fill: str = "blur"
+    dice: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainOptions:
+    """One picture or a folder of them, one class.
+
+    With none of ``out``, ``json``, ``npz`` and ``sheet`` given, the figure goes to
+    ``<picture's stem>-explained.png`` in the working directory; of a folder the three are folders,
+    and figures go to ``<folder>-explained``. ``layer`` at None is the model card's; ``class_name``
+    at None the first foreground class, and it may be an index. ``mask`` is a colour mask (white
+    bar = suture, green = stem) shown beside the prediction and compared with it; ``region`` is in
+    the words of ``focus.FORMS``. ``reference`` are the pictures for the baseline ``mean``, where
+    the model's card has no means. ``sheet`` is one picture of the maps of all layers that the
+    pattern ``layers`` fits.
+    """
+
+    picture: Path
+    out: Path | None = None
+    json: Path | None = None
+    npz: Path | None = None
+    sheet: Path | None = None
+    layers: str = "*"
+    mask: Path | None = None
+    model: config.Model = field(default_factory=config.Model)
+    layer: str | None = None
+    class_name: str | None = None
+    method: str = "ablation-cam"
+    score: config.Score = config.Score.MARGIN
+    baseline: Literal["zero", "mean"] = "zero"
+    reference: Sequence[Shot] = ()
+    region: str = "predicted"
+    groups: str = ""
+    checks: bool = False
+    patch: PatchOptions = PatchOptions()
+    region_threshold: float = 0.5
+    overlay_range: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOptions:
+    """``shots`` are the pictures and ``source`` what they were called; ``out`` is the folder of the
+    report, made where it is missing. ``classes`` empty: all foreground classes. ``examples``: of
+    how many pictures the figures go into the report. ``maps``: regions in each map separately,
+    which is most of the work."""
+
+    shots: Sequence[Shot]
+    source: str
+    out: Path
+    model: config.Model = field(default_factory=config.Model)
+    layer: str | None = None
+    classes: tuple[str, ...] = ()
+    score: config.Score = config.Score.MARGIN
+    baseline: Literal["zero", "mean"] = "zero"
+    reference: Sequence[Shot] = ()
+    groups: str = ""
+    examples: int = 3
+    maps: bool = True
+    seed: int = 0

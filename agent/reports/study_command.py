@@ -1,0 +1,27 @@
+"""``pitwatch study``: the experiments of the paper on a set of pictures, as tables and one report.
+
+Importing this module loads no network library.
+"""
+
+from __future__ import annotations
+
+from agent.reports.exit_codes import exit_code
+from agent.reports.options import StudyOptions
+
+__all__ = ["StudyOptions", "run_study"]
+
+
+def run_study(options: StudyOptions) -> int:
+    """Study every picture and write the report; returns the exit code.
+
+    0: done, and every picture was explained for at least one class. 1: a picture could not be read
+    or explained (the report is about the others and names it), or none could. 78: the model, layer
+    or class that was named is not there.
+    """
+
+    def work() -> bool:
+        from agent.reports.survey import survey_and_report
+
+        return survey_and_report(options)
+
+    return exit_code("pitwatch study", work)

@@ -1,0 +1,16 @@
+"""What the stages are made with."""
+
+from __future__ import annotations
+
+from agent.pipeline.factories import overlay_ranges
+from tests.alarms.references import reference
+
+
+def test_one_colour_range_serves_all_varieties_of_a_line() -> None:
+    golden = reference((), overlay_range={"suture": 2.0, "stem": 1.0})
+    red = reference((), variety="red", overlay_range={"suture": 1.5, "stem": 4.0})
+    assert overlay_ranges({"golden": golden, "red": red}) == {"suture": 2.0, "stem": 4.0}
+
+
+def test_a_line_that_is_not_commissioned_has_none() -> None:
+    assert overlay_ranges({}) is None

@@ -1,0 +1,65 @@
+"""A database that an earlier state of the program left, killed with two alarms that nobody had yet.
+
+``files/schema-2.db``: an agent with a black picture and no broker, ended by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.storage.database import FILE
+from agent.storage.rows import Kind
+from agent.storage.store import Clocks, Store
+from tests.publishing.examples import Books, FakeClock
+
+MADE_UTC_MS = 1_795_984_763_991
+FILES = Path(__file__).with_name("files")
+
+
+@pytest.fixture
+def opened(tmp_path: Path):
+    shutil.copy(FILES / "schema-2.db", tmp_path / FILE)
+    clocks = Clocks(mono=FakeClock(), utc_ms=lambda: MADE_UTC_MS + 60_000)
+    store = Store(tmp_path, Books(), clocks)
+    yield store
+    store.close()
+
+
+def test_the_alarms_stand_as_they_stood(opened: Store) -> None:
+    assert opened.status().losses == 0
+    exported = opened.alarms.load()
+    assert exported is not None
+    states = {
+        row["record"]["alarm_id"]: row["record"]["state"]
+        for row in json.loads(json.dumps(exported))["alarms"]
+    }
+    assert len(states) == 11
+    assert {one for one, state in states.items() if state == "UNACK"} == {
+        "image_quality-lane1",
+        "no_read_rate-lane1",
+    }
+    assert exported["seq"] == 2
+
+
+def test_the_events_wait_in_their_order_with_their_stamps_and_pictures(opened: Store) -> None:
+    rows = opened.spool.page(Kind.ALARM, 0, opened.spool.last_id(), float("inf"), 10)
+    events = [json.loads(row.payload) for row in rows]
+    assert [(one["alarm_id"], one["seq"]) for one in events] == [
+        ("image_quality-lane1", 1),
+        ("no_read_rate-lane1", 2),
+    ]
+    assert events[1]["timestamp_ms"] <= MADE_UTC_MS
+    assert not any(row.acked for row in rows)
+    for event in events:
+        content_type, picture = opened.spool.evidence(event["event_id"]) or ("", b"")
+        assert (content_type, picture[:2]) == ("image/jpeg", b"\xff\xd8")
+
+
+def test_a_new_event_gets_a_number_of_its_own(opened: Store) -> None:
+    before = opened.spool.last_id()
+    assert opened.counters.take("bdseq", 256) == 0
+    assert before >= 1_795_984_741_890

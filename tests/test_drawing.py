@@ -1,0 +1,35 @@
+"""Primitives of pictures for people."""
+
+import numpy as np
+import pytest
+
+from agent import drawing
+
+
+def test_smoothing_shows_no_more_evidence_than_any_cell_holds():
+    values = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)
+    smooth = drawing.upsampled(values, (480, 480))
+    assert values.min() <= smooth.min() < smooth.max() <= values.max()
+
+
+def test_words_outside_ascii_do_not_break_a_picture():
+    image = drawing.canvas(40, 200)
+    assert drawing.text(image, "péche µ", (4, 20)) > 0
+    assert drawing.shortened("a very long layer name", 60).endswith("...")
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3), (4, 6, 4)])
+def test_a_picture_in_colour_has_three_channels_whatever_it_had(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    coloured = drawing.in_colour(image)
+    assert coloured.shape == (4, 6, 3)
+    assert coloured.flags.c_contiguous
+    assert np.array_equal(coloured[..., 1], image if image.ndim == 2 else image[..., 1])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
+def test_values_in_blocks_are_repeated_and_never_mixed(kind):
+    values = np.arange(6).reshape(2, 3).astype(kind)
+    shown = drawing.in_blocks(values, (8, 6))
+    assert shown.dtype == kind
+    assert np.array_equal(shown, np.repeat(np.repeat(values, 4, axis=0), 2, axis=1))
