@@ -36,11 +36,11 @@ from agent.alarms.charts.lots import (
     LONGEST_LOT,
     Largest,
     LotSpread,
-    largest_of_lots,
     limits_for,
     on_grid,
     points_of_lots,
     spread_over_lots,
+    tops_of_lots,
 )
 from agent.alarms.charts.minutes import Point
 from agent.alarms.charts.reference import SignalReference
@@ -199,15 +199,16 @@ def _signal_of_samples(
     lots, lot_points = shape
     icc, rho = on_grid(signal.icc, signal.rho)
     z = points_of_lots(icc, rho, min(lot_points, LONGEST_LOT), CHAINS)
-    made = []
-    for rows in samples:
+    spreads, seen = [], np.empty((len(samples), len(_GRID)))
+    for rows, row_seen in zip(samples, seen, strict=True):
         try:
             scores = normal_scores(rows.ravel())
-            spread = spread_over_lots([np.array([scores.score(x) for x in row]) for row in rows])
+            spreads.append(spread_over_lots(list(scores.of_all(rows))))
         except ValueError:
             return None
-        seen = np.array([scores.score(value) for value in _GRID])
-        made.append((spread, [_seen(side.sign * seen, z) for side in signal.sides]))
+        row_seen[:] = scores.of_all(_GRID)
+    sides = [_seen_by_each(side.sign * seen, z) for side in signal.sides]
+    made = list(zip(spreads, zip(*sides, strict=True), strict=True))
     return _SignalOfSamples(LotSpread(lots, 0, icc, icc, rho), _seen(_GRID, z), made)
 
 
@@ -236,6 +237,22 @@ def _samples(
 def _seen(seen: Floats, z: Floats) -> _Seen:
     """``seen`` (G,): the score that a point gets, the bad way up, whose true score is that of
     ``_GRID``; ``z``: true scores of lots."""
-    ewma, cusum = largest_of_lots(np.interp(z, _GRID, seen))
-    # Where low is bad, scores fall along the grid, which is the same both ways round.
-    return _Seen(ewma, cusum, np.sort(seen), z.shape[1])
+    return _seen_by_each(seen[None], z)[0]
+
+
+def _seen_by_each(seen: Floats, z: Floats) -> list[_Seen]:
+    """``seen`` (SAMPLES, G): as ``_seen`` for each sample, all of them a point at a time."""
+    place = np.clip(np.searchsorted(_GRID, z, side="right") - 1, 0, len(_GRID) - 2)
+    offset = np.clip(z, _GRID[0], _GRID[-1]) - _GRID[place]
+    slopes = np.diff(seen) / np.diff(_GRID)
+    points = (
+        (slopes[:, p] * o + seen[:, p] for p, o in zip(places, offsets, strict=True))
+        for places, offsets in zip(place, offset, strict=True)
+    )
+    tops = tops_of_lots(points, (len(seen), z.shape[2]))
+    found = []
+    for row, ewma, cusum in zip(seen, *(top.swapaxes(0, 1) for top in tops), strict=True):
+        largest = Largest.of(np.square(ewma.ravel())), Largest.of(cusum.ravel())
+        # Where low is bad, scores fall along the grid, which is the same both ways round.
+        found.append(_Seen(*largest, np.sort(row), z.shape[1]))
+    return found

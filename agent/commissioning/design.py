@@ -141,18 +141,27 @@ def profile_of(deltas: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
     (0,) where there is none.
     """
-    lengths = [(each, float(np.linalg.norm(each))) for each in deltas]
-    kept = [each / length for each, length in lengths if length > 0]
-    if not kept:
-        return np.zeros(0)
-    return np.asarray(np.mean(kept, axis=0), np.float64)
+    return _mean_of([each for each in map(_unit, deltas) if each is not None])
+
+
+def _unit(deltas: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    length = float(np.linalg.norm(deltas))
+    return deltas / length if length > 0 else None
+
+
+def _mean_of(units: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.asarray(np.mean(units, axis=0), np.float64) if units else np.zeros(0)
 
 
 def _likeness(collected: Collected) -> list[dict[str, float]]:
     """Cosine and nDCG of every explanation against the profile of all lots but its own."""
+    lots = [one.lot for one in collected.explanations]
+    units = [_unit(one.deltas) for one in collected.explanations]
     profiles = {
-        lot: profile_of([one.deltas for one in collected.explanations if one.lot != lot])
-        for lot in dict.fromkeys(one.lot for one in collected.explanations)
+        lot: _mean_of(
+            [u for u, its in zip(units, lots, strict=True) if u is not None and its != lot]
+        )
+        for lot in dict.fromkeys(lots)
     }
     return [
         {

@@ -100,7 +100,9 @@ def unet_from_state_dict(state: Mapping[str, Tensor]) -> UNet:
                 f"{key}: expected shape {tuple(wanted.shape)} for a U-Net of "
                 f"{model.init_features} first features, found {tuple(found.shape)}"
             )
-    model.to_empty(device="cpu")
+    # ``to_empty`` would import sympy, which takes longer than all the rest of loading.
+    own = {key: torch.empty(wanted.shape, dtype=wanted.dtype) for key, wanted in expected.items()}
+    model.load_state_dict(own, assign=True)
     counters = {k: torch.zeros((), dtype=torch.long) for k in expected if k not in state}
     model.load_state_dict({**state, **counters})
     return model.eval().requires_grad_(False)

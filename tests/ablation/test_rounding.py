@@ -5,7 +5,10 @@ errors of all drops of several networks are, together.
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,37 +37,75 @@ def error(found, exact):
     return np.sqrt(((found - exact) ** 2).mean(1)) / np.abs(exact).max(1)
 
 
+@contextmanager
+def remembered(module: torch.nn.Module, layer: str, x: torch.Tensor) -> Iterator[None]:
+    """Inside, all that runs before ``layer``, and the layer, hand out again what they made of
+    ``x``: of many re-runs that differ behind it, what is before it is computed once."""
+    made = []
+    hooks = [
+        leaf.register_forward_hook(lambda leaf, _given, output: made.append((leaf, output)))
+        for leaf in module.modules()
+        if not list(leaf.children())
+    ]
+    module(x)
+    for hook in hooks:
+        hook.remove()
+    last = [leaf for leaf, _ in made].index(module.get_submodule(layer))
+    for leaf, output in made[: last + 1]:
+        leaf.forward = lambda _given, output=output: output
+    try:
+        yield
+    finally:
+        for leaf, _ in made[: last + 1]:
+            del leaf.forward
+
+
 def plain_drops(model, case, wanted, depth):
     """One re-run of the plain model for each channel, with a hook, in the precision of ``case``."""
     plain, zero = HookSplit(model, UNET_LAYER), torch.zeros(1, depth, 1, 1).to(case.x)
     base = model.module(case.x)
+    whole = plain_rerun(model, plain, case.x, channel(0), zero)
     found = []
-    for k in range(depth):
-        again = plain_rerun(model, plain, case.x, channel(k), zero)
-        found.append(
-            [
-                float(scores.drop(t.kind, base[0], again, t.index, t.region, t.prediction)[0])
-                for t in wanted
-            ]
-        )
+    with remembered(model.module, UNET_LAYER, case.x):
+        assert torch.equal(plain_rerun(model, plain, case.x, channel(0), zero), whole)
+        for k in range(depth):
+            again = plain_rerun(model, plain, case.x, channel(k), zero)
+            found.append(
+                [
+                    float(scores.drop(t.kind, base[0], again, t.index, t.region, t.prediction)[0])
+                    for t in wanted
+                ]
+            )
     return np.array(found).T
+
+
+def network(seed, features):
+    return unet(SIDE, features, seed), box(0, SIDE // 2 - 3, SIDE, 6)
+
+
+@cache
+def references(seed, features):
+    """(scores, channels) drops of plain re-runs: in float32, and in float64, which is exact."""
+    model, region = network(seed, features)
+    with torch.no_grad():
+        case = load_case(model, picture(SIDE), None, region)
+        wanted = [target(model, case, "suture", kind) for kind in SCORES]
+        depth = 8 * features  # of the fourth level
+        plain = plain_drops(model, case, wanted, depth)
+        wide = replace(model, module=copy.deepcopy(model.module).double())
+        return plain, plain_drops(wide, replace(case, x=case.x.double()), wanted, depth)
 
 
 def ratios(seed, features=8):
     """By score: the engine's error to float64 over that of plain float32 re-runs."""
-    model, region = unet(SIDE, features, seed), box(0, SIDE // 2 - 3, SIDE, 6)
+    model, region = network(seed, features)
     settings = config.Ablation(classes=("suture",), fractions=(1.0,))
     engine = Engine(model, settings, UNET_LAYER, Tuning(batch=4, clock=lambda: 0.0))
     assert engine.path == "fx+rows"
     found = engine.explain(picture(SIDE), region=region, scores=SCORES)
     deltas = np.array([found.of("suture", kind).deltas for kind in SCORES])
-    with torch.no_grad():
-        case = load_case(model, picture(SIDE), None, region)
-        wanted = [target(model, case, "suture", kind) for kind in SCORES]
-        plain = plain_drops(model, case, wanted, engine.channels)
-        wide = replace(model, module=copy.deepcopy(model.module).double())
-        double = replace(case, x=case.x.double())
-        exact = plain_drops(wide, double, wanted, engine.channels)
+    plain, exact = references(seed, features)
+    assert plain.shape == exact.shape == (len(SCORES), engine.channels)
     return error(deltas, exact) / error(plain, exact)
 
 

@@ -147,10 +147,10 @@ def test_several_cameras_and_lanes_each_have_topics_and_books_of_their_own(tmp_p
             "      - {name: right, region: [256, 0, 256, 256], mm_per_px: 0.3}\n"
             "  - {name: single, source: 'sim:?rate=80&seed=4'}\n"
         )
-        with running_agent(tmp_path, "--config", str(config), "--duration", "12") as agent:
-            assert agent.process.wait(60) == 0, agent.log
-        for camera in ("left", "right", "single"):
-            assert seen.all(f"{BASE}/fruit/{camera}"), camera
+        with running_agent(tmp_path, "--config", str(config)) as agent:
+            for camera in ("left", "right", "single"):
+                agent.wait(lambda camera=camera: seen.all(f"{BASE}/fruit/{camera}"), 60, camera)
+            assert agent.stop()[0] == 0, agent.log
     assert set(agent.final_books()) == {"left", "right", "single"}
     assert_the_books_balance(agent)
 

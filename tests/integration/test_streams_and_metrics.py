@@ -46,7 +46,10 @@ def test_a_real_prometheus_scrapes_a_running_agent(tmp_path: Path) -> None:
     config = tmp_path / "pitwatch.yaml"
     config.write_text(PROMPT_WORKERS)
     arguments = ("--config", str(config), "--broker", "none", "--source", "sim:?seed=9")
-    with running_agent(tmp_path, *arguments) as agent:
+    with (
+        running_agent(tmp_path, *arguments) as agent,
+        running_prometheus(tmp_path / "prometheus", agent.port) as prometheus,
+    ):
         agent.wait_ready()
         agent.wait(lambda: agent.total("pitwatch_jobs_completed_total") >= 1, 90, "explained")
         _, metrics = agent.get("/metrics")
@@ -54,19 +57,18 @@ def test_a_real_prometheus_scrapes_a_running_agent(tmp_path: Path) -> None:
             ["promtool", "check", "metrics"], input=metrics, capture_output=True, timeout=30
         )
         assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
-        with running_prometheus(tmp_path / "prometheus", agent.port) as prometheus:
-            p95 = (
-                "histogram_quantile(0.95, sum by (le) "
-                "(rate(pitwatch_capture_to_mask_seconds_bucket[10s])))"
-            )
-            (sample,) = prometheus.wait_for(f"{p95} > 0", 60)
-            assert 0 < float(sample["value"][1]) < 2.5
-            (info,) = prometheus.wait_for("pitwatch_info")
-            assert info["metric"]["model_sha256"] == agent.status()["model_sha256"]
-            balance = (
-                "pitwatch_frames_captured_total - on(camera) pitwatch_frames_segmented_total"
-                " - on(camera) (sum by (camera) (pitwatch_frames_dropped_total)"
-                " or on(camera) pitwatch_frames_captured_total * 0)"
-            )
-            (left,) = prometheus.wait_for(balance)
-            assert 0 <= float(left["value"][1]) <= 2
+        p95 = (
+            "histogram_quantile(0.95, sum by (le) "
+            "(rate(pitwatch_capture_to_mask_seconds_bucket[10s])))"
+        )
+        (sample,) = prometheus.wait_for(f"{p95} > 0", 60)
+        assert 0 < float(sample["value"][1]) < 2.5
+        (info,) = prometheus.wait_for("pitwatch_info")
+        assert info["metric"]["model_sha256"] == agent.status()["model_sha256"]
+        balance = (
+            "pitwatch_frames_captured_total - on(camera) pitwatch_frames_segmented_total"
+            " - on(camera) (sum by (camera) (pitwatch_frames_dropped_total)"
+            " or on(camera) pitwatch_frames_captured_total * 0)"
+        )
+        (left,) = prometheus.wait_for(balance)
+        assert 0 <= float(left["value"][1]) <= 2

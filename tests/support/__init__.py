@@ -11,13 +11,15 @@ from collections.abc import Callable
 import pytest
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0, what: str = "") -> None:
+def wait_until(
+    condition: Callable[[], object], timeout_s: float = 10.0, what: str = "", every_s: float = 0.01
+) -> None:
     """Poll until ``condition()`` is true; fail with ``what`` when it has not become so in time."""
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
             pytest.fail(f"not within {timeout_s} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 def free_port() -> int:

@@ -18,7 +18,8 @@ import pytest
 
 from tests.support import free_port, require_tool, wait_until
 
-SCRAPE_S = 1
+SCRAPE_S = 0.25
+SCRAPE = f"{1000 * SCRAPE_S:.0f}ms"
 
 
 class Prometheus:
@@ -69,9 +70,9 @@ def running_prometheus(
         json.dumps(  # JSON is YAML
             {
                 "global": {
-                    "scrape_interval": f"{SCRAPE_S}s",
-                    "scrape_timeout": f"{SCRAPE_S}s",
-                    "evaluation_interval": f"{SCRAPE_S}s",
+                    "scrape_interval": SCRAPE,
+                    "scrape_timeout": SCRAPE,
+                    "evaluation_interval": SCRAPE,
                 },
                 "rule_files": [str(rule) for rule in rules],
                 "scrape_configs": [

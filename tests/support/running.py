@@ -23,6 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support import free_port, wait_until
 
 START_S = 60.0
+ASK_S = 0.1
+"""To ask an agent costs it time: no more often than this."""
 
 # Workers of the default priority get nothing from a machine that is busy with other things. A test
 # that waits for an explanation waits for the code, not for the machine.
@@ -175,7 +177,7 @@ class RunningAgent:
             return bool(condition())
 
         try:
-            wait_until(check, timeout_s, what)
+            wait_until(check, timeout_s, what, every_s=ASK_S)
         except BaseException:
             sys.stderr.write(self.log[-3000:])
             raise

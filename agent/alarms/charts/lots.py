@@ -16,7 +16,7 @@ never below those for independent points (``agent.alarms.charts.arl``).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -154,9 +154,10 @@ class Largest:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Largest:
-        threshold = float(np.quantile(values, 1.0 - TAIL))
+        found = np.quantile(np.sort(values), [1.0 - TAIL, *SHARES])
+        threshold = float(found[0])
         scale = float((values[values > threshold] - threshold).mean())
-        return cls(np.quantile(values, SHARES), threshold, scale)
+        return cls(found[1:], threshold, scale)
 
     def limit(self, share: float) -> float:
         """The value that ``share`` of all lots exceed."""
@@ -193,18 +194,33 @@ def points_of_lots(
 def largest_of_lots(z: NDArray[np.float64]) -> tuple[Largest, Largest]:
     """Largest squared EWMA and largest CUSUM of the lots of ``points_of_lots``, the first few left
     out: charts start at 0. Squared, so that the tail of both is exponential."""
-    ewma, cusum = np.zeros(z.shape[2]), np.zeros(z.shape[2])
+    ewma, cusum = tops_of_lots(z, z.shape[2:])
+    return Largest.of(np.square(ewma.ravel())), Largest.of(cusum.ravel())
+
+
+def tops_of_lots(
+    lots: Iterable[Iterable[NDArray[np.float64]]], shape: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(lots, *shape): the largest EWMA and the largest CUSUM of each lot but the first few; the
+    points of a lot have ``shape``, a chart at each place of it."""
+    ewma, cusum = np.zeros(shape), np.zeros(shape)
+    step = np.empty(shape)
     found: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-    for number, lot in enumerate(z):
-        top_ewma, top_cusum = np.zeros_like(ewma), np.zeros_like(cusum)
+    for number, lot in enumerate(lots):
+        top_ewma, top_cusum = np.zeros(shape), np.zeros(shape)
         for point in lot:
-            ewma += EWMA_WEIGHT * (point - ewma)
-            cusum = np.maximum(0.0, cusum + point - CUSUM_K)
-            top_ewma, top_cusum = np.maximum(top_ewma, ewma), np.maximum(top_cusum, cusum)
+            np.subtract(point, ewma, out=step)
+            step *= EWMA_WEIGHT
+            ewma += step
+            cusum += point
+            cusum -= CUSUM_K
+            np.maximum(cusum, 0.0, out=cusum)
+            np.maximum(top_ewma, ewma, out=top_ewma)
+            np.maximum(top_cusum, cusum, out=top_cusum)
         if number >= WARM_UP:
             found.append((top_ewma, top_cusum))
-    ewma, cusum = (np.concatenate(each) for each in zip(*found, strict=True))
-    return Largest.of(np.square(ewma)), Largest.of(cusum)
+    tops = tuple(np.array(each) for each in zip(*found, strict=True))
+    return tops[0], tops[1]
 
 
 @lru_cache(maxsize=256)

@@ -60,6 +60,14 @@ class NormalScores:
             z = float(np.interp(value, self.values, self.scores))
         return min(SCORE_MAX, max(-SCORE_MAX, z))
 
+    def of_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The score of each of many window means, as ``score`` gives it."""
+        z = np.interp(values, self.values, self.scores)
+        low = self.scores[0] + (values - self.values[0]) / self.low_slope
+        high = self.scores[-1] + (values - self.values[-1]) / self.high_slope
+        z = np.where(values < self.values[0], low, np.where(values > self.values[-1], high, z))
+        return np.asarray(np.clip(z, -SCORE_MAX, SCORE_MAX), np.float64)
+
     def value(self, score: float) -> float:
         """The window mean that has this score: the inverse of ``score``."""
         if score < self.scores[0]:
@@ -89,7 +97,8 @@ def normal_scores(means: Sequence[float] | NDArray[np.float64]) -> NormalScores:
     known = _NORMAL.inv_cdf(1.0 - IN_TAIL / len(x))
     half = [z for z in GRID if z <= known]
     grid = [-z for z in reversed(half[1:])] + half
-    knots = [float(np.quantile(x, _NORMAL.cdf(z), method="hazen")) for z in grid]
+    shares = [_NORMAL.cdf(z) for z in grid]
+    knots: list[float] = np.quantile(x, shares, method="hazen").tolist()
     values, scores = _distinct(knots, grid, tiny=1e-9 * max(1.0, float(np.abs(x).max())))
     if len(values) < 2:
         raise ConstantError("the windows of the reference are alike")
