@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Hundreds of processes of the agent are started; each would compile it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile("loaded", deadline=None)  # a busy machine is no defect of the code
 settings.load_profile("loaded")
@@ -23,6 +28,26 @@ WHOLE_AGENT = (
 )
 
 
+GROUP = "whole agent"
+LONGEST_FIRST = (
+    GROUP,
+    "tests/test_lint.py",
+    "tests/scoring/test_crew.py",
+    "tests/ablation/test_rounding.py",
+    "tests/commissioning/test_conditional.py",
+    "tests/ablation/pool/test_pool.py",
+    "tests/ablation/test_engine.py",
+    "tests/commissioning/test_commission.py",
+    "tests/observability/http/test_process.py",
+    "tests/capture/test_system.py",
+    "tests/ablation/pool/test_worker.py",
+    "tests/training/test_train.py",
+    "tests/scoring/test_command.py",
+)
+"""A long file begun last would leave the other process without work. The others follow, those of
+many tests first."""
+
+
 class Scheduler(LoadFileScheduling):
     """Keeps a file's tests in one process, and all that run a whole agent in the same one.
 
@@ -32,7 +57,13 @@ class Scheduler(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "whole agent" if file.startswith(WHOLE_AGENT) else file
+        return GROUP if file.startswith(WHOLE_AGENT) else file
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        longest = next((scope for scope in LONGEST_FIRST if scope in self.workqueue), None)
+        if longest is not None:
+            self.workqueue.move_to_end(longest, last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
