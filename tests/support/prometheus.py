@@ -18,7 +18,7 @@ import pytest
 
 from tests.support import free_port, require_tool, wait_until
 
-SCRAPE_S = 0.25
+SCRAPE_S = 0.5
 SCRAPE = f"{1000 * SCRAPE_S:.0f}ms"
 
 
