@@ -75,22 +75,24 @@ def number(value: float) -> str:
 
 def scaled(image: Image, side: int) -> Image:
     """``image`` with its longer side at ``side`` pixels."""
-    scale = side / max(image.shape[:2])
-    size = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
+    return _resized(image, side / max(image.shape[:2]))
 
 
 def fitted(image: Image, width: int, height: int, *, smooth: bool = True) -> Image:
     """``image`` scaled to fit (width, height), its shape kept, centred on paper."""
     scale = min(width / image.shape[1], height / image.shape[0])
+    small = _resized(image, scale, smooth=smooth)
+    out = canvas(height, width)
+    top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+    out[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return out
+
+
+def _resized(image: Image, scale: float, *, smooth: bool = True) -> Image:
+    """``image`` times ``scale``, no side below a pixel. Not ``smooth``: no colours are mixed."""
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     method = (cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC) if smooth else cv2.INTER_NEAREST
-    scaled = cv2.resize(image, size, interpolation=method)
-    out = canvas(height, width)
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    out[top : top + size[1], left : left + size[0]] = scaled
-    return out
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
 
 def in_colour(image: Image) -> Image:
