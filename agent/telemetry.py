@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -207,3 +208,8 @@ def log_event(logger: logging.Logger, level: int, event: str, /, **fields: objec
 
 Clock = Callable[[], float]
 """Returns seconds; ``time.monotonic`` in production, a fake in tests."""
+
+
+def wall_clock_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,11 +50,6 @@ class Now:
     link: LinkStatus | None = None
     alarms: Sequence[Alarm] = ()
     processes: Sequence[ProcessView] = ()
-
-
-def utc_ms() -> int:
-    """Return the Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def build_view(

@@ -7,7 +7,6 @@ nothing. ``connect`` comes at the start: the embedded broker has its port only t
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -45,14 +44,9 @@ from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
 from agent.supervision.live_priority import LivePriority
-from agent.telemetry import Clock
+from agent.telemetry import Clock, wall_clock_ms
 
 EMBEDDED_START_S = 20.0
-
-
-def utc_ms() -> int:
-    """Return the Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class Handlers(FrameHandlers, Protocol):
@@ -149,10 +143,10 @@ def build(
     explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
     frames = factories.make_live_stages(config, model, capture, telemetry, clock)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
-    store = Store(config.state_dir, telemetry, Clocks(clock, utc_ms), config.storage)
+    store = Store(config.state_dir, telemetry, Clocks(clock, wall_clock_ms), config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
     persistence = AlarmPersistence(
-        manager, store, [*lanes, *(camera.name for camera in config.cameras)], clock, utc_ms
+        manager, store, [*lanes, *(camera.name for camera in config.cameras)], clock, wall_clock_ms
     )
     persistence.restore()
     targets = CommandTargets(
@@ -161,7 +155,7 @@ def build(
         machine=handlers.machine,
         set_machine=handlers.on_machine,
     )
-    commands = CommandHandler(manager, targets, store, clock, utc_ms)
+    commands = CommandHandler(manager, targets, store, clock, wall_clock_ms)
     alarm_loop = AlarmLoop(
         _alarm_loop_context(config, references, manager, commands, handlers), telemetry, clock
     )
@@ -236,7 +230,7 @@ def _alarm_loop_context(
         handle=commands,
         answer=handlers.on_answer,
         chores=handlers.on_tick,
-        utc_ms=utc_ms,
+        utc_ms=wall_clock_ms,
         follow_up=handlers.on_follow_up,
     )
 

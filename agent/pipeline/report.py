@@ -8,12 +8,12 @@ from agent.observability.build import Now, build_view
 from agent.observability.health import Readiness
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
-from agent.pipeline.build import Stages, utc_ms
+from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
 from agent.records import MachineInfo, PoolStatus, StorageStatus
-from agent.telemetry import Clock
+from agent.telemetry import Clock, wall_clock_ms
 
 METRICS_INTERVAL_S = 1.0
 """How often the published metrics are looked at; the publisher's deadband decides what is sent."""
@@ -66,7 +66,7 @@ class Reporter:
         stages = self._stages
         now = Now(
             mono=self._clock(),
-            utc_ms=utc_ms(),
+            utc_ms=wall_clock_ms(),
             statuses=stages.capture.statuses(),
             machine=self.machine,
             workers=stages.pool.status(),
@@ -103,7 +103,7 @@ class Reporter:
         gauge("messages_limit", self._stages.config.mqtt.queue_max)
         if view.messages.delivered > self._delivered:
             self._delivered = view.messages.delivered
-            gauge("last_delivered_timestamp_seconds", utc_ms() / 1000)
+            gauge("last_delivered_timestamp_seconds", wall_clock_ms() / 1000)
         for row in self._processes:
             gauge("process_memory_bytes", row.resident_bytes, process=row.process)
         for camera in view.cameras:

@@ -29,7 +29,7 @@ from agent.simulator.faults import Active, Delivery, active
 from agent.simulator.parameters import ParameterError, SimParameters, parse_url
 from agent.simulator.scene import FreeRunScene, Scene, SceneSettings, TriggeredScene
 from agent.simulator.truth_log import TruthLog
-from agent.telemetry import log_event
+from agent.telemetry import log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SimClock:
     """The clocks and the waiting, injected so that tests need no real time."""
 
     mono: Callable[[], float] = time.monotonic
-    utc_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    utc_ms: Callable[[], int] = wall_clock_ms
     sleep: Callable[[float], None] = time.sleep
 
 

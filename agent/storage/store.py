@@ -14,12 +14,7 @@ from agent.storage.audit import Audit
 from agent.storage.counters import Counters
 from agent.storage.database import FILE, Database
 from agent.storage.spool import Spool
-from agent.telemetry import Clock, Telemetry
-
-
-def wall_clock_ms() -> int:
-    """Return Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
+from agent.telemetry import Clock, Telemetry, wall_clock_ms
 
 
 @dataclass(frozen=True, slots=True)

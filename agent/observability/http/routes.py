@@ -21,7 +21,6 @@ from starlette.types import ASGIApp
 
 from agent import config
 from agent.machine import MESSAGE_LIMIT_BYTES, MachineMessageError, parse_machine
-from agent.observability.build import utc_ms
 from agent.observability.exposition import OPENMETRICS
 from agent.observability.health import Verdict, livez, readyz
 from agent.observability.http.access import Access
@@ -45,7 +44,7 @@ from agent.observability.http.rpc import (
     Health,
 )
 from agent.observability.pictures import Picture
-from agent.telemetry import Clock
+from agent.telemetry import Clock, wall_clock_ms
 
 NAME_MAX = 200
 """Longest class or event that is looked for: what is longer is none."""
@@ -162,7 +161,9 @@ class Routes:
     async def machine(self, request: Request) -> Response:
         """Take the machine's state: 204, or the reason why not."""
         try:
-            info = parse_machine(await read_json_body(request, MESSAGE_LIMIT_BYTES), utc_ms())
+            info = parse_machine(
+                await read_json_body(request, MESSAGE_LIMIT_BYTES), wall_clock_ms()
+            )
         except MachineMessageError as error:
             self._count_machine("invalid")
             raise Refused(400, str(error)) from error

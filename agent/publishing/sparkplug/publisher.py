@@ -16,7 +16,7 @@ from agent.publishing.sparkplug.host import PrimaryHost
 from agent.publishing.sparkplug.node import EdgeNode, NodeSettings
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics
-from agent.publishing.wire.settings import Identity, wall_clock_ms
+from agent.publishing.wire.settings import Identity
 from agent.publishing.wire.topics import AGENT
 from agent.records import (
     ANGLE_NO_READ,
@@ -32,7 +32,7 @@ from agent.records import (
     Overlay,
     Quality,
 )
-from agent.telemetry import Clock, Telemetry
+from agent.telemetry import Clock, Telemetry, wall_clock_ms
 
 DELIVERING = frozenset({CameraState.LIVE, CameraState.FROZEN})
 """A frozen camera sends pictures: its tags are there, of quality bad. Any other is dead."""

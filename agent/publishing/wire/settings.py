@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agent.config import Commands, Mqtt, Site, Storage
 from agent.publishing.wire.encoding import name
-
-
-def wall_clock_ms() -> int:
-    """Return Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
+from agent.telemetry import wall_clock_ms
 
 
 @dataclass(frozen=True, slots=True)
