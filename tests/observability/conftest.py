@@ -20,6 +20,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, LimitsView
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from tests.observability.http.served import Served
+from tests.observability.support import TRUST
 from tests.support.prometheus import prometheus  # noqa: F401 - a fixture
 
 
@@ -113,5 +114,5 @@ def server(serve: ServeAgent) -> Served:
 
 @pytest.fixture
 def client(server: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=10, trust_env=False, verify=TRUST) as client:
         yield client

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import httpx
+
 from agent.telemetry import CATALOGUE, Kind, Telemetry
+
+TRUST = httpx.create_ssl_context(trust_env=False)
+"""What httpx would read anew, from the certificates of all authorities, for every client."""
 
 
 @dataclass

@@ -20,6 +20,7 @@ from agent.records import Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
 from tests.observability.samples import explanation, frame
+from tests.observability.support import TRUST
 from tests.publishing.certificates import Authority
 from tests.support import wait_until
 
@@ -43,6 +44,7 @@ def public(serve: ServeAgent) -> Served:
 
 def client_of(server: Served, **options: object) -> httpx.Client:
     url = f"{server.url.partition(':')[0]}://127.0.0.1:{server.port}"
+    options = {"verify": TRUST, **options}
     return httpx.Client(base_url=url, trust_env=False, timeout=10, **options)
 
 

@@ -28,6 +28,7 @@ from agent.records import MachineState, Overlay
 from agent.supervision.child import ChildSpec, spawn
 from tests.observability.conftest import FakeAgent
 from tests.observability.samples import explanation, frame, segmentation
+from tests.observability.support import TRUST
 from tests.publishing.certificates import Authority
 from tests.support import wait_until
 
@@ -56,13 +57,14 @@ def start(agent: FakeAgent) -> Iterator[Start]:
 
 
 def client_of(server: HttpServer, **options: object) -> httpx.Client:
+    options = {"verify": TRUST, **options}
     return httpx.Client(base_url=server.url, timeout=20, trust_env=False, **options)
 
 
 def ask(url: str) -> None:
     """Whatever comes of it: the server may end, or cut the oldest of many connections."""
     with contextlib.suppress(httpx.HTTPError):
-        httpx.get(url, timeout=20, trust_env=False)
+        httpx.get(url, timeout=20, trust_env=False, verify=TRUST)
 
 
 def hanging_status(agent: FakeAgent, server: HttpServer) -> threading.Thread:
@@ -248,7 +250,9 @@ def test_links_are_signed_here_and_opened_there(agent: FakeAgent, start: Start) 
     server = start(host="0.0.0.0", token="a-token-of-the-plant")
     overlay = Overlay("suture", "image/png", b"\x89PNG not really", 8, 8)
     agent.newest.on_explanation(explanation(frame(), (overlay,)))
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{server.port}", trust_env=False, verify=TRUST
+    ) as client:
         assert client.get("/api/v1/cam/cam1/suture").status_code == 401
         assert client.get(server.signed("/api/v1/cam/cam1/suture")).content == overlay.data
 
@@ -275,7 +279,9 @@ def test_what_is_asked_last_is_still_answered(agent: FakeAgent, start: Start) ->
     answers: list[int] = []
 
     def ask() -> None:
-        answers.append(httpx.get(f"{server.url}/api/v1/status", trust_env=False).status_code)
+        answers.append(
+            httpx.get(f"{server.url}/api/v1/status", trust_env=False, verify=TRUST).status_code
+        )
 
     last = threading.Thread(target=ask)
     last.start()

@@ -20,6 +20,7 @@ from agent.records import CameraState, MachineInfo, MachineState, Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
 from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
+from tests.observability.support import TRUST
 from tests.support import wait_until
 
 
@@ -34,7 +35,7 @@ def test_livez_names_a_loop_that_stalls_and_is_well_when_it_moves_again(
     agent: FakeAgent, serve: ServeAgent
 ) -> None:
     server = serve(loop_limit_s=1.0)
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, verify=TRUST) as client:
         agent.make_ready()
         assert client.get("/livez").json()["ok"]
 
@@ -329,7 +330,7 @@ def test_a_web_page_cannot_reach_the_agent_through_a_name_of_its_own(
 
 def test_the_name_under_which_the_agent_is_public_is_taken(serve: ServeAgent) -> None:
     server = serve(public_url="https://line1.plant.example/pitwatch")
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, verify=TRUST) as client:
         assert client.get("/", headers={"Host": "line1.plant.example"}).status_code == 200
 
 
@@ -347,7 +348,9 @@ def test_an_address_of_another_machine_is_an_error(host: str, agent: FakeAgent) 
 def test_ipv6_loopback_is_served_too(serve: ServeAgent) -> None:
     server = serve(host="::1")
     assert server.url == f"http://[::1]:{server.port}"
-    assert httpx.get(f"{server.url}/api/v1/status", trust_env=False).status_code == 200
+    assert (
+        httpx.get(f"{server.url}/api/v1/status", trust_env=False, verify=TRUST).status_code == 200
+    )
 
 
 def test_the_server_ends_within_a_second_and_frees_its_port(
@@ -358,7 +361,7 @@ def test_the_server_ends_within_a_second_and_frees_its_port(
 
     def ask() -> None:
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"{server.url}/api/v1/status", trust_env=False)
+            httpx.get(f"{server.url}/api/v1/status", trust_env=False, verify=TRUST)
 
     hung = threading.Thread(target=ask)
     hung.start()

@@ -20,6 +20,7 @@ from agent.observability.http import protocol, responses
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
 from tests.observability.samples import frame, segmentation
+from tests.observability.support import TRUST
 from tests.publishing.certificates import Authority
 from tests.support import wait_until
 
@@ -86,7 +87,7 @@ def closed(one: socket.socket) -> bool:
 def test_two_hundred_slow_clients_do_not_keep_a_probe_out(sends: bytes, server: Served) -> None:
     with connections(server, 200, sends) as opened:
         for _ in range(3):
-            answer = httpx.get(f"{server.url}/livez", timeout=10, trust_env=False)
+            answer = httpx.get(f"{server.url}/livez", timeout=10, trust_env=False, verify=TRUST)
             assert answer.status_code == 200
         wait_until(lambda: sum(closed(one) for one in opened) >= 200 - HttpLimits().connections, 10)
 
@@ -96,13 +97,13 @@ def test_the_number_of_connections_that_is_configured_is_in_force(serve: ServeAg
     with connections(server, 20, b"G") as opened:
         wait_until(lambda: sum(closed(one) for one in opened) >= 12, 5, "twelve made room")
         assert sum(not closed(one) for one in opened) == 8
-        assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+        assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TRUST).status_code == 200
 
 
 def test_a_thousand_slow_clients_keep_nobody_out(server: Served) -> None:
     with connections(server, 1000, b"GET / HTTP/1.1\r\n"):
         for path in ("/livez", "/", "/api/v1/status"):
-            answer = httpx.get(server.url + path, timeout=10, trust_env=False)
+            answer = httpx.get(server.url + path, timeout=10, trust_env=False, verify=TRUST)
             assert answer.status_code == 200
 
 
@@ -118,7 +119,7 @@ def test_a_browser_that_goes_away_in_the_middle_of_a_picture_costs_nothing(
         for one in opened:
             assert one.recv(100)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
-    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+    assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TRUST).status_code == 200
     assert agent.telemetry.total("http_requests", status="500") == 0
 
 
@@ -176,7 +177,7 @@ def test_a_client_that_goes_away_in_the_middle_costs_nothing(
     )
     with connections(server, 20, half):
         pass
-    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+    assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TRUST).status_code == 200
     assert agent.machine == []
 
 
@@ -188,10 +189,10 @@ def test_a_header_that_is_too_long_is_refused(server: Served) -> None:
         began = time.monotonic()
         wait_until(lambda: closed(one) or b"400" in one.recv(4096), 10)
         assert time.monotonic() - began < 10
-    assert httpx.get(f"{server.url}/livez", trust_env=False).status_code == 200
+    assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TRUST).status_code == 200
 
 
 def test_a_connection_that_is_kept_alive_serves_many_requests(server: Served) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, verify=TRUST) as client:
         for _ in range(50):
             assert client.get("/livez").status_code == 200
