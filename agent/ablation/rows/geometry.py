@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.regions import Mask
-from agent.ablation.rows.ops import Size
 
+Size = tuple[int, int]
+Walk = tuple[Size, Size, Size]
+"""How a convolution walks over its maps: stride, padding, dilation."""
 Index = NDArray[np.int64]
+Boxes = NDArray[np.int64]
+"""(items, 4): a rectangle of a map each, (top, left, bottom, right), the last two excluded."""
 Table = NDArray[np.int32]
 
 TABLES_BYTES = 32 << 20
@@ -110,13 +114,6 @@ def before_up(need: Mask, factor: int) -> Mask:
     height, width = need.shape[0] // factor, need.shape[1] // factor
     blocks = need.reshape(height, factor, width, factor)
     return np.asarray(blocks.any(axis=(1, 3)), np.bool_)
-
-
-def before_pool(need: Mask, size: Size, factor: int) -> Mask:
-    out = np.zeros(size, np.bool_)
-    grown = np.repeat(np.repeat(need, factor, axis=0), factor, axis=1)
-    out[: grown.shape[0], : grown.shape[1]] = grown
-    return out
 
 
 def conv_taps(
@@ -219,14 +216,6 @@ def phase_neighbours(size: Size, out: Size, factor: int, taps: tuple[Size, ...])
         return phase_taps(pixels, out[1], everything(size), factor, taps).astype(np.int32)
 
     return tables.of((size, out, factor, taps), make)
-
-
-def pool_taps(pixels: Index, out_width: int, source: Stored, factor: int) -> Index:
-    """(P, factor * factor): the places of each output pixel's block."""
-    row, column = np.divmod(pixels, out_width)
-    ky, kx = np.divmod(np.arange(factor * factor), factor)
-    flat = (row[:, None] * factor + ky) * source.size[1] + column[:, None] * factor + kx
-    return np.asarray(source.where[flat], np.int64)
 
 
 def for_items(taps: Index, source: Stored, items: int) -> NDArray[np.int32]:

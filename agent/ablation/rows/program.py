@@ -17,26 +17,10 @@ from torch import Tensor
 
 from agent.ablation.core.regions import Mask
 from agent.ablation.rows import geometry
-from agent.ablation.rows.building import Step, Work, padded
-from agent.ablation.rows.conv_steps import ConvSteps
-from agent.ablation.rows.elementwise import Pointwise
-from agent.ablation.rows.local import Join, Local
-from agent.ablation.rows.local_steps import LocalSteps
-from agent.ablation.rows.ops import (
-    Affine,
-    Apply,
-    Constant,
-    Conv,
-    Layer,
-    Operation,
-    Pool,
-    Size,
-    Up,
-)
+from agent.ablation.rows.operation import LAYER, Input, Layout, Operation, Step, Work, padded
 from agent.ablation.rows.parallel_batches import even_batch
-from agent.ablation.rows.shared import Shared, Value, changes, usable
-from agent.ablation.rows.steps import Steps
-from agent.ablation.rows.weights import Merged, WeightLayout, sources
+from agent.ablation.rows.shared import Shared, changes
+from agent.ablation.rows.values import Value
 from agent.ablation.split.trace import CutError
 
 BATCH = 64
@@ -68,12 +52,13 @@ class Program:
         items: int | None = None,
         keep: bool = False,
     ) -> None:
-        self._layout: WeightLayout = picture.layout
+        self._operations: Sequence[Operation] = picture.operations
         self._like = picture.prepared.activation
         self._device = self._like.device
         self._values = picture.values(single=single)
         if self._values[-1].size != need.shape:
             raise CutError("the output is on another grid than the input")
+        self._last_reader: dict[int, int] = {}
         self._needs = self._walk_back(need)
         self.batch = batch if items is None else self._suited(batch, items)
         self._offsets = {
@@ -82,7 +67,9 @@ class Program:
             if keep and value.offset is not None
         }
         self._steps = self._compiled()
-        self._read_last = self._last_readers()
+        self._let_go: dict[int, list[int]] = {}  # whose rows nobody reads after which operation
+        for source, reader in self._last_reader.items():
+            self._let_go.setdefault(reader, []).append(source)
         last = self._values[-1].stored
         if last is None:
             raise CutError("the output does not depend on the layer")
@@ -100,7 +87,7 @@ class Program:
         named = [*channels, *([-1] * (self.batch - len(channels)))]
         work = Work(torch.tensor(named, device=self._device), {})
         if maps is not None:
-            work.changes = changes(self._layout, self._values, maps)
+            work.changes = changes(self._operations, self._values, maps)
         rows = self._run(work)
         if not after:
             return rows[: len(channels)]
@@ -116,7 +103,7 @@ class Program:
     def _of_maps(self, maps: Tensor) -> Work:
         rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
         nothing = torch.empty(0, dtype=torch.long, device=self._device)
-        return Work(nothing, {self._layout.layer: rows})
+        return Work(nothing, {layer_place(self._operations): rows})
 
     def run_and_keep(
         self, maps: Tensor
@@ -135,7 +122,7 @@ class Program:
     def _run(self, work: Work) -> Tensor:
         for place, step in self._steps:
             work.rows[place] = step(work)
-            for read in self._read_last.get(place, ()):
+            for read in self._let_go.get(place, ()):
                 work.rows.pop(read, None)
         rows = work.rows[len(self._values) - 1]
         if self._picked is None:
@@ -147,8 +134,8 @@ class Program:
     def _suited(self, most: int, items: int) -> int:
         """Even batches of so many items whose rows stay near."""
         values = (
-            int(need.sum()) * width
-            for need, width in zip(self._needs, self._layout.widths, strict=True)
+            int(need.sum()) * operation.width
+            for need, operation in zip(self._needs, self._operations, strict=True)
             if need is not None
         )
         fit = ROWS_BYTES // (max(values) * self._like.element_size())
@@ -159,91 +146,31 @@ class Program:
         needs: list[Mask | None] = [None] * len(self._values)
         needs[-1] = need
         for place in reversed(range(len(self._values))):
-            wanted, operation = needs[place], self._layout.operations[place]
-            if wanted is None or self._values[place].channelwise:
+            wanted, value = needs[place], self._values[place]
+            if wanted is None or value.channelwise:
                 continue
             if wanted.mean() >= geometry.DENSE_FROM:
                 wanted = needs[place] = np.ones_like(wanted)
-            for source in sources(operation):
-                read = _read(operation, wanted, self._values[source].size)
-                up = self._merged(place, source)
-                if up is not None:  # the upsampled map itself is never made
-                    source, read = up.source, geometry.before_up(read, up.factor)
+            for source, read in self._operations[place].reads(wanted, self._values):
                 before = needs[source]
                 needs[source] = read if before is None else before | read
+                self._last_reader.setdefault(source, place)  # walking back meets the last one first
         return needs
 
-    def _merged(self, place: int, source: int) -> Merged | None:
-        for piece in self._layout.slices.get(place, ()):
-            if piece.source == source:
-                return usable(piece, self._values)
-        return None
-
-    def _last_readers(self) -> dict[int, list[int]]:
-        """Whose rows nobody reads after which operation: they are let go then."""
-        last: dict[int, int] = {}
-        for place, _ in self._steps:
-            for source in sources(self._layout.operations[place]):
-                up = self._merged(place, source)
-                last[source if up is None else up.source] = place
-        out: dict[int, list[int]] = {}
-        for source, reader in last.items():
-            out.setdefault(reader, []).append(source)
-        return out
-
     def _compiled(self) -> list[tuple[int, Step]]:
-        convs = ConvSteps(self._layout, self._values, self.batch, self._device)
-        steps = Steps(self._values, self.batch, self._device)
-        locals_ = LocalSteps(self._values, self.batch, self._like)
+        layout = Layout(self._values, self._needs, self.batch, self._like)
         out: list[tuple[int, Step]] = []
-        for place, operation in enumerate(self._layout.operations):
-            value, need = self._values[place], self._needs[place]
-            if value.channelwise or need is None or isinstance(operation, Layer | Constant):
-                continue
-            match operation:
-                case Conv():
-                    value.stored = geometry.kept(need)
-                    step = convs.conv(place, operation)
-                case Up(source):
-                    step = steps.up(place, operation, self._needs[source])
-                case Pool():
-                    value.stored = geometry.kept(need)
-                    step = steps.pool(place, operation)
-                case Apply(source, act):
-                    value.stored = self._values[source].stored
-                    step = steps.apply(place, source, act)
-                case Affine(source, scale, shift):
-                    value.stored = self._values[source].stored
-                    step = steps.apply(place, source, _affine(scale, shift))
-                case Local(source):
-                    value.stored = geometry.kept(need)
-                    step = locals_.local(place, operation, self._needs[source])
-                case Join((first, second)):
-                    value.stored = geometry.kept(need)
-                    wanted = (self._needs[first], self._needs[second])
-                    step = locals_.join(place, operation, wanted)
-            out.append((place, step))
+        for place, operation in enumerate(self._operations):
+            given = isinstance(operation, Input) or self._values[place].channelwise
+            if not given and self._needs[place] is not None:
+                out.append((place, operation.step(place, layout)))
         return out
 
 
-def _affine(scale: Tensor, shift: Tensor) -> Pointwise:
-    return lambda rows: rows * scale + shift
-
-
-def _read(operation: Operation, need: Mask, size: Size) -> Mask:
-    """Which pixels of a source of ``size`` an operation reads for the needed ones of its output."""
-    if need.all():
-        return np.ones(size, np.bool_)
-    match operation:
-        case Conv():
-            return geometry.before_conv(need, size, operation.kernel, *operation.walk)
-        case Up():
-            return geometry.before_up(need, operation.factor)
-        case Pool():
-            return geometry.before_pool(need, size, operation.factor)
-        case Local():
-            return operation.read(need)
-        case Join() if size != need.shape:
-            return np.ones(size, np.bool_)
-        case _:
-            return need
+def layer_place(operations: Sequence[Operation]) -> int:
+    """Where the ablated layer stands."""
+    return next(
+        place
+        for place, operation in enumerate(operations)
+        if isinstance(operation, Input) and operation.index == LAYER
+    )

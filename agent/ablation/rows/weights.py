@@ -1,4 +1,4 @@
-"""The operations behind a layer, with their weights laid out for rows."""
+"""The weights of a convolution laid out for rows, source by source."""
 
 from __future__ import annotations
 
@@ -10,22 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.ablation.rows.local import Join, Local
-from agent.ablation.rows.ops import (
-    Affine,
-    Apply,
-    Constant,
-    Conv,
-    Layer,
-    Operation,
-    Pool,
-    Size,
-    Up,
-)
+from agent.ablation.rows.geometry import Size, Walk
+from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.products import summed
-from agent.ablation.rows.winograd import Form, transformed
-from agent.ablation.split.prepared import Prepared
-from agent.ablation.split.trace import CutError
+from agent.ablation.rows.up import Up
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,68 +55,32 @@ class Slice:
     single: Tensor  # (C, kh * kw, O)
     merged: Merged | None = None
 
+    @property
+    def kernel(self) -> Size:
+        return int(self.dense.shape[2]), int(self.dense.shape[3])
 
-class WeightLayout:
-    """Operations and the layouts of their weights: all that depends on the model alone.
 
-    ``widths`` is the channel count of each operation's output; ``slices`` the weights of each
-    convolution by source; ``layer`` the place of the ablated layer.
-    """
+def sliced(
+    weight: Tensor, walk: Walk, sources: Sequence[int], operations: Sequence[Operation]
+) -> tuple[Slice, ...]:
+    """A weight (O, I, kh, kw) over the concatenation of ``sources``, places of ``operations``, by
+    source."""
+    parts = torch.split(weight, [operations[source].width for source in sources], 1)
+    return tuple(
+        _slice(part, walk, source, operations[source])
+        for part, source in zip(parts, sources, strict=True)
+    )
 
-    def __init__(self, operations: Sequence[Operation], prepared: Prepared) -> None:
-        self.operations = list(operations)
-        self.widths: list[int] = []
-        self.slices: dict[int, list[Slice]] = {}
-        for place, operation in enumerate(operations):
-            self.widths.append(self._width(place, operation, prepared))
-        self.layer = next(i for i, o in enumerate(operations) if isinstance(o, Layer))
-        self._kernels: dict[tuple[int, Form], Tensor] = {}
 
-    def kernel(self, form: Form, rows: Tensor) -> Tensor:
-        """The weights ``rows`` of a slice or phase for tiles; made once a model."""
-        key = (id(rows), form)
-        if key not in self._kernels:
-            self._kernels[key] = transformed(form, rows)
-        return self._kernels[key]
-
-    def _width(self, place: int, operation: Operation, prepared: Prepared) -> int:
-        match operation:
-            case Layer():
-                return int(prepared.activation.shape[1])
-            case Constant(index):
-                constant = prepared.constants[index]
-                if not isinstance(constant, Tensor) or constant.ndim != 4:
-                    raise CutError("a constant that is no map")
-                return int(constant.shape[1])
-            case Conv():
-                self.slices[place] = self._sliced(operation)
-                return int(operation.weight.shape[0])
-            case Up():
-                return int(operation.weight.shape[1])
-            case Pool() | Apply() | Affine() | Local():
-                return self.widths[operation.source]
-            case Join((first, second)):
-                if self.widths[first] != self.widths[second]:
-                    raise CutError("a join of maps that have not as many channels")
-                return self.widths[first]
-
-    def _sliced(self, conv: Conv) -> list[Slice]:
-        out, start = [], 0
-        for source in conv.sources:
-            part = conv.weight[:, start : start + self.widths[source]]
-            start += self.widths[source]
-            before = self.operations[source]
-            out.append(
-                Slice(
-                    source,
-                    part.contiguous(),
-                    _blocks(part),
-                    part.permute(0, 2, 3, 1).flatten(1).contiguous(),
-                    part.permute(1, 2, 3, 0).flatten(1, 2).contiguous(),
-                    merged(before, conv, part) if isinstance(before, Up) else None,
-                )
-            )
-        return out
+def _slice(part: Tensor, walk: Walk, source: int, before: Operation) -> Slice:
+    return Slice(
+        source,
+        part.contiguous(),
+        _blocks(part),
+        part.permute(0, 2, 3, 1).flatten(1).contiguous(),
+        part.permute(1, 2, 3, 0).flatten(1, 2).contiguous(),
+        merged(before, walk, part) if isinstance(before, Up) else None,
+    )
 
 
 def _blocks(part: Tensor) -> tuple[Tensor, ...]:
@@ -144,16 +96,17 @@ def _each(channels: int, taps: int) -> int:
     return -(-channels // summed(channels, taps))
 
 
-def merged(up: Up, conv: Conv, part: Tensor) -> Merged | None:
-    """``up`` and then ``part`` (O, I, kh, kw) of ``conv`` as one; None where it saves nothing.
+def merged(up: Up, walk: Walk, part: Tensor) -> Merged | None:
+    """``up`` and then a convolution by ``part`` (O, I, kh, kw) as one; None where it saves nothing.
 
     Pixel f i + p of the output reads row f i + p - pad + ky of the upsampled map, which is row
     i + (p - pad + ky) // f of the source through row (p - pad + ky) % f of the upsampling. Composed
     in float64: the products are rounded once.
     """
-    factor, kernel, padding = up.factor, conv.kernel, conv.padding
-    if conv.stride != (1, 1) or conv.dilation != (1, 1):
+    stride, padding, dilation = walk
+    if stride != (1, 1) or dilation != (1, 1):
         return None
+    factor, kernel = up.factor, (part.shape[2], part.shape[3])
     first, second = up.weight.to(torch.float64), part.to(torch.float64)
     phases = []
     for row, column in np.ndindex(factor, factor):
@@ -174,7 +127,7 @@ def merged(up: Up, conv: Conv, part: Tensor) -> Merged | None:
         return None
     dense, padding = whole
     blocks = torch.split(dense, _each(wide, math.ceil(taps)))
-    return Merged(up.source, factor, tuple(phases), blocks, padding)
+    return Merged(up.sources[0], factor, tuple(phases), blocks, padding)
 
 
 def _transposed(phases: Sequence[Phase], factor: int, wide: int) -> tuple[Tensor, Size] | None:
@@ -194,14 +147,3 @@ def _transposed(phases: Sequence[Phase], factor: int, wide: int) -> tuple[Tensor
         for (row, column), piece in zip(some, torch.split(phase.rows, wide, 1), strict=True):
             out[:, :, row + padding[0], column + padding[1]] = piece.t()
     return out, padding
-
-
-def sources(operation: Operation) -> tuple[int, ...]:
-    """The places of the operations that this one reads."""
-    match operation:
-        case Conv() | Join():
-            return operation.sources
-        case Up() | Pool() | Apply() | Affine() | Local():
-            return (operation.source,)
-        case _:
-            return ()

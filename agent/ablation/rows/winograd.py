@@ -11,6 +11,10 @@ cost digits: measured against float64 these forms err as much as a plain sum of 
 the other (3e-7 of the spread), 4 x 4 outputs of a 3x3 kernel three to five times as much. They are
 not used. A library may sum in blocks: oneDNN with AVX-512 errs 1.6 to 2.7 times less than either.
 There no tiles are used, since an explanation must not err more than plain re-runs of the model do.
+
+What they are worth with AVX2, in processor time of all channels of a U-Net at 192 px: without them
+32 features take 1.84 times as long, 8 features 1.08 times; a whole explanation of the shipped model
+as long as with them.
 """
 
 from __future__ import annotations
@@ -26,8 +30,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.rows.geometry import Index, Stored, everything
-from agent.ablation.rows.ops import Size
+from agent.ablation.rows.geometry import Index, Size, Stored, everything
 from agent.ablation.rows.products import GATHER_FLOATS, onednn_is_faster, scratch
 from agent.telemetry import log_event
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from agent.ablation.core import timing
 from agent.ablation.core.perturbation import NULL, Item, channel, replaced
 from agent.ablation.core.tolerance import logit_rounding, worst_excess
+from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import WeightLayout
 from agent.ablation.run.batching import pixel_logits
 from agent.ablation.split import trace
 from agent.ablation.split.split import FxSplit, HookSplit, Split
@@ -35,14 +35,14 @@ def build_fast_path(
     example: Tensor,
     baseline: Tensor,
     clock: Clock = time.perf_counter,
-) -> WeightLayout | None:
+) -> list[Operation] | None:
     """The fast path of a cut model where it agrees with hook re-runs on ``example`` and takes no
     longer for channels than the general way, else None."""
     if not isinstance(split, FxSplit):
         return None
     try:
         prepared = split.prefix(example)
-        layout = WeightLayout(operations(split.after, model.output_key, prepared), prepared)
+        layout = operations(split.after, model.output_key, prepared)
         disagreement = _compare(model, layer, split, layout, example, baseline)
         if disagreement is None:
             disagreement = _slower(split, Shared(layout, prepared, baseline), clock)
@@ -73,7 +73,7 @@ def _compare(
     model: LoadedModel,
     layer: str,
     split: FxSplit,
-    layout: WeightLayout,
+    layout: list[Operation],
     example: Tensor,
     baseline: Tensor,
 ) -> str | None:

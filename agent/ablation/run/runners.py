@@ -10,9 +10,9 @@ from torch import Tensor
 from agent import config
 from agent.ablation.core.ledger import Ledger
 from agent.ablation.core.plan import Planned
+from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.program import BATCH, Program
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import WeightLayout
 from agent.ablation.run.batching import ChannelRunner, MapsRunner, RunContext, Runner, SplitRunner
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import HookSplit, Split
@@ -38,7 +38,7 @@ class Setup:
     baseline: Tensor
     batch: int
     clock: Clock
-    layout: WeightLayout | None = None
+    layout: list[Operation] | None = None
     halved: Callable[[int], None] | None = None
 
 

@@ -19,11 +19,11 @@ from agent.ablation.core import timing
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import Target, View, view
 from agent.ablation.core.tolerance import logit_rounding, worst_excess
+from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.parallel_batches import even_batch, in_parallel
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import WeightLayout
 from agent.ablation.run import controls
 from agent.ablation.run.batching import pixel_logits
 from agent.ablation.split.prepared import Prepared
@@ -128,7 +128,7 @@ class Reader:
         return found[1:]
 
 
-def whole_model_layout(model: LoadedModel, x: Tensor) -> WeightLayout:
+def whole_model_layout(model: LoadedModel, x: Tensor) -> list[Operation]:
     """The whole model as operations on its input (1, C, h, w); ``CutError`` where it is made of
     others, or torch.fx cannot follow it."""
     try:
@@ -137,14 +137,14 @@ def whole_model_layout(model: LoadedModel, x: Tensor) -> WeightLayout:
         raise CutError(f"not traceable: {error}") from error
     if not isinstance(graph, torch.fx.GraphModule):
         raise CutError("no graph")
-    return WeightLayout(operations(graph, model.output_key, _prepared(x)), _prepared(x))
+    return operations(graph, model.output_key, _prepared(x))
 
 
 def _prepared(x: Tensor) -> Prepared:
     return Prepared(x, (int(x.shape[2]), int(x.shape[3])), ())
 
 
-def _slower(layout: WeightLayout, folded: LoadedModel, example: Tensor) -> str | None:
+def _slower(layout: list[Operation], folded: LoadedModel, example: Tensor) -> str | None:
     some = example.expand(ITEMS, -1, -1, -1).contiguous(memory_format=torch.channels_last)
     zero = torch.zeros_like(example[:, :, :1, :1])
     need = timing.small_region((int(example.shape[2]), int(example.shape[3])))
@@ -157,7 +157,7 @@ def _slower(layout: WeightLayout, folded: LoadedModel, example: Tensor) -> str |
     )
 
 
-def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> WeightLayout | None:
+def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> list[Operation] | None:
     """The model in rows, where it gives the plain model's logits on ``example`` and takes no longer
     for a small region than the ``folded`` model does for the whole, else None."""
     if not model.batchable:

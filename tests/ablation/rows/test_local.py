@@ -14,11 +14,10 @@ from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.core.perturbation import NULL, channel, replaced
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.rows import geometry, program
-from agent.ablation.rows.local import Local
-from agent.ablation.rows.local_steps import LocalSteps
+from agent.ablation.rows.operation import Layout
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import WeightLayout
+from agent.ablation.rows.windows import Local
 from agent.ablation.run.whole_model import whole_model_layout
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
@@ -146,11 +145,10 @@ def compared(model, need, dtype, batch=4):
         halves = split.trace.cut(model.module, layer, None)
         cut, plain = split.FxSplit(halves), split.HookSplit(model, layer)
         prepared = cut.prefix(x)
-        layout = WeightLayout(operations(cut.after, None, prepared), prepared)
         to = torch.full((1, 6, 1, 1), 0.3, dtype=dtype)
         channels = [-1, 0, 5, 3]
         items = [NULL if k < 0 else channel(k) for k in channels]
-        shared = Shared(layout, prepared, to)
+        shared = Shared(operations(cut.after, None, prepared), prepared, to)
         maps = replaced(prepared.activation, to, items)
         single = program.Program(shared, need, batch, single=True)
         alone = single.run_channels(channels)
@@ -237,9 +235,9 @@ def test_the_healthy_rows_pass():
 )
 def test_wrong_taps_trip_the_null_control(monkeypatch, wrong):
     engine = engine_of(mixture())
-    right = Local.taps
+    right = Local._taps
     monkeypatch.setattr(geometry, "DENSE_FROM", 2)
-    monkeypatch.setattr(Local, "taps", lambda self, pixels: wrong(right(self, pixels)))
+    monkeypatch.setattr(Local, "_taps", lambda self, pixels: wrong(right(self, pixels)))
     region = np.zeros((SIZE, SIZE), np.uint8)
     region[:3, 4:20], region[10:13, 10:13] = 1, 2
     with pytest.raises(NullControlError):
@@ -250,7 +248,7 @@ def test_wrong_taps_trip_the_null_control(monkeypatch, wrong):
 def test_a_lost_bias_or_weights_of_a_neighbour_trip_the_null_control(monkeypatch, lost):
     engine = engine_of(mixture())
     monkeypatch.setattr(geometry, "DENSE_FROM", 2)
-    found = engine._setup.layout.operations
+    found = engine._setup.layout
     place = next(i for i, o in enumerate(found) if isinstance(o, Local) and o.bias is not None)
     other = None if lost == "bias" else found[place].scale.roll(1, 1)
     found[place] = replace(found[place], **{lost: other})
@@ -260,15 +258,15 @@ def test_a_lost_bias_or_weights_of_a_neighbour_trip_the_null_control(monkeypatch
 
 def test_a_wrong_channel_in_an_addition_trips_the_spot_check(monkeypatch):
     engine = engine_of(mixture())
-    right = LocalSteps._changed
+    right = Layout._changed
 
     def neighbour(self, place, stored, constant):
-        value = self._values[place]
+        value = self.values[place]
         if value.change is not None:
-            self._values[place] = replace(value, change=value.change.roll(1, 0))
+            self.values[place] = replace(value, change=value.change.roll(1, 0))
         return right(self, place, stored, constant)
 
-    monkeypatch.setattr(LocalSteps, "_changed", neighbour)
+    monkeypatch.setattr(Layout, "_changed", neighbour)
     with pytest.raises(AblationError, match="spot check failed") as caught:
         explain(engine, times=6)
     assert not isinstance(caught.value, NullControlError)
@@ -280,14 +278,14 @@ def test_what_a_patch_reaches_is_found_by_running_it():
         model = loaded(seeded(Around(made, first=False)), "relu", SIZE)
         x = random_input(model)
         with torch.no_grad():
-            layout = whole_model_layout(model, x)
-        one = next(o for o in layout.operations if isinstance(o, Local))
-        maps = torch.zeros(1, 6, *one.before)
+            found = whole_model_layout(model, x)
+        one = next(o for o in found if isinstance(o, Local))
+        maps = torch.zeros(1, 6, one.rows.length, one.columns.length)
         box = np.array([[5, 6, 9, 8]])
         maps[:, :, 5:9, 6:8] = torch.rand(4, 2) + 1
         with torch.no_grad():
             different = (one.dense(maps) != one.dense(torch.zeros_like(maps)))[0].any(0)
-        top, left, bottom, right = one.reach(box)[0]
+        top, left, bottom, right = one.reach([box])[0]
         different[top:bottom, left:right] = False
         assert not different.any()
         assert (bottom - top) * (right - left) < different.numel() / 2

@@ -15,7 +15,8 @@ from torch import nn
 from agent import config
 from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.engine import Engine, Tuning
-from agent.ablation.rows import geometry, weights, winograd
+from agent.ablation.rows import conv_steps, geometry, winograd
+from agent.ablation.rows.conv import Conv
 from agent.ablation.rows.program import Program
 from tests.ablation.networks import bar_and_disc, picture, unet
 
@@ -193,9 +194,18 @@ def fast():
 
 def conv(engine, name):
     """Number of the operation whose weight is that of the named convolution of the second half."""
-    layout = engine._setup.layout
     weight = engine._setup.split.after.get_submodule(name).weight
-    return next(i for i, o in enumerate(layout.operations) if getattr(o, "weight", None) is weight)
+    return next(
+        i for i, o in enumerate(engine._setup.layout) if getattr(o, "weight", None) is weight
+    )
+
+
+def change_slice(engine, name, number, wrong):
+    """Change the weights of single channels of one source of a named convolution."""
+    place = conv(engine, name)
+    pieces = list(engine._setup.layout[place].slices)
+    pieces[number] = replace(pieces[number], single=wrong(pieces[number].single))
+    engine._setup.layout[place] = replace(engine._setup.layout[place], slices=tuple(pieces))
 
 
 def test_the_healthy_fast_path_passes(fast):
@@ -205,7 +215,7 @@ def test_the_healthy_fast_path_passes(fast):
 def test_a_bias_lost_in_the_fast_path_trips_the_null_control(fast):
     for name in ("upconv2", "decoder3.dec3conv1"):
         place = conv(fast, name)
-        operations = fast._setup.layout.operations
+        operations = fast._setup.layout
         whole = operations[place]
         operations[place] = replace(whole, bias=None)
         with pytest.raises(NullControlError, match="the logits"):
@@ -236,7 +246,7 @@ def test_a_wrong_tile_in_the_fast_path_trips_the_null_control(fast, monkeypatch,
     explain(fast)
     if fault == "sign":
         right_kernel = winograd.transformed
-        monkeypatch.setattr(weights, "transformed", lambda form, rows: -right_kernel(form, rows))
+        monkeypatch.setattr(conv_steps, "transformed", lambda form, rows: -right_kernel(form, rows))
     else:
         right = winograd._inputs
         monkeypatch.setattr(
@@ -246,7 +256,9 @@ def test_a_wrong_tile_in_the_fast_path_trips_the_null_control(fast, monkeypatch,
                 right(task, cover, batch), batch * task.source.count - 1
             ),
         )
-    fast._setup.layout._kernels.clear()
+    for operation in fast._setup.layout:
+        if isinstance(operation, Conv):
+            operation.tiles.clear()
     region = np.zeros((64, 64), np.uint8)
     region[:3, 10:50] = 1
     region[20:24, 20:24] = 2
@@ -284,15 +296,13 @@ def test_a_wrong_occlusion_among_the_channels_trips_the_spot_check(fast, monkeyp
 
 def test_a_skip_left_unablated_in_the_fast_path_trips_the_spot_check(fast):
     """What the skip adds to decoder4 is kept as it is: right for the null item alone."""
-    pieces = fast._setup.layout.slices[conv(fast, "decoder4.dec4conv1")]
-    pieces[1] = replace(pieces[1], single=torch.zeros_like(pieces[1].single))
+    change_slice(fast, "decoder4.dec4conv1", 1, torch.zeros_like)
     with pytest.raises(AblationError, match="spot check failed"):
         explain(fast, times=3)
 
 
 def test_weights_of_a_neighbouring_channel_in_the_fast_path_trip_the_spot_check(fast):
-    pieces = fast._setup.layout.slices[conv(fast, "bottleneck.bottleneckconv1")]
-    pieces[0] = replace(pieces[0], single=pieces[0].single.roll(1, 0))
+    change_slice(fast, "bottleneck.bottleneckconv1", 0, lambda single: single.roll(1, 0))
     with pytest.raises(AblationError, match="spot check failed"):
         explain(fast, times=3)
 

@@ -12,7 +12,6 @@ from agent.ablation.core.perturbation import NULL, channel, replaced
 from agent.ablation.rows import geometry, products, program, winograd
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.shared import Shared
-from agent.ablation.rows.weights import WeightLayout
 from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
@@ -37,10 +36,10 @@ def compared(model, layer, need, batch, baseline=0.0):
         x = torch.randn(1, 3, *need.shape, generator=torch.Generator().manual_seed(1))
         cut = split.build_split(model, layer, random_input(model))
         prepared = cut.prefix(x)
-        layout = WeightLayout(operations(cut.after, model.output_key, prepared), prepared)
+        found = operations(cut.after, model.output_key, prepared)
         depth = prepared.activation.shape[1]
         to = torch.full((1, depth, 1, 1), baseline)
-        shared = Shared(layout, prepared, to)
+        shared = Shared(found, prepared, to)
         channels = [-1, 0, depth - 1, depth // 2]
         items = [NULL if k < 0 else channel(k) for k in channels]
         maps = replaced(prepared.activation, to, items)
@@ -162,7 +161,7 @@ def test_an_output_on_another_grid_is_not_taken_for_the_inputs():
         cut = split.build_split(model, "features", x)
         prepared, need = cut.prefix(x), np.ones((16, 16), bool)
         shared = Shared(
-            WeightLayout(operations(cut.after, None, prepared), prepared),
+            operations(cut.after, None, prepared),
             prepared,
             torch.zeros(1, 4, 1, 1),
         )
@@ -228,8 +227,7 @@ def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
         x = random_input(model)
         cut = split.build_split(model, UNET_LAYER, x)
         prepared = cut.prefix(x)
-        layout = WeightLayout(operations(cut.after, None, prepared), prepared)
-        shared = Shared(layout, prepared, torch.zeros(1, 64, 1, 1))
+        shared = Shared(operations(cut.after, None, prepared), prepared, torch.zeros(1, 64, 1, 1))
         for _ in range(30):
             need = np.zeros((64, 64), bool)
             top, left = rng.integers(0, 50, 2)
@@ -246,8 +244,8 @@ def test_a_pass_has_as_many_items_as_keep_its_rows_near(monkeypatch):
         x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
         cut = split.build_split(model, UNET_LAYER, random_input(model))
         prepared = cut.prefix(x)
-        layout = WeightLayout(operations(cut.after, model.output_key, prepared), prepared)
-        shared = Shared(layout, prepared, torch.zeros(1, 64, 1, 1))
+        found = operations(cut.after, model.output_key, prepared)
+        shared = Shared(found, prepared, torch.zeros(1, 64, 1, 1))
 
         def rows(most_bytes, items):
             monkeypatch.setattr(program, "ROWS_BYTES", most_bytes)
@@ -256,14 +254,14 @@ def test_a_pass_has_as_many_items_as_keep_its_rows_near(monkeypatch):
 
         many, expected = rows(1 << 30, 65)
         largest = max(
-            int(n.sum()) * w
-            for n, w in zip(
-                program.Program(shared, need, 1, single=True)._needs, layout.widths, strict=True
+            int(n.sum()) * o.width
+            for n, o in zip(
+                program.Program(shared, need, 1, single=True)._needs, found, strict=True
             )
             if n is not None
         )
-        few, found = rows(4 * 3 * largest, 65)
+        few, some = rows(4 * 3 * largest, 65)
         least, alone = rows(1, 65)
     assert (many, few, least) == (33, 3, 1)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(some, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(alone, expected[:1], rtol=1e-5, atol=1e-5)

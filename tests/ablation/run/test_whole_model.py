@@ -5,7 +5,7 @@ import torch
 
 from agent.ablation.core.case import load_case, random_input, target
 from agent.ablation.core.errors import NullControlError
-from agent.ablation.rows.conv_steps import ConvSteps
+from agent.ablation.rows.conv import Conv
 from agent.ablation.run import whole_model
 from agent.ablation.run.whole_model import WholeModel
 from tests.ablation.networks import LooksEverywhere, bar_and_disc, loaded, picture, seeded, unet
@@ -73,26 +73,26 @@ def test_a_model_that_has_no_rows_is_run_whole(caplog):
 
 def test_a_fault_in_the_rows_trips_the_null_control(monkeypatch):
     case, made, targets = prepared(unet(SIZE))
-    right = ConvSteps.conv
+    right = Conv.step
 
-    def shifted(self, place, conv):
-        step = right(self, place, conv)
+    def shifted(self, place, layout):
+        step = right(self, place, layout)
         return (lambda work: step(work) + 0.01) if place == 4 else step
 
-    monkeypatch.setattr(ConvSteps, "conv", shifted)
+    monkeypatch.setattr(Conv, "step", shifted)
     with torch.no_grad(), pytest.raises(NullControlError):
         made.reader(case, targets[0].region, targets).run(changed(case))
 
 
 def test_rows_that_differ_from_the_plain_model_are_not_used_at_all(monkeypatch, caplog):
     caplog.set_level("INFO")
-    right = ConvSteps.conv
+    right = Conv.step
 
-    def shifted(self, place, conv):
-        step = right(self, place, conv)
+    def shifted(self, place, layout):
+        step = right(self, place, layout)
         return lambda work: step(work) + 0.01
 
-    monkeypatch.setattr(ConvSteps, "conv", shifted)
+    monkeypatch.setattr(Conv, "step", shifted)
     model = unet(SIZE)
     case, made, targets = prepared(model)
     assert "input_rows_unused" in caplog.text
