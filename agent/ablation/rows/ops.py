@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import operator
+from abc import ABCMeta
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,25 +48,36 @@ def _permuted(reading: Reading, node: fx.Node, _part: nn.Module | None) -> None:
     reading.permute(node, tuple(dims[0] if len(dims) == 1 else dims))  # type: ignore[arg-type]
 
 
-KNOWN: Mapping[object, Lowering] = {
-    **dict.fromkeys(NOTHING_MODULES, _nothing),
-    **dict.fromkeys(POINTWISE_MODULES, pointwise_module),
-    **{function: pointwise(act) for function, act in POINTWISE_FUNCTIONS.items()},
-    **{method: pointwise(act) for method, act in POINTWISE_METHODS.items()},
-    **dict.fromkeys((operator.add, torch.add), joined(operator.add)),
-    **dict.fromkeys((operator.mul, torch.mul), joined(operator.mul)),
-    operator.sub: joined(operator.sub),
-    operator.truediv: joined(operator.truediv),
-    torch.cat: _concatenated,
-    **dict.fromkeys((torch.permute, "permute"), _permuted),
-    nn.Conv2d: Conv.lower,
-    nn.ConvTranspose2d: Up.lower,
-    F.interpolate: interpolated,
-    **dict.fromkeys((nn.MaxPool2d, F.max_pool2d), pooling),
-    **dict.fromkeys((nn.AvgPool2d, F.avg_pool2d), pooling),
-    **dict.fromkeys((nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d), pooling),
-    nn.BatchNorm2d: batch_norm,
-}
+def complete(known: Mapping[object, Lowering]) -> Mapping[object, Lowering]:
+    """The table itself; ``TypeError`` where the class of an operation in it lacks something."""
+    for lowering in known.values():
+        owner = getattr(lowering, "__self__", None)
+        if isinstance(owner, ABCMeta) and owner.__abstractmethods__:
+            raise TypeError(f"{owner.__name__} lacks {', '.join(owner.__abstractmethods__)}")
+    return known
+
+
+KNOWN = complete(
+    {
+        **dict.fromkeys(NOTHING_MODULES, _nothing),
+        **dict.fromkeys(POINTWISE_MODULES, pointwise_module),
+        **{function: pointwise(act) for function, act in POINTWISE_FUNCTIONS.items()},
+        **{method: pointwise(act) for method, act in POINTWISE_METHODS.items()},
+        **dict.fromkeys((operator.add, torch.add), joined(operator.add)),
+        **dict.fromkeys((operator.mul, torch.mul), joined(operator.mul)),
+        operator.sub: joined(operator.sub),
+        operator.truediv: joined(operator.truediv),
+        torch.cat: _concatenated,
+        **dict.fromkeys((torch.permute, "permute"), _permuted),
+        nn.Conv2d: Conv.lower,
+        nn.ConvTranspose2d: Up.lower,
+        F.interpolate: interpolated,
+        **dict.fromkeys((nn.MaxPool2d, F.max_pool2d), pooling),
+        **dict.fromkeys((nn.AvgPool2d, F.avg_pool2d), pooling),
+        **dict.fromkeys((nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d), pooling),
+        nn.BatchNorm2d: batch_norm,
+    }
+)
 """Modules by their class, functions, and methods by their name."""
 
 

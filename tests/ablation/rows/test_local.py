@@ -1,6 +1,6 @@
 """Interpolation, pooling, addition, grouped and dilated convolutions in rows, against re-runs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.core.perturbation import NULL, channel, replaced
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.rows import geometry, program
-from agent.ablation.rows.operation import Layout
-from agent.ablation.rows.ops import operations
+from agent.ablation.rows.operation import Channelwise, Layout
+from agent.ablation.rows.ops import complete, operations
 from agent.ablation.rows.shared import Shared
 from agent.ablation.rows.windows import Local
 from agent.ablation.run.whole_model import whole_model_layout
@@ -168,6 +168,27 @@ def test_rows_are_the_plain_models_logits(name, first):
         for dtype, allowed in ((torch.float64, 1e-13), (torch.float32, 5e-6)):
             model = loaded(seeded(Around(CASES[name](), first)), "relu", SIZE)
             assert compared(model, need, dtype) <= allowed
+
+
+def test_an_operation_that_lacks_a_part_cannot_be_made():
+    @dataclass(frozen=True, slots=True, eq=False)
+    class Half(Channelwise):
+        """It says nothing of what it reads, how far a change reaches, or its rows."""
+
+        def size(self, before):
+            return before[0]
+
+        def maps(self, *maps):
+            return maps[0]
+
+        @classmethod
+        def lower(cls, reading, node, part):
+            reading.add(node, cls((reading.single(node.args[0]),), 6))
+
+    with pytest.raises(TypeError, match=r"abstract methods.*patched.*reach.*read.*step"):
+        Half((0,), 6)
+    with pytest.raises(TypeError, match="Half lacks"):  # where the table is made: at import
+        complete({nn.ReLU: Half.lower})
 
 
 BOXES = [(0, 0, 8, 8), (24, 20, 32, 32), (7, 9, 8, 10), (0, 0, 32, 32)]
