@@ -24,6 +24,7 @@ from agent.ablation.rows.elementwise import (
     POINTWISE_MODULES,
 )
 from agent.ablation.rows.graph import Lowering, Reading
+from agent.ablation.rows.norms import GroupNorm, LayerNorm
 from agent.ablation.rows.operation import LAYER, Input, Operation
 from agent.ablation.rows.pointwise import batch_norm, joined, pointwise, pointwise_module
 from agent.ablation.rows.up import Up, interpolated
@@ -76,6 +77,8 @@ KNOWN = complete(
         **dict.fromkeys((nn.AvgPool2d, F.avg_pool2d), pooling),
         **dict.fromkeys((nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d), pooling),
         nn.BatchNorm2d: batch_norm,
+        **dict.fromkeys((nn.GroupNorm, F.group_norm), GroupNorm.lower),
+        **dict.fromkeys((nn.LayerNorm, F.layer_norm), LayerNorm.lower),
     }
 )
 """Modules by their class, functions, and methods by their name."""
