@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.studies.studies import Studied
 from agent.records import ClassExplanation, CrossChecks
 
-Row = dict[str, object]
+Row = dict[str, Any]
 Table = list[Row]
 
 
@@ -37,6 +38,10 @@ class Survey:
     facts: dict[str, str]
     observations: dict[str, list[Observation]]
     problems: list[str]
+
+    def of(self, name: str) -> Survey:
+        """The same of one class alone."""
+        return Survey(self.facts, {name: self.observations[name]}, [])
 
 
 def mean_sd(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
