@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from agent.models.loading import load_model
 from agent.reports import files
 from agent.reports.console import print_facts, progress_bar
 from agent.reports.exit_codes import OptionError
-from agent.reports.figure import FIGURES, Scene
+from agent.reports.figure import Scene, figure
 from agent.reports.layer_sheet import layer_sheet, matching_layers
 from agent.reports.masks import decode, dices, inside, read_picture
 from agent.reports.options import ExplainOptions
@@ -267,7 +266,7 @@ def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Pa
     found = result.classes[0]
     written = []
     if outputs.out is not None:
-        files.write_png(outputs.out, FIGURES[worker.options.method](scene))
+        files.write_png(outputs.out, figure(scene, worker.options.method))
         written.append(outputs.out)
     if outputs.json is not None:
         content = files.numbers(worker.model, result, found)
@@ -276,8 +275,7 @@ def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Pa
         content["overlay_range"] = {"value": scene.limits.value, "fixed": scene.limits.fixed}
         if scene.drawn is not None:
             truth = on_grid(scene.drawn, (result.mask.shape[0], result.mask.shape[1]))
-            scores = dices(result.mask, truth, worker.model.classes)
-            content["dice_to_mask"] = {k: None if math.isnan(v) else v for k, v in scores.items()}
+            content["dice_to_mask"] = dices(result.mask, truth, worker.model.classes)
         files.write_json(outputs.json, content)
         written.append(outputs.json)
     if outputs.npz is not None:
@@ -290,12 +288,13 @@ def _sheet(worker: Worker, image: Image, bar: Progress) -> None:
     path = worker.options.sheet
     assert path is not None
     task = bar.add_task("layers", total=None)
-
-    def progress(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-
     picture = layer_sheet(
-        worker.model, worker.engine.settings, image, worker.focus, worker.options.layers, progress
+        worker.model,
+        worker.engine.settings,
+        image,
+        worker.focus,
+        worker.options.layers,
+        lambda done, total: bar.update(task, completed=done, total=total),
     )
     files.write_png(path, picture)
     worker.out.print(f"wrote {path}")

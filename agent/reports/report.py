@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic_core import to_jsonable_python
 
 from agent.reports import tables
 from agent.reports.study_plots import study_plots
@@ -42,7 +43,7 @@ def write(folder: Path, found: Survey, figures: Sequence[tuple[str, bytes]]) -> 
         if rows:
             write_csv(folder / "tables" / f"{name}.csv", rows)
     whole = {"facts": found.facts, "problems": found.problems, "tables": content}
-    text = json.dumps(_plain(whole), indent=1, allow_nan=False)
+    text = json.dumps(to_jsonable_python(whole, inf_nan_mode="null"), indent=1)
     (folder / "study.json").write_text(text + "\n", encoding="utf-8")
     plots = study_plots(found, found.facts["score"])
     for name, plot in plots.items():
@@ -146,11 +147,3 @@ def _short(value: float) -> str:
 
 def _undefined(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if _undefined(value) else value

@@ -28,7 +28,7 @@ from agent.models.loading import load_model
 from agent.reports import report
 from agent.reports.console import progress_bar
 from agent.reports.exit_codes import OptionError
-from agent.reports.figure import Scene, cam_figure, plain_margin
+from agent.reports.figure import Scene, figure, plain_margin
 from agent.reports.masks import dices
 from agent.reports.options import StudyOptions
 from agent.reports.sources import Shot, references
@@ -184,9 +184,7 @@ def _figures(
             limits=colour_range(found, None, card_ranges(model.card, result)),
             title=f"{name}: {found.class_name}   {model.name}, {result.layer}",
         )
-        done, data = cv2.imencode(
-            ".jpg", cam_figure(scene), [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY]
-        )
+        done, data = cv2.imencode(".jpg", figure(scene), [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY])
         if done:
             out.append((f"{name}, {found.class_name}", data.tobytes()))
     return out

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
 
 from agent import config
 from agent.models.loaded import LoadedModel
@@ -105,8 +106,8 @@ class Evaluation:
 
     def as_json(self) -> dict[str, object]:
         """Summary and outcomes with NaN as null."""
-        rows = [{k: _plain(v) for k, v in asdict(o).items()} for o in self.outcomes]
-        return {"summary": {k: _plain(v) for k, v in self.summary().items()}, "cases": rows}
+        found = {"summary": self.summary(), "cases": self.outcomes}
+        return dict(to_jsonable_python(found, inf_nan_mode="null"))
 
 
 def badness(o: Outcome) -> tuple[float, ...]:
@@ -205,7 +206,3 @@ def _band(case: Case, analysis: Analysis, model: LoadedModel) -> NDArray[np.bool
 def _frame(case: Case, number: int) -> Frame:
     sample = case.sample
     return Frame("evaluation", case.name, number, 0, 0.0, sample.image, sample.aperture)
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
