@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -132,23 +133,14 @@ def evaluate(
     settings = settings or config.Segmentation()
     segmenter = Segmenter(model, settings, {}, clock=lambda: 0.0)
     outcomes = []
-    batch: list[Case] = []
-
-    def finish() -> None:
+    coming = iter(cases)
+    while batch := list(islice(coming, settings.batch_max)):
         frames = [_frame(case, number) for number, case in enumerate(batch)]
         for case, analysis in zip(batch, segmenter.analyse(frames), strict=True):
             outcome = judge(case, analysis, model)
             outcomes.append(outcome)
             if on_case is not None:
                 on_case(case, analysis, outcome)
-        batch.clear()
-
-    for case in cases:
-        batch.append(case)
-        if len(batch) == settings.batch_max:
-            finish()
-    if batch:
-        finish()
     return Evaluation(tuple(outcomes))
 
 
@@ -164,9 +156,7 @@ def judge(case: Case, analysis: Analysis, model: LoadedModel) -> Outcome:
     known = not math.isnan(case.angle_deg)
     error = angle_error_deg(line.angle_deg, case.angle_deg) if line and known else math.nan
     reading = seen.reading
-    features = (
-        () if measured is None or measured.features is None else measured.features.as_vector()
-    )
+    features = () if measured is None or measured.features is None else measured.features
     stem = overlaps.get(STEM)
     return Outcome(
         name=case.name,
