@@ -6,6 +6,7 @@ blindness, and nothing is said by colour only: the bar carries its values, the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import cv2
@@ -27,6 +28,9 @@ CLASS_COLOURS = (
     (167, 121, 204),
 )
 """By class index; the first three as in the masks that people draw: white bar, green stem."""
+
+GAP_PX, LINE_PX = 12, 20
+"""Of a sheet of pictures."""
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -157,6 +161,39 @@ def bar(height: int, width: int, value_range: float) -> Image:
         cv2.line(out, (2 + thick, y), (6 + thick, y), INK, 1)
         text(out, number(value), (9 + thick, y + 5), 0.42)
     return out
+
+
+def sheet(
+    lines: Sequence[str], tiles: Sequence[tuple[Image, Sequence[str]]], side: int, columns: int
+) -> Image:
+    """(H, W, 3): ``lines`` of text, and below them the tiles, ``columns`` to a row.
+
+    A tile is a picture, fitted to a square of ``side`` pixels, under lines of its own. The first of
+    several lines is bold; what is too long is cut.
+    """
+    columns = max(1, min(columns, len(tiles)))
+    step, caption = side + GAP_PX, LINE_PX * max((len(words) for _, words in tiles), default=0)
+    top, width = LINE_PX * len(lines) + 2 * GAP_PX, GAP_PX + max(2 * side, columns * step)
+    out = canvas(top + -(-len(tiles) // columns) * (caption + step), width)
+    _write_lines(out, lines, (GAP_PX, GAP_PX // 2), width - 2 * GAP_PX, 0.55)
+    for place, (image, words) in enumerate(tiles):
+        row, column = divmod(place, columns)
+        x, y = GAP_PX + column * step, top + row * (caption + step)
+        _write_lines(out, words, (x, y - GAP_PX // 2), side, 0.45)
+        y += caption
+        out[y : y + side, x : x + side] = fitted(image, side, side)
+        cv2.rectangle(out, (x - 1, y - 1), (x + side, y + side), FAINT, 1)
+    return out
+
+
+def _write_lines(
+    image: Image, lines: Sequence[str], at: tuple[int, int], room: int, size: float
+) -> None:
+    for place, words in enumerate(lines):
+        bold = place == 0 and len(lines) > 1
+        height = size if bold else 0.88 * size
+        base_line = (at[0], at[1] + (place + 1) * LINE_PX - 3)
+        text(image, shortened(words, room, height, bold), base_line, height, bold=bold)
 
 
 def class_picture(mask: NDArray[np.uint8]) -> Image:

@@ -33,3 +33,18 @@ def test_values_in_blocks_are_repeated_and_never_mixed(kind):
     shown = drawing.in_blocks(values, (8, 6))
     assert shown.dtype == kind
     assert np.array_equal(shown, np.repeat(np.repeat(values, 4, axis=0), 2, axis=1))
+
+
+def test_a_sheet_has_its_pictures_in_rows_under_their_words():
+    red = np.full((10, 10, 3), (0, 0, 255), np.uint8)
+    image = drawing.sheet(("title",), [(red, ("name", "facts"))] * 3, side=50, columns=2)
+    shown = (image == (0, 0, 255)).all(2)
+    assert int(shown.sum()) == 3 * 50 * 50
+    assert int(shown.any(1).sum()) == int(shown.any(0).sum()) == 2 * 50
+    above = np.flatnonzero(shown.any(1))[0]
+    assert (image[: above - 40] < 128).any(), "the title"
+    assert (image[above - 40 : above - 2] < 128).any(), "the words of a picture"
+
+
+def test_a_sheet_of_nothing_is_its_words():
+    assert (drawing.sheet(("nothing to show",), [], side=50, columns=2) < 128).any()

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from agent import config
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.perturbation import Item
+from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.engine import Engine
 from agent.ablation.result import EngineResult
 from agent.ablation.run.controls import plain_rerun
@@ -251,20 +252,3 @@ def first_cells(ranked: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
     out = np.zeros(ranked.size, np.bool_)
     out[np.argsort(-ranked.ravel(), kind="stable")[:count]] = True
     return out.reshape(ranked.shape)
-
-
-def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Spearman's, cell by cell, of signed maps; NaN where either is flat."""
-    if one.shape != other.shape or one.size < 2:
-        return math.nan
-    ranks = [_ranks(each.ravel()) for each in (one, other)]
-    if any(float(rank.std()) == 0.0 for rank in ranks):
-        return math.nan
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Ranks from 0, ties at their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray((ends - (counts + 1) / 2)[inverse], np.float64)

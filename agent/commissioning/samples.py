@@ -10,12 +10,28 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 
 from agent.commissioning.errors import CommissioningError
+
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""JSON has no NaN: it is written as null."""
+Floats = Annotated[
+    NDArray[np.float64],
+    PlainValidator(lambda values: np.array(values, np.float64)),
+    PlainSerializer(np.ndarray.tolist),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +40,7 @@ class FruitSample:
 
     lot: str
     mono: float
-    values: Mapping[str, float]
+    values: Mapping[str, Number]
     angle_deg: float | None
 
 
@@ -35,8 +51,8 @@ class ExplanationSample:
 
     lot: str
     mono: float
-    values: Mapping[str, float]
-    deltas: NDArray[np.float64]
+    values: Mapping[str, Number]
+    deltas: Floats
     peaks: Mapping[str, float]
 
 
@@ -46,10 +62,11 @@ class CupSample:
 
     lot: str
     mono: float
-    chromaticity: float
+    chromaticity: Annotated[Number, Field(alias="cup")]
 
 
 Sample = FruitSample | ExplanationSample | CupSample
+_SAMPLE: TypeAdapter[Sample] = TypeAdapter(Sample)
 
 
 @dataclass(slots=True)
@@ -92,23 +109,14 @@ class SampleFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: TextIO = path.open("a" if resume else "w", encoding="utf-8")
             if self._file.tell() == 0:
-                self._write(dict(header))
+                self._write(json.dumps(dict(header)))
         except OSError as error:
             raise CommissioningError(f"{path}: cannot be written: {error}") from error
 
     def add(self, sample: Sample) -> None:
         """Append one sample. ``CommissioningError`` where the disk refuses."""
-        row: dict[str, object] = {"lot": sample.lot, "mono": sample.mono}
-        match sample:
-            case FruitSample():
-                row |= {"values": _written(sample.values), "angle_deg": sample.angle_deg}
-            case ExplanationSample():
-                row |= {"values": _written(sample.values), "deltas": sample.deltas.tolist()}
-                row["peaks"] = dict(sample.peaks)
-            case CupSample():
-                row["cup"] = _number(sample.chromaticity)
         try:
-            self._write(row)
+            self._write(_SAMPLE.dump_json(sample, by_alias=True).decode())
         except OSError as error:
             raise CommissioningError(f"{self._path}: cannot be written: {error}") from error
 
@@ -116,18 +124,9 @@ class SampleFile:
         """Close the file; what was added is in it."""
         self._file.close()
 
-    def _write(self, row: Mapping[str, object]) -> None:
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+    def _write(self, line: str) -> None:
+        self._file.write(line + "\n")
         self._file.flush()
-
-
-def _written(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in values.items()}
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else value
 
 
 def read_samples(path: Path, header: Mapping[str, object]) -> Collected:
@@ -153,22 +152,8 @@ def read_samples(path: Path, header: Mapping[str, object]) -> Collected:
 def _samples(path: Path, lines: list[str]) -> Iterable[Sample]:
     for number, line in enumerate(lines, 2):
         try:
-            row = json.loads(line)
-            lot, mono = str(row["lot"]), float(row["mono"])
-            if "cup" in row:
-                yield CupSample(lot, mono, _read(row["cup"]))
-                continue
-            values = {k: _read(v) for k, v in row["values"].items()}
-            if "deltas" in row:
-                deltas = np.array(row["deltas"], np.float64)
-                yield ExplanationSample(lot, mono, values, deltas, row["peaks"])
-            else:
-                yield FruitSample(lot, mono, values, row["angle_deg"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            yield _SAMPLE.validate_json(line)
+        except ValidationError as error:
             if number == len(lines) + 1:
                 return
-            raise CommissioningError(f"{path}, line {number}: no sample: {error}") from error
-
-
-def _read(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+            raise CommissioningError(f"{path}, line {number}: no sample: {line[:80]}") from error

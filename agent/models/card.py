@@ -75,6 +75,6 @@ def read_card(path: Path) -> ModelCard | None:
         raise ModelError(f"{path}: not a model card: {problems}") from error
 
 
-def write_card(card: ModelCard, path: Path) -> None:
-    """Write ``card`` as indented JSON."""
-    path.write_text(card.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+def card_text(card: ModelCard) -> str:
+    """``card`` as indented JSON: what its file holds."""
+    return card.model_dump_json(indent=2, exclude_none=True) + "\n"

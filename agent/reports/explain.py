@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from agent import config
 from agent.ablation.core.case import on_grid
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus, given, parse_focus
-from agent.ablation.core.groups import parse_groups
-from agent.ablation.engine import Engine, Tuning
+from agent.ablation.engine import Engine
 from agent.ablation.overlay import card_ranges, colour_range
 from agent.ablation.result import EngineResult
-from agent.ablation.run.channel_means import channel_means
 from agent.ablation.run.fills import Fill
 from agent.ablation.studies.curves import CurveSettings
 from agent.ablation.studies.patches import PatchSettings, boxes
@@ -30,12 +25,13 @@ from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.reports import files
 from agent.reports.console import print_facts, progress_bar
+from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
-from agent.reports.figure import FIGURES, Scene
+from agent.reports.figure import Scene, figure
 from agent.reports.layer_sheet import layer_sheet, matching_layers
 from agent.reports.masks import decode, dices, inside, read_picture
 from agent.reports.options import ExplainOptions
-from agent.reports.sources import Shot, folder_shots, references
+from agent.reports.sources import Shot, folder_shots
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -57,7 +53,6 @@ class Worker:
     options: ExplainOptions
     model: LoadedModel
     engine: Engine
-    class_name: str
     focus: Focus | None
     studies: Studies
     out: Console
@@ -113,21 +108,9 @@ def _worker(options: ExplainOptions) -> Worker:
     torch.set_num_threads(options.model.threads)
     model = load_model(options.model)
     name = _class_name(model, options.class_name)
-    settings = config.Ablation(
-        classes=(name,),
-        score=options.score,
-        baseline=options.baseline,
-        region_threshold=options.region_threshold,
-        seed=options.seed,
-    )
-    means = None
     try:
-        if options.reference:
-            means = channel_means(model, references(list(options.reference)), options.layer)
-        engine = Engine(model, settings, options.layer, Tuning(reference=means))
+        engine = engine_of(options, model, (name,))
         grid = model.preprocessing.height_px, model.preprocessing.width_px
-        if options.groups:
-            parse_groups(options.groups, np.zeros((engine.channels, 1)))
         if options.method == "occlusion" or options.npz is not None:
             boxes(grid, patches)
         if options.sheet is not None:
@@ -138,7 +121,6 @@ def _worker(options: ExplainOptions) -> Worker:
         options=options,
         model=model,
         engine=engine,
-        class_name=name,
         focus=focus,
         studies=_studies(options, patches),
         out=Console(soft_wrap=True, highlight=False, markup=False),
@@ -257,7 +239,7 @@ def _scene(
         result=result,
         found=shown,
         index=worker.model.classes.index(found.class_name),
-        limits=colour_range(shown, worker.options.overlay_range, ranges),
+        limits=colour_range(shown, None, ranges),
         title=f"{name}: {found.class_name}   {worker.model.name}, {result.layer}",
     )
 
@@ -267,7 +249,7 @@ def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Pa
     found = result.classes[0]
     written = []
     if outputs.out is not None:
-        files.write_png(outputs.out, FIGURES[worker.options.method](scene))
+        files.write_png(outputs.out, figure(scene, worker.options.method))
         written.append(outputs.out)
     if outputs.json is not None:
         content = files.numbers(worker.model, result, found)
@@ -276,8 +258,7 @@ def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Pa
         content["overlay_range"] = {"value": scene.limits.value, "fixed": scene.limits.fixed}
         if scene.drawn is not None:
             truth = on_grid(scene.drawn, (result.mask.shape[0], result.mask.shape[1]))
-            scores = dices(result.mask, truth, worker.model.classes)
-            content["dice_to_mask"] = {k: None if math.isnan(v) else v for k, v in scores.items()}
+            content["dice_to_mask"] = dices(result.mask, truth, worker.model.classes)
         files.write_json(outputs.json, content)
         written.append(outputs.json)
     if outputs.npz is not None:
@@ -290,12 +271,13 @@ def _sheet(worker: Worker, image: Image, bar: Progress) -> None:
     path = worker.options.sheet
     assert path is not None
     task = bar.add_task("layers", total=None)
-
-    def progress(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-
     picture = layer_sheet(
-        worker.model, worker.engine.settings, image, worker.focus, worker.options.layers, progress
+        worker.model,
+        worker.engine.settings,
+        image,
+        worker.focus,
+        worker.options.layers,
+        lambda done, total: bar.update(task, completed=done, total=total),
     )
     files.write_png(path, picture)
     worker.out.print(f"wrote {path}")

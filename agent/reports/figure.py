@@ -7,8 +7,10 @@ over the occluded share, and the numbers.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from agent import drawing
-from agent.ablation.core.regions import ClassCells, class_cells
+from agent.ablation.core.regions import class_cells
 from agent.ablation.core.scores import margin_mean
 from agent.ablation.overlay import ColourRange, blended
 from agent.ablation.result import EngineResult
@@ -27,6 +29,7 @@ from agent.reports import occlusion_panels
 SIDE_PX = 340
 SQUARE = (SIDE_PX, SIDE_PX)
 BAR_PX = 78
+MESSAGE_SIGNS = 36
 TITLE_PX, MARGIN_PX, HEADER_PX = 30, 14, 62
 
 
@@ -44,15 +47,16 @@ class Scene:
     title: str
 
 
-def cam_figure(scene: Scene) -> Image:
-    """The six panels of Ablation-CAM."""
-    return _map_figure(scene, "Ablation-CAM at the layer")
+def figure(scene: Scene, method: str = "ablation-cam") -> Image:
+    """The six panels of a method (``options.METHODS``), or why there are none."""
+    if not scene.found.explainable:
+        return _assembled(scene, [("Not explainable", _message(scene.found.reason))])
+    return FIGURES[method](scene)
 
 
-def _map_figure(scene: Scene, name: str) -> Image:
+def map_figure(scene: Scene, name: str) -> Image:
+    """The six panels of the scene's map, whose ``name`` says what it is."""
     found, result = scene.found, scene.result
-    if not found.explainable:
-        return _assembled(scene, [("Not explainable", _message(found.reason))])
     own = _own(result, scene.index)
     grey = np.full((SIDE_PX, SIDE_PX, 3), 225, np.uint8)
     coarse = drawing.in_blocks(found.map, SQUARE)
@@ -72,34 +76,31 @@ def _map_figure(scene: Scene, name: str) -> Image:
 
 def region_figure(scene: Scene) -> Image:
     """The six panels of region occlusion."""
-    found = scene.found
-    if not found.explainable:
-        return _assembled(scene, [("Not explainable", _message(found.reason))])
+    found, result = scene.found, scene.result
+    region = _own(result, scene.index)
     height, width = found.map.shape
+    cells = class_cells(region, result.aperture, (height, width), result.region_threshold)
     return _assembled(
         scene,
         [
-            (f"Cells at the layer, {width} x {height}", occlusion_panels.cells(*_regions(scene))),
+            (
+                f"Cells at the layer, {width} x {height}",
+                occlusion_panels.cells(cells, region, SIDE_PX),
+            ),
             (
                 f"Margin of {found.class_name} when occluded",
-                occlusion_panels.course(found, plain_margin(scene.result, scene.index), SIDE_PX),
+                occlusion_panels.course(found, plain_margin(result, scene.index), SIDE_PX),
             ),
             ("Numbers at 100 %", occlusion_panels.table(found, SIDE_PX)),
         ],
     )
 
 
-def hires_figure(scene: Scene) -> Image:
-    """As for Ablation-CAM; the scene's map is the HiRes gradient map."""
-    return _map_figure(scene, "HiRes gradient map at the layer")
-
-
 def occlusion_figure(scene: Scene) -> Image:
     """The six panels of occlusion sensitivity of the input."""
     found, result = scene.found, scene.result
     maps = result.study(found.class_name).patches
-    if not found.explainable or maps is None:
-        return _assembled(scene, [("Not explainable", _message(found.reason))])
+    assert maps is not None, "the study of patches comes first"
     limit = float(np.nanmax(np.abs(maps.drop))) or 1.0
     drop = np.nan_to_num(maps.drop)
     grey = np.full((SIDE_PX, SIDE_PX, 3), 225, np.uint8)
@@ -139,9 +140,9 @@ def _grown(values: NDArray[np.float32], scene: Scene) -> NDArray[np.float32]:
 
 
 FIGURES: dict[str, Callable[[Scene], Image]] = {
-    "ablation-cam": cam_figure,
+    "ablation-cam": partial(map_figure, name="Ablation-CAM at the layer"),
     "occlusion": occlusion_figure,
-    "hires": hires_figure,
+    "hires": partial(map_figure, name="HiRes gradient map at the layer"),
     "region-occlusion": region_figure,
 }
 
@@ -158,13 +159,15 @@ def _assembled(scene: Scene, bottom: list[tuple[str, Image]], bar: Image | None 
     row = TITLE_PX + SIDE_PX + MARGIN_PX
     out = drawing.canvas(HEADER_PX + 2 * row, width)
     room = width - 2 * MARGIN_PX
-    drawing.text(out, _short(scene.title, room, 0.62, True), (MARGIN_PX, 26), 0.62, bold=True)
-    drawing.text(out, _short(_facts(scene), room, 0.46), (MARGIN_PX, 50), 0.46)
+    drawing.text(
+        out, drawing.shortened(scene.title, room, 0.62, True), (MARGIN_PX, 26), 0.62, bold=True
+    )
+    drawing.text(out, drawing.shortened(_facts(scene), room, 0.46), (MARGIN_PX, 50), 0.46)
     for line, panels in enumerate((top, bottom)):
         y = HEADER_PX + line * row
         for place, (title, panel) in enumerate(panels):
             x = MARGIN_PX + place * (SIDE_PX + MARGIN_PX)
-            drawing.text(out, _short(title, SIDE_PX, 0.52), (x, y + 20), 0.52)
+            drawing.text(out, drawing.shortened(title, SIDE_PX, 0.52), (x, y + 20), 0.52)
             out[y + TITLE_PX : y + TITLE_PX + SIDE_PX, x : x + SIDE_PX] = panel
             cv2.rectangle(
                 out, (x - 1, y + TITLE_PX - 1), (x + SIDE_PX, y + TITLE_PX + SIDE_PX), FAINT, 1
@@ -194,10 +197,6 @@ def _facts(scene: Scene) -> str:
     return "   ".join(parts)
 
 
-def _short(words: str, width: int, size: float, bold: bool = False) -> str:
-    return drawing.shortened(words, width, size, bold)
-
-
 def _shown(image: Image) -> Image:
     return drawing.fitted(image, SIDE_PX, SIDE_PX)
 
@@ -208,16 +207,10 @@ def _classes(mask: NDArray[np.uint8]) -> Image:
 
 def _message(words: str) -> Image:
     out = np.full((SIDE_PX, SIDE_PX, 3), 240, np.uint8)
-    lines, line = [], ""
-    for word in words.split():
-        if drawing.text_width(f"{line} {word}", 0.5) > SIDE_PX - 30:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    for place, content in enumerate([*lines, line]):
+    lines = textwrap.wrap(words, MESSAGE_SIGNS)
+    for place, content in enumerate(lines):
         x = (SIDE_PX - drawing.text_width(content, 0.5)) // 2
-        drawing.text(out, content, (x, SIDE_PX // 2 + 22 * place - 11 * len(lines)), 0.5)
+        drawing.text(out, content, (x, SIDE_PX // 2 + 22 * place - 11 * (len(lines) - 1)), 0.5)
     return out
 
 
@@ -239,12 +232,3 @@ def plain_margin(result: EngineResult, index: int) -> float:
 def _own(result: EngineResult, index: int) -> NDArray[np.bool_]:
     """(h, w): the pixels predicted as a class, inside the aperture."""
     return np.asarray((result.mask == index) & result.aperture, np.bool_)
-
-
-def _regions(scene: Scene) -> tuple[ClassCells, NDArray[np.bool_], int]:
-    """The layer's cells of the class, its pixels inside the aperture, and the side to draw at."""
-    result = scene.result
-    region = _own(result, scene.index)
-    grid = (scene.found.map.shape[0], scene.found.map.shape[1])
-    cells = class_cells(region, result.aperture, grid, result.region_threshold)
-    return cells, region, SIDE_PX

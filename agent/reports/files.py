@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
 
 from agent.ablation.core.regions import class_cells
 from agent.ablation.result import EngineResult
@@ -19,7 +20,7 @@ from agent.records import ClassExplanation, CrossChecks
 
 
 def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
-    """Everything but the arrays; numbers that are undefined are null."""
+    """Everything but the arrays; numbers that are undefined are NaN."""
     return {
         "class": found.class_name,
         "explainable": found.explainable,
@@ -33,37 +34,37 @@ def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -
         "region_threshold": result.region_threshold,
         "region_source": result.region_source,
         "channels": int(found.deltas.size),
-        "y": _plain(found.y),
-        "y_null": _plain(found.y_null),
-        "null_tolerance": _plain(found.null_tolerance),
-        "y_all": _plain(found.y_all),
-        "sum_of_deltas": _plain(float(found.deltas.sum())),
+        "y": found.y,
+        "y_null": found.y_null,
+        "null_tolerance": found.null_tolerance,
+        "y_all": found.y_all,
+        "sum_of_deltas": float(found.deltas.sum()),
         "spot_channel": found.spot_channel,
-        "spot_error": _plain(found.spot_error),
-        "exact_share": _plain(float(found.exact.mean()) if found.exact.size else math.nan),
-        "estimate_error": _plain(found.estimate_error),
-        "all_ones_share": _plain(found.all_ones_share),
-        "sign_balance": _plain(found.sign_balance),
-        "sensitivity_foreground": _plain(found.sensitivity_foreground),
-        "sensitivity_background": _plain(found.sensitivity_background),
-        "context_reliance": _plain(found.context_reliance),
-        "input_sensitivity_foreground": _plain(found.input_sensitivity_foreground),
-        "input_sensitivity_background": _plain(found.input_sensitivity_background),
-        "input_context_reliance": _plain(found.input_context_reliance),
-        "deltas": [_plain(float(value)) for value in found.deltas],
+        "spot_error": found.spot_error,
+        "exact_share": float(found.exact.mean()) if found.exact.size else math.nan,
+        "estimate_error": found.estimate_error,
+        "all_ones_share": found.all_ones_share,
+        "sign_balance": found.sign_balance,
+        "sensitivity_foreground": found.sensitivity_foreground,
+        "sensitivity_background": found.sensitivity_background,
+        "context_reliance": found.context_reliance,
+        "input_sensitivity_foreground": found.input_sensitivity_foreground,
+        "input_sensitivity_background": found.input_sensitivity_background,
+        "input_context_reliance": found.input_context_reliance,
+        "deltas": found.deltas.tolist(),
         "occlusions": [
             {
                 "region": str(o.region),
                 "fraction": o.fraction,
                 "cells": o.cells,
-                "y": _plain(o.y),
-                "dice": _plain(o.dice),
-                "margin_inside": _plain(o.margin_inside),
-                "margin_outside": _plain(o.margin_outside),
+                "y": o.y,
+                "dice": o.dice,
+                "margin_inside": o.margin_inside,
+                "margin_outside": o.margin_outside,
             }
             for o in found.occlusions
         ],
-        "relevance_mass": {k: _plain(v) for k, v in found.relevance_mass.items()},
+        "relevance_mass": dict(found.relevance_mass),
         **_checks(result, found),
         "left_out": list(result.left_out),
         "seconds": round(result.seconds, 6),
@@ -111,28 +112,28 @@ def _studied(result: EngineResult, found: ClassExplanation, index: int) -> dict[
 
 
 def _checks(result: EngineResult, found: ClassExplanation) -> dict[str, Any]:
-    """Costly checks; null and empty where they were not made."""
+    """Costly checks; NaN and empty where they were not made."""
     checks = found.checks or CrossChecks()
     groups = result.study(found.class_name, found.score or None).groups
     return {
-        "agreement": _plain(found.agreement),
-        "hires_correlation": _plain(checks.hires_correlation),
-        "baseline_correlation": _plain(checks.baseline_correlation),
+        "agreement": found.agreement,
+        "hires_correlation": checks.hires_correlation,
+        "baseline_correlation": checks.baseline_correlation,
         "gains": [
             {
                 "measure": gain.measure,
                 "fill": gain.fill,
-                "auc": _plain(gain.auc),
-                "over_random": _plain(gain.over_random),
-                "over_mean_map": _plain(gain.over_mean_map),
+                "auc": gain.auc,
+                "over_random": gain.over_random,
+                "over_mean_map": gain.over_mean_map,
             }
             for gain in checks.gains
         ],
         "groups": [
             {
                 "channels": list(group.channels),
-                "delta": _plain(group.delta),
-                "sum_of_single": _plain(group.sum_of_single),
+                "delta": group.delta,
+                "sum_of_single": group.sum_of_single,
             }
             for group in groups
         ],
@@ -147,14 +148,12 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """As indented JSON, in which a number that is undefined is null."""
+    plain = to_jsonable_python(content, inf_nan_mode="null")
+    path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
 
 def write_npz(path: Path, content: Mapping[str, NDArray[Any]]) -> None:
     """Under exactly this name: numpy would add a suffix of its own to a bare path."""
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **content)
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -30,16 +30,29 @@ class PatchOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainOptions:
+class EngineOptions:
+    """Of both commands. ``layer`` at None is the model card's. ``reference`` are the pictures for
+    the baseline ``mean``, where the model's card has no means."""
+
+    model: config.Model = field(default_factory=config.Model)
+    layer: str | None = None
+    score: config.Score = config.Score.MARGIN
+    baseline: Literal["zero", "mean"] = "zero"
+    reference: Sequence[Shot] = ()
+    groups: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainOptions(EngineOptions):
     """One picture or a folder of them, one class.
 
     With none of ``out``, ``json``, ``npz`` and ``sheet`` given, the figure goes to
     ``<picture's stem>-explained.png`` in the working directory; of a folder the three are folders,
-    and figures go to ``<folder>-explained``. ``layer`` at None is the model card's; ``class_name``
-    at None the first foreground class, and it may be an index. ``mask`` is a colour mask (white
+    and figures go to ``<folder>-explained``. ``class_name`` at None is the first foreground class,
+    and it may be an index. ``mask`` is a colour mask (white
     bar = suture, green = stem) shown beside the prediction and compared with it; ``region`` is in
-    the words of ``focus.FORMS``. ``reference`` are the pictures for the baseline ``mean``, where
-    the model's card has no means. ``sheet`` is one picture of the maps of all layers that the
+    the words of ``focus.FORMS``. ``sheet`` is one picture of the maps of all layers that the
     pattern ``layers`` fits.
     """
 
@@ -50,24 +63,15 @@ class ExplainOptions:
     sheet: Path | None = None
     layers: str = "*"
     mask: Path | None = None
-    model: config.Model = field(default_factory=config.Model)
-    layer: str | None = None
     class_name: str | None = None
     method: str = "ablation-cam"
-    score: config.Score = config.Score.MARGIN
-    baseline: Literal["zero", "mean"] = "zero"
-    reference: Sequence[Shot] = ()
     region: str = "predicted"
-    groups: str = ""
     checks: bool = False
     patch: PatchOptions = PatchOptions()
-    region_threshold: float = 0.5
-    overlay_range: float | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyOptions:
+class StudyOptions(EngineOptions):
     """``shots`` are the pictures and ``source`` what they were called; ``out`` is the folder of the
     report, made where it is missing. ``classes`` empty: all foreground classes. ``examples``: of
     how many pictures the figures go into the report. ``maps``: regions in each map separately,
@@ -76,13 +80,6 @@ class StudyOptions:
     shots: Sequence[Shot]
     source: str
     out: Path
-    model: config.Model = field(default_factory=config.Model)
-    layer: str | None = None
     classes: tuple[str, ...] = ()
-    score: config.Score = config.Score.MARGIN
-    baseline: Literal["zero", "mean"] = "zero"
-    reference: Sequence[Shot] = ()
-    groups: str = ""
     examples: int = 3
     maps: bool = True
-    seed: int = 0

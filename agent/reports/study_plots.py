@@ -1,177 +1,188 @@
-"""The plots of a study, by the name of their file."""
+"""The plots of a study, by the name of their file.
+
+Drawn by matplotlib, which the extra ``study`` brings, without its global state: no window system
+and no figure that must be closed.
+"""
 
 from __future__ import annotations
 
-import math
+import io
 from collections.abc import Iterator
 
-from agent.reports import tables
-from agent.reports.svg import AGAINST, FOR, INK, NEUTRAL, Axes, Line, bar_plot, line_plot
-from agent.reports.tables import Row, Survey, Table
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-PERCENT = tuple((v / 100, f"{v} %") for v in (0, 25, 50, 75, 100))
+from agent.reports import tables
+from agent.reports.tables import Survey, Table
+
+FOR, AGAINST, NEUTRAL, INK = "#d55e00", "#0072b2", "#7a7a7a", "#222222"
+REGIONS = (("foreground", FOR), ("background", AGAINST))
+Values = NDArray[np.float64]
 
 
 def study_plots(survey: Survey, score: str) -> dict[str, str]:
     """SVG text by name, such as ``suture-channels``."""
-    out = {}
-    for name in survey.observations:
-        for what, plot in _of_class(survey, name, score):
-            out[f"{name}-{what}"] = plot
-    return out
+    with mpl.rc_context(
+        {
+            "svg.fonttype": "none",  # words stay words: sharp on paper, found by a search
+            "text.parse_math": False,  # a class may have any name
+            "svg.hashsalt": "pitwatch",  # the same plot is the same file
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.axisbelow": True,
+            "axes.grid": True,
+            "axes.grid.axis": "y",
+            "grid.color": "#e3e3e3",
+            "legend.frameon": False,
+            "legend.fontsize": 8,
+        }
+    ):
+        return {
+            f"{name}-{what}": _svg(axes)
+            for name in survey.observations
+            for what, axes in axes_of(survey.of(name), name, score)
+        }
 
 
-def _of_class(survey: Survey, name: str, score: str) -> Iterator[tuple[str, str]]:
-    yield "channels", _channels(_mine(tables.channels(survey), name), name, score)
-    occlusion = _mine(tables.occlusions(survey), name)
-    found = survey.observations[name]
-    start = tables.mean_sd([one.margin for one in found])
+def axes_of(own: Survey, name: str, score: str) -> Iterator[tuple[str, Axes]]:
+    """The plots of one class, each in a figure of its own."""
+    yield "channels", _channels(tables.channels(own), name, score)
+    occlusion = tables.occlusions(own)
+    start = tables.mean_sd([one.margin for one in own.observations[name]])
     yield "margin", _course(occlusion, f"{name}: margin inside, all maps", "margin_inside", start)
     yield "dice", _course(occlusion, f"{name}: Dice, all maps", "dice", (1.0, 0.0))
-    single = _mine(tables.single_maps(survey), name)
+    single = tables.single_maps(own)
     if single:
         yield "each-map", _each_map(single, name, score)
         yield "each-map-fractions", _each_map_fractions(single, name)
-        yield "map-sets", _map_sets(_mine(tables.map_sets(survey), name), name)
-    curves = _mine(tables.curves(survey), name)
-    for measure in ("insertion", "deletion"):
+        yield "map-sets", _map_sets(tables.map_sets(own), name)
+    curves = tables.curves(own)
+    for measure, what in (("insertion", "shown"), ("deletion", "hidden")):
         for fill in ("mean", "blur"):
-            rows = [r for r in curves if (r["measure"], r["fill"]) == (measure, fill)]
+            rows = _where(curves, measure=measure, fill=fill)
             if rows:
-                yield f"{measure}-{fill}", _curve(rows, f"{name}: {measure}, {fill} fill")
+                yield f"{measure}-{fill}", _curve(rows, f"{name}: {measure}, {fill} fill", what)
 
 
-def _mine(table: Table, name: str) -> Table:
-    return [row for row in table if row["class"] == name]
-
-
-def _channels(rows: Table, name: str, score: str) -> str:
-    rows = sorted(rows, key=lambda row: -_number(row, "mean_delta"))
-    axes = Axes(
+def _channels(rows: Table, name: str, score: str) -> Axes:
+    order = np.argsort(-_column(rows, "mean_delta"), kind="stable")
+    values, sd = _column(rows, "mean_delta")[order], _column(rows, "sd")[order]
+    axes = _axes(
         f"{name}: drop of the {score} by channel, mean and sd",
         f"{len(rows)} channels, from the most for to the most against",
         "delta",
     )
-    values = [_number(row, "mean_delta") for row in rows]
-    return bar_plot(axes, values, [_number(row, "sd") for row in rows])
+    colours = [FOR if value >= 0 else AGAINST for value in values]
+    axes.bar(range(len(rows)), values, color=colours, yerr=sd, ecolor=INK, error_kw={"lw": 0.7})
+    axes.set_xticks([])
+    return axes
 
 
-def _course(rows: Table, title: str, key: str, start: tuple[float, float]) -> str:
-    lines = []
-    for region, colour in (("foreground", FOR), ("background", AGAINST)):
-        mine = [row for row in rows if row["region"] == region]
-        lines.append(
-            Line(
-                region,
-                [0.0, *(_number(row, "fraction") for row in mine)],
-                [start[0], *(_number(row, key) for row in mine)],
-                colour,
-                [start[1], *(_number(row, f"{key}_sd") for row in mine)],
-            )
-        )
-    for row in rows:
-        if row["region"] == "background_equal":
-            value = _number(row, key)
-            lines.append(Line("as few background cells", [0, 1], [value] * 2, AGAINST, (), True))
-    return line_plot(
-        Axes(
-            title,
-            "share of the region's cells hidden",
-            key.split("_")[0].replace("dice", "Dice"),
-            PERCENT,
-        ),
-        lines,
+def _course(rows: Table, title: str, key: str, start: tuple[float, float]) -> Axes:
+    what = key.split("_")[0].replace("dice", "Dice")
+    axes = _axes(title, "share of the region's cells hidden", what, percent=True)
+    for region, colour in REGIONS:
+        mine = _where(rows, region=region)
+        shares = np.append(0.0, _column(mine, "fraction"))
+        values = np.append(start[0], _column(mine, key))
+        sd = np.append(start[1], _column(mine, f"{key}_sd"))
+        _line(axes, region, shares, values, colour, sd=sd)
+    for value in _column(_where(rows, region="background_equal"), key):
+        axes.axhline(value, color=AGAINST, ls="--", label="as few background cells")
+    return axes
+
+
+def _each_map(rows: Table, name: str, score: str) -> Axes:
+    axes = _axes(
+        f"{name}: one map alone, region at 100 %", "maps, sorted by drop", f"drop of the {score}"
     )
+    for region, colour in REGIONS:
+        drops = np.sort(_column(_where(rows, region=region, fraction=1.0), "mean_drop"))[::-1]
+        _line(axes, region, np.arange(1.0, len(drops) + 1), drops, colour)
+    return axes
 
 
-def _each_map(rows: Table, name: str, score: str) -> str:
-    whole = [row for row in rows if row["fraction"] == 1.0]
-    lines = []
-    for region, colour in (("foreground", FOR), ("background", AGAINST)):
-        drops = sorted(_number(r, "mean_drop") for r in whole if r["region"] == region)[::-1]
-        lines.append(Line(region, list(range(1, len(drops) + 1)), drops, colour))
-    return line_plot(
-        Axes(
-            f"{name}: one map alone, region at 100 %",
-            "maps, sorted by drop",
-            f"drop of the {score}",
-        ),
-        lines,
-    )
+def _each_map_fractions(rows: Table, name: str) -> Axes:
+    title = f"{name}: one map alone, mean |drop| over maps"
+    axes = _axes(title, "share of the region's cells hidden", "mean |drop|", percent=True)
+    for region, colour in REGIONS:
+        mine = _where(rows, region=region)
+        shares = np.unique(_column(mine, "fraction"))
+        sizes = [np.nanmean(abs(_column(_where(mine, fraction=s), "mean_drop"))) for s in shares]
+        _line(axes, region, np.append(0.0, shares), np.append(0.0, sizes), colour)
+    return axes
 
 
-def _each_map_fractions(rows: Table, name: str) -> str:
-    lines = []
-    for region, colour in (("foreground", FOR), ("background", AGAINST)):
-        mine = [row for row in rows if row["region"] == region]
-        fractions = sorted({_number(row, "fraction") for row in mine})
-        sizes = [
-            tables.mean_sd([abs(_number(r, "mean_drop")) for r in mine if r["fraction"] == f])[0]
-            for f in fractions
-        ]
-        lines.append(Line(region, [0.0, *fractions], [0.0, *sizes], colour))
-    return line_plot(
-        Axes(
-            f"{name}: one map alone, mean |drop| over maps",
-            "share of the region's cells hidden",
-            "mean |drop|",
-            PERCENT,
-        ),
-        lines,
-    )
+def _map_sets(rows: Table, name: str) -> Axes:
+    title = f"{name}: the strongest maps together"
+    axes = _axes(title, "maps at once, region at 100 %", "drop")
+    for region, colour in REGIONS:
+        for chosen, label, style in (("strongest", region, "-"), ("random", "random", "--")):
+            mine = _where(rows, region=region, chosen=chosen)
+            _line(axes, label, _column(mine, "maps"), _column(mine, "mean_drop"), colour, style)
+    axes.set_xscale("log", base=2)
+    counts = np.unique(_column(rows, "maps"))
+    axes.set_xticks(counts, [f"{count:g}" for count in counts])
+    return axes
 
 
-def _map_sets(rows: Table, name: str) -> str:
-    lines, counts = [], sorted({int(_number(row, "maps")) for row in rows})
-    for region, colour in (("foreground", FOR), ("background", AGAINST)):
-        for chosen, dashed in (("strongest", False), ("random", True)):
-            mine = [r for r in rows if (r["region"], r["chosen"]) == (region, chosen)]
-            lines.append(
-                Line(
-                    "random" if dashed else region,
-                    [math.log2(_number(row, "maps")) for row in mine],
-                    [_number(row, "mean_drop") for row in mine],
-                    colour,
-                    (),
-                    dashed,
-                )
-            )
-    ticks = tuple((math.log2(count), str(count)) for count in counts)
-    return line_plot(
-        Axes(
-            f"{name}: the strongest maps together", "maps at once, region at 100 %", "drop", ticks
-        ),
-        lines,
-    )
-
-
-def _curve(rows: Table, title: str) -> str:
-    lines = []
-    for ranking, label, colour in (
-        ("map", "map", FOR),
-        ("mean_map", "mean map", INK),
-        ("random", "random", NEUTRAL),
+def _curve(rows: Table, title: str, what: str) -> Axes:
+    axes = _axes(title, f"share of the cells {what}", "share of the margin", percent=True)
+    for ranking, label, colour, style in (
+        ("map", "map", FOR, "-"),
+        ("mean_map", "mean map", INK, "-"),
+        ("random", "random", NEUTRAL, "--"),
     ):
-        mine = sorted(
-            (r for r in rows if r["ranking"] == ranking), key=lambda r: _number(r, "fraction")
-        )
-        lines.append(
-            Line(
-                label,
-                [_number(row, "fraction") for row in mine],
-                [_number(row, "y_share") for row in mine],
-                colour,
-                [_number(row, "sd") for row in mine] if ranking == "map" else (),
-                ranking == "random",
-            )
-        )
-    what = "shown" if "insertion" in title else "hidden"
-    return line_plot(
-        Axes(title, f"share of the cells {what}", "share of the margin", PERCENT), lines
-    )
+        mine = sorted(_where(rows, ranking=ranking), key=lambda row: _column([row], "fraction")[0])
+        shares, values = _column(mine, "fraction"), _column(mine, "y_share")
+        sd = _column(mine, "sd") if ranking == "map" else 0.0
+        _line(axes, label, shares, values, colour, style, sd)
+    return axes
 
 
-def _number(row: Row, key: str) -> float:
-    value = row[key]
-    assert isinstance(value, int | float)
-    return float(value)
+def _axes(title: str, x_label: str, y_label: str, percent: bool = False) -> Axes:
+    axes = Figure(figsize=(5.6, 3.6), layout="constrained").subplots()
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.axhline(0, color=INK, linewidth=0.9)
+    if percent:
+        axes.set_xticks((0.0, 0.25, 0.5, 0.75, 1.0), ("0 %", "25 %", "50 %", "75 %", "100 %"))
+    return axes
+
+
+def _line(
+    axes: Axes,
+    label: str,
+    x: Values,
+    y: Values,
+    colour: str,
+    style: str = "-",
+    sd: Values | float = 0.0,
+) -> None:
+    """Points in their order; ``sd`` is drawn as a band around them."""
+    axes.plot(x, y, linestyle=style, color=colour, label=label, marker="o", markersize=3)
+    axes.fill_between(x, y - sd, y + sd, color=colour, alpha=0.13, linewidth=0)
+
+
+def _svg(axes: Axes) -> str:
+    """The axes' figure, with a legend of what has a name."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best")
+    file = io.StringIO()
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
+def _where(rows: Table, **wanted: object) -> Table:
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def _column(rows: Table, key: str) -> Values:
+    return np.array([row[key] for row in rows], np.float64)

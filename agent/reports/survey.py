@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from agent import config
 from agent.ablation.core.case import check_classes, on_grid
 from agent.ablation.core.errors import AblationError
-from agent.ablation.core.groups import parse_groups
-from agent.ablation.engine import Engine, Tuning
+from agent.ablation.engine import Engine
 from agent.ablation.overlay import card_ranges, colour_range
 from agent.ablation.result import EngineResult
-from agent.ablation.run.channel_means import channel_means
 from agent.ablation.studies.curves import CurveSettings
 from agent.ablation.studies.studies import Studies
 from agent.drawing import in_colour
@@ -27,11 +24,12 @@ from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.reports import report
 from agent.reports.console import progress_bar
+from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
-from agent.reports.figure import Scene, cam_figure, plain_margin
+from agent.reports.figure import Scene, figure, plain_margin
 from agent.reports.masks import dices
 from agent.reports.options import StudyOptions
-from agent.reports.sources import Shot, references
+from agent.reports.sources import Shot
 from agent.reports.tables import Observation, Survey
 
 FIGURE_QUALITY = 88
@@ -89,19 +87,7 @@ def _engine(options: StudyOptions) -> tuple[LoadedModel, Engine]:
     model = load_model(options.model)
     try:
         check_classes(model, options.classes)
-        settings = config.Ablation(
-            classes=options.classes or model.classes[1:],
-            score=options.score,
-            baseline=options.baseline,
-            seed=options.seed,
-        )
-        means = None
-        if options.reference:
-            means = channel_means(model, references(list(options.reference)), options.layer)
-        engine = Engine(model, settings, options.layer, Tuning(reference=means))
-        if options.groups:
-            noise = np.random.default_rng(0).random((engine.channels, 4))
-            parse_groups(options.groups, noise)
+        engine = engine_of(options, model, options.classes or model.classes[1:])
     except AblationError as error:
         raise OptionError(str(error)) from error
     return model, engine
@@ -184,9 +170,7 @@ def _figures(
             limits=colour_range(found, None, card_ranges(model.card, result)),
             title=f"{name}: {found.class_name}   {model.name}, {result.layer}",
         )
-        done, data = cv2.imencode(
-            ".jpg", cam_figure(scene), [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY]
-        )
+        done, data = cv2.imencode(".jpg", figure(scene), [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY])
         if done:
             out.append((f"{name}, {found.class_name}", data.tobytes()))
     return out

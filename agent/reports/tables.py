@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.studies.studies import Studied
 from agent.records import ClassExplanation, CrossChecks
 
-Row = dict[str, object]
+Row = dict[str, Any]
 Table = list[Row]
+Seen = tuple[tuple[Any, ...], Sequence[float]]
+"""A key, and values of one picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class Survey:
     facts: dict[str, str]
     observations: dict[str, list[Observation]]
     problems: list[str]
+
+    def of(self, name: str) -> Survey:
+        """The same of one class alone."""
+        return Survey(self.facts, {name: self.observations[name]}, [])
 
 
 def mean_sd(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
@@ -132,117 +139,125 @@ def consistency(found: Sequence[Observation]) -> float:
 
 def occlusions(survey: Survey) -> Table:
     """One row for each class, region and fraction, all maps at once."""
+
+    def seen(one: Observation) -> Iterator[Seen]:
+        for o in one.record.occlusions:
+            values = (float(o.cells), o.y, o.dice, o.margin_inside, o.margin_outside)
+            yield (str(o.region), o.fraction), values
+
     out: Table = []
-    for name, found in survey.observations.items():
-        groups: dict[tuple[str, float], list[tuple[float, ...]]] = {}
-        for one in found:
-            for o in one.record.occlusions:
-                values = (float(o.cells), o.y, o.dice, o.margin_inside, o.margin_outside)
-                groups.setdefault((str(o.region), o.fraction), []).append(values)
-        for (region, fraction), rows in groups.items():
-            row: Row = {"class": name, "region": region, "fraction": fraction, "n": len(rows)}
-            for place, key in enumerate(("cells", "y", "dice", "margin_inside", "margin_outside")):
-                row[key], row[f"{key}_sd"] = mean_sd([r[place] for r in rows])
-            out.append(row)
+    for name, (region, fraction), n, means in _over_pictures(survey, seen):
+        row: Row = {"class": name, "region": region, "fraction": fraction, "n": n}
+        names = ("cells", "y", "dice", "margin_inside", "margin_outside")
+        for key, (mean, sd) in zip(names, means, strict=True):
+            row |= {key: mean, f"{key}_sd": sd}
+        out.append(row)
     return out
 
 
 def single_maps(survey: Survey) -> Table:
     """One row for each class, region, fraction and channel: that map alone."""
-    out: Table = []
-    for name, region, fractions, drop, dice in _map_stacks(survey):
-        for place, fraction in enumerate(fractions):
-            for k in range(drop.shape[2]):
-                mean, sd = mean_sd(drop[:, place, k])
-                out.append(
-                    {
-                        "class": name,
-                        "region": region,
-                        "fraction": fraction,
-                        "channel": k,
-                        "mean_drop": mean,
-                        "sd": sd,
-                        "dice": mean_sd(dice[:, place, k])[0],
-                    }
-                )
-    return out
+
+    def seen(one: Observation) -> Iterator[Seen]:
+        for maps in one.studied.maps:
+            for fraction, drops, dices in zip(maps.fractions, maps.drop, maps.dice, strict=True):
+                for k, values in enumerate(zip(drops, dices, strict=True)):
+                    yield (str(maps.region), fraction, k), values
+
+    return [
+        {
+            "class": name,
+            "region": region,
+            "fraction": fraction,
+            "channel": k,
+            "mean_drop": drop,
+            "sd": sd,
+            "dice": dice,
+        }
+        for name, (region, fraction, k), _, ((drop, sd), (dice, _)) in _over_pictures(survey, seen)
+    ]
 
 
 def map_sets(survey: Survey) -> Table:
     """One row for each class, region, choice and count: so many maps, the region at 100 %."""
-    out: Table = []
-    for name, found in survey.observations.items():
-        groups: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
-        for one in found:
-            for sets in one.studied.map_sets:
-                for place, count in enumerate(sets.counts):
-                    key = (str(sets.region), sets.chosen, count)
-                    values = (float(sets.drop[place]), float(sets.dice[place]))
-                    groups.setdefault(key, []).append(values)
-        for (region, chosen, count), pairs in groups.items():
-            drop, sd = mean_sd([p[0] for p in pairs])
-            out.append(
-                {
-                    "class": name,
-                    "region": region,
-                    "chosen": chosen,
-                    "maps": count,
-                    "mean_drop": drop,
-                    "sd": sd,
-                    "dice": mean_sd([p[1] for p in pairs])[0],
-                }
-            )
-    return out
+
+    def seen(one: Observation) -> Iterator[Seen]:
+        for sets in one.studied.map_sets:
+            for count, *values in zip(sets.counts, sets.drop, sets.dice, strict=True):
+                yield (str(sets.region), sets.chosen, count), values
+
+    return [
+        {
+            "class": name,
+            "region": region,
+            "chosen": chosen,
+            "maps": count,
+            "mean_drop": drop,
+            "sd": sd,
+            "dice": dice,
+        }
+        for name, (region, chosen, count), _, ((drop, sd), (dice, _)) in _over_pictures(
+            survey, seen
+        )
+    ]
 
 
 def curves(survey: Survey) -> Table:
     """One row for each class, measure, fill, ranking and fraction."""
-    out: Table = []
-    for name, found in survey.observations.items():
-        groups: dict[tuple[str, str, str, float], list[float]] = {}
-        for one in found:
-            for curve in one.studied.curves:
-                for fraction, value in zip(curve.fractions, curve.values, strict=True):
-                    key = (curve.measure, curve.fill, curve.ranking, round(float(fraction), 6))
-                    groups.setdefault(key, []).append(float(value))
-        for (measure, fill, ranking, fraction), values in groups.items():
-            mean, sd = mean_sd(values)
-            out.append(
-                {
-                    "class": name,
-                    "measure": measure,
-                    "fill": fill,
-                    "ranking": ranking,
-                    "fraction": fraction,
-                    "y_share": mean,
-                    "sd": sd,
-                }
-            )
-    return out
+
+    def seen(one: Observation) -> Iterator[Seen]:
+        for curve in one.studied.curves:
+            for fraction, value in zip(curve.fractions, curve.values, strict=True):
+                key = (curve.measure, curve.fill, curve.ranking, round(float(fraction), 6))
+                yield key, (value,)
+
+    return [
+        {
+            "class": name,
+            "measure": measure,
+            "fill": fill,
+            "ranking": ranking,
+            "fraction": fraction,
+            "y_share": mean,
+            "sd": sd,
+        }
+        for name, (measure, fill, ranking, fraction), _, ((mean, sd),) in _over_pictures(
+            survey, seen
+        )
+    ]
 
 
 def groups(survey: Survey) -> Table:
     """One row for each class and group of channels."""
-    out: Table = []
+
+    def seen(one: Observation) -> Iterator[Seen]:
+        for group in one.studied.groups:
+            yield group.channels, (group.delta, group.sum_of_single)
+
+    return [
+        {
+            "class": name,
+            "channels": " ".join(map(str, members)),
+            "size": len(members),
+            "mean_delta": delta,
+            "sd": sd,
+            "sum_of_single": single,
+        }
+        for name, members, _, ((delta, sd), (single, _)) in _over_pictures(survey, seen)
+    ]
+
+
+def _over_pictures(
+    survey: Survey, seen: Callable[[Observation], Iterator[Seen]]
+) -> Iterator[tuple[str, tuple[Any, ...], int, list[tuple[float, float]]]]:
+    """Class, key, number of pictures, and mean and deviation of each value ``seen`` under a key."""
     for name, found in survey.observations.items():
-        together: dict[tuple[int, ...], list[tuple[float, float]]] = {}
+        together: dict[tuple[Any, ...], list[Sequence[float]]] = {}
         for one in found:
-            for group in one.studied.groups:
-                values = (group.delta, group.sum_of_single)
-                together.setdefault(group.channels, []).append(values)
-        for members, pairs in together.items():
-            delta, sd = mean_sd([p[0] for p in pairs])
-            out.append(
-                {
-                    "class": name,
-                    "channels": " ".join(map(str, members)),
-                    "size": len(members),
-                    "mean_delta": delta,
-                    "sd": sd,
-                    "sum_of_single": mean_sd([p[1] for p in pairs])[0],
-                }
-            )
-    return out
+            for key, values in seen(one):
+                together.setdefault(key, []).append(values)
+        for key, rows in together.items():
+            yield name, key, len(rows), [mean_sd(column) for column in zip(*rows, strict=True)]
 
 
 TABLES: dict[str, Callable[[Survey], Table]] = {
@@ -254,19 +269,3 @@ TABLES: dict[str, Callable[[Survey], Table]] = {
     "insertion_deletion": curves,
     "groups": groups,
 }
-
-
-def _map_stacks(
-    survey: Survey,
-) -> Iterator[tuple[str, str, tuple[float, ...], NDArray[np.float64], NDArray[np.float64]]]:
-    """Class, region, fractions, and drops and Dices as (pictures, fractions, K)."""
-    for name, found in survey.observations.items():
-        regions: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
-        fractions: tuple[float, ...] = ()
-        for one in found:
-            for maps in one.studied.maps:
-                fractions = maps.fractions
-                regions.setdefault(str(maps.region), []).append((maps.drop, maps.dice))
-        for region, pairs in regions.items():
-            drop, dice = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
-            yield name, region, fractions, drop, dice

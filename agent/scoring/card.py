@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
 from rich.table import Table
 
 from agent.scoring.errors import ScoringError
-from agent.scoring.faults import Run, TrialScore, verdict
+from agent.scoring.faults import TrialScore, verdict
 from agent.scoring.ordinary import FalseAlarms
 from agent.scoring.protocol import Bars, Kind, Protocol
 from agent.storage.whole_file import whole_file
@@ -112,32 +113,33 @@ class ScoreCard:
     def as_json(self) -> dict[str, Any]:
         """Every number, and every run; null where there is none."""
         ordinary = self.ordinary
-        return {
+        content = {
             "model": self.facts.model_name,
             "model_sha256": self.facts.model_sha256,
-            "varieties": list(self.facts.varieties),
+            "varieties": self.facts.varieties,
             "explained_share": self.facts.explained_share,
             "claim": self.facts.claim,
-            "protocol": self.protocol.model_dump(mode="json"),
+            "protocol": self.protocol,
             "ordinary": {
                 "days": ordinary.days,
-                "false_alarms": dict(ordinary.causes),
+                "false_alarms": ordinary.causes,
                 "per_30_days": ordinary.per_30_days(),
                 "upper_per_30_days": ordinary.upper_per_30_days(),
                 "populations_upper_per_30_days": ordinary.populations_upper_per_30_days(),
                 "softmax_false_alarms": ordinary.softmax,
                 "met": self.false_alarms_met,
-                "shifts": [dict(shift) for shift in self.shifts],
+                "shifts": self.shifts,
             },
             "faults": [_as_json(score, self.protocol.bars) for score in self.trials],
             "skipped": self.skipped,
         }
+        return dict(to_jsonable_python(content, inf_nan_mode="null"))
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """``score.json`` and ``score.md``; ``ScoringError`` where the disk refuses."""
         make_folder(folder)
         texts = {
-            "score.json": json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n",
+            "score.json": json.dumps(self.as_json(), indent=1) + "\n",
             "score.md": self.markdown(),
         }
         for name, text in texts.items():
@@ -210,27 +212,16 @@ def _as_json(score: TrialScore, bars: Bars) -> dict[str, Any]:
         "runs": len(score.runs),
         "detected": score.detected,
         "detected_lower": score.detected_lower,
-        "delay_min": _plain(score.delay_min),
-        "delay_fruit": _plain(score.delay_fruit),
+        "delay_min": score.delay_min,
+        "delay_fruit": score.delay_fruit,
         "first_cause": cause,
-        "first_cause_share": _plain(share),
-        "right_share": _plain(score.right_share),
-        "explanations_min": _plain(score.explanations_min),
-        "softmax_min": _plain(score.softmax_min),
+        "first_cause_share": share,
+        "right_share": score.right_share,
+        "explanations_min": score.explanations_min,
+        "softmax_min": score.softmax_min,
         "explanations_are": score.verdict,
         "missed_bars": misses(score, bars),
-        "each": [_run(run) for run in score.runs],
-    }
-
-
-def _run(run: Run) -> dict[str, Any]:
-    return {
-        "delay_s": _plain(run.delay_s),
-        "fruit": run.fruit,
-        "causes": [cause.value for cause in run.causes],
-        "explanations_s": _plain(run.explanations_s),
-        "softmax_s": _plain(run.softmax_s),
-        "early": run.early,
+        "each": score.runs,
     }
 
 
@@ -268,7 +259,3 @@ def _number(value: float, form: str) -> str:
     if math.isnan(value):
         return "-"
     return "missed" if math.isinf(value) else format(value, form)
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -40,14 +40,6 @@ class _Result:
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """``of_model``: that it is the model that cannot be used."""
-
-    words: str
-    of_model: bool
-
-
 class Alone:
     """This process does all parts."""
 
@@ -72,8 +64,8 @@ class Crew:
         self._children: list[Child] = []
 
     def share(self, parts: Sequence[Part], told: Told, done: Done) -> None:
-        """As ``Alone.share``, in any order; ``ScoringError`` or ``ModelError`` for what a child
-        refuses, ``ScoringError`` when one dies. What was recorded until then stays."""
+        """As ``Alone.share``, in any order; what a child refuses is raised here, and
+        ``ScoringError`` when one dies. What was recorded until then stays."""
         waiting = list(reversed(parts))
         busy: dict[Child, Part] = {}
         for child in self._started(min(self._processes, len(parts))):
@@ -89,8 +81,8 @@ class Crew:
                             done(busy.pop(child), value)
                             if waiting:
                                 busy[child] = _hand(child, waiting)
-                        case _Refused(words, of_model):
-                            raise ModelError(words) if of_model else ScoringError(words)
+                        case Exception() as error:
+                            raise error
 
     def close(self) -> None:
         """Kill the children; recordings are files that are there whole or not at all."""
@@ -134,7 +126,7 @@ def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None
             work = work or begin(given)
             value = work.do(part, _telling(channel))  # type: ignore[arg-type]
         except (ScoringError, CommissioningError, AblationError, ModelError) as error:
-            channel.send(_Refused(str(error), isinstance(error, ModelError)))
+            channel.send(error)
             return
         channel.send(_Result(value))
 

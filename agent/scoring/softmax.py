@@ -13,8 +13,6 @@ from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel, as_logits
 from agent.segmentation.field import Field, field_of_view
 
-CONFIDENCE, ENTROPY = "confidence", "entropy"
-
 
 class SoftmaxTap:
     """Looks on at a network as it segments, one picture at a time."""
@@ -45,11 +43,6 @@ class SoftmaxTap:
         entropy = torch.special.entr(p).sum(0)
         planes = torch.cat((p.amax(0, keepdim=True), entropy[None], p)).cpu().numpy()
         return np.array([self._field.mean(plane) for plane in planes], np.float32)
-
-
-def names_of(classes: int) -> tuple[str, ...]:
-    """What the columns of a recording's ``softmax`` are, for so many classes."""
-    return (CONFIDENCE, ENTROPY, *(f"probability_{index}" for index in range(classes)))
 
 
 class _Tap(nn.Module):

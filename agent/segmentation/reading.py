@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -66,9 +67,8 @@ class Stem:
     cells: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingFeatures:
-    """What the confidence of an angle is computed from."""
+class ReadingFeatures(NamedTuple):
+    """What the confidence of an angle is computed from: all finite."""
 
     log_area: float  # natural log of the suture's share of the aperture
     log_elongation: float  # natural log of the elongation of what the line was fitted to
@@ -78,20 +78,8 @@ class ReadingFeatures:
     stem_found: float  # 1 or 0
     stem_distance: float  # of the stem from the line in aperture radii, at most 1; 0 if no stem
 
-    def as_vector(self) -> tuple[float, ...]:
-        """The features in the order of ``FEATURES``: all finite."""
-        return tuple(float(getattr(self, name)) for name in FEATURES)
 
-
-FEATURES = (
-    "log_area",
-    "log_elongation",
-    "inlier_share",
-    "margin_mean",
-    "margin_low",
-    "stem_found",
-    "stem_distance",
-)
+FEATURES = ReadingFeatures._fields
 
 CAUTIOUS = ConfidenceCalibration(
     features=FEATURES,
@@ -175,7 +163,7 @@ def find_stem(view: View, stem: int, cells: int) -> Stem | None:
 def confidence(features: ReadingFeatures, calibration: ConfidenceCalibration | None) -> float:
     """Probability that the angle is within 5 degrees: 1 / (1 + exp(-(b + w . features)))."""
     used = calibration or CAUTIOUS
-    score = used.intercept + float(np.dot(used.coefficients, features.as_vector()))
+    score = used.intercept + float(np.dot(used.coefficients, features))
     probability = 1.0 / (1.0 + math.exp(-min(max(score, -60.0), 60.0)))
     return probability if calibration is not None else min(probability, CAUTIOUS_CEILING)
 

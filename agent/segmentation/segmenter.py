@@ -135,7 +135,7 @@ class Segmenter:
         done = self._clock()
         share = (done - started) / len(frames)
         return [
-            Analysis(_timed(segmentation, done, share), measurement)
+            Analysis(dataclasses.replace(segmentation, done_mono=done, seconds=share), measurement)
             for segmentation, measurement in drafts
         ]
 
@@ -264,7 +264,3 @@ def _interpret(z: Tensor, suture: int) -> _Output:
         entropy=entropy.float().cpu().numpy(),
         finite=finite.cpu().numpy(),
     )
-
-
-def _timed(segmentation: SegmentedFrame, done_mono: float, seconds: float) -> SegmentedFrame:
-    return dataclasses.replace(segmentation, done_mono=done_mono, seconds=seconds)

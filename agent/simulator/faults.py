@@ -31,8 +31,8 @@ class Delivery(enum.StrEnum):
 
 FAULTS = (*PICTURE_FAULTS, *Delivery)
 _FORM = re.compile(
-    r"(?P<name>[a-z_]+)(@(?P<onset>[\d.]+))?(\+(?P<duration>[\d.]+))?"
-    r"(\*(?P<strength>[\d.]+))?(~(?P<ramp>[\d.]+))?"
+    r"(?P<name>[a-z_]+)(@(?P<onset_s>[\d.]+))?(\+(?P<duration_s>[\d.]+))?"
+    r"(\*(?P<strength>[\d.]+))?(~(?P<ramp_s>[\d.]+))?"
 )
 
 
@@ -72,24 +72,19 @@ def parse_fault(text: str) -> Fault:
     match = _FORM.fullmatch(text)
     if match is None:
         raise FaultError("expected name@onset+duration*strength~ramp, seconds from the start")
-    name = match["name"]
+    found = match.groupdict()
+    name = found.pop("name")
     if name not in FAULTS:
         near = difflib.get_close_matches(name, FAULTS, 1)
         hint = f"; did you mean {near[0]}" if near else ""
         raise FaultError(f"unknown fault {name!r}{hint}; there are {', '.join(FAULTS)}")
     numbers: dict[str, float] = {}
-    keys = (
-        ("onset", "onset_s"),
-        ("duration", "duration_s"),
-        ("strength", "strength"),
-        ("ramp", "ramp_s"),
-    )
-    for key, field in keys:
-        if match[key] is not None:
-            try:
-                numbers[field] = float(match[key])
-            except ValueError as error:
-                raise FaultError(f"{key} {match[key]!r} is not a number") from error
+    for field, number in found.items():
+        try:
+            numbers |= {} if number is None else {field: float(number)}
+        except ValueError as error:
+            key = field.removesuffix("_s")
+            raise FaultError(f"{key} {number!r} is not a number") from error
     fault = Fault(name, **numbers)
     if name != Delivery.SLOW and fault.strength > 1:
         raise FaultError(f"strength {fault.strength:g} is above 1")

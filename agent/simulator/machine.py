@@ -8,6 +8,8 @@ of triggered pictures nothing happens then, and a free-running camera sees the s
 from __future__ import annotations
 
 import enum
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,63 +72,56 @@ class Row:
     cups: tuple[Cup, ...]
 
 
-class Timeline:
-    """Rows in their order; deterministic by the settings' seed."""
+def rows(settings: MachineSettings) -> Iterator[Row]:
+    """Rows in their order, without end; deterministic by the settings' seed."""
+    due_s = 0.0
+    for index in itertools.count():
+        rng = np.random.default_rng([settings.seed, 3, index])
+        cups = tuple(_cup(settings, rng, index, lane) for lane in range(settings.lanes))
+        lot = index // settings.lot_rows if settings.lot_rows else 0
+        state, halt_s = _halt(settings, rng, index)
+        varieties = settings.varieties
+        variety = varieties[lot % len(varieties)] if varieties else None
+        yield Row(index, due_s, state, halt_s, lot, variety, cups)
+        due_s += settings.row_period_s + halt_s
 
-    def __init__(self, settings: MachineSettings) -> None:
-        self._settings = settings
-        self._next = 0
-        self._due_s = 0.0
 
-    def next_row(self) -> Row:
-        """The next row."""
-        s = self._settings
-        index = self._next
-        rng = np.random.default_rng([s.seed, 3, index])
-        cups = tuple(self._cup(rng, index, lane) for lane in range(s.lanes))
-        lot = index // s.lot_rows if s.lot_rows else 0
-        state, halt_s = self._halt(rng, index)
-        variety = s.varieties[lot % len(s.varieties)] if s.varieties else None
-        row = Row(index, self._due_s, state, halt_s, lot, variety, cups)
-        self._next += 1
-        self._due_s += s.row_period_s + halt_s
-        return row
+def _cup(settings: MachineSettings, rng: np.random.Generator, index: int, lane: int) -> Cup:
+    draw = rng.random()
+    if draw < settings.empty:
+        content = Content.EMPTY
+    elif draw < settings.empty + settings.doubles:
+        content = Content.DOUBLE
+    else:
+        content = Content.FRUIT
+    return Cup(lane, content, settings.seed * SEEDS_PER_RUN + index * settings.lanes + lane)
 
-    def _cup(self, rng: np.random.Generator, index: int, lane: int) -> Cup:
-        s = self._settings
-        draw = rng.random()
-        if draw < s.empty:
-            content = Content.EMPTY
-        elif draw < s.empty + s.doubles:
-            content = Content.DOUBLE
-        else:
-            content = Content.FRUIT
-        return Cup(lane, content, s.seed * SEEDS_PER_RUN + index * s.lanes + lane)
 
-    def _halt(self, rng: np.random.Generator, index: int) -> tuple[MachineState, float]:
-        s = self._settings
-        if s.lot_rows and len(s.varieties) > 1 and (index + 1) % s.lot_rows == 0:
-            return MachineState.CHANGE_OVER, s.stop_s
-        if rng.random() < s.stops_per_h * s.row_period_s / 3600.0:
-            return MachineState.STOPPED, STOP_SHORTEST_S + float(rng.exponential(s.stop_s))
-        return MachineState.RUNNING, 0.0
+def _halt(
+    settings: MachineSettings, rng: np.random.Generator, index: int
+) -> tuple[MachineState, float]:
+    s = settings
+    if s.lot_rows and len(s.varieties) > 1 and (index + 1) % s.lot_rows == 0:
+        return MachineState.CHANGE_OVER, s.stop_s
+    if rng.random() < s.stops_per_h * s.row_period_s / 3600.0:
+        return MachineState.STOPPED, STOP_SHORTEST_S + float(rng.exponential(s.stop_s))
+    return MachineState.RUNNING, 0.0
 
 
 class Belt:
     """Where the belt is at any time, for a free-running camera: pure; time must not go back."""
 
-    def __init__(self, timeline: Timeline, row_period_s: float) -> None:
-        self._timeline = timeline
-        self._period_s = row_period_s
-        first = timeline.next_row()
-        self._rows = [first, timeline.next_row()]
+    def __init__(self, settings: MachineSettings) -> None:
+        self._coming = rows(settings)
+        self._period_s = settings.row_period_s
+        self._near = next(self._coming), next(self._coming)
 
     def at(self, t_s: float) -> tuple[Row, Row, float, MachineState]:
         """The last row that reached the camera's centre, the one after it, how far (0..1, in
         distances between rows) the first has moved on, and what the machine says."""
-        while t_s >= self._rows[1].due_s:
-            self._rows = [self._rows[1], self._timeline.next_row()]
-        row, following = self._rows
+        while t_s >= self._near[1].due_s:
+            self._near = self._near[1], next(self._coming)
+        row, following = self._near
         since = t_s - row.due_s
         if since < row.halt_s:
             return row, following, 0.0, row.state

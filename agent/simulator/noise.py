@@ -13,11 +13,9 @@ SHEETS, SHEET_PX, SHEET_CELLS = 48, 128, 8
 """Of the stock that marbled fields are cut from: 3 MB."""
 
 
-def smooth_field(
-    rng: np.random.Generator, size_px: int, cells: int, rows: int | None = None
-) -> Field:
+def smooth_field(rng: np.random.Generator, size_px: int, cells: int) -> Field:
     """(size_px, size_px) float32 of about unit variance with ``cells`` features across."""
-    field = rng.standard_normal((rows or cells, cells), dtype=np.float32)
+    field = rng.standard_normal((cells, cells), dtype=np.float32)
     fine_px = SMOOTH_CELL_PX * cells
     if (
         fine_px < size_px

@@ -152,7 +152,7 @@ class Renderer:
             image, self.aperture, mask, Truth(False, nan, nan, nan, left.truth.variety, 0.0)
         )
 
-    def empty_cup(self, seed: int, masked: bool = True) -> Render:
+    def empty_cup(self, seed: int) -> Render:
         """A cup without fruit: dark, or a plain rubber or metal cup with its rings."""
         rng = np.random.default_rng([_STREAM_CUP, seed])
         x, y = self._axes
@@ -172,8 +172,7 @@ class Renderer:
         plain = Variety("cup", (), 0.0, 0.0, 0.0, 0.0, 0.3)
         illuminate(rng, coarse, plain, self._axes)
         image = expose(rng, self._enlarge(coarse), self._noise_cut(rng))
-        if masked:
-            image[~self.aperture] = 0
+        image[~self.aperture] = 0
         mask = np.zeros((self.size_px, self.size_px), np.uint8)
         nan = math.nan
         return Render(image, self.aperture, mask, Truth(True, nan, nan, nan, "", 0.0))

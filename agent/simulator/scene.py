@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.records import MachineState
-from agent.simulator.machine import Belt, Content, Cup, MachineSettings, Row, Timeline
+from agent.simulator.machine import Belt, Content, Cup, MachineSettings, Row, rows
 from agent.simulator.render import Look, Render, Renderer
 from agent.simulator.varieties import UNKNOWN
 
@@ -63,13 +63,13 @@ class TriggeredScene:
 
     def __init__(self, settings: SceneSettings) -> None:
         self._settings = settings
-        self._timeline = Timeline(settings.machine)
+        self._rows = rows(settings.machine)
         self._artist = _Artist(settings)
         self._row: Row | None = None
         self.aperture = self._artist.aperture
 
     def advance(self) -> float:
-        self._row = self._timeline.next_row()
+        self._row = next(self._rows)
         return self._row.due_s
 
     def draw(self, unknown: float) -> Drawn:
@@ -89,7 +89,7 @@ class FreeRunScene:
         self._settings = settings
         self._fps = fps
         self._artist = _Artist(settings)
-        self._belt = Belt(Timeline(settings.machine), settings.machine.row_period_s)
+        self._belt = Belt(settings.machine)
         self._index = -1
         self.aperture = self._artist.aperture
 

@@ -77,7 +77,6 @@ class SimSource:
         self._index = -1
         self._previous: NDArray[np.uint8] | None = None
         self._pending: _Shot | None = None
-        self._skipped = 0
         self._draw_s = 0.0
         self._log: TruthLog | None = None
 
@@ -133,18 +132,17 @@ class SimSource:
 
     def _next_shot(self, scene: Scene, wait_until: float) -> _Shot:
         """Draw the next picture in good time, or none where a fault swallows it."""
-        due_s = scene.advance()
-        self._index += 1
-        while due_s < self._opened_s:  # passed before this camera was opened
+        missed = 0
+        while True:
             due_s = scene.advance()
             self._index += 1
-        while self._clock.mono() - self._start_mono - due_s > SKIP_AFTER_S:
-            due_s = scene.advance()
-            self._index += 1
-            self._skipped += 1
-        if self._skipped:
-            log_event(logger, logging.WARNING, "sim_pictures_missed", pictures=self._skipped)
-            self._skipped = 0
+            if due_s < self._opened_s:  # passed before this camera was opened
+                continue
+            if self._clock.mono() - self._start_mono - due_s <= SKIP_AFTER_S:
+                break
+            missed += 1
+        if missed:
+            log_event(logger, logging.WARNING, "sim_pictures_missed", pictures=missed)
         faults = active(self._parameters.faults, due_s)
         ahead_s = max(AHEAD_S, 2.0 * self._draw_s)
         self._wait(min(wait_until, self._start_mono + due_s - ahead_s))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
 
 from agent import config
 from agent.models.loaded import LoadedModel
@@ -105,8 +107,8 @@ class Evaluation:
 
     def as_json(self) -> dict[str, object]:
         """Summary and outcomes with NaN as null."""
-        rows = [{k: _plain(v) for k, v in asdict(o).items()} for o in self.outcomes]
-        return {"summary": {k: _plain(v) for k, v in self.summary().items()}, "cases": rows}
+        found = {"summary": self.summary(), "cases": self.outcomes}
+        return dict(to_jsonable_python(found, inf_nan_mode="null"))
 
 
 def badness(o: Outcome) -> tuple[float, ...]:
@@ -131,23 +133,14 @@ def evaluate(
     settings = settings or config.Segmentation()
     segmenter = Segmenter(model, settings, {}, clock=lambda: 0.0)
     outcomes = []
-    batch: list[Case] = []
-
-    def finish() -> None:
+    coming = iter(cases)
+    while batch := list(islice(coming, settings.batch_max)):
         frames = [_frame(case, number) for number, case in enumerate(batch)]
         for case, analysis in zip(batch, segmenter.analyse(frames), strict=True):
             outcome = judge(case, analysis, model)
             outcomes.append(outcome)
             if on_case is not None:
                 on_case(case, analysis, outcome)
-        batch.clear()
-
-    for case in cases:
-        batch.append(case)
-        if len(batch) == settings.batch_max:
-            finish()
-    if batch:
-        finish()
     return Evaluation(tuple(outcomes))
 
 
@@ -163,9 +156,7 @@ def judge(case: Case, analysis: Analysis, model: LoadedModel) -> Outcome:
     known = not math.isnan(case.angle_deg)
     error = angle_error_deg(line.angle_deg, case.angle_deg) if line and known else math.nan
     reading = seen.reading
-    features = (
-        () if measured is None or measured.features is None else measured.features.as_vector()
-    )
+    features = () if measured is None or measured.features is None else measured.features
     stem = overlaps.get(STEM)
     return Outcome(
         name=case.name,
@@ -205,7 +196,3 @@ def _band(case: Case, analysis: Analysis, model: LoadedModel) -> NDArray[np.bool
 def _frame(case: Case, number: int) -> Frame:
     sample = case.sample
     return Frame("evaluation", case.name, number, 0, 0.0, sample.image, sample.aperture)
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value

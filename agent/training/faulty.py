@@ -85,13 +85,11 @@ class MarkedSamples:
     that the mark is the easier thing to learn.
     """
 
-    def __init__(self, samples: Samples, share: float = 1.0) -> None:
-        self._samples, self._share = samples, share
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
 
     def sample(self, index: int) -> Sample:
         sample = self._samples.sample(index)
-        if np.random.default_rng([41, index]).random() >= self._share:
-            return sample
         return Sample(mark(sample), sample.aperture, sample.mask)
 
 

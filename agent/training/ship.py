@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from agent.models.card import ModelCard, card_path, write_card
+from agent.models.card import ModelCard, card_path, card_text
+from agent.storage.whole_file import whole_file
 from agent.training.errors import TrainingError
 
 
@@ -28,44 +28,30 @@ def pack(state: Mapping[str, Tensor]) -> bytes:
 
 
 def ship(state: Mapping[str, Tensor], card: ModelCard, path: Path) -> ModelCard:
-    """Write weights and card; both appear whole or not at all. Returns the card with its hash."""
+    """Write weights and card, both whole or not at all; the card with its hash.
+
+    ``TrainingError`` where the disk refuses.
+    """
     data = pack(state)
     signed = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    write_weights(data, signed, path)
-    return signed
-
-
-def write_weights(data: bytes, card: ModelCard, path: Path) -> None:
-    """Put both files in place by renaming; ``TrainingError`` where the disk refuses."""
-    target = card_path(path)
-    parts = (path.with_name(path.name + ".part"), target.with_name(target.name + ".part"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        parts[0].write_bytes(data)
-        write_card(card, parts[1])
-        parts[0].replace(path)
-        parts[1].replace(target)
+        with whole_file(card_path(path)) as beside, whole_file(path) as weights:
+            weights.write(data)
+            beside.write(card_text(signed).encode())
     except OSError as error:
-        for part in parts:
-            _discard(part)
         raise TrainingError(f"{path}: the weights could not be written: {error}") from error
+    return signed
 
 
 def update_card(card: ModelCard, path: Path) -> None:
     """Replace the card beside unchanged weights."""
     target = card_path(path)
-    part = target.with_name(target.name + ".part")
     try:
-        write_card(card, part)
-        part.replace(target)
+        with whole_file(target) as file:
+            file.write(card_text(card).encode())
     except OSError as error:
-        _discard(part)
         raise TrainingError(f"{target}: the card could not be written: {error}") from error
-
-
-def _discard(part: Path) -> None:
-    with contextlib.suppress(OSError):  # the first error is the one to tell
-        part.unlink(missing_ok=True)
 
 
 def rounded(numbers: Mapping[str, float], digits: int = 4) -> dict[str, float]:

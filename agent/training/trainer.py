@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -55,10 +55,10 @@ class Trainer:
         self.recipe = recipe
         self.device = torch.device(device)
         self.step = 0
-        self._samples_for = samples_for
-        self._samples: tuple[Stage, Samples] | None = None
+        self._samples_of = lru_cache(maxsize=1)(samples_for)
         self._preprocessing = preprocessing
-        with _seeded(recipe.seed):
+        with torch.random.fork_rng(devices=[]):  # the caller's random state stays as it is
+            torch.manual_seed(recipe.seed)
             model = UNet(3, len(recipe.class_weights), recipe.features)
         self.model = model.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._weights = torch.tensor(recipe.class_weights, device=self.device)
@@ -129,9 +129,7 @@ class Trainer:
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """(N, 3, h, w) float input and (N, h, w) long classes of this step."""
         stage, first = self.recipe.at(step)
-        if self._samples is None or self._samples[0] != stage:
-            self._samples = (stage, self._samples_for(stage))
-        samples = self._samples[1]
+        samples = self._samples_of(stage)
         settings = self._preprocessing.model_copy(
             update={"width_px": stage.size_px, "height_px": stage.size_px}
         )
@@ -193,11 +191,3 @@ def fit_mask(sample: Sample, size_px: int) -> pictures.Picture:
         for index in range(int(sample.mask.max()) + 1)
     ]
     return np.asarray(np.argmax(np.stack(shares), 0), np.uint8)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """The initial weights of this seed, without touching the caller's random state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

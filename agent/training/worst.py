@@ -7,43 +7,41 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from agent import drawing
+from agent.drawing import Image
 from agent.segmentation.segmenter import Analysis
 from agent.simulator.layout import MASK_STEM, MASK_SUTURE
-from agent.simulator.sheet import tile
 from agent.training.cases import Case
 from agent.training.evaluate import Outcome, badness
 
-SIDE_PX = 256
+SIDE_PX, COLUMNS = 256, 5
 
 
 class WorstSheet:
-    """Keeps the pictures of the ``count`` worst cases while an evaluation goes by."""
+    """Keeps the ``count`` worst cases while an evaluation goes by."""
 
     def __init__(self, count: int = 20) -> None:
         self._count = count
-        self._heap: list[tuple[tuple[float, ...], int, NDArray[np.uint8]]] = []
+        self._worst: list[tuple[tuple[float, ...], int, tuple[Case, Analysis, Outcome]]] = []
         self._seen = 0
 
     def add(self, case: Case, analysis: Analysis, outcome: Outcome) -> None:
         """To be passed to ``evaluate`` as ``on_case``."""
         self._seen += 1
-        key = badness(outcome)
-        if len(self._heap) < self._count or key > self._heap[0][0]:
-            entry = (key, self._seen, draw(case, analysis, outcome))
-            push = heapq.heappush if len(self._heap) < self._count else heapq.heappushpop
-            push(self._heap, entry)
+        entry = (badness(outcome), self._seen, (case, analysis, outcome))
+        self._worst = heapq.nlargest(self._count, [*self._worst, entry])
 
-    def image(self) -> NDArray[np.uint8]:
-        """(H, W, 3) BGR, the worst first; one black picture when nothing was added."""
-        ordered = sorted(self._heap, key=lambda entry: entry[:2], reverse=True)
-        tiles = [entry[2] for entry in ordered]
-        return tile(tiles or [np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)])
+    def image(self) -> Image:
+        """(H, W, 3) BGR, the worst first."""
+        note = "The worst first. Tinted: predicted; red: the fitted line; white: the true one"
+        tiles = [draw(*case) for _, _, case in self._worst]
+        return drawing.sheet((note,), tiles, SIDE_PX, COLUMNS)
 
 
-def draw(case: Case, analysis: Analysis, outcome: Outcome) -> NDArray[np.uint8]:
-    """The picture with the predicted classes tinted, the fitted line red, the true one white."""
+def draw(case: Case, analysis: Analysis, outcome: Outcome) -> tuple[Image, tuple[str, str]]:
+    """The picture with the predicted classes tinted, the fitted line red, the true one white; its
+    name, and what was read."""
     size = (SIDE_PX, SIDE_PX)
     image = np.asarray(cv2.resize(case.sample.image, size, interpolation=cv2.INTER_AREA), np.uint8)
     mask = cv2.resize(analysis.segmentation.mask, size, interpolation=cv2.INTER_NEAREST)
@@ -59,15 +57,10 @@ def draw(case: Case, analysis: Analysis, outcome: Outcome) -> NDArray[np.uint8]:
     if line is not None:
         _line(image, line.x * scale, line.y * scale, line.angle_deg, (0, 0, 255))
     verdict = f"{outcome.line_error_deg:.1f} deg" if outcome.read else outcome.reason
-    text = f"{verdict}  p {outcome.confidence:.2f}"
-    cv2.putText(image, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1)
-    cv2.putText(image, outcome.name, (4, 250), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255, 255, 255), 1)
-    return image
+    return image, (outcome.name, f"{verdict}  p {outcome.confidence:.2f}")
 
 
-def _line(
-    image: NDArray[np.uint8], x: float, y: float, angle_deg: float, colour: tuple[int, int, int]
-) -> None:
+def _line(image: Image, x: float, y: float, angle_deg: float, colour: tuple[int, int, int]) -> None:
     a = math.radians(angle_deg)
     dx, dy = math.cos(a) * 2 * SIDE_PX, -math.sin(a) * 2 * SIDE_PX
     ends = (round(x - dx), round(y - dy)), (round(x + dx), round(y + dy))

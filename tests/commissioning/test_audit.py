@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.ablation.result import EngineResult
-from agent.commissioning.audit import Audit, Audited, first_cells, judged, rank_correlation
+from agent.commissioning.audit import Audit, Audited, first_cells, judged
 from agent.commissioning.pictures import sheet
 from agent.records import Frame, Rung
 from tests.alarms.support import explanation
@@ -84,16 +84,13 @@ def test_a_number_that_is_nowhere_defined_says_so() -> None:
 def test_the_sheet_shows_every_fruit_and_every_finding() -> None:
     cases = tuple(case(index, explainable=index > 0) for index in range(7))
     image = sheet(Audit(judged(cases), cases))
-    assert image.shape[1] == 5 * 224
+    assert 5 * 224 < image.shape[1] < 6 * 224
     assert image.shape[0] > 2 * 224
-    head, tiles = image[:100], image[-448:]
-    assert head.any()
-    assert tiles.any()
+    head, first_row, second_row = image[:180], image[-500:-250, 20:200], image[-200:, 20:200]
+    for part in (head, first_row, second_row):
+        assert (part != 255).any()
 
 
-def test_ranks_and_first_cells() -> None:
+def test_the_first_cells_are_the_largest() -> None:
     one = np.array([[3.0, 1.0], [2.0, -5.0]], np.float32)
     assert first_cells(one, 2).tolist() == [[True, False], [True, False]]
-    assert rank_correlation(one, 10 * one) == pytest.approx(1.0)
-    assert rank_correlation(one, -one) < 0
-    assert math.isnan(rank_correlation(one, np.zeros((2, 2), np.float32)))

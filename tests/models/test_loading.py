@@ -14,7 +14,7 @@ from torch import nn
 from agent import config
 from agent.config import Head, Preprocessing
 from agent.models import loading
-from agent.models.card import ModelCard, card_path, read_card, write_card
+from agent.models.card import ModelCard, card_path, card_text, read_card
 from agent.models.loading import ModelError, load_model, logits, preprocess
 from agent.models.unet import UNet
 from agent.models.weights import sha256_of
@@ -43,7 +43,7 @@ def test_safetensors_load_with_what_the_built_in_network_implies(weights, net):
 
 def test_the_card_beside_the_weights_declares_and_the_settings_override(weights):
     card = ModelCard(name="peach-1", classes=("background", "suture", "pit"), preprocessing=SMALL)
-    write_card(card, card_path(weights))
+    card_path(weights).write_text(card_text(card))
     model = load_model(config.Model(path=weights))
     assert (model.name, model.classes, model.preprocessing) == ("peach-1", card.classes, SMALL)
     assert model.card == card
@@ -55,7 +55,7 @@ def test_a_card_round_trips_and_a_broken_one_is_named(tmp_path):
     path = tmp_path / "m.card.json"
     assert read_card(path) is None
     card = ModelCard(name="m", metrics={"dice": 0.9}, overlay_range={"suture": 2.0}, notes="n")
-    write_card(card, path)
+    path.write_text(card_text(card))
     assert read_card(path) == card
     path.write_text(json.dumps({"name": "m", "clases": ["a"]}))
     with pytest.raises(ModelError, match=r"m\.card\.json: not a model card: clases"):
@@ -73,7 +73,7 @@ def test_sha256_of_settings_or_card_must_match(weights):
         load_model(small(weights, sha256="0" * 64))
     right = sha256_of(weights.read_bytes())
     assert load_model(small(weights, sha256=right)).sha256 == right
-    write_card(ModelCard(name="m", sha256="1" * 64), card_path(weights))
+    card_path(weights).write_text(card_text(ModelCard(name="m", sha256="1" * 64)))
     with pytest.raises(ModelError, match="its model card says 1"):
         load_model(small(weights))
 
@@ -189,6 +189,8 @@ def test_weights_of_the_first_features_16_in_a_subfolder_load(tmp_path):
 
 
 def test_a_card_with_classes_that_are_not_classes_is_refused(weights):
-    write_card(ModelCard(name="m", classes=("suture", "suture", "stem")), card_path(weights))
+    card_path(weights).write_text(
+        card_text(ModelCard(name="m", classes=("suture", "suture", "stem")))
+    )
     with pytest.raises(ModelError, match="two or more different classes, found: suture, suture"):
         load_model(small(weights))

@@ -12,7 +12,7 @@ from torch import nn
 
 from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
-from agent.models.card import ModelCard, card_path, write_card
+from agent.models.card import ModelCard, card_path, card_text
 from agent.models.loading import ModelError, fused, layer_names, load_model, logits
 from agent.models.programs import factory_source, require_trust
 from agent.models.weights import sha256_of
@@ -268,7 +268,7 @@ def test_what_a_program_must_declare_is_never_guessed(tmp_path, missing, place):
     with pytest.raises(ModelError, match=f"m.ts: .* not known: set {place}"):
         load_model(settings)
     card = ModelCard(name="m", classes=CLASSES, head=Head.SOFTMAX, preprocessing=SMALL)
-    write_card(card, card_path(path))
+    card_path(path).write_text(card_text(card))
     assert load_model(settings).head is (Head.SOFTMAX if missing == "head" else Head.LOGITS)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from agent import config
 from agent.config import Preprocessing, Score
-from agent.models.card import ModelCard, card_path, write_card
+from agent.models.card import ModelCard, card_path, card_text
 from agent.reports.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.reports.explain_command import ExplainOptions, PatchOptions, explain_picture
 from agent.reports.sources import Shot
@@ -127,7 +127,7 @@ def test_the_cards_colour_range_holds_for_its_own_layer_and_score_only(tmp_path,
     weights = tmp_path / "m.safetensors"
     shutil.copy(model.path, weights)
     card = ModelCard(name="m", layer=UNET_LAYER, overlay_range={"suture": 7.0})
-    write_card(card, card_path(weights))
+    card_path(weights).write_text(card_text(card))
     numbers = tmp_path / "n.json"
     ranges = []
     for changes in ({}, {"layer": "encoder2.enc2relu2"}, {"score": Score.LOGIT_SUM}):

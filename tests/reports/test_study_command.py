@@ -1,9 +1,11 @@
 """``pitwatch study``: tables, plots and one page, from pictures that a random network explains."""
 
 import csv
+import importlib
 import json
 import math
 import re
+import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import agent.reports
 from agent import config
 from agent.ablation.core.errors import AblationError
 from agent.ablation.result import not_explainable
@@ -23,8 +26,7 @@ from agent.reports.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.reports.report import html
 from agent.reports.sources import Shot, folder_shots
 from agent.reports.study_command import StudyOptions, run_study
-from agent.reports.study_plots import study_plots
-from agent.reports.svg import Axes, Line, bar_plot, line_plot, nice_ticks
+from agent.reports.study_plots import axes_of, study_plots
 from agent.reports.tables import Observation, Survey
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, picture, unet
 
@@ -87,7 +89,8 @@ def test_a_study_of_two_pictures_has_every_table_plot_and_a_page_of_its_own(
     for path in (out / "plots").iterdir():
         assert ET.parse(path).getroot().tag.endswith("svg")
     page = (out / "report.html").read_text()
-    assert page.count("<svg") == len(list((out / "plots").iterdir()))
+    plots = list((out / "plots").iterdir())
+    assert page.count('src="data:image/svg+xml;base64,') == len(plots)
     assert page.count('src="data:image/jpeg;base64,') == 1
     assert not re.findall(r'(?:src|href)="(?!data:)', page), "nothing is loaded from anywhere"
     assert "<script" not in page
@@ -212,49 +215,49 @@ def test_words_from_outside_cannot_become_markup():
 # --- plots ----------------------------------------------------------------------------------------
 
 
-def test_ticks_are_round_numbers_within_the_range():
-    assert nice_ticks(0, 1) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert nice_ticks(-3.2, 4.1) == [-2.0, 0.0, 2.0, 4.0]
-    assert nice_ticks(2, 2) == [2]
+def test_plots_show_the_tables_numbers():
+    plots = dict(axes_of(made_up(), "suture", "margin"))
+    assert [bar.get_height() for bar in plots["channels"].patches] == [2.0, -1.5]
+    up, down = (bar.get_facecolor() for bar in plots["channels"].patches)
+    assert up != down, "what is for and what is against are told apart"
+    lines = {line.get_label(): line for line in plots["margin"].lines}
+    assert lines["foreground"].get_xdata().tolist() == [0.0, 1.0]
+    assert lines["foreground"].get_ydata().tolist() == [2.0, 1.5]
+    lines = {line.get_label(): line for line in plots["insertion-blur"].lines}
+    assert lines["map"].get_ydata() == pytest.approx([0.0, 0.6, 1.0])
+    assert lines["random"].get_ydata().tolist() == []
 
 
-def test_points_of_a_line_stand_where_their_values_say():
-    axes = Axes("t", "x", "y", ((0.0, "a"), (1.0, "b")), zero=False)
-    plot = ET.fromstring(line_plot(axes, [Line("l", [0, 0.5, 1], [1.0, 3.0, 2.0], "#000000")]))
-    line = plot.find("{*}polyline").get("points").split()
-    (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in line)
-    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
-    assert y0 - y1 == pytest.approx(2 * (y0 - y2), abs=0.3)  # a picture's y runs down
-
-
-def test_a_line_without_numbers_and_a_plot_without_bars_say_that_there_is_nothing():
-    for plot in (
-        line_plot(Axes("t", "x", "y"), [Line("l", [0.0], [math.nan], "#000000")]),
-        bar_plot(Axes("t", "x", "y"), [], []),
-    ):
-        assert "nothing to draw" in plot
-        ET.fromstring(plot)
-
-
-def test_bars_go_up_for_and_down_against():
-    plot = ET.fromstring(bar_plot(Axes("t", "x", "y"), [1.0, -1.0], [0.0, 0.0]))
-    _, up, down = plot.findall("{*}rect")
-    assert up.get("fill") != down.get("fill")
-    assert float(up.get("y")) + float(up.get("height")) == pytest.approx(
-        float(down.get("y")), abs=0.2
-    )
-
-
-def test_titles_from_outside_are_escaped():
-    plot = line_plot(Axes("<a&b>", "x", "y"), [Line("l", [0, 1], [0, 1], "#000000")])
-    assert "&lt;a&amp;b&gt;" in plot
-    ET.fromstring(plot)
-
-
-def test_every_plot_of_a_survey_is_a_picture():
+def test_the_same_survey_gives_the_same_plots_and_every_one_is_a_picture():
     plots = study_plots(made_up(), "margin")
     assert {"suture-channels", "suture-margin", "suture-dice", "suture-insertion-blur"} <= set(
         plots
     )
     for plot in plots.values():
         ET.fromstring(plot)
+    assert study_plots(made_up(), "margin") == plots
+
+
+def test_a_class_may_have_any_name():
+    survey = made_up()
+    strange = Survey(survey.facts, {"<a&$b$>": survey.observations["suture"]}, [])
+    plots = study_plots(strange, "margin")
+    words = [text.text for text in ET.fromstring(plots["<a&$b$>-dice"]).findall(".//{*}text")]
+    assert "<a&$b$>: Dice, all maps" in words
+    assert "<a&" not in html(strange, plots, [])
+
+
+def test_without_what_draws_the_report_a_study_says_what_to_install_and_explain_works(
+    tmp_path, model, capsys, monkeypatch
+):
+    for name in [name for name in sys.modules if name.startswith("agent.reports.")]:
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(agent.reports, name.rpartition(".")[2])
+    for name in ("matplotlib", "jinja2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert run_study(options(tmp_path, model)) == EXIT_CONFIGURATION
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "is not installed" in said
+    assert "pip install matplotlib jinja2" in said
+    importlib.import_module("agent.reports.explain")

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 
 from agent.records import MachineState
-from agent.simulator.machine import Belt, Content, MachineSettings, Timeline
+from agent.simulator.machine import Belt, Content, MachineSettings
+from agent.simulator.machine import rows as rows_of
 
 
 def rows(settings: MachineSettings, count: int) -> list:
-    timeline = Timeline(settings)
-    return [timeline.next_row() for _ in range(count)]
+    return list(islice(rows_of(settings), count))
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_timeline() -> None:
 
 def test_the_belt_moves_evenly_between_rows_and_stands_during_a_stop() -> None:
     settings = MachineSettings(rate_per_min=60, stops_per_h=3600, stop_s=5)
-    belt = Belt(Timeline(settings), settings.row_period_s)
+    belt = Belt(settings)
     row, _, progress, state = belt.at(0.0)
     assert (row.index, progress) == (0, 0.0)
     assert state is row.state is MachineState.STOPPED
