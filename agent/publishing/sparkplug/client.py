@@ -19,7 +19,7 @@ from agent.publishing.connection.events import Received
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.inbox import Inbox
-from agent.publishing.sparkplug.node import EdgeNode, Reaction
+from agent.publishing.sparkplug.node import EdgeNode
 from agent.publishing.sparkplug.outbox import NodeOutbox
 from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.topics import NodeTopics, Type
@@ -139,11 +139,11 @@ class SparkplugClient:
 
     def _received(self, event: Received) -> bool:
         """Another node of our name: each would make the other's tags stale for ever."""
-        reaction = self._node.received(event.topic, event.payload, event.retained, self._clock())
-        if reaction is Reaction.CONFLICT:
+        ours = self._node.received(event.topic, event.payload, event.retained, self._clock())
+        if not ours:
             topic = self._settings.topics.topic(Type.NBIRTH)
             log_event(logger, logging.ERROR, "session_conflict", topic=topic, client=CLIENT)
-        return reaction is not Reaction.CONFLICT
+        return ours
 
     def _birth_not_returned(self) -> None:
         """A denied QoS 0 publish is invisible in every version; our own birth would come back."""

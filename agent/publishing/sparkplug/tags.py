@@ -164,11 +164,10 @@ def _beyond(state: _State, sample: Sample, relative: float) -> bool:
 def _unit(unit: str) -> tuple[Property, ...]:
     if not unit:
         return ()
-    return (Property("engUnit", DataType.STRING, value_of(DataType.STRING, unit)),)
+    return (Property("engUnit", value_of(DataType.STRING, unit)),)
 
 
 def _quality(quality: Quality) -> tuple[Property, ...]:
     if quality is Quality.GOOD:
         return ()
-    code = value_of(DataType.INT32, QUALITY_CODE[quality])
-    return (Property("Quality", DataType.INT32, code),)
+    return (Property("Quality", value_of(DataType.INT32, QUALITY_CODE[quality])),)
