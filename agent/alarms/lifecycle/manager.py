@@ -86,15 +86,6 @@ class AlarmManager:
             if entry.life.suppressions & {AlarmState.SHELVED, AlarmState.OUT_OF_SERVICE}
         )
 
-    def attention(self) -> tuple[str, ...]:
-        """Lanes with an alarm that is active, or that waits for its on-delay."""
-        lanes = {
-            entry.record.camera_id: None
-            for entry in self._entries.values()
-            if not entry.life.suppressions and (entry.life.active or entry.delay.waiting)
-        }
-        return tuple(lanes)
-
     def _judge(self, entry: Entry, now: Now) -> list[Alarm]:
         """Suppression begins before the occurrence changes and ends after it, so that an alarm is
         not annunciated for a moment in between."""
