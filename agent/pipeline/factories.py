@@ -22,7 +22,7 @@ from agent.observability.view import LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
-from agent.publishing.sparkplug.publisher import SparkplugSettings
+from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.records import CaptureMode
 from agent.redaction import mask_url
@@ -183,7 +183,6 @@ def make_publisher_settings(
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        lanes=tuple(lanes_of(config)),
         meta={
             "metrics": describe(config.ablation.classes),
             "signals": describe_signals(),

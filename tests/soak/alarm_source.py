@@ -56,7 +56,6 @@ def publisher_settings(life: Life) -> PublisherSettings:
         ),
         site=config.Site(),
         identity=Identity("pitwatch", life.session, "0", "0"),
-        lanes=CAMERAS,
         storage=config.Storage(keep_acknowledged_s=5.0, replay_per_s=2000.0),
     )
 

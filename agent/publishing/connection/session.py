@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import random
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.config import Mqtt
-from agent.config.url import BrokerAddress
+from agent.config.url import parse_broker
 from agent.publishing.connection.connection import Connection, ConnectRequest
 from agent.publishing.connection.events import Answered, Ended, Event, Opened, Received, Subscribed
 from agent.publishing.connection.farewell import Farewell, Step
 from agent.publishing.connection.link import Cause, Link, LinkPolicy, LinkState
 from agent.publishing.connection.sender import Sender
+from agent.publishing.connection.tls import tls_context
 from agent.publishing.connection.waker import Waker
 from agent.publishing.outbox.outbox import Outbox
 from agent.publishing.wire.messages import Entry, Message
@@ -41,10 +41,8 @@ class SessionSettings:
     """
 
     mqtt: Mqtt
-    address: BrokerAddress
     client_id: str
     subscriptions: tuple[str, ...] = ()
-    tls: ssl.SSLContext | None = None
     name: str = "uns"
     farewell_with_will: bool = False
 
@@ -66,7 +64,11 @@ class SessionHooks:
 
 
 class Session:
-    """Runs the link to one broker until it is stopped."""
+    """Runs the link to one broker until it is stopped.
+
+    Raises ``ValueError`` when ``mqtt.broker`` names no host, and ``TlsError`` for TLS files that
+    cannot be used.
+    """
 
     def __init__(
         self,
@@ -76,6 +78,11 @@ class Session:
         clock: Clock,
         hooks: SessionHooks,
     ) -> None:
+        address = parse_broker(settings.mqtt.broker or "")
+        if address.kind != "network":
+            raise ValueError(f"mqtt.broker is {settings.mqtt.broker!r}, which names no host")
+        self._address = address
+        self._tls = tls_context(settings.mqtt.tls) if address.tls else None
         self._settings = settings
         self._outbox = outbox
         self._telemetry = telemetry
@@ -184,7 +191,7 @@ class Session:
         return self._connection is not None and self._connection.connecting()
 
     def _connect(self, now: float) -> None:
-        mqtt, address = self._settings.mqtt, self._settings.address
+        mqtt, address = self._settings.mqtt, self._address
         password = mqtt.password.get_secret_value() if mqtt.password is not None else None
         self._link.on(Cause.DUE, now)
         self._connection = Connection(
@@ -196,7 +203,7 @@ class Session:
                 will=self._hooks.will,
                 username=address.username if address.username is not None else mqtt.username,
                 password=address.password if address.password is not None else password,
-                tls=self._settings.tls,
+                tls=self._tls,
             ),
             self._waker.wake,
             now,
@@ -326,5 +333,5 @@ class Session:
         self._telemetry.count(name, **labels, client=self._settings.name)
 
     def _log(self, level: int, event: str, **fields: object) -> None:
-        broker = f"{self._settings.address.host}:{self._settings.address.port}"
+        broker = f"{self._address.host}:{self._address.port}"
         log_event(logger, level, event, broker=broker, client=self._settings.name, **fields)

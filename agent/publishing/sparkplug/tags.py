@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.publishing.sparkplug.codec import DataType, Metric, Property, Scalar, value_of
+from agent.publishing.wire.deadband import beyond
 from agent.records import Quality
 
 NODE = ""
@@ -155,9 +156,7 @@ def _beyond(state: _State, sample: Sample, relative: float) -> bool:
     if state.tag.every or sample.quality is not before.quality:
         return True
     if isinstance(sample.value, float) and isinstance(before.value, float):
-        if math.isfinite(sample.value) and math.isfinite(before.value):
-            return abs(sample.value - before.value) > relative * abs(before.value)
-        return math.isfinite(sample.value) is not math.isfinite(before.value)
+        return beyond(sample.value, before.value, relative)
     return sample.value != before.value
 
 
