@@ -81,8 +81,8 @@ class DurableOutbox:
 
     def _adopt(self) -> None:
         """What an earlier start left waiting was enqueued and is in flight."""
-        for kind, level in self._spool.levels().items():
-            self._books.enqueued(FAMILIES[kind], level.rows)
+        for kind, rows in self._spool.waiting().items():
+            self._books.enqueued(FAMILIES[kind], rows)
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -276,9 +276,9 @@ class DurableOutbox:
             self._answers.flush()
             if self._store.status().degraded:
                 return
-            for kind, level in self._spool.levels().items():
+            for kind, rows in self._spool.waiting().items():
                 family = FAMILIES[kind]
-                unknown = level.rows - self._books.in_flight(family)
+                unknown = rows - self._books.in_flight(family)
                 # above 0: sent meanwhile, and waiting in the file all the same
                 self._books.enqueued(family, max(0, unknown))
                 self._books.dropped(family, max(0, -unknown), "storage_lost")

@@ -357,8 +357,8 @@ def test_without_a_disk_what_waits_is_lost_at_the_end_and_counted() -> None:
 def test_a_disk_that_fails_in_the_middle_costs_no_message(plant: Plant) -> None:
     plant.connect()
     plant.put()
-    pages = plant.store.database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-    plant.store.database.read(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    pages = plant.store.database.rows("PRAGMA page_count")[0][0]
+    plant.store.database.rows(f"PRAGMA max_page_count = {pages}")
     for _ in range(500):
         plant.put("explanation", size=100)
         plant.put()
