@@ -19,7 +19,7 @@ from agent.records import Command, CommandOutcome
 from agent.token_bucket import TokenBucket
 
 MESSAGE_LIMIT_BYTES = 4096
-BURST = 20.0
+BURST = 20
 RESPONSE_TOPIC_LIMIT = 200
 RESULT = "result"
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
