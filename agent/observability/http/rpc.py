@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic_core import to_json
+
 from agent.observability.exposition import OPENMETRICS, expose
-from agent.observability.health import Readiness
 from agent.observability.http.app_state import AppState
-from agent.observability.jsonable import dumps
 from agent.observability.newest import AnnotatedFrame, MeanMap
 from agent.observability.pictures import fitted
-from agent.records import MachineInfo, Overlay
+from agent.records import CameraState, MachineInfo, Overlay
 
 PROBES = frozenset({"health", "metrics"})
 """Answered at once by the agent's own loop, whatever the others wait for."""
@@ -38,7 +38,7 @@ class Health:
     """What the probes judge."""
 
     loop_ages_s: Mapping[str, float]
-    readiness: Readiness
+    sources: Mapping[str, CameraState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class AgentService:
 
     def health(self) -> Health:
         """What the probes judge, of this moment."""
-        return Health(dict(self._state.loop_ages_s()), self._state.readiness())
+        return Health(dict(self._state.loop_ages_s()), self._state.sources())
 
     def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
         """The exposition and its content type."""
@@ -118,7 +118,7 @@ class AgentService:
 
     def status(self) -> bytes:
         """The snapshot as JSON."""
-        return dumps(self._state.view())
+        return to_json(self._state.view(), inf_nan_mode="null")
 
     def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
         """The newest frame of a lane, at most as large as it is shown.
