@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from agent.capture.fingerprint import Fingerprint
 from agent.capture.frozen import FrozenDetector, Verdict, judged
 from agent.capture.messages import Failed
-from agent.capture.silence import STANDING, Rhythm, silence_limit_s
+from agent.capture.silence import Rhythm, silence_limit_s
 from agent.capture.source import SourceInfo
 from agent.capture.states import Cause, check_edge
 from agent.config import Camera
-from agent.records import CameraState, MachineState
+from agent.records import STANDING, CameraState, MachineState
 from agent.supervision.restart import Backoff
 
 START_GRACE_S = 5.0

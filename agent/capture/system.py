@@ -5,41 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import select
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from agent.capture.feed import CameraFeed, FeedContext
+from agent.capture.feed import CameraFeed, CaptureContext
 from agent.capture.queue import FrameBooks
 from agent.capture.state_machine import Action
 from agent.config import Camera
 from agent.records import CameraStatus, Frame, MachineInfo
-from agent.supervision.restart import Backoff
-from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 CHILD_STOP_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureContext:
-    """What the wiring hands in.
-
-    ``session`` goes into every frame id. ``openers`` maps a URL scheme to an ``OpenSource``, named
-    ``package.module:function`` and run in the capture child; it wins over capture's own.
-    """
-
-    telemetry: Telemetry
-    clock: Clock
-    session: str
-    openers: Mapping[str, str] = field(default_factory=dict)
-    rng: random.Random = field(default_factory=random.Random)
 
 
 class CaptureSystem:
@@ -55,17 +36,7 @@ class CaptureSystem:
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # Closed with this object and not by ``stop``: the live loop may be waiting on it then.
         weakref.finalize(self, os.close, self._event_fd)
-        shared = FeedContext(
-            context.telemetry, context.clock, context.session, context.openers, self._event_fd
-        )
-        self._feeds = [
-            CameraFeed(
-                camera,
-                Backoff(camera.backoff_first_s, camera.backoff_max_s, context.rng),
-                shared,
-            )
-            for camera in cameras
-        ]
+        self._feeds = [CameraFeed(camera, context, self._event_fd) for camera in cameras]
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._closed = False

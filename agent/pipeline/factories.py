@@ -10,7 +10,8 @@ from agent import __version__
 from agent.alarms.charts.reference import Bound, Reference, load_reference
 from agent.alarms.signals.signals import describe_signals
 from agent.alarms.text.languages import LANGUAGES
-from agent.capture.system import CaptureContext, CaptureSystem
+from agent.capture.feed import CaptureContext
+from agent.capture.system import CaptureSystem
 from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
 from agent.models.fusing import fused
