@@ -115,12 +115,10 @@ class CameraStateMachine:
         detail = f"{message.reason}: {message.detail}" if message.detail else message.reason
         if message.permanent:
             return self._over(CameraState.FAILED, Cause.PERMANENT, now, detail)
+        timed_out, failed = Cause.READ_TIMEOUT, Cause.READ_FAILED
         if self._opened_mono is None:
-            timed_out = message.reason == Cause.OPEN_TIMEOUT
-            cause = Cause.OPEN_TIMEOUT if timed_out else Cause.OPEN_FAILED
-        else:
-            timed_out = message.reason == Cause.READ_TIMEOUT
-            cause = Cause.READ_TIMEOUT if timed_out else Cause.READ_FAILED
+            timed_out, failed = Cause.OPEN_TIMEOUT, Cause.OPEN_FAILED
+        cause = timed_out if message.reason == timed_out else failed
         return self._back_off(cause, now, detail)
 
     def ended(self, now: float) -> Action:

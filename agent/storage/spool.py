@@ -54,6 +54,11 @@ class Spool:
         self._clock = clock
         self._utc_ms = utc_ms
         self._boot = boot_id()
+        self.age_limit_s = {
+            Kind.ALARM: settings.alarm_age_s,
+            Kind.EVIDENCE: settings.evidence_age_s,
+            Kind.EXPLANATION: settings.explanation_age_s,
+        }
         self.capacity = Capacity(database, settings, free_bytes)
         self._database.run(self._adopt)
 
@@ -162,20 +167,15 @@ class Spool:
 
     def expire(self) -> list[Dropped]:
         """Let go what was acknowledged long enough ago, and what has waited for too long."""
-        settings = self._settings
 
         def work(connection: sqlite3.Connection) -> list[Dropped]:
             now = self._clock()
             connection.execute(
                 f"DELETE FROM outbox WHERE acked_mono < ? AND evidence_id NOT IN ({_STANDING})",  # noqa: S608
-                (now - settings.keep_acknowledged_s,),
+                (now - self._settings.keep_acknowledged_s,),
             )
             dropped = []
-            for kind, age_s in (
-                (Kind.ALARM, settings.alarm_age_s),
-                (Kind.EVIDENCE, settings.evidence_age_s),
-                (Kind.EXPLANATION, settings.explanation_age_s),
-            ):
+            for kind, age_s in self.age_limit_s.items():
                 for unheard, reason in ((0, "expired"), (1, "no_matching_subscribers")):
                     rows = connection.execute(
                         "DELETE FROM outbox WHERE kind = ? AND made_mono < ? AND unheard = ? "

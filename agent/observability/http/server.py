@@ -6,13 +6,9 @@ certain, and clients that come meanwhile wait instead of being refused.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import select
 import threading
 import time
-import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +18,7 @@ from agent.observability.http.listener import HttpError, Listener, ServerSpec
 from agent.observability.http.rpc import BEGIN_WITHIN_S, PROBES, AgentService, Call, Counts, Reply
 from agent.supervision.child import Child, ChildSpec
 from agent.supervision.supervised import SupervisedChild
+from agent.supervision.waker import Waker
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
@@ -53,8 +50,7 @@ class HttpServer(Listener):
         self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._done: deque[tuple[Child, Reply]] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self._wake)
+        self._waker = Waker()
         self._supervised = SupervisedChild(
             LOOP, "http_lost", "http_restarts", state.telemetry, clock
         )
@@ -94,7 +90,7 @@ class HttpServer(Listener):
         self._patience_s = timeout_s
         self._stopping.set()
         if self._thread.ident is not None:
-            os.eventfd_write(self._wake, 1)
+            self._waker.wake()
             self._thread.join(timeout_s + 1.0)
         self.socket.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -113,19 +109,11 @@ class HttpServer(Listener):
 
     def _turn(self, child: Child) -> str:
         """Answer the calls; return why the child must be replaced, or nothing."""
-        self._sleep(child)
+        self._waker.wait(TURN_S, child.fileno(), writing=not child.flush())
         for message in self._supervised.receive(child):
             self._take(child, message)
         self._send_done(child)
         return self._supervised.judged(child, SILENT_AFTER_S, MEMORY_LIMIT_BYTES)
-
-    def _sleep(self, child: Child) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        poll.register(child.fileno(), select.POLLIN | (0 if child.flush() else select.POLLOUT))
-        poll.poll(TURN_S * 1000)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
 
     def _take(self, child: Child, message: object) -> None:
         if isinstance(message, Counts):
@@ -143,7 +131,7 @@ class HttpServer(Listener):
         if child is self._supervised.child:
             reply = Reply(call.number, failed=True) if late else self._reply(call)
             self._done.append((child, reply))
-        os.eventfd_write(self._wake, 1)
+        self._waker.wake()
 
     def _reply(self, call: Call) -> Reply:
         try:

@@ -17,13 +17,13 @@ from agent.config.url import parse_broker
 from agent.publishing.connection.connection import Connection, ConnectRequest
 from agent.publishing.connection.events import Answered, Ended, Event, Opened, Received, Subscribed
 from agent.publishing.connection.farewell import Farewell, Step
-from agent.publishing.connection.link import Cause, Link, LinkPolicy, LinkState
+from agent.publishing.connection.link import Cause, Link, LinkState
 from agent.publishing.connection.sender import Sender
 from agent.publishing.connection.tls import tls_context
-from agent.publishing.connection.waker import Waker
 from agent.publishing.outbox.outbox import Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import LinkStatus
+from agent.supervision.waker import Waker
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Session:
         self._clock = clock
         self._hooks = hooks
         rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self._link = Link(LinkPolicy.of(settings.mqtt), rng, clock())
+        self._link = Link(settings.mqtt, rng, clock())
         self._sender = Sender(settings.mqtt, outbox, telemetry)
         self._connection: Connection | None = None
         self._status = LinkStatus(False, "", "starting", clock())
@@ -113,7 +113,6 @@ class Session:
     def stop(self, timeout_s: float) -> bool:
         """Send what waits and a last message, then DISCONNECT; true when that was acknowledged."""
         if not self._thread.is_alive():
-            self._waker.close()
             return False
         self._stop = Farewell.within(timeout_s, self._clock())
         self._waker.wake()
@@ -134,7 +133,6 @@ class Session:
                 logger.exception("publisher_failed", extra={"fields": {}})
                 self._recover()
         self._outbox.close("shutdown", clean=self._stop is not None and self._stop.acknowledged)
-        self._waker.close()
 
     def _step(self) -> None:
         now = self._clock()
@@ -153,7 +151,7 @@ class Session:
             self._check_timeout(connection, now)
         fd = connection.fileno() if connection is not None else None
         writing = fd is not None and connection is not None and connection.wants_write()
-        self._waker.wait(fd, writing, self._wait_s(now))
+        self._waker.wait(self._wait_s(now), fd, writing=writing)
         if connection is not None:
             for event in connection.step(self._clock()):
                 self._on(event, self._clock())

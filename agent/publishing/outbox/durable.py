@@ -56,7 +56,6 @@ class DurableOutbox:
         self._memory = memory
         self._store = store
         self._spool = store.spool
-        self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
         self._lock = threading.Lock()
@@ -291,16 +290,12 @@ class DurableOutbox:
         used, _file = self._store.database.size_bytes()
         self._telemetry.gauge("storage_bytes", used)
         self._telemetry.gauge("storage_limit_bytes", self._spool.capacity.limit_bytes)
-        limits = {
-            Kind.ALARM: self._settings.alarm_age_s,
-            Kind.EVIDENCE: self._settings.evidence_age_s,
-            Kind.EXPLANATION: self._settings.explanation_age_s,
-        }
         for kind, family in FAMILIES.items():
             made = self._spool.oldest_mono(kind)
             age_s = max(0.0, now - made) if made is not None else 0.0
             self._telemetry.gauge("spool_oldest_seconds", age_s, topic_family=family)
-            self._telemetry.gauge("spool_age_limit_seconds", limits[kind], topic_family=family)
+            limit_s = self._spool.age_limit_s[kind]
+            self._telemetry.gauge("spool_age_limit_seconds", limit_s, topic_family=family)
 
     # --- books -----------------------------------------------------------------------------------
 
