@@ -129,11 +129,6 @@ class ChartBank:
             for side in one.sides.values():
                 side.reset()
 
-    @property
-    def undefined(self) -> int:
-        """Values that were no number, since the start."""
-        return self._fruit.means.undefined + self._explanations.undefined
-
     def judged(self, cause: str, per: Per | None = None) -> Judgement | None:
         """The most advanced side of this cause, one beyond its limit before any other; None where
         none is charted or none has had a point since it was started anew."""

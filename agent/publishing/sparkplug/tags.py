@@ -82,9 +82,6 @@ class TagTable:
         for tag in tags:
             self.add(tag)
 
-    def __len__(self) -> int:
-        return len(self._states)
-
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._states
 
