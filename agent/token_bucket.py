@@ -29,3 +29,10 @@ class TokenBucket:
         """Take ``tokens`` out, whatever is in; a negative number gives back, up to the capacity."""
         self._level = min(self.capacity, self.level(now) - tokens)
         self._filled_mono = max(now, self._filled_mono)
+
+    def take(self, now: float) -> bool:
+        """Take one token out, or return False when there is less than one."""
+        if self.level(now) < 1.0:
+            return False
+        self.spend(1.0, now)
+        return True

@@ -41,3 +41,12 @@ def test_a_clock_that_steps_back_adds_nothing() -> None:
     bucket.spend(0.0, 5.0)
     assert bucket.level(10.0) == 0.0
     assert bucket.level(11.0) == 1.0
+
+
+def test_a_burst_passes_and_then_one_at_a_time() -> None:
+    bucket = TokenBucket(2.0, 2.0, now=10.0)
+    assert [bucket.take(10.0) for _ in range(3)] == [True, True, False]
+    assert bucket.wait_s(1.0, 10.0) == pytest.approx(0.5)
+    assert bucket.take(10.5)
+    assert not bucket.take(9.0)  # a clock that steps back opens nothing
+    assert bucket.wait_s(1.0, 9.0) == pytest.approx(0.5)

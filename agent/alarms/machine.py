@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from agent.records import MachineInfo, MachineState
+from agent.records import STANDING, MachineInfo, MachineState
 
-STANDING = frozenset({MachineState.STOPPED, MachineState.CLEANING, MachineState.CHANGE_OVER})
 START_GRACE_S = 5.0
 """After a start the first pictures and readings may take this long before silence is a fault."""
 

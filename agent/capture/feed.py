@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, Origin, read_meta
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
 from agent.capture.queue import RingQueue
-from agent.capture.silence import STANDING
 from agent.capture.source import SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
 from agent.config import Camera
-from agent.records import CameraState, CameraStatus, Frame, MachineInfo, MachineState
+from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
 from agent.supervision.ring import create_memory
@@ -43,29 +43,35 @@ _LOG_LEVELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class FeedContext:
-    """What all feeds of a system share; ``event_fd`` is raised by every new picture."""
+class CaptureContext:
+    """What the wiring hands in.
+
+    ``session`` goes into every frame id. ``openers`` maps a URL scheme to what makes a ``Source``,
+    named ``package.module:name`` and called in the capture child; it wins over capture's own.
+    """
 
     telemetry: Telemetry
     clock: Clock
     session: str
-    openers: Mapping[str, str]
-    event_fd: int
+    openers: Mapping[str, str] = field(default_factory=dict)
+    rng: random.Random = field(default_factory=random.Random)
 
 
 class CameraFeed:
-    """Everything about one physical camera.
+    """Everything about one physical camera; ``event_fd`` is raised by every new picture.
 
     ``control``, ``ask_to_stop`` and ``shut_down`` belong to the supervisor's thread, which alone
     touches children. All other methods are called with the system's lock held.
     """
 
-    def __init__(self, camera: Camera, backoff: Backoff, context: FeedContext) -> None:
+    def __init__(self, camera: Camera, context: CaptureContext, event_fd: int) -> None:
         self.camera = camera
         self._context = context
+        self._event_fd = event_fd
         self._cutter = LaneCutter(camera)
         self.lane_names = tuple(lane.name for lane in self._cutter.lanes)
         self.queue = RingQueue(self.lane_names, camera.max_age_s, context.telemetry)
+        backoff = Backoff(camera.backoff_first_s, camera.backoff_max_s, context.rng)
         self._states = CameraStateMachine(camera, backoff, context.clock())
         self._changes: deque[CameraStatus] = deque(maxlen=CHANGES)
         self._child: Child | None = None
@@ -141,7 +147,7 @@ class CameraFeed:
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
             args=CaptureArgs(self.camera, self._context.openers),
-            fds={"ring": memory_fd, "event": self._context.event_fd},
+            fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
         )
 

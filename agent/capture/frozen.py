@@ -15,8 +15,7 @@ import enum
 from dataclasses import dataclass
 
 from agent.capture.fingerprint import Fingerprint
-from agent.capture.silence import STANDING
-from agent.records import CaptureMode, MachineState
+from agent.records import STANDING, CaptureMode, MachineState
 
 LEAST_FRAMES = 3
 NEAR_GREY_LEVELS = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from statistics import median
 
-from agent.records import CaptureMode, MachineState
+from agent.records import STANDING, CaptureMode, MachineState
 
 SHORTEST_S = 1.0
 PERIODS = 10
@@ -15,9 +15,6 @@ PAUSE_SHARE = 1.5
 """A pause may last this many times the longest one seen before it is a fault."""
 LONGEST_PAUSE_S = 4 * 3600.0
 """Nothing longer is learnt: a camera that was dead over night is no pattern."""
-
-STANDING = frozenset({MachineState.STOPPED, MachineState.CLEANING, MachineState.CHANGE_OVER})
-"""States in which a triggered camera takes no pictures and every camera sees a standing belt."""
 
 
 class Rhythm:

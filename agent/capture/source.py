@@ -6,14 +6,12 @@ reopened: a new try is a new process with a new handle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from agent.config import Camera
 
 
 class SourceError(Exception):
@@ -81,7 +79,11 @@ class Picture:
 
 
 class Source(Protocol):
-    """An opened or to be opened camera; used by one thread."""
+    """An opened or to be opened camera; used by one thread.
+
+    What makes one of a ``config.Camera``, its class or a function, is named by URL scheme as
+    ``package.module:name`` and called in the capture child.
+    """
 
     def open(self) -> SourceInfo:
         """Open the camera, within ``camera.open_timeout_s``. ``SourceError``."""
@@ -97,7 +99,3 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the camera."""
-
-
-OpenSource = Callable[[Camera], Source]
-"""What an opener is: named by URL scheme as ``package.module:function`` and run in the child."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from agent.capture.fingerprint import Fingerprint
 from agent.capture.frozen import FrozenDetector, Verdict, judged
 from agent.capture.messages import Failed
-from agent.capture.silence import STANDING, Rhythm, silence_limit_s
+from agent.capture.silence import Rhythm, silence_limit_s
 from agent.capture.source import SourceInfo
 from agent.capture.states import Cause, check_edge
 from agent.config import Camera
-from agent.records import CameraState, MachineState
+from agent.records import STANDING, CameraState, MachineState
 from agent.supervision.restart import Backoff
 
 START_GRACE_S = 5.0
@@ -115,12 +115,10 @@ class CameraStateMachine:
         detail = f"{message.reason}: {message.detail}" if message.detail else message.reason
         if message.permanent:
             return self._over(CameraState.FAILED, Cause.PERMANENT, now, detail)
+        timed_out, failed = Cause.READ_TIMEOUT, Cause.READ_FAILED
         if self._opened_mono is None:
-            timed_out = message.reason == Cause.OPEN_TIMEOUT
-            cause = Cause.OPEN_TIMEOUT if timed_out else Cause.OPEN_FAILED
-        else:
-            timed_out = message.reason == Cause.READ_TIMEOUT
-            cause = Cause.READ_TIMEOUT if timed_out else Cause.READ_FAILED
+            timed_out, failed = Cause.OPEN_TIMEOUT, Cause.OPEN_FAILED
+        cause = timed_out if message.reason == timed_out else failed
         return self._back_off(cause, now, detail)
 
     def ended(self, now: float) -> Action:

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import random
-import select
 import threading
 import time
-import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from agent.capture.feed import CameraFeed, FeedContext
+from agent.capture.feed import CameraFeed, CaptureContext
 from agent.capture.queue import FrameBooks
 from agent.capture.state_machine import Action
 from agent.config import Camera
 from agent.records import CameraStatus, Frame, MachineInfo
-from agent.supervision.restart import Backoff
-from agent.telemetry import Clock, Telemetry
+from agent.supervision.waker import Waker
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 CHILD_STOP_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureContext:
-    """What the wiring hands in.
-
-    ``session`` goes into every frame id. ``openers`` maps a URL scheme to an ``OpenSource``, named
-    ``package.module:function`` and run in the capture child; it wins over capture's own.
-    """
-
-    telemetry: Telemetry
-    clock: Clock
-    session: str
-    openers: Mapping[str, str] = field(default_factory=dict)
-    rng: random.Random = field(default_factory=random.Random)
 
 
 class CaptureSystem:
@@ -52,20 +30,8 @@ class CaptureSystem:
         self._telemetry = context.telemetry
         self._clock = context.clock
         # One descriptor that all children raise: the live loop waits for all cameras at once.
-        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        # Closed with this object and not by ``stop``: the live loop may be waiting on it then.
-        weakref.finalize(self, os.close, self._event_fd)
-        shared = FeedContext(
-            context.telemetry, context.clock, context.session, context.openers, self._event_fd
-        )
-        self._feeds = [
-            CameraFeed(
-                camera,
-                Backoff(camera.backoff_first_s, camera.backoff_max_s, context.rng),
-                shared,
-            )
-            for camera in cameras
-        ]
+        self._waker = Waker()
+        self._feeds = [CameraFeed(camera, context, self._waker.fd) for camera in cameras]
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._closed = False
@@ -84,8 +50,6 @@ class CaptureSystem:
         empty after ``stop``.
         """
         deadline = self._clock() + timeout_s
-        poller = select.poll()  # and not select(), which ends at 1024 descriptors
-        poller.register(self._event_fd, select.POLLIN)
         while True:
             with self._lock:
                 frames = self._collect(max_frames)
@@ -94,9 +58,7 @@ class CaptureSystem:
                 return frames
             # The writer raises the event after the picture is whole, and here it is lowered before
             # the rings are looked at: no picture can be missed.
-            poller.poll(remaining_s * 1000)
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._event_fd)
+            self._waker.wait(remaining_s)
 
     def statuses(self) -> tuple[CameraStatus, ...]:
         """The state of every camera, in the order of the configuration."""
@@ -137,7 +99,7 @@ class CaptureSystem:
         with this process.
         """
         self._stopping.set()
-        os.eventfd_write(self._event_fd, 1)
+        self._waker.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()

@@ -14,11 +14,11 @@ from agent.redaction import without_credentials
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 
 OPENERS: Mapping[str, str] = {
-    "folder": "agent.capture.sources.folder:open_source",
-    "video": "agent.capture.sources.video:open_source",
-    "v4l2": "agent.capture.sources.v4l2:open_source",
-    "rtsp": "agent.capture.sources.rtsp:open_source",
-    "rtsps": "agent.capture.sources.rtsp:open_source",
+    "folder": "agent.capture.sources.folder:FolderSource",
+    "video": "agent.capture.sources.video:VideoSource",
+    "v4l2": "agent.capture.sources.v4l2:V4l2Source",
+    "rtsp": "agent.capture.sources.rtsp:RtspSource",
+    "rtsps": "agent.capture.sources.rtsp:RtspSource",
 }
 """What capture reads by itself; ``file:`` and a bare path are a folder or a video file."""
 
@@ -65,7 +65,7 @@ def parse(source: str) -> SourceUrl:
 
 
 def opener_of(source: str, openers: Mapping[str, str]) -> str:
-    """Return the ``package.module:function`` that opens this source. ``SourceError``."""
+    """Return the ``package.module:name`` of what opens this source. ``SourceError``."""
     url = parse(source)
     known = {**OPENERS, **openers}
     if url.scheme == "file":

@@ -151,7 +151,7 @@ def together(
     longest = {lot: max(len(points[s.name].get(lot, ())) for s in signals) for lot in lots}
     columns = []
     for signal in signals:
-        scores = signal.normal_scores()
+        scores = signal.normal_scores
         column: list[float] = []
         for lot in lots:
             row = [scores.score(point.mean) for point in points[signal.name].get(lot, ())]

@@ -34,7 +34,9 @@ class Picture:
 
 def fitted(annotated: AnnotatedFrame) -> AnnotatedFrame:
     """Return the frame at most 960 px on a side, without what is not shown."""
-    image = _fitted(annotated.frame.image)
+    image = annotated.frame.image
+    if max(image.shape[:2]) > SIDE_MAX_PX:
+        image = drawing.scaled(image, SIDE_MAX_PX)
     scale = annotated.scale * image.shape[1] / annotated.frame.image.shape[1]
     frame = dataclasses.replace(annotated.frame, image=image, aperture=None, truth={})
     return dataclasses.replace(annotated, frame=frame, scale=scale)
@@ -107,7 +109,3 @@ def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
     if not done:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded")
     return data.tobytes()
-
-
-def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return image if max(image.shape[:2]) <= SIDE_MAX_PX else drawing.scaled(image, SIDE_MAX_PX)

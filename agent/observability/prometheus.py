@@ -13,7 +13,14 @@ import threading
 from collections.abc import Iterable, Mapping
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from agent.observability.loops import LoopAges
 from agent.observability.quantiles import WindowQuantiles, WindowRate
@@ -76,6 +83,8 @@ class PrometheusTelemetry:
         # Guards the making of series, not their use. Nothing is logged under it: a log handler
         # counts its events here.
         self._lock = threading.Lock()
+        # One more series for each counter and histogram, used by no query.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._metrics = {m.name: _make(m, registry) for m in CATALOGUE if m.name not in COMPUTED}
         self._series: dict[Kind, dict[Key, _Series]] = {kind: {} for kind in Kind}
         self._by_name: dict[str, dict[tuple[str, ...], _Series]] = {m.name: {} for m in CATALOGUE}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from agent.alarms.lifecycle.commands import CommandResult
 from agent.alarms.signals.extract import of_explanation
 from agent.config import Config
-from agent.observability.health import Readiness, livez
+from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
@@ -57,7 +57,6 @@ class Agent:
         self._stages = build(config, config_hash, telemetry, self._clock, self)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
-        self._count_fruit = count_fruit(telemetry)
 
     @property
     def http(self) -> HttpServer | None:
@@ -142,9 +141,9 @@ class Agent:
         """Return the whole state of this moment, for terminal, page and API."""
         return self._reporter.view()
 
-    def readiness(self) -> Readiness:
-        """Return what /readyz answers."""
-        return self._reporter.readiness()
+    def sources(self) -> Mapping[str, CameraState]:
+        """Return the state of each lane's source, which /readyz judges."""
+        return self._reporter.sources()
 
     # --- what the live loop hands on (no call waits) ---------------------------------------------
 
@@ -162,7 +161,7 @@ class Agent:
         """One reading per fruit: counted, published, judged."""
         if self._is_frozen(reading.segmentation.lane):
             reading = replace(reading, camera_frozen=True)
-        self._count_fruit(reading)
+        count_fruit(self.telemetry, reading)
         self._stages.newest.on_fruit(reading)
         for sink in self._stages.sinks:
             sink.fruit(reading, reading.segmentation.lane)

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.manager import AlarmManager
@@ -78,6 +79,18 @@ class AlarmLoop:
         self._telemetry = telemetry
         self._clock = clock
         self._chart_gauges = ChartGauges(telemetry)
+        watch = context.watch
+        self._take: dict[type[News], Callable[[Any], None]] = {
+            FruitReading: watch.on_fruit,
+            Explanation: watch.on_explanation,
+            JobFailure: watch.on_failure,
+            CameraStatus: watch.on_camera,
+            PoolStatus: watch.on_pool,
+            LinkStatus: watch.on_link,
+            StorageStatus: watch.on_storage,
+            MachineInfo: watch.on_machine,
+            Command: self._carry_out,
+        }
         self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
@@ -113,33 +126,12 @@ class AlarmLoop:
     def _tick(self) -> None:
         try:
             while not self._inbox.empty():
-                self._dispatch(self._inbox.get_nowait())
+                news = self._inbox.get_nowait()
+                self._take[type(news)](news)
             self._judge()
             self._context.chores()
         except Exception:  # a defect here must not end alarms for good: log it and go on
             logger.exception("desk_failed")
-
-    def _dispatch(self, news: News) -> None:
-        watch = self._context.watch
-        match news:
-            case FruitReading():
-                watch.on_fruit(news)
-            case Explanation():
-                watch.on_explanation(news)
-            case JobFailure():
-                watch.on_failure(news)
-            case CameraStatus():
-                watch.on_camera(news)
-            case PoolStatus():
-                watch.on_pool(news)
-            case LinkStatus():
-                watch.on_link(news)
-            case Command():
-                self._carry_out(news)
-            case StorageStatus():
-                watch.on_storage(news)
-            case MachineInfo():
-                watch.on_machine(news)
 
     def _carry_out(self, command: Command) -> None:
         """``answer`` publishes the records too, so that neither is sent without the other."""

@@ -21,7 +21,6 @@ from agent.capture.system import CaptureSystem
 from agent.config import Config
 from agent.config.url import parse_broker
 from agent.observability.build import AgentFacts
-from agent.observability.health import Readiness
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
@@ -39,7 +38,7 @@ from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, LinkStatus, MachineInfo
+from agent.records import Alarm, CameraState, Command, LinkStatus, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -82,8 +81,8 @@ class Handlers(FrameHandlers, Protocol):
     def view(self) -> AgentView:
         """Return the whole state of this moment."""
 
-    def readiness(self) -> Readiness:
-        """Return what /readyz answers."""
+    def sources(self) -> Mapping[str, CameraState]:
+        """Return the state of each lane's source."""
 
 
 @dataclass(slots=True)
@@ -249,7 +248,7 @@ def _http(
         AppState(
             view=handlers.view,
             loop_ages_s=telemetry.loops.ages_s,
-            readiness=handlers.readiness,
+            sources=handlers.sources,
             on_machine=handlers.on_machine,
             newest=newest,
             registry=telemetry.registry,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import select
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,6 +12,7 @@ from agent.pipeline.threads import end
 from agent.records import Explanation, Frame, JobFailure, SegmentedFrame, Selection
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Candidate, Skipped
+from agent.supervision.waker import Waker
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -47,7 +45,7 @@ class ExplainLoop:
         self._telemetry = telemetry
         self._clock = clock
         self._lock = threading.Lock()  # guards the scheduler, whose calls take microseconds
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waker = Waker()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
         self._open: dict[str, tuple[str, float]] = {}  # job id -> lane, submitted at
@@ -60,7 +58,7 @@ class ExplainLoop:
         with self._lock:
             skipped = self._scheduler.offer(Candidate(frame, segmentation), self._clock())
         self._count_skipped(skipped)
-        os.eventfd_write(self._wake, 1)
+        self._waker.wake()
 
     def request(self, lane: str) -> bool:
         """An operator asks for the next frame of ``lane``; False for an unknown one."""
@@ -81,7 +79,7 @@ class ExplainLoop:
     def stop(self, timeout_s: float) -> None:
         """End the loop and the pool; jobs in the workers end as failures by reason ``shutdown``."""
         self._stopping.set()
-        os.eventfd_write(self._wake, 1)
+        self._waker.wake()
         end(self._thread, timeout_s)
         self._pool.stop(timeout_s)
         self._collect()
@@ -92,17 +90,9 @@ class ExplainLoop:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._telemetry.beat("explain")
-            self._sleep()
+            self._waker.wait(WAIT_S, self._pool.fileno())
             self._collect()
             self._dispatch()
-
-    def _sleep(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        poll.register(self._pool.fileno(), select.POLLIN)
-        poll.poll(WAIT_S * 1000)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
 
     def _dispatch(self) -> None:
         now = self._clock()

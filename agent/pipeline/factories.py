@@ -10,7 +10,8 @@ from agent import __version__
 from agent.alarms.charts.reference import Bound, Reference, load_reference
 from agent.alarms.signals.signals import describe_signals
 from agent.alarms.text.languages import LANGUAGES
-from agent.capture.system import CaptureContext, CaptureSystem
+from agent.capture.feed import CaptureContext
+from agent.capture.system import CaptureSystem
 from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
 from agent.models.fusing import fused
@@ -22,7 +23,7 @@ from agent.observability.view import LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
-from agent.publishing.sparkplug.publisher import SparkplugSettings
+from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.records import CaptureMode
 from agent.redaction import mask_url
@@ -183,7 +184,6 @@ def make_publisher_settings(
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        lanes=tuple(lanes_of(config)),
         meta={
             "metrics": describe(config.ablation.classes),
             "signals": describe_signals(),

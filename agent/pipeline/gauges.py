@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from agent.alarms.catalogue import DEFINITIONS
 from agent.alarms.text.language import Language
 from agent.observability.view import AgentView, CameraView, ClassView
-from agent.publishing.sparkplug.publisher import MetricTag
+from agent.publishing.sparkplug.settings import MetricTag
+from agent.publishing.wire.topics import AGENT
 from agent.records import ANGLE_NO_READ, CameraState, Quality
 
-AGENT = "agent"
 READING_FRESH_S = 10.0
 """An older angle is the last known one and no longer that of a fruit under the camera; messages of
 single fruit expire after the same time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,22 +131,18 @@ class LiveLoop:
             self._handlers.on_fruit(reading)
 
 
-def count_fruit(telemetry: Telemetry) -> Callable[[FruitReading], None]:
-    """Return what keeps the counters and gauges of the fruit."""
-
-    def on_fruit(fruit: FruitReading) -> None:
-        seen = fruit.segmentation
-        if fruit.cup_empty:
-            telemetry.count("cups_empty", camera=seen.lane)
-            return
-        telemetry.count("fruit", camera=seen.lane)
-        telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.lane)
-        if seen.reading.read:
-            telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.lane)
-        else:
-            telemetry.count("fruit_no_read", camera=seen.lane, reason=seen.reading.reason.value)
-        for name, margin in zip(seen.classes, seen.margins, strict=True):
-            if margin == margin:  # NaN: the class has no pixel, and the last true value stands
-                telemetry.gauge("margin", margin, camera=seen.lane, **{"class": name})
-
-    return on_fruit
+def count_fruit(telemetry: Telemetry, fruit: FruitReading) -> None:
+    """Keep the counters and gauges of the fruit."""
+    seen = fruit.segmentation
+    if fruit.cup_empty:
+        telemetry.count("cups_empty", camera=seen.lane)
+        return
+    telemetry.count("fruit", camera=seen.lane)
+    telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.lane)
+    if seen.reading.read:
+        telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.lane)
+    else:
+        telemetry.count("fruit_no_read", camera=seen.lane, reason=seen.reading.reason.value)
+    for name, margin in zip(seen.classes, seen.margins, strict=True):
+        if margin == margin:  # NaN: the class has no pixel, and the last true value stands
+            telemetry.gauge("margin", margin, camera=seen.lane, **{"class": name})

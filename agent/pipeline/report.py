@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.observability.build import Now, build_view
-from agent.observability.health import Readiness
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, ProcessView
 from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
-from agent.records import MachineInfo, PoolStatus, StorageStatus
+from agent.records import CameraState, MachineInfo, PoolStatus, StorageStatus
 from agent.telemetry import Clock, wall_clock_ms
 
 METRICS_INTERVAL_S = 1.0
@@ -76,15 +75,13 @@ class Reporter:
         )
         return build_view(stages.facts, now, stages.newest, self._telemetry)
 
-    def readiness(self) -> Readiness:
-        """Return what /readyz answers."""
-        states = {
+    def sources(self) -> dict[str, CameraState]:
+        """Return the state of each lane's source, which /readyz judges."""
+        return {
             name: status.state
             for status in self._stages.capture.statuses()
             for name in status.lanes
         }
-        # There is no agent without a model: its constructor loads and self-tests it, or raises.
-        return Readiness(model_loaded=True, model_self_tested=True, cameras=states)
 
     def _measure_processes(self) -> tuple[ProcessView, ...]:
         stages = self._stages

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 
 
-def end(thread: threading.Thread, timeout_s: float) -> bool:
-    """Join a thread that may never have been started; true when it has ended."""
-    if thread.ident is None:
-        return True
-    thread.join(timeout_s)
-    return not thread.is_alive()
+def end(thread: threading.Thread, timeout_s: float) -> None:
+    """Join a thread that may never have been started."""
+    if thread.ident is not None:
+        thread.join(timeout_s)

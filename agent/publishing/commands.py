@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from agent.config import Commands
 from agent.publishing.connection.events import Received
-from agent.publishing.outbox.pace import Pace
 from agent.records import Command, CommandOutcome
+from agent.token_bucket import TokenBucket
 
 MESSAGE_LIMIT_BYTES = 4096
 BURST = 20
@@ -155,7 +155,7 @@ class CommandReader:
         self._settings = settings
         self._base = base
         self._prefix = f"{base}/cmd/"
-        self._pace = Pace(settings.per_s, BURST)
+        self._bucket = TokenBucket(settings.per_s, BURST, now=0.0)
 
     def concerns(self, topic: str) -> bool:
         """Whether a topic is that of a command, rather than of our own answers."""
@@ -189,9 +189,8 @@ class CommandReader:
         wrong: str,
         now: Moment,
     ) -> tuple[CommandOutcome | None, str]:
-        if self._pace.wait_s(now.mono) > 0:
+        if not self._bucket.take(now.mono):
             return CommandOutcome.RATE_LIMITED, f"more than {self._settings.per_s:g} a second"
-        self._pace.spend()
         if name not in FIELDS:
             return CommandOutcome.INVALID, f"no such command; there are {', '.join(FIELDS)}"
         if event.retained:

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.config.url import parse_broker
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
-from agent.publishing.connection.tls import tls_context
 from agent.publishing.inbound import Inbound, InboundHooks
 from agent.publishing.outbox.durable import DurableOutbox
 from agent.publishing.outbox.memory import MemoryOutbox
@@ -75,9 +73,6 @@ class Publisher:
         store: Store,
     ) -> None:
         mqtt = settings.mqtt
-        address = parse_broker(mqtt.broker or "")
-        if address.kind != "network":
-            raise ValueError(f"mqtt.broker is {mqtt.broker!r}, which names no host")
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
@@ -99,10 +94,8 @@ class Publisher:
         self._session = Session(
             SessionSettings(
                 mqtt=mqtt,
-                address=address,
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
-                tls=tls_context(mqtt.tls) if address.tls else None,
             ),
             self._outbox,
             telemetry,
@@ -163,7 +156,7 @@ class Publisher:
 
     def alarm(self, record: Alarm, evidence: Overlay | None = None) -> None:
         """Publish one transition, the state after it, and the picture behind it."""
-        self.alarms([(record, evidence)], _nothing)
+        self.alarms([(record, evidence)], save=lambda: None)
 
     def alarms(
         self, records: Sequence[tuple[Alarm, Overlay | None]], save: Callable[[], None]
@@ -279,7 +272,3 @@ class Publisher:
                 due = self._deadband.due(now)
         for (lane, name), sample in due:
             self._outbox.put(self._composer.metric(lane, name, sample, now), now)
-
-
-def _nothing() -> None:
-    pass

@@ -45,26 +45,24 @@ class StatusTopic:
             if not self._changed and now - self._sent_mono < self._interval_s:
                 return None
             self._changed, self._sent_mono = False, now
-            payload = self._payload(self._state, self._reason, online=True)
-        return self._composer.status(payload, now)
+            return self._entry(self._state, self._reason, now, online=True)
 
     def will(self) -> Message:
         """Return what the broker is to publish when the connection is lost."""
         with self._lock:
-            payload = self._payload(LOST, "connection lost", online=False)
-        (message,) = self._composer.status(payload, 0.0).messages
-        return message
+            (message,) = self._entry(LOST, "connection lost", online=False).messages
+            return message
 
     def farewell(self, now: float) -> Entry:
         """Return the last message of an orderly end."""
         with self._lock:
-            payload = self._payload(STOPPED, "stopped", online=False)
-        return self._composer.status(payload, now)
+            return self._entry(STOPPED, "stopped", now, online=False)
 
-    def _payload(self, state: str, reason: str, *, online: bool) -> bytes:
-        return self._composer.status_payload(
+    def _entry(self, state: str, reason: str, now: float = 0.0, *, online: bool) -> Entry:
+        return self._composer.status(
             state,
             reason,
+            now,
             online=online,
             uptime_s=self._clock() - self._started,
             last_frame_ms=self._last_frame_ms,

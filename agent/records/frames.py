@@ -32,6 +32,10 @@ class MachineState(enum.StrEnum):
     CHANGE_OVER = "change-over"
 
 
+STANDING = frozenset({MachineState.STOPPED, MachineState.CLEANING, MachineState.CHANGE_OVER})
+"""States in which a triggered camera takes no pictures and every camera sees a standing belt."""
+
+
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
     """The machine's own word, by MQTT or HTTP: carried into every reading that follows.

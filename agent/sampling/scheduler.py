@@ -14,17 +14,9 @@ from dataclasses import dataclass, field
 from agent import config
 from agent.records import SamplingClass, Selection
 from agent.sampling.budget import ComputeBudget
-from agent.sampling.ladder import LADDER, CostEstimates, Plan
+from agent.sampling.ladder import CostEstimates, Plan
 from agent.sampling.uncertain import is_uncertain, nothing_to_explain
-from agent.sampling.values import (
-    Books,
-    Candidate,
-    Decision,
-    Skipped,
-    SkipReason,
-    Snapshot,
-    Waiting,
-)
+from agent.sampling.values import Books, Candidate, Decision, Skipped, SkipReason
 
 PRIORITY = tuple(SamplingClass)
 """Highest first: alarm, operator, uncertain, periodic."""
@@ -69,7 +61,7 @@ class Scheduler:
         self._offered = 0
         self._finished = 0
         self._failed = 0
-        self._selected: Counter[SamplingClass] = Counter()
+        self._selected = 0
         self._skipped: Counter[SkipReason] = Counter()
 
     # --- events ----------------------------------------------------------------------------------
@@ -180,34 +172,17 @@ class Scheduler:
             for sampling_class in tuple(lane.waiting)
         ]
 
-    def snapshot(self) -> Snapshot:
-        """What the page shows, as of the last ``decide``."""
-        now = self._now
-        waiting = tuple(
-            Waiting(name, c, w.frame.frame_id, w.frame.captured_mono)
-            for name, lane in self._lanes.items()
-            for c, w in lane.waiting.items()
-        )
-        books = Books(
+    def books(self) -> Books:
+        """What became of every offer so far."""
+        return Books(
             offered=self._offered,
-            selected=self._selected.total(),
-            waiting=len(waiting),
+            selected=self._selected,
+            waiting=sum(len(lane.waiting) for lane in self._lanes.values()),
             running=len(self._running),
             finished=self._finished,
             failed=self._failed,
             skipped=dict(self._skipped),
-            selected_by_class=dict(self._selected),
-        )
-        lanes = self._lanes.items()
-        return Snapshot(
-            books=books,
-            budget_s=self._budget.level(now),
-            capacity_s=self._budget.capacity,
-            borrow_s=self._budget.debt,
-            cost_s={rung: self._costs.seconds(rung, now) for rung in LADDER},
-            waiting=waiting,
-            attention={n: lane.attention_until for n, lane in lanes if lane.attention_until > now},
-            requests=tuple(n for n, lane in lanes if lane.requested_mono is not None),
+            budget_s=self._budget.level(self._now),
         )
 
     # --- rules -----------------------------------------------------------------------------------
@@ -294,7 +269,7 @@ class Scheduler:
     ) -> Selection:
         state = self._lanes[lane]
         candidate = state.waiting.pop(sampling_class)
-        self._selected[sampling_class] += 1
+        self._selected += 1
         state.selected_mono = now
         if sampling_class is SamplingClass.OPERATOR:
             state.requested_mono = None
@@ -307,7 +282,7 @@ class Scheduler:
         else:
             del self._owed_since[sampling_class]
         self._budget.spend(plan.compute_s, now)
-        job_id = f"{candidate.frame.frame_id}.{self._selected.total()}"
+        job_id = f"{candidate.frame.frame_id}.{self._selected}"
         self._running[job_id] = plan
         return Selection(
             job_id=job_id,

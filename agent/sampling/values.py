@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.records import Frame, Rung, SamplingClass, SegmentedFrame, Selection
+from agent.records import Frame, SamplingClass, SegmentedFrame, Selection
 
 
 class SkipReason(enum.StrEnum):
@@ -56,7 +56,9 @@ class Decision:
 class Books:
     """Every offer ends once: ``offered == selected + sum(skipped) + waiting``.
 
-    Every selection ends once: ``selected == finished + failed + running``.
+    Every selection ends once: ``selected == finished + failed + running``. ``budget_s`` is what the
+    bucket held at the last decision, in worker-seconds; below 0 while alarms or operators have
+    borrowed.
     """
 
     offered: int
@@ -66,32 +68,4 @@ class Books:
     finished: int
     failed: int
     skipped: Mapping[SkipReason, int]
-    selected_by_class: Mapping[SamplingClass, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One occupied slot, for the page."""
-
-    lane: str
-    sampling_class: SamplingClass
-    frame_id: str
-    captured_mono: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """State of the scheduler at one moment.
-
-    ``budget_s`` is what the bucket holds in worker-seconds, below 0 while alarms or operators have
-    borrowed; ``cost_s`` the estimated worker-seconds of one explanation per rung.
-    """
-
-    books: Books
     budget_s: float
-    capacity_s: float
-    borrow_s: float
-    cost_s: Mapping[Rung, float]
-    waiting: tuple[Waiting, ...]
-    attention: Mapping[str, float]  # lane -> monotonic time until which it is followed
-    requests: tuple[str, ...]  # lanes whose next frame an operator has asked for

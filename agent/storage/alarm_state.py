@@ -52,15 +52,10 @@ class AlarmState:
 
     def load(self) -> dict[str, Any] | None:
         """Return everything that was saved, in the form it was given in; None: nothing ever was."""
-
-        def read(connection: sqlite3.Connection) -> dict[str, Any] | None:
-            counts = connection.execute(
-                "SELECT name, value FROM counter WHERE name GLOB ?", (PREFIX + "*",)
-            ).fetchall()
-            if not counts:
-                return None
-            rows = connection.execute("SELECT state FROM alarm").fetchall()
-            whole: dict[str, Any] = {name.removeprefix(PREFIX): value for name, value in counts}
-            return whole | {ALARMS: [json.loads(state) for (state,) in rows]}
-
-        return self._database.read(read)
+        query = "SELECT name, value FROM counter WHERE name GLOB ?"
+        counts = self._database.rows(query, (PREFIX + "*",))
+        if not counts:
+            return None
+        whole: dict[str, Any] = {name.removeprefix(PREFIX): value for name, value in counts}
+        states = self._database.rows("SELECT state FROM alarm")
+        return whole | {ALARMS: [json.loads(state) for (state,) in states]}

@@ -41,25 +41,14 @@ class Audit:
 
     def carried_out(self, command_id: str) -> bool:
         """Whether a command with this id was carried out before."""
-
-        def read(connection: sqlite3.Connection) -> bool:
-            row = connection.execute(
-                "SELECT 1 FROM audit WHERE command_id = ? AND outcome = 'done' LIMIT 1",
-                (command_id,),
-            ).fetchone()
-            return row is not None
-
-        return self._database.read(read)
+        query = "SELECT 1 FROM audit WHERE command_id = ? AND outcome = 'done' LIMIT 1"
+        return bool(self._database.rows(query, (command_id,)))
 
     def newest(self, count: int) -> list[AuditRow]:
         """Return the newest rows, newest first."""
-
-        def read(connection: sqlite3.Connection) -> list[AuditRow]:
-            rows = connection.execute(
-                "SELECT received_utc_ms, command, command_id, user, arguments, outcome, detail "
-                "FROM audit ORDER BY id DESC LIMIT ?",
-                (count,),
-            )
-            return [AuditRow(*row) for row in rows]
-
-        return self._database.read(read)
+        found = self._database.rows(
+            "SELECT received_utc_ms, command, command_id, user, arguments, outcome, detail "
+            "FROM audit ORDER BY id DESC LIMIT ?",
+            (count,),
+        )
+        return [AuditRow(*row) for row in found]

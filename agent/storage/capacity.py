@@ -143,12 +143,10 @@ class Capacity:
     def _held_bytes(self, kind: Kind) -> int:
         """Bytes of the explanations, or of the pictures; counted anew after a deletion."""
         if self._held is None:
-            explanations, pictures = self._database.read(
-                lambda c: c.execute(
-                    "SELECT (SELECT coalesce(sum(size_bytes), 0) FROM outbox WHERE kind = ?), "
-                    "(SELECT coalesce(sum(size_bytes), 0) FROM evidence)",
-                    (Kind.EXPLANATION,),
-                ).fetchone()
+            ((explanations, pictures),) = self._database.rows(
+                "SELECT (SELECT coalesce(sum(size_bytes), 0) FROM outbox WHERE kind = ?), "
+                "(SELECT coalesce(sum(size_bytes), 0) FROM evidence)",
+                (Kind.EXPLANATION,),
             )
             self._held = {Kind.EXPLANATION: explanations, Kind.EVIDENCE: pictures}
         return self._held[kind]

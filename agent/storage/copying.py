@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from agent.storage.rows import Kind
+from agent.storage.transaction import transaction
 
 STATES = ("counter", "alarm")
 ALARM_SHARE = 0.5
@@ -26,23 +27,19 @@ def copy_out(disk: sqlite3.Connection, memory: sqlite3.Connection, room_bytes: i
     if pages * size <= room_bytes:
         disk.backup(memory)
     else:
-        memory.execute("BEGIN IMMEDIATE")
-        for table in STATES:
-            _copy(disk.execute(f"SELECT * FROM {table}"), memory, table)  # noqa: S608
-        _copy(
-            disk.execute(
+        with transaction(memory):
+            for table in STATES:
+                _copy(disk.execute(f"SELECT * FROM {table}"), memory, table)  # noqa: S608
+            alarms = disk.execute(
                 "SELECT * FROM outbox WHERE id IN (SELECT id FROM (SELECT id, sum(size_bytes) "
                 "OVER (ORDER BY acked_mono IS NOT NULL, id) AS bytes FROM outbox WHERE kind = ?) "
                 "WHERE bytes <= ?)",
                 (Kind.ALARM, ALARM_SHARE * room_bytes),
-            ),
-            memory,
-            "outbox",
-        )
-        row = disk.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-        if row is not None:  # no id comes twice
-            memory.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'outbox'", row)
-        memory.execute("COMMIT")
+            )
+            _copy(alarms, memory, "outbox")
+            row = disk.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+            if row is not None:  # no id comes twice
+                memory.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'outbox'", row)
     memory.execute("CREATE TEMP TABLE taken AS SELECT id FROM outbox")
     return _count(disk) - _count(memory)
 
@@ -51,18 +48,12 @@ def copy_back(memory: sqlite3.Connection, disk: sqlite3.Connection) -> None:
     """Join what memory holds to the file, in one transaction of the file."""
     memory.execute("CREATE TEMP TABLE IF NOT EXISTS taken (id INTEGER)")
     gone = memory.execute("SELECT id FROM taken EXCEPT SELECT id FROM outbox")
-    disk.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(disk):
         disk.executemany("DELETE FROM outbox WHERE id = ?", gone)
         for table in (*STATES, "evidence", "outbox"):
             _copy(memory.execute(f"SELECT * FROM {table}"), disk, table)  # noqa: S608
         known = disk.execute("SELECT coalesce(max(id), 0) FROM audit").fetchone()
         _copy(memory.execute("SELECT * FROM audit WHERE id > ?", known), disk, "audit")
-        disk.execute("COMMIT")
-    except BaseException:
-        if disk.in_transaction:
-            disk.execute("ROLLBACK")
-        raise
 
 
 def _count(connection: sqlite3.Connection) -> int:

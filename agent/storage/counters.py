@@ -15,24 +15,18 @@ class Counters:
 
     def get(self, name: str) -> int:
         """Return the value."""
-
-        def read(connection: sqlite3.Connection) -> int:
-            row = connection.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
-            return int(row[0]) if row is not None else 0
-
-        return self._database.read(read)
+        found = self._database.rows("SELECT value FROM counter WHERE name = ?", (name,))
+        return int(found[0][0]) if found else 0
 
     def set(self, name: str, value: int) -> None:
         """Write a value."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
+        self._database.run(
+            lambda connection: connection.execute(
                 "INSERT INTO counter VALUES (?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (name, value),
             )
-
-        self._database.run(write)
+        )
 
     def take(self, name: str, modulo: int) -> int:
         """Return the present value and write the next one, in [0, ``modulo``), before.

@@ -18,15 +18,16 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent.records import StorageStatus
 from agent.storage.copying import copy_back, copy_out
 from agent.storage.errors import StorageError
 from agent.storage.migrations import STEPS, VERSION, migrate, version_of
+from agent.storage.transaction import transaction
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -90,15 +91,15 @@ class Database:
             callback()
         return result
 
-    def read(self, work: Work[T]) -> T:
-        """Do ``work`` that changes nothing."""
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return what a query finds that changes nothing."""
         with self._lock:
             try:
-                return work(self._connection)
+                return self._connection.execute(query, parameters).fetchall()
             except sqlite3.Error as error:
                 if self._depth or not self._survive(error):
                     raise
-                return work(self._connection)
+                return self._connection.execute(query, parameters).fetchall()
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Inside ``run``: call this once everything is on the disk, and not if it never is."""
@@ -140,15 +141,10 @@ class Database:
 
     def size_bytes(self) -> tuple[int, int]:
         """Return the bytes of the pages that hold something, and of all pages."""
-
-        def measure(connection: sqlite3.Connection) -> tuple[int, int]:
-            pages, free, size = (
-                int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-                for name in ("page_count", "freelist_count", "page_size")
-            )
-            return (pages - free) * size, pages * size
-
-        return self.read(measure)
+        ((pages, free, size),) = self.rows(
+            "SELECT * FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        )
+        return (pages - free) * size, pages * size
 
     def note_loss(self, what: str) -> None:
         """Remember that something that should have been kept is gone, for whoever watches."""
@@ -295,12 +291,11 @@ def _open(path: Path | None) -> sqlite3.Connection:
             start = time.time_ns() // 1_000_000
             connection.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (start,))
         # Writes, so that a file that cannot be written is found now and the lock is ours.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "INSERT INTO counter VALUES ('opened', 1) "
-            "ON CONFLICT (name) DO UPDATE SET value = value + 1"
-        )
-        connection.execute("COMMIT")
+        with transaction(connection):
+            connection.execute(
+                "INSERT INTO counter VALUES ('opened', 1) "
+                "ON CONFLICT (name) DO UPDATE SET value = value + 1"
+            )
     except BaseException:
         connection.close()
         raise

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from agent.storage.transaction import transaction
+
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         # numbers that must never start again: bdSeq, counts of the alarm manager, marks
@@ -75,14 +77,8 @@ def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] =
     """
     before = version_of(connection)
     for number, statements in enumerate(steps[before:], before + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             for statement in statements:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
     return before

@@ -49,11 +49,3 @@ class Dropped:
     reason: str
     count: int
     ids: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Level:
-    """What waits of one kind."""
-
-    rows: int = 0
-    size_bytes: int = 0

@@ -18,15 +18,16 @@ from pathlib import Path
 from agent.config import Storage
 from agent.storage.capacity import Capacity
 from agent.storage.database import Database
-from agent.storage.rows import Dropped, Kind, Level, NewRow, Row
+from agent.storage.rows import Dropped, Kind, NewRow, Row
 
 ROW_BYTES = 200
 """What a row takes beside its payload, with its share of the index."""
 PLAUSIBLE_UTC_MS = 1_577_836_800_000  # 2020: an older stamp was made before the clock was set
 PACK_FROM_BYTES = 200
-_COLUMNS = (
-    "o.id, o.kind, o.route, o.topic, o.content_type, o.packed, o.payload, o.evidence_id, "
-    "o.made_mono, o.unheard, o.acked_mono, e.data"
+_ROWS = (
+    "SELECT o.id, o.kind, o.route, o.topic, o.content_type, o.packed, o.payload, o.evidence_id, "
+    "o.made_mono, o.unheard, o.acked_mono, e.data FROM outbox o "
+    "LEFT JOIN evidence e ON o.evidence_id <> '' AND e.event_id = o.evidence_id "
 )
 
 _STANDING = (
@@ -53,6 +54,11 @@ class Spool:
         self._clock = clock
         self._utc_ms = utc_ms
         self._boot = boot_id()
+        self.age_limit_s = {
+            Kind.ALARM: settings.alarm_age_s,
+            Kind.EVIDENCE: settings.evidence_age_s,
+            Kind.EXPLANATION: settings.explanation_age_s,
+        }
         self.capacity = Capacity(database, settings, free_bytes)
         self._database.run(self._adopt)
 
@@ -113,52 +119,28 @@ class Spool:
     def page(self, kind: Kind, after: int, upto: int, acked_before: float, limit: int) -> list[Row]:
         """Return rows with ``after`` < id <= ``upto`` in order: those that were never acknowledged,
         and those that were by ``acked_before`` and are kept still."""
-
-        def read(connection: sqlite3.Connection) -> list[Row]:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM outbox o "  # noqa: S608 - columns of ours
-                "LEFT JOIN evidence e ON o.evidence_id <> '' AND e.event_id = o.evidence_id "
-                "WHERE o.kind = ? AND o.id > ? AND o.id <= ? "
-                "AND (o.acked_mono IS NULL OR o.acked_mono <= ?) ORDER BY o.id LIMIT ?",
-                (kind, after, upto, acked_before, limit),
-            )
-            return [_row(values) for values in rows]
-
-        return self._database.read(read)
+        found = self._database.rows(
+            f"{_ROWS} WHERE o.kind = ? AND o.id > ? AND o.id <= ? "
+            "AND (o.acked_mono IS NULL OR o.acked_mono <= ?) ORDER BY o.id LIMIT ?",
+            (kind, after, upto, acked_before, limit),
+        )
+        return [_row(values) for values in found]
 
     def get(self, row_id: int) -> Row | None:
         """Return one row; None when it is gone."""
-
-        def read(connection: sqlite3.Connection) -> Row | None:
-            values = connection.execute(
-                f"SELECT {_COLUMNS} FROM outbox o "  # noqa: S608 - columns of ours
-                "LEFT JOIN evidence e ON o.evidence_id <> '' AND e.event_id = o.evidence_id "
-                "WHERE o.id = ?",
-                (row_id,),
-            ).fetchone()
-            return _row(values) if values is not None else None
-
-        return self._database.read(read)
+        found = self._database.rows(f"{_ROWS} WHERE o.id = ?", (row_id,))
+        return _row(found[0]) if found else None
 
     def evidence_topic(self, event_id: str) -> str:
         """Return where the picture of an occurrence was published; empty without one."""
-
-        def read(connection: sqlite3.Connection) -> str:
-            query = "SELECT topic FROM evidence WHERE event_id = ?"
-            row = connection.execute(query, (event_id,)).fetchone()
-            return str(row[0]) if row is not None else ""
-
-        return self._database.read(read)
+        found = self._database.rows("SELECT topic FROM evidence WHERE event_id = ?", (event_id,))
+        return str(found[0][0]) if found else ""
 
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Return content type and picture of an occurrence; None without one."""
-
-        def read(connection: sqlite3.Connection) -> tuple[str, bytes] | None:
-            query = "SELECT content_type, data FROM evidence WHERE event_id = ?"
-            row = connection.execute(query, (event_id,)).fetchone()
-            return (str(row[0]), bytes(row[1])) if row is not None else None
-
-        return self._database.read(read)
+        query = "SELECT content_type, data FROM evidence WHERE event_id = ?"
+        found = self._database.rows(query, (event_id,))
+        return (str(found[0][0]), bytes(found[0][1])) if found else None
 
     def settle(self, acked: Sequence[int], gone: Sequence[int], unheard: Sequence[int]) -> None:
         """The broker took ``acked`` and will never take ``gone``; ``unheard`` go on waiting."""
@@ -185,20 +167,15 @@ class Spool:
 
     def expire(self) -> list[Dropped]:
         """Let go what was acknowledged long enough ago, and what has waited for too long."""
-        settings = self._settings
 
         def work(connection: sqlite3.Connection) -> list[Dropped]:
             now = self._clock()
             connection.execute(
                 f"DELETE FROM outbox WHERE acked_mono < ? AND evidence_id NOT IN ({_STANDING})",  # noqa: S608
-                (now - settings.keep_acknowledged_s,),
+                (now - self._settings.keep_acknowledged_s,),
             )
             dropped = []
-            for kind, age_s in (
-                (Kind.ALARM, settings.alarm_age_s),
-                (Kind.EVIDENCE, settings.evidence_age_s),
-                (Kind.EXPLANATION, settings.explanation_age_s),
-            ):
+            for kind, age_s in self.age_limit_s.items():
                 for unheard, reason in ((0, "expired"), (1, "no_matching_subscribers")):
                     rows = connection.execute(
                         "DELETE FROM outbox WHERE kind = ? AND made_mono < ? AND unheard = ? "
@@ -214,38 +191,23 @@ class Spool:
 
     # --- measures --------------------------------------------------------------------------------
 
-    def levels(self) -> dict[Kind, Level]:
-        """Return what waits, by a count over the table."""
-
-        def read(connection: sqlite3.Connection) -> dict[Kind, Level]:
-            found = {kind: Level() for kind in Kind}
-            for kind, rows, size in connection.execute(
-                "SELECT kind, count(*), sum(size_bytes) FROM outbox "
-                "WHERE acked_mono IS NULL GROUP BY kind"
-            ):
-                found[Kind(kind)] = Level(rows, size)
-            return found
-
-        return self._database.read(read)
+    def waiting(self) -> dict[Kind, int]:
+        """Return how many rows of each kind wait, by a count over the table."""
+        query = "SELECT kind, count(*) FROM outbox WHERE acked_mono IS NULL GROUP BY kind"
+        return dict.fromkeys(Kind, 0) | {Kind(kind): n for kind, n in self._database.rows(query)}
 
     def oldest_mono(self, kind: Kind) -> float | None:
         """Return when the oldest waiting row was made."""
-
-        def read(connection: sqlite3.Connection) -> float | None:
-            row = connection.execute(
-                "SELECT made_mono FROM outbox WHERE kind = ? AND acked_mono IS NULL "
-                "ORDER BY id LIMIT 1",
-                (kind,),
-            ).fetchone()
-            return float(row[0]) if row is not None else None
-
-        return self._database.read(read)
+        found = self._database.rows(
+            "SELECT made_mono FROM outbox WHERE kind = ? AND acked_mono IS NULL "
+            "ORDER BY id LIMIT 1",
+            (kind,),
+        )
+        return float(found[0][0]) if found else None
 
     def last_id(self) -> int:
         """Return the newest id that was ever given."""
-        return self._database.read(
-            lambda c: int(c.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchone()[0])
-        )
+        return int(self._database.rows("SELECT coalesce(max(id), 0) FROM outbox")[0][0])
 
 
 def boot_id() -> str:

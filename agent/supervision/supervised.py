@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
-from agent.supervision.child import Child, ChildSpec, spawn
+from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
-from agent.telemetry import Clock
+from agent.telemetry import Clock, Telemetry, log_event
 
+logger = logging.getLogger(__name__)
+
+START_LIMIT_S = 30.0
 STABLE_S = 30.0
 """One that served this long starts the back-off over."""
+BEAT_S = 0.5
 
 
 class SupervisedChild:
-    """The child and what is known of it. Driven by the thread that owns it, and by no other."""
+    """The child and what is known of it.
 
-    def __init__(self, clock: Clock) -> None:
+    Driven by one thread, ``loop``, and by no other: the kernel kills the child when that thread
+    ends, however the agent ends. A child that is replaced is logged as ``lost`` and counted in
+    ``counter``.
+    """
+
+    def __init__(
+        self, loop: str, lost: str, counter: str, telemetry: Telemetry, clock: Clock
+    ) -> None:
+        self._loop = loop
+        self._lost = lost
+        self._counter = counter
+        self._telemetry = telemetry
         self._clock = clock
         self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
-        self._spawned = self._last_message_mono = 0.0
+        self._spawned_mono = self._looked_mono = self._heard_mono = 0.0
         self.child: Child | None = None
-        self.serving = False
-        """Whether its first message has come."""
+        self.restarts = 0
+        self.serving = threading.Event()
+        """Set by whoever takes the child's messages, once it serves."""
         self.failure = ""
         """How the last one ended, in words."""
 
@@ -33,39 +50,86 @@ class SupervisedChild:
         child = self.child
         return child.pid if child is not None else 0
 
-    def replace(self, spec: ChildSpec) -> str:
+    def keep(
+        self,
+        spec: Callable[[], ChildSpec],
+        turn: Callable[[Child], str],
+        stopping: threading.Event,
+    ) -> None:
+        """Keep a child running until ``stopping``; the last one is left to the caller.
+
+        ``turn`` waits a little for word of the child, takes it, and returns why the child must be
+        replaced, or nothing.
+        """
+        while not stopping.is_set():
+            self._telemetry.beat(self._loop)
+            child = self.child
+            reason = self._start(spec()) if child is None else self.attempt(child, turn)
+            if reason:
+                self._replace_later(reason, stopping)
+
+    def attempt(self, child: Child, turn: Callable[[Child], str]) -> str:
+        """Take one turn; return why the child must be replaced, or nothing."""
+        try:
+            return turn(child)
+        except ChildGone:
+            return "exited"
+        except ChildBusy:
+            return "silent"
+        except Exception:  # a defect must not end the service for good: say so, start over
+            logger.exception("supervision_failed", extra={"fields": {"loop": self._loop}})
+            return "failed"
+
+    def receive(self, child: Child) -> list[object]:
+        """Return what the child has sent. ``ChildGone``.
+
+        Its silence is counted up to this call: what is done with its messages takes none of it.
+        """
+        self._looked_mono = self._clock()
+        messages = child.receive()
+        if messages:
+            self._heard_mono = self._looked_mono
+        return messages
+
+    def judged(self, child: Child, silent_after_s: float, memory_limit_bytes: int) -> str:
+        """Return why the child must be replaced, or nothing."""
+        limit_s = silent_after_s if self.serving.is_set() else START_LIMIT_S
+        if self._looked_mono - self._heard_mono > limit_s:
+            return "silent"
+        return "memory" if child.rss_bytes() > memory_limit_bytes else ""
+
+    def _start(self, spec: ChildSpec) -> str:
         """Start a child; return why that failed, or nothing."""
-        self.serving = False
-        self._last_message_mono = self._spawned = self._clock()
+        self._spawned_mono = self._heard_mono = self._clock()
         try:
             self.child = spawn(spec)
         except OSError:
             return "no_process"
         return ""
 
-    def mark_alive(self, now: float) -> None:
-        """Note that a message came."""
-        self._last_message_mono = now
-
-    def silence_s(self, now: float) -> float:
-        """Return how long no message has come."""
-        return now - self._last_message_mono
-
-    def discard(self, reason: str) -> float:
-        """End and forget the child; return how many seconds to wait before the next one."""
+    def _replace_later(self, reason: str, stopping: threading.Event) -> None:
+        """End and forget the child, and wait for as long as the back-off says."""
         child, self.child = self.child, None
         self.failure = reason
         if child is not None:
             child.kill()
             self.failure = f"{reason}: {child.describe_exit()}"
-        if self.serving and self._clock() - self._spawned >= STABLE_S:
+        if self.serving.is_set() and self._clock() - self._spawned_mono >= STABLE_S:
             self._backoff.reset()
-        return self._backoff.next()
-
-    def pause(self, wait_s: float, turn_s: float, stop: threading.Event) -> Iterator[None]:
-        """Wait for ``wait_s``, or until ``stop``; yields once a turn, for a heartbeat."""
+        self.serving.clear()
+        wait_s = self._backoff.next()
+        self.restarts += 1
+        log_event(
+            logger,
+            logging.ERROR,
+            self._lost,
+            reason=reason,
+            detail=self.failure,
+            retry_in_s=round(wait_s, 1),
+        )
+        self._telemetry.count(self._counter, reason=reason)
         end = self._clock() + wait_s
-        while not stop.wait(max(0.0, min(turn_s, end - self._clock()))):
-            yield
+        while not stopping.wait(max(0.0, min(BEAT_S, end - self._clock()))):
+            self._telemetry.beat(self._loop)
             if self._clock() >= end:
                 return

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.capture.system import CaptureContext, CaptureSystem
+from agent.capture.feed import CaptureContext
+from agent.capture.system import CaptureSystem
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame
 from tests.capture.sources import OPENERS

@@ -15,7 +15,8 @@ from tests.support import wait_until
 ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys, time, random
-from agent.capture.system import CaptureContext, CaptureSystem
+from agent.capture.feed import CaptureContext
+from agent.capture.system import CaptureSystem
 from agent.telemetry import NullTelemetry
 from tests.capture.sources import OPENERS
 from tests.capture.support import camera

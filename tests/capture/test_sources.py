@@ -152,7 +152,7 @@ def test_a_slow_beat_shows_that_the_source_is_not_stuck() -> None:
 
 def test_a_folder_is_read_by_name_and_starts_over(tmp_path: Path) -> None:
     images = write_pictures(tmp_path, 3)
-    source = folder.open_source(camera(str(tmp_path), fps=1000))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000))
     info = source.open()
     assert (info.width_px, info.height_px, info.fps, info.live) == (64, 48, 1000, False)
     for turn in range(2):
@@ -165,12 +165,12 @@ def test_a_folder_is_read_by_name_and_starts_over(tmp_path: Path) -> None:
 
 def test_the_rate_of_a_folder_is_that_of_the_machine_unless_configured(tmp_path: Path) -> None:
     write_pictures(tmp_path, 1)
-    assert folder.open_source(camera(str(tmp_path), fps=None)).open().fps == 280 / 60
+    assert folder.FolderSource(camera(str(tmp_path), fps=None)).open().fps == 280 / 60
 
 
 def test_played_once_a_folder_ends(tmp_path: Path) -> None:
     write_pictures(tmp_path, 2)
-    source = folder.open_source(camera(f"{tmp_path}?loop=0", fps=1000))
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
     source.open()
     next_picture(source)
     next_picture(source)
@@ -180,7 +180,7 @@ def test_played_once_a_folder_ends(tmp_path: Path) -> None:
 
 def test_new_pictures_are_found_at_the_next_turn(tmp_path: Path) -> None:
     write_pictures(tmp_path, 1)
-    source = folder.open_source(camera(str(tmp_path), fps=1000))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000))
     source.open()
     next_picture(source)
     images = write_pictures(tmp_path, 2)
@@ -191,7 +191,7 @@ def test_new_pictures_are_found_at_the_next_turn(tmp_path: Path) -> None:
 def test_a_corrupt_picture_costs_one_picture_and_is_named(tmp_path: Path) -> None:
     images = write_pictures(tmp_path, 3)
     (tmp_path / "000.png").write_bytes(b"this is no picture")
-    source = folder.open_source(camera(f"{tmp_path}?loop=0", fps=1000))
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
     assert source.open().width_px == 64
     with pytest.raises(PictureError, match=r"corrupt: 000\.png"):
         source.read()
@@ -200,7 +200,7 @@ def test_a_corrupt_picture_costs_one_picture_and_is_named(tmp_path: Path) -> Non
 
 def test_a_picture_that_vanishes_after_the_listing_costs_itself(tmp_path: Path) -> None:
     images = write_pictures(tmp_path, 3)
-    source = folder.open_source(camera(f"{tmp_path}?loop=0", fps=1000))
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
     source.open()
     (tmp_path / "001.png").unlink()
     next_picture(source)
@@ -212,7 +212,7 @@ def test_a_picture_that_vanishes_after_the_listing_costs_itself(tmp_path: Path) 
 def test_a_folder_without_one_readable_picture_is_a_permanent_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
     with pytest.raises(SourceError, match=r"no_readable_picture.*a\.png") as caught:
-        folder.open_source(camera(str(tmp_path))).open()
+        folder.FolderSource(camera(str(tmp_path))).open()
     assert caught.value.permanent
 
 
@@ -222,7 +222,7 @@ def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     rgba[:, :, 3] = 0
     rgba[20:80, 20:70, 3] = 255
     cv2.imwrite(str(tmp_path / "other.png"), rgba)
-    source = folder.open_source(camera(str(tmp_path), fps=1000, width_px=32, height_px=24))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000, width_px=32, height_px=24))
     assert source.open().width_px == 32
     first, second = next_picture(source), next_picture(source)
     assert first.image.shape == second.image.shape == (24, 32, 3)
@@ -240,7 +240,7 @@ def grey(picture: Picture) -> int:
 def test_a_video_is_read_in_order_and_starts_over(tmp_path: Path) -> None:
     path = tmp_path / "v.avi"
     write_video(path, 4)
-    source = video.open_source(camera(str(path), fps=500))
+    source = video.VideoSource(camera(str(path), fps=500))
     info = source.open()
     assert (info.width_px, info.height_px, info.fps, info.live) == (64, 48, 500, False)
     assert [grey(next_picture(source)) for _ in range(9)] == [0, 1, 2, 3, 0, 1, 2, 3, 0]
@@ -250,13 +250,13 @@ def test_a_video_is_read_in_order_and_starts_over(tmp_path: Path) -> None:
 def test_a_video_has_its_own_rate_unless_configured(tmp_path: Path) -> None:
     path = tmp_path / "v.avi"
     write_video(path, 2, fps=12.5)
-    assert video.open_source(camera(str(path), fps=None)).open().fps == 12.5
+    assert video.VideoSource(camera(str(path), fps=None)).open().fps == 12.5
 
 
 def test_played_once_a_video_ends(tmp_path: Path) -> None:
     path = tmp_path / "v.avi"
     write_video(path, 2)
-    source = video.open_source(camera(f"{path}?loop=0", fps=500))
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500))
     source.open()
     next_picture(source)
     next_picture(source)
@@ -268,7 +268,7 @@ def test_a_file_that_is_no_video_is_a_permanent_error(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
     path.write_text("no video")
     with pytest.raises(SourceError, match="not_a_video") as caught:
-        video.open_source(camera(str(path))).open()
+        video.VideoSource(camera(str(path))).open()
     assert caught.value.permanent
 
 
@@ -277,7 +277,7 @@ def test_a_file_that_is_no_video_is_a_permanent_error(tmp_path: Path) -> None:
 
 def test_a_device_that_is_absent_is_an_error_that_may_mend(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="absent") as caught:
-        v4l2.open_source(camera(f"v4l2://{tmp_path}/video7")).open()
+        v4l2.V4l2Source(camera(f"v4l2://{tmp_path}/video7")).open()
     assert not caught.value.permanent
 
 
@@ -285,4 +285,4 @@ def test_a_path_that_is_no_device_is_an_error_and_no_crash(tmp_path: Path) -> No
     path = tmp_path / "video0"
     path.write_text("no device")
     with pytest.raises(SourceError, match="open_failed"):
-        v4l2.open_source(camera(f"v4l2://{path}")).open()
+        v4l2.V4l2Source(camera(f"v4l2://{path}")).open()

@@ -53,7 +53,7 @@ def test_devices_are_named_by_number_or_path(source: str, device: str) -> None:
 def test_a_scheme_of_the_wiring_is_found_and_wins() -> None:
     assert opener_of("sim:", {"sim": "a.b:c"}) == "a.b:c"
     assert opener_of("rtsp://host/1", {"rtsp": "my.own:opener"}) == "my.own:opener"
-    assert opener_of("RTSP://host/1", {}) == "agent.capture.sources.rtsp:open_source"
+    assert opener_of("RTSP://host/1", {}) == "agent.capture.sources.rtsp:RtspSource"
 
 
 @pytest.mark.parametrize(

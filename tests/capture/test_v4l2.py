@@ -58,7 +58,7 @@ def opened(
 ) -> tuple[v4l2.V4l2Source, SourceInfo]:
     path.touch()
     monkeypatch.setattr(v4l2.cv2, "VideoCapture", device)
-    source = v4l2.open_source(camera(f"v4l2://{path}", **keys))
+    source = v4l2.V4l2Source(camera(f"v4l2://{path}", **keys))
     return source, source.open()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.alarms.catalogue import DEFINITIONS
 from agent.pipeline.gauges import describe
-from agent.publishing.sparkplug.publisher import FRUIT_TAGS
+from agent.publishing.sparkplug.settings import FRUIT_TAGS
 from agent.publishing.wire.topics import ROUTES
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from agent import config
 from agent.observability.build import AgentFacts, Now, build_view
-from agent.observability.health import Readiness
 from agent.observability.http.app_state import AppState
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
@@ -30,7 +29,7 @@ class FakeAgent:
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     cameras: tuple[str, ...] = ("cam1", "cam2")
-    readiness: Readiness = field(default_factory=Readiness)
+    sources: dict[str, CameraState] = field(default_factory=dict)
     machine: list[MachineInfo] = field(default_factory=list)
     alarms: tuple[Alarm, ...] = ()
     statuses: tuple[CameraStatus, ...] = ()
@@ -48,9 +47,7 @@ class FakeAgent:
         """Let every loop move, and model and camera be as they should."""
         for loop in ("live", "desk"):
             self.telemetry.beat(loop)
-        self.readiness = Readiness(
-            model_loaded=True, model_self_tested=True, cameras={"cam1": CameraState.LIVE}
-        )
+        self.sources = {"cam1": CameraState.LIVE}
 
     def view(self) -> AgentView:
         """Return the snapshot; stays away while ``hold_view`` is not set."""
@@ -74,7 +71,7 @@ class FakeAgent:
         return AppState(
             view=self.view,
             loop_ages_s=self.telemetry.loops.ages_s,
-            readiness=lambda: self.readiness,
+            sources=lambda: self.sources,
             on_machine=self.machine.append,
             newest=self.newest,
             registry=self.registry,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from agent.observability.build import AgentFacts, Now, build_view
-from agent.observability.jsonable import dumps, jsonable
+from agent.observability.http.rpc import AgentService
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.records import CameraState, CameraStatus, Overlay
+from tests.observability.conftest import FakeAgent
 from tests.observability.samples import explanation, frame, fruit, segmentation
 from tests.observability.support import FakeClock
 
@@ -101,13 +103,11 @@ def test_a_class_that_was_left_out_keeps_its_last_overlay() -> None:
     assert newest.overlay("cam1", "stem") == stem
 
 
-def test_json_has_no_nan_no_enum_and_no_tuple() -> None:
-    assert jsonable({"a": math.nan, "b": (CameraState.LIVE, math.inf), "c": True}) == {
-        "a": None, "b": ["live", None], "c": True,
-    }  # fmt: skip
-    assert dumps({"name": "µ"}) == '{"name": "µ"}'.encode()
-
-
-def test_what_has_no_place_in_json_is_an_error() -> None:
-    with pytest.raises(TypeError, match="set has no place in JSON"):
-        jsonable({"a": {1, 2}})
+def test_the_snapshot_as_json_has_no_nan_and_no_enum(agent: FakeAgent) -> None:
+    agent.statuses = (CameraStatus("cam1", ("cam1",), CameraState.LIVE, "µ", 0.0),)
+    text = AgentService(agent.state()).status()
+    said = json.loads(text, parse_constant=pytest.fail)
+    camera = said["cameras"][0]
+    assert (camera["state"], camera["cause"], camera["fps"]) == ("live", "µ", None)
+    assert (said["machine"]["state"], said["alarms"]) == ("unknown", [])
+    assert "µ".encode() in text

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import get_args
 
 import pytest
 
 from agent import config
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
-from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
+from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext, News
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from agent.telemetry import NullTelemetry
 from tests.capture.support import Ledger
@@ -31,6 +32,19 @@ def test_news_beyond_the_inbox_is_counted_and_nobody_waits(monkeypatch: pytest.M
     for _ in range(5):
         loop.post(MachineInfo())
     assert ledger.counts == {("news_lost", "MachineInfo"): 3}
+
+
+def test_every_kind_of_news_has_somebody_who_takes_it() -> None:
+    settings = config.Alarms()
+    context = AlarmLoopContext(
+        watch=Watch(settings, ("cam1",)),
+        manager=AlarmManager(settings, "agent1", "s1"),
+        publish=lambda alarm: None,
+        chores=lambda: None,
+        utc_ms=lambda: 1_700_000_000_000,
+    )
+    loop = AlarmLoop(context, NullTelemetry(), time.monotonic)
+    assert set(loop._take) == set(get_args(News))
 
 
 def test_what_is_suppressed_beside_a_lost_camera_does_not_fill_the_log(

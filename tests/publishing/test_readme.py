@@ -22,8 +22,8 @@ README = (Path(agent.publishing.__file__).parent / "README.md").read_text()
 EXAMPLES = dict(re.findall(r"`B/([\w/-]+)`[^`]*```json\n(.*?)\n```", README, re.DOTALL))
 COMPOSER = Composer(examples.settings())
 MADE = {
-    "status": ("status", COMPOSER.status(COMPOSER.status_payload(
-        "running", "", online=True, uptime_s=1.0, last_frame_ms=1), 0.0)),
+    "status": ("status", COMPOSER.status(
+        "running", "", online=True, uptime_s=1.0, last_frame_ms=1)),
     "meta": ("meta", COMPOSER.meta(0.0)),
     "metric/cam1/fps": (
         "metric", COMPOSER.metric("cam1", "fps", Sample(1.0, Quality.GOOD, 1), 0.0)),

@@ -62,7 +62,9 @@ def test_an_empty_cup_is_not_explained_even_on_request() -> None:
     assert s.request("cam1", 0.0)
     (skipped,) = s.offer(candidate(frame_id="b", **EMPTY), 0.1)
     assert skipped.reason is SkipReason.EMPTY
-    assert s.snapshot().requests == ("cam1",)
+    s.offer(candidate(frame_id="c", captured_mono=0.2), 0.2)
+    (selection,) = s.decide(0.2, 1).selected
+    assert selection.sampling_class is SamplingClass.OPERATOR
 
 
 def test_classes_go_by_priority() -> None:
@@ -129,7 +131,9 @@ def test_a_request_that_no_frame_answers_is_given_up_and_named_once() -> None:
     assert s.decide(9.9, 1).unanswered == ()
     assert s.decide(10.1, 1).unanswered == ("cam1",)
     assert s.decide(10.2, 1).unanswered == ()
-    assert s.snapshot().requests == ()
+    s.offer(candidate(frame_id="late", captured_mono=10.3), 10.3)
+    (selection,) = s.decide(10.3, 1).selected
+    assert selection.sampling_class is SamplingClass.PERIODIC
 
 
 def test_an_unknown_camera_can_be_neither_requested_nor_followed() -> None:
@@ -190,7 +194,7 @@ def test_the_budget_holds_ordinary_frames_back_until_it_has_refilled() -> None:
     (job,) = s.decide(0.0, 1).selected
     s.finished(job.job_id, 3.0, 3.0)  # booked at 1, and the bucket was full again by then
     assert s.decide(3.0, 0).selected == ()
-    assert s.snapshot().budget_s == pytest.approx(1.0 - 2.0)
+    assert s.books().budget_s == pytest.approx(1.0 - 2.0)
     s.offer(candidate(frame_id="b", captured_mono=3.0), 3.0)
     assert s.decide(6.9, 1).selected == ()  # 0.95: a cost above the capacity needs a full bucket
     assert [j.frame.frame_id for j in s.decide(7.0, 1).selected] == ["b"]
@@ -209,17 +213,17 @@ def test_an_alarm_borrows_only_up_to_the_stated_debt() -> None:
             s.finished(job.job_id, 1.0, at)
             done += 1
     assert done == 5
-    assert s.snapshot().budget_s >= -5.0
+    assert s.books().budget_s >= -5.0
 
 
 def test_a_job_that_the_pool_did_not_take_gives_its_booking_back() -> None:
     s = scheduler()
     s.offer(candidate(), 0.0)
-    before = s.snapshot().budget_s
+    before = s.books().budget_s
     (job,) = s.decide(0.0, 1).selected
-    assert s.snapshot().budget_s == pytest.approx(before - 1.0)
+    assert s.books().budget_s == pytest.approx(before - 1.0)
     assert s.failed(job.job_id, 0.0, 0.0, "rejected")
-    assert s.snapshot().budget_s == pytest.approx(before)
+    assert s.books().budget_s == pytest.approx(before)
     assert not s.failed(job.job_id, 0.0, 0.0)
     assert not s.finished("never heard of", 1.0, 0.0)
 
@@ -232,6 +236,6 @@ def test_flush_lets_everything_go_and_closes_the_books() -> None:
         ("a", SkipReason.SHUTDOWN),
         ("b", SkipReason.SHUTDOWN),
     }
-    books = s.snapshot().books
+    books = s.books()
     assert books.waiting == 0
     assert books.offered == books.selected + sum(books.skipped.values())

@@ -52,7 +52,7 @@ class Shift:
             for job in s.decide(now, 0 if running else 1).selected:
                 self.jobs.append(job)
                 running = (job.job_id, now + COST_S)
-        self.snapshot = s.snapshot()
+        self.books = s.books()
         return self
 
     def of(self, sampling_class: SamplingClass) -> list[Selection]:
@@ -72,9 +72,8 @@ def test_an_hour_of_280_fruit_a_minute_gives_each_class_its_share() -> None:
     assert len(unsure) / shift.offered["unsure"] > 5 * len(periodic) / shift.offered["sure"]
     assert shift.duty <= 0.5
     assert {job.rung for job in shift.jobs} == {Rung.EXACT}
-    books = shift.snapshot.books
-    assert books.offered == 16_800
-    assert books.selected == len(shift.jobs)
+    assert shift.books.offered == 16_800
+    assert shift.books.selected == len(shift.jobs)
 
 
 def test_when_every_fruit_is_unsure_the_duty_cycle_and_nothing_more_is_used() -> None:

@@ -120,7 +120,7 @@ def normal_lots(made: Reference, count: int = 40, points: int = 30) -> list[Lot]
             mono = 60.0 * (index - lot * points + 1)
             rows.append(
                 tuple(
-                    Point(name, one.normal_scores().value(float(scores[index])), one.count, mono)
+                    Point(name, one.normal_scores.value(float(scores[index])), one.count, mono)
                     for name, (one, scores) in columns.items()
                 )
             )

@@ -56,7 +56,6 @@ def publisher_settings(life: Life) -> PublisherSettings:
         ),
         site=config.Site(),
         identity=Identity("pitwatch", life.session, "0", "0"),
-        lanes=CAMERAS,
         storage=config.Storage(keep_acknowledged_s=5.0, replay_per_s=2000.0),
     )
 
@@ -107,7 +106,7 @@ def live(life: Life, pipe: Any) -> None:
     source = Source(publisher_settings(life), life.folder)
     source.publisher.start()
     if life.drain:
-        while any(level.rows for level in source.store.spool.levels().values()):
+        while any(source.store.spool.waiting().values()):
             time.sleep(0.05)
         source.publisher.stop(5.0)
         source.store.close()

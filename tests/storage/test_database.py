@@ -52,7 +52,7 @@ def test_every_commit_is_on_the_disk_before_the_call_returns(tmp_path: Path) -> 
 def _pragma(folder: Path, name: str) -> object:
     opened = store(folder)
     try:
-        return opened.database.read(lambda c: c.execute(f"PRAGMA {name}").fetchone()[0])
+        return opened.database.rows(f"PRAGMA {name}")[0][0]
     finally:
         opened.close()
 
@@ -146,7 +146,7 @@ def test_a_file_that_becomes_corrupt_while_open_is_replaced_and_the_write_is_kep
 
     opened.database.run(work)
     assert opened.status().losses == 1
-    kept = opened.database.read(lambda c: c.execute("SELECT count(*) FROM alarm").fetchone()[0])
+    kept = opened.database.rows("SELECT count(*) FROM alarm")[0][0]
     assert kept == 1
 
 
@@ -154,8 +154,8 @@ def test_a_full_disk_costs_durability_and_nothing_else(tmp_path: Path) -> None:
     books, clock = Books(), FakeClock()
     opened = store(tmp_path, books, clock)
     opened.counters.set("before", 1)
-    pages = opened.database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-    opened.database.read(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    pages = opened.database.rows("PRAGMA page_count")[0][0]
+    opened.database.rows(f"PRAGMA max_page_count = {pages}")
     told: list[int] = []
 
     def work(connection: sqlite3.Connection) -> None:
@@ -175,7 +175,7 @@ def test_a_full_disk_costs_durability_and_nothing_else(tmp_path: Path) -> None:
     opened.close()
     again = store(tmp_path)
     assert (again.counters.get("before"), again.counters.get("during")) == (1, 2)
-    big = again.database.read(lambda c: c.execute("SELECT length(state) FROM alarm").fetchone()[0])
+    big = again.database.rows("SELECT length(state) FROM alarm")[0][0]
     assert big == 50_000
 
 
@@ -201,9 +201,7 @@ def test_a_defect_of_the_caller_is_raised_and_undone(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         opened.database.run(lambda c: c.execute("INSERT INTO alarm VALUES ('a', NULL)"))
     assert not opened.status().degraded
-    assert (
-        opened.database.read(lambda c: c.execute("SELECT count(*) FROM alarm").fetchone()[0]) == 0
-    )
+    assert opened.database.rows("SELECT count(*) FROM alarm")[0][0] == 0
 
 
 def test_work_inside_work_is_one_transaction(tmp_path: Path) -> None:
@@ -273,7 +271,5 @@ def test_what_is_done_every_few_seconds_does_not_read_a_day_of_messages() -> Non
         "SELECT id FROM outbox WHERE +kind = 0 AND acked_mono IS NOT NULL ORDER BY acked_mono",
         "SELECT id FROM outbox WHERE kind = 0 AND id > 3 AND id <= 9 AND acked_mono IS NULL",
     ):
-        plan = opened.database.read(
-            lambda c, q=query: c.execute(f"EXPLAIN QUERY PLAN {q}").fetchall()
-        )
+        plan = opened.database.rows(f"EXPLAIN QUERY PLAN {query}")
         assert all("USING" in row[3] and "INDEX outbox_" in row[3] for row in plan), (query, plan)

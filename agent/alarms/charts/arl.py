@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 STATES = 301
 """Odd, so that the EWMA starts in the middle of a cell; the third digit no longer moves."""
 LARGEST_ARL = 1e12
-_NORMAL = NormalDist()
 
 
 def cusum_arl(k: float, h: float, shift: float = 0.0, states: int = STATES) -> float:
@@ -57,11 +55,6 @@ def ewma_sigma(weight: float) -> float:
     return math.sqrt(weight / (2.0 - weight))
 
 
-def shewhart_arl(limit: float) -> float:
-    """Mean points until ``|z|`` exceeds ``limit``, where z ~ N(0, 1)."""
-    return 1.0 / math.erfc(limit / math.sqrt(2.0))
-
-
 @lru_cache(maxsize=256)
 def cusum_limit(arl: float, k: float = 0.5) -> float:
     """The ``h`` whose run length without a change is ``arl`` points."""
@@ -72,13 +65,6 @@ def cusum_limit(arl: float, k: float = 0.5) -> float:
 def ewma_limit(arl: float, weight: float = 0.1) -> float:
     """The limit, in deviations of the EWMA, whose run length without a change is ``arl``."""
     return _inverse(lambda limit: ewma_arl(weight, limit), arl, 0.05, 7.0)
-
-
-def shewhart_limit(arl: float) -> float:
-    """The limit on ``|z|`` whose run length without a change is ``arl`` points."""
-    if not 1.0 < arl <= LARGEST_ARL:
-        raise ValueError(f"a run length of {arl} points is outside (1, {LARGEST_ARL:g}]")
-    return -_NORMAL.inv_cdf(0.5 / arl)
 
 
 def _inverse(run: Callable[[float], float], arl: float, low: float, high: float) -> float:

@@ -16,7 +16,6 @@ from agent.alarms.charts.minutes import (
 )
 from agent.alarms.charts.newest import NewestPictures, PictureCheck
 from agent.alarms.charts.reference import Reference, SignalReference
-from agent.alarms.charts.scores import NormalScores, rarer
 from agent.alarms.condition import Detail
 from agent.alarms.signals.signals import BY_NAME, Per, natural
 from agent.alarms.text.language import signal_detail
@@ -64,7 +63,6 @@ class _Charted:
     """One signal: its reference, its charts by sign, and its newest point."""
 
     reference: SignalReference
-    scores: NormalScores
     sides: dict[int, SideCharts]
     newest: Point | None = None
 
@@ -79,9 +77,7 @@ class ChartBank:
         self._explanations = explanation_minutes(reference.window_s)
         self._newest = NewestPictures(reference)
         self._charted = {
-            one.name: _Charted(
-                one, one.normal_scores(), {s.sign: SideCharts(s.limits()) for s in one.sides}
-            )
+            one.name: _Charted(one, {side.sign: SideCharts(side.limits()) for side in one.sides})
             for one in reference.signals
         }
 
@@ -110,7 +106,7 @@ class ChartBank:
             if one is None:
                 continue
             one.newest = point
-            score = one.scores.score(point.mean) * rarer(point.count, one.reference.count)
+            score = one.reference.score(point.mean, point.count)
             for sign, side in one.sides.items():
                 side.update(sign * score)
 
@@ -132,11 +128,6 @@ class ChartBank:
             one.newest = None
             for side in one.sides.values():
                 side.reset()
-
-    @property
-    def undefined(self) -> int:
-        """Values that were no number, since the start."""
-        return self._fruit.means.undefined + self._explanations.undefined
 
     def judged(self, cause: str, per: Per | None = None) -> Judgement | None:
         """The most advanced side of this cause, one beyond its limit before any other; None where

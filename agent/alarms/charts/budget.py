@@ -43,7 +43,3 @@ class Budget:
     def arl(self, sides: int) -> float:
         """Points between two false alarms of one chart or rule."""
         return self.days * self.margin * self.points_a_day * self.shares(sides)
-
-    def false_alarms(self, rate_a_point: float) -> float:
-        """Of so many false alarms a point over everything, how many come in ``days``."""
-        return rate_a_point * self.days * self.points_a_day

@@ -52,9 +52,10 @@ class LaneCharts:
             return "no reference is configured"
         if self._standing:
             return "the machine does not run"
+        if not self._variety:
+            return "no variety is announced, and there are several"
         if self._variety not in self._banks:
-            named = f"variety {self._variety} has" if self._variety else "no variety is announced, "
-            return f"{named} no reference" if self._variety else f"{named}and there are several"
+            return f"variety {self._variety} has no reference"
         return self._foreign
 
     def announce(self, variety: str | None, now: float) -> None:

@@ -15,8 +15,7 @@ from statistics import median
 import numpy as np
 
 from agent.alarms.catalogue import Cause
-from agent.alarms.charts.reference import CupReference, Reference, SignalReference
-from agent.alarms.charts.scores import NormalScores, rarer
+from agent.alarms.charts.reference import CupReference, Reference
 from agent.alarms.condition import Detail
 from agent.alarms.signals.signals import BY_NAME, Per, natural
 from agent.alarms.text.language import signal_detail
@@ -53,20 +52,13 @@ class PictureCheck:
     cups: int = 0
 
 
-@dataclass(slots=True)
-class _Seen:
-    reference: SignalReference
-    scores: NormalScores
-    signs: tuple[int, ...]
-
-
 class NewestPictures:
     """Signals of the pictures of the newest fruit, and the colour of the newest empty cups."""
 
     def __init__(self, reference: Reference) -> None:
         self._cups_reference: CupReference | None = reference.cups
         self._seen = {
-            one.name: _Seen(one, one.normal_scores(), tuple(side.sign for side in one.sides))
+            one.name: one
             for one in reference.signals
             if BY_NAME[one.name].cause is Cause.IMAGE_QUALITY and BY_NAME[one.name].per is Per.FRUIT
         }
@@ -108,15 +100,15 @@ class NewestPictures:
     def _made(self) -> PictureCheck | None:
         means = self._means()
         scored = [
-            (sign * self._score(name, mean, count), name, sign)
+            (side.sign * self._seen[name].score(mean, count), name, side.sign)
             for name, (mean, count) in means.items()
-            for sign in self._seen[name].signs
+            for side in self._seen[name].sides
         ]
         if not scored:
             return None
         score, name, sign = max(scored)
         mean, count = means[name]
-        low, high = self._seen[name].reference.usual
+        low, high = self._seen[name].usual
         return PictureCheck(
             score=score,
             detail=self._detail(name, mean),
@@ -138,13 +130,9 @@ class NewestPictures:
             if count >= LEAST_FRUIT
         }
 
-    def _score(self, name: str, mean: float, count: int) -> float:
-        one = self._seen[name]
-        return one.scores.score(mean) * rarer(count, one.reference.count)
-
     def _detail(self, name: str, mean: float) -> Detail:
         value = natural(BY_NAME[name], mean)
-        return signal_detail(name, value, self._seen[name].reference.usual)
+        return signal_detail(name, value, self._seen[name].usual)
 
     def _other_colour(self, means: Mapping[str, tuple[float, int]]) -> Detail | None:
         """A gross change of the fruit's colour that the fruit's own pictures do not attribute to
@@ -160,13 +148,13 @@ class NewestPictures:
         if any(name not in means for name in needed):
             return None
         colour, brightness, focus = (means[name][0] for name in needed)
-        usual = {name: self._seen[name].reference.usual for name in needed}
+        usual = {name: self._seen[name].usual for name in needed}
         level, sharpness = (
             natural(BY_NAME["brightness"], brightness),
             natural(BY_NAME["focus"], focus),
         )
         darker = min(1.0, level / max(1.0, usual["brightness"][0]))
-        gross = abs(self._score("chromaticity", *means["chromaticity"])) >= OTHER_COLOUR
+        gross = abs(self._seen["chromaticity"].score(*means["chromaticity"])) >= OTHER_COLOUR
         explained = (
             colour <= 0.0
             or level > usual["brightness"][1]

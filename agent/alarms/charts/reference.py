@@ -7,6 +7,7 @@ the weights' hash, layer, score, input size and variety - and serves nothing els
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.alarms.charts.charts import Limits
-from agent.alarms.charts.scores import NormalScores
+from agent.alarms.charts.scores import NormalScores, rarer
 from agent.alarms.signals.signals import BY_NAME
 from agent.storage.whole_file import whole_file
 
@@ -80,11 +81,16 @@ class SignalReference(_Part):
     def _can_be_charted(self) -> SignalReference:
         if self.name not in BY_NAME:
             raise ValueError(f"{self.name!r} is no signal of this version")
-        self.normal_scores()
+        _ = self.normal_scores
         return self
 
+    @cached_property
     def normal_scores(self) -> NormalScores:
         return NormalScores(self.values, self.scores, self.low_slope, self.high_slope)
+
+    def score(self, mean: float, count: int) -> float:
+        """The normal score of a mean over so many values; nearer to 0 for fewer than usual."""
+        return self.normal_scores.score(mean) * rarer(count, self.count)
 
 
 class CupReference(_Part):

@@ -86,15 +86,6 @@ class AlarmManager:
             if entry.life.suppressions & {AlarmState.SHELVED, AlarmState.OUT_OF_SERVICE}
         )
 
-    def attention(self) -> tuple[str, ...]:
-        """Lanes with an alarm that is active, or that waits for its on-delay."""
-        lanes = {
-            entry.record.camera_id: None
-            for entry in self._entries.values()
-            if not entry.life.suppressions and (entry.life.active or entry.delay.waiting)
-        }
-        return tuple(lanes)
-
     def _judge(self, entry: Entry, now: Now) -> list[Alarm]:
         """Suppression begins before the occurrence changes and ends after it, so that an alarm is
         not annunciated for a moment in between."""
@@ -161,16 +152,10 @@ class AlarmManager:
         """Acknowledge one occurrence, which the command must name."""
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
-        if entry is None:
-            return self._answer("ack", alarm_id, user, Outcome.UNKNOWN)
-        if not event_id or event_id != entry.record.event_id:
+        if entry is not None and (not event_id or event_id != entry.record.event_id):
             return self._answer("ack", alarm_id, user, Outcome.STALE)
-        if not entry.life.allows(Event.ACK):
-            return self._answer("ack", alarm_id, user, Outcome.ALREADY)
-        record = self._recorder.step(
-            entry, Event.ACK, now, acked_at_ms=now.utc_ms, acked_by=_text(user, USER_LENGTH)
-        )
-        return self._answer("ack", alarm_id, user, Outcome.DONE, record)
+        by = {"acked_at_ms": now.utc_ms, "acked_by": _text(user, USER_LENGTH)}
+        return self._step("ack", Event.ACK, alarm_id, user, now, **by)
 
     def shelve(
         self, alarm_id: str, duration_s: float, user: str, now_mono: float, now_utc_ms: int
@@ -190,29 +175,19 @@ class AlarmManager:
         return self._answer("shelve", alarm_id, user, Outcome.DONE, record)
 
     def unshelve(self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int) -> CommandResult:
-        return self._end_suppression(
-            "unshelve", Event.UNSHELVE, alarm_id, user, Now(now_mono, now_utc_ms)
-        )
+        now = Now(now_mono, now_utc_ms)
+        return self._step("unshelve", Event.UNSHELVE, alarm_id, user, now, shelved_until_ms=0)
 
     def take_out_of_service(
         self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
         """Suppress the annunciation until the alarm is put back into service."""
-        now = Now(now_mono, now_utc_ms)
-        entry = self._entries.get(alarm_id)
-        if entry is None:
-            return self._answer("disable", alarm_id, user, Outcome.UNKNOWN)
-        if not entry.life.allows(Event.DISABLE):
-            return self._answer("disable", alarm_id, user, Outcome.ALREADY)
-        record = self._recorder.step(entry, Event.DISABLE, now)
-        return self._answer("disable", alarm_id, user, Outcome.DONE, record)
+        return self._step("disable", Event.DISABLE, alarm_id, user, Now(now_mono, now_utc_ms))
 
     def put_into_service(
         self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int
     ) -> CommandResult:
-        return self._end_suppression(
-            "enable", Event.ENABLE, alarm_id, user, Now(now_mono, now_utc_ms)
-        )
+        return self._step("enable", Event.ENABLE, alarm_id, user, Now(now_mono, now_utc_ms))
 
     def comment(
         self, alarm_id: str, event_id: str, text: str, now_mono: float, now_utc_ms: int
@@ -229,9 +204,10 @@ class AlarmManager:
         record = self._recorder.record(entry, COMMENT, Now(now_mono, now_utc_ms), comment=words)
         return self._answer("comment", alarm_id, "", Outcome.DONE, record)
 
-    def _end_suppression(
-        self, command: str, event: Event, alarm_id: str, user: str, now: Now
+    def _step(
+        self, command: str, event: Event, alarm_id: str, user: str, now: Now, **changes: Any
     ) -> CommandResult:
+        """Change the state of an alarm as a command asks, where it has an edge for that."""
         entry = self._entries.get(alarm_id)
         if entry is None:
             return self._answer(command, alarm_id, user, Outcome.UNKNOWN)
@@ -239,7 +215,6 @@ class AlarmManager:
             return self._answer(command, alarm_id, user, Outcome.ALREADY)
         if event is Event.ENABLE:
             entry.out_by_configuration = False
-        changes = {"shelved_until_ms": 0} if event is Event.UNSHELVE else {}
         record = self._recorder.step(entry, event, now, **changes)
         return self._answer(command, alarm_id, user, Outcome.DONE, record)
 

@@ -6,9 +6,12 @@ to another process; delays that were running begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.lifecycle.entry import Entry
@@ -17,15 +20,6 @@ from agent.alarms.lifecycle.timing import CHATTER_QUIET_S
 from agent.records import Alarm, AlarmState, Quality
 
 VERSION = 1
-
-_OCCURRENCES = (AlarmState.NORM, AlarmState.UNACK, AlarmState.ACKED, AlarmState.RTN_UNACK)
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +52,48 @@ def export_state(entries: Iterable[Entry], counts: Counters, now: Now) -> dict[s
     }
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", defer_build=True)
+
+
+class _SavedAlarm(_Part):
+    """What ``_export_entry`` writes. Earlier versions wrote no message of their own, and did not
+    say who took an alarm out of service: it is annunciated then, rather than suppressed for ever.
+    """
+
+    cause: Cause
+    occurrence: Literal[AlarmState.NORM, AlarmState.UNACK, AlarmState.ACKED, AlarmState.RTN_UNACK]
+    covers: tuple[
+        Literal[AlarmState.SHELVED, AlarmState.SUPPRESSED, AlarmState.OUT_OF_SERVICE], ...
+    ] = ()
+    message: str | None = None
+    out_by_configuration: bool = True
+    shelved_until_ms: NonNegativeInt
+    chatter_until_ms: NonNegativeInt
+    record: Alarm
+
+    def entry(self, now: Now, shelve_max_s: float) -> Entry:
+        life = Life(self.occurrence, frozenset(self.covers))
+        entry = Entry(BY_CAUSE[self.cause], replace(self.record, quality=Quality.BAD), life)
+        entry.message = self.record.message if self.message is None else self.message
+        out = AlarmState.OUT_OF_SERVICE in life.suppressions
+        entry.out_by_configuration = self.out_by_configuration and out
+        shelved_s = max(0, self.shelved_until_ms - now.utc_ms) / 1000
+        entry.shelved_until_mono = now.mono + min(shelved_s, shelve_max_s)
+        chatter_s = max(0, self.chatter_until_ms - now.utc_ms) / 1000
+        entry.chatter.until_mono = now.mono + min(chatter_s, CHATTER_QUIET_S)
+        return entry
+
+
+class _SavedState(_Part):
+    """What ``export_state`` writes."""
+
+    version: Literal[1]
+    seq: NonNegativeInt
+    occurrences: NonNegativeInt
+    alarms: list[_SavedAlarm]
+
+
 def restore_state(
     exported: object, alarm_ids: Collection[str], now: Now, shelve_max_s: float
 ) -> tuple[Counters, list[Entry]]:
@@ -66,20 +102,14 @@ def restore_state(
     Every restored alarm has quality bad until its condition is judged again. No shelving lasts
     longer than a command may ask for, however the wall clock was set meanwhile.
     """
-    if not isinstance(exported, Mapping) or exported.get("version") != VERSION:
-        raise SnapshotError(f"alarm state: not of version {VERSION}")
-    counts = Counters(
-        _whole(exported, "seq", "alarm state"), _whole(exported, "occurrences", "alarm state")
-    )
-    alarms = exported.get("alarms")
-    if not isinstance(alarms, list):
-        raise SnapshotError("alarm state: alarms is not a list")
-    entries = [_restore_entry(i, item, now) for i, item in enumerate(alarms)]
-    for entry in entries:
-        longest = now.mono + shelve_max_s
-        entry.shelved_until_mono = min(entry.shelved_until_mono, longest)
-        entry.chatter.until_mono = min(entry.chatter.until_mono, now.mono + CHATTER_QUIET_S)
-    return counts, [entry for entry in entries if entry.record.alarm_id in alarm_ids]
+    try:
+        saved = _SavedState.model_validate_json(json.dumps(exported))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in ("alarm state", *first["loc"]))
+        raise SnapshotError(f"{place}: {first['msg']}") from error
+    kept = (one for one in saved.alarms if one.record.alarm_id in alarm_ids)
+    return Counters(saved.seq, saved.occurrences), [one.entry(now, shelve_max_s) for one in kept]
 
 
 def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:
@@ -95,53 +125,3 @@ def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:
         else 0,
         "record": asdict(entry.record),
     }
-
-
-def _restore_entry(index: int, item: object, now: Now) -> Entry:
-    place = f"alarm state: alarms[{index}]"
-    if not isinstance(item, Mapping) or not isinstance(item.get("record"), Mapping):
-        raise SnapshotError(f"{place}: not an alarm")
-    try:
-        definition = BY_CAUSE[Cause(str(item.get("cause")))]
-        life = Life(
-            AlarmState(str(item.get("occurrence"))),
-            frozenset(AlarmState(one) for one in item.get("covers", ())),
-        )
-        record = _record(item["record"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise SnapshotError(f"{place}: {error}") from error
-    if life.occurrence not in _OCCURRENCES or life.suppressions & set(_OCCURRENCES):
-        raise SnapshotError(f"{place}: a state in the wrong place")
-    entry = Entry(definition, replace(record, quality=Quality.BAD), life)
-    entry.message = str(item.get("message", record.message))
-    # A state that does not say who took it out: annunciated rather than suppressed for ever.
-    by_configuration = item.get("out_by_configuration", True)
-    if not isinstance(by_configuration, bool):
-        raise SnapshotError(f"{place}: out_by_configuration is neither true nor false")
-    entry.out_by_configuration = by_configuration and AlarmState.OUT_OF_SERVICE in life.suppressions
-    shelved_ms = _whole(item, "shelved_until_ms", place)
-    entry.shelved_until_mono = now.mono + max(0, shelved_ms - now.utc_ms) / 1000
-    chatter_ms = _whole(item, "chatter_until_ms", place)
-    entry.chatter.until_mono = now.mono + max(0, chatter_ms - now.utc_ms) / 1000
-    return entry
-
-
-def _record(raw: Mapping[str, Any]) -> Alarm:
-    """``TypeError`` or ``ValueError`` for a record with a missing key or one of another type."""
-    values = dict(raw)
-    for each in fields(Alarm):
-        value = values.setdefault(each.name, each.default)
-        kinds = _KINDS.get(str(each.type), (object,))
-        wrong = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
-        if wrong and kinds != (object,):
-            raise TypeError(f"record.{each.name} is {type(value).__name__}, not {each.type}")
-    values["state"] = AlarmState(str(values["state"]))
-    values["quality"] = Quality(str(values["quality"]))
-    return Alarm(**values)
-
-
-def _whole(item: Mapping[str, Any], key: str, place: str) -> int:
-    value = item.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise SnapshotError(f"{place}: {key} is not a whole number from 0")
-    return value

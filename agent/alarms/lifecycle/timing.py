@@ -41,10 +41,6 @@ class Delay:
         waited = now - self._since_mono >= definition.on_delay_s
         return waited and samples >= definition.on_samples
 
-    @property
-    def waiting(self) -> bool:
-        return self._since_mono is not None
-
     def reset(self) -> None:
         self._since_mono = None
 

@@ -39,11 +39,6 @@ def list_pictures(folder: Path) -> list[Path]:
     return found
 
 
-def open_source(camera: Camera) -> FolderSource:
-    """The folder that ``camera.source`` names."""
-    return FolderSource(camera)
-
-
 class FolderSource:
     """Pictures by name, one every 1/fps s; the folder is listed anew at each turn.
 

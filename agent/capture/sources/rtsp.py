@@ -17,11 +17,6 @@ READ_SHARE = 0.8
 """Of the time-out after which this process would be killed: its own word comes before that."""
 
 
-def open_source(camera: Camera) -> RtspSource:
-    """The stream that ``camera.source`` names."""
-    return RtspSource(camera)
-
-
 class RtspSource:
     """FFmpeg over TCP. The backend is named and both time-outs are given at open.
 

@@ -19,11 +19,6 @@ READ_SHARE = 0.8
 """Of the time-out after which this process would be killed: its own word comes before that."""
 
 
-def open_source(camera: Camera) -> V4l2Source:
-    """The device that ``camera.source`` names."""
-    return V4l2Source(camera)
-
-
 def device_path(source: str) -> str:
     """Return the device of ``v4l2:///dev/video0``, ``v4l2:/dev/video0`` or ``v4l2:0``."""
     location = source.partition(":")[2]

@@ -18,11 +18,6 @@ from agent.config import Camera
 UNKNOWN_FPS = 25.0
 
 
-def open_source(camera: Camera) -> VideoSource:
-    """The video file that ``camera.source`` names."""
-    return VideoSource(camera)
-
-
 class VideoSource:
     """Pictures of a file at the configured rate, or at its own; starts over at its end."""
 

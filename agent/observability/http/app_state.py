@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from agent.observability.health import Readiness
 from agent.observability.newest import Newest
 from agent.observability.view import AgentView
-from agent.records import MachineInfo
+from agent.records import CameraState, MachineInfo
 from agent.telemetry import Telemetry
 
 
@@ -21,14 +20,14 @@ class AppState:
 
     ``view``, ``on_machine`` and ``kept_evidence`` are called in a worker thread, ``view`` at most a
     few times a second however many look; ``kept_evidence`` gives content type and bytes of the
-    picture behind an occurrence, None without one. ``loop_ages_s`` and ``readiness`` are called on
+    picture behind an occurrence, None without one. ``loop_ages_s`` and ``sources`` are called on
     the server's own loop, so they must not take a lock that another loop may hold for long: a
     stalled loop is just what they report.
     """
 
     view: Callable[[], AgentView]
     loop_ages_s: Callable[[], Mapping[str, float]]
-    readiness: Callable[[], Readiness]
+    sources: Callable[[], Mapping[str, CameraState]]
     on_machine: Callable[[MachineInfo], None]
     newest: Newest
     registry: CollectorRegistry

@@ -32,7 +32,4 @@ class AddressBuckets:
         self._buckets.move_to_end(address)
         if len(self._buckets) > ADDRESSES_MAX:
             self._buckets.popitem(last=False)  # the one whose last request is oldest
-        allowed = bucket.level(now) >= 1.0
-        if allowed:
-            bucket.spend(1.0, now)
-        return allowed
+        return bucket.take(now)

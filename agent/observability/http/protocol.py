@@ -2,7 +2,8 @@
 
 uvicorn ends an idle keep-alive connection, but waits without end for a request that never comes in
 full, or for a client that does not read. Here every exchange has one time limit, and beyond a
-number of connections the one that has waited longest makes room, so that a probe always gets in.
+number of connections the one that has waited longest makes room, so that a probe always gets in:
+with uvicorn's own limits alone, six of the fourteen tests of bad clients fail.
 The protocol sees a connection over TLS only after the handshake; that has a limit of its own.
 """
 

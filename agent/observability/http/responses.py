@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from agent.observability.health import Verdict
-from agent.observability.jsonable import dumps
 from agent.observability.pictures import Picture
 
 BODY_LIMIT_S = 5.0
@@ -45,7 +45,7 @@ def json_response(data: bytes, status: int = 200) -> Response:
 def verdict_response(verdict: Verdict, more: dict[str, object]) -> Response:
     """Return a verdict as 200 or 503."""
     answer = {"ok": verdict.ok, "reasons": verdict.reasons, **more}
-    return json_response(dumps(answer), 200 if verdict.ok else 503)
+    return json_response(to_json(answer), 200 if verdict.ok else 503)
 
 
 def picture_response(request: Request, picture: Picture) -> Response:
@@ -59,7 +59,7 @@ def picture_response(request: Request, picture: Picture) -> Response:
 
 def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
     """Return ``{"error": reason}``."""
-    response = json_response(dumps({"error": reason}), status)
+    response = json_response(to_json({"error": reason}), status)
     response.headers.update(headers or {})
     return response
 

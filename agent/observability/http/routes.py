@@ -49,7 +49,7 @@ from agent.telemetry import Clock, wall_clock_ms
 NAME_MAX = 200
 """Longest class or event that is looked for: what is longer is none."""
 PROBE_LIMIT_S = 2.0
-SILENT = Verdict(ok=False, reasons=(f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
+SILENT = Verdict((f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
 STATUS_FRESH_S = 0.2
 SCRIPTS = ("draw.js", "camera.js", "page.js")
 """Put into the page as one script, in this order."""
@@ -110,7 +110,7 @@ class Routes:
     async def readyz(self, request: Request) -> Response:
         """200 while fruit can be read, 503 with every reason why not."""
         health = await self._health()
-        return verdict_response(SILENT if health is None else readyz(health.readiness), {})
+        return verdict_response(SILENT if health is None else readyz(health.sources), {})
 
     async def metrics(self, request: Request) -> Response:
         """The registry as OpenMetrics or plain text; here and now, for a hung view must not hide

@@ -7,17 +7,17 @@ live path but these short replies: numbers, and a picture once.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic_core import to_json
+
 from agent.observability.exposition import OPENMETRICS, expose
-from agent.observability.health import Readiness
 from agent.observability.http.app_state import AppState
-from agent.observability.jsonable import dumps
-from agent.observability.newest import AnnotatedFrame, MeanMap
+from agent.observability.newest import AnnotatedFrame
 from agent.observability.pictures import fitted
-from agent.records import MachineInfo, Overlay
+from agent.records import CameraState
 
 PROBES = frozenset({"health", "metrics"})
 """Answered at once by the agent's own loop, whatever the others wait for."""
@@ -38,12 +38,12 @@ class Health:
     """What the probes judge."""
 
     loop_ages_s: Mapping[str, float]
-    readiness: Readiness
+    sources: Mapping[str, CameraState]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: the name of a method of ``AgentService``, its arguments, when it was made."""
+    """One call: its name in ``AgentService``, its arguments, when it was made."""
 
     number: int
     name: str
@@ -72,7 +72,7 @@ class AgentClient(Protocol):
     """The server's end: calls to the agent."""
 
     async def call(self, name: str, *args: object) -> Any:
-        """Return what the method of ``AgentService`` returns.
+        """Return what ``AgentService`` answers.
 
         ``AgentUnavailable`` when it does not read or too many calls wait already,
         ``AgentFailed`` when it raised. Waits without a limit of its own.
@@ -94,23 +94,28 @@ class AgentFailed(Exception):  # noqa: N818
 
 
 class AgentService:
-    """The agent's end: one method for each call."""
+    """The agent's end: who answers each call."""
 
     def __init__(self, state: AppState) -> None:
         self._state = state
-        self._methods = {
-            "health": self.health, "metrics": self.metrics, "status": self.status,
-            "frame": self.frame, "overlay": self.overlay, "mean_map": self.mean_map,
-            "evidence": self.evidence, "machine": self.machine,
-        }  # fmt: skip
+        self._answers: dict[str, Callable[..., object]] = {
+            "health": self.health,
+            "metrics": self.metrics,
+            "status": self.status,
+            "frame": self.frame,
+            "overlay": state.newest.overlay,  # the newest heat map of a class
+            "mean_map": state.newest.mean_map,  # the control beside it
+            "evidence": self.evidence,
+            "machine": state.on_machine,
+        }
 
     def call(self, name: str, args: tuple[object, ...]) -> object:
         """Answer one call; ``KeyError`` for a name that is none."""
-        return self._methods[name](*args)  # type: ignore[operator]  # the server's own calls
+        return self._answers[name](*args)
 
     def health(self) -> Health:
         """What the probes judge, of this moment."""
-        return Health(dict(self._state.loop_ages_s()), self._state.readiness())
+        return Health(dict(self._state.loop_ages_s()), self._state.sources())
 
     def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
         """The exposition and its content type."""
@@ -118,7 +123,7 @@ class AgentService:
 
     def status(self) -> bytes:
         """The snapshot as JSON."""
-        return dumps(self._state.view())
+        return to_json(self._state.view(), inf_nan_mode="null")
 
     def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
         """The newest frame of a lane, at most as large as it is shown.
@@ -130,21 +135,9 @@ class AgentService:
             return fitted(frame) if frame else None
         return Unchanged.UNCHANGED
 
-    def overlay(self, lane: str, class_name: str) -> Overlay | None:
-        """The newest heat map of a class."""
-        return self._state.newest.overlay(lane, class_name)
-
-    def mean_map(self, lane: str, class_name: str) -> MeanMap | None:
-        """The control beside it."""
-        return self._state.newest.mean_map(lane, class_name)
-
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Content type and bytes of the picture behind an occurrence, from memory or the disk."""
         overlay = self._state.newest.evidence(event_id)
         if overlay is not None:
             return overlay.content_type, overlay.data
         return self._state.kept_evidence(event_id)  # older, or of an earlier start
-
-    def machine(self, info: MachineInfo) -> None:
-        """Take the machine's state."""
-        self._state.on_machine(info)

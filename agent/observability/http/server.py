@@ -6,13 +6,9 @@ certain, and clients that come meanwhile wait instead of being refused.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import select
 import threading
 import time
-import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,8 +16,9 @@ from agent import config
 from agent.observability.http.app_state import AppState
 from agent.observability.http.listener import HttpError, Listener, ServerSpec
 from agent.observability.http.rpc import BEGIN_WITHIN_S, PROBES, AgentService, Call, Counts, Reply
-from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec
+from agent.supervision.child import Child, ChildSpec
 from agent.supervision.supervised import SupervisedChild
+from agent.supervision.waker import Waker
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
@@ -39,8 +36,8 @@ MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 class HttpServer(Listener):
     """Serves the agent's own routes; ``HttpError`` when it cannot have its address.
 
-    One thread of its own spawns the server, answers its calls, and replaces it when it dies,
-    hangs or grows too large: the kernel kills it when that thread ends, however the agent ends.
+    One thread of its own answers the server's calls, and replaces it when it dies, hangs or grows
+    too large.
     """
 
     def __init__(
@@ -53,12 +50,11 @@ class HttpServer(Listener):
         self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._done: deque[tuple[Child, Reply]] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self._wake)
-        self._supervised = SupervisedChild(clock)
-        self._rss_bytes = 0
+        self._waker = Waker()
+        self._supervised = SupervisedChild(
+            LOOP, "http_lost", "http_restarts", state.telemetry, clock
+        )
         self._patience_s = 0.0
-        self._started = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
 
@@ -73,7 +69,7 @@ class HttpServer(Listener):
 
     def wait_started(self) -> None:
         """Return when the server serves; ``HttpError`` when it does not come up."""
-        if not self._started.wait(START_LIMIT_S):
+        if not self._supervised.serving.wait(START_LIMIT_S):
             raise HttpError(
                 f"http: the server has not started on {self.url} within {START_LIMIT_S:g} s: "
                 f"{self._supervised.failure or 'it said nothing'}"
@@ -94,7 +90,7 @@ class HttpServer(Listener):
         self._patience_s = timeout_s
         self._stopping.set()
         if self._thread.ident is not None:
-            os.eventfd_write(self._wake, 1)
+            self._waker.wake()
             self._thread.join(timeout_s + 1.0)
         self.socket.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -103,56 +99,25 @@ class HttpServer(Listener):
     # --- the thread that owns the child ---
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._telemetry.beat(LOOP)
-            try:
-                child = self._supervised.child
-                reason = self._replace() if child is None else self._turn(child)
-            except Exception:  # a defect must not end the server for good: say so, start over
-                logger.exception("http_failed")
-                reason = "failed"
-            if reason:
-                self._discard(reason)
+        self._supervised.keep(self._child_spec, self._turn, self._stopping)
         if self._supervised.child is not None:
             self._end(self._supervised.child)
 
-    def _replace(self) -> str:
-        """Start a child; return why that failed, or nothing."""
-        self._rss_bytes = 0
+    def _child_spec(self) -> ChildSpec:
         fds = {"listener": self.socket.fileno()}
-        return self._supervised.replace(ChildSpec("http", TARGET, self._spec, fds, priority="low"))
+        return ChildSpec("http", TARGET, self._spec, fds, priority="low")
 
     def _turn(self, child: Child) -> str:
         """Answer the calls; return why the child must be replaced, or nothing."""
-        try:
-            self._sleep(child)
-            now = self._clock()  # before the replies: the time they take is not the child's
-            for message in child.receive():
-                self._supervised.mark_alive(now)
-                self._take(child, message)
-            self._send_done(child)
-        except ChildGone:
-            return "exited"
-        except ChildBusy:
-            return "silent"
-        patience_s = SILENT_AFTER_S if self._supervised.serving else START_LIMIT_S
-        if self._supervised.silence_s(now) > patience_s:
-            return "silent"
-        return "memory" if self._rss_bytes > MEMORY_LIMIT_BYTES else ""
-
-    def _sleep(self, child: Child) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        poll.register(child.fileno(), select.POLLIN | (0 if child.flush() else select.POLLOUT))
-        poll.poll(TURN_S * 1000)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        self._waker.wait(TURN_S, child.fileno(), writing=not child.flush())
+        for message in self._supervised.receive(child):
+            self._take(child, message)
+        self._send_done(child)
+        return self._supervised.judged(child, SILENT_AFTER_S, MEMORY_LIMIT_BYTES)
 
     def _take(self, child: Child, message: object) -> None:
         if isinstance(message, Counts):
-            self._supervised.serving = True
-            self._started.set()
-            self._rss_bytes = child.rss_bytes()
+            self._supervised.serving.set()
             for name, labels, number in message.counted:
                 self._telemetry.count(name, number, **dict(labels))
         elif isinstance(message, Call):
@@ -166,7 +131,7 @@ class HttpServer(Listener):
         if child is self._supervised.child:
             reply = Reply(call.number, failed=True) if late else self._reply(call)
             self._done.append((child, reply))
-        os.eventfd_write(self._wake, 1)
+        self._waker.wake()
 
     def _reply(self, call: Call) -> Reply:
         try:
@@ -181,25 +146,11 @@ class HttpServer(Listener):
             if caller is child:
                 child.send(reply)
 
-    def _discard(self, reason: str) -> None:
-        wait_s = self._supervised.discard(reason)
-        log_event(
-            logger,
-            logging.ERROR,
-            "http_lost",
-            reason=reason,
-            detail=self._supervised.failure,
-            retry_in_s=round(wait_s, 1),
-        )
-        self._telemetry.count("http_restarts", reason=reason)
-        for _ in self._supervised.pause(wait_s, TURN_S, self._stopping):
-            self._telemetry.beat(LOOP)
-
     def _end(self, child: Child) -> None:
         """Let the child finish what it is at, answers included, then make sure of its end."""
         child.ask_to_stop()
         end = self._clock() + 0.8 * self._patience_s
-        while self._clock() < end and not self._turn(child):
+        while self._clock() < end and not self._supervised.attempt(child, self._turn):
             pass
         child.kill()
         self._supervised.child = None

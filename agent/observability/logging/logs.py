@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import sys
 import threading
 import time
@@ -128,7 +129,7 @@ class EventHandler(logging.Handler):
         """Write what is counted and buffered, then end the writer."""
         self.acquire()
         try:
-            self._write_repeats(self._limiter.drain())
+            self._write_repeats(self._limiter.ended(math.inf))
         finally:
             self.release()
         self.writer.close()

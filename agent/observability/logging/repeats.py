@@ -38,7 +38,10 @@ class RepeatLimiter:
         return False
 
     def ended(self, now: float) -> list[tuple[Hashable, int]]:
-        """Return and forget the windows that have ended or overflow: (key, repeats > 0)."""
+        """Return and forget the windows that have ended or overflow: (key, repeats > 0).
+
+        At infinity, the end of the program, all have.
+        """
         counts = []
         while self._windows:
             key, window = next(iter(self._windows.items()))
@@ -47,10 +50,4 @@ class RepeatLimiter:
             del self._windows[key]
             if window.repeats:
                 counts.append((key, window.repeats))
-        return counts
-
-    def drain(self) -> list[tuple[Hashable, int]]:
-        """Return what was counted so far and forget everything, at the end of the program."""
-        counts = [(key, window.repeats) for key, window in self._windows.items() if window.repeats]
-        self._windows.clear()
         return counts

@@ -220,7 +220,7 @@ class Connection:
         client.on_socket_open = self._on_socket_open
         # Registered so that publish only queues: the socket is written in ``step`` alone, and no
         # answer can arrive before the caller of ``publish`` knows its number.
-        client.on_socket_register_write = _ignore
+        client.on_socket_register_write = lambda *_: None
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -291,7 +291,3 @@ class Connection:
         if not self._over:
             self._over = True
             self._events.append(event)
-
-
-def _ignore(_client: paho.Client, _userdata: object, _sock: object) -> None:
-    pass

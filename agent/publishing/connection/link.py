@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import random
-from dataclasses import dataclass
 
 from agent.config import Mqtt
 from agent.supervision.restart import Backoff
@@ -66,33 +65,17 @@ EDGES: dict[tuple[LinkState, Cause], LinkState] = {
 _PENALISED = (Cause.UNAUTHORISED, Cause.TAKEN_OVER)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkPolicy:
-    """How the link waits and which protocol it wishes."""
-
-    first_s: float
-    max_s: float
-    penalty_s: float
-    protocol: str
-
-    @classmethod
-    def of(cls, mqtt: Mqtt) -> LinkPolicy:
-        return cls(
-            mqtt.reconnect_first_s, mqtt.reconnect_max_s, mqtt.reconnect_penalty_s, mqtt.protocol
-        )
-
-
 class Link:
     """State machine of one connection; ``protocol`` is what the next or current attempt speaks."""
 
-    def __init__(self, policy: LinkPolicy, rng: random.Random, now: float) -> None:
+    def __init__(self, mqtt: Mqtt, rng: random.Random, now: float) -> None:
         self.state = LinkState.WAITING
-        self.protocol = V5 if policy.protocol == "auto" else policy.protocol
+        self.protocol = V5 if mqtt.protocol == "auto" else mqtt.protocol
         self.since = now
         self.due_at = now
         self.connects = 0
-        self._policy = policy
-        self._backoff = Backoff(policy.first_s, policy.max_s, rng)
+        self._mqtt = mqtt
+        self._backoff = Backoff(mqtt.reconnect_first_s, mqtt.reconnect_max_s, rng)
         self._fallback_known = False
         self._unanswered = 0
 
@@ -116,13 +99,13 @@ class Link:
         return after
 
     def _wait_s(self, cause: Cause, stood_s: float) -> float:
-        if stood_s >= min(STABLE_S, self._policy.max_s):
+        if stood_s >= min(STABLE_S, self._mqtt.reconnect_max_s):
             self._backoff.reset()
-        switched = self._policy.protocol == "auto" and self._choose_protocol(cause)
+        switched = self._mqtt.protocol == "auto" and self._choose_protocol(cause)
         if switched:
             return 0.0
         wait_s = self._backoff.next()
-        return self._policy.penalty_s + wait_s if cause in _PENALISED else wait_s
+        return self._mqtt.reconnect_penalty_s + wait_s if cause in _PENALISED else wait_s
 
     def _choose_protocol(self, cause: Cause) -> bool:
         """Set the protocol of the next attempt; true when it may be tried at once."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from agent.config import Mqtt
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import UNLIMITED, Answered, Opened
 from agent.publishing.connection.size_limit import VALID_S, SizeLimit
-from agent.publishing.connection.window import InFlight, Window
-from agent.publishing.outbox.outbox import Outbox
+from agent.publishing.outbox.outbox import NO_SUBSCRIBERS, Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.telemetry import Telemetry, log_event
@@ -25,11 +25,20 @@ REFUSALS_LOGGED_MAX = 1000
 HEADER_BYTES = 100
 """More than the fixed header, the properties and the lengths of a publish take."""
 
-NO_SUBSCRIBERS = "no_matching_subscribers"
 TOO_LARGE = "packet_too_large"
 
 ALWAYS_SENT = frozenset({TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.EVENT})
 """Small, and what the agent is there for: a limit that was only found out does not hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """One message that the broker has not answered."""
+
+    entry: Entry
+    message: Message
+    qos: int
+    sent_mono: float
 
 
 class Sender:
@@ -39,7 +48,7 @@ class Sender:
         self._mqtt = mqtt
         self._outbox = outbox
         self._telemetry = telemetry
-        self._window = Window()
+        self._window: dict[int, InFlight] = {}  # by the number that paho gave, oldest first
         self._limits = Opened()
         self._size_limit = SizeLimit()
         self._current: Entry | None = None
@@ -56,7 +65,7 @@ class Sender:
 
     def idle(self) -> bool:
         """Whether nothing is half sent or unanswered."""
-        return self._current is None and len(self._window) == 0
+        return self._current is None and not self._window
 
     def has_room(self) -> bool:
         """Whether another message may be handed over before the broker has answered."""
@@ -96,7 +105,7 @@ class Sender:
         known = message.topic in self._accepted or not message.spec.probed
         qos = message.spec.qos if known else 1
         if probe := message.spec.probed and self._size_limit.is_probe(size_bytes):
-            if len(self._window):
+            if self._window:
                 return False
             qos = 1
         # What waited on the disk says by its stamp how old it is: its expiry begins now.
@@ -104,7 +113,7 @@ class Sender:
         mid = connection.publish(message, qos, age_s)
         if mid is None:
             return False  # the connection is gone, and says so in its next step
-        self._window.add(mid, InFlight(entry, message, qos, now))
+        self._window[mid] = InFlight(entry, message, qos, now)
         if probe:
             self._size_limit.probe_sent(size_bytes)
         return True
@@ -118,7 +127,7 @@ class Sender:
 
     def answered(self, event: Answered, now: float) -> tuple[Entry, bool] | None:
         """Settle one message; return its entry and whether it was delivered."""
-        flight = self._window.answered(event.mid)
+        flight = self._window.pop(event.mid, None)
         if flight is None:
             return None
         message, reason = flight.message, event.reason
@@ -140,8 +149,8 @@ class Sender:
 
     def overdue(self, now: float) -> Message | None:
         """Return the oldest message if its answer is later than allowed."""
-        flight = self._window.overdue(now, self._mqtt.puback_timeout_s)
-        if flight is None:
+        flight = next(iter(self._window.values()), None)
+        if flight is None or now - flight.sent_mono <= self._mqtt.puback_timeout_s:
             return None
         family = flight.message.family
         self._telemetry.count("publish_results", topic_family=family, reason="timeout")
@@ -151,7 +160,7 @@ class Sender:
         """The broker has closed the connection; ``return_unanswered`` comes next."""
         suspects = {
             _packet_bytes(flight.message): flight.message
-            for flight in self._window.flights()
+            for flight in self._window.values()
             if flight.message.family not in ALWAYS_SENT
         }
         too_large = self._size_limit.closed(tuple(suspects), now)
@@ -172,11 +181,12 @@ class Sender:
         for entry, message in self._unanswered():
             before = unanswered.get(id(entry), (entry, ()))[1]
             unanswered[id(entry)] = (entry, (*before, message))
+        self._window.clear()
         self._current, self._next = None, 0
         self._outbox.lost(list(unanswered.values()))
 
     def _unanswered(self) -> Iterator[tuple[Entry, Message]]:
-        for flight in self._window.clear():
+        for flight in self._window.values():
             yield flight.entry, flight.message
         if self._current is not None:
             for message in self._current.messages[self._next :]:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import logging
 import random
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.config import Mqtt
-from agent.config.url import BrokerAddress
+from agent.config.url import parse_broker
 from agent.publishing.connection.connection import Connection, ConnectRequest
 from agent.publishing.connection.events import Answered, Ended, Event, Opened, Received, Subscribed
 from agent.publishing.connection.farewell import Farewell, Step
-from agent.publishing.connection.link import Cause, Link, LinkPolicy, LinkState
+from agent.publishing.connection.link import Cause, Link, LinkState
 from agent.publishing.connection.sender import Sender
-from agent.publishing.connection.waker import Waker
+from agent.publishing.connection.tls import tls_context
 from agent.publishing.outbox.outbox import Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import LinkStatus
+from agent.supervision.waker import Waker
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,8 @@ class SessionSettings:
     """
 
     mqtt: Mqtt
-    address: BrokerAddress
     client_id: str
     subscriptions: tuple[str, ...] = ()
-    tls: ssl.SSLContext | None = None
     name: str = "uns"
     farewell_with_will: bool = False
 
@@ -66,7 +64,11 @@ class SessionHooks:
 
 
 class Session:
-    """Runs the link to one broker until it is stopped."""
+    """Runs the link to one broker until it is stopped.
+
+    Raises ``ValueError`` when ``mqtt.broker`` names no host, and ``TlsError`` for TLS files that
+    cannot be used.
+    """
 
     def __init__(
         self,
@@ -76,13 +78,18 @@ class Session:
         clock: Clock,
         hooks: SessionHooks,
     ) -> None:
+        address = parse_broker(settings.mqtt.broker or "")
+        if address.kind != "network":
+            raise ValueError(f"mqtt.broker is {settings.mqtt.broker!r}, which names no host")
+        self._address = address
+        self._tls = tls_context(settings.mqtt.tls) if address.tls else None
         self._settings = settings
         self._outbox = outbox
         self._telemetry = telemetry
         self._clock = clock
         self._hooks = hooks
         rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self._link = Link(LinkPolicy.of(settings.mqtt), rng, clock())
+        self._link = Link(settings.mqtt, rng, clock())
         self._sender = Sender(settings.mqtt, outbox, telemetry)
         self._connection: Connection | None = None
         self._status = LinkStatus(False, "", "starting", clock())
@@ -106,7 +113,6 @@ class Session:
     def stop(self, timeout_s: float) -> bool:
         """Send what waits and a last message, then DISCONNECT; true when that was acknowledged."""
         if not self._thread.is_alive():
-            self._waker.close()
             return False
         self._stop = Farewell.within(timeout_s, self._clock())
         self._waker.wake()
@@ -127,7 +133,6 @@ class Session:
                 logger.exception("publisher_failed", extra={"fields": {}})
                 self._recover()
         self._outbox.close("shutdown", clean=self._stop is not None and self._stop.acknowledged)
-        self._waker.close()
 
     def _step(self) -> None:
         now = self._clock()
@@ -146,7 +151,7 @@ class Session:
             self._check_timeout(connection, now)
         fd = connection.fileno() if connection is not None else None
         writing = fd is not None and connection is not None and connection.wants_write()
-        self._waker.wait(fd, writing, self._wait_s(now))
+        self._waker.wait(self._wait_s(now), fd, writing=writing)
         if connection is not None:
             for event in connection.step(self._clock()):
                 self._on(event, self._clock())
@@ -184,7 +189,7 @@ class Session:
         return self._connection is not None and self._connection.connecting()
 
     def _connect(self, now: float) -> None:
-        mqtt, address = self._settings.mqtt, self._settings.address
+        mqtt, address = self._settings.mqtt, self._address
         password = mqtt.password.get_secret_value() if mqtt.password is not None else None
         self._link.on(Cause.DUE, now)
         self._connection = Connection(
@@ -196,7 +201,7 @@ class Session:
                 will=self._hooks.will,
                 username=address.username if address.username is not None else mqtt.username,
                 password=address.password if address.password is not None else password,
-                tls=self._settings.tls,
+                tls=self._tls,
             ),
             self._waker.wake,
             now,
@@ -326,5 +331,5 @@ class Session:
         self._telemetry.count(name, **labels, client=self._settings.name)
 
     def _log(self, level: int, event: str, **fields: object) -> None:
-        broker = f"{self._settings.address.host}:{self._settings.address.port}"
+        broker = f"{self._address.host}:{self._address.port}"
         log_event(logger, level, event, broker=broker, client=self._settings.name, **fields)

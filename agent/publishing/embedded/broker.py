@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 
-from agent.supervision.child import Child, ChildGone, ChildSpec
+from agent.supervision.child import Child, ChildSpec
 from agent.supervision.supervised import SupervisedChild
 from agent.telemetry import Clock, NullTelemetry, Telemetry, log_event
 
@@ -26,8 +26,6 @@ TARGET = "agent.publishing.embedded.process:main"
 TURN_S = 0.5
 SILENT_AFTER_S = 10.0
 """A broker whose heartbeat stays away for this long is killed and replaced."""
-
-START_LIMIT_S = 30.0
 
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
 BACKLOG = 64
@@ -40,8 +38,7 @@ class BrokerError(Exception):
 class EmbeddedBroker:
     """amqtt in a child process, replaced when it dies, hangs or grows too large.
 
-    ``port`` 0 takes a free one. One thread of its own spawns and watches the child: the kernel
-    kills the child when that thread ends, however the agent ends.
+    ``port`` 0 takes a free one.
     """
 
     def __init__(
@@ -55,15 +52,13 @@ class EmbeddedBroker:
             raise BrokerError(f"the embedded broker has no password: {host} is not loopback")
         self._host = host
         self._wanted_port = port
-        self._telemetry = telemetry or NullTelemetry()
-        self._clock = clock
         self._listener: socket.socket | None = None
-        self._supervised = SupervisedChild(clock)
+        self._supervised = SupervisedChild(
+            LOOP, "embedded_broker_lost", "broker_restarts", telemetry or NullTelemetry(), clock
+        )
         self._stop_timeout_s = 0.0
-        self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=LOOP, daemon=True)
-        self.restarts = 0
 
     @property
     def port(self) -> int:
@@ -75,14 +70,14 @@ class EmbeddedBroker:
         """Process id of the broker; 0 while there is none."""
         return self._supervised.pid
 
-    def alive(self) -> bool:
-        """Whether a broker runs and has said so lately."""
-        return self._ready.is_set() and self._supervised.silence_s(self._clock()) < SILENT_AFTER_S
+    @property
+    def restarts(self) -> int:
+        """How many brokers were replaced."""
+        return self._supervised.restarts
 
-    def rss_bytes(self) -> int:
-        """Resident memory of the broker's process; 0 while there is none."""
-        child = self._supervised.child
-        return child.rss_bytes() if child is not None else 0
+    def alive(self) -> bool:
+        """Whether a broker serves."""
+        return self._supervised.serving.is_set()
 
     def start(self, timeout_s: float) -> None:
         """Return when the broker serves; ``BrokerError`` names a port in use or what went wrong."""
@@ -94,7 +89,7 @@ class EmbeddedBroker:
                 " choose another port, or name the broker that is there as mqtt.broker"
             ) from error
         self._thread.start()
-        if not self._ready.wait(timeout_s):
+        if not self._supervised.serving.wait(timeout_s):
             said = self._supervised.failure or "it said nothing"
             self.stop()
             raise BrokerError(f"the embedded broker did not start within {timeout_s:g} s: {said}")
@@ -112,56 +107,22 @@ class EmbeddedBroker:
     # --- the thread that owns the child ---
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._telemetry.beat(LOOP)
-            child = self._supervised.child
-            reason = self._replace() if child is None else self._watch(child)
-            if reason:
-                self._ready.clear()
-                self._replace_later(reason)
+        self._supervised.keep(self._spec, self._turn, self._stop)
         if self._supervised.child is not None:
             self._supervised.child.stop(self._stop_timeout_s)
             self._supervised.child = None
 
-    def _replace(self) -> str:
-        """Start a child; return why that failed, or nothing."""
+    def _spec(self) -> ChildSpec:
         assert self._listener is not None
-        fds = {"listener": self._listener.fileno()}
-        return self._supervised.replace(ChildSpec("broker", TARGET, fds=fds))
+        return ChildSpec("broker", TARGET, fds={"listener": self._listener.fileno()})
 
-    def _watch(self, child: Child) -> str:
+    def _turn(self, child: Child) -> str:
         """Wait a turn for word of the child; return why it must be replaced, or nothing."""
         poll = select.poll()
         poll.register(child.fileno(), select.POLLIN)
         poll.poll(TURN_S * 1000)
-        now = self._clock()
-        try:
-            if child.receive():
-                self._supervised.mark_alive(now)
-                if not self._supervised.serving:
-                    self._supervised.serving = True
-                    self._ready.set()
-                    log_event(logger, logging.INFO, "embedded_broker_ready", port=self.port)
-        except ChildGone:
-            return "exited"
-        limit_s = SILENT_AFTER_S if self._supervised.serving else START_LIMIT_S
-        if self._supervised.silence_s(now) > limit_s:
-            return "silent"
-        if child.rss_bytes() > MEMORY_LIMIT_BYTES:
-            return "memory"
-        return ""
-
-    def _replace_later(self, reason: str) -> None:
-        wait_s = self._supervised.discard(reason)
-        self.restarts += 1
-        log_event(
-            logger,
-            logging.ERROR,
-            "embedded_broker_lost",
-            reason=reason,
-            detail=self._supervised.failure,
-            retry_in_s=round(wait_s, 1),
-        )
-        self._telemetry.count("broker_restarts", reason=reason)
-        for _ in self._supervised.pause(wait_s, TURN_S, self._stop):
-            self._telemetry.beat(LOOP)
+        serving = self._supervised.serving
+        if self._supervised.receive(child) and not serving.is_set():
+            serving.set()
+            log_event(logger, logging.INFO, "embedded_broker_ready", port=self.port)
+        return self._supervised.judged(child, SILENT_AFTER_S, MEMORY_LIMIT_BYTES)

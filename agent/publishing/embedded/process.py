@@ -14,6 +14,7 @@ import logging
 import socket
 import warnings
 from collections.abc import Mapping
+from functools import partial
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
@@ -119,28 +120,22 @@ async def read_version(reader: asyncio.StreamReader) -> tuple[int | None, bytes]
     return (level if name == b"\x00\x04MQTT" else None), data
 
 
-class Server:
-    """Accepts clients of one listening socket for one broker."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client, from CONNECT to the end."""
-        try:
-            level, first = await asyncio.wait_for(read_version(reader), CONNECT_WAIT_S)
-            if level == V311_LEVEL:
-                await self._broker.external_connected(
-                    PrefixedReader(first, reader), TimeoutWriter(writer), LISTENER
-                )
-            elif level is not None:
-                writer.write(REFUSED_V5 if level >= V5_LEVEL else REFUSED_V3)
-                await asyncio.wait_for(writer.drain(), STALLED_AFTER_S)
-        except (OSError, EOFError, TimeoutError):
-            pass  # the client left, or never spoke
-        finally:
-            with contextlib.suppress(OSError):
-                writer.close()
+async def serve(broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One client, from CONNECT to the end."""
+    try:
+        level, first = await asyncio.wait_for(read_version(reader), CONNECT_WAIT_S)
+        if level == V311_LEVEL:
+            await broker.external_connected(
+                PrefixedReader(first, reader), TimeoutWriter(writer), LISTENER
+            )
+        elif level is not None:
+            writer.write(REFUSED_V5 if level >= V5_LEVEL else REFUSED_V3)
+            await asyncio.wait_for(writer.drain(), STALLED_AFTER_S)
+    except (OSError, EOFError, TimeoutError):
+        pass  # the client left, or never spoke
+    finally:
+        with contextlib.suppress(OSError):
+            writer.close()
 
 
 def configuration() -> BrokerConfig:
@@ -155,7 +150,7 @@ async def run(listener: socket.socket, channel: Channel) -> None:
     """Serve until the parent wishes an end; beats so that the parent sees the loop turn."""
     broker = BoundedBroker(configuration())
     await broker.start()
-    server = await asyncio.start_server(Server(broker).serve, sock=listener)
+    server = await asyncio.start_server(partial(serve, broker), sock=listener)
     try:
         while not channel.stopping.is_set():
             channel.send("alive")

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agent.config import Storage
 from agent.publishing.outbox.answers import Answers
 from agent.publishing.outbox.backlog import Backlog
 from agent.publishing.outbox.books import Book, Books
 from agent.publishing.outbox.memory import MemoryOutbox
-from agent.publishing.outbox.pace import Pace
+from agent.publishing.outbox.outbox import NO_SUBSCRIBERS
 from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.topics import ROUTES
@@ -28,15 +28,16 @@ from agent.records import TopicFamily
 from agent.storage.rows import Dropped, Kind
 from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry
+from agent.token_bucket import TokenBucket
 
 PERMANENT = frozenset({"packet_too_large", "topic_name_invalid", "payload_format_invalid"})
 """Refusals that no later attempt can heal. After any other an alarm's event goes on waiting."""
 
-NO_SUBSCRIBERS = "no_matching_subscribers"
 UNHEARD_RETRY_S = 30.0
 """How long nothing is replayed after the broker had nobody to give an alarm's event to."""
 
 REPLAY_IN_FLIGHT_MAX = 5
+REPLAY_BURST = 2.0
 HOUSEKEEPING_S = 5.0
 CLEAN = "outbox.clean"
 
@@ -55,7 +56,6 @@ class DurableOutbox:
         self._memory = memory
         self._store = store
         self._spool = store.spool
-        self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class DurableOutbox:
         self._books = Books(KINDS, telemetry)
         self._in_flight: dict[int, bool] = {}  # id -> whether it is a replay
         self._evicted: set[int] = set()  # while in flight: counted already
-        self._pace = Pace(settings.replay_per_s, burst=2)
+        self._pace = TokenBucket(settings.replay_per_s, REPLAY_BURST, clock())
         self._connected = False
         self._drained = False  # the snapshot of this connection has gone out
         self._replay_acked = store.counters.get(CLEAN) == 0
@@ -73,15 +73,15 @@ class DurableOutbox:
         self._closed: str | None = None
         self._housekeeping_at = -math.inf
         self._generation = store.database.generation
-        self.on_ready = _nothing
+        self.on_ready: Callable[[], None] = lambda: None
         """Called when something new can be taken, by whichever thread made it."""
         store.counters.set(CLEAN, 0)
         self._adopt()
 
     def _adopt(self) -> None:
         """What an earlier start left waiting was enqueued and is in flight."""
-        for kind, level in self._spool.levels().items():
-            self._books.enqueued(FAMILIES[kind], level.rows)
+        for kind, rows in self._spool.waiting().items():
+            self._books.enqueued(FAMILIES[kind], rows)
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class DurableOutbox:
         return entry
 
     def _take_replay(self, now: float) -> Entry | None:
-        if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(now) > 0:
+        if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(1.0, now) > 0:
             return None
         for kind in Kind:
             if kind is Kind.ALARM and now < self._alarms_from:
@@ -155,7 +155,7 @@ class DurableOutbox:
             row = self._backlog.next_old(kind, self._acked_before, self._is_passed)
             if row is None:
                 continue
-            self._pace.spend()
+            self._pace.spend(1.0, now)
             family = FAMILIES[kind]
             if row.acked:  # delivered once already: it is entered into the books anew
                 self._books.enqueued(family)
@@ -178,7 +178,7 @@ class DurableOutbox:
             ]
             if not waits or sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX:
                 return math.inf
-            return max(min(waits), self._pace.wait_s(now))
+            return max(min(waits), self._pace.wait_s(1.0, now))
 
     # --- answers ---------------------------------------------------------------------------------
 
@@ -275,9 +275,9 @@ class DurableOutbox:
             self._answers.flush()
             if self._store.status().degraded:
                 return
-            for kind, level in self._spool.levels().items():
+            for kind, rows in self._spool.waiting().items():
                 family = FAMILIES[kind]
-                unknown = level.rows - self._books.in_flight(family)
+                unknown = rows - self._books.in_flight(family)
                 # above 0: sent meanwhile, and waiting in the file all the same
                 self._books.enqueued(family, max(0, unknown))
                 self._books.dropped(family, max(0, -unknown), "storage_lost")
@@ -290,16 +290,12 @@ class DurableOutbox:
         used, _file = self._store.database.size_bytes()
         self._telemetry.gauge("storage_bytes", used)
         self._telemetry.gauge("storage_limit_bytes", self._spool.capacity.limit_bytes)
-        limits = {
-            Kind.ALARM: self._settings.alarm_age_s,
-            Kind.EVIDENCE: self._settings.evidence_age_s,
-            Kind.EXPLANATION: self._settings.explanation_age_s,
-        }
         for kind, family in FAMILIES.items():
             made = self._spool.oldest_mono(kind)
             age_s = max(0.0, now - made) if made is not None else 0.0
             self._telemetry.gauge("spool_oldest_seconds", age_s, topic_family=family)
-            self._telemetry.gauge("spool_age_limit_seconds", limits[kind], topic_family=family)
+            limit_s = self._spool.age_limit_s[kind]
+            self._telemetry.gauge("spool_age_limit_seconds", limit_s, topic_family=family)
 
     # --- books -----------------------------------------------------------------------------------
 
@@ -320,7 +316,3 @@ class DurableOutbox:
             self._books.dropped(FAMILIES[one.kind], lost, one.reason)
             if one.kind is Kind.ALARM and one.reason == "spool_full" and lost:
                 self._store.database.note_loss("alarm messages did not fit any more")
-
-
-def _nothing() -> None:
-    pass

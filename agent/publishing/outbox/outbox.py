@@ -8,6 +8,9 @@ from typing import Protocol
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 
+NO_SUBSCRIBERS = "no_matching_subscribers"
+"""The broker's reason when it had nobody to give a message to."""
+
 
 class Outbox(Protocol):
     """The store between the agent and one broker connection. Every method may be called from any

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
+from agent.publishing.sparkplug.codec import DataType, Metric, Payload, Scalar, encode, value_of
 from agent.publishing.sparkplug.topics import NodeTopics, Type
 from agent.publishing.wire.messages import Message
 from agent.publishing.wire.topics import Buffering, Route
@@ -31,30 +31,10 @@ class Packet(Message):
         return _DEATH if self.type is Type.NDEATH else _MESSAGE
 
 
-def bdseq_metric(bdseq: int, now_ms: int) -> Metric:
-    """What joins a death to its birth. By name in both, so it needs no alias."""
-    return Metric(
-        name=BDSEQ,
-        timestamp_ms=now_ms,
-        datatype=int(DataType.INT64),
-        value=value_of(DataType.INT64, bdseq),
-    )
-
-
-def rebirth_metric(now_ms: int) -> Metric:
-    """The one control that a host may write to; without alias, as section 5.14 demands."""
-    return Metric(
-        name=REBIRTH,
-        timestamp_ms=now_ms,
-        datatype=int(DataType.BOOLEAN),
-        value=value_of(DataType.BOOLEAN, False),
-    )
-
-
 def death_packet(topics: NodeTopics, bdseq: int, now_ms: int) -> Packet:
     """Return the NDEATH: bdSeq alone, and no sequence number."""
-    payload = Payload(timestamp_ms=now_ms, metrics=(bdseq_metric(bdseq, now_ms),))
-    return _packet(topics, Type.NDEATH, "", payload)
+    metrics = (_named(BDSEQ, DataType.INT64, bdseq, now_ms),)
+    return _packet(topics, Type.NDEATH, "", Payload(timestamp_ms=now_ms, metrics=metrics))
 
 
 class Composer:
@@ -65,18 +45,26 @@ class Composer:
         self._seq = 0
 
     def nbirth(self, bdseq: int, metrics: Iterable[Metric], now_ms: int) -> Packet:
-        """Return the node's birth: bdSeq, the rebirth control, and every tag of the node."""
+        """Return the node's birth: what joins its death to it, the one control that a host may
+        write to, and every tag of the node."""
         self._seq = 0
-        head = (bdseq_metric(bdseq, now_ms), rebirth_metric(now_ms))
-        return self._next(Type.NBIRTH, "", (*head, *metrics), now_ms)
+        head = (
+            _named(BDSEQ, DataType.INT64, bdseq, now_ms),
+            _named(REBIRTH, DataType.BOOLEAN, False, now_ms),
+        )
+        return self.message(Type.NBIRTH, "", (*head, *metrics), now_ms)
 
     def message(self, kind: Type, device: str, metrics: Iterable[Metric], now_ms: int) -> Packet:
-        """Return any other message that carries a sequence number."""
-        return self._next(kind, device, tuple(metrics), now_ms)
-
-    def _next(self, kind: Type, device: str, metrics: tuple[Metric, ...], now_ms: int) -> Packet:
+        """Return any message that carries a sequence number."""
         seq, self._seq = self._seq, (self._seq + 1) % SEQ_MODULUS
-        return _packet(self._topics, kind, device, Payload(now_ms, metrics, seq))
+        return _packet(self._topics, kind, device, Payload(now_ms, tuple(metrics), seq))
+
+
+def _named(name: str, datatype: DataType, value: Scalar, now_ms: int) -> Metric:
+    """A metric that goes by its name in every message, and so without an alias (section 5.14)."""
+    return Metric(
+        name=name, timestamp_ms=now_ms, datatype=int(datatype), value=value_of(datatype, value)
+    )
 
 
 def _packet(topics: NodeTopics, kind: Type, device: str, payload: Payload) -> Packet:

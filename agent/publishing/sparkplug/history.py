@@ -29,10 +29,6 @@ class History:
             lost += 1
         return lost
 
-    def waiting(self, device: str) -> int:
-        """Number of samples of one device."""
-        return len(self._queues.get(device, ()))
-
     def take(self, device: str, at_most: int) -> list[Sample]:
         """Take the oldest samples of one device out."""
         queue = self._queues.get(device)

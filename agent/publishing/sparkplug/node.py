@@ -6,20 +6,19 @@ and asked what to send now (``tick``), all from one thread, so that sequence num
 
 from __future__ import annotations
 
-import enum
 import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.publishing.sparkplug.births import Composer, Packet, death_packet
-from agent.publishing.sparkplug.codec import DataType, decode
+from agent.publishing.sparkplug.births import REBIRTH, Composer, Packet, death_packet
+from agent.publishing.sparkplug.codec import DataType, read_controls
 from agent.publishing.sparkplug.echo import BirthEcho
 from agent.publishing.sparkplug.history import History
 from agent.publishing.sparkplug.host import PrimaryHost, StateMessage
 from agent.publishing.sparkplug.pending import Pending
 from agent.publishing.sparkplug.protobuf import CodecError
-from agent.publishing.sparkplug.rebirth import Rebirth, asks_for_rebirth
+from agent.publishing.sparkplug.rebirth import Rebirth
 from agent.publishing.sparkplug.states import EDGES, Cause, NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag, TagError, TagTable
 from agent.publishing.sparkplug.topics import NodeTopics, Type
@@ -30,13 +29,6 @@ logger = logging.getLogger(__name__)
 METRICS_PER_MESSAGE = 200
 RECENT_MAX = 5000
 """Values sent of late that are kept in case the connection was dead already."""
-
-
-class Reaction(enum.Enum):
-    """What a message from the broker asks of the client; the node does the rest."""
-
-    NOTHING = "nothing"
-    CONFLICT = "conflict"  # somebody else is born under our name
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,36 +162,34 @@ class EdgeNode:
 
     # --- what the broker says --------------------------------------------------------------------
 
-    def received(self, topic: str, payload: bytes, retained: bool, now: float) -> Reaction:
-        """Take one message: a STATE of the host, a command, or a birth under our name."""
+    def received(self, topic: str, payload: bytes, retained: bool, now: float) -> bool:
+        """Take one message: a STATE of the host, a command, or a birth under our name.
+
+        False when that birth is another node's, while we are born ourselves.
+        """
         topics = self._settings.topics
         if topic == topics.topic(Type.NBIRTH):
-            return self._nbirth_received(payload)
+            return self._echo.seen(payload) or self.state is not NodeState.ONLINE
         if topic == topics.topic(Type.NCMD):
             self._command(payload, retained, now)
-            return Reaction.NOTHING
+            return True
         message = self._host.receive(topic, payload)
         if message in (StateMessage.STALE, StateMessage.INVALID):
             self._telemetry.count("sparkplug_commands", outcome=f"state_{message.value}")
         if message is StateMessage.OFFLINE and self.state is NodeState.ONLINE:
             self._go(Cause.HOST_OFFLINE)
-        return Reaction.NOTHING
+        return True
 
     def birth_not_returned(self, now: float) -> bool:
         """Whether the broker has not given our own birth back in time; true once a connection."""
         return self._echo.overdue(now)
-
-    def _nbirth_received(self, payload: bytes) -> Reaction:
-        if self._echo.seen(payload):
-            return Reaction.NOTHING
-        return Reaction.CONFLICT if self.state is NodeState.ONLINE else Reaction.NOTHING
 
     def _command(self, payload: bytes, retained: bool, now: float) -> None:
         if retained:  # it was meant for another moment
             self._telemetry.count("sparkplug_commands", outcome="retained")
             return
         try:
-            metrics = decode(payload).metrics
+            controls = read_controls(payload)
         except CodecError as error:
             self._telemetry.count("sparkplug_commands", outcome="invalid")
             log_event(
@@ -210,11 +200,10 @@ class EdgeNode:
                 detail=str(error),
             )
             return
-        for metric in metrics:
-            wanted = asks_for_rebirth(metric)
-            if wanted is None:
+        for control in controls:
+            if control.name != REBIRTH or control.value is None:
                 outcome = "unknown"
-            elif self.state is not NodeState.ONLINE or not wanted:
+            elif self.state is not NodeState.ONLINE or not control.value:
                 outcome = "ignored"
             else:
                 outcome = "rebirth" if self._rebirth.ask("command", now) else "debounced"

@@ -3,6 +3,10 @@ and length-delimited fields. Pure.
 
 The format is that of "Encoding" in the Protocol Buffers documentation; the messages are in
 ``codec``. A field that a reader does not know is skipped, as the format demands.
+
+Google's library would save some 110 statements here. Importing it takes 4.6 MiB of the agent's
+memory and a fifth of a second of its start, and it does not say at which byte a command stops
+making sense, nor that a field is of the wrong type.
 """
 
 from __future__ import annotations
@@ -55,14 +59,6 @@ def bytes_field(field: int, data: bytes) -> bytes:
 def text_field(field: int, text: str) -> bytes:
     """Return text as a field. What has no UTF-8 form becomes a question mark."""
     return bytes_field(field, text.encode("utf-8", errors="replace"))
-
-
-def float_field(field: int, number: float) -> bytes:
-    """Return a number of 32 bits as a field; ``CodecError`` when it is too large for them."""
-    try:
-        return _tag(field, WireType.FIXED32) + struct.pack("<f", number)
-    except OverflowError as error:
-        raise CodecError(f"{number} does not fit into a float of 32 bits") from error
 
 
 def double_field(field: int, number: float) -> bytes:
@@ -133,17 +129,3 @@ def as_text(content: int | bytes, wire_type: WireType) -> str:
         return as_bytes(content, wire_type).decode("utf-8")
     except UnicodeDecodeError as error:
         raise CodecError(f"text that is not UTF-8: {error.reason}") from error
-
-
-def as_float(content: int | bytes, wire_type: WireType) -> float:
-    """Return a number of 32 bits."""
-    if wire_type is not WireType.FIXED32 or not isinstance(content, bytes):
-        raise CodecError(f"a float is expected, not wire type {wire_type.value}")
-    return float(struct.unpack("<f", content)[0])
-
-
-def as_double(content: int | bytes, wire_type: WireType) -> float:
-    """Return a number of 64 bits."""
-    if wire_type is not WireType.FIXED64 or not isinstance(content, bytes):
-        raise CodecError(f"a double is expected, not wire type {wire_type.value}")
-    return float(struct.unpack("<d", content)[0])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from agent.publishing.sparkplug.births import REBIRTH
-from agent.publishing.sparkplug.codec import Kind, Metric
-
 
 class Rebirth:
     """At most one request is pending; births follow each other no faster than ``debounce_s``."""
@@ -44,11 +41,3 @@ class Rebirth:
     def cancel(self) -> None:
         """The connection is gone, and the next one begins with births."""
         self._pending = None
-
-
-def asks_for_rebirth(metric: Metric) -> bool | None:
-    """Return what a metric of an NCMD asks for; None where it is another control, or none."""
-    value = metric.value
-    if metric.name != REBIRTH or value is None or value.kind is not Kind.BOOLEAN:
-        return None
-    return bool(value.raw)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from agent.publishing.sparkplug.codec import DataType, Metric, Property, Scalar, value_of
+from agent.publishing.wire.deadband import beyond
 from agent.records import Quality
 
 NODE = ""
@@ -80,9 +81,6 @@ class TagTable:
         self._states: dict[tuple[str, str], _State] = {}
         for tag in tags:
             self.add(tag)
-
-    def __len__(self) -> int:
-        return len(self._states)
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._states
@@ -155,20 +153,17 @@ def _beyond(state: _State, sample: Sample, relative: float) -> bool:
     if state.tag.every or sample.quality is not before.quality:
         return True
     if isinstance(sample.value, float) and isinstance(before.value, float):
-        if math.isfinite(sample.value) and math.isfinite(before.value):
-            return abs(sample.value - before.value) > relative * abs(before.value)
-        return math.isfinite(sample.value) is not math.isfinite(before.value)
+        return beyond(sample.value, before.value, relative)
     return sample.value != before.value
 
 
 def _unit(unit: str) -> tuple[Property, ...]:
     if not unit:
         return ()
-    return (Property("engUnit", DataType.STRING, value_of(DataType.STRING, unit)),)
+    return (Property("engUnit", value_of(DataType.STRING, unit)),)
 
 
 def _quality(quality: Quality) -> tuple[Property, ...]:
     if quality is Quality.GOOD:
         return ()
-    code = value_of(DataType.INT32, QUALITY_CODE[quality])
-    return (Property("Quality", DataType.INT32, code),)
+    return (Property("Quality", value_of(DataType.INT32, QUALITY_CODE[quality])),)

@@ -44,25 +44,28 @@ class Composer:
 
     # --- the agent ---
 
-    def status_payload(
-        self, state: str, reason: str, *, online: bool, uptime_s: float, last_frame_ms: int
-    ) -> bytes:
-        """Return the bytes of the status topic; the will is made of the same."""
+    def status(
+        self,
+        state: str,
+        reason: str,
+        now: float = 0.0,
+        *,
+        online: bool,
+        uptime_s: float,
+        last_frame_ms: int,
+    ) -> Entry:
+        """Return the message of the status topic; the will is made of the same."""
         settings = self._settings
-        return encode(
-            payloads.status(
-                settings.identity,
-                state,
-                reason,
-                online=online,
-                timestamp_ms=settings.utc_ms(),
-                uptime_s=uptime_s,
-                last_frame_ms=last_frame_ms,
-            )
+        payload = payloads.status(
+            settings.identity,
+            state,
+            reason,
+            online=online,
+            timestamp_ms=settings.utc_ms(),
+            uptime_s=uptime_s,
+            last_frame_ms=last_frame_ms,
         )
-
-    def status(self, payload: bytes, now: float) -> Entry:
-        return Entry((Message(self._topics.of("status"), "status", payload),), now)
+        return self._entry("status", payload, now)
 
     def meta(self, now: float) -> Entry:
         settings = self._settings

@@ -62,7 +62,12 @@ class Deadband:
     def _beyond(self, track: _Track, sample: Sample, now: float) -> bool:
         if now - track.sent_at >= self.interval_s or sample.quality is not track.sent.quality:
             return True
-        if math.isfinite(sample.value) and math.isfinite(track.sent.value):
-            change = abs(sample.value - track.sent.value)
-            return change > self.relative * abs(track.sent.value)
-        return math.isfinite(sample.value) is not math.isfinite(track.sent.value)
+        return beyond(sample.value, track.sent.value, self.relative)
+
+
+def beyond(value: float, before: float, relative: float) -> bool:
+    """Whether a number differs from one before by more than that share of it. NaN and infinities
+    are no numbers, and alike."""
+    if math.isfinite(value) and math.isfinite(before):
+        return abs(value - before) > relative * abs(before)
+    return math.isfinite(value) is not math.isfinite(before)

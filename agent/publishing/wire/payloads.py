@@ -93,7 +93,7 @@ def fruit(reading: FruitReading) -> Flat:
         "camera_id": seen.lane,
         "frame_id": seen.frame_id,
         "seq": whole(seen.seq),
-        "quality": _fruit_quality(reading),
+        "quality": fruit_quality(reading),
         "read": result.read,
         "reason": str(result.reason),
         "angle_deg": number(result.angle_deg, ANGLE_NO_READ, 3) if result.read else ANGLE_NO_READ,
@@ -117,7 +117,8 @@ def fruit(reading: FruitReading) -> Flat:
     return payload
 
 
-def _fruit_quality(reading: FruitReading) -> Quality:
+def fruit_quality(reading: FruitReading) -> Quality:
+    """Whether the angle of this fruit can be acted on."""
     result = reading.segmentation.reading
     if reading.camera_frozen:
         return Quality.BAD  # whatever was read, it was read off another fruit's picture
@@ -164,7 +165,7 @@ def explanation(record: Explanation, shape: ExplanationShape) -> Flat:
         "seconds": number(record.seconds),
     }
     for class_name, part in zip(shape.classes, parts, strict=True):
-        payload |= _class_part(shape.prefix(class_name), part, shape)
+        payload |= _class_part(name(class_name), part, shape)
     return payload | {"replayed": False}
 
 

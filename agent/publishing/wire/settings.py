@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agent.config import Commands, Mqtt, Site, Storage
-from agent.publishing.wire.encoding import name
 from agent.telemetry import wall_clock_ms
 
 
@@ -33,9 +32,6 @@ class ExplanationShape:
     def percents(self) -> tuple[int, ...]:
         return tuple(round(100 * fraction) for fraction in self.fractions)
 
-    def prefix(self, class_name: str) -> str:
-        return name(class_name)
-
 
 @dataclass(frozen=True, slots=True)
 class PublisherSettings:
@@ -49,7 +45,6 @@ class PublisherSettings:
     mqtt: Mqtt
     site: Site
     identity: Identity
-    lanes: tuple[str, ...]
     meta: Mapping[str, object] = field(default_factory=dict)
     shape: ExplanationShape = ExplanationShape()
     http_url: str = ""

@@ -75,12 +75,6 @@ MACHINE = "machine"
 """The topic of the machine's state that is subscribed: QoS 1, retained ones accepted."""
 
 
-def base_topic(site: Site) -> str:
-    """Return B."""
-    levels = (site.root, VERSION, site.enterprise, site.site, site.area, site.line, site.machine)
-    return "/".join(levels)
-
-
 @dataclass(frozen=True, slots=True)
 class Topics:
     """The topics of one machine: ``Topics(site).of("metric", camera="cam1", name="fps")``."""
@@ -89,7 +83,8 @@ class Topics:
 
     @classmethod
     def for_site(cls, site: Site) -> Topics:
-        return cls(base_topic(site))
+        levels = (site.root, VERSION, site.enterprise, site.site, site.area, site.line)
+        return cls("/".join((*levels, site.machine)))
 
     def of(self, route: str, **levels: str) -> str:
         """Return the full topic of a route; ``TopicError`` names a level that is not allowed."""

@@ -47,9 +47,7 @@ def test_limits_for_rare_alarms_are_those_computed_elsewhere(
 
 
 def test_an_ewma_of_weight_one_is_a_shewhart_chart() -> None:
-    assert arl.shewhart_arl(3.0) == pytest.approx(370.4, rel=1e-3)
     assert arl.ewma_arl(1.0, 3.0) == pytest.approx(370.4, rel=1e-3)
-    assert arl.shewhart_limit(370.4) == pytest.approx(3.0, abs=1e-3)
 
 
 def test_the_markov_chain_agrees_with_the_integral_equation() -> None:
@@ -83,6 +81,6 @@ def test_limits_turn_run_lengths_back() -> None:
 
 @pytest.mark.parametrize("points", [0.5, 1e13, float("nan")])
 def test_a_run_length_that_no_chart_has_is_refused(points: float) -> None:
-    for limit in (arl.cusum_limit, arl.ewma_limit, arl.shewhart_limit):
+    for limit in (arl.cusum_limit, arl.ewma_limit):
         with pytest.raises(ValueError, match="run length"):
             limit(points)

@@ -289,13 +289,3 @@ def test_a_stamp_is_that_of_the_frame_where_a_frame_is_the_subject() -> None:
     assert (timed.alarm.timestamp_ms, timed.alarm.captured_mono) == (123, 9.0)
     acknowledge(timed, timed.alarm.event_id)
     assert (timed.alarm.timestamp_ms, timed.alarm.captured_mono) == (utc_ms(timed.now), 0.0)
-
-
-def test_a_camera_whose_alarm_waits_or_is_active_deserves_attention() -> None:
-    timed = TimedManager()
-    timed.update(condition(False))
-    assert timed.manager.attention() == ()
-    timed.update(condition(True))
-    assert timed.manager.attention() == ("cam1",)
-    timed.update(condition(True, suppressed_by="the machine is not running"))
-    assert timed.manager.attention() == ()

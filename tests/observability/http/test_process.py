@@ -392,13 +392,13 @@ def test_a_defect_of_the_supervision_starts_the_server_anew(
 ) -> None:
     server = start()
     first = server.pid
-    turn = HttpServer._turn
+    send_done = HttpServer._send_done
 
-    def defect(one: HttpServer, child: object) -> str:
-        monkeypatch.setattr(HttpServer, "_turn", turn)
+    def defect(one: HttpServer, child: object) -> None:
+        monkeypatch.setattr(HttpServer, "_send_done", send_done)
         raise MemoryError
 
-    monkeypatch.setattr(HttpServer, "_turn", defect)
+    monkeypatch.setattr(HttpServer, "_send_done", defect)
     wait_until(lambda: server.pid not in (0, first), START_S, "another process")
     with client_of(server) as client:
         assert client.get("/readyz").status_code == 200

@@ -14,7 +14,6 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent import config
-from agent.observability.health import Readiness
 from agent.observability.http.listener import HttpError, Listener
 from agent.records import CameraState, MachineInfo, MachineState, Overlay
 from tests.observability.conftest import FakeAgent, ServeAgent
@@ -53,15 +52,12 @@ def test_livez_names_a_loop_that_stalls_and_is_well_when_it_moves_again(
         assert client.get("/livez").status_code == 200
 
 
-def test_readyz_lists_every_reason(agent: FakeAgent, client: httpx.Client) -> None:
+def test_readyz_names_the_state_of_every_source(agent: FakeAgent, client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"ok": True, "reasons": []}
-    agent.readiness = Readiness(model_loaded=True, cameras={"cam1": CameraState.STALLED})
+    agent.sources = {"cam1": CameraState.STALLED, "cam2": CameraState.BACKOFF}
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == [
-        "the model has not passed its self-test",
-        "no source is live: cam1 stalled",
-    ]
+    assert answer.json()["reasons"] == ["no source is live: cam1 stalled, cam2 backoff"]
 
 
 def test_the_probes_answer_while_the_snapshot_hangs(agent: FakeAgent, client: httpx.Client) -> None:

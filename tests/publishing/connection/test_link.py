@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from agent.publishing.connection.link import EDGES, V5, V311, Cause, Link, LinkPolicy, LinkState
+from agent.config import Mqtt
+from agent.publishing.connection.link import EDGES, V5, V311, Cause, Link, LinkState
 
-AUTO = LinkPolicy(first_s=1.0, max_s=60.0, penalty_s=60.0, protocol="auto")
+AUTO = Mqtt(reconnect_first_s=1.0, reconnect_max_s=60.0, reconnect_penalty_s=60.0)
 RETRIES = [cause for (state, cause), after in EDGES.items() if state is LinkState.CONNECTING
            and after is LinkState.WAITING]  # fmt: skip
 
@@ -20,8 +21,8 @@ class Worst(random.Random):
         return b
 
 
-def link(policy: LinkPolicy = AUTO, rng: random.Random | None = None) -> Link:
-    return Link(policy, rng or Worst(), 0.0)
+def link(settings: Mqtt = AUTO, rng: random.Random | None = None) -> Link:
+    return Link(settings, rng or Worst(), 0.0)
 
 
 def fail(subject: Link, cause: Cause, now: float) -> float:
@@ -143,7 +144,7 @@ def test_a_fallback_that_was_only_guessed_is_forgotten_with_its_connection() -> 
 @pytest.mark.parametrize("protocol", [V5, V311])
 @pytest.mark.parametrize("cause", RETRIES)
 def test_a_protocol_that_is_configured_is_never_changed(protocol: str, cause: Cause) -> None:
-    subject = link(LinkPolicy(1.0, 60.0, 60.0, protocol))
+    subject = link(AUTO.model_copy(update={"protocol": protocol}))
     for i in range(5):
         assert fail(subject, cause, 1000.0 * i) > 0.0
         assert subject.protocol == protocol

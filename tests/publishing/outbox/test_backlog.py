@@ -36,9 +36,9 @@ def backlog(plant: Plant, alarms: int) -> list[int]:
 
 def fail(plant: Plant, how: str) -> None:
     """Let every further write to the file fail; the next open of it succeeds."""
-    pages = plant.store.database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    pages = plant.store.database.rows("PRAGMA page_count")[0][0]
     pragma = f"max_page_count = {pages}" if how == "full" else "query_only = 1"
-    plant.store.database.read(lambda c: c.execute(f"PRAGMA {pragma}").fetchone())
+    plant.store.database.rows(f"PRAGMA {pragma}")
     for _ in range(1000):  # a file that is full still takes what has room in its pages
         if plant.store.status().degraded:
             return
@@ -53,7 +53,7 @@ def in_books(plant: Plant) -> dict[Kind, int]:
 
 def in_table(plant: Plant) -> dict[Kind, int]:
     plant.pass_time(1.0)  # the broker's answers are written
-    return {kind: level.rows for kind, level in plant.store.spool.levels().items()}
+    return plant.store.spool.waiting()
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])
@@ -119,7 +119,7 @@ def test_memory_that_does_for_a_disk_is_bounded_and_alarms_push_out_all_else(
     lost = plant.books.total("messages_dropped", "event", "spool_full")
     assert 0 < lost < 160
     assert "alarm" in plant.store.status().loss
-    assert plant.store.spool.levels()[Kind.EXPLANATION].rows == 0
+    assert plant.store.spool.waiting()[Kind.EXPLANATION] == 0
     plant.pass_time(60)
     assert not plant.store.status().degraded
     assert in_books(plant) == in_table(plant), "what memory let go of does not come back"

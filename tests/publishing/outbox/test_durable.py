@@ -12,7 +12,6 @@ import pytest
 from agent.config import Storage
 from agent.publishing.outbox.durable import NO_SUBSCRIBERS, UNHEARD_RETRY_S, DurableOutbox
 from agent.publishing.outbox.memory import MemoryOutbox
-from agent.publishing.outbox.pace import Pace
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.storage.store import Clocks, Store
@@ -358,8 +357,8 @@ def test_without_a_disk_what_waits_is_lost_at_the_end_and_counted() -> None:
 def test_a_disk_that_fails_in_the_middle_costs_no_message(plant: Plant) -> None:
     plant.connect()
     plant.put()
-    pages = plant.store.database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-    plant.store.database.read(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    pages = plant.store.database.rows("PRAGMA page_count")[0][0]
+    plant.store.database.rows(f"PRAGMA max_page_count = {pages}")
     for _ in range(500):
         plant.put("explanation", size=100)
         plant.put()
@@ -400,14 +399,3 @@ def test_a_refusal_of_a_durable_family_is_in_its_books(plant: Plant) -> None:
     assert plant.books.total("messages_dropped", "evidence", "oversized") == 1
     assert plant.books.total("messages_dropped", "cam", "oversized") == 1
     plant.books.balance()
-
-
-def test_a_pace_lets_its_burst_pass_and_then_one_at_a_time() -> None:
-    pace = Pace(per_s=2.0, burst=2)
-    for _ in range(2):
-        assert pace.wait_s(10.0) == 0.0
-        pace.spend()
-    assert pace.wait_s(10.0) == pytest.approx(0.5)
-    assert pace.wait_s(10.5) == 0.0
-    pace.spend()
-    assert pace.wait_s(9.0) == pytest.approx(0.5)  # a clock that steps back opens nothing

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
-from agent.publishing.sparkplug.publisher import MetricTag, SparkplugPublisher, SparkplugSettings
+from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.publishing.sparkplug.settings import MetricTag, SparkplugSettings
 from agent.records import CameraState, CameraStatus, LinkStatus
 from tests.publishing import examples
 from tests.publishing.examples import Books

@@ -52,10 +52,10 @@ def test_meta_flattens_what_the_wiring_says_of_metrics() -> None:
 
 
 def test_the_will_has_the_keys_of_the_status() -> None:
-    say = COMPOSER.status_payload
+    say = COMPOSER.status
     status = say("running", "", online=True, uptime_s=12.34, last_frame_ms=5)
     will = say("lost", "connection lost", online=False, uptime_s=0, last_frame_ms=0)
-    online, lost = validate(status, "status"), validate(will, "status")
+    online, lost = only(status, "status"), only(will, "status")
     assert list(online) == list(lost)
     assert (online["quality"], lost["quality"]) == ("good", "bad")
     assert online["uptime_s"] == 12.3

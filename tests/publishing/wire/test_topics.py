@@ -8,13 +8,13 @@ from itertools import permutations
 import pytest
 
 from agent.config import Site
-from agent.publishing.wire.topics import ROUTES, Buffering, TopicError, Topics, base_topic
+from agent.publishing.wire.topics import ROUTES, Buffering, TopicError, Topics
 
 TOPICS = Topics.for_site(Site(enterprise="acme", machine="pitter-2"))
 
 
 def test_the_base_has_the_version_and_every_level_of_the_site() -> None:
-    assert base_topic(Site()) == "pitwatch/v1/plant/site/area/line/pitter"
+    assert Topics.for_site(Site()).base == "pitwatch/v1/plant/site/area/line/pitter"
     assert TOPICS.machine == "pitwatch/v1/acme/site/area/line/pitter-2/machine"
 
 
