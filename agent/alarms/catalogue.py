@@ -221,7 +221,18 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
 )
 
-BY_CAUSE = {definition.cause: definition for definition in DEFINITIONS}
+
+def by_cause(definitions: Collection[Definition]) -> dict[Cause, Definition]:
+    """The rows by their cause; ``ValueError`` where a cause has none, or two."""
+    found = {definition.cause: definition for definition in definitions}
+    if len(found) != len(definitions):
+        raise ValueError("an alarm has two rows")
+    if missing := [cause.value for cause in Cause if cause not in found]:
+        raise ValueError(f"no row for {', '.join(missing)}")
+    return found
+
+
+BY_CAUSE = by_cause(DEFINITIONS)
 OF_EXPLANATIONS = tuple(row.cause for row in DEFINITIONS if row.part is Part.EXPLANATIONS)
 """Causes that nothing but explanations can raise."""
 ANNOUNCED_BY = {situation: row.cause for row in DEFINITIONS for situation in row.announces}

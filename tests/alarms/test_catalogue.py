@@ -13,6 +13,7 @@ from agent.alarms.catalogue import (
     Cause,
     Definition,
     Situation,
+    by_cause,
     suppression_reason,
 )
 
@@ -67,3 +68,10 @@ def test_what_a_diagnosis_finds_is_announced_under_one_alarm_each() -> None:
     announced = [one for row in DEFINITIONS for one in row.announces]
     assert len(announced) == len(set(announced))
     assert all(row.part is not None for row in DEFINITIONS if row.announces)
+
+
+def test_a_cause_without_a_row_or_with_two_is_refused_where_the_table_is_made() -> None:
+    with pytest.raises(ValueError, match="no row for spool_loss"):
+        by_cause([row for row in DEFINITIONS if row.cause is not Cause.SPOOL_LOSS])
+    with pytest.raises(ValueError, match="two rows"):
+        by_cause([*DEFINITIONS, BY_CAUSE[Cause.SPOOL_LOSS]])
