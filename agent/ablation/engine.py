@@ -19,11 +19,11 @@ from torch import Tensor
 from agent import config
 from agent.ablation.core import plan
 from agent.ablation.core.case import Case, check_classes, load_case, random_input, target, why_not
-from agent.ablation.core.effects import Target
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.core.regions import Mask
 from agent.ablation.core.relevance import class_shares, with_mass
+from agent.ablation.core.scores import Target, score_named
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.run.batching import Progress, Tick, choose_batch
 from agent.ablation.run.fast_path import build_fast_path
@@ -175,7 +175,7 @@ class Engine:
         check_mode(self.model)
         with torch.no_grad():
             case = load_case(self.model, image_bgr, aperture, region)
-            kinds = tuple(scores) if scores else (self.settings.score,)
+            kinds = [score_named(one) for one in scores or (self.settings.score,)]
             wanted = [target(self.model, case, name, kind) for kind in kinds for name in names]
             reasons = [why_not(t, case) for t in wanted]
             targets = [t for t, reason in zip(wanted, reasons, strict=True) if not reason]
@@ -202,7 +202,7 @@ class Engine:
                     if studies is not None:
                         records[key] = cross_checked(records[key], one, case.aperture)
         explained = tuple(
-            records.get((t.name, t.kind)) or not_explainable(t.name, reason, t.kind)
+            records.get((t.name, t.score.name)) or not_explainable(t.name, reason, t.score.name)
             for t, reason in zip(wanted, reasons, strict=True)
         )
         return EngineResult(
@@ -212,7 +212,7 @@ class Engine:
             method=plan.METHOD_CHANNELS,
             layer=self.layer,
             path=self.path,
-            score=str(kinds[0]),
+            score=str(kinds[0].name),
             baseline=used,
             region_threshold=self.settings.region_threshold,
             region_source=case.region_source,

@@ -319,7 +319,7 @@ def test_a_blank_map_is_flagged():
     assert found.classes[0].reason == BLANK
 
 
-@pytest.mark.parametrize("kind", [Score.LOGIT_SUM, Score.DICE_DROP])
+@pytest.mark.parametrize("kind", [one for one in Score if one is not Score.MARGIN])
 def test_other_scores_drop_by_what_the_plain_model_says(kind):
     engine = Engine(unet(), settings(score=kind), tuning=Tuning(batch=8))
     result = engine.explain(picture(64))
@@ -331,6 +331,12 @@ def test_other_scores_drop_by_what_the_plain_model_says(kind):
             assert found.y == 1.0
             assert (found.deltas >= 0).all()
             assert (found.deltas <= 1).all()
+
+
+def test_a_score_that_is_not_there_is_refused_by_name():
+    engine = Engine(loaded(seeded(OneByOne()), "relu"), settings(), tuning=Tuning(batch=4))
+    with pytest.raises(AblationError, match="no score 'mean'; there are: margin, logit_sum"):
+        engine.explain(picture(16), region=bar_and_disc(16), scores=["mean"])
 
 
 def test_a_dice_drops_by_the_same_whether_channels_share_what_they_have_in_common_or_not():

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from agent import config
-from agent.ablation.core import scores
 from agent.ablation.core.case import load_case, target
 from agent.ablation.core.focus import box
 from agent.ablation.core.perturbation import channel
+from agent.ablation.core.scores import score_named
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.rows import products, winograd
 from agent.ablation.run.controls import plain_rerun
@@ -70,12 +70,7 @@ def plain_drops(model, case, wanted, depth):
         assert torch.equal(plain_rerun(model, plain, case.x, channel(0), zero), whole)
         for k in range(depth):
             again = plain_rerun(model, plain, case.x, channel(k), zero)
-            found.append(
-                [
-                    float(scores.drop(t.kind, base[0], again, t.index, t.region, t.prediction)[0])
-                    for t in wanted
-                ]
-            )
+            found.append([float(t.score.drop(base[0], again, t)[0]) for t in wanted])
     return np.array(found).T
 
 
@@ -89,7 +84,7 @@ def references(seed, features):
     model, region = network(seed, features)
     with torch.no_grad():
         case = load_case(model, picture(SIDE), None, region)
-        wanted = [target(model, case, "suture", kind) for kind in SCORES]
+        wanted = [target(model, case, "suture", score_named(kind)) for kind in SCORES]
         depth = 8 * features  # of the fourth level
         plain = plain_drops(model, case, wanted, depth)
         wide = replace(model, module=copy.deepcopy(model.module).double())

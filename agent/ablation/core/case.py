@@ -13,11 +13,10 @@ from torch import Tensor
 
 from agent.ablation.core import focus as focusing
 from agent.ablation.core import scores
-from agent.ablation.core.effects import Target
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus, FocusKind
 from agent.ablation.core.regions import Mask, to_grid
-from agent.config import Score
+from agent.ablation.core.scores import MARGIN, ScoreFunction, Target
 from agent.models import pictures
 from agent.models.loaded import LoadedModel, as_logits, preprocess
 
@@ -80,7 +79,7 @@ def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint
     return np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-def target(model: LoadedModel, case: Case, name: str, kind: Score = Score.MARGIN) -> Target:
+def target(model: LoadedModel, case: Case, name: str, score: ScoreFunction = MARGIN) -> Target:
     """The frozen region and prediction of one class, inside the aperture."""
     index = model.classes.index(name)
     prediction = (case.mask == index) & case.aperture
@@ -94,7 +93,7 @@ def target(model: LoadedModel, case: Case, name: str, kind: Score = Score.MARGIN
         index,
         torch.from_numpy(region).to(device),
         torch.from_numpy(prediction).to(device),
-        kind,
+        score,
     )
 
 
@@ -104,9 +103,8 @@ def why_not(found: Target, case: Case) -> str:
         if isinstance(case.region, Focus) and case.region.kind is not FocusKind.PREDICTED:
             return f"not explainable: {_empty(case.region, found.name)}"
         return f"not explainable: no pixel of {found.name} in the {case.region_source} mask"
-    if found.kind is Score.DICE_DROP and not bool(found.prediction.any()):
-        return f"not explainable: no pixel of {found.name} is predicted, so no Dice can drop"
-    return ""
+    reason = found.score.why_not(found)
+    return f"not explainable: {reason}" if reason else ""
 
 
 def _empty(region: Focus, name: str) -> str:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from agent.ablation.core import scores
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Effect, Target, View, drops, effects, scores_alone, view
+from agent.ablation.core.effects import Effect, View, effects, scores_alone, view
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.plan import Planned
-from agent.config import Score
+from agent.ablation.core.scores import Target
 
 
 class Ledger:
@@ -33,9 +33,9 @@ class Ledger:
         self.occlusions: list[list[tuple[Planned, Effect]]] = [[] for _ in targets]
         aperture = torch.from_numpy(case.aperture).to(case.logits.device)
         self.wide: View = view(aperture, targets)
-        dice = any(t.kind is Score.DICE_DROP for t in targets)
+        reads_all = any(t.score.reads_all for t in targets)
         needed = torch.stack([t.region for t in targets]).any(0)
-        self.narrow: View = self.wide if dice else view(needed, targets)
+        self.narrow: View = self.wide if reads_all else view(needed, targets)
         self._narrow_in_wide = self.narrow.pixels[aperture]
         self._wide_base: Tensor | None = None
         self._narrow_base: Tensor | None = None
@@ -92,7 +92,7 @@ class Ledger:
             return
         base = self.narrow_base[0]
         for place, target in enumerate(self.narrow.targets):
-            drop = drops(base, rows, target)
+            drop = target.score.drop(base, rows, target)
             self.deltas[place, list(indices)] = drop.cpu().numpy()
         self.exact[list(indices)] = True
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from agent.ablation.core.effects import Effect
 from agent.ablation.core.plan import Planned
 from agent.ablation.core.tolerance import all_ones_share, context_reliance, ratio, sign_balance
-from agent.config import Score
 from agent.records import ClassExplanation, Region, RegionOcclusion
 
 MIN_LAYER_EFFECT = 0.1
@@ -41,7 +40,7 @@ class Findings:
     """Everything measured of one class: ``deltas`` (K,), ``exact`` (K,) bool, the occlusions."""
 
     class_name: str
-    score: Score
+    score: str
     deltas: NDArray[np.float64]
     exact: NDArray[np.bool_]
     estimate_error: float

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from torch import Tensor
 
-from agent.ablation.core import scores
 from agent.ablation.core.effects import View
 from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.core.ledger import Ledger
@@ -42,8 +41,7 @@ def checked(
     """Both controls on the score of one class; ``again`` is the plain re-run of ``channel``."""
     target = ledger.narrow.targets[place]
     before = ledger.narrow.of(plain)
-    what = (target.index, target.region, target.prediction)
-    tolerance = score_rounding(target.kind, head, before, *what, plain.abs().amax())
+    tolerance = score_rounding(head, before, target, plain.abs().amax())
     off = _null_drop(plain, ledger, place)
     if not abs(off) <= tolerance:
         raise NullControlError(f"the score of {target.name}", abs(off), tolerance)
@@ -51,7 +49,7 @@ def checked(
     name = f"the delta of channel {channel}"
     difference = spot_check(head, plain, ledger, place, name, delta, again)
     largest = float(np.abs(ledger.deltas[place]).max())
-    y = float(scores.score(target.kind, before, *what)[0])
+    y = float(target.score.value(before, target)[0])
     return Checked(
         y=y,
         y_null=y - off,
@@ -75,12 +73,10 @@ def spot_check(
     It must lie within rounding of the two logit maps that a drop is made of, or no map is given.
     """
     target = ledger.narrow.targets[place]
-    kind = target.kind
-    what = (target.index, target.region, target.prediction)
     before, perturbed = ledger.narrow.of(plain), ledger.narrow.of(again)
-    expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
-    allowed = score_rounding(kind, head, before, *what, plain.abs().amax())
-    allowed += score_rounding(kind, head, perturbed, *what, again.abs().amax())
+    expected = float(target.score.drop(before[0], perturbed, target)[0])
+    allowed = score_rounding(head, before, target, plain.abs().amax())
+    allowed += score_rounding(head, perturbed, target, again.abs().amax())
     difference = abs(drop - expected)
     if not difference <= allowed:
         raise AblationError(
@@ -93,10 +89,9 @@ def spot_check(
 def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
     """By how much the null item's score falls short of the plain one, on the worse of its paths."""
     target = ledger.narrow.targets[place]
-    what = (target.index, target.region, target.prediction)
     before = ledger.narrow.of(plain)[0]
     found = [
-        float(scores.drop(target.kind, before, null, *what)[0])
+        float(target.score.drop(before, null, target)[0])
         for null in (ledger.narrowed(ledger.wide_base), ledger.narrow_base)
     ]
     return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation.core import plan
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Effect, Target, drops, effects
+from agent.ablation.core.effects import Effect, effects
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.ledger import Ledger
 from agent.ablation.core.perturbation import NULL, Item, channel
 from agent.ablation.core.regions import class_cells
+from agent.ablation.core.scores import Target
 from agent.ablation.core.summary import Checked, Findings, explanation
 from agent.ablation.rows.program import BATCH
 from agent.ablation.run import controls, estimate
 from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
 from agent.ablation.run.runners import Runners, Setup
-from agent.config import Score
 from agent.records import ClassExplanation, Rung
 
 ANYTIME_BATCH = 16
@@ -97,7 +98,7 @@ class Job:
             explanation(
                 Findings(
                     class_name=target.name,
-                    score=target.kind,
+                    score=target.score.name,
                     deltas=self.ledger.deltas[place],
                     exact=self.ledger.exact,
                     estimate_error=self._estimate_error(place),
@@ -158,9 +159,8 @@ class Job:
                 if base is None:
                     base = rows[:1].clone()
                     controls.null_control(setup.model.head, self._case.logits, base, ledger.narrow)
-                out.append(
-                    np.stack([drops(base[0], rows, t).cpu().numpy() for t in ledger.narrow.targets])
-                )
+                lost = [t.score.drop(base[0], rows, t) for t in ledger.narrow.targets]
+                out.append(torch.stack(lost).cpu().numpy())
         return np.concatenate(out, axis=1)[:, 1:]
 
     def _controls_and_regions(self, regions: bool = True) -> list[plan.Planned]:
@@ -243,8 +243,8 @@ class Job:
         chosen = self._rng.permutation(rest)[: estimate.SAMPLE]
         self._sample = np.asarray(chosen, np.int64)
         self._run_items(runner, [*plan.channels(self._sample.tolist()), *narrow], report)
-        for place in range(len(ledger.targets)):
-            if ledger.targets[place].kind is Score.DICE_DROP:
+        for place, target in enumerate(ledger.targets):
+            if not target.score.is_smooth:
                 self._estimates[place] = estimate.calibrated(
                     self._estimates[place], ledger.deltas[place], ledger.exact
                 )

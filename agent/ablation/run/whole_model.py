@@ -17,7 +17,8 @@ from torch import Tensor
 
 from agent.ablation.core import timing
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Target, View, view
+from agent.ablation.core.effects import View, view
+from agent.ablation.core.scores import Target
 from agent.ablation.core.tolerance import logit_rounding, worst_excess
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.parallel_batches import even_batch, in_parallel

@@ -10,6 +10,7 @@ from torch import nn
 from agent.ablation.core.case import load_case, random_input, target
 from agent.ablation.core.errors import AblationError, LateError, NullControlError
 from agent.ablation.core.focus import given
+from agent.ablation.core.scores import score_named
 from agent.ablation.rows import geometry
 from agent.ablation.rows.patches import PatchProgram
 from agent.ablation.run.fills import Fill
@@ -89,7 +90,7 @@ def a_case(model, kind=Score.MARGIN):
     mask = np.ascontiguousarray(bar_and_disc(SIZE) == 1)
     with torch.no_grad():
         case = load_case(model, picture(SIZE), None, given(mask))
-    return case, target(model, case, "suture", kind)
+    return case, target(model, case, "suture", score_named(kind))
 
 
 def mapped(model, case, wanted, settings):
@@ -120,7 +121,7 @@ def test_a_drop_in_dice_is_read_everywhere_also_where_no_dice_is_wanted(monkeypa
     model = unet()
     with torch.no_grad():
         case = load_case(model, picture(SIZE), None, None)
-        wanted = target(model, case, "suture", Score.DICE_DROP)
+        wanted = target(model, case, "suture", score_named("dice_drop"))
     monkeypatch.setattr(patches, "patch_drops", lambda *_: pytest.fail("a Dice reads every pixel"))
     found = mapped(model, case, [wanted], PatchSettings(32, 32, dice=False))
     assert found.dice is None
