@@ -13,4 +13,3 @@ class Score(enum.StrEnum):
     MARGIN = "margin"
     LOGIT_SUM = "logit_sum"
     DICE_DROP = "dice_drop"
-    PROB_MEAN = "prob_mean"

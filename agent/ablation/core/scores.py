@@ -8,7 +8,6 @@ is given.
 - margin:    y = mean over M of z_c(p) - logsumexp over j != c of z_j(p)
 - logit_sum: y = sum over M of z_c(p)
 - dice_drop: y = Dice of the perturbed against the unperturbed prediction of class c
-- prob_mean: y = mean over M of softmax(z(p))_c
 
 A drop is the sum of the per-pixel differences to the base, not the difference of two sums: the sums
 are large and nearly equal, so their difference would lose an order of magnitude of precision.
@@ -207,21 +206,6 @@ class LogitSum(PixelScore):
         return pixels.sum(1)
 
 
-class ProbMean(PixelScore):
-    name = Score.PROB_MEAN
-
-    def pixels(self, logits: Tensor, class_index: int) -> Tensor:
-        return torch.softmax(logits, dim=1)[:, class_index]
-
-    def pixel_rounding(self, allowed: Tensor, class_index: int) -> Tensor:
-        """A quarter of the margin's: it is the margin's logistic function, whose slope is at most
-        one in four."""
-        return MARGIN.pixel_rounding(allowed, class_index) / 4
-
-    def over_region(self, pixels: Tensor) -> Tensor:
-        return pixels.mean(1)
-
-
 class DiceDrop(ScoreFunction):
     """1 when nothing is perturbed. It has steps and no slope: the margin ranks channels for it."""
 
@@ -251,7 +235,7 @@ class DiceDrop(ScoreFunction):
 
 
 MARGIN = Margin()
-_ALL = (MARGIN, LogitSum(), DiceDrop(), ProbMean())
+_ALL = (MARGIN, LogitSum(), DiceDrop())
 SCORES: Mapping[str, ScoreFunction] = {one.name: one for one in _ALL}
 """Every score that can be named."""
 if SCORES.keys() != set(Score):

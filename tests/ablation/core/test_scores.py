@@ -46,13 +46,6 @@ def test_logit_sum_adds_up_the_raw_logits_of_the_region():
     assert torch.equal(target.score.value(z, target), expected)
 
 
-def test_the_mean_probability_is_that_of_the_softmax_over_the_region():
-    z, m = logits(), region()
-    target = scores.Target("stem", 2, m, m, SCORES[Score.PROB_MEAN])
-    expected = torch.softmax(z.double(), 1)[:, 2, 1:3, 1:4].mean((1, 2))
-    assert torch.allclose(target.score.value(z, target), expected, atol=1e-12)
-
-
 def test_dice_counts_overlap_twice_over_both_sizes():
     found = torch.tensor([[True, True, False, False]])
     reference = torch.tensor([False, True, True, True])
