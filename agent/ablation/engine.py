@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agent import config
 from agent.ablation.core import plan
-from agent.ablation.core.case import Case, check_classes, load_case, random_input, target, why_not
+from agent.ablation.core.case import Case, check_classes, load_case, target, why_not
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.core.regions import Mask
@@ -49,6 +49,7 @@ from agent.ablation.studies.studies import (
     run_studies,
 )
 from agent.config import Score
+from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
@@ -88,7 +89,7 @@ class Engine:
         check_classes(model, settings.classes)
         self.model, self.settings = model, settings
         with torch.no_grad():
-            example = random_input(model)
+            example = probe_batch(model)[:1]
             model = watchable(model, example)
             self.layer = find_layer(model, layer, example)
             split = build_split(model, self.layer, example)
@@ -215,7 +216,7 @@ class Engine:
             score=str(kinds[0].name),
             baseline=used,
             region_threshold=self.settings.region_threshold,
-            region_source=case.region_source,
+            region_source=case.focus.source,
             left_out=left_out,
             seconds=clock() - started,
             seconds_by_method=seconds,

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from agent import config
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.summary import BLANK
 from agent.ablation.engine import Engine, Tuning
 from agent.config import Score
+from agent.models.checks import probe_batch
 from agent.models.loaded import preprocess
 from agent.records import Region, Rung
 from tests.ablation.networks import (
@@ -522,9 +522,9 @@ def test_a_picture_that_is_none_is_refused():
         engine.explain(picture(64), region=np.zeros((64, 64), np.int64))
 
 
-def test_the_random_input_looks_like_a_picture_to_the_network():
+def test_what_a_model_is_tried_on_looks_like_a_picture_to_the_network():
     model = unet()
-    x = random_input(model)
+    x = probe_batch(model)[:1]
     assert x.shape == (1, 3, 64, 64)
     assert 0 <= float(x.min()) < 0.1 < 0.9 < float(x.max()) <= 1
 

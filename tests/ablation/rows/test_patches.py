@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from agent.ablation.core.case import load_case, random_input, target
+from agent.ablation.core.case import load_case, target
 from agent.ablation.core.errors import AblationError, LateError, NullControlError
 from agent.ablation.core.focus import given
 from agent.ablation.core.scores import score_named
@@ -19,6 +19,7 @@ from agent.ablation.split.trace import CutError
 from agent.ablation.studies import patches
 from agent.ablation.studies.patches import PatchSettings, patch_maps
 from agent.config import Score
+from agent.models.checks import probe_batch
 from tests.ablation.networks import LooksEverywhere, bar_and_disc, loaded, picture, seeded, unet
 from tests.ablation.rows.test_program import Mixed
 
@@ -33,7 +34,7 @@ def one_thread():
 
 def compared(model, need, boxes):
     """Largest difference to plain runs, over the largest logit."""
-    x = random_input(model)
+    x = probe_batch(model)[:1]
     instead = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(3))
     index = torch.from_numpy(np.flatnonzero(need))
     worst = 0.0
