@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.core.scores import Target
+from agent.ablation.core.scores import Target, rows
 from agent.config import Head
 
 ROUNDING_STEPS = 64
@@ -45,6 +45,18 @@ def worst_excess(difference: Tensor, allowed: Tensor) -> tuple[float, float]:
         return math.nan, float(limit.min())
     index = int((measured / limit.clamp_min(1e-300)).flatten().argmax())
     return float(measured.flatten()[index]), float(limit.flatten()[index])
+
+
+def excess(
+    head: Head, found: Tensor, plain: Tensor, pixels: Tensor | None = None
+) -> tuple[float, float] | None:
+    """Where ``found`` (1, C, h, w) is off from ``plain`` by more than rounding explains: by how
+    much, and what is allowed there. With ``pixels`` (h, w) bool, ``found`` has those, (1, C, P)."""
+    allowed = logit_rounding(head, plain).expand_as(plain)
+    if pixels is not None:
+        plain, allowed = rows(plain, pixels), rows(allowed, pixels)
+    measured, tolerance = worst_excess((found - plain).abs(), allowed)
+    return None if measured <= tolerance else (measured, tolerance)
 
 
 def score_rounding(

@@ -36,6 +36,27 @@ def test_not_a_number_never_passes_for_a_small_difference():
     assert not measured <= allowed
 
 
+def test_what_lies_beyond_rounding_is_found_on_the_pixels_that_are_compared():
+    plain = torch.randn((1, 3, 4, 5), generator=torch.Generator().manual_seed(0))
+    found = plain.clone()
+    found[0, 1, 2, 3] += 0.5
+    pixels = torch.ones((4, 5), dtype=torch.bool)
+    assert tolerance.excess(Head.LOGITS, plain, plain) is None
+    off = tolerance.excess(Head.LOGITS, found, plain)
+    assert off == (
+        pytest.approx(0.5, rel=1e-5),
+        pytest.approx(plain.abs().amax().item() * 64 * EPS),
+    )
+    assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) == off
+    pixels[2, 3] = False
+    assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) is None
+    found[0, 0, 0, 0] = math.nan
+    assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) is not None
+
+
+EPS = torch.finfo(torch.float32).eps
+
+
 def test_the_score_of_a_larger_region_is_known_better_down_to_a_floor():
     z = torch.randn((1, 3, 4096), generator=torch.Generator().manual_seed(0))
     found = []
