@@ -22,7 +22,7 @@ from agent.ablation.core.case import Case, check_classes, load_case, target, why
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.core.regions import Mask
-from agent.ablation.core.relevance import class_shares, with_mass
+from agent.ablation.core.relevance import class_shares, relevance_mass
 from agent.ablation.core.scores import Target, score_named
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.run.batching import Progress, Tick, choose_batch
@@ -241,8 +241,9 @@ class Engine:
         """By class and score, in the order of the job's targets."""
         shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
         return {
-            (one.class_name, one.score): with_mass(
-                with_input(one, in_input[one.class_name]), shares
+            (one.class_name, one.score): replace(
+                with_input(one, in_input[one.class_name]),
+                relevance_mass=relevance_mass(one.map, shares),
             )
             for one in job.explanations()
         }

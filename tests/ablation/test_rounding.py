@@ -21,7 +21,6 @@ from agent.ablation.core.perturbation import channel
 from agent.ablation.core.scores import score_named
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.rows import products, winograd
-from agent.ablation.run.controls import plain_rerun
 from agent.ablation.split.split import HookSplit
 from agent.config import Score
 from tests.ablation.networks import UNET_LAYER, picture, unet
@@ -64,12 +63,12 @@ def plain_drops(model, case, wanted, depth):
     """One re-run of the plain model for each channel, with a hook, in the precision of ``case``."""
     plain, zero = HookSplit(model, UNET_LAYER), torch.zeros(1, depth, 1, 1).to(case.x)
     base = model.module(case.x)
-    whole = plain_rerun(model, plain, case.x, channel(0), zero)
+    whole = plain.rerun(case.x, channel(0), zero)
     found = []
     with remembered(model.module, UNET_LAYER, case.x):
-        assert torch.equal(plain_rerun(model, plain, case.x, channel(0), zero), whole)
+        assert torch.equal(plain.rerun(case.x, channel(0), zero), whole)
         for k in range(depth):
-            again = plain_rerun(model, plain, case.x, channel(k), zero)
+            again = plain.rerun(case.x, channel(k), zero)
             found.append([float(t.score.drop(base[0], again, t)[0]) for t in wanted])
     return np.array(found).T
 

@@ -17,7 +17,15 @@ from agent.ablation.core.scores import MARGIN, Target
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.run import batching
 from agent.ablation.run.fills import Fill, filled
-from agent.ablation.studies.curves import DELETION, INSERTION, MAP, RANDOM, CurveSettings, gains
+from agent.ablation.studies.curves import (
+    DELETION,
+    INSERTION,
+    MAP,
+    RANDOM,
+    Curve,
+    CurveSettings,
+    gains,
+)
 from agent.ablation.studies.patches import PatchSettings, boxes
 from agent.ablation.studies.studies import CHECKS, CROSS_CHECKS, Studies
 from agent.models.loaded import as_logits, preprocess
@@ -366,3 +374,8 @@ def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(m
             studies=Studies(block_cells=4),
             tick=lambda _name: monkeypatch.setattr(batching, "pixel_logits", wrong),
         )
+
+
+def test_the_area_under_a_straight_line_is_a_half():
+    line = np.linspace(0, 1, 5)
+    assert Curve("deletion", "mean", "map", line, line).auc == pytest.approx(0.5)
