@@ -18,12 +18,12 @@ from torch import Tensor
 
 from agent import config
 from agent.ablation.core import plan
-from agent.ablation.core.case import Case, check_classes, load_case, random_input, target, why_not
-from agent.ablation.core.effects import Target
+from agent.ablation.core.case import Case, check_classes, load_case, target, why_not
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.core.regions import Mask
-from agent.ablation.core.relevance import class_shares, with_mass
+from agent.ablation.core.relevance import class_shares, relevance_mass
+from agent.ablation.core.scores import Target, score_named
 from agent.ablation.result import EngineResult, not_explainable
 from agent.ablation.run.batching import Progress, Tick, choose_batch
 from agent.ablation.run.fast_path import build_fast_path
@@ -49,6 +49,7 @@ from agent.ablation.studies.studies import (
     run_studies,
 )
 from agent.config import Score
+from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 from agent.telemetry import Clock
@@ -88,7 +89,7 @@ class Engine:
         check_classes(model, settings.classes)
         self.model, self.settings = model, settings
         with torch.no_grad():
-            example = random_input(model)
+            example = probe_batch(model)[:1]
             model = watchable(model, example)
             self.layer = find_layer(model, layer, example)
             split = build_split(model, self.layer, example)
@@ -175,7 +176,7 @@ class Engine:
         check_mode(self.model)
         with torch.no_grad():
             case = load_case(self.model, image_bgr, aperture, region)
-            kinds = tuple(scores) if scores else (self.settings.score,)
+            kinds = [score_named(one) for one in scores or (self.settings.score,)]
             wanted = [target(self.model, case, name, kind) for kind in kinds for name in names]
             reasons = [why_not(t, case) for t in wanted]
             targets = [t for t, reason in zip(wanted, reasons, strict=True) if not reason]
@@ -202,7 +203,7 @@ class Engine:
                     if studies is not None:
                         records[key] = cross_checked(records[key], one, case.aperture)
         explained = tuple(
-            records.get((t.name, t.kind)) or not_explainable(t.name, reason, t.kind)
+            records.get((t.name, t.score.name)) or not_explainable(t.name, reason, t.score.name)
             for t, reason in zip(wanted, reasons, strict=True)
         )
         return EngineResult(
@@ -212,10 +213,10 @@ class Engine:
             method=plan.METHOD_CHANNELS,
             layer=self.layer,
             path=self.path,
-            score=str(kinds[0]),
+            score=str(kinds[0].name),
             baseline=used,
             region_threshold=self.settings.region_threshold,
-            region_source=case.region_source,
+            region_source=case.focus.source,
             left_out=left_out,
             seconds=clock() - started,
             seconds_by_method=seconds,
@@ -240,8 +241,9 @@ class Engine:
         """By class and score, in the order of the job's targets."""
         shares = class_shares(case.mask, case.aperture, self.model.classes, self._grid)
         return {
-            (one.class_name, one.score): with_mass(
-                with_input(one, in_input[one.class_name]), shares
+            (one.class_name, one.score): replace(
+                with_input(one, in_input[one.class_name]),
+                relevance_mass=relevance_mass(one.map, shares),
             )
             for one in job.explanations()
         }

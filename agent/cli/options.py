@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from agent.score_names import Score
+
 if TYPE_CHECKING:
-    from agent.config import Score
     from agent.config.load import Loaded, Overrides
     from agent.reports.sources import Shot
 
@@ -33,7 +34,10 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 LayerOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Any named layer; default: the model card's.")
 ]
-ScoreOption = Annotated[str, typer.Option(metavar="NAME", help="margin, logit_sum, or dice_drop.")]
+*_SCORES, _LAST_SCORE = Score
+ScoreOption = Annotated[
+    str, typer.Option(metavar="NAME", help=f"{', '.join(_SCORES)}, or {_LAST_SCORE}.")
+]
 BaselineOption = Annotated[
     str, typer.Option(metavar="NAME", help="What an ablated map is set to: zero, or mean.")
 ]
@@ -53,8 +57,6 @@ GroupsOption = Annotated[
 
 def chosen_score(name: str) -> Score:
     """The score of that name, or an error that names them all."""
-    from agent.config import Score
-
     try:
         return Score(name)
     except ValueError as error:

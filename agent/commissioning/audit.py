@@ -35,7 +35,6 @@ from agent.ablation.core.perturbation import Item
 from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.engine import Engine
 from agent.ablation.result import EngineResult
-from agent.ablation.run.controls import plain_rerun
 from agent.ablation.split.split import HookSplit
 from agent.alarms.charts.reference import Finding
 from agent.models.loaded import LoadedModel
@@ -236,7 +235,7 @@ def _gains(
         item = Item(cells=first_cells(ranked, count))
         baseline = torch.zeros(1, suture.deltas.size, 1, 1, device=model.device)
         with torch.no_grad():
-            z = plain_rerun(model, hook, x, item, baseline)[0].double()
+            z = hook.rerun(x, item, baseline)[0].double()
             others = torch.cat((z[:index], z[index + 1 :])).logsumexp(0)
             return float((z[index] - others).cpu().numpy()[region].mean())
 

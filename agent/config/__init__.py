@@ -5,7 +5,7 @@ section of a file has a module in ``agent.config.sections``, named as its key is
 """
 
 from agent.config.models import Config
-from agent.config.sections.ablation import Ablation, Priority, Score, Workers
+from agent.config.sections.ablation import Ablation, Priority, Workers
 from agent.config.sections.alarms import (
     WEEKDAYS,
     AlarmBudget,
@@ -34,6 +34,7 @@ from agent.config.sections.sampling import Sampling
 from agent.config.sections.segmentation import Segmentation
 from agent.config.sections.site import Site
 from agent.config.sections.storage import Storage
+from agent.score_names import Score
 
 __all__ = [
     "RULES_LATER",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +18,6 @@ unordered sums, not for dropout."""
 BATCH_TOLERANCE = 1e-2
 """Between a picture alone and beside another: other kernels may run (TF32 has about 3 digits), but
 statistics taken over the batch differ far more."""
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """What the self-test measured; differences are relative to the largest logit."""
-
-    seconds: float
-    channels: int
-    repeat_difference: float
-    batch_difference: float
 
 
 def to_eval(module: nn.Module, name: str) -> nn.Module:
@@ -73,14 +62,13 @@ def fits_batches(model: LoadedModel) -> bool:
     return True
 
 
-def self_test(model: LoadedModel) -> SelfTest:
+def self_test(model: LoadedModel) -> None:
     """Run the model and raise ``ModelError`` unless it can be relied on.
 
     Its output must have the declared channels and be finite, the same at a second run, and the
     same for a picture whatever lies beside it in the batch (a BatchNorm that uses the statistics
     of the batch fails here also inside a program that cannot be looked into).
     """
-    started = time.monotonic()
     batch = probe_batch(model)
     alone = replace(model, batchable=False)
     try:
@@ -106,4 +94,3 @@ def self_test(model: LoadedModel) -> SelfTest:
             f"{model.label}: a picture's logits change by {beside:.2g} with the picture beside it: "
             "BatchNorm works in training mode"
         )
-    return SelfTest(time.monotonic() - started, first.shape[1], repeat, beside)

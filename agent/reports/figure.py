@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from agent import drawing
 from agent.ablation.core.regions import class_cells
-from agent.ablation.core.scores import margin_mean
+from agent.ablation.core.scores import class_margin, rows
 from agent.ablation.overlay import ColourRange, blended
 from agent.ablation.result import EngineResult
 from agent.drawing import FAINT, Image
@@ -226,7 +226,8 @@ def _overlaid(scene: Scene, own: NDArray[np.bool_]) -> Image:
 def plain_margin(result: EngineResult, index: int) -> float:
     """The margin of a class over its own pixels, with nothing occluded."""
     logits = torch.from_numpy(result.logits).unsqueeze(0)
-    return float(margin_mean(logits, index, torch.from_numpy(_own(result, index)))[0])
+    own = rows(logits, torch.from_numpy(_own(result, index)))
+    return float(class_margin(own, index).mean())
 
 
 def _own(result: EngineResult, index: int) -> NDArray[np.bool_]:

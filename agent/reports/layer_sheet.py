@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import config, drawing
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.engine import Engine
 from agent.ablation.overlay import blended, colour_range
 from agent.ablation.result import EngineResult
 from agent.drawing import Image
+from agent.models.checks import probe_batch
 from agent.models.layers import layer_names
 from agent.models.loaded import LoadedModel
 
@@ -24,7 +24,7 @@ SIDE_PX, COLUMNS = 220, 6
 
 def matching_layers(model: LoadedModel, pattern: str) -> list[str]:
     """The layers that give feature maps and fit the pattern (as of file names), in call order."""
-    names = layer_names(model.module, random_input(model))
+    names = layer_names(model.module, probe_batch(model)[:1])
     chosen = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
     if not chosen:
         raise AblationError(

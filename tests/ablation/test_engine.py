@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from agent import config
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.summary import BLANK
 from agent.ablation.engine import Engine, Tuning
 from agent.config import Score
+from agent.models.checks import probe_batch
 from agent.models.loaded import preprocess
 from agent.records import Region, Rung
 from tests.ablation.networks import (
@@ -319,7 +319,7 @@ def test_a_blank_map_is_flagged():
     assert found.classes[0].reason == BLANK
 
 
-@pytest.mark.parametrize("kind", [Score.LOGIT_SUM, Score.DICE_DROP])
+@pytest.mark.parametrize("kind", [one for one in Score if one is not Score.MARGIN])
 def test_other_scores_drop_by_what_the_plain_model_says(kind):
     engine = Engine(unet(), settings(score=kind), tuning=Tuning(batch=8))
     result = engine.explain(picture(64))
@@ -331,6 +331,12 @@ def test_other_scores_drop_by_what_the_plain_model_says(kind):
             assert found.y == 1.0
             assert (found.deltas >= 0).all()
             assert (found.deltas <= 1).all()
+
+
+def test_a_score_that_is_not_there_is_refused_by_name():
+    engine = Engine(loaded(seeded(OneByOne()), "relu"), settings(), tuning=Tuning(batch=4))
+    with pytest.raises(AblationError, match="no score 'mean'; there are: margin, logit_sum"):
+        engine.explain(picture(16), region=bar_and_disc(16), scores=["mean"])
 
 
 def test_a_dice_drops_by_the_same_whether_channels_share_what_they_have_in_common_or_not():
@@ -516,9 +522,9 @@ def test_a_picture_that_is_none_is_refused():
         engine.explain(picture(64), region=np.zeros((64, 64), np.int64))
 
 
-def test_the_random_input_looks_like_a_picture_to_the_network():
+def test_what_a_model_is_tried_on_looks_like_a_picture_to_the_network():
     model = unet()
-    x = random_input(model)
+    x = probe_batch(model)[:1]
     assert x.shape == (1, 3, 64, 64)
     assert 0 <= float(x.min()) < 0.1 < 0.9 < float(x.max()) <= 1
 

@@ -15,13 +15,12 @@ import pytest
 import torch
 
 from agent import config
-from agent.ablation.core import scores
 from agent.ablation.core.case import load_case, target
 from agent.ablation.core.focus import box
 from agent.ablation.core.perturbation import channel
+from agent.ablation.core.scores import score_named
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.rows import products, winograd
-from agent.ablation.run.controls import plain_rerun
 from agent.ablation.split.split import HookSplit
 from agent.config import Score
 from tests.ablation.networks import UNET_LAYER, picture, unet
@@ -64,18 +63,13 @@ def plain_drops(model, case, wanted, depth):
     """One re-run of the plain model for each channel, with a hook, in the precision of ``case``."""
     plain, zero = HookSplit(model, UNET_LAYER), torch.zeros(1, depth, 1, 1).to(case.x)
     base = model.module(case.x)
-    whole = plain_rerun(model, plain, case.x, channel(0), zero)
+    whole = plain.rerun(case.x, channel(0), zero)
     found = []
     with remembered(model.module, UNET_LAYER, case.x):
-        assert torch.equal(plain_rerun(model, plain, case.x, channel(0), zero), whole)
+        assert torch.equal(plain.rerun(case.x, channel(0), zero), whole)
         for k in range(depth):
-            again = plain_rerun(model, plain, case.x, channel(k), zero)
-            found.append(
-                [
-                    float(scores.drop(t.kind, base[0], again, t.index, t.region, t.prediction)[0])
-                    for t in wanted
-                ]
-            )
+            again = plain.rerun(case.x, channel(k), zero)
+            found.append([float(t.score.drop(base[0], again, t)[0]) for t in wanted])
     return np.array(found).T
 
 
@@ -89,7 +83,7 @@ def references(seed, features):
     model, region = network(seed, features)
     with torch.no_grad():
         case = load_case(model, picture(SIDE), None, region)
-        wanted = [target(model, case, "suture", kind) for kind in SCORES]
+        wanted = [target(model, case, "suture", score_named(kind)) for kind in SCORES]
         depth = 8 * features  # of the fourth level
         plain = plain_drops(model, case, wanted, depth)
         wide = replace(model, module=copy.deepcopy(model.module).double())

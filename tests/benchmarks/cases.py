@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation.core.case import Case, load_case, target
-from agent.ablation.core.effects import Target
 from agent.ablation.core.focus import given
+from agent.ablation.core.scores import Target, score_named
 from agent.config import Score
 from agent.models.loaded import LoadedModel, as_logits
 from tests.ablation.networks import UNET_LAYER, picture, unet
@@ -42,7 +42,7 @@ class Bench:
         return load_case(self.model, picture(self.size), None, given(self.region))
 
     def target(self, case: Case, kind: Score = Score.LOGIT_SUM) -> Target:
-        return target(self.model, case, "suture", kind)
+        return target(self.model, case, "suture", score_named(kind))
 
 
 def bench(features: int, size: int, seed: int = 0) -> Bench:

@@ -9,8 +9,8 @@ import torch
 
 from agent import config
 from agent.ablation.core.case import Case, load_case, target
-from agent.ablation.core.effects import Target
 from agent.ablation.core.plan import METHOD_INPUT
+from agent.ablation.core.scores import Target
 from agent.ablation.engine import Engine
 from agent.ablation.result import EngineResult
 from agent.ablation.run.input_occlusion import InputSensitivity

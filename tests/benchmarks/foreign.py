@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.ablation.core.case import random_input
 from agent.ablation.core.perturbation import Item, channel, replaced
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
 from agent.ablation.run.batching import pixel_logits
 from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.split.split import HookSplit, Prepared, Split, build_split
+from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel, as_logits
 from tests.ablation.networks import bar_and_disc, loaded
 from tests.ablation.split.test_foreign_models import MODELS, spread
@@ -41,7 +41,7 @@ def _row(model_name: str) -> Cells:
     own: list[Took] = []
     other: list[Took] = []
     with torch.no_grad():
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         way, plain = build_split(model, layer, x), HookSplit(model, layer)
         prepared = way.prefix(x)
         baseline = torch.zeros_like(prepared.activation[:, :, :1, :1])

@@ -31,14 +31,13 @@ def channels(made: Engine, bench: Bench, kind: Score = Score.LOGIT_SUM) -> NDArr
         job = Job(
             made._setup, case, [bench.target(case, kind)], Rung.EXACT, np.random.default_rng(0)
         )
-        report = job._reporter(None, bench.depth)
         if made.path == "fx+rows":
             runner = job._runners.channels(bench.depth)
         else:
             controls = plan.controls(job.activation.shape[2:])
             runner = job._runners.wide(len(controls))
-            job._run_items(runner, controls, report)
-        job._run_items(runner, plan.channels(range(bench.depth)), report)
+            job._run_items(runner, controls)
+        job._run_items(runner, plan.channels(range(bench.depth)))
     return np.asarray(job.ledger.deltas[0])
 
 

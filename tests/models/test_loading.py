@@ -15,7 +15,9 @@ from agent import config
 from agent.config import Head, Preprocessing
 from agent.models import loading
 from agent.models.card import ModelCard, card_path, card_text, read_card
-from agent.models.loading import ModelError, load_model, logits, preprocess
+from agent.models.errors import ModelError
+from agent.models.loaded import logits, preprocess
+from agent.models.loading import load_model
 from agent.models.unet import UNet
 from agent.models.weights import sha256_of
 

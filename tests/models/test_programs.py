@@ -13,7 +13,11 @@ from torch import nn
 from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
 from agent.models.card import ModelCard, card_path, card_text
-from agent.models.loading import ModelError, fused, layer_names, load_model, logits
+from agent.models.errors import ModelError
+from agent.models.fusing import fused
+from agent.models.layers import layer_names
+from agent.models.loaded import logits
+from agent.models.loading import load_model
 from agent.models.programs import factory_source, require_trust
 from agent.models.weights import sha256_of
 

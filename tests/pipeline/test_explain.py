@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 
 from agent import config
-from agent.ablation.pool.pool import Pool
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.records import JobFailure, PoolStatus, Selection
 from agent.sampling.scheduler import Scheduler
@@ -18,7 +17,7 @@ from tests.sampling.candidates import EMPTY, candidate
 from tests.support import wait_until
 
 
-class FakePool(Pool):
+class FakePool:
     """Takes jobs while it has slots; the test ends them."""
 
     def __init__(self) -> None:

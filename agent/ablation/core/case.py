@@ -11,36 +11,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.core import focus as focusing
 from agent.ablation.core import scores
-from agent.ablation.core.effects import Target
 from agent.ablation.core.errors import AblationError
-from agent.ablation.core.focus import Focus, FocusKind
+from agent.ablation.core.focus import PREDICTED, Classes, Focus
 from agent.ablation.core.regions import Mask, to_grid
-from agent.config import Score
+from agent.ablation.core.scores import MARGIN, ScoreFunction, Target
 from agent.models import pictures
 from agent.models.loaded import LoadedModel, as_logits, preprocess
-
-TRUE = "true"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """``x`` (1, C, h, w), ``logits`` (1, classes, h, w) of the plain model, ``mask`` their argmax
-    (h, w) uint8, ``aperture`` (h, w) bool on the network's grid, ``region`` what M is read from:
-    a focus, or (h, w) uint8 class indices. ``size`` (H, W) is the picture's own.
+    (h, w) uint8, ``aperture`` (h, w) bool on the network's grid, ``focus`` what M is. ``size``
+    (H, W) is the picture's own.
     """
 
     x: Tensor
     logits: Tensor
     mask: NDArray[np.uint8]
     aperture: Mask
-    region: Focus | NDArray[np.uint8]
+    focus: Focus
     size: tuple[int, int]
-
-    @property
-    def region_source(self) -> str:
-        return self.region.source if isinstance(self.region, Focus) else TRUE
 
 
 def load_case(
@@ -62,10 +54,10 @@ def load_case(
         raise AblationError(f"{model.name}: logits that are not finite for this picture")
     mask = scores.winners(logits[0]).cpu().numpy()
     inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
-    chosen: Focus | NDArray[np.uint8] = focusing.PREDICTED
-    if region is not None:
-        chosen = region if isinstance(region, Focus) else on_grid(region, grid)
-    return Case(x, logits, mask, inside_grid, chosen, (picture.shape[0], picture.shape[1]))
+    if isinstance(region, np.ndarray):
+        region = Classes(on_grid(region, grid))
+    size = (picture.shape[0], picture.shape[1])
+    return Case(x, logits, mask, inside_grid, region or PREDICTED, size)
 
 
 def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint8]:
@@ -80,39 +72,27 @@ def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint
     return np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-def target(model: LoadedModel, case: Case, name: str, kind: Score = Score.MARGIN) -> Target:
+def target(model: LoadedModel, case: Case, name: str, score: ScoreFunction = MARGIN) -> Target:
     """The frozen region and prediction of one class, inside the aperture."""
     index = model.classes.index(name)
     prediction = (case.mask == index) & case.aperture
-    if isinstance(case.region, Focus):
-        region = focusing.pixels(case.region, prediction, case.size) & case.aperture
-    else:
-        region = (case.region == index) & case.aperture
+    region = case.focus.pixels(index, prediction, case.size) & case.aperture
     device = case.logits.device
     return Target(
         name,
         index,
         torch.from_numpy(region).to(device),
         torch.from_numpy(prediction).to(device),
-        kind,
+        score,
     )
 
 
 def why_not(found: Target, case: Case) -> str:
     """Why a class cannot be explained in this picture; empty when it can."""
     if not bool(found.region.any()):
-        if isinstance(case.region, Focus) and case.region.kind is not FocusKind.PREDICTED:
-            return f"not explainable: {_empty(case.region, found.name)}"
-        return f"not explainable: no pixel of {found.name} in the {case.region_source} mask"
-    if found.kind is Score.DICE_DROP and not bool(found.prediction.any()):
-        return f"not explainable: no pixel of {found.name} is predicted, so no Dice can drop"
-    return ""
-
-
-def _empty(region: Focus, name: str) -> str:
-    if region.kind is FocusKind.COMPONENT:
-        return f"the prediction of {name} has no connected part number {region.component}"
-    return f"no pixel of {region.source} lies inside the aperture"
+        return f"not explainable: {case.focus.why_empty(found.name)}"
+    reason = found.score.why_not(found)
+    return f"not explainable: {reason}" if reason else ""
 
 
 def check_classes(model: LoadedModel, names: Sequence[str]) -> None:
@@ -124,12 +104,3 @@ def check_classes(model: LoadedModel, names: Sequence[str]) -> None:
             raise AblationError(
                 f"{model.name}: no class {name!r}; there are: {', '.join(model.classes)}"
             )
-
-
-def random_input(model: LoadedModel) -> Tensor:
-    """(1, C, h, w): uniform noise as a picture, the same every time."""
-    settings = model.preprocessing
-    shape = (1, pictures.channels_of(settings), settings.height_px, settings.width_px)
-    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 255 * settings.scale
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
-    return ((noise - mean) / std).to(model.device)

@@ -10,22 +10,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation.core import scores
-from agent.config import Score
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One class to explain by one score: ``region`` is M and ``prediction`` the class's unperturbed
-    pixels, (h, w) bool.
-
-    Both lie inside the aperture and stay as they are whatever is perturbed.
-    """
-
-    name: str
-    index: int
-    region: Tensor
-    prediction: Tensor
-    kind: Score = Score.MARGIN
+from agent.ablation.core.scores import MARGIN, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +48,11 @@ class Effect:
     all_read: bool = True
 
 
-def drops(base: Tensor, logits: Tensor, target: Target, kind: Score | None = None) -> Tensor:
-    """(N,) float64: by how much each item lowers the score of one class, or another ``kind`` of
-    score. ``base`` is (C, P)."""
-    return scores.drop(
-        kind or target.kind, base, logits, target.index, target.region, target.prediction
-    )
-
-
 def scores_alone(base: Tensor, logits: Tensor, target: Target) -> list[Effect]:
-    """What pixels of M alone say of an occlusion, for N items."""
-    margin = drops(base, logits, target, Score.MARGIN)
-    drop = margin if target.kind is Score.MARGIN else drops(base, logits, target)
-    before = scores.margin_mean(base.unsqueeze(0), target.index, target.region)
+    """What pixels of M alone say of an occlusion, for N items; ``base`` is (C, P)."""
+    drop = target.score.drop(base, logits, target)
+    margin = drop if target.score is MARGIN else MARGIN.drop(base, logits, target)
+    before = MARGIN.value(base.unsqueeze(0), target)
     values = torch.stack((drop, margin, before - margin), dim=1)
     return [
         Effect(one, two, math.nan, inside, math.nan, all_read=False)

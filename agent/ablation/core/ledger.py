@@ -11,10 +11,10 @@ from torch import Tensor
 
 from agent.ablation.core import scores
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Effect, Target, View, drops, effects, scores_alone, view
+from agent.ablation.core.effects import Effect, View, effects, scores_alone, view
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.plan import Planned
-from agent.config import Score
+from agent.ablation.core.scores import Target
 
 
 class Ledger:
@@ -33,9 +33,9 @@ class Ledger:
         self.occlusions: list[list[tuple[Planned, Effect]]] = [[] for _ in targets]
         aperture = torch.from_numpy(case.aperture).to(case.logits.device)
         self.wide: View = view(aperture, targets)
-        dice = any(t.kind is Score.DICE_DROP for t in targets)
+        reads_all = any(t.score.reads_all for t in targets)
         needed = torch.stack([t.region for t in targets]).any(0)
-        self.narrow: View = self.wide if dice else view(needed, targets)
+        self.narrow: View = self.wide if reads_all else view(needed, targets)
         self._narrow_in_wide = self.narrow.pixels[aperture]
         self._wide_base: Tensor | None = None
         self._narrow_base: Tensor | None = None
@@ -58,44 +58,34 @@ class Ledger:
         """(n, C, P) on the pixels of ``wide`` -> on those of ``narrow``."""
         return rows if self.narrow is self.wide else scores.rows(rows, self._narrow_in_wide)
 
-    def record(self, planned: Sequence[Planned], rows: Tensor) -> None:
-        """Read n items off (n, C, P) logits on ``wide``; the very first must be the null item."""
-        if self._wide_base is None and planned[0].item.channels == ():
+    def record(self, planned: Sequence[Planned], rows: Tensor, *, alone: bool = False) -> None:
+        """Read n items off (n, C, P) logits on ``wide``; the very first must be the null item.
+
+        ``alone``: on ``narrow``. The first that takes a path of its own there must be the null item
+        as well, and is their base from then on.
+        """
+        if alone and self._narrow_base is None:
+            self._narrow_base = rows[:1].clone()
+        elif self._wide_base is None and planned[0].item.channels == ():
             self._wide_base = rows[:1].clone()
         channels = [i for i, p in enumerate(planned) if p.channel >= 0]
         if channels:
-            indices = [planned[i].channel for i in channels]
-            self.record_channels(indices, self.narrowed(rows[channels]))
-        for place, target in enumerate(self.targets):
+            own = rows[channels] if alone else self.narrowed(rows[channels])
+            self._record_channels([planned[i].channel for i in channels], own)
+        view, read = (self.narrow, scores_alone) if alone else (self.wide, effects)
+        for place, target in enumerate(view.targets):
             mine = [
                 i for i, p in enumerate(planned) if p.region and p.class_name in ("", target.name)
             ]
             if mine:
-                self._record_regions(place, [planned[i] for i in mine], rows[mine])
-
-    def record_narrow(self, planned: Sequence[Planned], rows: Tensor) -> None:
-        """Read n items off (n, C, P) logits on the pixels of ``narrow``; the first one that takes a
-        path of its own must be the null item: from then on their base."""
-        if self._narrow_base is None:
-            self._narrow_base = rows[:1].clone()
-        channels = [i for i, p in enumerate(planned) if p.channel >= 0]
-        self.record_channels([planned[i].channel for i in channels], rows[channels])
-        for place, target in enumerate(self.narrow.targets):
-            mine = [i for i, p in enumerate(planned) if p.region and p.class_name == target.name]
-            if mine:
-                found = scores_alone(self.narrow_base[0], rows[mine], target)
+                base = self.narrow_base if alone else self.wide_base
+                found = read(base[0], rows[mine], target)
                 self.occlusions[place].extend(zip([planned[i] for i in mine], found, strict=True))
 
-    def record_channels(self, indices: Sequence[int], rows: Tensor) -> None:
+    def _record_channels(self, indices: list[int], rows: Tensor) -> None:
         """Read deltas off (n, C, P) logits on the pixels of ``narrow``."""
-        if not indices:
-            return
         base = self.narrow_base[0]
         for place, target in enumerate(self.narrow.targets):
-            drop = drops(base, rows, target)
-            self.deltas[place, list(indices)] = drop.cpu().numpy()
-        self.exact[list(indices)] = True
-
-    def _record_regions(self, place: int, planned: list[Planned], rows: Tensor) -> None:
-        found = effects(self.wide_base[0], rows, self.wide.targets[place])
-        self.occlusions[place].extend(zip(planned, found, strict=True))
+            drop = target.score.drop(base, rows, target)
+            self.deltas[place, indices] = drop.cpu().numpy()
+        self.exact[indices] = True

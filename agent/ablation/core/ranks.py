@@ -1,4 +1,4 @@
-"""Rank correlation, and areas under curves."""
+"""Rank correlation."""
 
 from __future__ import annotations
 
@@ -30,8 +30,3 @@ def rank_correlation(one: Numbers, other: Numbers) -> float:
     x, y = x - x.mean(), y - y.mean()
     scale = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / scale if scale > 0 else math.nan
-
-
-def area(fractions: Numbers, values: Numbers) -> float:
-    """Area under the straight lines through the points, over fractions from 0 to 1."""
-    return float(np.trapezoid(values, fractions))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.regions import Mask, area_shares
-from agent.records import ClassExplanation
 
 ELSEWHERE = "elsewhere"
 
@@ -39,10 +37,3 @@ def relevance_mass(
     masses = {name: float((positive * share).sum()) for name, share in shares.items()}
     total = math.fsum(masses.values())
     return {name: mass / total if total > 0 else math.nan for name, mass in masses.items()}
-
-
-def with_mass(
-    record: ClassExplanation, shares: Mapping[str, NDArray[np.float64]]
-) -> ClassExplanation:
-    """The record of a class with where the relevance of its map lies."""
-    return replace(record, relevance_mass=relevance_mass(record.map, shares))

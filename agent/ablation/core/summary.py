@@ -1,4 +1,4 @@
-"""From measured effects to the record of one class. Pure: numpy in, record out."""
+"""From measured effects to the record of one class. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.effects import Effect
+from agent.ablation.core.ledger import Ledger
 from agent.ablation.core.plan import Planned
 from agent.ablation.core.tolerance import all_ones_share, context_reliance, ratio, sign_balance
-from agent.config import Score
 from agent.records import ClassExplanation, Region, RegionOcclusion
 
 MIN_LAYER_EFFECT = 0.1
@@ -22,6 +22,7 @@ MIN_SENSITIVITY = 0.02
 """Both sensitivities together must reach this, or the context reliance is undefined: where skips of
 earlier levels carry a class, occluding either region at this layer does nothing, and the share of
 nothing would come out as anything from 0 to 1."""
+Occlusions = Sequence[tuple[Planned, Effect]]
 BLANK = "blank: no channel's ablation moves the score beyond rounding"
 
 
@@ -36,48 +37,42 @@ class Checked:
     spot_error: float
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Everything measured of one class: ``deltas`` (K,), ``exact`` (K,) bool, the occlusions."""
-
-    class_name: str
-    score: Score
-    deltas: NDArray[np.float64]
-    exact: NDArray[np.bool_]
-    estimate_error: float
-    occlusions: Sequence[tuple[Planned, Effect]]
-    checked: Checked
-
-
-def explanation(found: Findings, activation: NDArray[np.float32]) -> ClassExplanation:
-    """The record of one class; ``activation`` is (K, h, w), the maps the deltas belong to."""
-    y = found.checked.y
+def explanation(
+    ledger: Ledger,
+    place: int,
+    checked: Checked,
+    estimate_error: float,
+    activation: NDArray[np.float32],
+) -> ClassExplanation:
+    """The record of the target at ``place``; ``activation`` is (K, h, w), the maps the deltas
+    belong to."""
+    target, deltas, found = ledger.targets[place], ledger.deltas[place], ledger.occlusions[place]
     whole = _margin_drop(found, Region.WHOLE)
     foreground = ratio(_margin_drop(found, Region.FOREGROUND), whole, MIN_LAYER_EFFECT)
     background = ratio(_margin_drop(found, Region.BACKGROUND_EQUAL), whole, MIN_LAYER_EFFECT)
-    largest = float(np.abs(found.deltas).max())
+    largest = float(np.abs(deltas).max())
     return ClassExplanation(
-        class_name=found.class_name,
-        score=str(found.score),
+        class_name=target.name,
+        score=str(target.score.name),
         explainable=True,
-        reason=BLANK if largest <= found.checked.tolerance else "",
-        y=y,
-        y_null=found.checked.y_null,
-        null_tolerance=found.checked.tolerance,
-        y_all=y - _mean(_effects(found, Region.WHOLE), "drop"),
-        deltas=found.deltas,
-        map=signed_map(found.deltas, activation),
+        reason=BLANK if largest <= checked.tolerance else "",
+        y=checked.y,
+        y_null=checked.y_null,
+        null_tolerance=checked.tolerance,
+        y_all=checked.y - _mean(_effects(found, Region.WHOLE), "drop"),
+        deltas=deltas,
+        map=signed_map(deltas, activation),
         mean_map=activation.mean(axis=0, dtype=np.float64).astype(np.float32),
-        exact=found.exact,
-        estimate_error=found.estimate_error,
-        spot_channel=found.checked.spot_channel,
-        spot_error=found.checked.spot_error,
-        all_ones_share=all_ones_share(found.deltas),
-        sign_balance=sign_balance(found.deltas),
+        exact=ledger.exact,
+        estimate_error=estimate_error,
+        spot_channel=checked.spot_channel,
+        spot_error=checked.spot_error,
+        all_ones_share=all_ones_share(deltas),
+        sign_balance=sign_balance(deltas),
         sensitivity_foreground=foreground,
         sensitivity_background=background,
         context_reliance=context_reliance(foreground, background, MIN_SENSITIVITY),
-        occlusions=_occlusions(found),
+        occlusions=_occlusions(found, checked.y),
     )
 
 
@@ -86,12 +81,12 @@ def signed_map(deltas: NDArray[np.float64], activation: NDArray[np.float32]) -> 
     return np.tensordot(deltas, activation.astype(np.float64), axes=1).astype(np.float32)
 
 
-def _effects(found: Findings, region: Region) -> list[Effect]:
+def _effects(found: Occlusions, region: Region) -> list[Effect]:
     """At 100 % of the region; several for seeded draws, none where the region is empty."""
-    return [e for p, e in found.occlusions if p.region is region and p.fraction == 1.0]
+    return [e for p, e in found if p.region is region and p.fraction == 1.0]
 
 
-def _margin_drop(found: Findings, region: Region) -> float:
+def _margin_drop(found: Occlusions, region: Region) -> float:
     return _mean(_effects(found, region), "margin_drop")
 
 
@@ -100,10 +95,10 @@ def _mean(measured: Sequence[Effect], name: str) -> float:
     return math.fsum(values) / len(values) if values else math.nan
 
 
-def _occlusions(found: Findings) -> tuple[RegionOcclusion, ...]:
+def _occlusions(found: Occlusions, y: float) -> tuple[RegionOcclusion, ...]:
     """One entry per region and fraction, seeded draws averaged, in the order they were planned."""
     groups: dict[tuple[Region, float, int], list[Effect]] = {}
-    for planned, effect in found.occlusions:
+    for planned, effect in found:
         if planned.region is not None:
             key = (planned.region, planned.fraction, planned.cells)
             groups.setdefault(key, []).append(effect)
@@ -112,7 +107,7 @@ def _occlusions(found: Findings) -> tuple[RegionOcclusion, ...]:
             region=region,
             fraction=fraction,
             cells=cells,
-            y=found.checked.y - _mean(measured, "drop"),
+            y=y - _mean(measured, "drop"),
             dice=_mean([e for e in measured if e.all_read], "dice"),
             margin_inside=_mean(measured, "margin_inside"),
             margin_outside=_mean([e for e in measured if e.all_read], "margin_outside"),

@@ -9,17 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.core import scores
-from agent.config import Head, Score
+from agent.ablation.core.scores import Target, rows
+from agent.config import Head
 
 ROUNDING_STEPS = 64
 """Rounding allowed per logit between two ways through one network, in steps of the dtype at the
 largest logit. Measured on U-Nets of 8 and 32 features, cut and folded against plain, batched
 against single: 5 with trained weights, up to 27 with random ones."""
-CORRELATED = 1 / 8
-"""Share of that which does not average out over a region. Rounding of different pixels is nearly
-independent: measured over 40 pictures of the shipped model, the score of the null item was off by
-at most an eighth of what this allows."""
 
 
 def logit_rounding(head: Head, logits: Tensor, largest: Tensor | None = None) -> Tensor:
@@ -51,33 +47,25 @@ def worst_excess(difference: Tensor, allowed: Tensor) -> tuple[float, float]:
     return float(measured.flatten()[index]), float(limit.flatten()[index])
 
 
-def score_rounding(
-    kind: Score,
-    head: Head,
-    logits: Tensor,
-    class_index: int,
-    region: Tensor,
-    prediction: Tensor,
-    largest: Tensor | None = None,
-) -> float:
-    """How far y of ``logits`` (1, C, *S) may be off by rounding alone; ``largest`` as in
-    ``logit_rounding``.
+def excess(
+    head: Head, found: Tensor, plain: Tensor, pixels: Tensor | None = None
+) -> tuple[float, float] | None:
+    """Where ``found`` (1, C, h, w) is off from ``plain`` by more than rounding explains: by how
+    much, and what is allowed there. With ``pixels`` (h, w) bool, ``found`` has those, (1, C, P)."""
+    allowed = logit_rounding(head, plain).expand_as(plain)
+    if pixels is not None:
+        plain, allowed = rows(plain, pixels), rows(allowed, pixels)
+    measured, tolerance = worst_excess((found - plain).abs(), allowed)
+    return None if measured <= tolerance else (measured, tolerance)
 
-    Per pixel a margin is off by no more than the class's logit and the worst other one together;
-    over a region the errors average out, down to the share ``CORRELATED``. A Dice moves by whole
-    pixels: those whose best two logits lie within rounding of each other.
-    """
+
+def score_rounding(
+    head: Head, logits: Tensor, target: Target, largest: Tensor | None = None
+) -> float:
+    """How far the target's y of ``logits`` (1, C, *S) may be off by rounding alone; ``largest`` as
+    in ``logit_rounding``."""
     allowed = logit_rounding(head, logits, largest).expand(1, *logits.shape[1:])
-    if kind is Score.DICE_DROP:
-        best, second = logits.to(torch.float64).topk(2, dim=1).values.unbind(1)
-        close = (best - second) <= 2 * allowed.amax(1)
-        return float(close.sum()) / max(1, int(prediction.sum()))
-    inside = scores.rows(allowed, region)
-    own = inside[:, class_index]
-    averaging = max(CORRELATED, 1 / math.sqrt(own.shape[1]))
-    if kind is Score.LOGIT_SUM:
-        return float(own.sum()) * averaging
-    return float((own + inside.amax(1)).mean()) * averaging
+    return target.score.rounding(logits, allowed, target)
 
 
 def all_ones_share(deltas: NDArray[np.float64]) -> float:

@@ -114,6 +114,3 @@ class Failed:
     detail: str
     rss_bytes: int
     fatal: bool = False
-
-
-Message = Ready | StartFailed | Beat | Done | Failed

@@ -32,7 +32,6 @@ import select
 import threading
 import weakref
 from collections import Counter, deque
-from typing import Protocol
 
 from agent import config
 from agent.ablation.pool.lifecycle import End, WorkerLife, WorkerState
@@ -54,32 +53,7 @@ ENDED_PER_SLOT = 16
 FAILED_PAUSE_S = 1.0
 
 
-class Pool(Protocol):
-    """What the wiring needs of a pool; other ways to run workers implement it as well."""
-
-    def start(self) -> None:
-        """Start the workers, in the background."""
-
-    def submit(self, selection: Selection) -> bool:
-        """Take a job, or say no at once; a job that was taken ends in ``results`` exactly once."""
-
-    def free_slots(self) -> int:
-        """How many jobs would be taken now."""
-
-    def results(self) -> list[Result]:
-        """Return and forget the jobs that have ended, oldest first."""
-
-    def fileno(self) -> int:
-        """Descriptor that is readable while ``results`` has something."""
-
-    def status(self) -> PoolStatus:
-        """How the workers are."""
-
-    def stop(self, timeout_s: float) -> bool:
-        """End everything; open jobs end by reason ``shutdown``. True when it was done in time."""
-
-
-class AblationPool(Pool):
+class AblationPool:
     """Runs ``spec`` in one process per slot of ``settings``.
 
     Raises ``SlotError`` for devices that this machine does not have. ``status().ready`` counts the
@@ -123,7 +97,8 @@ class AblationPool(Pool):
         self._thread.start()
 
     def submit(self, selection: Selection) -> bool:
-        """Take a job for a free worker, or refuse it; never waits.
+        """Take a job for a free worker, or refuse it; never waits. A job that was taken ends in
+        ``results`` exactly once.
 
         The frame is copied later by the supervisor: it must not be written to any more.
         """
@@ -159,14 +134,11 @@ class AblationPool(Pool):
 
     def pids(self) -> dict[str, int]:
         """Process ids by slot, of the workers that have a process."""
-        return {s.name: p.pid for s in self._slots if (p := s.process) is not None}
-
-    def memory_bytes(self) -> int:
-        """Resident memory of all workers, as of their last word."""
-        return sum(slot.rss_bytes for slot in self._slots)
+        return {s.name: p.child.pid for s in self._slots if (p := s.process) is not None}
 
     def stop(self, timeout_s: float) -> bool:
-        """Kill the workers; running and waiting jobs end as failures by reason ``shutdown``."""
+        """Kill the workers; running and waiting jobs end as failures by reason ``shutdown``. True
+        when it was done in time."""
         with self._lock:
             self._stopping.set()
         if self._thread.ident is None:
@@ -212,7 +184,7 @@ class AblationPool(Pool):
         poll.register(self._wake, select.POLLIN)
         for slot in self._slots:
             if slot.process is not None:
-                poll.register(slot.process.fileno(), select.POLLIN)
+                poll.register(slot.process.child.fileno(), select.POLLIN)
         poll.poll(TICK_S * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)

@@ -64,7 +64,7 @@ class WorkerProcess:
             replace(spec, device=placement.device), settings.heartbeat_s, settings.threads
         )
         try:
-            self._child: Child = spawn(
+            self.child: Child = spawn(
                 ChildSpec(
                     name=f"worker-{placement.name}",
                     target=spec.target,
@@ -77,21 +77,12 @@ class WorkerProcess:
         except BaseException:
             self._image.close()
             raise
-        self.pid = self._child.pid
-
-    def fileno(self) -> int:
-        """Readable when a message came or the process is gone."""
-        return self._child.fileno()
-
-    def receive(self) -> list[object]:
-        """The messages that are there; ``ChildGone`` after the last one."""
-        return self._child.receive()
 
     def give(self, selection: Selection) -> None:
         """Hand a job over. ``SharedImageError``: the picture; ``ChildGone``, ``ChildBusy``."""
         frame = selection.frame
         header = self._image.write(frame.image, frame.aperture)
-        self._child.send(
+        self.child.send(
             Order(
                 job_id=selection.job_id,
                 lane=frame.lane,
@@ -108,9 +99,9 @@ class WorkerProcess:
 
     def end(self) -> str:
         """Kill and reap; returns how the process ended, in a few words."""
-        self._child.kill(REAP_S)
+        self.child.kill(REAP_S)
         self._image.close()
-        return self._child.describe_exit()
+        return self.child.describe_exit()
 
 
 class WorkerSlot:
@@ -121,7 +112,6 @@ class WorkerSlot:
         self.life = life
         self._context = context
         self.process: WorkerProcess | None = None
-        self.rss_bytes = 0
         self.trouble = ""
         """Why the last process ended; empty once another one is ready."""
         self.restarts = 0
@@ -198,11 +188,13 @@ class WorkerSlot:
             self.lose(End.START_FAILED, str(error))
             return
         self._phase = "start"
-        log_event(logger, logging.INFO, "worker_started", slot=self.name, pid=self.process.pid)
+        log_event(
+            logger, logging.INFO, "worker_started", slot=self.name, pid=self.process.child.pid
+        )
 
     def _listen(self, process: WorkerProcess, now: float) -> None:
         try:
-            messages = process.receive()
+            messages = process.child.receive()
         except ChildGone:
             self.lose(End.CRASHED, "")
             return
@@ -268,7 +260,6 @@ class WorkerSlot:
             self._context.end(failure(job, reason, detail))
 
     def _weigh(self, rss_bytes: int) -> None:
-        self.rss_bytes = rss_bytes
         self._context.telemetry.gauge("worker_memory_bytes", rss_bytes, slot=self.name)
 
 

@@ -25,7 +25,6 @@ from agent.ablation.pool.messages import (
     Ready,
     StartFailed,
     WorkerArgs,
-    WorkerSpec,
 )
 from agent.ablation.pool.shared_image import SharedImageError, SharedImageReader
 from agent.models.errors import ModelError
@@ -35,8 +34,6 @@ from agent.supervision.live_priority import PauseForLive
 
 if TYPE_CHECKING:
     from agent.ablation.engine import Engine
-
-__all__ = ["WorkerSpec", "main", "serve"]
 
 RECEIVE_S = 0.5
 CHECK_SIDE_PX = 128

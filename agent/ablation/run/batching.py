@@ -121,41 +121,34 @@ class MapsRunner:
         self._program = program
 
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
-        def run(part: Sequence[Planned]) -> Tensor:
-            return pixel_logits(
-                self._context.model, self._program.run_maps(self._context.maps(part))
-            )
+        parts = [planned[i : i + self.batch] for i in range(0, len(planned), self.batch)]
+        return in_parallel(self._rows, parts, self._context.baseline.device)
 
-        return in_parallel(run, _parts(planned, self.batch), self._context.baseline.device)
+    def _rows(self, part: Sequence[Planned]) -> Tensor:
+        rows = self._program.run_maps(self._context.maps(part))
+        return pixel_logits(self._context.model, rows)
 
 
-class ChannelRunner:
+class ChannelRunner(MapsRunner):
     """Single channels, and items of any other kind behind them, through a ``Program`` of channels.
 
     The null item comes with the first batch of all, ahead of the others: it is their base.
     """
 
     def __init__(self, context: RunContext, program: Program) -> None:
-        self.batch = program.batch
-        self._context = context
-        self._program = program
+        super().__init__(context, program)
         self._started = False
 
     def run(self, planned: Sequence[Planned]) -> Iterator[tuple[Sequence[Planned], Tensor]]:
         if not self._started:
             planned, self._started = [Planned(NULL, METHOD_CONTROLS), *planned], True
+        return super().run(planned)
 
-        def run(part: Sequence[Planned]) -> Tensor:
-            single = [p.channel for p in part if p.item is NULL or p.channel >= 0]
-            others = part[len(single) :]
-            maps = self._context.maps(others) if others else None
-            return pixel_logits(self._context.model, self._program.run_channels(single, maps))
-
-        return in_parallel(run, _parts(planned, self.batch), self._context.baseline.device)
-
-
-def _parts(planned: Sequence[Planned], batch: int) -> list[Sequence[Planned]]:
-    return [planned[start : start + batch] for start in range(0, len(planned), batch)]
+    def _rows(self, part: Sequence[Planned]) -> Tensor:
+        single = [p.channel for p in part if p.item is NULL or p.channel >= 0]
+        others = part[len(single) :]
+        maps = self._context.maps(others) if others else None
+        return pixel_logits(self._context.model, self._program.run_channels(single, maps))
 
 
 def pixel_logits(model: LoadedModel, rows: Tensor) -> Tensor:

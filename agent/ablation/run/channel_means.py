@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask
 from agent.ablation.split.split import HookSplit, find_layer
 from agent.models import pictures as reading
+from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel, preprocess
 
 
@@ -30,7 +30,7 @@ def channel_means(
     finite.
     """
     with torch.no_grad():
-        name = find_layer(model, layer, random_input(model))
+        name = find_layer(model, layer, probe_batch(model)[:1])
         hooked = HookSplit(model, name)
         total: Tensor | None = None
         count = 0

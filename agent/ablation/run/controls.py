@@ -7,33 +7,19 @@ import math
 import numpy as np
 from torch import Tensor
 
-from agent.ablation.core import scores
 from agent.ablation.core.effects import View
 from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.core.ledger import Ledger
-from agent.ablation.core.perturbation import Item
 from agent.ablation.core.summary import Checked
-from agent.ablation.core.tolerance import logit_rounding, score_rounding, worst_excess
-from agent.ablation.split.split import HookSplit
+from agent.ablation.core.tolerance import excess, score_rounding
 from agent.config import Head
-from agent.models.loaded import LoadedModel, as_logits
 
 
 def null_control(head: Head, plain: Tensor, null: Tensor, view: View) -> None:
     """Compare the null item's (1, C, P) logits with the plain model's (1, C, h, w) at each pixel
     of ``view``."""
-    allowed = logit_rounding(head, plain)
-    allowed = allowed.view(1, 1, 1) if allowed.numel() == 1 else view.of(allowed.expand_as(plain))
-    measured, tolerance = worst_excess((null - view.of(plain)).abs(), allowed)
-    if not measured <= tolerance:
-        raise NullControlError("the logits", measured, tolerance)
-
-
-def plain_rerun(
-    model: LoadedModel, plain: HookSplit, x: Tensor, item: Item, baseline: Tensor
-) -> Tensor:
-    """(1, C, h, w) logits of the model itself with one item replaced by a hook."""
-    return as_logits(model, plain.rerun(x, item, baseline), (x.shape[2], x.shape[3]))
+    if (off := excess(head, null, plain, view.pixels)) is not None:
+        raise NullControlError("the logits", *off)
 
 
 def checked(
@@ -42,16 +28,15 @@ def checked(
     """Both controls on the score of one class; ``again`` is the plain re-run of ``channel``."""
     target = ledger.narrow.targets[place]
     before = ledger.narrow.of(plain)
-    what = (target.index, target.region, target.prediction)
-    tolerance = score_rounding(target.kind, head, before, *what, plain.abs().amax())
+    tolerance = score_rounding(head, before, target, plain.abs().amax())
     off = _null_drop(plain, ledger, place)
     if not abs(off) <= tolerance:
         raise NullControlError(f"the score of {target.name}", abs(off), tolerance)
     delta = float(ledger.deltas[place, channel])
     name = f"the delta of channel {channel}"
-    difference = spot_check(head, plain, ledger, place, name, delta, again)
+    difference = spot_check(head, plain, ledger.narrow, place, name, delta, again)
     largest = float(np.abs(ledger.deltas[place]).max())
-    y = float(scores.score(target.kind, before, *what)[0])
+    y = float(target.score.value(before, target)[0])
     return Checked(
         y=y,
         y_null=y - off,
@@ -64,7 +49,7 @@ def checked(
 def spot_check(
     head: Head,
     plain: Tensor,
-    ledger: Ledger,
+    view: View,
     place: int,
     name: str,
     drop: float,
@@ -74,13 +59,11 @@ def spot_check(
 
     It must lie within rounding of the two logit maps that a drop is made of, or no map is given.
     """
-    target = ledger.narrow.targets[place]
-    kind = target.kind
-    what = (target.index, target.region, target.prediction)
-    before, perturbed = ledger.narrow.of(plain), ledger.narrow.of(again)
-    expected = float(scores.drop(kind, before[0], perturbed, *what)[0])
-    allowed = score_rounding(kind, head, before, *what, plain.abs().amax())
-    allowed += score_rounding(kind, head, perturbed, *what, again.abs().amax())
+    target = view.targets[place]
+    before, perturbed = view.of(plain), view.of(again)
+    expected = float(target.score.drop(before[0], perturbed, target)[0])
+    allowed = score_rounding(head, before, target, plain.abs().amax())
+    allowed += score_rounding(head, perturbed, target, again.abs().amax())
     difference = abs(drop - expected)
     if not difference <= allowed:
         raise AblationError(
@@ -93,10 +76,9 @@ def spot_check(
 def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
     """By how much the null item's score falls short of the plain one, on the worse of its paths."""
     target = ledger.narrow.targets[place]
-    what = (target.index, target.region, target.prediction)
     before = ledger.narrow.of(plain)[0]
     found = [
-        float(scores.drop(target.kind, before, null, *what)[0])
+        float(target.score.drop(before, null, target)[0])
         for null in (ledger.narrowed(ledger.wide_base), ledger.narrow_base)
     ]
     return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent.ablation.core import scores
-from agent.ablation.core.effects import Target
+from agent.ablation.core.scores import Target
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import Split
 from agent.models.loaded import LoadedModel, as_logits
@@ -28,8 +27,8 @@ def gradient_times_activation(
 ) -> NDArray[np.float64]:
     """(classes, K) estimate of y - y_k: sum over cells of dy/dA_k (A_k - baseline_k).
 
-    The first-order term of the ablation itself. ``dice_drop`` has no gradient; the margin's stands
-    in for it and ``calibrated`` brings it to scale.
+    The first-order term of the ablation itself. A score without a gradient has that of another,
+    which ``calibrated`` brings to scale.
     """
     terms = first_order(model, split, prepared, baseline, targets)
     return np.stack([term.sum((1, 2)).cpu().numpy() for term in terms])
@@ -64,7 +63,7 @@ def first_order(
         away = (prepared.activation - baseline).to(torch.float64)
         out = []
         for place, target in enumerate(targets):
-            y = scores.differentiable(target.kind, logits, target.index, target.region)
+            y = target.score.smooth(logits, target)
             last = place + 1 == len(targets)
             (slope,) = torch.autograd.grad(y.sum(), activation, retain_graph=not last)
             out.append((slope.to(torch.float64) * away)[0])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agent.ablation.core import timing
 from agent.ablation.core.perturbation import NULL, Item, channel, replaced
-from agent.ablation.core.tolerance import logit_rounding, worst_excess
+from agent.ablation.core.tolerance import excess
 from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.program import Program
@@ -19,7 +19,7 @@ from agent.ablation.rows.shared import Shared
 from agent.ablation.run.batching import pixel_logits
 from agent.ablation.split import trace
 from agent.ablation.split.split import FxSplit, HookSplit, Split
-from agent.models.loaded import LoadedModel, as_logits
+from agent.models.loaded import LoadedModel
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
@@ -92,17 +92,15 @@ def _compare(
     maps = replaced(prepared.activation, baseline, [_item(number) for number in channels])
     everywhere = np.ones((height, width), np.bool_)
     whole = Program(shared, everywhere, len(channels), single=False).run_maps(maps)
-    wide = pixel_logits(model, whole)[:, :, torch.from_numpy(np.flatnonzero(need))]
+    pixels = torch.from_numpy(need).to(example.device)
+    wide = pixel_logits(model, whole)[:, :, pixels.flatten()]
     plain = HookSplit(model, layer)
-    index = torch.from_numpy(np.flatnonzero(need)).to(example.device)
     for place, number in enumerate(channels):
-        again = as_logits(model, plain.rerun(example, _item(number), baseline), prepared.size)
-        allowed = logit_rounding(model.head, again).expand_as(again).flatten(2)[0, :, index]
+        again = plain.rerun(example, _item(number), baseline)
         for way, rows in (("alone", found), ("in its map", wide)):
-            difference = (rows[place] - again.flatten(2)[0, :, index]).abs()
-            measured, tolerance = worst_excess(difference, allowed)
-            if not measured <= tolerance:
-                return f"channel {number} {way} is off by {measured:.3g}, allowed {tolerance:.3g}"
+            off = excess(model.head, rows[place : place + 1], again, pixels)
+            if off is not None:
+                return f"channel {number} {way} is off by {off[0]:.3g}, allowed {off[1]:.3g}"
     return None
 
 

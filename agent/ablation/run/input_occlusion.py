@@ -24,12 +24,11 @@ from torch import Tensor
 
 from agent import config
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Target, drops
 from agent.ablation.core.regions import Mask, class_cells, equal_draws, nearest
+from agent.ablation.core.scores import MARGIN, Target
 from agent.ablation.core.summary import MIN_SENSITIVITY
 from agent.ablation.core.tolerance import context_reliance, ratio
 from agent.ablation.run.whole_model import WholeModel
-from agent.config import Score
 from agent.records import ClassExplanation
 
 BLUR = 1 / 16
@@ -79,7 +78,7 @@ def input_sensitivities(
     rows = reader.run(_hidden(case, masks))
     out = []
     for target, (foreground, background) in zip(reader.seen.targets, places, strict=True):
-        lost = drops(reader.base[0], rows, target, Score.MARGIN).tolist()
+        lost = MARGIN.drop(reader.base[0], rows, target).tolist()
         if foreground < 0 or not background or not all(map(math.isfinite, lost)):
             out.append(UNDEFINED)
             continue

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation.core import plan
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Effect, Target, drops, effects
+from agent.ablation.core.effects import Effect, effects
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.ledger import Ledger
 from agent.ablation.core.perturbation import NULL, Item, channel
 from agent.ablation.core.regions import class_cells
-from agent.ablation.core.summary import Checked, Findings, explanation
+from agent.ablation.core.scores import Target
+from agent.ablation.core.summary import Checked, explanation
 from agent.ablation.rows.program import BATCH
 from agent.ablation.run import controls, estimate
 from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
 from agent.ablation.run.runners import Runners, Setup
-from agent.config import Score
 from agent.records import ClassExplanation, Rung
 
 ANYTIME_BATCH = 16
 """Channels a pass where time may run out between two of them."""
-
-
-class Report(Protocol):
-    """Told how many items more are done, or that all is."""
-
-    def __call__(self, done: int = 0, *, finished: bool = False) -> None: ...
 
 
 class Job:
@@ -57,10 +52,10 @@ class Job:
         self._estimates: NDArray[np.float64] | None = None
         self._sample: NDArray[np.int64] = np.zeros(0, np.int64)
         self._checked: list[Checked] = []
-        self._done = 0
+        self._progress: Progress | None = None
+        self._done = self._total = 0
         self._batch_s = 0.0
         self._runners = Runners(setup, self._prepared, self.ledger)
-        self._channels: Runner | None = None
         self._occlusions: Runner | None = None
         self._blocks: Runner | None = None
 
@@ -73,40 +68,30 @@ class Job:
         self, deadline: float | None, progress: Progress | None, *, regions: bool = True
     ) -> None:
         """Everything of this rung; ``deadline`` is on the setup's clock and bounds refinement.
-        Without ``regions``, channels and controls only."""
+        Without ``regions``, channels and controls only. The last item counts as done when the
+        controls have passed as well."""
         planned = self._controls_and_regions(regions)
-        report = self._reporter(progress, len(planned) + self._depth)
+        self._progress, self._total = progress, len(planned) + self._depth
         wide, narrow = self._runners.apart(planned)
         runner = self._occlusions = self._runners.wide(len(wide))
-        self._run_items(runner, wide, report)
+        self._run_items(runner, wide)
         if self._rung is Rung.EXACT or deadline is None:
-            self._channels = self._channel_runner(runner, self._depth + len(narrow))
-            self._run_items(self._channels, [*plan.channels(range(self._depth)), *narrow], report)
+            channels = self._channel_runner(runner, self._depth + len(narrow))
+            self._run_items(channels, [*plan.channels(range(self._depth)), *narrow])
         else:
-            self._channels = self._channel_runner(runner, self._depth, ANYTIME_BATCH)
-            self._refine(deadline, narrow, report)
-        started = self._setup.clock()
-        self._checked = self._spot_checked()
-        self._count(plan.METHOD_CONTROLS, self._setup.clock() - started)
-        report(finished=True)
+            channels = self._channel_runner(runner, self._depth, ANYTIME_BATCH)
+            self._refine(channels, deadline, narrow)
+        with self._timed(plan.METHOD_CONTROLS):
+            self._checked = self._spot_checked()
+        if progress is not None:
+            progress(self._total, self._total)
 
     def explanations(self) -> tuple[ClassExplanation, ...]:
         """One record per class that can be explained."""
         activation = self._prepared.activation[0].float().cpu().numpy()
         return tuple(
-            explanation(
-                Findings(
-                    class_name=target.name,
-                    score=target.kind,
-                    deltas=self.ledger.deltas[place],
-                    exact=self.ledger.exact,
-                    estimate_error=self._estimate_error(place),
-                    occlusions=self.ledger.occlusions[place],
-                    checked=self._checked[place],
-                ),
-                activation,
-            )
-            for place, target in enumerate(self.ledger.targets)
+            explanation(self.ledger, place, checked, self._estimate_error(place), activation)
+            for place, checked in enumerate(self._checked)
         )
 
     def left_out(self) -> tuple[str, ...]:
@@ -128,15 +113,11 @@ class Job:
 
     def effects(self, place: int, items: Sequence[Item], tick: Tick) -> list[Effect]:
         """The effect of each item on one target, after ``run``; ``tick`` precedes each batch."""
-        runner, ledger = self._occlusions, self.ledger
-        assert runner is not None
-        target = ledger.wide.targets[place]
+        assert self._occlusions is not None
+        base, target = self.ledger.wide_base[0], self.ledger.wide.targets[place]
         found: list[Effect] = []
-        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in items]
-        for start in range(0, len(planned), runner.batch):
-            tick()
-            for _, rows in runner.run(planned[start : start + runner.batch]):
-                found += effects(ledger.wide_base[0], rows, target)
+        for rows in _batches(self._occlusions, items, tick):
+            found += effects(base, rows, target)
         return found
 
     def drops(self, items: Sequence[Item], tick: Tick) -> NDArray[np.float64]:
@@ -148,19 +129,15 @@ class Job:
         assert self._occlusions is not None
         runner = self._blocks = self._blocks or self._runners.narrow(self._occlusions)
         own = runner is not self._occlusions
-        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in (NULL, *items)]
         base: Tensor | None = None
         out: list[NDArray[np.float64]] = []
-        for start in range(0, len(planned), runner.batch):
-            tick()
-            for _, found in runner.run(planned[start : start + runner.batch]):
-                rows = found if own else ledger.narrowed(found)
-                if base is None:
-                    base = rows[:1].clone()
-                    controls.null_control(setup.model.head, self._case.logits, base, ledger.narrow)
-                out.append(
-                    np.stack([drops(base[0], rows, t).cpu().numpy() for t in ledger.narrow.targets])
-                )
+        for found in _batches(runner, [NULL, *items], tick):
+            rows = found if own else ledger.narrowed(found)
+            if base is None:
+                base = rows[:1].clone()
+                controls.null_control(setup.model.head, self._case.logits, base, ledger.narrow)
+            lost = [t.score.drop(base[0], rows, t) for t in ledger.narrow.targets]
+            out.append(torch.stack(lost).cpu().numpy())
         return np.concatenate(out, axis=1)[:, 1:]
 
     def _controls_and_regions(self, regions: bool = True) -> list[plan.Planned]:
@@ -179,26 +156,14 @@ class Job:
             planned += plan.regions(cells, target.name, settings, self._rung, self._rng)
         return planned
 
-    def _reporter(self, progress: Progress | None, total: int) -> Report:
-        """Count items done; the total is reported only when the controls have passed as well."""
-
-        def report(done: int = 0, *, finished: bool = False) -> None:
-            self._done = total if finished else min(self._done + done, total - 1)
-            if progress is not None:
-                progress(self._done, total)
-
-        return report
-
     def _channel_runner(self, otherwise: Runner, items: int, most: int = BATCH) -> Runner:
         """``otherwise`` without the fast path, whose laying out counts as time of the channels."""
         if self._setup.layout is None:
             return otherwise
-        started = self._setup.clock()
-        runner = self._runners.channels(items, most)
-        self._count(plan.METHOD_CHANNELS, self._setup.clock() - started)
-        return runner
+        with self._timed(plan.METHOD_CHANNELS):
+            return self._runners.channels(items, most)
 
-    def _run_items(self, runner: Runner, planned: Sequence[plan.Planned], report: Report) -> None:
+    def _run_items(self, runner: Runner, planned: Sequence[plan.Planned]) -> None:
         """Run items and write them down.
 
         The null control stands right after the first batch: nothing is read off the others when
@@ -211,40 +176,37 @@ class Job:
         for part, rows in runner.run(planned):
             if part[0].item is NULL:
                 controls.null_control(setup.model.head, self._case.logits, rows[:1], view)
-            if alone:
-                ledger.record_narrow(part, rows)
-            else:
-                ledger.record(part, rows)
+            ledger.record(part, rows, alone=alone)
             now = setup.clock()
             for item in part:
                 self._count(item.method, (now - started) / len(part))
             self._batch_s, started = max(self._batch_s, now - started), now
-            report(len(part))
+            self._done = min(self._done + len(part), self._total - 1)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
 
-    def _refine(self, deadline: float, narrow: Sequence[plan.Planned], report: Report) -> None:
+    def _refine(self, runner: Runner, deadline: float, narrow: Sequence[plan.Planned]) -> None:
         """Estimate all channels, make them exact in order of size until the time is up, then make a
         random sample of the rest exact as well, to know how far off the estimates are; with those
         go the other items that are read on M alone."""
-        setup, ledger, runner = self._setup, self.ledger, self._channels
-        assert runner is not None
-        started = setup.clock()
-        self._estimates = estimate.gradient_times_activation(
-            setup.model, setup.split, self._prepared, setup.baseline, ledger.targets
-        )
-        self._count(plan.METHOD_CHANNELS, setup.clock() - started)
+        setup, ledger = self._setup, self.ledger
+        with self._timed(plan.METHOD_CHANNELS):
+            self._estimates = estimate.gradient_times_activation(
+                setup.model, setup.split, self._prepared, setup.baseline, ledger.targets
+            )
         rest = [int(k) for k in estimate.order(self._estimates)]
         batch_s, batch = self._batch_s, runner.batch
         last = estimate.SAMPLE + len(narrow)
         last_s = batch_s * (-(-last // batch) + 1)  # and the spot check
         while len(rest) > estimate.SAMPLE and setup.clock() + batch_s + last_s <= deadline:
             count = min(batch, len(rest) - estimate.SAMPLE)
-            self._run_items(runner, plan.channels(rest[:count]), report)
+            self._run_items(runner, plan.channels(rest[:count]))
             rest = rest[count:]
         chosen = self._rng.permutation(rest)[: estimate.SAMPLE]
         self._sample = np.asarray(chosen, np.int64)
-        self._run_items(runner, [*plan.channels(self._sample.tolist()), *narrow], report)
-        for place in range(len(ledger.targets)):
-            if ledger.targets[place].kind is Score.DICE_DROP:
+        self._run_items(runner, [*plan.channels(self._sample.tolist()), *narrow])
+        for place, target in enumerate(ledger.targets):
+            if not target.score.is_smooth:
                 self._estimates[place] = estimate.calibrated(
                     self._estimates[place], ledger.deltas[place], ledger.exact
                 )
@@ -269,7 +231,7 @@ class Job:
         name = f"the occlusion of {planned.region} at {planned.fraction:.0%}"
         again = self._rerun(planned.item)
         head, plain = setup.model.head, self._case.logits
-        controls.spot_check(head, plain, ledger, place, name, effect.drop, again)
+        controls.spot_check(head, plain, ledger.narrow, place, name, effect.drop, again)
         away = (self._prepared.activation != setup.baseline).flatten(2).any(2)[0].cpu().numpy()
         pool = np.flatnonzero(ledger.exact & away)
         if pool.size == 0:
@@ -283,7 +245,22 @@ class Job:
 
     def _rerun(self, item: Item) -> Tensor:
         setup = self._setup
-        return controls.plain_rerun(setup.model, setup.plain, self._case.x, item, setup.baseline)
+        return setup.plain.rerun(self._case.x, item, setup.baseline)
+
+    @contextmanager
+    def _timed(self, method: str) -> Iterator[None]:
+        started = self._setup.clock()
+        yield
+        self._count(method, self._setup.clock() - started)
 
     def _count(self, method: str, seconds: float) -> None:
         self.seconds[method] = self.seconds.get(method, 0.0) + seconds
+
+
+def _batches(runner: Runner, items: Sequence[Item], tick: Tick) -> Iterator[Tensor]:
+    """The logits of each batch on the runner's pixels, ``tick`` before it."""
+    planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in items]
+    for start in range(0, len(planned), runner.batch):
+        tick()
+        for _, rows in runner.run(planned[start : start + runner.batch]):
+            yield rows

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from agent.ablation.core import timing
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Target, View, view
-from agent.ablation.core.tolerance import logit_rounding, worst_excess
+from agent.ablation.core.effects import View, view
+from agent.ablation.core.regions import Mask
+from agent.ablation.core.scores import Target
+from agent.ablation.core.tolerance import excess
 from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.ops import operations
 from agent.ablation.rows.parallel_batches import even_batch, in_parallel
@@ -62,8 +64,7 @@ class WholeModel:
             batch = BATCH if self.model.batchable else 1
             return Reader(seen, case, self._dense(seen), batch)
         batch = BATCH if count is None else even_batch(count + 1, BATCH, case.x.device)
-        shared = Shared(self.layout, _prepared(case.x), torch.zeros_like(case.x[:, :, :1, :1]))
-        program = Program(shared, need, batch, single=False)
+        program = _program(self.layout, case.x, need, batch)
 
         def run(pictures: Tensor) -> Tensor:
             return pixel_logits(self.model, program.run_maps(pictures))
@@ -144,11 +145,16 @@ def _prepared(x: Tensor) -> Prepared:
     return Prepared(x, (int(x.shape[2]), int(x.shape[3])), ())
 
 
+def _program(layout: list[Operation], x: Tensor, need: Mask, batch: int) -> Program:
+    """The rows ``need`` of whole pictures, changed copies of ``x`` (1, C, h, w)."""
+    shared = Shared(layout, _prepared(x), torch.zeros_like(x[:, :, :1, :1]))
+    return Program(shared, need, batch, single=False)
+
+
 def _slower(layout: list[Operation], folded: LoadedModel, example: Tensor) -> str | None:
     some = example.expand(ITEMS, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-    zero = torch.zeros_like(example[:, :, :1, :1])
     need = timing.small_region((int(example.shape[2]), int(example.shape[3])))
-    program = Program(Shared(layout, _prepared(example), zero), need, ITEMS, single=False)
+    program = _program(layout, example, need, ITEMS)
     return timing.slower(
         lambda: program.run_maps(some),
         lambda: folded.module(some),
@@ -166,18 +172,15 @@ def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> list[Oper
         layout = whole_model_layout(model, example)
         need = np.random.default_rng(0).random(tuple(example.shape[2:])) < 0.01
         need[0], need[:, -1] = True, True
-        zero = torch.zeros_like(example[:, :, :1, :1])
-        program = Program(Shared(layout, _prepared(example), zero), need, 1, single=False)
+        program = _program(layout, example, need, 1)
         found = pixel_logits(model, program.run_maps(example))
     except CutError as error:
         reason = str(error)
     else:
         plain = as_logits(model, model.module(example), (example.shape[2], example.shape[3]))
-        index = torch.from_numpy(np.flatnonzero(need)).to(example.device)
-        allowed = logit_rounding(model.head, plain).expand_as(plain).flatten(2)[:, :, index]
-        measured, tolerance = worst_excess((found - plain.flatten(2)[:, :, index]).abs(), allowed)
-        if not measured <= tolerance:
-            reason = f"off by {measured:.3g}, allowed {tolerance:.3g}"
+        off = excess(model.head, found, plain, torch.from_numpy(need).to(example.device))
+        if off is not None:
+            reason = f"off by {off[0]:.3g}, allowed {off[1]:.3g}"
         elif (why := _slower(layout, folded, example)) is not None:
             reason = why
         else:

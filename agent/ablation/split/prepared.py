@@ -19,3 +19,8 @@ class Prepared:
     activation: Tensor
     size: tuple[int, int]
     constants: tuple[Any, ...]
+
+
+def copied(value: Any) -> Any:
+    """A tensor's copy, which nothing else writes to; anything else as it is."""
+    return value.clone() if isinstance(value, Tensor) else value

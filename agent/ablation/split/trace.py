@@ -6,9 +6,9 @@ second half as constants of batch one and are expanded to the batch, never copie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -46,12 +46,11 @@ class _Tracer(fx.Tracer):
         return named or bool(super().is_leaf_module(m, module_qualified_name))
 
 
-class Halves:
+class Halves(NamedTuple):
     """``before(x)`` -> (layer's output, *constants); ``after(batch, *constants)`` -> output."""
 
-    def __init__(self, before: fx.GraphModule, after: fx.GraphModule) -> None:
-        self.before = before
-        self.after = after
+    before: fx.GraphModule
+    after: fx.GraphModule
 
 
 def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
@@ -67,14 +66,16 @@ def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
     return halves(module, graph, targets[0], (output.args[0], output_key))
 
 
-def cut_exported(module: nn.Module, layer: str, output_key: str | None, pair: Tensor) -> Halves:
-    """Export ``module`` with ``pair`` (2, C, h, w) and cut the graph at ``layer``'s last operation.
+def cut_exported(module: nn.Module, layer: str, output_key: str | None, example: Tensor) -> Halves:
+    """Export ``module`` with two pictures like ``example`` (1, C, h, w) and cut the graph at
+    ``layer``'s last operation.
 
     What ``torch.fx`` cannot follow, ``torch.export`` often can: it runs the module. Functions that
     it met are known by the module they were called in.
     """
     batch = {0: torch.export.Dim("batch", min=1, max=64)}
     several = any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())
+    pair = torch.cat((example, example.flip(3)))
     try:
         program = torch.export.export(
             module, (pair,), dynamic_shapes=((batch,),) if several else (batch,)
@@ -105,7 +106,7 @@ def halves(
     """``graph`` of ``module`` cut after ``target``; ``wanted`` is its result and the key of it."""
     if sum(node.op == "placeholder" for node in graph.nodes) != 1:
         raise CutError("the network takes more than one input")
-    dependent = _dependents(target)
+    dependent = _reached(list(target.users), lambda node: node.users)
     output = next(node for node in graph.nodes if node.op == "output")
     if output not in dependent:
         raise CutError("the network's output does not depend on the layer")
@@ -113,8 +114,9 @@ def halves(
     if isinstance(result, Mapping) and output_key in result:
         result = {output_key: result[output_key]}
     after_nodes = [n for n in graph.nodes if n in dependent and n is not output]
-    if isinstance(result, Mapping):
-        after_nodes = _reaching(after_nodes, result)
+    if isinstance(result, Mapping):  # a second head of the network is left out
+        needed = _reached(_nodes_in(result), lambda node: node.all_input_nodes)
+        after_nodes = [node for node in after_nodes if node in needed]
     constants = _constants(after_nodes, result, target, dependent)
     before = _before(module, graph, target, constants, dependent)
     after = _after(module, after_nodes, target, constants, result)
@@ -124,14 +126,16 @@ def halves(
     return Halves(before, folded)
 
 
-def _dependents(target: fx.Node) -> set[fx.Node]:
+def _reached(
+    open_nodes: list[fx.Node], onward: Callable[[fx.Node], Iterable[fx.Node]]
+) -> set[fx.Node]:
+    """These nodes, those ``onward`` of them, and so on."""
     found: set[fx.Node] = set()
-    open_nodes = list(target.users)
     while open_nodes:
         node = open_nodes.pop()
         if node not in found:
             found.add(node)
-            open_nodes.extend(node.users)
+            open_nodes.extend(onward(node))
     return found
 
 
@@ -139,18 +143,6 @@ def _nodes_in(value: Any) -> list[fx.Node]:
     found: list[fx.Node] = []
     fx.map_arg(value, found.append)
     return found
-
-
-def _reaching(nodes: list[fx.Node], result: Any) -> list[fx.Node]:
-    """Those of ``nodes`` that ``result`` needs: a second head of the network is left out."""
-    needed: set[fx.Node] = set()
-    open_nodes = _nodes_in(result)
-    while open_nodes:
-        node = open_nodes.pop()
-        if node not in needed:
-            needed.add(node)
-            open_nodes.extend(node.all_input_nodes)
-    return [node for node in nodes if node in needed]
 
 
 def _constants(
@@ -208,9 +200,3 @@ def expanded(constant: Any, batch: int) -> Any:
     if isinstance(constant, Tensor) and constant.ndim > 1 and constant.shape[0] == 1:
         return constant.expand(batch, *constant.shape[1:])
     return constant
-
-
-def channels_last(half: fx.GraphModule) -> fx.GraphModule:
-    """The same half with its weights in channels_last memory, which convolutions run faster in."""
-    half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return half

@@ -18,12 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.ablation.core import scores
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Target
 from agent.ablation.core.errors import AblationError
-from agent.ablation.core.ranks import area
 from agent.ablation.core.regions import Mask, nearest, to_grid
+from agent.ablation.core.scores import MARGIN, Target
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.fills import Fill, filled, hidden_runs
 from agent.ablation.run.input_occlusion import MIN_EFFECT
@@ -66,7 +64,8 @@ class Curve:
 
     @property
     def auc(self) -> float:
-        return area(self.fractions, self.values)
+        """Area under the straight lines through the points."""
+        return float(np.trapezoid(self.values, self.fractions))
 
 
 def curves(
@@ -156,11 +155,7 @@ class _Runner:
         masks = self._masks(order, fractions, measure)
         runs = hidden_runs(self._reader, self._case, masks, self._instead, self._tick)
         margins = [
-            [
-                float(scores.margin_mean(rows, t.index, t.region)[0])
-                for t in self._reader.seen.targets
-            ]
-            for rows in runs
+            [float(MARGIN.value(rows, t)[0]) for t in self._reader.seen.targets] for rows in runs
         ]
         return np.asarray(margins, np.float64).T
 

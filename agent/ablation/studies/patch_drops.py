@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Target, View, drops, view
-from agent.ablation.core.errors import AblationError
+from agent.ablation.core.effects import View, view
 from agent.ablation.core.regions import Mask
-from agent.ablation.core.tolerance import score_rounding
+from agent.ablation.core.scores import Target
 from agent.ablation.rows.parallel_batches import in_parallel
 from agent.ablation.rows.patches import Box, PatchProgram
 from agent.ablation.run.batching import Tick, pixel_logits
-from agent.ablation.run.controls import null_control
+from agent.ablation.run.controls import null_control, spot_check
 from agent.ablation.run.fills import hidden_runs
 from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split.trace import CutError
@@ -41,7 +40,7 @@ def patch_drops(
     tick: Tick,
 ) -> NDArray[np.float64]:
     """(targets, places): the drop of each score where a box inside the aperture shows ``instead``
-    (C, h, w). No target's score may be a Dice, which reads every pixel.
+    (C, h, w). No target's score may read every pixel, as a Dice does.
 
     ``tick`` comes before each batch. Raises what the controls raise.
     """
@@ -101,7 +100,7 @@ def _run_patches(
 
 def _read(runs: Iterator[tuple[Tensor, Tensor]], seen: View) -> NDArray[np.float64]:
     found = [
-        np.stack([drops(base[0], rows, target).cpu().numpy() for target in seen.targets])
+        torch.stack([t.score.drop(base[0], rows, t) for t in seen.targets]).cpu().numpy()
         for base, rows in runs
     ]
     return np.concatenate(found, axis=1)
@@ -129,16 +128,6 @@ def _spot_check(
     x = case.x.clone()
     x[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
     again = as_logits(model, model.module(x), (x.shape[2], x.shape[3]))
-    for place, target in enumerate(seen.targets):
-        what = (target.index, target.region, target.prediction)
-        expected = float(drops(seen.of(case.logits)[0], seen.of(again), target)[0])
-        allowed = sum(
-            score_rounding(target.kind, model.head, seen.of(logits), *what)
-            for logits in (case.logits, again)
-        )
-        difference = abs(found[place, number] - expected)
-        if not difference <= allowed:
-            raise AblationError(
-                f"spot check failed on {target.name}: the patch at {left}, {top} differs from a "
-                f"plain re-run by {difference:.3g}, more than rounding explains ({allowed:.3g})"
-            )
+    for place in range(len(seen.targets)):
+        name, drop = f"the patch at {left}, {top}", float(found[place, number])
+        spot_check(model.head, case.logits, seen, place, name, drop, again)

@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Target, effects
+from agent.ablation.core.effects import effects
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask
+from agent.ablation.core.scores import Target
 from agent.ablation.rows.patches import Box
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.fills import Fill, filled, hidden_runs
 from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.studies.patch_drops import box_mask, patch_drops
-from agent.config import Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def patch_maps(
     size = (case.aperture.shape[0], case.aperture.shape[1])
     places = [b for b in boxes(size, settings) if case.aperture[b[0] : b[2], b[1] : b[3]].any()]
     instead = filled(case, settings.fill)
-    if settings.dice or any(t.kind is Score.DICE_DROP for t in targets):
+    if settings.dice or any(t.score.reads_all for t in targets):
         drop, dice = _everywhere(whole_model, case, targets, places, instead, tick)
     else:
         drop, dice = patch_drops(whole_model, case, targets, places, instead, tick), None

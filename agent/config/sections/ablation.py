@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agent.config.rules import Broken, below, unique
 from agent.config.sections.base import Name, Seconds, Section
+from agent.score_names import Score
 
 
 class Priority(enum.StrEnum):
@@ -52,12 +53,6 @@ class Workers(Section):
             yield Broken(
                 ("devices",), "is empty", "at least one device, or count: 0 for no workers"
             )
-
-
-class Score(enum.StrEnum):
-    MARGIN = "margin"
-    LOGIT_SUM = "logit_sum"
-    DICE_DROP = "dice_drop"
 
 
 class Ablation(Section):

@@ -27,7 +27,7 @@ def two_parts():
 
 def test_components_are_counted_from_the_largest():
     mask = two_parts()
-    first, second, third = (focus.pixels(focus.component(n), mask, (8, 8)) for n in (1, 2, 3))
+    first, second, third = (focus.component(n).pixels(1, mask, (8, 8)) for n in (1, 2, 3))
     assert first.sum() == 9
     assert first[5, 5]
     assert second.sum() == 2
@@ -37,11 +37,11 @@ def test_components_are_counted_from_the_largest():
 
 def test_diagonal_neighbours_are_one_component():
     mask = np.eye(5, dtype=np.bool_)
-    assert focus.pixels(focus.component(1), mask, (5, 5)).sum() == 5
+    assert focus.component(1).pixels(1, mask, (5, 5)).sum() == 5
 
 
 def test_a_box_is_in_pixels_of_the_picture_and_brought_to_the_grid():
-    found = focus.pixels(focus.box(8, 0, 8, 16), np.zeros((8, 8), np.bool_), (16, 16))
+    found = focus.box(8, 0, 8, 16).pixels(1, np.zeros((8, 8), np.bool_), (16, 16))
     expected = np.zeros((8, 8), np.bool_)
     expected[:, 4:] = True
     assert np.array_equal(found, expected)
@@ -50,13 +50,13 @@ def test_a_box_is_in_pixels_of_the_picture_and_brought_to_the_grid():
 @pytest.mark.parametrize("corner", [(-1, 0, 4, 4), (14, 0, 4, 4), (0, 13, 4, 4), (99, 99, 1, 1)])
 def test_a_box_outside_the_picture_is_refused_with_its_size(corner):
     with pytest.raises(AblationError, match="does not lie in the picture, which is 16 x 16"):
-        focus.pixels(focus.box(*corner), np.zeros((8, 8), np.bool_), (16, 16))
+        focus.box(*corner).pixels(1, np.zeros((8, 8), np.bool_), (16, 16))
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes():
     given = focus.given(np.ones((4, 6), np.bool_))
     with pytest.raises(AblationError, match="is 6 x 4 pixels, the picture 16 x 16"):
-        focus.pixels(given, np.zeros((8, 8), np.bool_), (16, 16))
+        given.pixels(1, np.zeros((8, 8), np.bool_), (16, 16))
 
 
 def test_a_mask_that_holds_no_truth_values_is_refused():

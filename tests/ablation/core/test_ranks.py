@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from agent.ablation.core.ranks import area, rank_correlation, ranks
+from agent.ablation.core.ranks import rank_correlation, ranks
 
 
 def test_equal_values_share_the_mean_of_their_ranks():
@@ -24,7 +24,3 @@ def test_pairs_with_a_gap_are_left_out_and_too_few_pairs_say_nothing():
     ) == pytest.approx(1.0)
     assert math.isnan(rank_correlation(np.array([1.0, 2.0, gap]), np.array([1.0, 2.0, 3.0])))
     assert math.isnan(rank_correlation(np.ones(5), np.arange(5.0)))
-
-
-def test_the_area_under_a_straight_line_is_a_half():
-    assert area(np.linspace(0, 1, 5), np.linspace(0, 1, 5)) == pytest.approx(0.5)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from agent.ablation.core import timing
-from agent.ablation.core.case import random_input
 from agent.ablation.run import whole_model
 from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split import split
+from agent.models.checks import probe_batch
 from tests.ablation.networks import UNET_LAYER, unet
 
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ def test_rows_that_agree_but_are_slower_are_not_used_and_the_log_says_so(monkeyp
     monkeypatch.setattr(timing, "slower", lambda *_: "slower: 2 ms, the general way 1 ms")
     model = unet()
     with torch.no_grad(), caplog.at_level(logging.INFO):
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         cut = split.build_split(model, UNET_LAYER, x)
         assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
         assert WholeModel(model, x).layout is None
@@ -86,7 +86,7 @@ def test_both_ways_are_really_run_for_the_comparison(timed, monkeypatch):
     monkeypatch.setattr(timing, "slower", noted)
     model = unet()
     with torch.no_grad():
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         cut = split.build_split(model, UNET_LAYER, x)
         assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is not None
         assert WholeModel(model, x).layout is not None

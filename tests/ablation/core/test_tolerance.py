@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from agent.ablation.core import tolerance
-from agent.config import Head, Score
+from agent.ablation.core.scores import MARGIN, SCORES, Target
+from agent.config import Head
 
 
 def test_rounding_grows_with_the_largest_logit_and_with_the_step_of_the_dtype():
@@ -35,12 +36,34 @@ def test_not_a_number_never_passes_for_a_small_difference():
     assert not measured <= allowed
 
 
+def test_what_lies_beyond_rounding_is_found_on_the_pixels_that_are_compared():
+    plain = torch.randn((1, 3, 4, 5), generator=torch.Generator().manual_seed(0))
+    found = plain.clone()
+    found[0, 1, 2, 3] += 0.5
+    pixels = torch.ones((4, 5), dtype=torch.bool)
+    assert tolerance.excess(Head.LOGITS, plain, plain) is None
+    off = tolerance.excess(Head.LOGITS, found, plain)
+    assert off == (
+        pytest.approx(0.5, rel=1e-5),
+        pytest.approx(plain.abs().amax().item() * 64 * EPS),
+    )
+    assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) == off
+    pixels[2, 3] = False
+    assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) is None
+    found[0, 0, 0, 0] = math.nan
+    assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) is not None
+
+
+EPS = torch.finfo(torch.float32).eps
+
+
 def test_the_score_of_a_larger_region_is_known_better_down_to_a_floor():
     z = torch.randn((1, 3, 4096), generator=torch.Generator().manual_seed(0))
     found = []
     for count in (1, 16, 64, 4096):
         region = torch.arange(4096) < count
-        found.append(tolerance.score_rounding(Score.MARGIN, Head.LOGITS, z, 1, region, region))
+        target = Target("suture", 1, region, region, MARGIN)
+        found.append(tolerance.score_rounding(Head.LOGITS, z, target))
     assert found[0] == pytest.approx(4 * found[1])
     assert found[1] == pytest.approx(2 * found[2])
     assert found[2] == pytest.approx(found[3])
@@ -50,8 +73,8 @@ def test_dice_may_move_by_the_pixels_that_are_undecided():
     z = torch.zeros((1, 2, 4))
     z[0, 1] = torch.tensor([5.0, 5.0, 0.0, -5.0])
     region = torch.tensor([True, True, False, False])
-    found = tolerance.score_rounding(Score.DICE_DROP, Head.LOGITS, z, 1, region, region)
-    assert found == 0.5
+    target = Target("suture", 1, region, region, SCORES["dice_drop"])
+    assert tolerance.score_rounding(Head.LOGITS, z, target) == 0.5
 
 
 def test_all_ones_share_is_one_for_equal_deltas_and_zero_for_balanced_ones():

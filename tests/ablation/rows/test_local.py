@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from agent import config
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError, NullControlError
 from agent.ablation.core.perturbation import NULL, channel, replaced
 from agent.ablation.engine import Engine, Tuning
@@ -21,6 +20,7 @@ from agent.ablation.rows.windows import Local
 from agent.ablation.run.whole_model import whole_model_layout
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
+from agent.models.checks import probe_batch
 from tests.ablation.networks import bar_and_disc, loaded, picture, seeded
 from tests.ablation.rows.test_patches import compared as occluded
 
@@ -344,7 +344,7 @@ def test_what_a_patch_reaches_is_found_by_running_it():
     """An output changes only inside the rectangle that is run again."""
     for made in (CASES[name]() for name in ("bilinear x1.7", "maximum", "depthwise stride")):
         model = loaded(seeded(Around(made, first=False)), "relu", SIZE)
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         with torch.no_grad():
             found = whole_model_layout(model, x)
         one = next(o for o in found if isinstance(o, Local))

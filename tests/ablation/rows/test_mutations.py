@@ -41,7 +41,7 @@ class Mutant:
         self._split = copy.deepcopy(split)
         self._before = before
         if after is not None:
-            after(self._split._after)
+            after(self._split.after)
 
     def prefix(self, x):
         return self._split.prefix(x)

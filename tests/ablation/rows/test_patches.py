@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from agent.ablation.core.case import load_case, random_input, target
+from agent.ablation.core.case import load_case, target
 from agent.ablation.core.errors import AblationError, LateError, NullControlError
 from agent.ablation.core.focus import given
+from agent.ablation.core.scores import score_named
 from agent.ablation.rows import geometry
 from agent.ablation.rows.patches import PatchProgram
 from agent.ablation.run.fills import Fill
@@ -18,6 +19,7 @@ from agent.ablation.split.trace import CutError
 from agent.ablation.studies import patches
 from agent.ablation.studies.patches import PatchSettings, patch_maps
 from agent.config import Score
+from agent.models.checks import probe_batch
 from tests.ablation.networks import LooksEverywhere, bar_and_disc, loaded, picture, seeded, unet
 from tests.ablation.rows.test_program import Mixed
 
@@ -32,7 +34,7 @@ def one_thread():
 
 def compared(model, need, boxes):
     """Largest difference to plain runs, over the largest logit."""
-    x = random_input(model)
+    x = probe_batch(model)[:1]
     instead = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(3))
     index = torch.from_numpy(np.flatnonzero(need))
     worst = 0.0
@@ -89,7 +91,7 @@ def a_case(model, kind=Score.MARGIN):
     mask = np.ascontiguousarray(bar_and_disc(SIZE) == 1)
     with torch.no_grad():
         case = load_case(model, picture(SIZE), None, given(mask))
-    return case, target(model, case, "suture", kind)
+    return case, target(model, case, "suture", score_named(kind))
 
 
 def mapped(model, case, wanted, settings):
@@ -120,7 +122,7 @@ def test_a_drop_in_dice_is_read_everywhere_also_where_no_dice_is_wanted(monkeypa
     model = unet()
     with torch.no_grad():
         case = load_case(model, picture(SIZE), None, None)
-        wanted = target(model, case, "suture", Score.DICE_DROP)
+        wanted = target(model, case, "suture", score_named("dice_drop"))
     monkeypatch.setattr(patches, "patch_drops", lambda *_: pytest.fail("a Dice reads every pixel"))
     found = mapped(model, case, [wanted], PatchSettings(32, 32, dice=False))
     assert found.dice is None

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from agent.ablation.core.case import random_input
 from agent.ablation.core.perturbation import NULL, channel, replaced
 from agent.ablation.rows import geometry, products, program, winograd
 from agent.ablation.rows.ops import operations
@@ -15,6 +14,7 @@ from agent.ablation.rows.shared import Shared
 from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
+from agent.models.checks import probe_batch
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, loaded, seeded, unet
 
 PIXELS = {
@@ -34,7 +34,7 @@ def compared(model, layer, need, batch, baseline=0.0):
     """Largest difference to plain re-runs over the largest logit, for a few channels and none."""
     with torch.no_grad():
         x = torch.randn(1, 3, *need.shape, generator=torch.Generator().manual_seed(1))
-        cut = split.build_split(model, layer, random_input(model))
+        cut = split.build_split(model, layer, probe_batch(model)[:1])
         prepared = cut.prefix(x)
         found = operations(cut.after, model.output_key, prepared)
         depth = prepared.activation.shape[1]
@@ -137,7 +137,7 @@ class Unknown(nn.Module):
 def test_a_model_with_other_operations_keeps_the_general_path_and_says_why(caplog):
     model = loaded(seeded(Unknown()), "features")
     with torch.no_grad(), caplog.at_level(logging.INFO):
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         cut = split.build_split(model, "features", x)
         assert cut.name == "fx"
         assert build_fast_path(model, "features", cut, x, torch.zeros(1, 4, 1, 1)) is None
@@ -157,7 +157,7 @@ def test_an_output_on_another_grid_is_not_taken_for_the_inputs():
 
     model = loaded(seeded(Half()), "features")
     with torch.no_grad():
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         cut = split.build_split(model, "features", x)
         prepared, need = cut.prefix(x), np.ones((16, 16), bool)
         shared = Shared(
@@ -176,7 +176,7 @@ def test_a_fast_path_that_disagrees_is_not_used(monkeypatch, caplog, taps):
     monkeypatch.setattr(geometry, taps, lambda *args: np.roll(right(*args), 1, axis=0))
     model = unet()
     with torch.no_grad(), caplog.at_level(logging.INFO):
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         cut = split.build_split(model, UNET_LAYER, x)
         assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
     assert "ablation_rows_unused" in caplog.text
@@ -224,7 +224,7 @@ def test_pictures_of_any_shape_meet_few_sizes_of_product(monkeypatch):
     model = unet()
     rng = np.random.default_rng(0)
     with torch.no_grad():
-        x = random_input(model)
+        x = probe_batch(model)[:1]
         cut = split.build_split(model, UNET_LAYER, x)
         prepared = cut.prefix(x)
         shared = Shared(operations(cut.after, None, prepared), prepared, torch.zeros(1, 64, 1, 1))
@@ -242,7 +242,7 @@ def test_a_pass_has_as_many_items_as_keep_its_rows_near(monkeypatch):
     model, need = unet(), PIXELS["bar and disc"]
     with torch.no_grad():
         x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-        cut = split.build_split(model, UNET_LAYER, random_input(model))
+        cut = split.build_split(model, UNET_LAYER, probe_batch(model)[:1])
         prepared = cut.prefix(x)
         found = operations(cut.after, model.output_key, prepared)
         shared = Shared(found, prepared, torch.zeros(1, 64, 1, 1))

@@ -4,12 +4,11 @@ import torch
 
 from agent import config
 from agent.ablation.core.case import load_case, target
-from agent.ablation.core.effects import Target
 from agent.ablation.core.ranks import rank_correlation
+from agent.ablation.core.scores import SCORES, Target
 from agent.ablation.engine import Engine
 from agent.ablation.run import estimate
 from agent.ablation.split import split
-from agent.config import Score
 from agent.models.loaded import as_logits
 from agent.models.loading import load_model
 from agent.simulator.render import Renderer
@@ -22,7 +21,7 @@ def test_the_estimate_of_a_linear_score_is_exact():
     x = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0))
     region = torch.zeros((16, 16), dtype=torch.bool)
     region[2:6, 3:9] = True
-    target = Target("suture", 1, region, region, Score.LOGIT_SUM)
+    target = Target("suture", 1, region, region, SCORES["logit_sum"])
     with torch.no_grad():
         way = split.build_split(model, "relu", x)
         prepared = way.prefix(x)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from agent import config
 from agent.ablation.core.case import Case, target
+from agent.ablation.core.focus import Classes
 from agent.ablation.run.input_occlusion import blurred, input_sensitivities
 from agent.ablation.run.whole_model import WholeModel
 from agent.config import Head
@@ -57,7 +58,7 @@ def case(network: Any) -> Case:
         logits = network.module(x)
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[32:40] = 1
-    return Case(x, logits, mask, np.ones((SIZE, SIZE), np.bool_), mask, (SIZE, SIZE))
+    return Case(x, logits, mask, np.ones((SIZE, SIZE), np.bool_), Classes(mask), (SIZE, SIZE))
 
 
 def sensitivity(context: float, draws: int = 32) -> Any:

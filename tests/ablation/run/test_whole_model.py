@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from agent.ablation.core.case import load_case, random_input, target
+from agent.ablation.core.case import load_case, target
 from agent.ablation.core.errors import NullControlError
 from agent.ablation.rows.conv import Conv
 from agent.ablation.run import whole_model
 from agent.ablation.run.whole_model import WholeModel
+from agent.models.checks import probe_batch
 from tests.ablation.networks import LooksEverywhere, bar_and_disc, loaded, picture, seeded, unet
 
 SIZE = 64
@@ -21,7 +22,7 @@ def one_thread():
 def prepared(model):
     with torch.no_grad():
         case = load_case(model, picture(SIZE), None, bar_and_disc(SIZE))
-        return case, WholeModel(model, random_input(model)), [target(model, case, "suture")]
+        return case, WholeModel(model, probe_batch(model)[:1]), [target(model, case, "suture")]
 
 
 def changed(case, count=5):

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from agent import config
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.split import split
 from agent.ablation.split.replay import ReplaySplit
+from agent.models.checks import probe_batch
 from tests.ablation.networks import bar_and_disc, loaded, picture, seeded
 
 
@@ -83,7 +83,7 @@ def _refused(_model, _layer):
 def test_what_ended_before_the_layer_is_not_computed_again():
     model = loaded(seeded(Untraceable()), "features")
     way = ReplaySplit(model, "features")
-    x = random_input(model)
+    x = probe_batch(model)[:1]
     calls = []
     for name in ("stage", "stage.0", "features", "shared", "head"):
         part = model.module.get_submodule(name)
@@ -106,7 +106,7 @@ def test_the_model_is_left_as_it_was_even_where_a_run_fails():
     model = loaded(seeded(Untraceable()), "features")
     way = ReplaySplit(model, "features")
     with torch.no_grad():
-        prepared = way.prefix(random_input(model))
+        prepared = way.prefix(probe_batch(model)[:1])
         with pytest.raises(RuntimeError):
             way.suffix(prepared.activation[:, :2], prepared)
     for part in model.module.modules():

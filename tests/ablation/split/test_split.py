@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from agent import config
-from agent.ablation.core.case import random_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.perturbation import NULL, WHOLE, Item, channel, replaced
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.split import split, trace
 from agent.config import Head
 from agent.models import programs, replica
+from agent.models.checks import probe_batch
 from tests.ablation.networks import (
     UNET_LAYER,
     DataDependent,
@@ -32,7 +32,7 @@ from tests.ablation.networks import (
 
 def built(model, layer=None):
     with torch.no_grad():
-        return split.build_split(model, layer or model.layer, random_input(model))
+        return split.build_split(model, layer or model.layer, probe_batch(model)[:1])
 
 
 def hook_rerun(model, layer, x, item):
@@ -108,7 +108,7 @@ def test_the_second_half_has_its_norms_folded_and_the_model_keeps_its_own():
 
 def test_the_tensor_before_an_in_place_relu_is_not_rewritten():
     model = loaded(seeded(InPlace()), "features")
-    x = random_input(model)
+    x = probe_batch(model)[:1]
     with torch.no_grad():
         for way in (built(model), split.HookSplit(model, "features")):
             prepared = way.prefix(x)
@@ -319,5 +319,5 @@ def test_the_hook_goes_away_when_the_model_raises():
     way = split.HookSplit(model, "relu")
     model.module.fail = True
     with pytest.raises(RuntimeError, match="no memory"):
-        way.prefix(random_input(model))
+        way.prefix(probe_batch(model)[:1])
     assert not model.module.relu._forward_hooks

@@ -13,13 +13,21 @@ from agent.ablation.core.case import load_case
 from agent.ablation.core.errors import AblationError, LateError, NullControlError
 from agent.ablation.core.focus import box
 from agent.ablation.core.ranks import rank_correlation
+from agent.ablation.core.scores import MARGIN, Target
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.run import batching
 from agent.ablation.run.fills import Fill, filled
-from agent.ablation.studies.curves import DELETION, INSERTION, MAP, RANDOM, CurveSettings, gains
+from agent.ablation.studies.curves import (
+    DELETION,
+    INSERTION,
+    MAP,
+    RANDOM,
+    Curve,
+    CurveSettings,
+    gains,
+)
 from agent.ablation.studies.patches import PatchSettings, boxes
 from agent.ablation.studies.studies import CHECKS, CROSS_CHECKS, Studies
-from agent.config import Score
 from agent.models.loaded import as_logits, preprocess
 from agent.records import Region
 from tests.ablation.networks import (
@@ -149,9 +157,8 @@ def test_a_block_of_a_network_with_skips_costs_what_a_plain_hook_re_run_says():
         handle = model.module.get_submodule(UNET_LAYER).register_forward_hook(emptied)
         after = model.module(x)
         handle.remove()
-    expected = float(scores.drop(
-        Score.MARGIN, before[0], after, 1, torch.from_numpy(truth == 1), torch.zeros(64, 64) > 0
-    )[0])  # fmt: skip
+    target = Target("suture", 1, torch.from_numpy(truth == 1), torch.zeros(64, 64) > 0, MARGIN)
+    expected = float(MARGIN.drop(before[0], after, target)[0])
     assert found.study("suture").block_drop[0, 4] == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
@@ -220,7 +227,7 @@ def test_patch_occlusion_is_the_mean_over_the_patches_of_plain_runs(linear, fill
         instead = torch.from_numpy(filled(case, fill))
         inside = torch.from_numpy(region() & aperture)
         base = as_logits(model, model.module(case.x))
-        y = scores.margin_mean(base, 1, inside).item()
+        wanted = Target("suture", 1, inside, inside, MARGIN)
         won = scores.predicted(base, 1)[0] & torch.from_numpy(aperture)
         total, dices, count = (np.zeros((16, 16)) for _ in range(3))
         for top in (0, 4, 8, 10):
@@ -230,7 +237,7 @@ def test_patch_occlusion_is_the_mean_over_the_patches_of_plain_runs(linear, fill
                 hole[top : top + 6, left : left + 6] = True
                 x[0] = torch.where(torch.from_numpy(hole & aperture), instead, x[0])
                 z = as_logits(model, model.module(x))
-                total[hole] += y - scores.margin_mean(z, 1, inside).item()
+                total[hole] += MARGIN.drop(base[0], z, wanted).item()
                 now = scores.predicted(z, 1)[0] & torch.from_numpy(aperture)
                 dices[hole] += scores.dice(now[None], won).item()
                 count[hole] += 1
@@ -367,3 +374,8 @@ def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(m
             studies=Studies(block_cells=4),
             tick=lambda _name: monkeypatch.setattr(batching, "pixel_logits", wrong),
         )
+
+
+def test_the_area_under_a_straight_line_is_a_half():
+    line = np.linspace(0, 1, 5)
+    assert Curve("deletion", "mean", "map", line, line).auc == pytest.approx(0.5)
