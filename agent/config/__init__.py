@@ -15,7 +15,6 @@ from agent.config.sections.alarms import (
     Weekday,
 )
 from agent.config.sections.base import (
-    RULES_LATER,
     Extent,
     LongSeconds,
     Name,
@@ -36,7 +35,6 @@ from agent.config.sections.site import Site
 from agent.config.sections.storage import Storage
 
 __all__ = [
-    "RULES_LATER",
     "WEEKDAYS",
     "Ablation",
     "AlarmBudget",

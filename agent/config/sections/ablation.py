@@ -36,10 +36,12 @@ class Workers(Section):
     """A worker above this is replaced after its job."""
     recycle_after_jobs: Annotated[int, Field(ge=1)] = 100_000
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_heartbeat(self) -> Iterator[Broken]:
         yield from below(
             "heartbeat_s", self.heartbeat_s, "heartbeat_timeout_s", self.heartbeat_timeout_s
         )
+
+    def rule_devices(self) -> Iterator[Broken]:
         if self.devices is None:
             return
         if self.count is not None and self.count != len(self.devices):
@@ -78,12 +80,14 @@ class Ablation(Section):
     """One fixed colour range for all maps; None: from the model card's reference."""
     workers: Workers = Workers()
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_classes(self) -> Iterator[Broken]:
         yield from unique(("classes",), self.classes)
         if not self.classes:
             yield Broken(
                 ("classes",), "is empty", "at least one class; workers.count: 0 explains none"
             )
+
+    def rule_fractions(self) -> Iterator[Broken]:
         if list(self.fractions) != sorted(set(self.fractions)):
             yield Broken(("fractions",), "is not in rising order", "rising, each once")
         if not self.fractions or self.fractions[-1] != 1.0:
