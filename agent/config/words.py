@@ -17,15 +17,6 @@ _KEYS = {
     "source": SOURCE_FORMS,
     "region": "x, y (from 0), width, height (from 16): whole numbers, in pixels",
 }
-_PATTERNS = {
-    r"^[A-Za-z0-9_-]{1,40}$": "1 to 40 letters, digits, _ or -",
-    r"^[A-Za-z0-9_-]{1,60}$": "1 to 60 letters, digits, _ or -",
-    r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$": "1 to 80 characters without + / # $, blanks or controls",
-    r"^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
-    r"^[\w.]+:\w+$": "package.module:function",
-    r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda or cuda:N",
-    r"^(cpu|cuda:\d+)$": "cpu or cuda:N",
-}
 _UNITS = {  # the first that fits
     "mm_per_px": "mm per pixel",
     "_s": "seconds",
@@ -148,7 +139,7 @@ def _describe(path: KeyPath) -> str:
         case "object":
             return "a mapping of keys: " + ", ".join(node.get("properties", ()))
     pattern = node.get("pattern")
-    return _PATTERNS.get(pattern, f"text that matches {pattern}") if pattern else "text"
+    return node.get("words") or (f"text that matches {pattern}" if pattern else "text")
 
 
 def _range(node: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from agent.config.rules import Broken, below, unique
-from agent.config.sections.base import Name, Seconds, Section
+from agent.config.sections.base import Name, Seconds, Section, text
 
 
 class Priority(enum.StrEnum):
@@ -23,7 +23,7 @@ class Workers(Section):
 
     count: Annotated[int, Field(ge=0, le=64)] | None = None
     """None: one per GPU, or one CPU worker where there is none; 0: no explanations."""
-    devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] | None = None
+    devices: tuple[Annotated[str, text(r"^(cpu|cuda:\d+)$", "cpu or cuda:N")], ...] | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     priority: Priority = Priority.IDLE
     heartbeat_s: Seconds = 1.0

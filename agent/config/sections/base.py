@@ -22,7 +22,13 @@ from agent.config.rules import Broken
 from agent.config.yaml import KeyPath
 from agent.redaction import mask_url
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+
+def text(pattern: str, words: str) -> Any:
+    """A pattern, and how an error says it; the words are in no schema that users see."""
+    return Field(pattern=pattern, json_schema_extra={"words": words})
+
+
+Name = Annotated[str, text(r"^[A-Za-z0-9_-]{1,40}$", "1 to 40 letters, digits, _ or -")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 LongSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from agent.config.rules import Broken, unique
-from agent.config.sections.base import Name, Section
+from agent.config.sections.base import Name, Section, text
 
 
 class ModelFormat(enum.StrEnum):
@@ -56,6 +56,9 @@ class Preprocessing(Section):
                 )
 
 
+Sha256 = Annotated[str, text(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")]
+
+
 class Model(Section):
     """The segmentation network. Fields left at None come from the model card beside the weights."""
 
@@ -64,8 +67,8 @@ class Model(Section):
     format: ModelFormat = ModelFormat.AUTO
     trust: Literal["data", "program"] = "data"
     """TorchScript, .pt2 and factories are programs: they load only as ``program`` with a sha256."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    sha256: Sha256 | None = None
+    factory: Annotated[str, text(r"^[\w.]+:\w+$", "package.module:function")] | None = None
     classes: tuple[Name, ...] | None = None
     head: Head | None = None
     output_key: str | None = None
@@ -73,7 +76,7 @@ class Model(Section):
     preprocessing: Preprocessing | None = None
     layer: str | None = None
     """Target layer of the ablation, by name."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, text(r"^(auto|cpu|cuda(:\d+)?)$", "auto, cpu, cuda or cuda:N")] = "auto"
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads inside operators of the live path; more than one competes with the workers."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from agent.config.rules import Broken, not_above, together
-from agent.config.sections.base import Seconds, Section, Share
+from agent.config.sections.base import Seconds, Section, Share, text
 from agent.config.url import BROKER_FORMS, parse_broker
 
 
@@ -26,12 +26,22 @@ Protocol = Annotated[
 ]
 
 
+ClientId = Annotated[str, text(r"^[A-Za-z0-9_-]{1,60}$", "1 to 60 letters, digits, _ or -")]
+HostId = Annotated[
+    str,
+    text(
+        r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$",
+        "1 to 80 characters without + / # $, blanks or controls",
+    ),
+]
+
+
 class Sparkplug(Section):
     """The agent as a Sparkplug B edge node: group ``{enterprise}-{site}``, node ``id``, one device
     per camera or lane. A client of its own, ``{id}-spb``, on the same broker."""
 
     enabled: bool = False
-    primary_host: Annotated[str, Field(pattern=r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$")] | None = None
+    primary_host: HostId | None = None
     """Births wait until this host application says that it is online; None: they do not wait."""
     batch_s: Annotated[float, Field(ge=0.05, le=60)] = 0.2
     """Values of this long go out together, in one message per device."""
@@ -47,7 +57,7 @@ class Mqtt(Section):
     broker: str | None = None
     """``mqtt://host:port``, ``mqtts://host:port``, ``embedded``, or ``none``."""
     protocol: Protocol = "auto"
-    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] | None = None
+    client_id: ClientId | None = None
     username: str | None = None
     password: SecretStr | None = None
     tls: Tls = Tls()
