@@ -260,7 +260,6 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("ablation: {classes: [a]}\nmodel: {classes: [x, y]}", "ablation.classes[0]", "no class"),
         ("state_dir: /proc/pitwatch", "state_dir", "written"),
         ("state_dir: /etc/hostname", "state_dir", "not a folder"),
-        ("alarms: {shelve_min_s: 90, shelve_max_s: 60}", "alarms.shelve_min_s", "is above shelve"),
         ("alarms: {out_of_service: [a b]}", "alarms.out_of_service[0]", "1 to 80 letters"),
         ("alarms: {change_overs: [{at: 6, minutes: 5}]}", "alarms.change_overs[0].at", "HH:MM"),
         ("mqtt: {broker: embedded, password: x}", "mqtt.username", "missing"),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from agent.config.rules import Broken, not_above
 from agent.config.sections.base import Seconds, Section, Share, text
 
 
@@ -57,8 +55,6 @@ class ChangeOver(Section):
 class Alarms(Section):
     ack_mode: Literal["scada", "operator"] = "scada"
     """``scada``: a cleared alarm is normal; ``operator``: it waits for an acknowledgement here."""
-    shelve_min_s: Seconds = 60.0
-    """Shortest time for which an operator may shelve an alarm."""
     shelve_max_s: Seconds = 28_800.0
     """Longest time for which an operator may shelve an alarm: one shift."""
     out_of_service: tuple[
@@ -74,6 +70,3 @@ class Alarms(Section):
     reference: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,80}$")], Path] = {}  # noqa: RUF012
     """File of each variety, made by ``pitwatch calibrate``; without one there are no charts."""
     budget: AlarmBudget = AlarmBudget()
-
-    def rule_shelving(self) -> Iterator[Broken]:
-        yield from not_above("shelve_min_s", self.shelve_min_s, "shelve_max_s", self.shelve_max_s)
