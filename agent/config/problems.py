@@ -103,7 +103,7 @@ class ProblemBook:
             known = "" if nearest else ", ".join(words.keys(section))
             self.add(Broken(path, "is no key", known), nearest)
             return
-        while words.at(path) is None:  # pydantic adds steps of its own inside of unions
+        while not words.at(path):  # pydantic adds steps of its own inside of unions
             path = path[:-1]
         if error["input"] is WRONG or self.knows(path):
             return
@@ -129,18 +129,14 @@ class ProblemBook:
     def _shown(self, path: KeyPath, value: Any) -> str:
         if path in self.origins:
             return self.origins[path]
-        schema = words.at(path)
-        if schema is None or schema.get("type") == "object" or value is None:
+        if value is None or words.at(path).get("type", "object") == "object":
             return ""
         if words.is_secret(path):
             return "***"
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, int | float):
-            return f"{value!r:.{SHOWN_LENGTH}}"
         if isinstance(value, str):
             text = repr(mask_url(value))
             return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}...'"
-        if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
-            return f"{value!r:.{SHOWN_LENGTH}}"
+        numbers = value if isinstance(value, list) else [value]
+        if all(isinstance(number, int | float) for number in numbers):
+            return f"{value}".lower()[:SHOWN_LENGTH]  # true and false as YAML has them
         return ""

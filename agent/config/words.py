@@ -32,36 +32,34 @@ _ITEM = 0
 """The step in a generic path that stands for any item of a list."""
 
 
-def at(path: KeyPath) -> Node | None:
-    """The schema of one key, without its null alternative; None for an unknown key."""
-    return _nodes().get(_generic(path))
+def at(path: KeyPath) -> Node:
+    """The schema of one key, without its null alternative; empty for an unknown key."""
+    return _nodes().get(_generic(path), {})
 
 
 def keys(path: KeyPath) -> tuple[str, ...]:
     """The keys that the section at ``path`` has."""
-    return tuple((at(path) or {}).get("properties", ()))
+    return tuple(at(path).get("properties", ()))
 
 
 def is_secret(path: KeyPath) -> bool:
-    node = at(path)
-    return node is not None and node.get("format") == "password"
+    return at(path).get("format") == "password"
 
 
 def is_section(path: KeyPath) -> bool:
     """True where a mapping is wanted and null is none."""
     node = at(path)
-    return node is not None and node.get("type") == "object" and not node.get("nullable")
+    return node.get("type") == "object" and not node.get("nullable")
 
 
 def takes_bool(path: KeyPath) -> bool:
-    node = at(path)
-    return node is None or node.get("type") == "boolean"
+    return at(path).get("type") in (None, "boolean")
 
 
 def allowed(path: KeyPath) -> str:
     """What ``path`` may hold, or the empty text for an unknown key."""
     node = at(path)
-    if node is None:
+    if not node:
         return ""
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
     text = _KEYS.get(key)

@@ -105,12 +105,13 @@ class Section(BaseModel):
         section = handler(data)
         broken = tuple(section.broken())
         if broken:
-            text = "; ".join(f"{'.'.join(map(str, b.path))} {b.message}" for b in broken)
-            raise PydanticCustomError("broken_rules", "{text}", {"text": text, "broken": broken})
+            said = "; ".join(f"{'.'.join(map(str, b.path))} {b.message}" for b in broken)
+            raise PydanticCustomError("broken_rules", "{text}", {"text": said, "broken": broken})
         return section
 
     @classmethod
     def _partial(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Made again, where it has errors, with ``WRONG`` in the place of each."""
         errors: list[ErrorDetails] = []
         try:
             section = handler(data)
@@ -120,10 +121,10 @@ class Section(BaseModel):
             known, wrong = {}, set(keys)
             if isinstance(data, dict):
                 known = {key: value for key, value in data.items() if key in keys}
-                wrong &= {error["loc"][0] for error in errors}
+                wrong &= {details["loc"][0] for details in errors}
             section = handler(known | dict.fromkeys(wrong, WRONG))
         for key in [key for key, value in section if value is WRONG]:
-            del section.__dict__[key]
+            del section.__dict__[key]  # asked for, it is an AttributeError, as `broken` expects
         section._type_errors = tuple(errors)
         return section
 
