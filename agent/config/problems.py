@@ -64,6 +64,7 @@ class ProblemBook:
     origins: dict[KeyPath, str] = field(default_factory=dict)
     options: dict[KeyPath, str] = field(default_factory=dict)
     _found: dict[KeyPath, dict[str, ConfigProblem]] = field(default_factory=dict)
+    _around: set[KeyPath] = field(default_factory=set)
 
     def override(self, option: str, path: tuple[str, ...], value: object) -> None:
         """Set a key as an option of the command line does."""
@@ -73,8 +74,9 @@ class ProblemBook:
             del self.origins[origin]
 
     def knows(self, path: KeyPath) -> bool:
-        """True when a problem of ``path`` is recorded, or of something around it."""
-        return any(path[:end] in self._found for end in range(len(path) + 1))
+        """True when a problem of ``path`` is recorded, or of something below or around it."""
+        at_or_around = (path[:end] in self._found for end in range(len(path) + 1))
+        return path in self._around or any(at_or_around)
 
     def add(self, broken: Broken, nearest: str = "") -> None:
         """Record one problem; the same one counts once."""
@@ -83,6 +85,7 @@ class ProblemBook:
         value, message = get(self.data, broken.path), broken.message
         if broken.path in self.origins and isinstance(value, str):
             message = message.replace(value, self.origins[broken.path])
+        self._around.update(broken.path[:end] for end in range(len(broken.path)))
         self._found.setdefault(broken.path, {}).setdefault(
             message,
             ConfigProblem(

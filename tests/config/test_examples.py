@@ -12,7 +12,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from agent.config import Config
+from agent.config.load import ConfigErrors
 from agent.config.schema import FILE, schema_text
+from agent.config.values import each, path_text
 from agent.config.words import all_paths
 from agent.config.yaml import Document, read_yaml
 from agent.preflight import load_config
@@ -69,6 +71,22 @@ def test_every_key_without_a_default_shows_a_form_that_is_allowed() -> None:
     del data["model"]["factory"], data["cameras"][0]["cutting_line_deg"]
     del data["cameras"][0]["mm_per_px"]
     assert Config.model_validate(data).model.layer == "encoder4.enc4relu2"
+
+
+def test_every_key_is_named_once_when_all_are_wrong_at_once(tmp_path: Path) -> None:
+    """A mapping is right for no value: each becomes one, and none hides another."""
+    data = with_every_key().data
+    del data["cameras"][0]["sim"]  # takes a mapping of anything
+    data["alarms"]["reference"] = None  # takes one of paths, and is named as a whole
+    wrong = each(data, lambda path, value: {"x": 1})
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(file, environment={})
+    places: list[str] = []
+    each(data, lambda path, value: places.append(path_text(path)))
+    named = sorted(problem.path for problem in caught.value.problems)
+    assert named == sorted(places)
 
 
 def test_every_key_is_preceded_by_words_about_it() -> None:

@@ -94,6 +94,11 @@ class Mqtt(Section):
         if self.tls.key_password is not None and self.tls.key is None:
             yield Broken(("tls", "key_password"), "has no effect without tls.key")
 
+    def rule_tls(self) -> Iterator[Broken]:
+        plain = self.broker is not None and not self.broker.lower().startswith("mqtts:")
+        if plain and (self.tls.ca or self.tls.certificate):
+            yield Broken(("tls",), "has no effect: the broker is not mqtts://", BROKER_FORMS)
+
     def rule_broker(self) -> Iterator[Broken]:
         try:
             address = parse_broker("none" if self.broker is None else self.broker)
@@ -102,8 +107,6 @@ class Mqtt(Section):
             return
         if address.kind == "network" and address.port == 0:
             yield Broken(("broker",), "has port 0", "a port from 1 to 65535")
-        if self.broker is not None and not address.tls and (self.tls.ca or self.tls.certificate):
-            yield Broken(("tls",), "has no effect: the broker is not mqtts://", BROKER_FORMS)
         for key in ("username", "password"):
             if None not in (getattr(self, key), getattr(address, key)):
                 yield Broken((key,), "is given here and in the broker's URL", "one of the two")
