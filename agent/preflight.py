@@ -9,16 +9,14 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
-from agent.config import Camera
+from agent.config import Alarms, Camera, Config
 from agent.config.load import Loaded, Overrides
 from agent.config.load import load_config as load
 from agent.config.rules import Broken
 from agent.config.url import SOURCE_FORMS, check_stream
-from agent.config.values import get
 from agent.config.yaml import KeyPath
 from agent.simulator.parameters import ParameterError, parse_url
 
@@ -32,69 +30,51 @@ def load_config(
     return load(path, overrides, environment, missing_things)
 
 
-def missing_things(data: Any) -> Iterator[Broken]:
-    """Yield every file, folder and scheme that the plain values name and that cannot be used.
+def missing_things(config: Config) -> Iterator[Broken]:
+    """Yield every file, folder and source that is named and cannot be used.
 
-    ``data`` may be wrong in any way: what is no text is left to the check of types.
+    A key that has an error of its own has no value, and is passed over.
     """
-    cameras = get(data, ("cameras",))
-    for i in range(len(cameras) if isinstance(cameras, list) else 0):
-        source: KeyPath = ("cameras", i, "source")
-        yield from _source_problems(source, get(data, source))
-        yield from _sim_problems(("cameras", i), get(data, ("cameras", i)))
-    for file in (
-        ("model", "path"),
-        ("mqtt", "tls", "ca"),
-        ("mqtt", "tls", "certificate"),
-        ("mqtt", "tls", "key"),
-        ("http", "tls", "certificate"),
-        ("http", "tls", "key"),
-        ("http", "tls", "client_ca"),
-    ):
-        yield from _file_problems(file, get(data, file))
-    reference = get(data, ("alarms", "reference"))
-    for variety in reference if isinstance(reference, dict) else ():
-        one: KeyPath = ("alarms", "reference", str(variety))
-        yield from _file_problems(one, get(data, one))
-    yield from _folder_problems(("state_dir",), get(data, ("state_dir",)))
+    for path, section in config.walk():
+        if isinstance(section, Camera) and hasattr(section, "source"):
+            yield from _source_problems(path, section)
+        for key, value in section:
+            if isinstance(value, Path):
+                look = _folder_problems if key == "state_dir" else _file_problems
+                yield from look((*path, key), value)
+        if isinstance(section, Alarms) and hasattr(section, "reference"):
+            for variety, file in section.reference.items():
+                yield from _file_problems((*path, "reference", variety), file)
 
 
-def _source_problems(path: KeyPath, source: object) -> Iterator[Broken]:
-    if not isinstance(source, str) or not source:
-        return
+def _source_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
+    place = (*path, "source")
     try:
-        if source.startswith("sim:"):
-            parse_url(source)  # what YAML adds is looked at apart, for the sake of its place
-        elif source.startswith(("rtsp:", "rtsps:")):
-            check_stream(source)
-        else:
-            check_source(Camera(name="camera", source=source))
+        if camera.source.startswith("sim:"):
+            parse_url(camera.source)  # what YAML adds is looked at apart, for the sake of its place
+            yield from _sim_problems(path, camera)
+        elif camera.source.startswith(("rtsp:", "rtsps:")):
+            check_stream(camera.source)
+        elif camera.source:
+            check_source(Camera(name="camera", source=camera.source))
     except ParameterError as error:
-        yield Broken(path, f"is no simulated camera: {error}")
+        yield Broken(place, f"is no simulated camera: {error}")
     except SourceError as error:
-        yield Broken(path, f"cannot be used: {error.detail or error.reason}", SOURCE_FORMS)
+        yield Broken(place, f"cannot be used: {error.detail or error.reason}", SOURCE_FORMS)
     except OSError as error:
-        yield Broken(path, f"cannot be used: {error.strerror}", SOURCE_FORMS)
+        yield Broken(place, f"cannot be used: {error.strerror}", SOURCE_FORMS)
     except ValueError as error:
-        yield Broken(path, f"cannot be used: {error}", SOURCE_FORMS)
+        yield Broken(place, f"cannot be used: {error}", SOURCE_FORMS)
 
 
-def _sim_problems(path: KeyPath, camera: Any) -> Iterator[Broken]:
+def _sim_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
     """What YAML tells a simulated machine, and whether its lanes are told apart."""
-    source, more = get(camera, ("source",)), get(camera, ("sim",))
-    if not isinstance(source, str) or not source.startswith("sim:"):
-        return
     try:
-        lanes = parse_url(source).machine.lanes
-    except ParameterError:
-        return  # told of the source already
-    if isinstance(more, dict):
-        try:
-            lanes = parse_url(source, more).machine.lanes
-        except ParameterError as error:
-            yield Broken((*path, "sim"), f"cannot be simulated: {error}")
-            return
-    if lanes > 1 and not get(camera, ("lanes",)):
+        lanes = parse_url(camera.source, getattr(camera, "sim", None)).machine.lanes
+    except ParameterError as error:
+        yield Broken((*path, "sim"), f"cannot be simulated: {error}")
+        return
+    if lanes > 1 and getattr(camera, "lanes", None) == ():
         yield Broken(
             (*path, "lanes"),
             f"is missing: the simulated picture shows {lanes} lanes side by side, which would be "
@@ -103,11 +83,9 @@ def _sim_problems(path: KeyPath, camera: Any) -> Iterator[Broken]:
         )
 
 
-def _file_problems(path: KeyPath, file: object) -> Iterator[Broken]:
-    if not isinstance(file, str):
-        return
+def _file_problems(path: KeyPath, file: Path) -> Iterator[Broken]:
     try:
-        with Path(file).open("rb"):
+        with file.open("rb"):
             return
     except OSError as error:
         yield Broken(path, f"cannot be read: {error.strerror}", "a readable file")
@@ -115,13 +93,11 @@ def _file_problems(path: KeyPath, file: object) -> Iterator[Broken]:
         yield Broken(path, "is no path", "a readable file")
 
 
-def _folder_problems(path: KeyPath, folder: object) -> Iterator[Broken]:
+def _folder_problems(path: KeyPath, folder: Path) -> Iterator[Broken]:
     """A folder that is there must take a file; one that is not must have a parent that would."""
-    if not isinstance(folder, str):
-        return
     allowed = "a folder in which the agent may write, or one that it may make"
     try:
-        nearest = Path(folder).absolute()
+        nearest = folder.absolute()
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():

@@ -48,10 +48,8 @@ def calibrate(
     from rich.console import Console
 
     from agent.commissioning.command import CalibrateOptions, calibrate_with_progress
-    from agent.config.load import Overrides
 
-    overrides = Overrides(sources=(source,) if source else (), broker="none", model=model)
-    loaded = load(config, overrides)
+    loaded = load(config, sources=(source,) if source else (), broker="none", model=model)
     options = CalibrateOptions(variety, out, camera, lots, lot_minutes, explained, resume)
     raise typer.Exit(calibrate_with_progress(loaded.config, options, Console()))
 
@@ -94,11 +92,10 @@ def score_alarms(
     """Score the alarms on simulated faults and ordinary days, beside tests on softmax outputs."""
     from rich.console import Console
 
-    from agent.config.load import Overrides
     from agent.scoring.command import ScoreOptions, score_with_progress
     from agent.scoring.protocol import PROTOCOL
 
-    loaded = load(config, Overrides(broker="none", model=model))
+    loaded = load(config, broker="none", model=model)
     options = ScoreOptions(
         references=tuple(reference),
         bank=bank,

@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 
 from agent.cli.options import (
-    REFERENCE_PICTURES,
+    BASELINES,
     BaselineOption,
     GroupsOption,
     LayerOption,
     ModelOption,
     ReferenceOption,
     ScoreOption,
-    chosen_baseline,
-    chosen_score,
     load,
-    shots_of,
+    one_of,
 )
+from agent.cli.pictures import reference_shots, shots
 
 
 def explain(
@@ -84,13 +83,9 @@ def explain(
     ] = True,
 ) -> None:
     """Show what the model looks at in a picture. Without --out, --json, --npz: one PNG here."""
-    from agent.config.load import Overrides
+    from agent.config import Score
     from agent.reports.explain_command import METHODS, ExplainOptions, PatchOptions, explain_picture
 
-    wanted = chosen_score(score)
-    if method not in METHODS:
-        text = f"{method!r} is none of {', '.join(METHODS)}"
-        raise typer.BadParameter(text, param_hint="--method")
     options = ExplainOptions(
         picture=picture,
         out=out,
@@ -98,18 +93,18 @@ def explain(
         npz=npz,
         sheet=sheet,
         layers=layers,
-        baseline=chosen_baseline(baseline),
-        reference=shots_of(reference, REFERENCE_PICTURES) if reference is not None else (),
+        baseline=one_of(BASELINES, baseline, "--baseline"),
+        reference=reference_shots(reference),
         region=region,
         groups=groups,
         checks=checks,
         patch=PatchOptions(size_px=patch, stride_px=stride, fill=fill, dice=dice),
         mask=mask,
-        model=load(None, Overrides(model=model)).config.model,
+        model=load(model=model).config.model,
         layer=layer,
         class_name=class_name,
-        method=method,
-        score=wanted,
+        method=one_of(METHODS, method, "--method"),
+        score=one_of(Score, score, "--score"),
     )
     raise typer.Exit(explain_picture(options))
 
@@ -139,19 +134,19 @@ def study(
     seed: Annotated[int, typer.Option(min=0, help="Of random cells, channels and orders.")] = 0,
 ) -> None:
     """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
-    from agent.config.load import Overrides
+    from agent.config import Score
     from agent.reports.study_command import StudyOptions, run_study
 
     options = StudyOptions(
-        shots=shots_of(source, count),
+        shots=shots(source, count),
         source=source,
         out=out,
-        model=load(None, Overrides(model=model)).config.model,
+        model=load(model=model).config.model,
         layer=layer,
         classes=tuple(class_names or ()),
-        score=chosen_score(score),
-        baseline=chosen_baseline(baseline),
-        reference=shots_of(reference, REFERENCE_PICTURES) if reference is not None else (),
+        score=one_of(Score, score, "--score"),
+        baseline=one_of(BASELINES, baseline, "--baseline"),
+        reference=reference_shots(reference),
         groups=groups,
         examples=examples,
         maps=maps,

@@ -39,12 +39,9 @@ def run(
     ] = False,
 ) -> None:
     """Watch the line. Without options: a simulated machine and a broker on this computer."""
-    from agent.config.load import Overrides
-
     if duration is not None and not 0 < duration < float("inf"):
         raise typer.BadParameter("must be more than 0 seconds", param_hint="--duration")
-    overrides = Overrides(sources=tuple(source or ()), broker=broker, http=http, model=model)
-    loaded = load(config, overrides)
+    loaded = load(config, sources=source or (), broker=broker, http=http, model=model)
     show_warnings(loaded)
     from agent.pipeline import RunOptions
     from agent.pipeline import run as run_agent
@@ -65,9 +62,9 @@ def check_config(
     """Name every error of a configuration file at once. Exit code 0, or 78 with errors."""
     if file is not None and config is not None and file != config:
         raise typer.BadParameter("give the file once", param_hint="--config")
-    from agent.config.load import Overrides, effective_yaml
+    from agent.config.load import effective_yaml
 
-    loaded = load(config or file, Overrides())
+    loaded = load(config or file)
     show_warnings(loaded)
     if show:
         typer.echo(effective_yaml(loaded.config), nl=False)

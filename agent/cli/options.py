@@ -5,23 +5,22 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from agent.score_names import Score
 
 if TYPE_CHECKING:
-    from agent.config.load import Loaded, Overrides
-    from agent.reports.sources import Shot
+    from agent.config.load import Loaded
 
+T = TypeVar("T", bound=str)
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
-REFERENCE_PICTURES = 32
-"""At most so many pictures make the means of the baseline: they settle long before."""
+BASELINES: tuple[Literal["zero"], Literal["mean"]] = ("zero", "mean")
 
 ConfigOption = Annotated[
     Path | None,
@@ -55,41 +54,28 @@ GroupsOption = Annotated[
 ]
 
 
-def chosen_score(name: str) -> Score:
-    """The score of that name, or an error that names them all."""
-    try:
-        return Score(name)
-    except ValueError as error:
-        text = f"{name!r} is none of {', '.join(Score)}"
-        raise typer.BadParameter(text, param_hint="--score") from error
+def one_of(names: Iterable[T], given: str, option: str) -> T:
+    """The one of ``names`` that was given, or an error that names them all."""
+    for name in names:
+        if name == given:
+            return name
+    raise typer.BadParameter(f"{given!r} is none of {', '.join(names)}", param_hint=option)
 
 
-def chosen_baseline(name: str) -> Literal["zero", "mean"]:
-    """The baseline of that name, or an error that names both."""
-    if name == "mean":
-        return "mean"
-    if name == "zero":
-        return "zero"
-    raise typer.BadParameter(f"{name!r} is none of zero, mean", param_hint="--baseline")
-
-
-def shots_of(source: str, count: int) -> list[Shot]:
-    """Pictures of a folder or of simulated fruit."""
-    from agent.ablation.core.errors import AblationError
-    from agent.cli.pictures import shots
-    from agent.simulator.parameters import ParameterError
-
-    with one_line(AblationError, ParameterError):
-        return shots(source, count)
-
-
-def load(path: Path | None, overrides: Overrides) -> Loaded:
+def load(
+    path: Path | None = None,
+    *,
+    sources: Sequence[str] = (),
+    broker: str | None = None,
+    http: str | None = None,
+    model: Path | None = None,
+) -> Loaded:
     """The configuration; the end of the program, with every error named, where it has any."""
-    from agent.config.load import ConfigErrors
+    from agent.config.load import ConfigErrors, Overrides
     from agent.preflight import load_config
 
     with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
-        return load_config(path, overrides)
+        return load_config(path, Overrides(tuple(sources), broker, http, model))
 
 
 def show_warnings(loaded: Loaded) -> None:
@@ -104,10 +90,5 @@ def one_line(*known: type[Exception], exit_code: int = EXIT_FAILED) -> Iterator[
     try:
         yield
     except known as error:
-        fail(str(error), exit_code)
-
-
-def fail(message: str, exit_code: int = EXIT_FAILED) -> NoReturn:
-    """Say what is wrong on stderr and end with ``exit_code``."""
-    typer.echo(f"pitwatch: {message}", err=True)
-    raise typer.Exit(exit_code)
+        typer.echo(f"pitwatch: {error}", err=True)
+        raise typer.Exit(exit_code) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from agent.cli.options import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,17 +14,26 @@ if TYPE_CHECKING:
 
     from agent.reports.sources import Shot
 
-SCHEME = "sim:"
+REFERENCE_PICTURES = 32
+"""At most so many pictures make the means of the baseline: they settle long before."""
 
 
 def shots(source: str, count: int) -> list[Shot]:
     """At most ``count`` pictures of a folder; ``count`` fruit of ``sim:?seed=..``, whose alpha is
-    the field of view. ``AblationError`` for a folder, ``ParameterError`` for a URL that is none."""
+    the field of view. The end of the program for a folder or a URL that is none."""
+    from agent.ablation.core.errors import AblationError
     from agent.reports.sources import folder_shots
+    from agent.simulator.parameters import ParameterError
 
-    if not source.startswith(SCHEME):
+    with one_line(AblationError, ParameterError):
+        if source.startswith("sim:"):
+            return _simulated(source, count)
         return folder_shots(Path(source))[:count]
-    return _simulated(source, count)
+
+
+def reference_shots(source: str | None) -> list[Shot]:
+    """The pictures that make the means of the baseline; none without a source."""
+    return shots(source, REFERENCE_PICTURES) if source is not None else []
 
 
 def _simulated(url: str, count: int) -> list[Shot]:
@@ -40,7 +52,4 @@ def _simulated(url: str, count: int) -> list[Shot]:
         return np.dstack((render.image, alpha)), render.mask
 
     first = settings.machine.seed
-    return [
-        Shot(f"fruit-{seed}", lambda seed=seed: drawn(seed))  # type: ignore[misc]
-        for seed in range(first, first + count)
-    ]
+    return [Shot(f"fruit-{seed}", partial(drawn, seed)) for seed in range(first, first + count)]

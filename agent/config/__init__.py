@@ -15,7 +15,6 @@ from agent.config.sections.alarms import (
     Weekday,
 )
 from agent.config.sections.base import (
-    RULES_LATER,
     Extent,
     LongSeconds,
     Name,
@@ -37,7 +36,6 @@ from agent.config.sections.storage import Storage
 from agent.score_names import Score
 
 __all__ = [
-    "RULES_LATER",
     "WEEKDAYS",
     "Ablation",
     "AlarmBudget",

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from agent.config import words
 from agent.config.models import Config
-from agent.config.words import Words
+from agent.config.values import each
 from agent.config.yaml import KeyPath
 from agent.redaction import mask_url
 
@@ -29,15 +30,10 @@ def effective_hash(config: Config) -> str:
 
 def _values(config: Config, hidden: str | None) -> Any:
     """The values as JSON types; a secret becomes ``hidden``, user and password in a URL ``***``."""
-    words = Words(Config.model_json_schema())
 
-    def mask(value: Any, path: KeyPath) -> Any:
-        if isinstance(value, dict):
-            return {key: mask(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [mask(item, (*path, i)) for i, item in enumerate(value)]
+    def masked(path: KeyPath, value: Any) -> Any:
         if value is not None and words.is_secret(path):
             return hidden
         return mask_url(value) if isinstance(value, str) else value
 
-    return mask(config.model_dump(mode="json"), ())
+    return each(config.model_dump(mode="json"), masked)

@@ -11,19 +11,18 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from agent.config.check import check, related
+from agent.config.check import check
 from agent.config.effective import effective_hash, effective_yaml
 from agent.config.models import Config
 from agent.config.problems import ConfigErrors, ConfigProblem, ProblemBook
-from agent.config.references import Resolved, resolve
+from agent.config.references import resolve
 from agent.config.rules import Broken
+from agent.config.sections.base import WRONG
 from agent.config.url import BROKER_FORMS, parse_host_port
-from agent.config.values import get, put
+from agent.config.values import get, path_text, put
 from agent.config.warnings import warnings
-from agent.config.words import Words, path_text
-from agent.config.yaml import TEXT_LIMIT_BYTES, Document, KeyPath, YamlError, read_yaml
+from agent.config.yaml import TEXT_LIMIT_BYTES, Document, YamlError, read_yaml
 
 __all__ = [
     "ConfigErrors",
@@ -62,41 +61,35 @@ def load_config(
     path: Path | None,
     overrides: Overrides | None = None,
     environment: Mapping[str, str] | None = None,
-    outside: Callable[[Any], Iterable[Broken]] = lambda _: (),
+    outside: Callable[[Config], Iterable[Broken]] = lambda _: (),
 ) -> Loaded:
     """Return the configuration of ``path`` (None: the defaults), or raise ``ConfigErrors``.
 
     Without a file and without ``--broker`` the embedded broker is meant; with a file, a missing
     broker is an error, so that a plant's agent never publishes into the void. ``environment`` is
-    the process's own when None. ``outside`` is given the plain values and yields what they name
-    and cannot be used; ``agent.preflight`` has it.
+    the process's own when None. ``outside`` is given the configuration as far as it is right, and
+    yields what it names and cannot be used; ``agent.preflight`` has it.
     """
-    overrides = overrides or Overrides()
     source = str(path) if path is not None else "built-in configuration"
     document = _read(path, source)
-    resolved = resolve(
-        document.data,
+    book = ProblemBook(document, document.data)
+    resolve(
+        book,
         os.environ if environment is None else environment,
         path.parent if path is not None else Path(),
     )
-    book = ProblemBook(Words(Config.model_json_schema()), document, resolved.origins)
-    for broken in resolved.broken:
-        book.add(broken, resolved.data)
-    bad = [broken.path for broken in resolved.broken]
-    bad += _apply(overrides, resolved, book)
-    if get(resolved.data, BROKER) is None and BROKER not in bad:
-        if path is None:
-            put(resolved.data, BROKER, "embedded")
-        elif isinstance(resolved.data.get("mqtt", {}), dict | None):
-            book.add(Broken(BROKER, "is missing", BROKER_FORMS), resolved.data)
-    config, bad = check(resolved.data, book, bad)
-    for broken in outside(resolved.data):
-        if not related(broken.path, bad):
-            book.add(broken, resolved.data)
-    if len(book):
-        raise ConfigErrors(source, book.problems())
-    notes = [] if path is None or "cameras" in resolved.data else [NO_CAMERAS]
-    notes += warnings(config, from_file=path is not None, references=resolved.origins.keys())
+    _apply(overrides or Overrides(), book)
+    if path is None and get(book.data, BROKER) is None:
+        put(book.data, BROKER, "embedded")
+    config = check(book)
+    if get(book.data, BROKER) is None and not book.knows(BROKER):
+        book.add(Broken(BROKER, "is missing", BROKER_FORMS))
+    for broken in outside(config):
+        book.add(broken)
+    if problems := book.problems():
+        raise ConfigErrors(source, problems)
+    notes = [] if path is None or "cameras" in book.data else [NO_CAMERAS]
+    notes += warnings(config, from_file=path is not None, references=book.origins.keys())
     return Loaded(config, effective_hash(config), tuple(notes), source)
 
 
@@ -119,32 +112,24 @@ def _read(path: Path | None, source: str) -> Document:
         ) from error
 
 
-def _apply(overrides: Overrides, resolved: Resolved, book: ProblemBook) -> list[KeyPath]:
-    """Put the options over the file's values; return the paths that are unusable."""
-    values: list[tuple[tuple[str, ...], object, str]] = []
+def _apply(overrides: Overrides, book: ProblemBook) -> None:
+    """Put the options over the file's values."""
     if overrides.sources:
         cameras = [{"name": f"cam{i}", "source": s} for i, s in enumerate(overrides.sources, 1)]
-        values.append((("cameras",), cameras, "--source"))
+        book.override("--source", ("cameras",), cameras)
     if overrides.broker is not None:
-        values.append((BROKER, overrides.broker, "--broker"))
+        book.override("--broker", BROKER, overrides.broker)
     if overrides.model is not None:
-        values.append((("model", "path"), str(overrides.model), "--model"))
         about_it = {"format": "auto", "trust": "data", "sha256": None, "factory": None}
-        values += [(("model", key), default, "--model") for key, default in about_it.items()]
-    bad: list[KeyPath] = []
+        for key, value in {"path": str(overrides.model), **about_it}.items():
+            book.override("--model", ("model", key), value)
     if overrides.http is not None:
         try:
             host, port = parse_host_port(overrides.http)
         except ValueError as error:
-            book.options[("http",)] = "--http"
-            book.add(Broken(("http",), f"the address {error}", "HOST:PORT"), resolved.data)
-            bad.append(("http",))
+            book.override("--http", ("http",), WRONG)
+            book.add(Broken(("http",), f"the address {error}", "HOST:PORT"))
         else:
-            for key, value in (("enabled", True), ("host", host), ("port", port)):
-                values.append((("http", key), value, "--http"))
-    for target, new, option in values:
-        put(resolved.data, target, new)
-        book.options[target] = option
-        for origin in [path for path in resolved.origins if path[: len(target)] == target]:
-            del resolved.origins[origin]
-    return bad
+            book.override("--http", ("http", "enabled"), True)
+            book.override("--http", ("http", "host"), host)
+            book.override("--http", ("http", "port"), port)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.config.rules import Broken
+from agent.config.rules import Broken, having
 from agent.config.sections.ablation import Ablation
 from agent.config.sections.alarms import Alarms
 from agent.config.sections.base import Name, Section
@@ -22,6 +22,7 @@ from agent.config.sections.sampling import Sampling
 from agent.config.sections.segmentation import Segmentation
 from agent.config.sections.site import Site
 from agent.config.sections.storage import Storage
+from agent.config.yaml import KeyPath
 
 
 class Config(Section):
@@ -43,9 +44,22 @@ class Config(Section):
     http: Http = Http()
     logging: Logging = Logging()
 
-    def broken(self) -> Iterator[Broken]:
-        yield from _name_rules(self)
-        yield from _sparkplug_rules(self)
+    def rule_cameras(self) -> Iterator[Broken]:
+        if not self.cameras:
+            yield Broken(("cameras",), "is empty", "at least one camera")
+
+    def rule_names(self) -> Iterator[Broken]:
+        taken: dict[str, KeyPath] = {}
+        for path, name in self._names():
+            own_camera = (*path[:2], "name")
+            if taken.get(name, own_camera) != own_camera:  # one lane may be called as its camera
+                yield Broken(path, "is taken by another camera or lane", "a name of its own")
+            else:
+                taken[name] = path
+            if name == "agent":
+                yield Broken(path, "is reserved for the agent's own topics", "any other name")
+
+    def rule_no_explanation(self) -> Iterator[Broken]:
         needed_s = self.sampling.period_s + self.sampling.deadline_s
         if self.ablation.workers.count != 0 and self.alarms.limits.no_explanation_s <= needed_s:
             yield Broken(
@@ -54,51 +68,38 @@ class Config(Section):
                 "design",
                 f"more than {needed_s:g} seconds",
             )
-        if self.model.classes is not None and "classes" in self.ablation.model_fields_set:
-            for i, name in enumerate(self.ablation.classes):
-                if name not in self.model.classes:
-                    yield Broken(
-                        ("ablation", "classes", i),
-                        "is no class of the model",
-                        ", ".join(self.model.classes),
-                    )
+
+    def rule_classes(self) -> Iterator[Broken]:
+        if self.model.classes is None or "classes" not in self.ablation.model_fields_set:
+            return
+        for i, name in enumerate(self.ablation.classes):
+            if name not in self.model.classes:
+                yield Broken(
+                    ("ablation", "classes", i),
+                    "is no class of the model",
+                    ", ".join(self.model.classes),
+                )
+
+    def rule_ports(self) -> Iterator[Broken]:
         ports_meet = self.http.port == self.mqtt.embedded_port != 0
         if self.mqtt.broker == "embedded" and self.http.enabled and ports_meet:
             yield Broken(("mqtt", "embedded_port"), "is the port of the HTTP server too")
 
+    def rule_sparkplug(self) -> Iterator[Broken]:
+        if not self.mqtt.sparkplug.enabled:
+            return
+        if self.mqtt.broker == "none":
+            yield Broken(("mqtt", "sparkplug", "enabled"), "has no effect: mqtt.broker is none")
+        if self.mqtt.client_id == f"{self.id}-spb":
+            yield Broken(
+                ("mqtt", "client_id"),
+                "is that of the Sparkplug client: two would throw each other out",
+            )
 
-def _name_rules(whole: Config) -> Iterator[Broken]:
-    if not whole.cameras:
-        yield Broken(("cameras",), "is empty", "at least one camera")
-    taken: dict[str, int] = {}  # name of a camera or lane -> index of the camera that has it
-    for i, camera in enumerate(whole.cameras):
-        path: tuple[str | int, ...] = ("cameras", i, "name")
-        if camera.name in taken:
-            yield Broken(path, "is taken by another camera or lane", "a name of its own")
-        yield from _not_reserved(path, camera.name)
-        taken.setdefault(camera.name, i)
-        here: set[str] = set()
-        for k, lane in enumerate(camera.lanes):
-            path = ("cameras", i, "lanes", k, "name")
-            if lane.name in here or taken.get(lane.name, i) != i:
-                yield Broken(path, "is taken by another camera or lane", "a name of its own")
-            yield from _not_reserved(path, lane.name)
-            here.add(lane.name)
-            taken.setdefault(lane.name, i)
-
-
-def _not_reserved(path: tuple[str | int, ...], name: str) -> Iterator[Broken]:
-    if name == "agent":
-        yield Broken(path, "is reserved for the agent's own topics", "any other name")
-
-
-def _sparkplug_rules(whole: Config) -> Iterator[Broken]:
-    mqtt = whole.mqtt
-    if not mqtt.sparkplug.enabled:
-        return
-    if mqtt.broker == "none":
-        yield Broken(("mqtt", "sparkplug", "enabled"), "has no effect: mqtt.broker is none")
-    if mqtt.client_id == f"{whole.id}-spb":
-        yield Broken(
-            ("mqtt", "client_id"), "is that of the Sparkplug client: two would throw each other out"
-        )
+    def _names(self) -> Iterator[tuple[KeyPath, str]]:
+        """The names of cameras and lanes, with the place of each."""
+        for i, camera in enumerate(self.cameras):
+            if hasattr(camera, "name"):
+                yield ("cameras", i, "name"), camera.name
+            for k, lane in having("name", getattr(camera, "lanes", ())):
+                yield ("cameras", i, "lanes", k, "name"), lane.name

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from agent.config import words
 from agent.config.rules import Broken
-from agent.config.values import get
-from agent.config.words import Words, path_text
+from agent.config.sections.base import WRONG
+from agent.config.values import get, path_text, put
 from agent.config.yaml import Document, KeyPath
 from agent.redaction import mask_url
 
@@ -52,30 +53,41 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds several
 
 @dataclass(slots=True)
 class ProblemBook:
-    """Collects what is broken and knows how to say it.
+    """Values on their way to a configuration, what is wrong with them, and how to say it.
 
     ``origins`` are the texts of references by path, ``options`` the command line's options by the
     path that they set.
     """
 
-    words: Words
     document: Document
-    origins: Mapping[KeyPath, str]
+    data: dict[str, Any]
+    origins: dict[KeyPath, str] = field(default_factory=dict)
     options: dict[KeyPath, str] = field(default_factory=dict)
-    _found: dict[tuple[KeyPath, str], ConfigProblem] = field(default_factory=dict)
+    _found: dict[KeyPath, dict[str, ConfigProblem]] = field(default_factory=dict)
+    _around: set[KeyPath] = field(default_factory=set)
 
-    def __len__(self) -> int:
-        return len(self._found)
+    def override(self, option: str, path: tuple[str, ...], value: object) -> None:
+        """Set a key as an option of the command line does."""
+        put(self.data, path, value)
+        self.options[path] = option
+        for origin in [origin for origin in self.origins if origin[: len(path)] == path]:
+            del self.origins[origin]
 
-    def add(self, broken: Broken, data: Mapping[str, Any], nearest: str = "") -> None:
-        """Record one problem; ``data`` is where its value stands. The same one counts once."""
+    def knows(self, path: KeyPath) -> bool:
+        """True when a problem of ``path`` is recorded, or of something below or around it."""
+        at_or_around = (path[:end] in self._found for end in range(len(path) + 1))
+        return path in self._around or any(at_or_around)
+
+    def add(self, broken: Broken, nearest: str = "") -> None:
+        """Record one problem; the same one counts once."""
         option = self._option(broken.path)
         line = 0 if option else self.document.line(broken.path)
-        value, message = get(data, broken.path), broken.message
+        value, message = get(self.data, broken.path), broken.message
         if broken.path in self.origins and isinstance(value, str):
             message = message.replace(value, self.origins[broken.path])
-        self._found.setdefault(
-            (broken.path, message),
+        self._around.update(broken.path[:end] for end in range(len(broken.path)))
+        self._found.setdefault(broken.path, {}).setdefault(
+            message,
             ConfigProblem(
                 path=path_text(broken.path),
                 message="".join(c if c.isprintable() else "?" for c in message),
@@ -86,19 +98,32 @@ class ProblemBook:
             ),
         )
 
-    def add_unknown(self, path: KeyPath, data: Mapping[str, Any]) -> None:
-        """Record a key that does not exist, with the one that was meant or those that exist."""
-        nearest = self.words.nearest(path)
-        known = "" if nearest else ", ".join(self.words.keys(path[:-1]))
-        self.add(Broken(path, "is no key", known), data, nearest)
+    def add_type_error(self, section: KeyPath, error: ErrorDetails) -> None:
+        """Record what pydantic says of a section, unless its place has a problem already."""
+        path: KeyPath = (*section, *error["loc"])
+        if error["type"] == "extra_forbidden":
+            nearest = words.nearest(path)
+            known = "" if nearest else ", ".join(words.keys(section))
+            self.add(Broken(path, "is no key", known), nearest)
+            return
+        while not words.at(path):  # pydantic adds steps of its own inside of unions
+            path = path[:-1]
+        if error["input"] is WRONG or self.knows(path):
+            return
+        text_wanted = error["type"] in ("string_type", "literal_error")
+        message = "is not allowed"
+        if error["type"] == "missing":
+            message = "is missing"
+        elif error["input"] is None:
+            message = "null is not allowed"
+        elif text_wanted and isinstance(error["input"], int | float):
+            message = "is a number; text needs quotes here"
+        self.add(Broken(path, message, words.allowed(path)))
 
     def problems(self) -> list[ConfigProblem]:
         """In order of the file; what comes from an option or is missing altogether stands first."""
-        ordered = sorted(
-            self._found.items(),
-            key=lambda item: (self.document.line(item[0][0]), item[1].path),
-        )
-        return [problem for _, problem in ordered]
+        paths = sorted(self._found, key=lambda path: (self.document.line(path), path_text(path)))
+        return [problem for path in paths for problem in self._found[path].values()]
 
     def _option(self, path: KeyPath) -> str:
         sets = (self.options.get(path[:end], "") for end in range(len(path), 0, -1))
@@ -107,34 +132,14 @@ class ProblemBook:
     def _shown(self, path: KeyPath, value: Any) -> str:
         if path in self.origins:
             return self.origins[path]
-        schema = self.words.at(path)
-        if schema is None or schema.get("type") == "object" or value is None:
+        if value is None or words.at(path).get("type", "object") == "object":
             return ""
-        if self.words.is_secret(path):
+        if words.is_secret(path):
             return "***"
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, int | float):
-            return f"{value!r:.{SHOWN_LENGTH}}"
         if isinstance(value, str):
             text = repr(mask_url(value))
             return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}...'"
-        if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
-            return f"{value!r:.{SHOWN_LENGTH}}"
+        numbers = value if isinstance(value, list) else [value]
+        if all(isinstance(number, int | float) for number in numbers):
+            return f"{value}".lower()[:SHOWN_LENGTH]  # true and false as YAML has them
         return ""
-
-
-def from_pydantic(details: ErrorDetails, words: Words) -> Broken:
-    """Say in our words what one type error of the models is, except for an unknown key."""
-    path: KeyPath = tuple(details["loc"])
-    while path and words.at(path) is None:  # pydantic adds steps of its own inside of unions
-        path = path[:-1]
-    allowed = words.allowed(path)
-    if details["type"] == "missing":
-        return Broken(path, "is missing", allowed)
-    if details["input"] is None:
-        return Broken(path, "null is not allowed", allowed)
-    text_wanted = details["type"] in ("string_type", "literal_error")
-    if text_wanted and isinstance(details["input"], int | float):
-        return Broken(path, "is a number; text needs quotes here", allowed)
-    return Broken(path, "is not allowed", allowed)

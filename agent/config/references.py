@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.config.problems import ProblemBook
 from agent.config.rules import Broken
+from agent.config.sections.base import WRONG
+from agent.config.values import each
 from agent.config.yaml import KeyPath
 
 FILE_LIMIT_BYTES = 64 * 1024
@@ -23,49 +25,27 @@ _PART = re.compile(r"\$\{(?:ENV|FILE):")
 _FORMS = "${ENV:NAME} or ${FILE:/path} as the whole value"
 
 
-@dataclass(slots=True)
-class Resolved:
-    """Values with every reference replaced. ``origins`` holds the text of each reference."""
+def resolve(book: ProblemBook, environment: Mapping[str, str], folder: Path) -> None:
+    """Replace every reference in the values of ``book``, which learns what each was before."""
 
-    data: dict[str, Any]
-    origins: dict[KeyPath, str] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
+    def resolved(path: KeyPath, value: Any) -> Any:
+        if not isinstance(value, str) or _PART.search(value) is None:
+            return value
+        match = _WHOLE.match(value)
+        if match is None:
+            book.add(Broken(path, "has a reference inside of other text", _FORMS))
+            return WRONG
+        book.origins[path] = value
+        kind, name = match.groups()
+        try:
+            if kind == "ENV":
+                return _from_environment(name, environment)
+            return _from_file(name, folder)
+        except ValueError as error:
+            book.add(Broken(path, str(error)))
+            return WRONG
 
-
-def resolve(data: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Resolved:
-    """Replace every reference in ``data``; what cannot be replaced becomes null and is broken."""
-    resolved = Resolved(data={})
-    resolved.data = {
-        key: _walk(value, (key,), resolved, environment, folder) for key, value in data.items()
-    }
-    return resolved
-
-
-def _walk(
-    value: Any, path: KeyPath, resolved: Resolved, environment: Mapping[str, str], folder: Path
-) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _walk(item, (*path, key), resolved, environment, folder)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            _walk(item, (*path, i), resolved, environment, folder) for i, item in enumerate(value)
-        ]
-    if not isinstance(value, str) or _PART.search(value) is None:
-        return value
-    match = _WHOLE.match(value)
-    if match is None:
-        resolved.broken.append(Broken(path, "has a reference inside of other text", _FORMS))
-        return None
-    resolved.origins[path] = value
-    kind, name = match.groups()
-    try:
-        return _from_environment(name, environment) if kind == "ENV" else _from_file(name, folder)
-    except ValueError as error:
-        resolved.broken.append(Broken(path, str(error)))
-        return None
+    book.data = each(book.data, resolved)
 
 
 def _from_environment(name: str, environment: Mapping[str, str]) -> str:

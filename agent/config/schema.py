@@ -14,6 +14,7 @@ from agent.config.models import Config
 
 FILE = Path(__file__).parents[2] / "config" / "pitwatch.schema.json"
 _REFERENCE = {"type": "string", "pattern": r"^\$\{(ENV|FILE):[^{}]+\}$"}
+_OURS = ("title", "words")
 _SCALARS = ("string", "integer", "number", "boolean")
 
 
@@ -29,7 +30,7 @@ def _with_references(node: Any) -> Any:
         return [_with_references(item) for item in node]
     if not isinstance(node, dict):
         return node
-    node = {key: _with_references(value) for key, value in node.items() if key != "title"}
+    node = {key: _with_references(value) for key, value in node.items() if key not in _OURS}
     if "properties" in node or "anyOf" in node or node.get("type") not in _SCALARS:
         return node
     if set(node) <= {"type", "description", "default"} and node["type"] == "string":

@@ -76,6 +76,14 @@ def check_stream(text: str) -> None:
     _port(parts, 554)
 
 
+def is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that hold no IPv6 address
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this computer only; of a name nothing but ``localhost`` is known."""
     try:

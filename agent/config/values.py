@@ -1,8 +1,8 @@
-"""Nested plain values (dict, list, scalar) by path: get, set, take out."""
+"""Nested plain values (dict, list, scalar) by path: get, set, change each, name the place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 from agent.config.yaml import KeyPath
@@ -32,28 +32,18 @@ def put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     section[path[-1]] = value
 
 
-def remove(data: dict[str, Any], path: KeyPath) -> bool:
-    """Take out the key at ``path``; false when it is not there.
-
-    An item of a list takes the whole list with it, because the paths of the items behind it would
-    shift.
-    """
-    while path and isinstance(path[-1], int):
-        path = path[:-1]
-    section = get(data, path[:-1])
-    if not path or not isinstance(section, dict) or path[-1] not in section:
-        return False
-    del section[path[-1]]
-    return True
-
-
-def leaves(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every value that is neither mapping nor list, and every empty one of these."""
+def each(data: Any, change: Callable[[KeyPath, Any], Any], path: KeyPath = ()) -> Any:
+    """A copy with ``change(path, value)`` in place of every value that holds no others."""
     if isinstance(data, dict) and data:
-        for key, value in data.items():
-            yield from leaves(value, (*path, key))
-    elif isinstance(data, list) and data:
-        for i, value in enumerate(data):
-            yield from leaves(value, (*path, i))
-    else:
-        yield path, data
+        return {key: each(value, change, (*path, key)) for key, value in data.items()}
+    if isinstance(data, list) and data:
+        return [each(value, change, (*path, i)) for i, value in enumerate(data)]
+    return change(path, data)
+
+
+def path_text(path: KeyPath) -> str:
+    """``("cameras", 1, "fps")`` -> ``cameras[1].fps``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text

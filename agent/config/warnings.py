@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from pydantic import SecretStr
+
 from agent.config.models import Config
 from agent.config.url import has_credentials, is_loopback, parse_broker
-from agent.config.words import path_text
+from agent.config.values import path_text
 from agent.config.yaml import KeyPath
 
 REFERENCES = "${ENV:NAME} and ${FILE:/path}"
@@ -14,22 +16,15 @@ REFERENCES = "${ENV:NAME} and ${FILE:/path}"
 
 def warnings(config: Config, *, from_file: bool, references: Collection[KeyPath]) -> Iterator[str]:
     """Yield what works and is probably not meant. ``references`` are the paths of ``${...}``."""
-    urls: list[tuple[KeyPath, str]] = [
-        (("cameras", i, "source"), camera.source) for i, camera in enumerate(config.cameras)
-    ]
-    urls.append((("mqtt", "broker"), config.mqtt.broker or ""))
-    for path, url in urls:
-        if has_credentials(url) and path not in references:
-            yield f"{path_text(path)} holds credentials; {REFERENCES} keep them out of the file"
-    secrets: tuple[tuple[KeyPath, object], ...] = (
-        (("mqtt", "password"), config.mqtt.password),
-        (("mqtt", "tls", "key_password"), config.mqtt.tls.key_password),
-        (("http", "token"), config.http.token),
-        (("http", "tls", "key_password"), config.http.tls.key_password),
-    )
-    for path, secret in secrets:
-        if secret is not None and path not in references:
-            yield f"{path_text(path)} is a secret; {REFERENCES} keep it out of the file"
+    for path, section in config.walk():
+        for key, value in section:
+            place = path_text((*path, key))
+            if (*path, key) in references:
+                continue
+            if isinstance(value, SecretStr):
+                yield f"{place} is a secret; {REFERENCES} keep it out of the file"
+            elif isinstance(value, str) and has_credentials(value):
+                yield f"{place} holds credentials; {REFERENCES} keep them out of the file"
     yield from _exposure(config)
     if from_file and config.state_dir is None:
         yield "state_dir is not set: nothing survives a restart"

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
+from agent.config.models import Config
 from agent.config.url import BROKER_FORMS, SOURCE_FORMS
+from agent.config.values import path_text
 from agent.config.yaml import KeyPath
 
 _KEYS = {
     "broker": BROKER_FORMS,
     "source": SOURCE_FORMS,
     "region": "x, y (from 0), width, height (from 16): whole numbers, in pixels",
-}
-_PATTERNS = {
-    r"^[A-Za-z0-9_-]{1,40}$": "1 to 40 letters, digits, _ or -",
-    r"^[A-Za-z0-9_-]{1,60}$": "1 to 60 letters, digits, _ or -",
-    r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$": "1 to 80 characters without + / # $, blanks or controls",
-    r"^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
-    r"^[\w.]+:\w+$": "package.module:function",
-    r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda or cuda:N",
-    r"^(cpu|cuda:\d+)$": "cpu or cuda:N",
 }
 _UNITS = {  # the first that fits
     "mm_per_px": "mm per pixel",
@@ -32,128 +26,118 @@ _UNITS = {  # the first that fits
     "_mb": "MB",
     "_bytes": "bytes",
 }
-_ITEM = "[]"
+Node = Mapping[str, Any]
+"""A schema of the JSON Schema."""
+_ITEM = 0
+"""The step in a generic path that stands for any item of a list."""
 
 
-class Words:
-    """Answers about keys, by path. ``schema`` is ``Config.model_json_schema()``."""
+def at(path: KeyPath) -> Node:
+    """The schema of one key, without its null alternative; empty for an unknown key."""
+    return _nodes().get(_generic(path), {})
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._root = schema
-        self._definitions = schema.get("$defs", {})
-        self._paths = tuple(self._all_paths(schema, ""))
 
-    def at(self, path: KeyPath) -> Mapping[str, Any] | None:
-        """The schema of one key, without its null alternative; None for an unknown key."""
-        node: Mapping[str, Any] | None = self._root
-        for step in path:
-            node = self._child(self._resolve(node), step) if node is not None else None
-        return None if node is None else self._resolve(node)
+def keys(path: KeyPath) -> tuple[str, ...]:
+    """The keys that the section at ``path`` has."""
+    return tuple(at(path).get("properties", ()))
 
-    def keys(self, path: KeyPath) -> tuple[str, ...]:
-        """The keys that the section at ``path`` has."""
-        node = self.at(path)
-        return tuple(node.get("properties", ())) if node is not None else ()
 
-    def is_secret(self, path: KeyPath) -> bool:
-        node = self.at(path)
-        return node is not None and node.get("format") == "password"
+def is_secret(path: KeyPath) -> bool:
+    return at(path).get("format") == "password"
 
-    def is_section(self, path: KeyPath) -> bool:
-        node = self.at(path)
-        return node is not None and node.get("type") == "object"
 
-    def takes_bool(self, path: KeyPath) -> bool:
-        node = self.at(path)
-        return node is None or node.get("type") == "boolean"
+def is_section(path: KeyPath) -> bool:
+    """True where a mapping is wanted and null is none."""
+    node = at(path)
+    return node.get("type") == "object" and not node.get("nullable")
 
-    def allowed(self, path: KeyPath) -> str:
-        """What ``path`` may hold, or the empty text for an unknown key."""
-        node: Mapping[str, Any] | None = self.at(path)
-        if node is None:
-            return ""
-        key = next((step for step in reversed(path) if isinstance(step, str)), "")
-        text = _KEYS.get(key) or self._describe(node)
-        if key not in _KEYS and node.get("type") in ("integer", "number"):
-            text += next((f" ({unit})" for end, unit in _UNITS.items() if key.endswith(end)), "")
-        parent = self.at(path[:-1])
-        raw = self._child(parent, path[-1]) if parent is not None and path else None
-        nullable = raw is not None and {"type": "null"} in raw.get("anyOf", ())
-        return f"{text}, or null" if nullable else text
 
-    def nearest(self, path: KeyPath) -> str:
-        """The valid key that an unknown one most likely means, with its whole path; or empty."""
-        *section, key = path
-        if not isinstance(key, str):
-            return ""
-        close = difflib.get_close_matches(key, self.keys(tuple(section)), n=1, cutoff=0.6)
-        if close:
-            return path_text((*section, close[0]))
-        by_key: dict[str, str] = {}
-        for known in self._paths:
-            by_key.setdefault(known.rpartition(".")[2], known)
-        elsewhere = difflib.get_close_matches(key, by_key, n=1, cutoff=0.85)
-        return by_key[elsewhere[0]] if elsewhere else ""
+def takes_bool(path: KeyPath) -> bool:
+    return at(path).get("type") in (None, "boolean")
 
-    def paths(self) -> tuple[str, ...]:
-        """Every key of the configuration, as ``cameras[].lanes[].region``."""
-        return self._paths
 
-    def _all_paths(self, node: Mapping[str, Any], prefix: str) -> Iterator[str]:
-        node = self._resolve(node)
-        if "items" in node:
-            yield from self._all_paths(node["items"], prefix + _ITEM)
-        for key, child in node.get("properties", {}).items():
-            place = f"{prefix}.{key}" if prefix else key
-            yield place
-            yield from self._all_paths(child, place)
+def allowed(path: KeyPath) -> str:
+    """What ``path`` may hold, or the empty text for an unknown key."""
+    node = at(path)
+    if not node:
+        return ""
+    key = next((step for step in reversed(path) if isinstance(step, str)), "")
+    text = _KEYS.get(key)
+    if text is None:
+        text = _describe(_generic(path))
+        if node.get("type") in ("integer", "number"):
+            units = (f" ({unit})" for end, unit in _UNITS.items() if key.endswith(end))
+            text += next(units, "")
+    return f"{text}, or null" if node.get("nullable") else text
 
-    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        while True:
-            if "$ref" in node:
-                node = self._definitions[node["$ref"].rpartition("/")[2]]
-            elif "anyOf" in node:
-                node = next(part for part in node["anyOf"] if part.get("type") != "null")
-            else:
-                return node
 
-    @staticmethod
-    def _child(node: Mapping[str, Any], step: str | int) -> Mapping[str, Any] | None:
-        if isinstance(step, str):
-            child = node.get("properties", {}).get(step)
-        else:
-            several = node.get("prefixItems", ())
-            child = several[step] if 0 <= step < len(several) else node.get("items")
-        return child if isinstance(child, Mapping) else None
+def nearest(path: KeyPath) -> str:
+    """The valid key that an unknown one most likely means, with its whole path; or empty."""
+    section, key = path[:-1], str(path[-1])
+    close = difflib.get_close_matches(key, keys(section), n=1, cutoff=0.6)
+    if close:
+        return path_text((*section, close[0]))
+    by_key = {known.rpartition(".")[2]: known for known in reversed(all_paths())}
+    elsewhere = difflib.get_close_matches(key, by_key, n=1, cutoff=0.85)
+    return by_key[elsewhere[0]] if elsewhere else ""
 
-    def _describe(self, node: Mapping[str, Any]) -> str:
-        node = self._resolve(node)
-        if "enum" in node:
-            return "one of " + ", ".join(str(value) for value in node["enum"])
-        kind = node.get("type")
-        if kind in ("integer", "number"):
-            return ("a whole number" if kind == "integer" else "a number") + _range(node)
-        if kind == "boolean":
+
+def all_paths() -> tuple[str, ...]:
+    """Every key of the configuration, as ``cameras[].lanes[].region``."""
+    found = (path for path in _nodes() if path and path[-1] != _ITEM)
+    return tuple(path_text(path).replace(f"[{_ITEM}]", "[]") for path in found)
+
+
+@cache
+def _nodes() -> dict[KeyPath, Node]:
+    """The schema of everything that a configuration may hold, by generic path."""
+    schema = Config.model_json_schema()
+
+    def walk(node: Node, path: KeyPath) -> Iterator[tuple[KeyPath, Node]]:
+        node = _resolved(node, schema["$defs"])
+        yield path, node
+        children = dict(node.get("properties", {}))
+        if node.get("type") == "array":
+            children[_ITEM] = node["items"] if "items" in node else node["prefixItems"][0]
+        for step, child in children.items():
+            yield from walk(child, (*path, step))
+
+    return dict(walk(schema, ()))
+
+
+def _resolved(node: Node, definitions: Mapping[str, Node]) -> Node:
+    if "$ref" in node:
+        return _resolved(definitions[node["$ref"].rpartition("/")[2]], definitions)
+    if "anyOf" in node:
+        part = next(part for part in node["anyOf"] if part.get("type") != "null")
+        return {**_resolved(part, definitions), "nullable": {"type": "null"} in node["anyOf"]}
+    return node
+
+
+def _generic(path: KeyPath) -> KeyPath:
+    """The same for every item of a list."""
+    return tuple(_ITEM if isinstance(step, int) else step for step in path)
+
+
+def _describe(path: KeyPath) -> str:
+    node = _nodes()[path]
+    if "enum" in node:
+        return "one of " + ", ".join(str(value) for value in node["enum"])
+    if node.get("format") == "path":
+        return "a path"
+    match node.get("type"):
+        case "integer":
+            return "a whole number" + _range(node)
+        case "number":
+            return "a number" + _range(node)
+        case "boolean":
             return "true or false"
-        if kind == "array":
-            several = node.get("prefixItems")
-            if several:
-                return "a list of " + "; ".join(self._describe(item) for item in several)
-            return "a list, each item: " + self._describe(node.get("items", {}))
-        if kind == "object":
+        case "array":
+            return "a list, each item: " + _describe((*path, _ITEM))
+        case "object":
             return "a mapping of keys: " + ", ".join(node.get("properties", ()))
-        if node.get("format") == "path":
-            return "a path"
-        pattern = node.get("pattern")
-        return _PATTERNS.get(pattern, f"text that matches {pattern}") if pattern else "text"
-
-
-def path_text(path: KeyPath) -> str:
-    """``("cameras", 1, "fps")`` -> ``cameras[1].fps``."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
+    pattern = node.get("pattern")
+    return node.get("words") or (f"text that matches {pattern}" if pattern else "text")
 
 
 def _range(node: Mapping[str, Any]) -> str:

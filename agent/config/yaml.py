@@ -8,9 +8,8 @@ merge keys work. No message repeats a value, because a value may be a password.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,6 @@ DEPTH_LIMIT = 32
 
 KeyPath = tuple[str | int, ...]
 
-_BOOLS = {"true": True, "false": False}
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
     ("null", r"^(?:~|null|Null|NULL|)$"),
@@ -35,6 +33,29 @@ _RESOLVERS = (
     ),
     ("merge", r"^<<$"),
 )
+_SCALARS: dict[str, Callable[[str], Hashable]] = {
+    "str": str,
+    "null": lambda _: None,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "int": lambda text: int(text, 0) if text[:2] in ("0x", "0o") else int(text),
+    "float": lambda text: float(re.sub(r"\.(?=inf|nan)", "", text.lower())),
+}
+_NO_TAG = "a tag (text after !), which is not allowed here"
+_SYNTAX = {  # what PyYAML says, in part: what it means for a configuration; the first that fits
+    "mapping values are not allowed": (
+        'a colon that can begin no value: text that ends with one needs quotes ("sim:"); or the '
+        "line is indented too far"
+    ),
+    "expected <block end>": "the indentation does not fit the lines above",
+    "undefined alias": (
+        "text that begins with * needs quotes; it reads as an alias without an anchor"
+    ),
+    r"'\t'": "a tab where only blanks may indent",
+    "expected a single document": "a second document begins; one file holds one",
+    "duplicate anchor": "an anchor that is defined twice; text that begins with & needs quotes",
+    "quoted scalar": "a quote that is opened here and not closed",
+    "tag": "a tag; text that begins with ! needs quotes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,7 @@ class YamlError(Exception):
         self.faults = faults
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Document:
     """The values of a file and where each stands."""
 
@@ -107,54 +128,33 @@ def read_yaml(raw: bytes) -> Document:
     except yaml.YAMLError as error:
         raise YamlError([_syntax_fault(error)]) from error
     builder = _Builder()
-    if root is None:
-        return builder.document
-    value = builder.build(root, ())
-    if value is None and not builder.faults:
-        return builder.document
-    if not isinstance(value, dict):
+    data = None if root is None else builder.build(root, ())
+    if not isinstance(data, dict | None):
         builder.faults.append(YamlFault(1, "is not a mapping of keys to values"))
     if builder.faults:
         raise YamlError(builder.faults)
-    builder.document.data = value
-    return builder.document
+    return Document(data or {}, builder.lines)
 
 
 def _syntax_fault(error: yaml.YAMLError) -> YamlFault:
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        problem = error.problem or "is no YAML"
-        context = error.context or ""
-        if "mapping values are not allowed" in problem:
-            problem = (
-                'a colon that can begin no value: text that ends with one needs quotes ("sim:"); '
-                "or the line is indented too far"
-            )
-        elif "expected <block end>" in problem:
-            problem = "the indentation does not fit the lines above"
-        elif "undefined alias" in problem:
-            problem = "text that begins with * needs quotes; it reads as an alias without an anchor"
-        elif r"'\t'" in problem:
-            problem = "a tab where only blanks may indent"
-        elif "expected a single document" in context:
-            problem = "a second document begins; one file holds one"
-        elif "duplicate anchor" in context:
-            problem = "an anchor that is defined twice; text that begins with & needs quotes"
-        elif "quoted scalar" in context:
-            problem, mark = "a quote that is opened here and not closed", error.context_mark
-        elif "tag" in problem or "tag" in context:
-            problem = "a tag; text that begins with ! needs quotes"
-        return YamlFault(mark.line + 1 if mark is not None else 0, problem)
     if isinstance(error, yaml.reader.ReaderError):
         return YamlFault(0, f"holds a control character at position {error.position}")
-    return YamlFault(0, "is no YAML")
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return YamlFault(0, "is no YAML")
+    context, problem = error.context or "", error.problem or "is no YAML"
+    mark = error.problem_mark or error.context_mark
+    if "quoted scalar" in context:
+        mark = error.context_mark  # where the quote stands; the problem is at the end of the file
+    said = f"{problem}, {context}"
+    meaning = next((meaning for sign, meaning in _SYNTAX.items() if sign in said), problem)
+    return YamlFault(mark.line + 1 if mark is not None else 0, meaning)
 
 
 class _Builder:
     """Turns nodes into values, collecting every fault instead of stopping at the first."""
 
     def __init__(self) -> None:
-        self.document = Document()
+        self.lines: dict[KeyPath, int] = {}
         self.faults: list[YamlFault] = []
         self._nodes = 0
         self._open: list[int] = []  # ids of the nodes around the one being built
@@ -169,7 +169,7 @@ class _Builder:
         if id(node) in self._open:
             self._fault(node, path, "an alias that contains itself")
             return None
-        self.document.lines.setdefault(path, _line(node))
+        self.lines.setdefault(path, _line(node))
         self._open.append(id(node))
         try:
             if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
@@ -180,7 +180,7 @@ class _Builder:
                 return self._scalar(node, path)
         finally:
             self._open.pop()
-        self._fault(node, path, "a tag (text after !), which is not allowed here")
+        self._fault(node, path, _NO_TAG)
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
@@ -196,10 +196,10 @@ class _Builder:
                 continue
             place = (*path, key)
             if key in own:
-                first = self.document.lines[place]
+                first = self.lines[place]
                 self._fault(key_node, place, f"is given twice, first in line {first}")
                 continue
-            self.document.lines[place] = _line(key_node)
+            self.lines[place] = _line(key_node)
             own[key] = self.build(value_node, place)
         return merged | own
 
@@ -217,34 +217,17 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Hashable:
         kind = node.tag.removeprefix(_TAG)
-        text = node.value
-        if kind == "str":
-            return str(text)
-        if kind == "null":
+        if kind not in _SCALARS:
+            self._fault(node, path, _NO_TAG)
             return None
-        if kind == "bool" and text.lower() in _BOOLS:
-            return _BOOLS[text.lower()]
         try:
-            if kind == "int":
-                return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
-            if kind == "float":
-                return _float(text)
-        except ValueError:  # an explicit tag on a wrong text, or thousands of digits
+            return _SCALARS[kind](node.value)
+        except (ValueError, KeyError):  # an explicit tag on a wrong text, or thousands of digits
             self._fault(node, path, f"is no {kind} that can be read")
             return None
-        self._fault(node, path, "a tag (text after !), which is not allowed here")
-        return None
 
     def _fault(self, node: yaml.Node, path: KeyPath, message: str) -> None:
         self.faults.append(YamlFault(_line(node), message, path))
-
-
-def _float(text: str) -> float:
-    bare = text.lower().lstrip("+-")
-    if bare in (".inf", ".nan"):
-        value = math.inf if bare == ".inf" else math.nan
-        return -value if text.startswith("-") else value
-    return float(text)
 
 
 def _line(node: yaml.Node) -> int:

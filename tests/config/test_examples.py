@@ -12,10 +12,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from agent.config import Config
+from agent.config.load import ConfigErrors
 from agent.config.schema import FILE, schema_text
-from agent.config.values import leaves
-from agent.config.words import Words
-from agent.config.yaml import read_yaml
+from agent.config.values import each, path_text
+from agent.config.words import all_paths
+from agent.config.yaml import Document, read_yaml
 from agent.preflight import load_config
 
 FOLDER = Path(__file__).parents[2] / "config"
@@ -23,9 +24,9 @@ DOCUMENTED = FOLDER / "pitwatch.yaml"
 _OFF = re.compile(r"^( *)#(?=\S| {2,}(?:- )?[a-z_0-9]+:| {2,}#)", re.MULTILINE)
 
 
-def with_every_key() -> dict[str, Any]:
+def with_every_key() -> Document:
     """The documented file with the keys behind a bare # put to work."""
-    return read_yaml(_OFF.sub(r"\1", DOCUMENTED.read_text()).encode()).data
+    return read_yaml(_OFF.sub(r"\1", DOCUMENTED.read_text()).encode())
 
 
 def generic(path: tuple[str | int, ...]) -> str:
@@ -41,10 +42,8 @@ def test_the_documented_file_is_the_default_configuration() -> None:
 
 
 def test_every_key_of_the_models_is_documented() -> None:
-    data = with_every_key()
-    found = {generic(path[:end]) for path, _ in leaves(data) for end in range(1, len(path) + 1)}
-    known = set(Words(Config.model_json_schema()).paths())
-    assert known - found == set()
+    found = {generic(path) for path in with_every_key().lines}
+    assert set(all_paths()) - found == set()
 
 
 def test_every_value_of_the_documented_file_is_the_default() -> None:
@@ -65,13 +64,29 @@ def test_every_value_of_the_documented_file_is_the_default() -> None:
 
 
 def test_every_key_without_a_default_shows_a_form_that_is_allowed() -> None:
-    data = with_every_key()
+    data = with_every_key().data
     data["state_dir"] = "/tmp"
     data["mqtt"]["password"] = data["mqtt"]["tls"]["key_password"] = "x"
     data["mqtt"]["broker"] = "mqtts://broker"
     del data["model"]["factory"], data["cameras"][0]["cutting_line_deg"]
     del data["cameras"][0]["mm_per_px"]
     assert Config.model_validate(data).model.layer == "encoder4.enc4relu2"
+
+
+def test_every_key_is_named_once_when_all_are_wrong_at_once(tmp_path: Path) -> None:
+    """A mapping is right for no value: each becomes one, and none hides another."""
+    data = with_every_key().data
+    del data["cameras"][0]["sim"]  # takes a mapping of anything
+    data["alarms"]["reference"] = None  # takes one of paths, and is named as a whole
+    wrong = each(data, lambda path, value: {"x": 1})
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(file, environment={})
+    places: list[str] = []
+    each(data, lambda path, value: places.append(path_text(path)))
+    named = sorted(problem.path for problem in caught.value.problems)
+    assert named == sorted(places)
 
 
 def test_every_key_is_preceded_by_words_about_it() -> None:

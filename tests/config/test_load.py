@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
-from agent.config import Config
+from agent.config import Config, Section, Workers
 from agent.config.load import ConfigErrors, Loaded, Overrides, effective_yaml
 from agent.config.problems import ConfigProblem
+from agent.config.rules import Broken
 from agent.preflight import load_config
 
 BROKER = "mqtt: {broker: embedded}\n"
@@ -128,6 +130,80 @@ ablation:
     assert "mqtts://HOST:PORT" in found["mqtt.broker"].allowed
 
 
+def test_ten_faults_of_eight_kinds_are_ten_errors(write) -> None:
+    text = """\
+id: [a]
+cameras:
+  - source: "sim:"
+    fps: 2000
+  - {name: cam2, source: "rtsp://h:x/1"}
+  - {name: cam2, source: "sim:"}
+mqtt:
+  broker: none
+  qeue_max: 20
+  tls: {certificate: /etc/hostname}
+http: {port: true}
+ablation:
+  workers: {heartbeat_s: 10}
+"""
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(write(text), environment={})
+    assert [(problem.path, problem.message) for problem in caught.value.problems] == [
+        ("id", "is not allowed"),
+        ("cameras[0].name", "is missing"),
+        ("cameras[0].fps", "is not allowed"),
+        (
+            "cameras[1].source",
+            "cannot be used: has a port that is not a number from 0 to 65535",
+        ),
+        ("cameras[2].name", "is taken by another camera or lane"),
+        ("mqtt.qeue_max", "is no key"),
+        ("mqtt.tls", "has no effect: the broker is not mqtts://"),
+        ("mqtt.tls.key", "is missing: a client certificate and its key go together"),
+        ("http.port", "is not allowed"),
+        ("ablation.workers.heartbeat_s", "is not below heartbeat_timeout_s (5)"),
+    ]
+
+
+def test_a_rule_that_reads_a_wrong_key_is_not_judged_and_all_others_are(write) -> None:
+    text = (
+        "ablation: {workers: {heartbeat_s: 10, heartbeat_timeout_s: x, devices: []}}\n"
+        "cameras: [{name: a, source: 'sim:', lanes: [{name: l}, {name: l, region: 3}, 5]}]\n"
+        f"sampling: {{period_s: 0, deadline_s: 80}}\n{BROKER}"
+    )
+    assert list(problems(write(text))) == [
+        "ablation.workers.devices",
+        "ablation.workers.heartbeat_timeout_s",
+        "cameras[0].lanes[0].region",
+        "cameras[0].lanes[1].name",
+        "cameras[0].lanes[1].region",
+        "cameras[0].lanes[2]",
+        "sampling.period_s",
+    ]
+
+
+def test_an_item_of_a_list_that_was_left_empty_is_not_the_default_list(write) -> None:
+    assert list(problems(write("cameras:\n  -\n" + BROKER))) == [
+        "cameras[0].name",
+        "cameras[0].source",
+    ]
+
+
+def test_a_section_made_in_python_names_all_of_its_broken_rules() -> None:
+    with pytest.raises(ValidationError, match=r"devices is empty") as caught:
+        Workers(heartbeat_s=10, devices=())
+    assert "heartbeat_s is not below heartbeat_timeout_s" in str(caught.value)
+
+
+def test_a_defect_in_a_rule_is_no_broken_rule() -> None:
+    class Faulty(Section):
+        def rule_wrong(self) -> Iterator[Broken]:
+            yield Broken((self.nothing,), "")
+
+    with pytest.raises(AttributeError, match="nothing"):
+        Faulty()
+
+
 def test_errors_come_in_the_order_of_the_file_and_count(write) -> None:
     with pytest.raises(ConfigErrors) as caught:
         load_config(write("http: {port: x}\nid: 'a b'\n" + BROKER))
@@ -167,6 +243,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("http: {port: 1.5}", "http.port", "not allowed"),
         ("http: {enabled: maybe}", "http.enabled", "not allowed"),
         ("http: {public_url: plant}", "http.public_url", "web address"),
+        ("http: {public_url: 'http://[plant'}", "http.public_url", "web address"),
         ("sampling: {period_s: .inf}", "sampling.period_s", "not allowed"),
         ("sampling: {uncertain_margin: .nan}", "sampling.uncertain_margin", "not allowed"),
         ("sampling: {period_s: null}", "sampling.period_s", "null"),
@@ -183,6 +260,8 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("ablation: {classes: [a]}\nmodel: {classes: [x, y]}", "ablation.classes[0]", "no class"),
         ("state_dir: /proc/pitwatch", "state_dir", "written"),
         ("state_dir: /etc/hostname", "state_dir", "not a folder"),
+        ("alarms: {out_of_service: [a b]}", "alarms.out_of_service[0]", "1 to 80 letters"),
+        ("alarms: {change_overs: [{at: 6, minutes: 5}]}", "alarms.change_overs[0].at", "HH:MM"),
         ("mqtt: {broker: embedded, password: x}", "mqtt.username", "missing"),
         ("mqtt: {broker: 'mqtt://u:p@h', username: u}", "mqtt.username", "URL"),
         ("mqtt: {broker: 'mqtt://h:0'}", "mqtt.broker", "port 0"),

@@ -102,6 +102,16 @@ def test_a_fault_is_named_with_its_line(text: str | bytes, line: int, words: str
     assert words in message
 
 
+def test_a_text_that_is_a_tag_alone_has_one_fault() -> None:
+    assert [line for line, _ in faults("!secret x")] == [1]
+
+
+@pytest.mark.parametrize("text", ["a: !!bool maybe", "a: !!float one"])
+def test_a_scalar_that_is_not_what_its_tag_says_cannot_be_read(text: str) -> None:
+    ((_, message),) = faults(text)
+    assert "that can be read" in message
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from agent.config.rules import Broken, below, unique
-from agent.config.sections.base import Name, Seconds, Section
+from agent.config.sections.base import Name, Seconds, Section, text
 from agent.score_names import Score
 
 
@@ -24,7 +24,7 @@ class Workers(Section):
 
     count: Annotated[int, Field(ge=0, le=64)] | None = None
     """None: one per GPU, or one CPU worker where there is none; 0: no explanations."""
-    devices: tuple[Annotated[str, Field(pattern=r"^(cpu|cuda:\d+)$")], ...] | None = None
+    devices: tuple[Annotated[str, text(r"^(cpu|cuda:\d+)$", "cpu or cuda:N")], ...] | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     priority: Priority = Priority.IDLE
     heartbeat_s: Seconds = 1.0
@@ -37,10 +37,12 @@ class Workers(Section):
     """A worker above this is replaced after its job."""
     recycle_after_jobs: Annotated[int, Field(ge=1)] = 100_000
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_heartbeat(self) -> Iterator[Broken]:
         yield from below(
             "heartbeat_s", self.heartbeat_s, "heartbeat_timeout_s", self.heartbeat_timeout_s
         )
+
+    def rule_devices(self) -> Iterator[Broken]:
         if self.devices is None:
             return
         if self.count is not None and self.count != len(self.devices):
@@ -73,12 +75,14 @@ class Ablation(Section):
     """One fixed colour range for all maps; None: from the model card's reference."""
     workers: Workers = Workers()
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_classes(self) -> Iterator[Broken]:
         yield from unique(("classes",), self.classes)
         if not self.classes:
             yield Broken(
                 ("classes",), "is empty", "at least one class; workers.count: 0 explains none"
             )
+
+    def rule_fractions(self) -> Iterator[Broken]:
         if list(self.fractions) != sorted(set(self.fractions)):
             yield Broken(("fractions",), "is not in rising order", "rising, each once")
         if not self.fractions or self.fractions[-1] != 1.0:

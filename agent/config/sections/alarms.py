@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from agent.config.sections.base import Seconds, Section, Share
+from agent.config.sections.base import Seconds, Section, Share, text
 
 
 class AlarmLimits(Section):
@@ -45,7 +45,7 @@ WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 class ChangeOver(Section):
     """A change-over that comes by the clock: production counts as standing meanwhile."""
 
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    at: Annotated[str, text(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "HH:MM, from 00:00 to 23:59")]
     """When it begins, HH:MM in the local time of this computer."""
     minutes: Annotated[float, Field(gt=0, le=720)]
     days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS
@@ -57,7 +57,9 @@ class Alarms(Section):
     """``scada``: a cleared alarm is normal; ``operator``: it waits for an acknowledgement here."""
     shelve_max_s: Seconds = 28_800.0
     """Longest time for which an operator may shelve an alarm: one shift."""
-    out_of_service: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")], ...] = ()
+    out_of_service: tuple[
+        Annotated[str, text(r"^[A-Za-z0-9_-]{1,80}$", "1 to 80 letters, digits, _ or -")], ...
+    ] = ()
     """Alarms that never annunciate: a cause as ``no_read_rate``, or ``no_read_rate-cam1``."""
     language: Literal["en", "it"] = "en"
     """Of the titles, sentences and reasons that operators read; the log stays English."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from agent.config.rules import Broken, not_above
+from agent.config.rules import Broken, having, not_above, together
 from agent.config.sections.base import Extent, Name, Pixel, Seconds, Section
 from agent.records import CaptureMode
 
@@ -15,11 +16,14 @@ OVERLAP_MAX: Final = 0.5
 """Two lanes may share this much of the smaller one: fruit at an edge, not one fruit read twice."""
 
 
+Region = tuple[Pixel, Pixel, Extent, Extent]
+
+
 class Lane(Section):
     """One lane of a picture: a camera of its own from here on."""
 
     name: Name
-    region: tuple[Pixel, Pixel, Extent, Extent] | None = None
+    region: Region | None = None
     """x, y, width, height in pixels of the source's picture; the whole picture when absent."""
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
@@ -59,22 +63,65 @@ class Camera(Section):
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
     lanes: tuple[Lane, ...] = ()
 
-    def broken(self) -> Iterator[Broken]:
-        if (self.width_px is None) != (self.height_px is None):
-            missing = "height_px" if self.height_px is None else "width_px"
-            yield Broken((missing,), "is missing: width and height are requested together")
+    def rule_size(self) -> Iterator[Broken]:
+        yield from together(
+            {("width_px",): self.width_px, ("height_px",): self.height_px},
+            "width and height are requested together",
+        )
+
+    def rule_backoff(self) -> Iterator[Broken]:
         yield from not_above(
             "backoff_first_s", self.backoff_first_s, "backoff_max_s", self.backoff_max_s
         )
+
+    def rule_sim(self) -> Iterator[Broken]:
         if self.sim is not None and not self.source.startswith("sim:"):
             yield Broken(
                 ("sim",), "has no effect: the source is no simulated machine", 'source: "sim:"'
             )
-        if self.lanes:
-            for key in ("cutting_line_deg", "mm_per_px"):
-                if getattr(self, key) not in (None, 0.0):
-                    yield Broken((key,), "has no effect beside lanes", "set it on each lane")
-        yield from _region_rules(self)
+
+    def rule_cutting_line(self) -> Iterator[Broken]:
+        if self.lanes and self.cutting_line_deg != 0.0:
+            yield _beside_lanes("cutting_line_deg")
+
+    def rule_mm_per_px(self) -> Iterator[Broken]:
+        if self.lanes and self.mm_per_px is not None:
+            yield _beside_lanes("mm_per_px")
+
+    def rule_regions(self) -> Iterator[Broken]:
+        for i, lane in having("region", self.lanes):
+            if lane.region is None and len(self.lanes) > 1:
+                yield Broken(
+                    ("lanes", i, "region"),
+                    "is missing: several lanes of one picture need a region each",
+                    "x, y, width, height in pixels",
+                )
+
+    def rule_regions_inside(self) -> Iterator[Broken]:
+        for i, (x, y, width, height) in self._regions():
+            beyond_width = self.width_px is not None and x + width > self.width_px
+            beyond_height = self.height_px is not None and y + height > self.height_px
+            if beyond_width or beyond_height:
+                yield Broken(
+                    ("lanes", i, "region"),
+                    "reaches beyond the picture that is requested",
+                    f"within {self.width_px} x {self.height_px} pixels",
+                )
+
+    def rule_regions_apart(self) -> Iterator[Broken]:
+        for (other, first), (i, second) in combinations(self._regions(), 2):
+            if _overlap(first, second) > OVERLAP_MAX:
+                yield Broken(
+                    ("lanes", i, "region"),
+                    f"covers more than half of lane {self.lanes[other].name}: one fruit would be "
+                    "read twice",
+                )
+
+    def _regions(self) -> Iterator[tuple[int, Region]]:
+        """The regions that there are, with the index of the lane of each."""
+        for i, lane in having("region", self.lanes):
+            if lane.region is not None:
+                yield i, lane.region
 
     def effective_lanes(self) -> tuple[Lane, ...]:
         """The configured lanes, or one lane that is the whole picture and has the camera's name."""
@@ -85,34 +132,11 @@ class Camera(Section):
         )
 
 
-def _region_rules(camera: Camera) -> Iterator[Broken]:
-    for i, lane in enumerate(camera.lanes):
-        if lane.region is None:
-            if len(camera.lanes) > 1:
-                yield Broken(
-                    ("lanes", i, "region"),
-                    "is missing: several lanes of one picture need a region each",
-                    "x, y, width, height in pixels",
-                )
-            continue
-        x, y, width, height = lane.region
-        beyond_width = camera.width_px is not None and x + width > camera.width_px
-        beyond_height = camera.height_px is not None and y + height > camera.height_px
-        if beyond_width or beyond_height:
-            yield Broken(
-                ("lanes", i, "region"),
-                "reaches beyond the picture that is requested",
-                f"within {camera.width_px} x {camera.height_px} pixels",
-            )
-        for other in camera.lanes[:i]:
-            if other.region is not None and _overlap(lane.region, other.region) > OVERLAP_MAX:
-                yield Broken(
-                    ("lanes", i, "region"),
-                    f"covers more than half of lane {other.name}: one fruit would be read twice",
-                )
+def _beside_lanes(key: str) -> Broken:
+    return Broken((key,), "has no effect beside lanes", "set it on each lane")
 
 
-def _overlap(a: Sequence[int], b: Sequence[int]) -> float:
+def _overlap(a: Region, b: Region) -> float:
     """Share of the smaller of two regions that the other covers."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])

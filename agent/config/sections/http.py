@@ -6,13 +6,12 @@ import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from agent.config.rules import Broken
+from agent.config.rules import Broken, together
 from agent.config.sections.base import Seconds, Section
-from agent.config.url import is_loopback
+from agent.config.url import is_loopback, is_web_address
 
 
 class HttpTls(Section):
@@ -58,17 +57,22 @@ class Http(Section):
     """/livez fails when a loop of the parent has not moved for this long."""
     limits: HttpLimits = HttpLimits()
 
-    def broken(self) -> Iterator[Broken]:
-        has_ca = self.tls.client_ca is not None
+    def rule_host(self) -> Iterator[Broken]:
         if not self.host or any(c.isspace() or c in "/@" for c in self.host):
             yield Broken(("host",), "is not a host name or address", "127.0.0.1, 0.0.0.0, ::1 ...")
-        elif self.enabled and self.page and not (is_loopback(self.host) or self.token or has_ca):
+        elif (
+            self.enabled
+            and self.page
+            and not (is_loopback(self.host) or self.token or self.tls.client_ca)
+        ):
             yield Broken(
                 ("token",),
                 f"is missing: page and pictures would be open to whoever reaches {self.host}",
                 "a secret of 16 signs or more, or tls.client_ca, or page: false for probes and "
                 "metrics",
             )
+
+    def rule_allow(self) -> Iterator[Broken]:
         for i, network in enumerate(self.allow):
             try:
                 ipaddress.ip_network(network, strict=False)
@@ -76,13 +80,17 @@ class Http(Section):
                 yield Broken(
                     ("allow", i), "is not a network", "10.0.0.0/8, 192.168.1.5, fd00::/8 ..."
                 )
-        if (self.tls.certificate is None) != (self.tls.key is None):
-            missing = "key" if self.tls.key is None else "certificate"
-            yield Broken(("tls", missing), "is missing: a certificate and its key go together")
-        if has_ca and self.tls.certificate is None:
+
+    def rule_certificate(self) -> Iterator[Broken]:
+        yield from together(
+            {("tls", "certificate"): self.tls.certificate, ("tls", "key"): self.tls.key},
+            "a certificate and its key go together",
+        )
+
+    def rule_client_ca(self) -> Iterator[Broken]:
+        if self.tls.client_ca is not None and self.tls.certificate is None:
             yield Broken(("tls", "certificate"), "is missing: only over TLS do clients show theirs")
-        if self.public_url is None:
-            return
-        parts = urlsplit(self.public_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+
+    def rule_public_url(self) -> Iterator[Broken]:
+        if self.public_url is not None and not is_web_address(self.public_url):
             yield Broken(("public_url",), "is not a web address", "http://HOST or https://HOST")

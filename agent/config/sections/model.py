@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from agent.config.rules import Broken, unique
-from agent.config.sections.base import Name, Section
+from agent.config.sections.base import Name, Section, text
 
 
 class ModelFormat(enum.StrEnum):
@@ -45,7 +45,7 @@ class Preprocessing(Section):
             return {"mean": (0.0,), "std": (1.0,)} | data
         return data
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_channels(self) -> Iterator[Broken]:
         channels = 1 if self.colour == "gray" else 3
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels:
@@ -56,6 +56,9 @@ class Preprocessing(Section):
                 )
 
 
+Sha256 = Annotated[str, text(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")]
+
+
 class Model(Section):
     """The segmentation network. Fields left at None come from the model card beside the weights."""
 
@@ -64,8 +67,8 @@ class Model(Section):
     format: ModelFormat = ModelFormat.AUTO
     trust: Literal["data", "program"] = "data"
     """TorchScript, .pt2 and factories are programs: they load only as ``program`` with a sha256."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    sha256: Sha256 | None = None
+    factory: Annotated[str, text(r"^[\w.]+:\w+$", "package.module:function")] | None = None
     classes: tuple[Name, ...] | None = None
     head: Head | None = None
     output_key: str | None = None
@@ -73,11 +76,11 @@ class Model(Section):
     preprocessing: Preprocessing | None = None
     layer: str | None = None
     """Target layer of the ablation, by name."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, text(r"^(auto|cpu|cuda(:\d+)?)$", "auto, cpu, cuda or cuda:N")] = "auto"
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads inside operators of the live path; more than one competes with the workers."""
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_format(self) -> Iterator[Broken]:
         kind = self.format.value
         if self.factory is not None and kind not in ("factory", "auto"):
             yield Broken(("format",), f"is {kind} although a factory is named", "factory")
@@ -85,23 +88,28 @@ class Model(Section):
             yield Broken(("factory",), "is missing for format factory", "package.module:function")
         if kind in ("torchscript", "export") and self.path is None:
             yield Broken(("path",), f"is missing for format {kind}", "the file of the program")
-        suffix = self.path.suffix.lower() if self.path is not None else ""
-        program = (
-            kind in ("torchscript", "export", "factory")
-            or self.factory is not None
-            or (kind == "auto" and suffix in (".pt2", ".ts"))
-        )
-        if program and self.trust != "program":
+
+    def rule_trust(self) -> Iterator[Broken]:
+        if self._is_program() and self.trust != "program":
             yield Broken(
                 ("trust",),
                 "is data, but this model is a program that would run with the agent's rights",
                 "program, together with the sha256 of the file, when you trust who made it",
             )
-        if (program or self.trust == "program") and self.sha256 is None:
+
+    def rule_sha256(self) -> Iterator[Broken]:
+        if self.sha256 is None and (self.trust == "program" or self._is_program()):
             yield Broken(("sha256",), "is missing: a program loads only with its sha256")
-        if self.classes is not None:
-            yield from unique(("classes",), self.classes)
-            if len(self.classes) < 2:
-                yield Broken(
-                    ("classes",), "has fewer than 2 names", "background and at least one more"
-                )
+
+    def rule_classes(self) -> Iterator[Broken]:
+        if self.classes is None:
+            return
+        yield from unique(("classes",), self.classes)
+        if len(self.classes) < 2:
+            yield Broken(("classes",), "has fewer than 2 names", "background and at least one more")
+
+    def _is_program(self) -> bool:
+        if self.format is ModelFormat.AUTO:
+            suffix = self.path.suffix.lower() if self.path is not None else ""
+            return self.factory is not None or suffix in (".pt2", ".ts")
+        return self.format is not ModelFormat.WEIGHTS or self.factory is not None

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from agent.config.rules import Broken, not_above
-from agent.config.sections.base import Seconds, Section, Share
+from agent.config.rules import Broken, not_above, together
+from agent.config.sections.base import Seconds, Section, Share, text
 from agent.config.url import BROKER_FORMS, parse_broker
 
 
@@ -26,12 +26,22 @@ Protocol = Annotated[
 ]
 
 
+ClientId = Annotated[str, text(r"^[A-Za-z0-9_-]{1,60}$", "1 to 60 letters, digits, _ or -")]
+HostId = Annotated[
+    str,
+    text(
+        r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$",
+        "1 to 80 characters without + / # $, blanks or controls",
+    ),
+]
+
+
 class Sparkplug(Section):
     """The agent as a Sparkplug B edge node: group ``{enterprise}-{site}``, node ``id``, one device
     per camera or lane. A client of its own, ``{id}-spb``, on the same broker."""
 
     enabled: bool = False
-    primary_host: Annotated[str, Field(pattern=r"^[^+/#$\s\x00-\x1f\x7f]{1,80}$")] | None = None
+    primary_host: HostId | None = None
     """Births wait until this host application says that it is online; None: they do not wait."""
     batch_s: Annotated[float, Field(ge=0.05, le=60)] = 0.2
     """Values of this long go out together, in one message per device."""
@@ -47,7 +57,7 @@ class Mqtt(Section):
     broker: str | None = None
     """``mqtt://host:port``, ``mqtts://host:port``, ``embedded``, or ``none``."""
     protocol: Protocol = "auto"
-    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] | None = None
+    client_id: ClientId | None = None
     username: str | None = None
     password: SecretStr | None = None
     tls: Tls = Tls()
@@ -69,34 +79,36 @@ class Mqtt(Section):
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
     sparkplug: Sparkplug = Sparkplug()
 
-    def broken(self) -> Iterator[Broken]:
+    def rule_reconnect(self) -> Iterator[Broken]:
         yield from not_above(
             "reconnect_first_s", self.reconnect_first_s, "reconnect_max_s", self.reconnect_max_s
         )
-        if (self.tls.certificate is None) != (self.tls.key is None):
-            missing = "key" if self.tls.key is None else "certificate"
-            yield Broken(
-                ("tls", missing), "is missing: a client certificate and its key go together"
-            )
+
+    def rule_certificate(self) -> Iterator[Broken]:
+        yield from together(
+            {("tls", "certificate"): self.tls.certificate, ("tls", "key"): self.tls.key},
+            "a client certificate and its key go together",
+        )
+
+    def rule_key_password(self) -> Iterator[Broken]:
         if self.tls.key_password is not None and self.tls.key is None:
             yield Broken(("tls", "key_password"), "has no effect without tls.key")
-        url_user = url_password = None
-        if self.broker is not None:
-            try:
-                address = parse_broker(self.broker)
-            except ValueError as error:
-                yield Broken(("broker",), str(error), BROKER_FORMS)
-                return
-            url_user, url_password = address.username, address.password
-            if address.kind == "network" and address.port == 0:
-                yield Broken(("broker",), "has port 0", "a port from 1 to 65535")
-            if (self.tls.ca or self.tls.certificate) and not address.tls:
-                yield Broken(("tls",), "has no effect: the broker is not mqtts://", BROKER_FORMS)
-        for key, here, in_url in (
-            ("username", self.username, url_user),
-            ("password", self.password, url_password),
-        ):
-            if here is not None and in_url is not None:
+
+    def rule_tls(self) -> Iterator[Broken]:
+        plain = self.broker is not None and not self.broker.lower().startswith("mqtts:")
+        if plain and (self.tls.ca or self.tls.certificate):
+            yield Broken(("tls",), "has no effect: the broker is not mqtts://", BROKER_FORMS)
+
+    def rule_broker(self) -> Iterator[Broken]:
+        try:
+            address = parse_broker("none" if self.broker is None else self.broker)
+        except ValueError as error:
+            yield Broken(("broker",), str(error), BROKER_FORMS)
+            return
+        if address.kind == "network" and address.port == 0:
+            yield Broken(("broker",), "has port 0", "a port from 1 to 65535")
+        for key in ("username", "password"):
+            if None not in (getattr(self, key), getattr(address, key)):
                 yield Broken((key,), "is given here and in the broker's URL", "one of the two")
-        if self.password is not None and self.username is None and url_user is None:
+        if self.password is not None and self.username is None and address.username is None:
             yield Broken(("username",), "is missing, although there is a password")
