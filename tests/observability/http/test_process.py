@@ -296,9 +296,10 @@ def test_a_server_that_does_not_come_up_is_an_error(
     agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_module, "TARGET", "agent.observability.http.process:no_such_function")
-    monkeypatch.setattr(http_module, "START_LIMIT_S", 3.0)
+    monkeypatch.setattr(http_module, "START_LIMIT_S", 0.1)
     server = HttpServer(config.Http(port=0), agent.state())
     server.start()
+    wait_until(lambda: agent.telemetry.total("http_restarts", reason="exited") >= 1, START_S)
     with pytest.raises(HttpError, match=r"has not started on .* attribute .no_such_function"):
         server.wait_started()
     assert server.stop()
