@@ -5,14 +5,14 @@ Every lot is a file, written whole or not at all, so that an interrupted bank go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.scoring.errors import ScoringError
 from agent.scoring.protocol import Protocol, Trial
-from agent.scoring.recording import Recorder, Recording, load_recording, save_recording
+from agent.scoring.recording import Recorder, Recording, Told, load_recording, save_recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,6 @@ class Wanted:
         if self.trial is None:
             return f"{self.variety}, {self.path.stem}"
         return f"{self.variety}, {self.trial.name} at {self.trial.strength:.3g}"
-
-
-Told = Callable[[Wanted, int], None]
 
 
 class Bank:
@@ -75,20 +72,14 @@ class Bank:
         """What this recording is, or would be, made with."""
         return self._recorder.about(one.variety, one.seed, one.cups, one.trial)
 
-    def record(self, wanted: Sequence[Wanted], told: Told = lambda _one, _cups: None) -> int:
-        """Make what is missing; how many that were. ``ScoringError`` where the disk refuses.
+    def record(self, one: Wanted, told: Told = lambda _cups: None) -> None:
+        """Make a recording where it is missing. ``ScoringError`` where the disk refuses.
 
-        ``told`` hears how many cups of which recording have passed.
+        ``told`` hears how many cups have passed.
         """
-        missing = [one for one in wanted if not one.path.exists()]
-        for one in missing:
-
-            def passed(cups: int, one: Wanted = one) -> None:
-                told(one, cups)
-
-            made = self._recorder.record(one.variety, one.seed, one.cups, one.trial, passed)
+        if not one.path.exists():
+            made = self._recorder.record(one.variety, one.seed, one.cups, one.trial, told)
             save_recording(made, one.path)
-        return len(missing)
 
     def read(self, wanted: Sequence[Wanted]) -> list[Recording]:
         """The recordings; ``ScoringError`` for one that is missing, damaged or made otherwise."""
@@ -98,8 +89,4 @@ class Bank:
                 f"{self._folder}: {len(missing)} of {len(wanted)} recordings are missing "
                 f"({', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}): record them first"
             )
-        return list(self._read(wanted))
-
-    def _read(self, wanted: Sequence[Wanted]) -> Iterator[Recording]:
-        for one in wanted:
-            yield load_recording(one.path, self.about(one))
+        return [load_recording(one.path, self.about(one)) for one in wanted]

@@ -74,7 +74,7 @@ class ScoreCard:
             f"{_listed(ordinary.causes)}, {ordinary.per_30_days():.2f} per 30 days, at most "
             f"{ordinary.upper_per_30_days():.2f} (95 %); 95 % of {len(ordinary.by_population)} "
             f"populations of lots have at most {ordinary.populations_upper_per_30_days():.2f}. "
-            f"Bar {bars.false_per_30_days:g}: {_met(self.false_alarms_met)}.",
+            f"Bar {bars.false_per_30_days:g}: {'met' if self.false_alarms_met else 'MISSED'}.",
             f"The softmax tests on the same days: {ordinary.softmax}, at most "
             f"{ordinary.softmax_upper_per_30_days():.2f} per 30 days.",
         ]
@@ -249,10 +249,6 @@ def _listed(causes: Counter[str]) -> str:
     if not causes:
         return ""
     return " (" + ", ".join(f"{name} {count}" for name, count in causes.most_common()) + ")"
-
-
-def _met(met: bool) -> str:
-    return "met" if met else "MISSED"
 
 
 def _number(value: float, form: str) -> str:

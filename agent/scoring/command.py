@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, TaskID, TimeRemainingColumn
+from rich.progress import Progress, TimeRemainingColumn
 
 from agent.ablation.core.errors import AblationError
 from agent.commissioning.command import (
@@ -61,7 +61,7 @@ def score_with_progress(config: Config, options: ScoreOptions, console: Console)
             counting_progress(console, TimeRemainingColumn()) as progress,
             hands(work, given, options.processes) as doing,
         ):
-            card = Scoring(work, doing, options.faults, _told(progress, protocol)).run()
+            card = Scoring(work, doing, options.faults, _Bars(progress, protocol)).run()
         written = card.write(options.out)
     except KeyboardInterrupt:
         sys.stderr.write(f"pitwatch: interrupted; the same command goes on with {options.bank}\n")
@@ -79,34 +79,26 @@ def score_with_progress(config: Config, options: ScoreOptions, console: Console)
     return EXIT_OK
 
 
-def _told(progress: Progress, protocol: Protocol) -> Told:
-    recording = progress.add_task("recorded cups", total=0, words="")
-    days = progress.add_task("days replayed", total=round(protocol.days), words="")
-    trials = progress.add_task("faults scored", total=None, words="")
-    return _Bars(progress, recording, days, trials).told()
+class _Bars(Told):
+    """Three progress bars."""
 
+    def __init__(self, progress: Progress, protocol: Protocol) -> None:
+        self._progress = progress
+        self._recording = progress.add_task("recorded cups", total=0, words="")
+        self._days = progress.add_task("days replayed", total=round(protocol.days), words="")
+        self._trials = progress.add_task("faults scored", total=None, words="")
+        self._passed: dict[Path, int] = {}
 
-@dataclass(slots=True)
-class _Bars:
-    progress: Progress
-    recording: TaskID
-    days: TaskID
-    trials: TaskID
-    passed: dict[Path, int] = field(default_factory=dict)
+    def planned(self, missing: Sequence[Wanted]) -> None:
+        self._progress.update(self._recording, total=sum(one.cups for one in missing))
 
-    def told(self) -> Told:
-        return Told(self._planned, self._recorded, self._replayed, self._scored)
+    def recorded(self, one: Wanted, cups: int) -> None:
+        self._passed[one.path] = cups
+        done = sum(self._passed.values())
+        self._progress.update(self._recording, completed=done, words=one.title)
 
-    def _planned(self, missing: Sequence[Wanted]) -> None:
-        self.progress.update(self.recording, total=sum(one.cups for one in missing))
+    def replayed(self, days: float) -> None:
+        self._progress.update(self._days, completed=round(days))
 
-    def _recorded(self, one: Wanted, cups: int) -> None:
-        self.passed[one.path] = cups
-        done = sum(self.passed.values())
-        self.progress.update(self.recording, completed=done, words=one.title)
-
-    def _replayed(self, days: float) -> None:
-        self.progress.update(self.days, completed=round(days))
-
-    def _scored(self, trial: Trial) -> None:
-        self.progress.update(self.trials, advance=1, words=trial.key)
+    def scored(self, trial: Trial) -> None:
+        self._progress.update(self._trials, advance=1, words=trial.key)

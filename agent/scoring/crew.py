@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import select
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from agent.ablation.core.errors import AblationError
@@ -23,11 +23,8 @@ from agent.supervision.channel import Channel
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
 
 RECEIVE_S = 1.0
-TELL_S = 0.2
-"""Cups are told no more often than this."""
 
 Told = Callable[[Part, int], None]
-Done = Callable[[Part, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +43,10 @@ class Alone:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def share(self, parts: Sequence[Part], told: Told, done: Done) -> None:
-        """Do the parts; ``done`` hears each with its result, ``told`` the cups of a recording."""
+    def share(self, parts: Sequence[Part], told: Told) -> Iterator[tuple[Part, Any]]:
+        """Each part with its result, as it is done; ``told`` hears the cups of a recording."""
         for part in parts:
-
-            def passed(cups: int, part: Part = part) -> None:
-                told(part, cups)
-
-            done(part, self._work.do(part, passed))
+            yield part, self._work.do(part, partial(told, part))
 
 
 class Crew:
@@ -63,7 +56,7 @@ class Crew:
         self._given, self._processes = given, processes
         self._children: list[Child] = []
 
-    def share(self, parts: Sequence[Part], told: Told, done: Done) -> None:
+    def share(self, parts: Sequence[Part], told: Told) -> Iterator[tuple[Part, Any]]:
         """As ``Alone.share``, in any order; what a child refuses is raised here, and
         ``ScoringError`` when one dies. What was recorded until then stays."""
         waiting = list(reversed(parts))
@@ -78,9 +71,10 @@ class Crew:
                         case _Cups(passed):
                             told(busy[child], passed)
                         case _Result(value):
-                            done(busy.pop(child), value)
+                            part = busy.pop(child)
                             if waiting:
                                 busy[child] = _hand(child, waiting)
+                            yield part, value
                         case Exception() as error:
                             raise error
 
@@ -107,11 +101,8 @@ def hands(work: Work, given: Assignment, processes: int) -> Iterator[Alone | Cre
     if processes == 1:
         yield Alone(work)
         return
-    crew = Crew(given, processes)
-    try:
+    with contextlib.closing(Crew(given, processes)) as crew:
         yield crew
-    finally:
-        crew.close()
 
 
 def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None:
@@ -124,24 +115,11 @@ def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None
             continue
         try:
             work = work or begin(given)
-            value = work.do(part, _telling(channel))  # type: ignore[arg-type]
+            value = work.do(part, lambda cups: channel.send(_Cups(cups)))  # type: ignore[arg-type]
         except (ScoringError, CommissioningError, AblationError, ModelError) as error:
             channel.send(error)
             return
         channel.send(_Result(value))
-
-
-def _telling(channel: Channel) -> Callable[[int], None]:
-    next_at = 0.0
-
-    def told(cups: int) -> None:
-        nonlocal next_at
-        now = time.monotonic()
-        if now >= next_at:
-            next_at = now + TELL_S
-            channel.send(_Cups(cups))
-
-    return told
 
 
 def _hand(child: Child, waiting: list[Part]) -> Part:

@@ -51,26 +51,27 @@ class Line:
         planted here.
         """
         url = f"sim:?rate={self.rate_per_min:g}&seed={seed}&variety={variety}&size={self.size_px}"
-        change: Callable[[Frame], Frame] = _untouched
+        hooks = Hooks(prepare=prepare)
         if trial is not None and trial.fault.kind in (Kind.PICTURE, Kind.FRUIT):
             url += f"&fault={trial.name}*{trial.strength:.6f}"
         if trial is not None and trial.name == SHORTCUT:
-            change = Marker(self.size_px)
+            hooks = replace(hooks, change=Marker(self.size_px))
         camera = Camera(name=CAMERA, source=url)
         wanted = Wanted(variety, lot_s=3600.0)
-        hooks = Hooks(change, prepare)
         return everything(self.config, camera, self.under(trial), wanted, hooks)
 
     def under(self, trial: Trial | None) -> LoadedModel:
         """The model as it is under this trial, with the healthy one's name and hash."""
         if trial is None or trial.fault.kind is not Kind.MODEL:
             return self.model
+        module = copy.deepcopy(self.model.module)
         try:
-            return with_weights(self.model, self._weights(trial))
+            module.load_state_dict(self._weights(trial))
         except (KeyError, RuntimeError) as error:
             raise ScoringError(
                 f"{trial.name} cannot be planted in {self.model.label}: {error}"
             ) from error
+        return replace(self.model, module=module)
 
     def _weights(self, trial: Trial) -> Weights:
         state = self.model.module.state_dict()
@@ -84,14 +85,6 @@ class Line:
         if trial.name == noisy.__name__:
             return noisy(state, 0, trial.strength)
         return MODEL_FAULTS[trial.name](state, 0)
-
-
-def with_weights(model: LoadedModel, weights: Weights) -> LoadedModel:
-    """The model with other weights, under its own name and hash; ``KeyError`` or ``RuntimeError``
-    for weights of another architecture."""
-    module = copy.deepcopy(model.module)
-    module.load_state_dict(weights)
-    return replace(model, module=module)
 
 
 class Marker:
@@ -108,7 +101,3 @@ class Marker:
         drawn = self._renderer.fruit(truth["seed"], Look(truth["variety"]))
         image = mark(Sample(frame.image, drawn.aperture, drawn.mask))
         return replace(frame, image=image)
-
-
-def _untouched(frame: Frame) -> Frame:
-    return frame

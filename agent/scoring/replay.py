@@ -17,7 +17,7 @@ from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.lifecycle import Event
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
-from agent.records import Alarm, Explanation, JobFailure, MachineInfo, MachineState, NoReadReason
+from agent.records import Explanation, JobFailure, MachineInfo, MachineState, NoReadReason
 from agent.scoring.planting import CAMERA
 from agent.scoring.rebuilt import explanation_of, reading_of, utc_ms
 from agent.scoring.recording import Recording
@@ -81,11 +81,12 @@ class LineReplay:
         begin, end = self.now, self.now + piece.seconds
         for at, news in self._events(piece, begin - piece.start_s, end):
             self._tick_until(at)
-            match news:
-                case int():
-                    self._read(piece.recording, news, begin - piece.start_s)
-                case _:
-                    self._hear(news)
+            if isinstance(news, int):
+                self._read(piece.recording, news, begin - piece.start_s)
+            elif isinstance(news, JobFailure):
+                self._watch.on_failure(news)
+            else:
+                self._watch.on_explanation(news)
         self._tick_until(end)
         self.now = end
 
@@ -120,12 +121,6 @@ class LineReplay:
         self._watch.on_fruit(reading, values)
         self.fruit += reading.segmentation.reading.reason is not NoReadReason.EMPTY
 
-    def _hear(self, news: Explanation | JobFailure) -> None:
-        if isinstance(news, JobFailure):
-            self._watch.on_failure(news)
-        else:
-            self._watch.on_explanation(news)
-
     def _say(self, state: MachineState, variety: str | None) -> None:
         self._watch.on_machine(
             MachineInfo(state, variety=variety, received_utc_ms=utc_ms(self.now))
@@ -140,11 +135,12 @@ class LineReplay:
                 for record in self._manager.update(condition, at, stamp_ms)
             ]
             records += self._manager.tick(at, stamp_ms)
-            self.raised += [self._raised(one, at) for one in records if _is_raise(one)]
+            self.raised += [
+                Raised(at, definition_of(one).cause, not one.suppressed, self.fruit)
+                for one in records
+                if one.transition == Event.RAISE.value
+            ]
             self._next_tick += TICK_S
-
-    def _raised(self, record: Alarm, at: float) -> Raised:
-        return Raised(at, definition_of(record).cause, not record.suppressed, self.fruit)
 
 
 def most_severe(raised: list[Raised]) -> Cause:
@@ -154,7 +150,3 @@ def most_severe(raised: list[Raised]) -> Cause:
         (one.cause for one in raised),
         key=lambda cause: (-BY_CAUSE[cause].severity, order.index(cause)),
     )
-
-
-def _is_raise(record: Alarm) -> bool:
-    return record.transition == Event.RAISE.value

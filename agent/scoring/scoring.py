@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,6 @@ from agent.scoring.bank import Wanted
 from agent.scoring.card import Facts, ScoreCard
 from agent.scoring.crew import Alone, Crew
 from agent.scoring.errors import ScoringError
-from agent.scoring.faults import TrialScore
 from agent.scoring.ordinary import FalseAlarms
 from agent.scoring.protocol import SHORTCUT, Protocol, Trial
 from agent.scoring.work import Part, Population, Record, Runs, Shift, Work
@@ -22,14 +20,20 @@ CLAIM_DAYS = 3000.0
 """What a claim needs: below any of these a scoring is a trial."""
 
 
-@dataclass(frozen=True, slots=True)
 class Told:
-    """Where progress goes: cups of which recording, production days replayed, trials scored."""
+    """Where progress goes; whoever shows it overrides."""
 
-    planned: Callable[[Sequence[Wanted]], None] = lambda _missing: None
-    recorded: Callable[[Wanted, int], None] = lambda _one, _cups: None
-    replayed: Callable[[float], None] = lambda _days: None
-    scored: Callable[[Trial], None] = lambda _trial: None
+    def planned(self, missing: Sequence[Wanted]) -> None:
+        """These recordings are to be made."""
+
+    def recorded(self, one: Wanted, cups: int) -> None:
+        """So many cups of a recording have passed."""
+
+    def replayed(self, days: float) -> None:
+        """So many production days in all."""
+
+    def scored(self, trial: Trial) -> None:
+        """A fault at one strength is done."""
 
 
 @dataclass(slots=True)
@@ -47,33 +51,26 @@ class Scoring:
         trials, skipped = self._trials()
         self._record(trials)
         protocol, ordinary = self.work.protocol, FalseAlarms()
-        populations: dict[int, FalseAlarms] = {}
-        shifts: dict[int, Counter[str]] = {}
-        scores: dict[str, TrialScore] = {}
-
-        def done(part: Part, result: Any) -> None:
-            match part:
-                case Population(number):
-                    populations[number] = result
-                    self.told.replayed(sum(one.days for one in populations.values()))
-                case Shift(number):
-                    shifts[number] = result
-                case Runs(trial):
-                    scores[trial.key] = result
-                    self.told.scored(trial)
-
-        parts: list[Part] = [Population(number) for number in range(protocol.populations)]
-        parts += [Shift(number) for number in range(protocol.shifts)]
-        parts += [Runs(trial) for trial in trials]
-        self.hands.share(parts, lambda _part, _cups: None, done)
-        for number in range(protocol.populations):
-            ordinary.add(populations[number])
+        populations = [Population(number) for number in range(protocol.populations)]
+        shifts = [Shift(number) for number in range(protocol.shifts)]
+        runs = [Runs(trial) for trial in trials]
+        found: dict[Part, Any] = {}
+        days = 0.0
+        for part, result in self.hands.share([*populations, *shifts, *runs], lambda *_: None):
+            found[part] = result
+            if isinstance(part, Population):
+                days += result.days
+                self.told.replayed(days)
+            elif isinstance(part, Runs):
+                self.told.scored(part.trial)
+        for population in populations:
+            ordinary.add(found[population])
         return ScoreCard(
             self._facts(),
             protocol,
-            tuple(scores[trial.key] for trial in trials),
+            tuple(found[each] for each in runs),
             ordinary,
-            tuple(shifts[number] for number in range(protocol.shifts)),
+            tuple(found[shift] for shift in shifts),
             skipped,
         )
 
@@ -97,15 +94,12 @@ class Scoring:
         missing = list({one.path: one for one in wanted if not one.path.exists()}.values())
         self.told.planned(missing)
 
-        def told(part: Part, cups: int) -> None:
-            if isinstance(part, Record):
-                self.told.recorded(part.one, cups)
-
-        def done(part: Part, _result: object) -> None:
-            if isinstance(part, Record):
-                self.told.recorded(part.one, part.one.cups)
-
-        self.hands.share([Record(one) for one in missing], told, done)
+        records: dict[Part, Wanted] = {Record(one): one for one in missing}
+        made = self.hands.share(
+            list(records), lambda part, cups: self.told.recorded(records[part], cups)
+        )
+        for part, _ in made:
+            self.told.recorded(records[part], records[part].cups)
 
     def _facts(self) -> Facts:
         model, protocol = self.work.line.model, self.work.protocol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from agent.scoring.baseline import Baseline, learn
 from agent.scoring.errors import ScoringError
 from agent.scoring.faults import Judges, score_trial
 from agent.scoring.ordinary import Lot, prepared, replay_population, replay_shift
-from agent.scoring.planting import Line, Weights
+from agent.scoring.planting import Line
 from agent.scoring.protocol import Protocol, Trial
 from agent.scoring.recording import Recorder, Recording
 
@@ -85,7 +85,7 @@ class Work:
         """
         match part:
             case Record(one):
-                self.bank.record([one], lambda _one, cups: told(cups))
+                self.bank.record(one, told)
                 return None
             case Population(number):
                 return replay_population(
@@ -150,15 +150,11 @@ def begin(given: Assignment) -> Work:
     settings, protocol = given.config, given.protocol
     model = load_model(settings.model)
     references = load_references(given.references, settings, model, protocol)
-    shortcut = _weights(settings, given.shortcut)
-    line = Line(settings, model, protocol.rate_per_min, shortcut=shortcut)
+    line = Line(settings, model, protocol.rate_per_min)
+    if given.shortcut is not None:
+        other = load_model(config.Model(path=given.shortcut), settings.model.device)
+        line = replace(line, shortcut=other.module.state_dict())
     return Work(line, protocol, references, given.bank)
-
-
-def _weights(settings: config.Config, path: Path | None) -> Weights | None:
-    if path is None:
-        return None
-    return load_model(config.Model(path=path), settings.model.device).module.state_dict()
 
 
 def load_references(

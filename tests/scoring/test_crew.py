@@ -72,7 +72,7 @@ def test_days_and_shifts_are_the_same_whoever_replays_them(course: Course) -> No
     found: dict[int, dict[Part, Any]] = {1: {}, 2: {}}
     for processes, results in found.items():
         with hands(work, given, processes) as doing:
-            doing.share(parts, nothing, results.__setitem__)
+            results |= doing.share(parts, nothing)
     assert found[1] == found[2]
     assert all(found[1][Population(number)].days > 0 for number in range(3))
 
@@ -95,7 +95,7 @@ def test_lots_recorded_by_two_are_those_that_one_records(
         given = assignment(tmp_path / str(processes), course)
         work = begin(given)
         with hands(work, given, processes) as doing:
-            doing.share([Record(one) for one in work.bank.lots("golden")], nothing, nothing)
+            list(doing.share([Record(one) for one in work.bank.lots("golden")], nothing))
         made[processes] = work.bank.read(work.bank.lots("golden"))
     assert len(made[1]) == len(made[2]) == 4
     for one, two in zip(made[1], made[2], strict=True):
@@ -124,7 +124,7 @@ def test_a_helper_that_is_killed_ends_the_scoring_with_its_reason(
     killer.start()
     try:
         with pytest.raises(ScoringError, match="a helping process is gone: killed by SIGKILL"):
-            crew.share([Record(one) for one in work.bank.lots("golden")], nothing, nothing)
+            list(crew.share([Record(one) for one in work.bank.lots("golden")], nothing))
     finally:
         killer.join()
         crew.close()
@@ -139,7 +139,7 @@ def test_what_a_helper_cannot_load_is_said_by_the_parent(course: Course, tmp_pat
         pytest.raises(ModelError, match=r"gone\.safetensors"),
         hands(work, lost, 2) as doing,
     ):
-        doing.share([Record(one) for one in work.bank.lots("golden")], nothing, nothing)
+        list(doing.share([Record(one) for one in work.bank.lots("golden")], nothing))
     assert not children()
 
 
