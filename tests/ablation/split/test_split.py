@@ -1,5 +1,6 @@
 import io
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from agent.ablation.split import split, trace
 from agent.config import Head
 from agent.models import programs, replica
 from agent.models.checks import probe_batch
+from agent.models.loaded import as_logits
 from tests.ablation.networks import (
     UNET_LAYER,
     DataDependent,
@@ -290,8 +292,6 @@ def test_heads_of_probabilities_are_explained_in_logits(head):
 
 
 def test_a_program_of_fixed_batch_one_goes_item_by_item():
-    from dataclasses import replace
-
     seen = []
 
     class Counting(OneByOne):
@@ -303,6 +303,24 @@ def test_a_program_of_fixed_batch_one_goes_item_by_item():
     engine = Engine(model, config.Ablation())
     engine.explain(picture(16), region=bar_and_disc(16))
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize("key", ["out", "1"])
+def test_several_outputs_of_a_program_of_fixed_batch_one_are_joined(key):
+    class Outputs(Dictionary):
+        def forward(self, x):
+            assert len(x) == 1
+            found = super().forward(x)
+            return found if key == "out" else (found["aux"], found["out"])
+
+    model = replace(loaded(seeded(Outputs()), "relu", output_key=key), batchable=False)
+    plain = loaded(seeded(OneByOne()), "relu")
+    way, x = split.HookSplit(model, "relu"), probe_batch(model)[:1]
+    with torch.no_grad():
+        maps = way.prefix(x).activation
+        batch = replaced(maps, torch.zeros(1, 1, 1, 1), [NULL, channel(1), WHOLE])
+        found = as_logits(model, way.suffix(batch, way.prefix(x)))
+        torch.testing.assert_close(found, plain.module.head(batch))
 
 
 def test_the_hook_goes_away_when_the_model_raises():
