@@ -54,11 +54,6 @@ class Spool:
         self._clock = clock
         self._utc_ms = utc_ms
         self._boot = boot_id()
-        self.age_limit_s = {
-            Kind.ALARM: settings.alarm_age_s,
-            Kind.EVIDENCE: settings.evidence_age_s,
-            Kind.EXPLANATION: settings.explanation_age_s,
-        }
         self.capacity = Capacity(database, settings, free_bytes)
         self._database.run(self._adopt)
 
@@ -164,6 +159,15 @@ class Spool:
         self._database.run(work)
 
     # --- age -------------------------------------------------------------------------------------
+
+    @property
+    def age_limit_s(self) -> dict[Kind, float]:
+        """How long a row of each kind may wait."""
+        return {
+            Kind.ALARM: self._settings.alarm_age_s,
+            Kind.EVIDENCE: self._settings.evidence_age_s,
+            Kind.EXPLANATION: self._settings.explanation_age_s,
+        }
 
     def expire(self) -> list[Dropped]:
         """Let go what was acknowledged long enough ago, and what has waited for too long."""

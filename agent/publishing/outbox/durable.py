@@ -290,11 +290,10 @@ class DurableOutbox:
         used, _file = self._store.database.size_bytes()
         self._telemetry.gauge("storage_bytes", used)
         self._telemetry.gauge("storage_limit_bytes", self._spool.capacity.limit_bytes)
-        for kind, family in FAMILIES.items():
-            made = self._spool.oldest_mono(kind)
+        for kind, limit_s in self._spool.age_limit_s.items():
+            family, made = FAMILIES[kind], self._spool.oldest_mono(kind)
             age_s = max(0.0, now - made) if made is not None else 0.0
             self._telemetry.gauge("spool_oldest_seconds", age_s, topic_family=family)
-            limit_s = self._spool.age_limit_s[kind]
             self._telemetry.gauge("spool_age_limit_seconds", limit_s, topic_family=family)
 
     # --- books -----------------------------------------------------------------------------------
