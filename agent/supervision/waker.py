@@ -18,12 +18,13 @@ class Waker:
     def wake(self) -> None:
         os.eventfd_write(self.fd, 1)
 
-    def wait(self, timeout_s: float, fd: int | None = None, *, writing: bool = False) -> None:
-        """Wait until woken, until ``fd`` can be read (or written), or for ``timeout_s``."""
+    def wait(self, timeout_s: float, *fds: int | None, writing: bool = False) -> None:
+        """Wait until woken, until one of ``fds`` can be read (or written), or for ``timeout_s``."""
         poll = select.poll()  # and not select(), which ends at 1024 descriptors
         poll.register(self.fd, select.POLLIN)
-        if fd is not None and fd >= 0:
-            poll.register(fd, select.POLLIN | (select.POLLOUT if writing else 0))
+        for fd in fds:
+            if fd is not None and fd >= 0:
+                poll.register(fd, select.POLLIN | (select.POLLOUT if writing else 0))
         poll.poll(max(0.0, timeout_s) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.fd)

@@ -24,13 +24,10 @@ the pipe. What is needed here is what Pebble leaves out, and ``agent.supervision
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
-import select
 import threading
-import weakref
 from collections import Counter, deque
 
 from agent import config
@@ -40,6 +37,7 @@ from agent.ablation.pool.placement import plan_slots
 from agent.ablation.pool.slot import Result, WorkerContext, WorkerSlot, failure
 from agent.records import PoolStatus, Selection
 from agent.supervision.live_priority import LivePriority
+from agent.supervision.waker import Waker
 from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -84,9 +82,8 @@ class AblationPool:
         self._open = 0  # jobs taken and not ended
         self._ended_max = ENDED_PER_SLOT * max(1, len(self._slots))
         self._status = PoolStatus(len(self._slots), 0, 0, 0, breaker_open=False)
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, _close, self._wake, self._news)
+        self._waker = Waker()
+        self._news = Waker()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
 
@@ -107,7 +104,7 @@ class AblationPool:
                 return False
             self._inbox.append(selection)
             self._open += 1
-        os.eventfd_write(self._wake, 1)
+        self._waker.wake()
         return True
 
     def free_slots(self) -> int:
@@ -121,12 +118,12 @@ class AblationPool:
             ended = list(self._ended)
             self._ended.clear()
             if ended:
-                os.eventfd_read(self._news)
+                os.eventfd_read(self._news.fd)
         return ended
 
     def fileno(self) -> int:
         """Descriptor that is readable while ``results`` has something."""
-        return self._news
+        return self._news.fd
 
     def status(self) -> PoolStatus:
         """How the workers were at the supervisor's last turn."""
@@ -143,7 +140,7 @@ class AblationPool:
             self._stopping.set()
         if self._thread.ident is None:
             return True
-        os.eventfd_write(self._wake, 1)
+        self._waker.wake()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -180,14 +177,8 @@ class AblationPool:
         self._report()
 
     def _sleep(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        for slot in self._slots:
-            if slot.process is not None:
-                poll.register(slot.process.child.fileno(), select.POLLIN)
-        poll.poll(TICK_S * 1000)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        processes = [slot.process for slot in self._slots]
+        self._waker.wait(TICK_S, *(p.child.fileno() for p in processes if p is not None))
 
     def _assign(self, now: float) -> None:
         """Give waiting jobs to idle workers, oldest first; end those that have no hope."""
@@ -211,7 +202,7 @@ class AblationPool:
         with self._lock:
             self._ended.append(result)
             self._open -= 1
-            os.eventfd_write(self._news, 1)
+            self._news.wake()
 
     def _report(self) -> None:
         states = Counter(slot.state for slot in self._slots)
@@ -247,8 +238,3 @@ def _gpu_count() -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def _close(*fds: int) -> None:
-    for fd in fds:
-        os.close(fd)
