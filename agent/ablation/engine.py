@@ -98,9 +98,11 @@ class Engine:
             self._baselines = self._known_baselines(zero)
             baseline = self._chosen_baseline(settings.baseline)
             self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
-            layout = None
+            operations = None
             if tuning.rows:
-                layout = build_fast_path(model, self.layer, split, example, baseline, tuning.clock)
+                operations = build_fast_path(
+                    model, self.layer, split, example, baseline, tuning.clock
+                )
             self._setup = Setup(
                 model=model,
                 settings=settings,
@@ -109,7 +111,7 @@ class Engine:
                 baseline=baseline,
                 batch=tuning.batch or choose_batch(model, split, prepared, tuning.clock),
                 clock=tuning.clock,
-                layout=layout,
+                operations=operations,
                 halved=self._remember,
             )
             self._whole_model = WholeModel(model, example)
@@ -134,7 +136,7 @@ class Engine:
         """How the model is run from the layer on: ``hook`` (whole, with a hook), ``replay`` (what
         ended before the layer is replayed), ``fx`` or ``export`` (cut in two), with ``+rows`` where
         only the pixels that are read are run."""
-        return self._setup.split.name + ("+rows" if self._setup.layout is not None else "")
+        return self._setup.split.name + ("+rows" if self._setup.operations is not None else "")
 
     def explain(
         self,

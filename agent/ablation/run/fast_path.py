@@ -12,8 +12,8 @@ from torch import Tensor
 from agent.ablation.core import timing
 from agent.ablation.core.perturbation import NULL, Item, channel, replaced
 from agent.ablation.core.tolerance import excess
+from agent.ablation.rows import ops
 from agent.ablation.rows.operation import Operation
-from agent.ablation.rows.ops import operations
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
 from agent.ablation.run.batching import pixel_logits
@@ -42,14 +42,14 @@ def build_fast_path(
         return None
     try:
         prepared = split.prefix(example)
-        layout = operations(split.after, model.output_key, prepared)
-        disagreement = _compare(model, layer, split, layout, example, baseline)
+        operations = ops.operations(split.after, model.output_key, prepared)
+        disagreement = _compare(model, layer, split, operations, example, baseline)
         if disagreement is None:
-            disagreement = _slower(split, Shared(layout, prepared, baseline), clock)
+            disagreement = _slower(split, Shared(operations, prepared, baseline), clock)
     except trace.CutError as error:
         disagreement = str(error)
     if disagreement is None:
-        return layout
+        return operations
     log_event(logger, logging.INFO, "ablation_rows_unused", layer=layer, reason=disagreement)
     return None
 
@@ -73,7 +73,7 @@ def _compare(
     model: LoadedModel,
     layer: str,
     split: FxSplit,
-    layout: list[Operation],
+    operations: list[Operation],
     example: Tensor,
     baseline: Tensor,
 ) -> str | None:
@@ -85,7 +85,7 @@ def _compare(
     need[height // 2, :] = True
     depth = int(prepared.activation.shape[1])
     channels = [-1, 0, depth // 2, depth - 1]
-    shared = Shared(layout, prepared, baseline)
+    shared = Shared(operations, prepared, baseline)
     found = pixel_logits(
         model, Program(shared, need, len(channels), single=True).run_channels(channels)
     )

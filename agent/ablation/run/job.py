@@ -158,7 +158,7 @@ class Job:
 
     def _channel_runner(self, otherwise: Runner, items: int, most: int = BATCH) -> Runner:
         """``otherwise`` without the fast path, whose laying out counts as time of the channels."""
-        if self._setup.layout is None:
+        if self._setup.operations is None:
             return otherwise
         with self._timed(plan.METHOD_CHANNELS):
             return self._runners.channels(items, most)

@@ -27,7 +27,7 @@ STUDY_BATCH = 16
 class Setup:
     """What all pictures share: the model, the ways of running it, and the settings.
 
-    ``layout`` computes only the pixels that are read; None where the model does not allow it.
+    ``operations`` computes only the pixels that are read; None where the model does not allow it.
     ``halved`` is told the new batch where a device ran out of memory.
     """
 
@@ -38,7 +38,7 @@ class Setup:
     baseline: Tensor
     batch: int
     clock: Clock
-    layout: list[Operation] | None = None
+    operations: list[Operation] | None = None
     halved: Callable[[int], None] | None = None
 
 
@@ -50,8 +50,8 @@ class Runners:
         self._ledger = ledger
         self._context = RunContext(setup.model, prepared, setup.baseline)
         self._shared: Shared | None = None
-        if setup.layout is not None:
-            self._shared = Shared(setup.layout, prepared, setup.baseline)
+        if setup.operations is not None:
+            self._shared = Shared(setup.operations, prepared, setup.baseline)
 
     def apart(self, planned: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
         """The items that are read on all pixels, and those for which M is enough, where reading M

@@ -21,8 +21,8 @@ from agent.ablation.core.effects import View, view
 from agent.ablation.core.regions import Mask
 from agent.ablation.core.scores import Target
 from agent.ablation.core.tolerance import excess
+from agent.ablation.rows import ops
 from agent.ablation.rows.operation import Operation
-from agent.ablation.rows.ops import operations
 from agent.ablation.rows.parallel_batches import even_batch, in_parallel
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
@@ -46,12 +46,12 @@ ITEMS = 4
 
 class WholeModel:
     """One ``model``; ``reader`` for each picture. Must be made and used without gradients.
-    ``layout`` is all of it as operations on its input, None where it is made of others."""
+    ``operations`` is all of it, on its input, None where it is made of others."""
 
     def __init__(self, model: LoadedModel, example: Tensor) -> None:
         self.model = model
         self._folded = fused(model)
-        self.layout = _rows(model, self._folded, example)
+        self.operations = _rows(model, self._folded, example)
 
     def reader(
         self, case: Case, pixels: Tensor, targets: Sequence[Target], count: int | None = None
@@ -60,11 +60,11 @@ class WholeModel:
         their ``count`` is known."""
         seen = view(pixels, targets)
         need = pixels.cpu().numpy()
-        if self.layout is None or need.mean() > SOME:
+        if self.operations is None or need.mean() > SOME:
             batch = BATCH if self.model.batchable else 1
             return Reader(seen, case, self._dense(seen), batch)
         batch = BATCH if count is None else even_batch(count + 1, BATCH, case.x.device)
-        program = _program(self.layout, case.x, need, batch)
+        program = _program(self.operations, case.x, need, batch)
 
         def run(pictures: Tensor) -> Tensor:
             return pixel_logits(self.model, program.run_maps(pictures))
@@ -129,7 +129,7 @@ class Reader:
         return found[1:]
 
 
-def whole_model_layout(model: LoadedModel, x: Tensor) -> list[Operation]:
+def whole_model_operations(model: LoadedModel, x: Tensor) -> list[Operation]:
     """The whole model as operations on its input (1, C, h, w); ``CutError`` where it is made of
     others, or torch.fx cannot follow it."""
     try:
@@ -138,23 +138,23 @@ def whole_model_layout(model: LoadedModel, x: Tensor) -> list[Operation]:
         raise CutError(f"not traceable: {error}") from error
     if not isinstance(graph, torch.fx.GraphModule):
         raise CutError("no graph")
-    return operations(graph, model.output_key, _prepared(x))
+    return ops.operations(graph, model.output_key, _prepared(x))
 
 
 def _prepared(x: Tensor) -> Prepared:
     return Prepared(x, (int(x.shape[2]), int(x.shape[3])), ())
 
 
-def _program(layout: list[Operation], x: Tensor, need: Mask, batch: int) -> Program:
+def _program(operations: list[Operation], x: Tensor, need: Mask, batch: int) -> Program:
     """The rows ``need`` of whole pictures, changed copies of ``x`` (1, C, h, w)."""
-    shared = Shared(layout, _prepared(x), torch.zeros_like(x[:, :, :1, :1]))
+    shared = Shared(operations, _prepared(x), torch.zeros_like(x[:, :, :1, :1]))
     return Program(shared, need, batch, single=False)
 
 
-def _slower(layout: list[Operation], folded: LoadedModel, example: Tensor) -> str | None:
+def _slower(operations: list[Operation], folded: LoadedModel, example: Tensor) -> str | None:
     some = example.expand(ITEMS, -1, -1, -1).contiguous(memory_format=torch.channels_last)
     need = timing.small_region((int(example.shape[2]), int(example.shape[3])))
-    program = _program(layout, example, need, ITEMS)
+    program = _program(operations, example, need, ITEMS)
     return timing.slower(
         lambda: program.run_maps(some),
         lambda: folded.module(some),
@@ -169,10 +169,10 @@ def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> list[Oper
     if not model.batchable:
         return None
     try:
-        layout = whole_model_layout(model, example)
+        operations = whole_model_operations(model, example)
         need = np.random.default_rng(0).random(tuple(example.shape[2:])) < 0.01
         need[0], need[:, -1] = True, True
-        program = _program(layout, example, need, 1)
+        program = _program(operations, example, need, 1)
         found = pixel_logits(model, program.run_maps(example))
     except CutError as error:
         reason = str(error)
@@ -181,9 +181,9 @@ def _rows(model: LoadedModel, folded: LoadedModel, example: Tensor) -> list[Oper
         off = excess(model.head, found, plain, torch.from_numpy(need).to(example.device))
         if off is not None:
             reason = f"off by {off[0]:.3g}, allowed {off[1]:.3g}"
-        elif (why := _slower(layout, folded, example)) is not None:
+        elif (why := _slower(operations, folded, example)) is not None:
             reason = why
         else:
-            return layout
+            return operations
     log_event(logger, logging.INFO, "input_rows_unused", model=model.name, reason=reason)
     return None

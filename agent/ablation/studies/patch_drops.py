@@ -64,10 +64,10 @@ def patch_drops(
 
 def _patch_program(whole_model: WholeModel, case: Case, pixels: Tensor) -> PatchProgram | None:
     """None where the model is not made of operations that have pairs."""
-    if whole_model.layout is None:
+    if whole_model.operations is None:
         return None
     try:
-        return PatchProgram(whole_model.layout, case.x, pixels.cpu().numpy())
+        return PatchProgram(whole_model.operations, case.x, pixels.cpu().numpy())
     except CutError:
         return None
 

@@ -69,7 +69,7 @@ def test_rows_that_agree_but_are_slower_are_not_used_and_the_log_says_so(monkeyp
         x = probe_batch(model)[:1]
         cut = split.build_split(model, UNET_LAYER, x)
         assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is None
-        assert WholeModel(model, x).layout is None
+        assert WholeModel(model, x).operations is None
     told = {r.message: r.fields["reason"] for r in caplog.records if "rows_unused" in r.message}
     assert set(told) == {"ablation_rows_unused", "input_rows_unused"}
     assert all(reason.startswith("slower") for reason in told.values())
@@ -89,6 +89,6 @@ def test_both_ways_are_really_run_for_the_comparison(timed, monkeypatch):
         x = probe_batch(model)[:1]
         cut = split.build_split(model, UNET_LAYER, x)
         assert build_fast_path(model, UNET_LAYER, cut, x, torch.zeros(1, 64, 1, 1)) is not None
-        assert WholeModel(model, x).layout is not None
+        assert WholeModel(model, x).operations is not None
     assert [general for _, general in ran] == [(8, 3, 64, 64), (whole_model.ITEMS, 3, 64, 64)]
     assert [rows[0] for rows, _ in ran] == [8, whole_model.ITEMS]

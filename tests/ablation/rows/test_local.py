@@ -17,7 +17,7 @@ from agent.ablation.rows.operation import Channelwise, Layout
 from agent.ablation.rows.ops import complete, operations
 from agent.ablation.rows.shared import Shared
 from agent.ablation.rows.windows import Local
-from agent.ablation.run.whole_model import whole_model_layout
+from agent.ablation.run.whole_model import whole_model_operations
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
 from agent.models.checks import probe_batch
@@ -316,7 +316,7 @@ def test_wrong_taps_trip_the_null_control(monkeypatch, wrong):
 def test_a_lost_bias_or_weights_of_a_neighbour_trip_the_null_control(monkeypatch, lost):
     engine = engine_of(mixture())
     monkeypatch.setattr(geometry, "DENSE_FROM", 2)
-    found = engine._setup.layout
+    found = engine._setup.operations
     place = next(i for i, o in enumerate(found) if isinstance(o, Local) and o.bias is not None)
     other = None if lost == "bias" else found[place].scale.roll(1, 1)
     found[place] = replace(found[place], **{lost: other})
@@ -346,7 +346,7 @@ def test_what_a_patch_reaches_is_found_by_running_it():
         model = loaded(seeded(Around(made, first=False)), "relu", SIZE)
         x = probe_batch(model)[:1]
         with torch.no_grad():
-            found = whole_model_layout(model, x)
+            found = whole_model_operations(model, x)
         one = next(o for o in found if isinstance(o, Local))
         maps = torch.zeros(1, 6, one.rows.length, one.columns.length)
         box = np.array([[5, 6, 9, 8]])

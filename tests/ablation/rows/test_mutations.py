@@ -196,16 +196,16 @@ def conv(engine, name):
     """Number of the operation whose weight is that of the named convolution of the second half."""
     weight = engine._setup.split.after.get_submodule(name).weight
     return next(
-        i for i, o in enumerate(engine._setup.layout) if getattr(o, "weight", None) is weight
+        i for i, o in enumerate(engine._setup.operations) if getattr(o, "weight", None) is weight
     )
 
 
 def change_slice(engine, name, number, wrong):
     """Change the weights of single channels of one source of a named convolution."""
     place = conv(engine, name)
-    pieces = list(engine._setup.layout[place].slices)
+    pieces = list(engine._setup.operations[place].slices)
     pieces[number] = replace(pieces[number], single=wrong(pieces[number].single))
-    engine._setup.layout[place] = replace(engine._setup.layout[place], slices=tuple(pieces))
+    engine._setup.operations[place] = replace(engine._setup.operations[place], slices=tuple(pieces))
 
 
 def test_the_healthy_fast_path_passes(fast):
@@ -215,7 +215,7 @@ def test_the_healthy_fast_path_passes(fast):
 def test_a_bias_lost_in_the_fast_path_trips_the_null_control(fast):
     for name in ("upconv2", "decoder3.dec3conv1"):
         place = conv(fast, name)
-        operations = fast._setup.layout
+        operations = fast._setup.operations
         whole = operations[place]
         operations[place] = replace(whole, bias=None)
         with pytest.raises(NullControlError, match="the logits"):
@@ -256,7 +256,7 @@ def test_a_wrong_tile_in_the_fast_path_trips_the_null_control(fast, monkeypatch,
                 right(task, cover, batch), batch * task.source.count - 1
             ),
         )
-    for operation in fast._setup.layout:
+    for operation in fast._setup.operations:
         if isinstance(operation, Conv):
             operation.tiles.clear()
     region = np.zeros((64, 64), np.uint8)

@@ -14,7 +14,7 @@ from agent.ablation.core.scores import score_named
 from agent.ablation.rows import geometry
 from agent.ablation.rows.patches import PatchProgram
 from agent.ablation.run.fills import Fill
-from agent.ablation.run.whole_model import WholeModel, whole_model_layout
+from agent.ablation.run.whole_model import WholeModel, whole_model_operations
 from agent.ablation.split.trace import CutError
 from agent.ablation.studies import patches
 from agent.ablation.studies.patches import PatchSettings, patch_maps
@@ -39,7 +39,7 @@ def compared(model, need, boxes):
     index = torch.from_numpy(np.flatnonzero(need))
     worst = 0.0
     with torch.no_grad():
-        found = PatchProgram(whole_model_layout(model, x), x, need).run(boxes, instead)
+        found = PatchProgram(whole_model_operations(model, x), x, need).run(boxes, instead)
         for (top, left, bottom, right), row in zip(boxes, found, strict=True):
             hidden = x.clone()
             hidden[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
