@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -84,6 +86,22 @@ def fold_batchnorm(module: nn.Module) -> tuple[nn.Module, int]:
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
         folded += 1
+    _spread_group_norms(traced, parts)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced.eval(), folded
+
+
+def _spread_group_norms(traced: fx.GraphModule, parts: Mapping[str, nn.Module]) -> None:
+    """Every group norm gets its maps in the layout of the plain model, channel after channel.
+
+    In channels-last memory torch's takes the mean of the squares and the square of the mean, whose
+    difference keeps no digit where a map is nearly flat: it was off by 0.6 of a deviation for
+    values of 3 with a spread of 0.01, and by 2e-5 so (torch 2.13, CPU).
+    """
+    for node in list(traced.graph.nodes):
+        part = parts.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(part, nn.GroupNorm) or node.target is F.group_norm:
+            with traced.graph.inserting_before(node):
+                spread = traced.graph.call_method("contiguous", (node.args[0],))
+            node.update_arg(0, spread)

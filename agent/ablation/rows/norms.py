@@ -123,7 +123,8 @@ class GroupNorm(_Norm):
             rows = before.rows(work)
             if order is not None:
                 rows = rows.index_select(0, order)
-            maps = maps_of(rows, everything, batch)
+            # Channels last, torch's norm keeps no digit of a map that is nearly flat.
+            maps = maps_of(rows, everything, batch).contiguous()
             found = rows_of(F.group_norm(maps, self.groups, self.weight, self.bias, self.eps))
             return found if picked is None else with_zero(found.index_select(0, picked))
 

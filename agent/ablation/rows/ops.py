@@ -70,6 +70,7 @@ KNOWN = complete(
         operator.truediv: joined(operator.truediv),
         torch.cat: _concatenated,
         **dict.fromkeys((torch.permute, "permute"), _permuted),
+        "contiguous": _nothing,
         nn.Conv2d: Conv.lower,
         nn.ConvTranspose2d: Up.lower,
         F.interpolate: interpolated,

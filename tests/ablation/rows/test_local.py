@@ -357,3 +357,18 @@ def test_what_a_patch_reaches_is_found_by_running_it():
         different[top:bottom, left:right] = False
         assert not different.any()
         assert (bottom - top) * (right - left) < different.numel() / 2
+
+
+@pytest.mark.parametrize("rows", [True, False], ids=["fx+rows", "fx"])
+@pytest.mark.parametrize("function", [True, False], ids=["function", "module"])
+def test_a_group_norm_of_nearly_flat_maps_is_explained(rows, function):
+    """In channels-last memory torch's group norm keeps no digit of them, and the null control
+    refused every map of such a picture."""
+    norm = Do(lambda x: F.group_norm(x, 3)) if function else nn.GroupNorm(3, 6)
+    middle = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), norm, nn.ReLU())
+    model = loaded(seeded(Around(middle, first=True)), "relu", SIZE)
+    engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4, clock=lambda: 0.0, rows=rows))
+    assert engine.path == ("fx+rows" if rows else "fx")
+    black = np.zeros((SIZE, SIZE, 3), np.uint8)
+    black[10:13, 4:20] = 3
+    engine.explain(black, region=bar_and_disc(SIZE))
