@@ -112,6 +112,7 @@ class DurableOutbox:
         self.on_ready()
 
     def refuse(self, family: TopicFamily, reason: str) -> None:
+        """Count a message that could not even be made."""
         if family not in KINDS:
             self._memory.refuse(family, reason)
             return
