@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, TypeVar
 
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
 from agent.publishing.inbound import Inbound, InboundHooks
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 HELD_CHECK_S = 0.5
 """How often metrics held back by their deadband are looked at."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +149,13 @@ class Publisher:
 
     def fruit(self, reading: FruitReading, lane: str) -> None:
         """Publish one fruit."""
-        self._put(TopicFamily.FRUIT, lambda now: [self._composer.fruit(reading, lane, now)])
+        self._put(TopicFamily.FRUIT, partial(self._composer.fruit, reading, lane))
 
     def explanation(self, record: Explanation) -> None:
         """Publish one explanation and, per overlay, the picture followed by its description."""
-        self._put(TopicFamily.EXPLANATION, lambda now: [self._composer.explanation(record, now)])
+        self._put(TopicFamily.EXPLANATION, partial(self._composer.explanation, record))
         for overlay in record.overlays:
-            self._put(TopicFamily.CAM, self._cam(record, overlay))
+            self._put(TopicFamily.CAM, partial(self._composer.cam, record, overlay))
 
     def alarm(self, record: Alarm, evidence: Overlay | None = None) -> None:
         """Publish one transition, the state after it, and the picture behind it."""
@@ -183,19 +186,19 @@ class Publisher:
 
     def _alarm(self, record: Alarm, evidence: Overlay | None) -> list[Entry]:
         image = self._picture(evidence) if evidence is not None else None
+        with self._alarm_lock:
+            return self._made(TopicFamily.ALARM, partial(self._composer.alarm, record, image)) or []
 
-        def entries(now: float) -> list[Entry]:
-            with self._alarm_lock:
-                return self._composer.alarm(record, image, now)
-
-        return self._make(TopicFamily.ALARM, entries)
+    def _picture(self, evidence: Overlay) -> Image | None:
+        """A picture that cannot be sent costs itself and never the alarm that it belongs to."""
+        return self._made(TopicFamily.EVIDENCE, lambda _now: self._composer.image(evidence))
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Publish the result of a command to whoever asked for it."""
         self._telemetry.count("commands", command=command.name, outcome=outcome)
         self._put(
             TopicFamily.COMMAND,
-            lambda now: [self._composer.command_result(command, outcome, detail, now)],
+            partial(self._composer.command_result, command, outcome, detail),
         )
 
     def metric(
@@ -203,45 +206,29 @@ class Publisher:
     ) -> None:
         """Publish one value of a lane (or of ``agent``) when it is beyond its deadband."""
         sample = Sample(float(value), quality, timestamp_ms)
+        with self._lock:
+            wanted = self._deadband.offer((lane, name), sample, self._clock())
+        if wanted:
+            self._put(TopicFamily.METRIC, partial(self._composer.metric, lane, name, sample))
 
-        def entries(now: float) -> list[Entry]:
-            with self._lock:
-                wanted = self._deadband.offer((lane, name), sample, now)
-            if not wanted:
-                return []
-            return [self._composer.metric(lane, name, sample, now)]
-
-        self._put(TopicFamily.METRIC, entries)
-
-    def _cam(self, record: Explanation, overlay: Overlay) -> Callable[[float], list[Entry]]:
-        return lambda now: [self._composer.cam(record, overlay, now)]
-
-    def _put(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> None:
-        """Make entries and queue them; what cannot be made costs this message only."""
-        entries = self._make(family, make)
-        for entry in entries:
+    def _put(self, family: TopicFamily, make: Callable[[float], Entry]) -> None:
+        """Make an entry and queue it; what cannot be made costs this message only."""
+        entry = self._made(family, make)
+        if entry is not None:
             self._outbox.put(entry, self._clock())
-        if entries:
             self._session.wake()
 
-    def _make(self, family: TopicFamily, make: Callable[[float], Iterable[Entry]]) -> list[Entry]:
+    def _made(self, family: TopicFamily, make: Callable[[float], T]) -> T | None:
+        """Return what ``make`` makes of the time; None, counted and logged, where it cannot."""
         try:
-            return list(make(self._clock()))
+            return make(self._clock())
         except TopicError as error:
             self._refuse(family, "invalid_topic", error)
         except OversizedError as error:
             self._refuse(family, "oversized", error)
         except PayloadError as error:
             self._refuse(family, "unencodable", error)
-        return []
-
-    def _picture(self, evidence: Overlay) -> Image | None:
-        """A picture that cannot be sent costs itself and never the alarm that it belongs to."""
-        try:
-            return self._composer.image(evidence)
-        except OversizedError as error:
-            self._refuse(TopicFamily.EVIDENCE, "oversized", error)
-            return None
+        return None
 
     def _refuse(self, family: TopicFamily, reason: str, error: ValueError) -> None:
         self._outbox.refuse(family, reason)

@@ -43,12 +43,3 @@ class Audit:
         """Whether a command with this id was carried out before."""
         query = "SELECT 1 FROM audit WHERE command_id = ? AND outcome = 'done' LIMIT 1"
         return bool(self._database.rows(query, (command_id,)))
-
-    def newest(self, count: int) -> list[AuditRow]:
-        """Return the newest rows, newest first."""
-        found = self._database.rows(
-            "SELECT received_utc_ms, command, command_id, user, arguments, outcome, detail "
-            "FROM audit ORDER BY id DESC LIMIT ?",
-            (count,),
-        )
-        return [AuditRow(*row) for row in found]

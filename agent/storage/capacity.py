@@ -130,15 +130,11 @@ class Capacity:
             "(SELECT event_id FROM evidence ORDER BY made_utc_ms, event_id LIMIT 4) "
             "RETURNING event_id"
         ).fetchall()
-        ids: list[int] = []
-        waiting = 0
-        for (event_id,) in events:
-            for row_id, acked in connection.execute(
-                "DELETE FROM outbox WHERE evidence_id = ? RETURNING id, acked_mono", (event_id,)
-            ).fetchall():
-                ids.append(int(row_id))
-                waiting += acked is None
-        return [Dropped(Kind.EVIDENCE, "spool_full", waiting, tuple(ids))] if events else []
+        gone = "DELETE FROM outbox WHERE evidence_id = ? RETURNING id, acked_mono"
+        rows = [row for event in events for row in connection.execute(gone, event).fetchall()]
+        waiting = sum(acked is None for _, acked in rows)
+        ids = tuple(row_id for row_id, _ in rows)
+        return [Dropped(Kind.EVIDENCE, "spool_full", waiting, ids)] if events else []
 
     def _held_bytes(self, kind: Kind) -> int:
         """Bytes of the explanations, or of the pictures; counted anew after a deletion."""

@@ -82,7 +82,6 @@ class Database:
             try:
                 result = self._transact(work)
             except sqlite3.Error as error:
-                self._after.clear()
                 if not self._survive(error):
                     raise
                 result = self._transact(work)

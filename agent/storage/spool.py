@@ -14,6 +14,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.config import Storage
 from agent.storage.capacity import Capacity
@@ -222,22 +223,18 @@ def boot_id() -> str:
         return str(os.getpid())
 
 
-def _row(values: Sequence[object]) -> Row:
+def _row(values: tuple[Any, ...]) -> Row:
     (row_id, kind, route, topic, content_type, packed, payload, evidence_id, made, unheard, acked,
      data) = values  # fmt: skip
-    assert isinstance(row_id, int)
-    assert isinstance(kind, int)
-    assert isinstance(payload, bytes)
-    assert isinstance(made, float)
     body = zlib.decompress(payload) if packed else payload
     if evidence_id:
-        body = data if isinstance(data, bytes) else b""
+        body = data or b""
     return Row(
         id=row_id,
         kind=Kind(kind),
-        route=str(route),
-        topic=str(topic),
-        content_type=str(content_type),
+        route=route,
+        topic=topic,
+        content_type=content_type,
         payload=body,
         made_mono=made,
         unheard=bool(unheard),

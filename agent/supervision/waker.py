@@ -13,7 +13,8 @@ class Waker:
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self.fd)
+        # Not at the exit of the interpreter: a thread that outlived its stop still waits then.
+        weakref.finalize(self, os.close, self.fd).atexit = False
 
     def wake(self) -> None:
         os.eventfd_write(self.fd, 1)

@@ -77,14 +77,21 @@ class Books(NullTelemetry):
                 if key[0] == name and key[1 : 1 + len(labels)] == labels
             )
 
+    def in_flight(self) -> dict[TopicFamily, int]:
+        """Return the messages in flight of every family."""
+        with self._lock:
+            return {
+                family: int(self.gauges.get(("messages_in_flight", family), 0))
+                for family in TopicFamily
+            }
+
     def balance(self) -> None:
         """Assert enqueued = delivered + dropped + in flight for every family."""
-        for family in TopicFamily:
+        for family, in_flight in self.in_flight().items():
             enqueued = self.total("messages_enqueued", family)
             settled = self.total("messages_delivered", family) + self.total(
                 "messages_dropped", family
             )
-            in_flight = self.gauges.get(("messages_in_flight", family), 0)
             assert enqueued == settled + in_flight, (family, enqueued, settled, in_flight)
 
 

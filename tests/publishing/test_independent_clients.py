@@ -16,7 +16,6 @@ from agent.publishing.sparkplug.codec import (
     DataType,
     Metric,
     Payload,
-    Property,
     encode,
     value_of,
 )
@@ -156,7 +155,7 @@ TYPED = st.one_of(
 @st.composite
 def typed_metrics(draw: st.DrawFn) -> Metric:
     datatype, scalar = draw(TYPED)
-    quality = Property("Quality", value_of(DataType.INT32, draw(st.sampled_from([0, 500]))))
+    quality = value_of(DataType.INT32, draw(st.sampled_from([0, 500])))
     return Metric(
         name=draw(NAMES),
         alias=draw(st.none() | st.integers(1, 2**40)),
@@ -164,7 +163,7 @@ def typed_metrics(draw: st.DrawFn) -> Metric:
         datatype=int(datatype),
         value=value_of(datatype, scalar),
         is_historical=draw(st.booleans()),
-        properties=(quality,) if draw(st.booleans()) else (),
+        properties={"Quality": quality} if draw(st.booleans()) else {},
     )
 
 

@@ -150,10 +150,8 @@ class Connection:
 
         ``with_will`` asks it to publish the will all the same, which only MQTT 5 can say.
         """
-        if with_will and self._request.protocol == V5:
-            self._client.disconnect(packets.disconnect_with_will())
-        else:
-            self._client.disconnect()
+        asked = with_will and self._request.protocol == V5
+        self._client.disconnect(packets.disconnect_with_will() if asked else None)
 
     def abort(self) -> None:
         """Close without DISCONNECT: the broker will publish the will."""

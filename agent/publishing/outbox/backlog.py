@@ -135,10 +135,8 @@ class Backlog:
 
     def stop(self) -> None:
         """Nothing more goes out."""
-        for queue in self._queues.values():
-            queue.rewind(0, 0)
-            queue.read = True
         self.forget_new()
+        self._queues = {kind: _Queue() for kind in Kind}
 
     def _uncache(self, row_id: int) -> Entry | None:
         entry = self._cache.pop(row_id, None)

@@ -5,8 +5,8 @@ In flight is everything that waits, or was handed to the broker and has no answe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from agent.records import TopicFamily
 from agent.telemetry import Telemetry
@@ -55,10 +55,6 @@ class Books:
             self._books[family].dropped += amount
             self._telemetry.count("messages_dropped", amount, topic_family=family, reason=reason)
             self._gauge(family)
-
-    def copy(self) -> Mapping[TopicFamily, Book]:
-        """Return the counts of every family as they are now."""
-        return {family: replace(book) for family, book in self._books.items()}
 
     def _gauge(self, family: TopicFamily) -> None:
         self._telemetry.gauge(

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from agent.config import Storage
 from agent.publishing.outbox.answers import Answers
 from agent.publishing.outbox.backlog import Backlog
-from agent.publishing.outbox.books import Book, Books
+from agent.publishing.outbox.books import Books
 from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.outbox.outbox import NO_SUBSCRIBERS
 from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
@@ -112,6 +112,7 @@ class DurableOutbox:
         self.on_ready()
 
     def refuse(self, family: TopicFamily, reason: str) -> None:
+        """Count a message that could not even be made."""
         if family not in KINDS:
             self._memory.refuse(family, reason)
             return
@@ -297,12 +298,6 @@ class DurableOutbox:
             self._telemetry.gauge("spool_age_limit_seconds", limit_s, topic_family=family)
 
     # --- books -----------------------------------------------------------------------------------
-
-    def books(self) -> Mapping[TopicFamily, Book]:
-        """Return the counts of every family."""
-        with self._lock:
-            mine = self._books.copy()
-        return {**self._memory.books(), **mine}
 
     def _apply(self, dropped: Iterable[Dropped]) -> None:
         """Enter into the books what the spool let go."""

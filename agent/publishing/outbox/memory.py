@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from agent.publishing.outbox.books import Book, Books
+from agent.publishing.outbox.books import Books
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.telemetry import Telemetry
@@ -31,13 +30,13 @@ class MemoryOutbox:
         self._cap = cap
         self._lock = threading.Lock()
         self._closed: str | None = None  # why nothing is accepted any more
-        self._states: OrderedDict[str, _State] = OrderedDict()
-        self._ready: dict[int, OrderedDict[str, None]] = {}
-        self._events: dict[int, deque[Entry]] = {}
-        self._event_bytes: dict[int, int] = {}
+        self._states: dict[str, _State] = {}
+        self._ready: dict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        self._events: dict[int, deque[Entry]] = defaultdict(deque)
+        self._event_bytes: dict[int, int] = defaultdict(int)
         self._books = Books(TopicFamily, telemetry)
 
-    # --- the interface ---
+    # --- for ``DurableOutbox``: what its methods of the same names do with what is not durable ---
 
     def put(self, entry: Entry, now: float) -> None:
         with self._lock:
@@ -79,7 +78,7 @@ class MemoryOutbox:
         with self._lock:
             for entry, messages in reversed(entries):
                 if entry.is_event:
-                    self._queue(entry.route.rank).appendleft(entry)
+                    self._events[entry.route.rank].appendleft(entry)
                     self._event_bytes[entry.route.rank] += entry.size_bytes
                 else:
                     # The snapshot of the next connection sends the newest anyway.
@@ -109,20 +108,10 @@ class MemoryOutbox:
                 for entry in self._take_rank(rank):
                     self._books.dropped(entry.family, len(entry.messages), reason)
 
-    def close(self, reason: str, *, clean: bool = False) -> None:
+    def close(self, reason: str) -> None:
         self.discard(reason)
         with self._lock:
             self._closed = reason
-
-    def tick(self, now: float) -> None:
-        pass
-
-    def due_in(self, now: float) -> float:
-        return math.inf
-
-    def books(self) -> Mapping[TopicFamily, Book]:
-        with self._lock:
-            return self._books.copy()
 
     # --- states ---
 
@@ -140,7 +129,7 @@ class MemoryOutbox:
 
     def _make_ready(self, key: str, state: _State) -> None:
         state.waiting = True
-        self._ready.setdefault(state.entry.route.rank, OrderedDict())[key] = None
+        self._ready[state.entry.route.rank][key] = None
 
     def _evict(self) -> None:
         """Forget the oldest of the least important states."""
@@ -153,13 +142,9 @@ class MemoryOutbox:
 
     # --- events ---
 
-    def _queue(self, rank: int) -> deque[Entry]:
-        self._event_bytes.setdefault(rank, 0)
-        return self._events.setdefault(rank, deque())
-
     def _put_event(self, entry: Entry, now: float) -> None:
         rank = entry.route.rank
-        queue = self._queue(rank)
+        queue = self._events[rank]
         queue.append(entry)
         self._event_bytes[rank] += entry.size_bytes
         while len(queue) > 1 and queue[0].expired(now):
@@ -173,13 +158,12 @@ class MemoryOutbox:
         self._books.dropped(entry.family, len(entry.messages), reason)
 
     def _take_rank(self, rank: int) -> Iterator[Entry]:
-        ready = self._ready.get(rank)
+        ready, queue = self._ready[rank], self._events[rank]
         while ready:
             key, _ = ready.popitem(last=False)
             state = self._states[key]
             state.waiting = False
             yield state.entry
-        queue = self._events.get(rank)
         while queue:
             entry = queue.popleft()
             self._event_bytes[rank] -= entry.size_bytes

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from agent.publishing.wire.messages import Entry, Message
-from agent.records import TopicFamily
 
 NO_SUBSCRIBERS = "no_matching_subscribers"
 """The broker's reason when it had nobody to give a message to."""
@@ -18,9 +17,6 @@ class Outbox(Protocol):
 
     def put(self, entry: Entry, now: float) -> None:
         """Accept an entry; at the cap something older goes, counted."""
-
-    def refuse(self, family: TopicFamily, reason: str) -> None:
-        """Count a message that could not even be made."""
 
     def take(self, now: float) -> Entry | None:
         """Return what goes out next, or None. What is taken stays in flight until settled."""

@@ -7,7 +7,8 @@ it reads: names and booleans. What another sender adds beyond that is skipped in
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.publishing.sparkplug.protobuf import (
@@ -76,14 +77,6 @@ def value_of(datatype: DataType, scalar: Scalar) -> Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
-    """One entry of a metric's property set."""
-
-    key: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
 class Metric:
     """One metric. ``value`` None is an explicit null; ``datatype`` belongs in births alone."""
 
@@ -93,7 +86,7 @@ class Metric:
     datatype: int | None = None
     value: Value | None = None
     is_historical: bool = False
-    properties: tuple[Property, ...] = ()
+    properties: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +116,9 @@ def _encode_metric(metric: Metric) -> bytes:
     parts = []
     if metric.name is not None:
         parts.append(text_field(1, metric.name))
-    for field, number in ((2, metric.alias), (3, metric.timestamp_ms), (4, metric.datatype)):
+    for key, number in ((2, metric.alias), (3, metric.timestamp_ms), (4, metric.datatype)):
         if number is not None:
-            parts.append(number_field(field, number))
+            parts.append(number_field(key, number))
     if metric.is_historical:
         parts.append(number_field(5, 1))
     if metric.value is None:
@@ -137,22 +130,22 @@ def _encode_metric(metric: Metric) -> bytes:
     return b"".join(parts)
 
 
-def _encode_properties(properties: tuple[Property, ...]) -> bytes:
-    keys = [text_field(1, one.key) for one in properties]
-    return b"".join(keys + [bytes_field(2, _encode_property(one.value)) for one in properties])
+def _encode_properties(properties: Mapping[str, Value]) -> bytes:
+    keys = [text_field(1, key) for key in properties]
+    return b"".join(keys + [bytes_field(2, _encode_property(one)) for one in properties.values()])
 
 
 def _encode_property(value: Value) -> bytes:
-    field = _FIELD[value.datatype] - _PROPERTY_OFFSET
-    return number_field(1, value.datatype) + _encode_value(field, value)
+    member = _FIELD[value.datatype] - _PROPERTY_OFFSET
+    return number_field(1, value.datatype) + _encode_value(member, value)
 
 
-def _encode_value(field: int, value: Value) -> bytes:
+def _encode_value(member: int, value: Value) -> bytes:
     if isinstance(value.raw, str):
-        return text_field(field, value.raw)
+        return text_field(member, value.raw)
     if isinstance(value.raw, float):
-        return double_field(field, value.raw)
-    return number_field(field, value.raw)
+        return double_field(member, value.raw)
+    return number_field(member, value.raw)
 
 
 # --- reading ---
@@ -168,16 +161,16 @@ class Control:
 
 def read_controls(data: bytes) -> list[Control]:
     """Read the payload of a command; ``CodecError`` says at which byte it stopped making sense."""
-    return [_read_control(as_bytes(item, wire)) for field, wire, item in fields(data) if field == 2]
+    return [_read_control(as_bytes(item, wire)) for key, wire, item in fields(data) if key == 2]
 
 
 def _read_control(data: bytes) -> Control:
     name, value, null = "", None, False
-    for field, wire, content in fields(data):
-        if field == 1:
+    for key, wire, content in fields(data):
+        if key == 1:
             name = as_text(content, wire)
-        elif field == 7:
+        elif key == 7:
             null = bool(as_number(content, wire))
-        elif field == _FIELD[DataType.BOOLEAN]:
+        elif key == _FIELD[DataType.BOOLEAN]:
             value = bool(as_number(content, wire))
     return Control(name, None if null else value)

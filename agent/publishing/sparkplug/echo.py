@@ -17,12 +17,9 @@ class BirthEcho:
         self._sent: deque[bytes] = deque(maxlen=2)
         self._due: float | None = None
 
-    def connected(self) -> None:
-        """A new connection: births of the last one prove nothing."""
-        self._sent.clear()
-
     def disconnected(self) -> None:
-        """Nothing comes back any more."""
+        """Nothing comes back any more, and these births prove nothing on the next connection."""
+        self._sent.clear()
         self._due = None
 
     def sent(self, payload: bytes, now: float) -> None:

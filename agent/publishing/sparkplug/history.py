@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 
 from agent.publishing.sparkplug.tags import Sample
 
@@ -12,26 +12,20 @@ class History:
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
-        self._queues: dict[str, deque[Sample]] = {}
-        self._size = 0
+        self._queues: dict[str, deque[Sample]] = defaultdict(deque)
 
     def __len__(self) -> int:
-        return self._size
+        return sum(map(len, self._queues.values()))
 
     def put(self, sample: Sample) -> int:
         """Keep a sample; return how many were lost for it."""
-        self._queues.setdefault(sample.device, deque()).append(sample)
-        self._size += 1
-        lost = 0
-        while self._size > self._cap:
-            max(self._queues.values(), key=len).popleft()
-            self._size -= 1
-            lost += 1
-        return lost
+        self._queues[sample.device].append(sample)
+        if len(self) <= self._cap:
+            return 0
+        max(self._queues.values(), key=len).popleft()
+        return 1
 
     def take(self, device: str, at_most: int) -> list[Sample]:
         """Take the oldest samples of one device out."""
-        queue = self._queues.get(device)
-        taken = [queue.popleft() for _ in range(min(at_most, len(queue)))] if queue else []
-        self._size -= len(taken)
-        return taken
+        queue = self._queues[device]
+        return [queue.popleft() for _ in range(min(at_most, len(queue)))]

@@ -11,6 +11,8 @@ from __future__ import annotations
 import enum
 import json
 
+from pydantic import BaseModel
+
 from agent.publishing.sparkplug.topics import state_topics
 
 STATE_BYTES_MAX = 4096
@@ -24,6 +26,13 @@ class StateMessage(enum.Enum):
     STALE = "stale"  # older than what is known
     INVALID = "invalid"
     FOREIGN = "foreign"  # of another host, or no STATE at all
+
+
+class _State(BaseModel):
+    """The JSON of version 3; ``timestamp`` is Unix time in ms. What else it holds is skipped."""
+
+    online: bool
+    timestamp: int
 
 
 _TEXT = {b"ONLINE": True, b"OFFLINE": False}
@@ -54,32 +63,17 @@ class PrimaryHost:
             if self._newest_ms is not None:
                 return StateMessage.STALE
             return self._become(_TEXT[payload])
-        state = _parse(payload)
-        if state is None:
+        if len(payload) > STATE_BYTES_MAX:
             return StateMessage.INVALID
-        online, timestamp_ms = state
-        if self._newest_ms is not None and timestamp_ms < self._newest_ms:
+        try:
+            state = _State.model_validate(json.loads(payload), strict=True)
+        except (ValueError, RecursionError):  # the first is what pydantic raises, too
+            return StateMessage.INVALID
+        if self._newest_ms is not None and state.timestamp < self._newest_ms:
             return StateMessage.STALE
-        self._newest_ms = timestamp_ms
-        return self._become(online)
+        self._newest_ms = state.timestamp
+        return self._become(state.online)
 
     def _become(self, online: bool) -> StateMessage:
         self._online = online
         return StateMessage.ONLINE if online else StateMessage.OFFLINE
-
-
-def _parse(payload: bytes) -> tuple[bool, int] | None:
-    if len(payload) > STATE_BYTES_MAX:
-        return None
-    try:
-        parsed = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(parsed, dict):
-        return None
-    online, timestamp_ms = parsed.get("online"), parsed.get("timestamp")
-    if not isinstance(online, bool) or isinstance(timestamp_ms, bool):
-        return None
-    if not isinstance(timestamp_ms, int):
-        return None
-    return online, timestamp_ms

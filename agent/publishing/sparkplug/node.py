@@ -131,7 +131,6 @@ class EdgeNode:
     def connected(self, bdseq: int) -> None:
         """A connection stands, whose will carries ``bdseq``."""
         self._bdseq = bdseq
-        self._echo.connected()
         self._host.new_session()
         self._go(Cause.CONNECTED)
 

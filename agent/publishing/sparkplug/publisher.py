@@ -17,7 +17,6 @@ from agent.publishing.connection.session import Session, SessionHooks, SessionSe
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.codec import Scalar
 from agent.publishing.sparkplug.host import PrimaryHost
-from agent.publishing.sparkplug.inbox import Inbox
 from agent.publishing.sparkplug.node import EdgeNode
 from agent.publishing.sparkplug.outbox import NodeOutbox
 from agent.publishing.sparkplug.settings import FRUIT_TAGS, SparkplugSettings, node_settings
@@ -77,10 +76,10 @@ class SparkplugPublisher:
         self._telemetry = telemetry
         self._clock = clock
         self._bdseq = 0
-        self._inbox = Inbox(telemetry)
         host = PrimaryHost(settings.mqtt.sparkplug.primary_host)
         node = EdgeNode(node_settings(settings), host, telemetry, settings.utc_ms, clock())
         self._node = node
+        self._outbox = NodeOutbox(node, telemetry, clock)
         self._session = Session(
             SessionSettings(
                 mqtt=settings.mqtt,
@@ -94,7 +93,7 @@ class SparkplugPublisher:
                 name=CLIENT,
                 farewell_with_will=True,
             ),
-            NodeOutbox(node, self._inbox, telemetry, clock),
+            self._outbox,
             telemetry,
             clock,
             SessionHooks(
@@ -123,9 +122,9 @@ class SparkplugPublisher:
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
         for name in status.lanes:
-            self._inbox.device(name, status.state in DELIVERING)
+            self._outbox.device(name, status.state in DELIVERING)
             tag, value = f"Cameras/{name}/state", status.state.value
-            self._inbox.put(Sample(NODE, tag, value, Quality.GOOD, self._settings.utc_ms()))
+            self._outbox.offer(Sample(NODE, tag, value, Quality.GOOD, self._settings.utc_ms()))
 
     def status(self, state: str, reason: str, last_frame_ms: int) -> None:
         """Births and deaths say that the node is there."""
@@ -135,7 +134,7 @@ class SparkplugPublisher:
     ) -> None:
         """Report one number of a lane, or of ``agent``."""
         device = NODE if lane == AGENT else lane
-        self._inbox.put(Sample(device, name, float(value), quality, timestamp_ms))
+        self._outbox.offer(Sample(device, name, float(value), quality, timestamp_ms))
 
     def fruit(self, reading: FruitReading, lane: str) -> None:
         """Report one fruit."""
@@ -150,7 +149,7 @@ class SparkplugPublisher:
             (seen.machine.fruit_id or "", known),
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
-            self._inbox.put(Sample(lane, name, value, of_value, seen.captured_utc_ms))
+            self._outbox.offer(Sample(lane, name, value, of_value, seen.captured_utc_ms))
 
     def explanation(self, record: Explanation) -> None:
         """The numbers of an explanation are metrics; a picture has no tag."""
@@ -177,7 +176,7 @@ class SparkplugPublisher:
         }
         for name, value in values.items():
             tag = f"Alarms/{record.alarm_id}/{name}"
-            self._inbox.put(Sample(NODE, tag, value, record.quality, record.timestamp_ms))
+            self._outbox.offer(Sample(NODE, tag, value, record.quality, record.timestamp_ms))
 
     # --- hooks: called by the session's thread ---
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from agent.publishing.sparkplug.codec import DataType, Metric, Property, Scalar, value_of
+from agent.publishing.sparkplug.codec import DataType, Metric, Scalar, Value, value_of
 from agent.publishing.wire.deadband import beyond
 from agent.records import Quality
 
@@ -115,22 +115,13 @@ class TagTable:
             if state.tag.device != device:
                 continue
             state.reported = state.newest
-            described = Metric(
-                name=state.tag.name,
-                alias=state.alias,
-                timestamp_ms=now_ms,
-                datatype=int(state.tag.datatype),
-                properties=_unit(state.tag.unit),
-            )
-            if state.newest is None:
-                yield described
-                continue
-            data = self.data(state.newest)
+            null = Metric(alias=state.alias, timestamp_ms=now_ms)
+            data = self.data(state.newest) if state.newest is not None else null
             yield replace(
-                described,
-                timestamp_ms=data.timestamp_ms,
-                value=data.value,
-                properties=described.properties + data.properties,
+                data,
+                name=state.tag.name,
+                datatype=int(state.tag.datatype),
+                properties={**_unit(state.tag.unit), **data.properties},
             )
 
     def data(self, sample: Sample, *, historical: bool = False) -> Metric:
@@ -157,13 +148,10 @@ def _beyond(state: _State, sample: Sample, relative: float) -> bool:
     return sample.value != before.value
 
 
-def _unit(unit: str) -> tuple[Property, ...]:
-    if not unit:
-        return ()
-    return (Property("engUnit", value_of(DataType.STRING, unit)),)
+def _unit(unit: str) -> dict[str, Value]:
+    return {"engUnit": value_of(DataType.STRING, unit)} if unit else {}
 
 
-def _quality(quality: Quality) -> tuple[Property, ...]:
-    if quality is Quality.GOOD:
-        return ()
-    return (Property("Quality", value_of(DataType.INT32, QUALITY_CODE[quality])),)
+def _quality(quality: Quality) -> dict[str, Value]:
+    code = value_of(DataType.INT32, QUALITY_CODE[quality])
+    return {"Quality": code} if quality is not Quality.GOOD else {}

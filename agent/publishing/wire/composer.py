@@ -140,9 +140,8 @@ class Composer:
             self._evidence[record.event_id] = topic
             if len(self._evidence) > EVIDENCE_KNOWN_MAX:
                 self._evidence.popitem(last=False)
-        record = replace(
-            record, evidence_topic=topic, evidence_url=self._evidence_url(record, topic)
-        )
+        url = self._link(f"/api/v1/evidence/{record.event_id}") if topic else ""
+        record = replace(record, evidence_topic=topic, evidence_url=url)
         normal = record.state is AlarmState.NORM
         state = Message(
             self._topics.of("alarm", alarm_id=record.alarm_id),
@@ -155,9 +154,6 @@ class Composer:
         if record.transition in UNEVENTFUL:
             return after
         return [self._entry("event_alarm", payloads.alarm_event(record), now), *after]
-
-    def _evidence_url(self, record: Alarm, topic: str) -> str:
-        return self._link(f"/api/v1/evidence/{record.event_id}") if topic else ""
 
     # --- commands ---
 

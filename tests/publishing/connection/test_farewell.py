@@ -6,7 +6,6 @@ import math
 
 from agent.publishing.connection.farewell import Farewell, Step
 from agent.publishing.sparkplug.births import Packet
-from agent.publishing.sparkplug.inbox import Inbox
 from agent.publishing.sparkplug.outbox import NodeOutbox
 from agent.publishing.sparkplug.tags import Sample
 from agent.publishing.sparkplug.topics import Type
@@ -49,11 +48,10 @@ def types(box: NodeOutbox, rig: Rig) -> list[Type]:
 
 def test_after_its_death_a_node_says_nothing_until_the_next_connection() -> None:
     rig = Rig()
-    inbox = Inbox(rig.books)
-    box = NodeOutbox(rig.node, inbox, rig.books, lambda: rig.now)
+    box = NodeOutbox(rig.node, rig.books, lambda: rig.now)
 
     def value(fps: float) -> None:
-        inbox.put(Sample("cam1", "fps", fps, Quality.GOOD, START_MS))
+        box.offer(Sample("cam1", "fps", fps, Quality.GOOD, START_MS))
         rig.now += 1.0
         box.tick(rig.now)
 

@@ -47,8 +47,8 @@ def fail(plant: Plant, how: str) -> None:
 
 
 def in_books(plant: Plant) -> dict[Kind, int]:
-    books = plant.box.books()
-    return {kind: books[family].in_flight for kind, family in FAMILIES.items()}
+    in_flight = plant.books.in_flight()
+    return {kind: in_flight[family] for kind, family in FAMILIES.items()}
 
 
 def in_table(plant: Plant) -> dict[Kind, int]:

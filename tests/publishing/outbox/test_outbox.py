@@ -224,17 +224,16 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def balanced(self) -> None:
         self.books.balance()
-        books = self.box.books()
         handed = sum(len(left) for _, left in self.taken)
-        in_flight = sum(book.in_flight for book in books.values())
-        assert in_flight >= handed >= 0
-        assert all(book.in_flight >= 0 for book in books.values())
+        in_flight = self.books.in_flight().values()
+        assert sum(in_flight) >= handed >= 0
+        assert all(count >= 0 for count in in_flight)
 
     def teardown(self) -> None:
         self.lose()
         self.box.close("shutdown")
         self.balanced()
-        assert all(book.in_flight == 0 for book in self.box.books().values())
+        assert all(count == 0 for count in self.books.in_flight().values())
 
 
 TestOutboxMachine = OutboxMachine.TestCase

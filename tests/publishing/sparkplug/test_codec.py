@@ -15,7 +15,6 @@ from agent.publishing.sparkplug.codec import (
     DataType,
     Metric,
     Payload,
-    Property,
     Value,
     encode,
     read_controls,
@@ -40,7 +39,6 @@ VALUES = st.one_of(
     st.builds(Value, st.just(DataType.BOOLEAN), st.booleans()),
     st.builds(Value, st.just(DataType.STRING), TEXT),
 )
-PROPERTIES = st.builds(Property, TEXT, VALUES)
 METRICS = st.builds(
     Metric,
     name=st.none() | TEXT,
@@ -49,7 +47,7 @@ METRICS = st.builds(
     datatype=st.none() | U32,
     value=st.none() | VALUES,
     is_historical=st.booleans(),
-    properties=st.lists(PROPERTIES, max_size=3).map(tuple),
+    properties=st.dictionaries(TEXT, VALUES, max_size=3),
 )
 PAYLOADS = st.builds(
     Payload, st.none() | U64, st.lists(METRICS, max_size=5).map(tuple), st.none() | U64
@@ -68,11 +66,11 @@ def oracle_value(message: Any) -> Value | None:
     return Value(datatype, getattr(message, member))
 
 
-def oracle_property(key: str, message: Any) -> Property:
+def oracle_property(message: Any) -> Value:
     value = oracle_value(message)
     assert value is not None
     assert message.type == value.datatype
-    return Property(key, value)
+    return value
 
 
 def read_by_oracle(data: bytes) -> Payload:
@@ -85,10 +83,10 @@ def read_by_oracle(data: bytes) -> Payload:
             datatype=field(metric, "datatype"),
             value=oracle_value(metric),
             is_historical=metric.is_historical,
-            properties=tuple(
-                oracle_property(key, value)
+            properties={
+                key: oracle_property(value)
                 for key, value in zip(metric.properties.keys, metric.properties.values, strict=True)
-            ),
+            },
         )
         for metric in message.metrics
     ]
