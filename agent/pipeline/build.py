@@ -7,13 +7,13 @@ nothing. ``connect`` comes at the start: the embedded broker has its port only t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
-from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.commands import CommandResult
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
@@ -31,6 +31,7 @@ from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
+from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.persistence import AlarmPersistence
 from agent.publishing.embedded.broker import EmbeddedBroker
@@ -38,7 +39,7 @@ from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, CameraState, Command, LinkStatus, MachineInfo
+from agent.records import Alarm, Command, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -60,29 +61,17 @@ class Handlers(FrameHandlers, Protocol):
     def machine(self) -> MachineInfo:
         """Return what the machine said last."""
 
-    def on_link(self, link: LinkStatus) -> None:
-        """The connection of a sink has changed."""
-
-    def on_command(self, command: Command) -> None:
-        """A command has arrived."""
-
     def on_alarms(self, alarms: Sequence[Alarm]) -> None:
         """Alarms have changed: all that one tick made, in order."""
 
     def on_answer(self, command: Command, result: CommandResult) -> None:
         """A command was carried out or refused."""
 
-    def on_follow_up(self, lane: str) -> None:
-        """A chart of this lane has moved."""
-
     def on_tick(self) -> None:
         """Called several times a second by the thread of the alarms."""
 
     def view(self) -> AgentView:
         """Return the whole state of this moment."""
-
-    def sources(self) -> Mapping[str, CameraState]:
-        """Return the state of each lane's source."""
 
 
 @dataclass(slots=True)
@@ -155,10 +144,18 @@ def build(
         set_machine=handlers.on_machine,
     )
     commands = CommandHandler(manager, targets, store, clock, wall_clock_ms)
-    alarm_loop = AlarmLoop(
-        _alarm_loop_context(config, references, manager, commands, handlers), telemetry, clock
+    alarms = AlarmLoopContext(
+        watch=Watch(config.alarms, tuple(lanes), references),
+        manager=manager,
+        publish=handlers.on_alarms,
+        handle=commands,
+        answer=handlers.on_answer,
+        chores=handlers.on_tick,
+        utc_ms=wall_clock_ms,
+        follow_up=partial(explain.raise_attention, for_s=FOLLOW_UP_S),
     )
-    http = _http(config, newest, store, telemetry, handlers)
+    alarm_loop = AlarmLoop(alarms, telemetry, clock)
+    http = _http(config, capture, newest, store, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
     facts = replace(
@@ -200,7 +197,7 @@ def connect(
         factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
         telemetry,
         clock,
-        PublisherHooks(handlers.on_machine, handlers.on_link, handlers.on_command),
+        PublisherHooks(handlers.on_machine, stages.alarm_loop.post, stages.alarm_loop.post),
         stages.store,
     )
     stages.sinks = (publisher,)
@@ -210,32 +207,14 @@ def connect(
             lambda: stages.store.counters.take("bdseq", 256),
             telemetry,
             clock,
-            handlers.on_link,
+            stages.alarm_loop.post,
         )
         stages.sinks = (publisher, node)
 
 
-def _alarm_loop_context(
-    config: Config,
-    references: Mapping[str, Reference],
-    manager: AlarmManager,
-    commands: CommandHandler,
-    handlers: Handlers,
-) -> AlarmLoopContext:
-    return AlarmLoopContext(
-        watch=Watch(config.alarms, tuple(factories.lanes_of(config)), references),
-        manager=manager,
-        publish=handlers.on_alarms,
-        handle=commands,
-        answer=handlers.on_answer,
-        chores=handlers.on_tick,
-        utc_ms=wall_clock_ms,
-        follow_up=handlers.on_follow_up,
-    )
-
-
 def _http(
     config: Config,
+    capture: CaptureSystem,
     newest: Newest,
     store: Store,
     telemetry: PrometheusTelemetry,
@@ -248,7 +227,7 @@ def _http(
         AppState(
             view=handlers.view,
             loop_ages_s=telemetry.loops.ages_s,
-            sources=handlers.sources,
+            sources=capture.lane_states,
             on_machine=handlers.on_machine,
             newest=newest,
             registry=telemetry.registry,

@@ -11,7 +11,7 @@ from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
-from agent.records import CameraState, MachineInfo, PoolStatus, StorageStatus
+from agent.records import MachineInfo, PoolStatus, StorageStatus
 from agent.telemetry import Clock, wall_clock_ms
 
 METRICS_INTERVAL_S = 1.0
@@ -74,14 +74,6 @@ class Reporter:
             processes=self._processes,
         )
         return build_view(stages.facts, now, stages.newest, self._telemetry)
-
-    def sources(self) -> dict[str, CameraState]:
-        """Return the state of each lane's source, which /readyz judges."""
-        return {
-            name: status.state
-            for status in self._stages.capture.statuses()
-            for name in status.lanes
-        }
 
     def _measure_processes(self) -> tuple[ProcessView, ...]:
         stages = self._stages
