@@ -98,10 +98,10 @@ class Agent:
             "agent_started",
             id=stages.config.id,
             session=stages.identity.session,
-            cameras=",".join(stages.lanes),
+            cameras=",".join(stages.newest.lanes),
             model=stages.identity.model_name,
-            broker=stages.facts.broker_url or "none",
-            http=stages.facts.http_url or "none",
+            broker=stages.first_view.broker_url or "none",
+            http=stages.first_view.http_url or "none",
         )
 
     def finished(self) -> bool:

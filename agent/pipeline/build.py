@@ -20,7 +20,6 @@ from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
 from agent.config import Config
 from agent.config.url import parse_broker
-from agent.observability.build import AgentFacts
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
@@ -83,8 +82,7 @@ class Stages:
 
     config: Config
     identity: Identity
-    facts: AgentFacts
-    lanes: factories.Lanes
+    first_view: AgentView
     newest: Newest
     capture: CaptureSystem
     live: LiveLoop
@@ -158,16 +156,15 @@ def build(
     http = _http(config, capture, newest, store, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
-    facts = replace(
-        factories.make_facts(config, identity, model.layer or "", clock()),
+    first_view = replace(
+        factories.make_first_view(config, identity, model.layer or ""),
         http_url=http.url if http else "",
     )
     _describe(telemetry, config, identity)
     return Stages(
         config=config,
         identity=identity,
-        facts=facts,
-        lanes=lanes,
+        first_view=first_view,
         newest=newest,
         capture=capture,
         live=live,
@@ -192,7 +189,7 @@ def connect(
         mqtt = mqtt.model_copy(update={"broker": f"mqtt://127.0.0.1:{stages.broker.port}"})
     elif parse_broker(mqtt.broker or "none").kind == "none":
         return
-    stages.facts = replace(stages.facts, broker_url=mask_url(mqtt.broker or ""))
+    stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
     publisher = Publisher(
         factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
         telemetry,
@@ -226,11 +223,9 @@ def _http(
         config.http,
         AppState(
             view=handlers.view,
-            loop_ages_s=telemetry.loops.ages_s,
             sources=capture.lane_states,
             on_machine=handlers.on_machine,
             newest=newest,
-            registry=telemetry.registry,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
         ),

@@ -31,6 +31,7 @@ class Reporter:
         self._stages = stages
         self._telemetry = telemetry
         self._clock = clock
+        self._started_mono = clock()
         self._processes: tuple[ProcessView, ...] = ()
         self._metrics_due_mono = 0.0
         self._pool: PoolStatus | None = None
@@ -66,6 +67,7 @@ class Reporter:
         now = Now(
             mono=self._clock(),
             utc_ms=wall_clock_ms(),
+            started_mono=self._started_mono,
             statuses=stages.capture.statuses(),
             machine=self.machine,
             workers=stages.pool.status(),
@@ -73,7 +75,7 @@ class Reporter:
             alarms=stages.alarm_loop.alarms(),
             processes=self._processes,
         )
-        return build_view(stages.facts, now, stages.newest, self._telemetry)
+        return build_view(stages.first_view, now, stages.newest, self._telemetry)
 
     def _measure_processes(self) -> tuple[ProcessView, ...]:
         stages = self._stages

@@ -159,11 +159,11 @@ class AgentService:
 
     def health(self) -> Health:
         """What the probes judge, of this moment."""
-        return Health(dict(self._state.loop_ages_s()), self._state.sources())
+        return Health(dict(self._state.telemetry.loops.ages_s()), self._state.sources())
 
     def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
         """The exposition and its content type."""
-        return expose(self._state.registry, OPENMETRICS if openmetrics else "")
+        return expose(self._state.telemetry.registry, OPENMETRICS if openmetrics else "")
 
     def status(self) -> bytes:
         """The snapshot as JSON."""
