@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
-from agent.capture.lanes import LaneCutter, Origin, read_meta
+from agent.capture.lanes import LaneCutter, read_meta
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
 from agent.capture.queue import RingQueue
 from agent.capture.source import SourceInfo
@@ -190,9 +190,9 @@ class CameraFeed:
             )
 
     def _count_pictures(self, now: float) -> None:
-        arrivals = self.queue.arrivals()
-        if arrivals.count:
-            self._states.delivered(arrivals.count, arrivals.newest_mono, now)
+        count, newest_mono = self.queue.arrivals()
+        if count:
+            self._states.delivered(count, newest_mono, now)
 
     # --- the live loop's turn --------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class CameraFeed:
                 self._context.telemetry.observe(
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
-        return self._cutter.cut(picture, Origin(self._context.session, seq, self._reported))
+        return self._cutter.cut(picture, self._context.session, seq, self._reported)
 
     def set_machine(self, info: MachineInfo, now: float) -> None:
         """Take the machine's state: for the frames that follow, and for the watch."""

@@ -12,7 +12,6 @@ value everywhere, the camera works, and restarting it would not bring the lamp b
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from agent.capture.fingerprint import Fingerprint
 from agent.records import STANDING, CaptureMode, MachineState
@@ -34,25 +33,17 @@ class Verdict(enum.Enum):
     NEAR_IDENTICAL = "near_identical"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Which of the two measures count now."""
-
-    identical: bool
-    near: bool
-
-
-def judged(live: bool, mode: CaptureMode, machine: MachineState) -> Judged:
-    """Say which measures count.
+def judged(live: bool, mode: CaptureMode, machine: MachineState) -> frozenset[Verdict]:
+    """Say which kinds of frozen count now.
 
     Nothing of a source that is no sensor (a file may hold one picture for long) and nothing while
     the machine stands. Near-identical: while the machine is said to run, or of a triggered camera,
     whose every picture is another fruit.
     """
     if not live or machine in STANDING:
-        return Judged(identical=False, near=False)
+        return frozenset()
     moving = machine is MachineState.RUNNING or mode is CaptureMode.TRIGGERED
-    return Judged(identical=True, near=moving)
+    return frozenset({Verdict.IDENTICAL, Verdict.NEAR_IDENTICAL} if moving else {Verdict.IDENTICAL})
 
 
 class FrozenDetector:
@@ -64,13 +55,15 @@ class FrozenDetector:
         self._near = _Run()
         self.verdict = Verdict.CHANGING
 
-    def feed(self, mono: float, seen: Fingerprint, count: Judged, period_s: float) -> Verdict:
+    def feed(
+        self, mono: float, seen: Fingerprint, count: frozenset[Verdict], period_s: float
+    ) -> Verdict:
         """Take the picture captured at ``mono``; return the verdict after it."""
         same = self._identical.anchor is not None and self._identical.anchor.digest == seen.digest
-        self._identical.feed(mono, seen, same and count.identical and not seen.blank)
+        self._identical.feed(mono, seen, same and Verdict.IDENTICAL in count and not seen.blank)
         anchor = self._near.anchor
         near = anchor is not None and anchor.difference(seen) < NEAR_GREY_LEVELS
-        self._near.feed(mono, seen, near and count.near and not seen.blank)
+        self._near.feed(mono, seen, near and Verdict.NEAR_IDENTICAL in count and not seen.blank)
         needed_s = self._after_s - max(period_s, NOTICE_MARGIN_S)
         if self._identical.holds(needed_s):
             self.verdict = Verdict.IDENTICAL

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from agent.supervision.ring import RingFrame
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 
+@lru_cache(maxsize=64)  # one of each size of a lane
 def circle(height: int, width: int) -> NDArray[np.bool_]:
     """Return (height, width) bool: the largest circle in the middle of a picture."""
     y, x = np.ogrid[:height, :width]
@@ -26,36 +28,26 @@ def circle(height: int, width: int) -> NDArray[np.bool_]:
     return np.asarray(inside, np.bool_)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What every frame of one picture shares."""
-
-    session: str
-    seq: int
-    machine: MachineInfo
-
-
 class LaneCutter:
-    """Cuts the lanes of one camera; keeps one round aperture per lane size."""
+    """Cuts the lanes of one camera."""
 
     def __init__(self, camera: Camera) -> None:
         self.lanes = camera.effective_lanes()
         self._round = camera.round_aperture
-        self._circles: dict[tuple[int, int], NDArray[np.bool_]] = {}
 
-    def cut(self, picture: RingFrame, origin: Origin) -> list[Frame]:
+    def cut(self, picture: RingFrame, session: str, seq: int, machine: MachineInfo) -> list[Frame]:
         """Return one frame per lane, in the order of the configuration.
 
         A region is copied, so that one lane's frame does not keep the whole picture in memory.
-        ``origin.machine`` is the machine's report; what the picture itself says (a simulator) wins.
+        ``machine`` is the machine's own report; what the picture itself says (a simulator) wins.
         """
         truth, own = read_meta(picture.meta)
-        machine = merged(origin.machine, own)
+        machine = merged(machine, own)
         return [
             Frame(
                 lane=lane.name,
-                frame_id=f"{lane.name}-{origin.session}-{origin.seq}",
-                seq=origin.seq,
+                frame_id=f"{lane.name}-{session}-{seq}",
+                seq=seq,
                 captured_utc_ms=picture.captured_utc_ms,
                 captured_mono=picture.captured_mono,
                 image=_region(picture.image, lane),
@@ -69,10 +61,7 @@ class LaneCutter:
     def _aperture(self, picture: RingFrame, lane: Lane) -> NDArray[np.bool_] | None:
         if self._round:
             image = _region(picture.image, lane, copy=False)
-            size = (image.shape[0], image.shape[1])
-            if size not in self._circles:
-                self._circles[size] = circle(*size)
-            return self._circles[size]
+            return circle(*image.shape[:2])
         if self._round is False or picture.aperture is None:
             return None
         aperture = _region(picture.aperture, lane)

@@ -10,6 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from agent.capture.check import check_regions, check_size
@@ -26,7 +27,6 @@ from agent.capture.source import (
 from agent.capture.urls import opener_of
 from agent.config import Camera
 from agent.redaction import without_credentials
-from agent.supervision.bootstrap import resolve
 from agent.supervision.channel import Channel
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
@@ -39,7 +39,7 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     """Target of the child; ``fds`` holds the ``ring``'s memory and the ``event`` to raise."""
     assert isinstance(args, CaptureArgs)
     try:
-        source: Source = resolve(opener_of(args.camera.source, args.openers))(args.camera)
+        source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
         info = source.open()
         check_size(args.camera, info)
         check_regions(args.camera, info.width_px, info.height_px)

@@ -6,6 +6,7 @@ mistaken for the work of the next. What a dead session still holds is read first
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -29,19 +30,10 @@ class FrameBooks:
     dropped_by_reason: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
-    """Pictures that were captured since the last look, and when the newest of them was."""
-
-    count: int
-    newest_mono: float
-
-
 class _Session:
     def __init__(self, memory_fd: int, base: int) -> None:
         self.memory_fd = memory_fd
         self.base = base  # pictures of this camera in the sessions before
-        self.ring: FrameRing | None = None
         self.reader: RingReader | None = None
         self.counted = 0
         self.overrun = 0
@@ -50,16 +42,13 @@ class _Session:
 
     def attach(self) -> None:
         """Map the ring, if the child has given it its shape."""
-        if self.ring is None:
-            try:
-                self.ring = FrameRing.attach(self.memory_fd)
-            except RingError:
-                return
-            self.reader = RingReader(self.ring)
+        if self.reader is None:
+            with contextlib.suppress(RingError):
+                self.reader = RingReader(FrameRing.attach(self.memory_fd))
 
     def close(self) -> None:
-        if self.ring is not None:
-            self.ring.close()
+        if self.reader is not None:
+            self.reader.ring.close()
         os.close(self.memory_fd)
 
 
@@ -92,8 +81,8 @@ class RingQueue:
     @property
     def beat_mono(self) -> float:
         """Time of the newest child's last heartbeat; 0 before the first."""
-        ring = self._sessions[-1].ring if self._sessions else None
-        return 0.0 if ring is None else ring.beat_mono
+        reader = self._sessions[-1].reader if self._sessions else None
+        return 0.0 if reader is None else reader.ring.beat_mono
 
     def retire(self) -> None:
         """The newest child is dead: what it has written is final."""
@@ -154,16 +143,16 @@ class RingQueue:
 
     # --- books -----------------------------------------------------------------------------------
 
-    def arrivals(self) -> Arrivals:
-        """Count what was captured since the last call."""
+    def arrivals(self) -> tuple[int, float]:
+        """Return how many pictures were captured since the last call, and when the newest was."""
         newest_mono = 0.0
         for session in self._sessions:
             self._count(session)
-            if session.ring is not None:
-                newest_mono = max(newest_mono, session.ring.last_mono)
+            if session.reader is not None:
+                newest_mono = max(newest_mono, session.reader.ring.last_mono)
         # Not only what this call counted: a picture may be taken out between two looks.
         count, self._reported = self._captured - self._reported, self._captured
-        return Arrivals(count, newest_mono)
+        return count, newest_mono
 
     def books(self) -> FrameBooks:
         """The books, the same for each lane of this camera."""
@@ -177,15 +166,16 @@ class RingQueue:
         return FrameBooks(self._captured, dropped, self._taken, in_ring, dict(self._dropped))
 
     def _count(self, session: _Session) -> None:
-        if session.ring is None:
+        if session.reader is None:
             return
-        lost = session.ring.meta_dropped - session.facts_lost
+        ring = session.reader.ring
+        lost = ring.meta_dropped - session.facts_lost
         if lost > 0:
             session.facts_lost += lost
             for lane in self._lanes:
                 self._telemetry.count("picture_facts_lost", lost, camera=lane)
         # Once: the writer goes on while this runs.
-        captured = session.ring.captured
+        captured = ring.captured
         new = captured - session.counted
         if new > 0:
             session.counted = captured

@@ -11,7 +11,7 @@ from agent.capture.feed import CameraFeed, CaptureContext
 from agent.capture.queue import FrameBooks
 from agent.capture.state_machine import Action
 from agent.config import Camera
-from agent.records import CameraStatus, Frame, MachineInfo
+from agent.records import CameraState, CameraStatus, Frame, MachineInfo
 from agent.supervision.waker import Waker
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,10 @@ class CaptureSystem:
         """The state of every camera, in the order of the configuration."""
         with self._lock:
             return tuple(feed.status() for feed in self._feeds)
+
+    def lane_states(self) -> dict[str, CameraState]:
+        """The state of each lane's source."""
+        return {lane: status.state for status in self.statuses() for lane in status.lanes}
 
     def changes(self) -> list[CameraStatus]:
         """The changes of state since the last call, oldest first per camera."""

@@ -87,13 +87,16 @@ def explain(
     from agent.reports.explain_command import METHODS, ExplainOptions, PatchOptions, explain_picture
 
     options = ExplainOptions(
+        # A mistyped name is told before anything is read.
+        method=one_of(METHODS, method, "--method"),
+        score=one_of(Score, score, "--score"),
+        baseline=one_of(BASELINES, baseline, "--baseline"),
         picture=picture,
         out=out,
         json=json,
         npz=npz,
         sheet=sheet,
         layers=layers,
-        baseline=one_of(BASELINES, baseline, "--baseline"),
         reference=reference_shots(reference),
         region=region,
         groups=groups,
@@ -103,8 +106,6 @@ def explain(
         model=load(model=model).config.model,
         layer=layer,
         class_name=class_name,
-        method=one_of(METHODS, method, "--method"),
-        score=one_of(Score, score, "--score"),
     )
     raise typer.Exit(explain_picture(options))
 

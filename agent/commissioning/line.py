@@ -11,8 +11,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 
-from agent.capture.lanes import LaneCutter, Origin
+from agent.capture.lanes import LaneCutter
 from agent.capture.source import EndOfSource, Picture, PictureError, Source, SourceError
 from agent.capture.sources.folder import DEFAULT_FPS
 from agent.capture.urls import opener_of, parse
@@ -32,7 +33,6 @@ from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter
 from agent.simulator.parameters import ParameterError, parse_url
 from agent.simulator.source import SimClock, SimSource
-from agent.supervision.bootstrap import resolve
 from agent.supervision.ring import RingFrame
 
 AS_FAST_AS_IT_GOES_FPS = 1000.0
@@ -160,7 +160,7 @@ def _frames(camera: Camera, wanted: Wanted) -> Iterator[Frame]:
                 if clock.now < wanted.from_s:
                     continue
                 picture = replace(picture, captured_mono=clock.now)
-            yield from cutter.cut(_as_ring_frame(picture, seq), Origin("cal", seq, MachineInfo()))
+            yield from cutter.cut(_as_ring_frame(picture, seq), "cal", seq, MachineInfo())
     except EndOfSource:
         return
     except SourceError as error:
@@ -188,7 +188,7 @@ def _opened(camera: Camera, from_s: float) -> tuple[Source, VirtualClock, float 
                         "source": f"{camera.source.partition('?')[0]}?loop=0",
                     }
                 )
-            source = resolve(opener_of(camera.source, {}))(camera)
+            source = resolve_name(opener_of(camera.source, {}))(camera)
         source.open()
     except (SourceError, ParameterError) as error:
         raise CommissioningError(f"{camera.name}: {error}") from error

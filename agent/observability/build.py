@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
@@ -13,7 +13,6 @@ from agent.observability.view import (
     AgentView,
     CameraView,
     ExplanationsView,
-    LimitsView,
     MessagesView,
     ProcessView,
 )
@@ -21,29 +20,15 @@ from agent.records import Alarm, CameraStatus, LinkStatus, MachineInfo, PoolStat
 
 
 @dataclass(frozen=True, slots=True)
-class AgentFacts:
-    """What does not change while the agent runs. URLs are without credentials."""
-
-    agent_id: str
-    version: str
-    session: str
-    config_hash: str
-    model_name: str
-    model_sha256: str
-    layer: str
-    sources: Mapping[str, str]  # by camera (lane)
-    started_mono: float
-    broker_url: str = ""
-    http_url: str = ""
-    limits: LimitsView = field(default_factory=LimitsView)
-
-
-@dataclass(frozen=True, slots=True)
 class Now:
-    """What the stages say at this moment; ``mono`` is the same clock as in the records."""
+    """What the stages say at this moment; ``mono`` is the same clock as in the records.
+
+    ``started_mono`` is when the agent began.
+    """
 
     mono: float
     utc_ms: int
+    started_mono: float
     statuses: Sequence[CameraStatus] = ()
     machine: MachineInfo = field(default_factory=MachineInfo)
     workers: PoolStatus | None = None
@@ -53,46 +38,40 @@ class Now:
 
 
 def build_view(
-    facts: AgentFacts, now: Now, newest: Newest, telemetry: PrometheusTelemetry
+    first: AgentView, now: Now, newest: Newest, telemetry: PrometheusTelemetry
 ) -> AgentView:
-    """Return the whole snapshot. The books are those of the metrics, so that they agree."""
-    return AgentView(
-        agent_id=facts.agent_id,
-        version=facts.version,
-        session=facts.session,
+    """Return the whole snapshot: ``first``, which says what does not change, with the rest put in.
+
+    The books are those of the metrics, so that they agree.
+    """
+    return replace(
+        first,
         utc_ms=now.utc_ms,
-        uptime_s=max(0.0, now.mono - facts.started_mono),
-        config_hash=facts.config_hash,
-        model_name=facts.model_name,
-        model_sha256=facts.model_sha256,
-        layer=facts.layer,
-        broker_url=facts.broker_url,
-        http_url=facts.http_url,
+        uptime_s=max(0.0, now.mono - now.started_mono),
         machine=now.machine,
-        cameras=tuple(_camera(name, facts, now, newest, telemetry) for name in newest.lanes),
+        cameras=tuple(_camera(camera, now, newest, telemetry) for camera in first.cameras),
         explanations=_explanations(now, newest, telemetry),
         workers=now.workers,
         link=now.link,
         messages=_messages(telemetry),
         alarms=tuple(now.alarms),
         evidence=newest.evidence_ids(),
-        limits=facts.limits,
         processes=tuple(now.processes),
     )
 
 
 def _camera(
-    name: str, facts: AgentFacts, now: Now, newest: Newest, telemetry: PrometheusTelemetry
+    first: CameraView, now: Now, newest: Newest, telemetry: PrometheusTelemetry
 ) -> CameraView:
+    name = first.name
     status = next((s for s in now.statuses if name in s.lanes), None)
     # What has ended is read before what has begun: a difference below zero is a defect, no race.
     segmented = int(telemetry.total("frames_segmented", camera=name))
     drops = _counts(telemetry, "frames_dropped", ("stage", "reason"), camera=name)
     dropped = sum(drops.values())
     captured = int(telemetry.total("frames_captured", camera=name))
-    return CameraView(
-        name=name,
-        source=facts.sources.get(name, ""),
+    return replace(
+        first,
         state=status.state.value if status else "",
         cause=status.cause if status else "not started",
         state_age_s=max(0.0, now.mono - status.since_mono) if status else UNKNOWN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +18,7 @@ from agent.observability.view import AgentView
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
-from agent.pipeline.follow_up import FOLLOW_UP_S, follow_up_s
+from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.live import count_fruit
 from agent.pipeline.report import Reporter, books
 from agent.records import (
@@ -28,7 +28,6 @@ from agent.records import (
     Explanation,
     Frame,
     FruitReading,
-    LinkStatus,
     MachineInfo,
     SegmentedFrame,
 )
@@ -99,10 +98,10 @@ class Agent:
             "agent_started",
             id=stages.config.id,
             session=stages.identity.session,
-            cameras=",".join(stages.lanes),
+            cameras=",".join(stages.newest.lanes),
             model=stages.identity.model_name,
-            broker=stages.facts.broker_url or "none",
-            http=stages.facts.http_url or "none",
+            broker=stages.first_view.broker_url or "none",
+            http=stages.first_view.http_url or "none",
         )
 
     def finished(self) -> bool:
@@ -141,10 +140,6 @@ class Agent:
         """Return the whole state of this moment, for terminal, page and API."""
         return self._reporter.view()
 
-    def sources(self) -> Mapping[str, CameraState]:
-        """Return the state of each lane's source, which /readyz judges."""
-        return self._reporter.sources()
-
     # --- what the live loop hands on (no call waits) ---------------------------------------------
 
     def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
@@ -168,10 +163,7 @@ class Agent:
         self._stages.alarm_loop.post(reading)
 
     def _is_frozen(self, lane: str) -> bool:
-        return any(
-            status.state is CameraState.FROZEN and lane in status.lanes
-            for status in self._stages.capture.statuses()
-        )
+        return self._stages.capture.lane_states()[lane] is CameraState.FROZEN
 
     # --- what comes from elsewhere ---------------------------------------------------------------
 
@@ -196,14 +188,6 @@ class Agent:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._stages.capture.set_machine(machine)
         self._stages.alarm_loop.post(machine)
-
-    def on_link(self, link: LinkStatus) -> None:
-        """The connection of a sink has changed."""
-        self._stages.alarm_loop.post(link)
-
-    def on_command(self, command: Command) -> None:
-        """A command has arrived."""
-        self._stages.alarm_loop.post(command)
 
     # --- what the thread of the alarms hands on --------------------------------------------------
 
@@ -234,10 +218,6 @@ class Agent:
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
             sink.answer(command, result.outcome, result.detail)
-
-    def on_follow_up(self, lane: str) -> None:
-        """A chart of this lane has moved: its next frames are explained first."""
-        self._stages.explain.raise_attention(lane, FOLLOW_UP_S)
 
     def on_tick(self) -> None:
         """Called several times a second."""

@@ -18,7 +18,6 @@ from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges
-from agent.pipeline.threads import end
 from agent.records import (
     UNEVENTFUL,
     Alarm,
@@ -68,7 +67,7 @@ class AlarmLoopContext:
     utc_ms: Callable[[], int]
     handle: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
     answer: Callable[[Command, CommandResult], None] = lambda _command, _result: None
-    follow_up: Callable[[str], None] = lambda _lane: None  # a chart of this lane has moved
+    follow_up: Callable[[str], object] = lambda _lane: None  # a chart of this lane has moved
 
 
 class AlarmLoop:
@@ -115,7 +114,8 @@ class AlarmLoop:
     def stop(self, timeout_s: float) -> None:
         """Process what was posted, then end."""
         self._stopping.set()
-        end(self._thread, timeout_s)
+        if self._thread.is_alive():  # it may never have been started
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S):

@@ -7,20 +7,19 @@ nothing. ``connect`` comes at the start: the embedded broker has its port only t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
-from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.commands import CommandResult
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
 from agent.config import Config
 from agent.config.url import parse_broker
-from agent.observability.build import AgentFacts
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
@@ -31,6 +30,7 @@ from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
+from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.persistence import AlarmPersistence
 from agent.publishing.embedded.broker import EmbeddedBroker
@@ -38,7 +38,7 @@ from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, CameraState, Command, LinkStatus, MachineInfo
+from agent.records import Alarm, Command, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -60,29 +60,17 @@ class Handlers(FrameHandlers, Protocol):
     def machine(self) -> MachineInfo:
         """Return what the machine said last."""
 
-    def on_link(self, link: LinkStatus) -> None:
-        """The connection of a sink has changed."""
-
-    def on_command(self, command: Command) -> None:
-        """A command has arrived."""
-
     def on_alarms(self, alarms: Sequence[Alarm]) -> None:
         """Alarms have changed: all that one tick made, in order."""
 
     def on_answer(self, command: Command, result: CommandResult) -> None:
         """A command was carried out or refused."""
 
-    def on_follow_up(self, lane: str) -> None:
-        """A chart of this lane has moved."""
-
     def on_tick(self) -> None:
         """Called several times a second by the thread of the alarms."""
 
     def view(self) -> AgentView:
         """Return the whole state of this moment."""
-
-    def sources(self) -> Mapping[str, CameraState]:
-        """Return the state of each lane's source."""
 
 
 @dataclass(slots=True)
@@ -94,8 +82,7 @@ class Stages:
 
     config: Config
     identity: Identity
-    facts: AgentFacts
-    lanes: factories.Lanes
+    first_view: AgentView
     newest: Newest
     capture: CaptureSystem
     live: LiveLoop
@@ -155,22 +142,29 @@ def build(
         set_machine=handlers.on_machine,
     )
     commands = CommandHandler(manager, targets, store, clock, wall_clock_ms)
-    alarm_loop = AlarmLoop(
-        _alarm_loop_context(config, references, manager, commands, handlers), telemetry, clock
+    alarms = AlarmLoopContext(
+        watch=Watch(config.alarms, tuple(lanes), references),
+        manager=manager,
+        publish=handlers.on_alarms,
+        handle=commands,
+        answer=handlers.on_answer,
+        chores=handlers.on_tick,
+        utc_ms=wall_clock_ms,
+        follow_up=partial(explain.raise_attention, for_s=FOLLOW_UP_S),
     )
-    http = _http(config, newest, store, telemetry, handlers)
+    alarm_loop = AlarmLoop(alarms, telemetry, clock)
+    http = _http(config, capture, newest, store, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
-    facts = replace(
-        factories.make_facts(config, identity, model.layer or "", clock()),
+    first_view = replace(
+        factories.make_first_view(config, identity, model.layer or ""),
         http_url=http.url if http else "",
     )
     _describe(telemetry, config, identity)
     return Stages(
         config=config,
         identity=identity,
-        facts=facts,
-        lanes=lanes,
+        first_view=first_view,
         newest=newest,
         capture=capture,
         live=live,
@@ -195,12 +189,12 @@ def connect(
         mqtt = mqtt.model_copy(update={"broker": f"mqtt://127.0.0.1:{stages.broker.port}"})
     elif parse_broker(mqtt.broker or "none").kind == "none":
         return
-    stages.facts = replace(stages.facts, broker_url=mask_url(mqtt.broker or ""))
+    stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
     publisher = Publisher(
         factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
         telemetry,
         clock,
-        PublisherHooks(handlers.on_machine, handlers.on_link, handlers.on_command),
+        PublisherHooks(handlers.on_machine, stages.alarm_loop.post, stages.alarm_loop.post),
         stages.store,
     )
     stages.sinks = (publisher,)
@@ -210,32 +204,14 @@ def connect(
             lambda: stages.store.counters.take("bdseq", 256),
             telemetry,
             clock,
-            handlers.on_link,
+            stages.alarm_loop.post,
         )
         stages.sinks = (publisher, node)
 
 
-def _alarm_loop_context(
-    config: Config,
-    references: Mapping[str, Reference],
-    manager: AlarmManager,
-    commands: CommandHandler,
-    handlers: Handlers,
-) -> AlarmLoopContext:
-    return AlarmLoopContext(
-        watch=Watch(config.alarms, tuple(factories.lanes_of(config)), references),
-        manager=manager,
-        publish=handlers.on_alarms,
-        handle=commands,
-        answer=handlers.on_answer,
-        chores=handlers.on_tick,
-        utc_ms=wall_clock_ms,
-        follow_up=handlers.on_follow_up,
-    )
-
-
 def _http(
     config: Config,
+    capture: CaptureSystem,
     newest: Newest,
     store: Store,
     telemetry: PrometheusTelemetry,
@@ -247,11 +223,9 @@ def _http(
         config.http,
         AppState(
             view=handlers.view,
-            loop_ages_s=telemetry.loops.ages_s,
-            sources=handlers.sources,
+            sources=capture.lane_states,
             on_machine=handlers.on_machine,
             newest=newest,
-            registry=telemetry.registry,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
         ),

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from agent.ablation.pool.pool import AblationPool
-from agent.pipeline.threads import end
 from agent.records import Explanation, Frame, JobFailure, SegmentedFrame, Selection
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Candidate, Skipped
@@ -80,7 +79,8 @@ class ExplainLoop:
         """End the loop and the pool; jobs in the workers end as failures by reason ``shutdown``."""
         self._stopping.set()
         self._waker.wake()
-        end(self._thread, timeout_s)
+        if self._thread.is_alive():  # it may never have been started
+            self._thread.join(timeout_s)
         self._pool.stop(timeout_s)
         self._collect()
         with self._lock:

@@ -17,9 +17,8 @@ from agent.config.url import parse_broker
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
-from agent.observability.build import AgentFacts
 from agent.observability.http.server import HttpServer
-from agent.observability.view import LimitsView
+from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
@@ -121,27 +120,29 @@ def make_live_stages(
     )
 
 
-def make_facts(config: Config, identity: Identity, layer: str, started_mono: float) -> AgentFacts:
-    """What the page and the terminal say that never changes."""
-    return AgentFacts(
+def make_first_view(config: Config, identity: Identity, layer: str) -> AgentView:
+    """What page and terminal show before anything is measured, of which most never changes."""
+    limits = config.alarms.limits
+    return AgentView(
         agent_id=identity.agent_id,
         version=identity.version,
         session=identity.session,
+        utc_ms=0,
+        uptime_s=0.0,
         config_hash=identity.config_hash,
         model_name=identity.model_name,
         model_sha256=identity.model_sha256,
         layer=layer,
-        sources={
-            lane.name: mask_url(camera.source)
+        cameras=tuple(
+            CameraView(name=lane.name, source=mask_url(camera.source), state="")
             for camera in config.cameras
             for lane in camera.effective_lanes()
-        },
-        started_mono=started_mono,
+        ),
         limits=LimitsView(
-            foreground_sensitivity=config.alarms.limits.foreground_sensitivity,
-            background_reliance=config.alarms.limits.background_reliance,
-            no_read_rate=config.alarms.limits.no_read_rate,
-            latency_p95_s=config.alarms.limits.latency_p95_s,
+            foreground_sensitivity=limits.foreground_sensitivity,
+            background_reliance=limits.background_reliance,
+            no_read_rate=limits.no_read_rate,
+            latency_p95_s=limits.latency_p95_s,
         ),
     )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.capture.system import CaptureSystem
-from agent.pipeline.threads import end
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
@@ -72,7 +71,8 @@ class LiveLoop:
     def stop(self, timeout_s: float) -> None:
         """End when every frame that capture has delivered is read: call once intake has ended."""
         self._stopping.set()
-        end(self._thread, timeout_s)
+        if self._thread.is_alive():  # it may never have been started
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
-from agent.records import CameraState, MachineInfo, PoolStatus, StorageStatus
+from agent.records import MachineInfo, PoolStatus, StorageStatus
 from agent.telemetry import Clock, wall_clock_ms
 
 METRICS_INTERVAL_S = 1.0
@@ -31,6 +31,7 @@ class Reporter:
         self._stages = stages
         self._telemetry = telemetry
         self._clock = clock
+        self._started_mono = clock()
         self._processes: tuple[ProcessView, ...] = ()
         self._metrics_due_mono = 0.0
         self._pool: PoolStatus | None = None
@@ -66,6 +67,7 @@ class Reporter:
         now = Now(
             mono=self._clock(),
             utc_ms=wall_clock_ms(),
+            started_mono=self._started_mono,
             statuses=stages.capture.statuses(),
             machine=self.machine,
             workers=stages.pool.status(),
@@ -73,15 +75,7 @@ class Reporter:
             alarms=stages.alarm_loop.alarms(),
             processes=self._processes,
         )
-        return build_view(stages.facts, now, stages.newest, self._telemetry)
-
-    def sources(self) -> dict[str, CameraState]:
-        """Return the state of each lane's source, which /readyz judges."""
-        return {
-            name: status.state
-            for status in self._stages.capture.statuses()
-            for name in status.lanes
-        }
+        return build_view(stages.first_view, now, stages.newest, self._telemetry)
 
     def _measure_processes(self) -> tuple[ProcessView, ...]:
         stages = self._stages

@@ -20,8 +20,6 @@ from rich.console import Console
 
 from agent.ablation.pool.placement import SlotError
 from agent.alarms.charts.reference import ReferenceFileError
-from agent.capture.check import check_source
-from agent.capture.source import SourceError
 from agent.config import Config
 from agent.models.errors import ModelError
 from agent.observability.http.listener import HttpError
@@ -65,11 +63,8 @@ def run(config: Config, options: RunOptions) -> int:
     telemetry = PrometheusTelemetry(CollectorRegistry(), time.monotonic)
     logs = configure_logging(config.logging, telemetry)  # before anybody has something to say
     try:
-        _check_sources(config)
         return _run(Agent(config, options.config_hash, telemetry), options, logs)
-    except (
-        ModelError, OversizedError, ReferenceFileError, SlotError, TlsError, _BadSource,
-    ) as error:  # fmt: skip
+    except (ModelError, OversizedError, ReferenceFileError, SlotError, TlsError) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED
@@ -77,18 +72,6 @@ def run(config: Config, options: RunOptions) -> int:
         logs.close()
     sys.stderr.write(f"pitwatch: {refusal}\n")
     return code
-
-
-class _BadSource(Exception):  # noqa: N818 - private carrier of a message
-    """A source that cannot work, with the camera's name in front."""
-
-
-def _check_sources(config: Config) -> None:
-    for camera in config.cameras:
-        try:
-            check_source(camera)
-        except SourceError as error:
-            raise _BadSource(f"cameras: {camera.name}: {error}") from error
 
 
 def _run(agent: Agent, options: RunOptions, logs: Logs) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import importlib
 import io
 import logging
 import os
@@ -16,7 +15,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import Any
 
 from agent.supervision.channel import Channel, Hello
@@ -89,15 +88,6 @@ def set_priority(priority: str) -> None:
         os.nice(10)
 
 
-def resolve(target: str) -> Callable[..., Any]:
-    """Return the function that ``package.module:function`` names."""
-    module, _, function = target.partition(":")
-    found = getattr(importlib.import_module(module), function)
-    if not callable(found):
-        raise TypeError(f"{target} is not a function")
-    return found  # type: ignore[no-any-return]
-
-
 def _prepare_output() -> None:
     sys.stdout = io.TextIOWrapper(_LossyOutput(1), write_through=True, errors="replace")
     sys.stderr = io.TextIOWrapper(_LossyOutput(2), write_through=True, errors="replace")
@@ -116,7 +106,7 @@ def _run(channel: Channel) -> int:
     set_priority(hello.priority)
     for fd in hello.fds.values():
         os.set_inheritable(fd, False)
-    resolve(hello.target)(channel, hello.args, hello.fds)
+    resolve_name(hello.target)(channel, hello.args, hello.fds)
     return 0
 
 

@@ -65,9 +65,7 @@ class Channel:
     def receive(self, timeout_s: float) -> object | None:
         """Return the next message, or None when none came in time."""
         try:
-            if timeout_s <= 0:
-                return self._inbox.get_nowait()
-            return self._inbox.get(timeout=timeout_s)
+            return self._inbox.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             return None
 

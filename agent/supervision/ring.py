@@ -182,8 +182,7 @@ class FrameRing:
 
     def generation(self, index: int) -> int:
         """Generation number that picture ``index``'s slot has now."""
-        start = HEADER_BYTES + index % self.shape.slots * self.shape.stride_bytes
-        return self._view[start : start + 8].cast("Q")[0]
+        return self.slot(index)[:8].cast("Q")[0]
 
     def close(self) -> None:
         """Unmap. The memory itself is gone when the last process has closed its descriptor."""
@@ -272,7 +271,7 @@ class RingReader:
     """The consuming end. ``next`` is the index that comes next; all below it are accounted for."""
 
     def __init__(self, ring: FrameRing) -> None:
-        self._ring = ring
+        self.ring = ring
         self.next = 0
         self.read = 0
         self.overrun = 0
@@ -280,13 +279,13 @@ class RingReader:
     @property
     def in_ring(self) -> int:
         """Pictures begun and not yet accounted for; captured = read + overrun + in_ring."""
-        return self._ring.captured - self.next
+        return self.ring.captured - self.next
 
     @property
     def readable(self) -> int:
         """Whole pictures that wait, those already overwritten not counted."""
-        oldest = self._ring.captured - self._ring.shape.slots
-        return max(0, self._ring.committed - max(self.next, oldest))
+        oldest = self.ring.captured - self.ring.shape.slots
+        return max(0, self.ring.committed - max(self.next, oldest))
 
     def peek_mono(self) -> float | None:
         """Capture time of the oldest waiting picture, or None when none waits."""
@@ -297,8 +296,8 @@ class RingReader:
         """Copy the oldest waiting picture out, or return None. Passes over overwritten ones."""
         while (head := self._head()) is not None:
             frame = self._copy(head)
-            self._ring.fence()
-            whole = self._ring.generation(self.next) == 2 * self.next + 2
+            self.ring.fence()
+            whole = self.ring.generation(self.next) == 2 * self.next + 2
             self.next += 1
             if whole:
                 self.read += 1
@@ -314,7 +313,7 @@ class RingReader:
 
     def _head(self) -> tuple[int, int, float, int, int, int, int, int, int] | None:
         """Header of the oldest whole picture; moves ``next`` over what was overwritten."""
-        ring = self._ring
+        ring = self.ring
         while True:
             oldest = ring.captured - ring.shape.slots
             if self.next < oldest:
@@ -333,7 +332,7 @@ class RingReader:
 
     def _copy(self, head: tuple[int, int, float, int, int, int, int, int, int]) -> RingFrame:
         _, utc_ms, mono, height, width, channels, has_aperture, tag_length, meta_length = head
-        shape, slot = self._ring.shape, self._ring.slot(self.next)
+        shape, slot = self.ring.shape, self.ring.slot(self.next)
         start = SLOT_HEADER_BYTES
         pixels = np.frombuffer(slot, np.uint8, height * width * channels, start)
         image = pixels.reshape(height, width, channels).copy()

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
@@ -64,14 +65,14 @@ class SupervisedChild:
         while not stopping.is_set():
             self._telemetry.beat(self._loop)
             child = self.child
-            reason = self._start(spec()) if child is None else self.attempt(child, turn)
-            if reason:
+            step = partial(self._start, spec) if child is None else partial(turn, child)
+            if reason := self.attempt(step):
                 self._replace_later(reason, stopping)
 
-    def attempt(self, child: Child, turn: Callable[[Child], str]) -> str:
-        """Take one turn; return why the child must be replaced, or nothing."""
+    def attempt(self, step: Callable[[], str]) -> str:
+        """Take one step, a start or a turn; return why the child must be replaced, or nothing."""
         try:
-            return turn(child)
+            return step()
         except ChildGone:
             return "exited"
         except ChildBusy:
@@ -98,11 +99,11 @@ class SupervisedChild:
             return "silent"
         return "memory" if child.rss_bytes() > memory_limit_bytes else ""
 
-    def _start(self, spec: ChildSpec) -> str:
+    def _start(self, spec: Callable[[], ChildSpec]) -> str:
         """Start a child; return why that failed, or nothing."""
         self._spawned_mono = self._heard_mono = self._clock()
         try:
-            self.child = spawn(spec)
+            self.child = spawn(spec())
         except OSError:
             return "no_process"
         return ""

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from agent.capture.fingerprint import Fingerprint, fingerprint, read_tag
-from agent.capture.frozen import FrozenDetector, Judged, Verdict, judged
+from agent.capture.frozen import FrozenDetector, Verdict, judged
 from agent.records import CaptureMode, MachineState
 from agent.simulator.parameters import parse_url
 from agent.simulator.source import SimClock, SimSource
 from tests.capture.support import camera
 
-BOTH = Judged(identical=True, near=True)
+BOTH = frozenset({Verdict.IDENTICAL, Verdict.NEAR_IDENTICAL})
 PERIOD_S = 0.214
 
 
@@ -37,7 +37,7 @@ def noisy(image: np.ndarray, seed: int, sigma: float = 1.0) -> np.ndarray:
 
 
 def first_verdict(
-    picture: Callable[[int], np.ndarray], count: Judged = BOTH, seconds: float = 6.0
+    picture: Callable[[int], np.ndarray], count: frozenset[Verdict] = BOTH, seconds: float = 6.0
 ) -> tuple[float | None, Verdict]:
     """When and what the detector first said of a stream of pictures."""
     detector = FrozenDetector(3.0)
@@ -86,14 +86,14 @@ def test_a_picture_that_an_encoder_sends_again_and_again_is_near_identical() -> 
         return np.asarray(scene() + (rng.random(scene().shape) < 0.2), np.uint8)
 
     assert first_verdict(encoded)[1] is Verdict.NEAR_IDENTICAL
-    only_identical = Judged(identical=True, near=False)
+    only_identical = frozenset({Verdict.IDENTICAL})
     assert first_verdict(encoded, only_identical)[1] is Verdict.CHANGING
 
 
 def test_nothing_is_frozen_while_the_machine_stands_and_the_clock_starts_when_it_runs() -> None:
     detector, same = FrozenDetector(3.0), seen(scene())
     for index in range(100):
-        verdict = detector.feed(index * PERIOD_S, same, Judged(False, False), PERIOD_S)
+        verdict = detector.feed(index * PERIOD_S, same, frozenset(), PERIOD_S)
         assert verdict is Verdict.CHANGING
     begin = 100 * PERIOD_S
     verdicts = [
@@ -133,7 +133,7 @@ def test_what_counts_depends_on_source_mode_and_machine(
     live: bool, mode: str, machine: str, expected: tuple[bool, bool]
 ) -> None:
     found = judged(live, CaptureMode(mode), MachineState(machine))
-    assert (found.identical, found.near) == expected
+    assert (Verdict.IDENTICAL in found, Verdict.NEAR_IDENTICAL in found) == expected
 
 
 @pytest.mark.parametrize("grey", [0, 3, 255])

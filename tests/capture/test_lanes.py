@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from agent.capture.lanes import LaneCutter, Origin, circle, merged
+from agent.capture.lanes import LaneCutter, circle, merged
 from agent.records import MachineInfo, MachineState
 from agent.supervision.ring import RingFrame
 from tests.capture.support import camera, noise
 
-ORIGIN = Origin("s1", 17, MachineInfo(state=MachineState.RUNNING, lot="L1"))
+MACHINE = MachineInfo(state=MachineState.RUNNING, lot="L1")
+ORIGIN = ("s1", 17, MACHINE)
 
 
 def ring_frame(aperture: np.ndarray | None = None, meta: dict[str, Any] | None = None) -> RingFrame:
@@ -28,17 +29,17 @@ LEFT_RIGHT = (
 
 def test_without_lanes_the_whole_picture_is_the_camera() -> None:
     picture = ring_frame()
-    (frame,) = LaneCutter(camera()).cut(picture, ORIGIN)
+    (frame,) = LaneCutter(camera()).cut(picture, *ORIGIN)
     assert (frame.lane, frame.frame_id, frame.seq) == ("cam1", "cam1-s1-17", 17)
     assert (frame.captured_utc_ms, frame.captured_mono) == (1_700_000_000_000, 12.5)
     assert np.array_equal(frame.image, picture.image)
     assert frame.aperture is None
-    assert frame.machine == ORIGIN.machine
+    assert frame.machine == MACHINE
 
 
 def test_each_lane_is_a_camera_with_its_own_copy_of_its_region() -> None:
     picture = ring_frame()
-    left, right = LaneCutter(camera(lanes=LEFT_RIGHT)).cut(picture, ORIGIN)
+    left, right = LaneCutter(camera(lanes=LEFT_RIGHT)).cut(picture, *ORIGIN)
     assert (left.lane, right.lane) == ("left", "right")
     assert left.frame_id == "left-s1-17"
     assert np.array_equal(left.image, picture.image[4:44, :32])
@@ -50,7 +51,7 @@ def test_each_lane_is_a_camera_with_its_own_copy_of_its_region() -> None:
 def test_the_aperture_is_the_lanes_part_of_alpha() -> None:
     aperture = np.zeros((48, 64), bool)
     aperture[:, :40] = True
-    left, right = LaneCutter(camera(lanes=LEFT_RIGHT)).cut(ring_frame(aperture), ORIGIN)
+    left, right = LaneCutter(camera(lanes=LEFT_RIGHT)).cut(ring_frame(aperture), *ORIGIN)
     assert left.aperture is None
     assert right.aperture is not None
     assert right.aperture.sum() == 40 * 8
@@ -58,7 +59,7 @@ def test_the_aperture_is_the_lanes_part_of_alpha() -> None:
 
 def test_a_round_aperture_is_a_circle_that_fills_the_lane() -> None:
     left, right = LaneCutter(camera(lanes=LEFT_RIGHT, round_aperture=True)).cut(
-        ring_frame(), ORIGIN
+        ring_frame(), *ORIGIN
     )
     assert left.aperture is right.aperture
     assert left.aperture is not None
@@ -73,19 +74,19 @@ def test_a_round_aperture_is_a_circle_that_fills_the_lane() -> None:
 def test_round_aperture_false_ignores_alpha() -> None:
     aperture = np.zeros((48, 64), bool)
     aperture[0, 0] = True
-    (frame,) = LaneCutter(camera(round_aperture=False)).cut(ring_frame(aperture), ORIGIN)
+    (frame,) = LaneCutter(camera(round_aperture=False)).cut(ring_frame(aperture), *ORIGIN)
     assert frame.aperture is None
 
 
 def test_what_a_picture_knows_of_the_machine_wins_over_what_was_said() -> None:
     meta = {"truth": {"angle_deg": 3.0}, "machine": {"state": "stopped", "fruit_id": "F9"}}
-    (frame,) = LaneCutter(camera()).cut(ring_frame(meta=meta), ORIGIN)
+    (frame,) = LaneCutter(camera()).cut(ring_frame(meta=meta), *ORIGIN)
     assert frame.machine == MachineInfo(MachineState.STOPPED, fruit_id="F9", lot="L1")
     assert frame.truth == {"angle_deg": 3.0}
 
 
 def test_a_machine_state_of_a_later_version_is_ignored() -> None:
-    assert merged(ORIGIN.machine, {"state": "dancing", "encoder": 5}) == MachineInfo(
+    assert merged(MACHINE, {"state": "dancing", "encoder": 5}) == MachineInfo(
         MachineState.RUNNING, encoder=5, lot="L1"
     )
 
@@ -93,6 +94,6 @@ def test_a_machine_state_of_a_later_version_is_ignored() -> None:
 def test_truths_listed_from_left_to_right_go_to_their_lanes() -> None:
     meta = {"truth": {"lanes": [{"angle_deg": 1.0}, {"angle_deg": 2.0}], "faults": ["x"]}}
     lanes = tuple(reversed(LEFT_RIGHT))
-    right, left = LaneCutter(camera(lanes=lanes)).cut(ring_frame(meta=meta), ORIGIN)
+    right, left = LaneCutter(camera(lanes=lanes)).cut(ring_frame(meta=meta), *ORIGIN)
     assert right.truth == {"angle_deg": 2.0, "faults": ["x"]}
     assert left.truth == {"angle_deg": 1.0, "faults": ["x"]}

@@ -308,6 +308,14 @@ def test_explain_names_the_methods_that_there_are() -> None:
     assert "region-occlusion" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["--method", "--score"])
+def test_explain_tells_a_mistyped_name_before_it_reads_anything(name: str, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    result = pitwatch("explain", "p.png", name, "x", "--model", absent, "--reference", absent)
+    assert result.exit_code == 2
+    assert name in result.stderr
+
+
 def test_explain_refuses_a_model_that_is_a_program(tmp_path: Path) -> None:
     program = tmp_path / "m.pt2"
     program.touch()

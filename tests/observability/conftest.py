@@ -12,11 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from agent import config
-from agent.observability.build import AgentFacts, Now, build_view
+from agent.observability.build import Now, build_view
 from agent.observability.http.app_state import AppState
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, LimitsView
+from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from tests.observability.http.served import Served
 from tests.observability.support import TRUST
@@ -54,27 +54,25 @@ class FakeAgent:
         self.views += 1
         if self.hold_view is not None:
             self.hold_view.wait(30)
-        facts = AgentFacts(
-            agent_id="line-1", version="0.1.0", session="7f", config_hash="c0ffee",
-            model_name="default", model_sha256="ab" * 32, layer="decoder1",
-            sources=dict.fromkeys(self.cameras, "sim:"), started_mono=self.started,
+        first = AgentView(
+            agent_id="line-1", version="0.1.0", session="7f", utc_ms=0, uptime_s=0.0,
+            config_hash="c0ffee", model_name="default", model_sha256="ab" * 32, layer="decoder1",
+            cameras=tuple(CameraView(name, "sim:", "") for name in self.cameras),
             limits=LimitsView(0.2, 0.6, 0.2, 0.214),
         )  # fmt: skip
         now = Now(
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
-            statuses=self.statuses,
+            statuses=self.statuses, started_mono=self.started,
         )  # fmt: skip
-        return build_view(facts, now, self.newest, self.telemetry)
+        return build_view(first, now, self.newest, self.telemetry)
 
     def state(self) -> AppState:
         """Return what the server is given."""
         return AppState(
             view=self.view,
-            loop_ages_s=self.telemetry.loops.ages_s,
             sources=lambda: self.sources,
             on_machine=self.machine.append,
             newest=self.newest,
-            registry=self.registry,
             telemetry=self.telemetry,
             kept_evidence=self.kept_evidence.get,
         )

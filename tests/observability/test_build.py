@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from agent.observability.build import AgentFacts, Now, build_view
+from agent.observability.build import Now, build_view
 from agent.observability.http.rpc import AgentService
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView
+from agent.observability.view import AgentView, CameraView
 from agent.records import CameraState, CameraStatus, Overlay
 from tests.observability.conftest import FakeAgent
 from tests.observability.samples import explanation, frame, fruit, segmentation
 from tests.observability.support import FakeClock
 
-FACTS = AgentFacts(
-    agent_id="line-1", version="0.1.0", session="7f", config_hash="c", model_name="default",
-    model_sha256="ab", layer="decoder1", sources={"cam1": "sim:"}, started_mono=990.0,
+FIRST = AgentView(
+    agent_id="line-1", version="0.1.0", session="7f", utc_ms=0, uptime_s=0.0, config_hash="c",
+    model_name="default", model_sha256="ab", layer="decoder1",
 )  # fmt: skip
 
 
@@ -30,8 +31,9 @@ def telemetry() -> PrometheusTelemetry:
 
 
 def build(newest: Newest, telemetry: PrometheusTelemetry, **said: object) -> AgentView:
-    now = Now(mono=1000.5, utc_ms=1, **said)  # type: ignore[arg-type]
-    return build_view(FACTS, now, newest, telemetry)
+    now = Now(mono=1000.5, utc_ms=1, started_mono=990.0, **said)  # type: ignore[arg-type]
+    first = replace(FIRST, cameras=tuple(CameraView(lane, "sim:", "") for lane in newest.lanes))
+    return build_view(first, now, newest, telemetry)
 
 
 def test_the_books_of_frames_jobs_and_messages_balance(telemetry: PrometheusTelemetry) -> None:

@@ -25,6 +25,7 @@ class Keeper:
         self.kept = SupervisedChild(
             "kept", "embedded_broker_lost", "broker_restarts", self.books, time.monotonic
         )
+        self.spec: Callable[[], ChildSpec] = lambda: SPEC
         self.turn: Callable[[Child], str] = self.wait
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -37,7 +38,7 @@ class Keeper:
         return ""
 
     def _run(self) -> None:
-        self.kept.keep(lambda: SPEC, lambda child: self.turn(child), self._stopping)
+        self.kept.keep(lambda: self.spec(), lambda child: self.turn(child), self._stopping)
         if self.kept.child is not None:
             self.kept.child.kill()
 
@@ -85,3 +86,15 @@ def test_a_child_that_exits_is_replaced(keeper: Keeper) -> None:
     wait_until(lambda: keeper.kept.restarts == 1, START_S, "replaced")
     assert keeper.books.total("broker_restarts", "exited") == 1
     assert not keeper.kept.serving.is_set()
+
+
+def test_a_defect_at_the_start_of_a_child_does_not_end_its_keeper(keeper: Keeper) -> None:
+    def no_spec() -> ChildSpec:
+        raise MemoryError
+
+    keeper.spec = no_spec
+    assert keeper.kept.child is not None
+    keeper.kept.child.ask_to_stop()
+    wait_until(lambda: keeper.books.total("broker_restarts", "failed") >= 1, START_S, "no start")
+    keeper.spec = lambda: SPEC
+    wait_until(lambda: keeper.kept.pid != 0, START_S, "a child")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,8 @@ DEFAULT_FPS = 280 / 60  # one fruit every 214 ms
 FILE_LIMIT_BYTES = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    name: str
-    image: NDArray[np.uint8]
-    aperture: NDArray[np.bool_] | None
+Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_] | None]
+"""A picture and its field of view."""
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -56,7 +52,7 @@ class FolderSource:
         )
         self._pacer = Pacer(self._fps)
         self._paths: Iterator[Path] = iter(())
-        self._next: _Loaded | PictureError | None = None
+        self._next: Decoded | PictureError | None = None
 
     def open(self) -> SourceInfo:
         """Find the first readable picture. ``SourceError`` where there is none."""
@@ -64,11 +60,11 @@ class FolderSource:
         problem = ""
         for path in paths:
             try:
-                first = self._load(path)
+                image, _ = self._load(path)
             except PictureError as error:
                 problem = problem or str(error)
                 continue
-            height, width = first.image.shape[:2]
+            height, width = image.shape[:2]
             self._paths = iter(paths)
             return SourceInfo(width, height, self._fps, live=False)
         raise SourceError("no_readable_picture", f"{self._folder}: {problem}", permanent=True)
@@ -85,7 +81,7 @@ class FolderSource:
         ready, self._next = self._next, None
         if isinstance(ready, PictureError):
             raise ready
-        return Picture(ready.image, ready.aperture, time.time_ns() // 1_000_000, time.monotonic())
+        return Picture(*ready, time.time_ns() // 1_000_000, time.monotonic())
 
     def close(self) -> None:
         """Nothing is held."""
@@ -99,7 +95,7 @@ class FolderSource:
             path = next(self._paths)
         return path
 
-    def _load(self, path: Path) -> _Loaded:
+    def _load(self, path: Path) -> Decoded:
         # Here, so that listing a folder (a check before the start) does without OpenCV.
         from agent.capture.sources.decode import decode, fit
 
@@ -110,7 +106,6 @@ class FolderSource:
         except OSError as error:
             raise PictureError("corrupt", f"{path.name}: {error.strerror}") from error
         try:
-            image, aperture = fit(*decode(data), self._size)
+            return fit(*decode(data), self._size)
         except PictureError as error:
             raise PictureError(error.reason, f"{path.name}: {error.detail}") from error
-        return _Loaded(path.name, image, aperture)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
-
 from agent.observability.newest import Newest
+from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.records import CameraState, MachineInfo
-from agent.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +18,14 @@ class AppState:
 
     ``view``, ``on_machine`` and ``kept_evidence`` are called in a worker thread, ``view`` at most a
     few times a second however many look; ``kept_evidence`` gives content type and bytes of the
-    picture behind an occurrence, None without one. ``loop_ages_s`` and ``sources`` are called on
-    the server's own loop, so they must not take a lock that another loop may hold for long: a
-    stalled loop is just what they report.
+    picture behind an occurrence, None without one. ``sources`` is called, and the ages of the loops
+    are read, on the server's own loop, so neither must take a lock that another loop may hold for
+    long: a stalled loop is just what they report.
     """
 
     view: Callable[[], AgentView]
-    loop_ages_s: Callable[[], Mapping[str, float]]
     sources: Callable[[], Mapping[str, CameraState]]
     on_machine: Callable[[MachineInfo], None]
     newest: Newest
-    registry: CollectorRegistry
-    telemetry: Telemetry
+    telemetry: PrometheusTelemetry
     kept_evidence: Callable[[str], tuple[str, bytes] | None]

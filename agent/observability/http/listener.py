@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from agent import config
 from agent.observability.http.signing import Signer
 
+REMEDIES: dict[int | None, str] = {
+    errno.EADDRINUSE: (
+        "is in use by another program; choose another with --http HOST:PORT, or port 0"
+    ),
+    errno.EACCES: "needs a privilege that the agent lacks; choose a port from 1024",
+    errno.EADDRNOTAVAIL: "is not an address of this machine",
+}
+"""What an address that cannot be had is told with."""
+
 
 class HttpError(OSError):
     """The server cannot have its address; the text names the key and what to do."""
@@ -72,29 +81,15 @@ def _check_tls(settings: config.HttpTls) -> None:
 
 def bind(host: str, port: int, backlog: int) -> socket.socket:
     """Return a listening socket; ``HttpError`` names the key and the remedy."""
-    where = f"http: {host}:{port}"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
         raise HttpError(f"http.host: {host!r} is no address of this machine ({error})") from error
-    listener = socket.socket(family, kind, protocol)
+    both = family == socket.AF_INET6  # ``::`` takes clients of IPv4 too
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(backlog)
+        return socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=both)
     except OSError as error:
-        listener.close()
-        raise HttpError(f"{where} {_remedy(error)}") from error
-    return listener
-
-
-def _remedy(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "is in use by another program; choose another with --http HOST:PORT, or port 0"
-    if error.errno == errno.EACCES:
-        return "needs a privilege that the agent lacks; choose a port from 1024"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "is not an address of this machine"
-    return f"cannot be bound: {error.strerror or error}"
+        said = REMEDIES.get(error.errno, f"cannot be bound: {error.strerror or error}")
+        raise HttpError(f"http: {host}:{port} {said}") from error

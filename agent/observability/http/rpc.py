@@ -6,10 +6,15 @@ live path but these short replies: numbers, and a picture once.
 
 from __future__ import annotations
 
+import asyncio
 import enum
+import itertools
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -18,7 +23,10 @@ from agent.observability.http.app_state import AppState
 from agent.observability.newest import AnnotatedFrame
 from agent.observability.pictures import fitted
 from agent.records import CameraState
+from agent.supervision.channel import Channel
 
+OPEN_MAX = 64
+"""Calls that may wait, probes not counted; a call outlives the connection that made it."""
 PROBES = frozenset({"health", "metrics"})
 """Answered at once by the agent's own loop, whatever the others wait for."""
 WORK_LIMIT_S = 5.0
@@ -68,8 +76,24 @@ class Counts:
     counted: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...] = ()
 
 
-class AgentClient(Protocol):
-    """The server's end: calls to the agent."""
+class AgentUnavailable(Exception):  # noqa: N818 - says what is the case
+    """The agent does not answer."""
+
+
+class AgentFailed(Exception):  # noqa: N818
+    """The agent failed at an answer; its log says how."""
+
+
+class AgentClient:
+    """The server's end: calls to the agent over the control channel."""
+
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+        self._channel = channel
+        self._loop = loop
+        self._numbers = itertools.count()
+        self._open: dict[int, asyncio.Future[Reply]] = {}
+        self._counted: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        threading.Thread(target=self._listen, name="answers", daemon=True).start()
 
     async def call(self, name: str, *args: object) -> Any:
         """Return what ``AgentService`` answers.
@@ -77,20 +101,40 @@ class AgentClient(Protocol):
         ``AgentUnavailable`` when it does not read or too many calls wait already,
         ``AgentFailed`` when it raised. Waits without a limit of its own.
         """
+        full = name not in PROBES and len(self._open) >= OPEN_MAX
+        if full or not self._channel.has_room():  # a full socket would stop this loop
+            raise AgentUnavailable
+        number = next(self._numbers)
+        # Whoever called may have given up; the call stays open until it is answered.
+        future = self._open[number] = self._loop.create_future()
+        self._channel.send(Call(number, name, args, time.monotonic()))
+        reply = await asyncio.shield(future)
+        if reply.failed:
+            raise AgentFailed(name)
+        return reply.value
 
     def count(self, name: str, **labels: str) -> None:
         """Add one to a counter of the agent."""
+        self._counted[name, tuple(labels.items())] += 1
 
     def flush(self) -> None:
-        """Let the agent know now what was counted."""
+        """Let the agent know now what was counted; also the heartbeat."""
+        if not self._channel.has_room():
+            return
+        counted = tuple((*key, number) for key, number in self._counted.items())
+        self._counted.clear()
+        self._channel.send(Counts(counted))
 
+    def _listen(self) -> None:
+        while True:
+            reply = self._channel.receive(60.0)
+            if isinstance(reply, Reply):
+                self._loop.call_soon_threadsafe(self._settle, reply)
 
-class AgentUnavailable(Exception):  # noqa: N818 - says what is the case
-    """The agent does not answer."""
-
-
-class AgentFailed(Exception):  # noqa: N818
-    """The agent failed at an answer; its log says how."""
+    def _settle(self, reply: Reply) -> None:
+        future = self._open.pop(reply.number)
+        if not future.done():
+            future.set_result(reply)
 
 
 class AgentService:
@@ -115,11 +159,11 @@ class AgentService:
 
     def health(self) -> Health:
         """What the probes judge, of this moment."""
-        return Health(dict(self._state.loop_ages_s()), self._state.sources())
+        return Health(dict(self._state.telemetry.loops.ages_s()), self._state.sources())
 
     def metrics(self, openmetrics: bool) -> tuple[bytes, str]:
         """The exposition and its content type."""
-        return expose(self._state.registry, OPENMETRICS if openmetrics else "")
+        return expose(self._state.telemetry.registry, OPENMETRICS if openmetrics else "")
 
     def status(self) -> bytes:
         """The snapshot as JSON."""

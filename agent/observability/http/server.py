@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from agent import config
 from agent.observability.http.app_state import AppState
@@ -150,7 +151,8 @@ class HttpServer(Listener):
         """Let the child finish what it is at, answers included, then make sure of its end."""
         child.ask_to_stop()
         end = self._clock() + 0.8 * self._patience_s
-        while self._clock() < end and not self._supervised.attempt(child, self._turn):
+        turn = partial(self._turn, child)
+        while self._clock() < end and not self._supervised.attempt(turn):
             pass
         child.kill()
         self._supervised.child = None

@@ -13,14 +13,14 @@ from agent.observability.http.app_state import AppState
 from agent.observability.http.listener import Listener, ServerSpec
 from agent.observability.http.process import WebServer
 from agent.observability.http.protocol import BoundedLoop
-from agent.observability.http.rpc import PROBES, AgentService
+from agent.observability.http.rpc import PROBES, AgentClient, AgentService
 from agent.observability.http.server import LOOP
 from tests.support import wait_until
 
 BEAT_S = 0.1
 
 
-class Direct:
+class Direct(AgentClient):
     """Calls the agent without a process in between."""
 
     def __init__(self, state: AppState) -> None:
@@ -70,7 +70,7 @@ class Served(Listener):
     async def _serve(self) -> None:
         direct = Direct(self._state)
         self._web = WebServer(self._spec, direct)
-        serving = asyncio.create_task(self._web.serve(self.socket))
+        serving = asyncio.create_task(self._web.serve([self.socket]))
         while not self._stopping.is_set():
             self._state.telemetry.beat(LOOP)
             await asyncio.wait([serving], timeout=BEAT_S)

@@ -21,7 +21,7 @@ import pytest
 from agent import config
 from agent.observability.http import server as http_module
 from agent.observability.http.listener import HttpError, Listener
-from agent.observability.http.process import OPEN_MAX
+from agent.observability.http.rpc import OPEN_MAX
 from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
 from agent.records import MachineState, Overlay

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.observability.http.process import RpcClient
-from agent.observability.http.rpc import AgentUnavailable
+from agent.observability.http.rpc import AgentClient, AgentUnavailable
 from agent.supervision.channel import Channel
 
 TIMES = 3000
@@ -20,7 +19,7 @@ def main(channel: Channel, path: str, _fds: Mapping[str, int]) -> None:
 
 
 async def _ask_on(channel: Channel, path: Path) -> None:
-    agent = RpcClient(channel, asyncio.get_running_loop())
+    agent = AgentClient(channel, asyncio.get_running_loop())
     silent = 0
     for _ in range(TIMES):
         agent.count("http_requests", route="/", status="200")
