@@ -29,9 +29,9 @@ from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
 from agent.reports.figure import Scene, figure
 from agent.reports.layer_sheet import layer_sheet, matching_layers
-from agent.reports.masks import decode, dices, inside, read_picture
+from agent.reports.masks import dices, inside, read_picture
 from agent.reports.options import ExplainOptions
-from agent.reports.sources import Shot, folder_shots
+from agent.reports.sources import Shot, file_shot, folder_shots
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -60,15 +60,15 @@ class Worker:
 
 def explain_all(options: ExplainOptions) -> bool:
     """Everything that was asked for; whether every picture was explained."""
-    several = options.picture.is_dir()
-    shots = folder_shots(options.picture) if several else [_single(options)]
-    if not several:
-        shots[0].read()  # nothing is loaded for a picture that cannot be read
+    if options.picture.is_dir():
+        shots = folder_shots(options.picture)
+        worker = _worker(options)
+        with progress_bar() as bar:
+            return _explain_folder(worker, shots, bar)
+    # Nothing is loaded for a picture that cannot be read.
+    image, drawn = file_shot(options.picture, options.mask).read()
     worker = _worker(options)
     with progress_bar() as bar:
-        if several:
-            return _explain_folder(worker, shots, bar)
-        image, drawn = shots[0].read()
         _check_mask(worker, drawn)
         asked = any((options.out, options.json, options.npz))
         explained = True
@@ -81,14 +81,6 @@ def explain_all(options: ExplainOptions) -> bool:
         if options.sheet is not None:
             _sheet(worker, image, bar)
     return explained
-
-
-def _single(options: ExplainOptions) -> Shot:
-    def read() -> tuple[Image, Image | None]:
-        image = read_picture(options.picture)
-        return image, None if options.mask is None else decode(read_picture(options.mask))
-
-    return Shot(options.picture.stem, read)
 
 
 def _worker(options: ExplainOptions) -> Worker:
