@@ -118,9 +118,8 @@ def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None
             value = work.do(part, lambda cups: channel.send(_Cups(cups)))  # type: ignore[arg-type]
         except (ScoringError, CommissioningError, AblationError, ModelError) as error:
             # In words: an error with arguments of its own does not come back from a pickle.
-            channel.send(
-                (ModelError if isinstance(error, ModelError) else ScoringError)(str(error))
-            )
+            kind = ModelError if isinstance(error, ModelError) else ScoringError
+            channel.send(kind(str(error)))
             return
         channel.send(_Result(value))
 
