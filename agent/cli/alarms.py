@@ -47,11 +47,12 @@ def calibrate(
     """Audit the model on the running line, then learn what is usual there, for the alarms."""
     from rich.console import Console
 
-    from agent.commissioning.command import CalibrateOptions, calibrate_with_progress
+    from agent.commissioning.command import calibrate_with_progress
+    from agent.commissioning.commission import Plan
 
     loaded = load(config, sources=(source,) if source else (), broker="none", model=model)
-    options = CalibrateOptions(variety, out, camera, lots, lot_minutes, explained, resume)
-    raise typer.Exit(calibrate_with_progress(loaded.config, options, Console()))
+    plan = Plan(variety, out, camera, lots, lot_minutes, explained, resume)
+    raise typer.Exit(calibrate_with_progress(loaded.config, plan, Console()))
 
 
 def score_alarms(

@@ -40,7 +40,7 @@ def _widened(made: Designed, budget: Budget) -> list[str]:
 def _conditional(budget: Budget, run: ConditionalRun | None) -> list[str]:
     if run is None:
         return ["Lots are too short to tell how much hangs on the sample: no limit is widened."]
-    low, median, high = (significant(days, 1) for days in run.days)
+    low, median, high = (significant(days, 1) for days in run)
     words = [
         f"Charts made of samples like this one run about {median} production days between two "
         f"false alarms; one sample in twenty makes that {low} or less, one {high} or more "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import torch
@@ -31,34 +29,13 @@ from agent.models.loading import load_model
 EXIT_OK, EXIT_REFUSED, EXIT_CONFIG, EXIT_INTERRUPTED = 0, 1, 78, 130
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrateOptions:
-    """What the command line says. ``camera`` None: the first configured one."""
-
-    variety: str
-    out: Path
-    camera: str | None = None
-    lots: int = 12
-    lot_minutes: float = 15.0
-    explained: int = 10
-    resume: bool = False
-
-
-def calibrate_with_progress(config: Config, options: CalibrateOptions, console: Console) -> int:
+def calibrate_with_progress(config: Config, plan: Plan, console: Console) -> int:
     """Run a commissioning; the exit code: 0 written, 1 refused, 78 the model, 130 interrupted."""
     torch.set_num_threads(config.model.threads)
     cv2.setNumThreads(1)
-    plan = Plan(
-        options.variety,
-        options.out,
-        options.lots,
-        options.lot_minutes * 60.0,
-        options.explained,
-        options.resume,
-    )
     try:
         model = load_model(config.model)
-        camera = _camera(config, options.camera)
+        camera = _camera(config, plan.camera)
         with counting_progress(console) as progress:
             told = _told(progress, plan, console)
             reference = Commissioning(config, camera, model, plan, told).run()
@@ -73,7 +50,7 @@ def calibrate_with_progress(config: Config, options: CalibrateOptions, console: 
         return EXIT_REFUSED
     console.print(charted(reference))
     console.print(reference.claim)
-    console.print(f"wrote {options.out}; alarms.reference: {{{options.variety}: {options.out}}}")
+    console.print(f"wrote {plan.out}; alarms.reference: {{{plan.variety}: {plan.out}}}")
     return EXIT_OK
 
 

@@ -41,13 +41,14 @@ AUDIT_EVERY = 7
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for. At least ``lots`` of ``lot_s`` seconds, more where the budget needs more;
-    ``explained`` fruit a window."""
+    """What is asked for. At least ``lots`` of ``lot_minutes``, more where the budget needs more;
+    ``explained`` fruit a window. ``camera`` None: the first configured one."""
 
     variety: str
     out: Path
+    camera: str | None = None
     lots: int = 12
-    lot_s: float = 900.0
+    lot_minutes: float = 15.0
     explained: int = 10
     resume: bool = False
 
@@ -92,7 +93,7 @@ class Commissioning:
             self.config,
             self.camera,
             self.model,
-            Wanted(self.plan.variety, self.plan.lot_s, before.end_mono),
+            Wanted(self.plan.variety, 60.0 * self.plan.lot_minutes, before.end_mono),
         )
         kept: list[Passing] = []
         frames = list(islice(self._every(passing, kept), FRUIT))
@@ -221,7 +222,7 @@ class Commissioning:
             budget_lanes=budget.lanes,
             hours_a_day=budget.hours_a_day,
             run_length=made.run_length,
-            conditional_days=None if run is None else run.days,
+            conditional_days=run,
             claim=claim(made, budget, run),
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),

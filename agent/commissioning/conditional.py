@@ -25,6 +25,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,19 +62,13 @@ _NORMAL = NormalDist()
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionalRun:
+class ConditionalRun(NamedTuple):
     """Production days between two false alarms of all charts: median, and 5 % and 95 % quantiles
     over samples like the reference's. The fixed rules, four shares of the budget, are left out."""
 
     low_days: float
     median_days: float
     high_days: float
-
-    @property
-    def days(self) -> tuple[float, float, float]:
-        """Rising."""
-        return self.low_days, self.median_days, self.high_days
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +204,8 @@ def _signal_of_samples(
         row_seen[:] = scores.of_all(_GRID)
     sides = [_seen_by_each(side.sign * seen, z) for side in signal.sides]
     made = list(zip(spreads, zip(*sides, strict=True), strict=True))
-    return _SignalOfSamples(LotSpread(lots, 0, icc, icc, rho), _seen(_GRID, z), made)
+    (usual,) = _seen_by_each(_GRID[None], z)
+    return _SignalOfSamples(LotSpread(lots, 0, icc, icc, rho), usual, made)
 
 
 def _samples(
@@ -234,14 +230,9 @@ def _samples(
     return found
 
 
-def _seen(seen: Floats, z: Floats) -> _Seen:
-    """``seen`` (G,): the score that a point gets, the bad way up, whose true score is that of
-    ``_GRID``; ``z``: true scores of lots."""
-    return _seen_by_each(seen[None], z)[0]
-
-
 def _seen_by_each(seen: Floats, z: Floats) -> list[_Seen]:
-    """``seen`` (SAMPLES, G): as ``_seen`` for each sample, all of them a point at a time."""
+    """``seen`` (N, G): by sample the score that a point gets, the bad way up, whose true score is
+    that of ``_GRID``; ``z``: true scores of lots. All samples a point at a time."""
     place = np.clip(np.searchsorted(_GRID, z, side="right") - 1, 0, len(_GRID) - 2)
     offset = np.clip(z, _GRID[0], _GRID[-1]) - _GRID[place]
     slopes = np.diff(seen) / np.diff(_GRID)

@@ -15,6 +15,7 @@ from typing import Annotated, TextIO
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -29,7 +30,8 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 """JSON has no NaN: it is written as null."""
 Floats = Annotated[
     NDArray[np.float64],
-    PlainValidator(lambda values: np.array(values, np.float64)),
+    PlainValidator(TypeAdapter(list[Number]).validate_python),
+    AfterValidator(lambda values: np.array(values, np.float64)),
     PlainSerializer(np.ndarray.tolist),
 ]
 

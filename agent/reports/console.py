@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,20 +13,18 @@ from agent.ablation.result import EngineResult
 from agent.records import ClassExplanation
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar() -> Progress:
     """A progress bar on a terminal's standard error; elsewhere nothing is drawn."""
-    columns: tuple[Any, ...] = (
+    console = Console(stderr=True, soft_wrap=True)
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
-    console = Console(stderr=True, soft_wrap=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        yield bar
 
 
 def print_facts(
@@ -44,9 +40,7 @@ def print_facts(
         )
         for line in _check_lines(result, found):
             out.print(f"{found.class_name}: {line}")
-        if found.reason:
-            out.print(f"{found.class_name}: {found.reason}")
-    else:
+    if found.reason:
         out.print(f"{found.class_name}: {found.reason}")
     for path in written:
         out.print(f"wrote {path}")

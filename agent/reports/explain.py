@@ -29,21 +29,12 @@ from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
 from agent.reports.figure import Scene, figure
 from agent.reports.layer_sheet import layer_sheet, matching_layers
-from agent.reports.masks import decode, dices, inside, read_picture
+from agent.reports.masks import dices, inside, read_picture
 from agent.reports.options import ExplainOptions
-from agent.reports.sources import Shot, folder_shots
+from agent.reports.sources import Shot, file_shot, folder_shots
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where the files of one picture go; None: not wanted."""
-
-    out: Path | None
-    json: Path | None
-    npz: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +48,32 @@ class Worker:
     studies: Studies
     out: Console
 
+    def writing(self, out: Path | None, json: Path | None, npz: Path | None) -> Worker:
+        """The same, for a picture whose files go there; None: not wanted."""
+        return replace(self, options=replace(self.options, out=out, json=json, npz=npz))
+
 
 def explain_all(options: ExplainOptions) -> bool:
     """Everything that was asked for; whether every picture was explained."""
-    several = options.picture.is_dir()
-    shots = folder_shots(options.picture) if several else [_single(options)]
-    if not several:
-        shots[0].read()  # nothing is loaded for a picture that cannot be read
+    if options.picture.is_dir():
+        shots = folder_shots(options.picture)
+        worker = _worker(options)
+        with progress_bar() as bar:
+            return _explain_folder(worker, shots, bar)
+    # Nothing is loaded for a picture that cannot be read.
+    image, drawn = file_shot(options.picture, options.mask).read()
     worker = _worker(options)
     with progress_bar() as bar:
-        if several:
-            return _explain_folder(worker, shots, bar)
-        image, drawn = shots[0].read()
         _check_mask(worker, drawn)
         asked = any((options.out, options.json, options.npz))
         explained = True
         if asked or options.sheet is None:
-            out = options.out
-            if not asked:
-                out = Path(f"{options.picture.stem}-explained.png")
-            outputs = Outputs(out, options.json, options.npz)
-            explained = _explain(worker, options.picture.name, (image, drawn), outputs, bar)
+            out = options.out if asked else Path(f"{options.picture.stem}-explained.png")
+            one = worker.writing(out, options.json, options.npz)
+            explained = _explain(one, options.picture.name, (image, drawn), bar)
         if options.sheet is not None:
             _sheet(worker, image, bar)
     return explained
-
-
-def _single(options: ExplainOptions) -> Shot:
-    def read() -> tuple[Image, Image | None]:
-        image = read_picture(options.picture)
-        return image, None if options.mask is None else decode(read_picture(options.mask))
-
-    return Shot(options.picture.stem, read)
 
 
 def _worker(options: ExplainOptions) -> Worker:
@@ -173,7 +158,7 @@ def _explain_folder(worker: Worker, shots: list[Shot], bar: Progress) -> bool:
     failed = 0
     task = bar.add_task(f"{options.picture.name}: pictures", total=len(shots))
     for shot in shots:
-        outputs = Outputs(
+        one = worker.writing(
             figures and figures / f"{shot.name}.png",
             options.json and options.json / f"{shot.name}.json",
             options.npz and options.npz / f"{shot.name}.npz",
@@ -181,7 +166,7 @@ def _explain_folder(worker: Worker, shots: list[Shot], bar: Progress) -> bool:
         try:
             pair = shot.read()
             _check_mask(worker, pair[1])
-            explained = _explain(worker, shot.name, pair, outputs, bar)
+            explained = _explain(one, shot.name, pair, bar)
         except AblationError as error:
             bar.console.print(f"{shot.name}: {error}", markup=False, highlight=False)
             explained = False
@@ -191,13 +176,7 @@ def _explain_folder(worker: Worker, shots: list[Shot], bar: Progress) -> bool:
     return failed == 0
 
 
-def _explain(
-    worker: Worker,
-    name: str,
-    pair: tuple[Image, Image | None],
-    outputs: Outputs,
-    bar: Progress,
-) -> bool:
+def _explain(worker: Worker, name: str, pair: tuple[Image, Image | None], bar: Progress) -> bool:
     image, drawn = pair
     task = bar.add_task("ablating", total=None)
     result = worker.engine.explain(
@@ -210,7 +189,7 @@ def _explain(
     bar.remove_task(task)
     found = result.classes[0]
     scene = _scene(worker, name, result, in_colour(image), drawn)
-    written = _write(worker, scene, name, outputs)
+    written = _write(worker, scene, name)
     print_facts(worker.out, result, found, written)
     log_event(
         logger,
@@ -244,26 +223,26 @@ def _scene(
     )
 
 
-def _write(worker: Worker, scene: Scene, name: str, outputs: Outputs) -> list[Path]:
-    result = scene.result
+def _write(worker: Worker, scene: Scene, name: str) -> list[Path]:
+    options, result = worker.options, scene.result
     found = result.classes[0]
     written = []
-    if outputs.out is not None:
-        files.write_png(outputs.out, figure(scene, worker.options.method))
-        written.append(outputs.out)
-    if outputs.json is not None:
+    if options.out is not None:
+        files.write_png(options.out, figure(scene, options.method))
+        written.append(options.out)
+    if options.json is not None:
         content = files.numbers(worker.model, result, found)
-        content["method"] = worker.options.method
+        content["method"] = options.method
         content["picture"] = name
         content["overlay_range"] = {"value": scene.limits.value, "fixed": scene.limits.fixed}
         if scene.drawn is not None:
             truth = on_grid(scene.drawn, (result.mask.shape[0], result.mask.shape[1]))
             content["dice_to_mask"] = dices(result.mask, truth, worker.model.classes)
-        files.write_json(outputs.json, content)
-        written.append(outputs.json)
-    if outputs.npz is not None:
-        files.write_npz(outputs.npz, files.arrays(result, found, scene.index))
-        written.append(outputs.npz)
+        files.write_json(options.json, content)
+        written.append(options.json)
+    if options.npz is not None:
+        files.write_npz(options.npz, files.arrays(result, found, scene.index))
+        written.append(options.npz)
     return written
 
 

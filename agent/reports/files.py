@@ -98,17 +98,15 @@ def _studied(result: EngineResult, found: ClassExplanation, index: int) -> dict[
         grid = (found.map.shape[0], found.map.shape[1])
         cells = class_cells(result.mask == index, result.aperture, grid, result.region_threshold)
         out |= {"foreground_cells": cells.foreground, "background_cells": cells.background}
-    if study.patches is not None:
-        out["patch_drop"] = study.patches.drop
-        if study.patches.dice is not None:
-            out["patch_dice"] = study.patches.dice
-    if study.block_drop is not None:
-        out["block_drop"] = study.block_drop
-    if study.hires_map is not None:
-        out["hires_map"] = study.hires_map
-    if study.other_deltas is not None:
-        out["other_deltas"] = study.other_deltas
-    return out
+    patches = study.patches
+    studies = {
+        "patch_drop": None if patches is None else patches.drop,
+        "patch_dice": None if patches is None else patches.dice,
+        "block_drop": study.block_drop,
+        "hires_map": study.hires_map,
+        "other_deltas": study.other_deltas,
+    }
+    return out | {name: made for name, made in studies.items() if made is not None}
 
 
 def _checks(result: EngineResult, found: ClassExplanation) -> dict[str, Any]:

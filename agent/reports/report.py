@@ -58,7 +58,7 @@ def write_csv(path: Path, rows: Table) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows({k: "" if _undefined(v) else v for k, v in row.items()} for row in rows)
+        writer.writerows(to_jsonable_python(rows, inf_nan_mode="null"))
 
 
 def html(found: Survey, plots: dict[str, str], figures: Sequence[tuple[str, bytes]]) -> str:
@@ -143,7 +143,3 @@ def _spread(found: Sequence[Observation], key: str) -> str:
 
 def _short(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _undefined(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from agent.reports.masks import decode, read_picture
 
 MASK_ENDING = "_mask"
 
-Read = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+"""A picture and its mask, None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Shot:
     (H, W) uint8, or None. ``AblationError`` where it cannot be read."""
 
     name: str
-    read: Read
+    read: Callable[[], Pair]
 
 
 def folder_shots(folder: Path) -> list[Shot]:
@@ -44,7 +46,7 @@ def folder_shots(folder: Path) -> list[Shot]:
     pictures = [path for path in names if not path.stem.endswith(MASK_ENDING)]
     if not pictures:
         raise AblationError(f"{folder}: holds no picture ({', '.join(SUFFIXES)})")
-    return [Shot(path.stem, _reader(path, masks.get(path.stem))) for path in pictures]
+    return [file_shot(path, masks.get(path.stem)) for path in pictures]
 
 
 def references(shots: list[Shot]) -> Iterator[tuple[NDArray[np.uint8], None]]:
@@ -52,9 +54,11 @@ def references(shots: list[Shot]) -> Iterator[tuple[NDArray[np.uint8], None]]:
     return ((shot.read()[0], None) for shot in shots)
 
 
-def _reader(picture: Path, mask: Path | None) -> Read:
-    def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        image = read_picture(picture)
-        return image, None if mask is None else decode(read_picture(mask))
+def file_shot(picture: Path, mask: Path | None) -> Shot:
+    """A picture and its drawn mask, read when they are asked for."""
+    return Shot(picture.stem, partial(_read, picture, mask))
 
-    return read
+
+def _read(picture: Path, mask: Path | None) -> Pair:
+    image = read_picture(picture)
+    return image, None if mask is None else decode(read_picture(mask))

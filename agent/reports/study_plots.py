@@ -114,7 +114,8 @@ def _each_map_fractions(rows: Table, name: str) -> Axes:
     for region, colour in REGIONS:
         mine = _where(rows, region=region)
         shares = np.unique(_column(mine, "fraction"))
-        sizes = [np.nanmean(abs(_column(_where(mine, fraction=s), "mean_drop"))) for s in shares]
+        drops = [_column(_where(mine, fraction=share), "mean_drop") for share in shares]
+        sizes = [tables.mean_sd(abs(each))[0] for each in drops]
         _line(axes, region, np.append(0.0, shares), np.append(0.0, sizes), colour)
     return axes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import cv2
@@ -118,8 +117,7 @@ def _explained(
     if state.groups:
         # Clusters of the first picture serve all, or groups of different pictures would be mixed.
         groups = next((one.groups for one in result.studies.values()), ())
-        with contextlib.suppress(ValueError):
-            state.groups = ";".join(",".join(map(str, g.channels)) for g in groups) or state.groups
+        state.groups = ";".join(",".join(map(str, g.channels)) for g in groups) or state.groups
     if len(state.figures) < options.examples * len(engine.settings.classes):
         state.figures += _figures(engine.model, shot.name, image, drawn, result)
     return result, drawn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,14 +69,10 @@ def _checks(one: Observation) -> CrossChecks:
     return one.record.checks or CrossChecks()
 
 
-def _gain(measure: str, fill: str, over: str) -> Callable[[Observation], float]:
-    def read(one: Observation) -> float:
-        for gain in _checks(one).gains:
-            if (gain.measure, gain.fill) == (measure, fill):
-                return float(getattr(gain, over))
-        return math.nan
-
-    return read
+def _gain(one: Observation, measure: str, fill: str, over: str) -> float:
+    gains = {(gain.measure, gain.fill): gain for gain in _checks(one).gains}
+    gain = gains.get((measure, fill))
+    return math.nan if gain is None else float(getattr(gain, over))
 
 
 NUMBERS: dict[str, Callable[[Observation], float]] = {
@@ -97,7 +94,7 @@ NUMBERS: dict[str, Callable[[Observation], float]] = {
     "hires_correlation": lambda o: _checks(o).hires_correlation,
     "baseline_correlation": lambda o: _checks(o).baseline_correlation,
     **{
-        f"{measure}_{fill}_{over}": _gain(measure, fill, over)
+        f"{measure}_{fill}_{over}": partial(_gain, measure=measure, fill=fill, over=over)
         for measure in ("insertion", "deletion")
         for fill in ("mean", "blur")
         for over in ("auc", "over_random", "over_mean_map")

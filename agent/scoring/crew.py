@@ -57,8 +57,8 @@ class Crew:
         self._children: list[Child] = []
 
     def share(self, parts: Sequence[Part], told: Told) -> Iterator[tuple[Part, Any]]:
-        """As ``Alone.share``, in any order; what a child refuses is raised here, and
-        ``ScoringError`` when one dies. What was recorded until then stays."""
+        """As ``Alone.share``, in any order; ``ScoringError`` or ``ModelError`` for what a child
+        refuses, ``ScoringError`` when one dies. What was recorded until then stays."""
         waiting = list(reversed(parts))
         busy: dict[Child, Part] = {}
         for child in self._started(min(self._processes, len(parts))):
@@ -117,7 +117,9 @@ def helper(channel: Channel, given: Assignment, _fds: Mapping[str, int]) -> None
             work = work or begin(given)
             value = work.do(part, lambda cups: channel.send(_Cups(cups)))  # type: ignore[arg-type]
         except (ScoringError, CommissioningError, AblationError, ModelError) as error:
-            channel.send(error)
+            # In words: an error with arguments of its own does not come back from a pickle.
+            kind = ModelError if isinstance(error, ModelError) else ScoringError
+            channel.send(kind(str(error)))
             return
         channel.send(_Result(value))
 

@@ -6,7 +6,6 @@ another of the same form, for a smaller trial.
 
 from __future__ import annotations
 
-import difflib
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from agent.alarms.catalogue import Cause
 from agent.config.yaml import YamlError, read_yaml
 from agent.scoring.errors import ScoringError
 from agent.simulator.fault_pictures import PICTURE_FAULTS
-from agent.simulator.faults import Delivery
-from agent.simulator.varieties import UNKNOWN, VARIETIES
+from agent.simulator.faults import Delivery, unknown
+from agent.simulator.varieties import ALL_VARIETIES
 from agent.training.faulty import MODEL_FAULTS
 
 PROTOCOL = Path(__file__).with_name("protocol.yaml")
@@ -149,10 +148,9 @@ class Protocol(_Part):
 
     def bank_seed(self, variety: str, lot: int) -> int:
         """The simulator's seed of one lot of the bank; ``ScoringError`` for no variety of ours."""
-        names = [*VARIETIES, UNKNOWN.name]
-        if variety not in names:
-            raise ScoringError(f"unknown variety {variety!r}; there are {', '.join(names)}")
-        return self.seeds.bank + SEEDS_A_VARIETY * names.index(variety) + lot
+        if variety not in ALL_VARIETIES:
+            raise ScoringError(f"unknown variety {variety!r}; there are {', '.join(ALL_VARIETIES)}")
+        return self.seeds.bank + SEEDS_A_VARIETY * list(ALL_VARIETIES).index(variety) + lot
 
     def fault_seed(self, name: str, lot: int) -> int:
         """The simulator's seed of one recording of a fault: the same at every strength."""
@@ -162,10 +160,7 @@ class Protocol(_Part):
         """Every fault (or those named) at every strength; ``ScoringError`` for an unknown one."""
         for name in names:
             if name not in self.faults:
-                near = difflib.get_close_matches(name, self.faults, 1)
-                hint = f"; did you mean {near[0]}" if near else ""
-                there = ", ".join(self.faults)
-                raise ScoringError(f"unknown fault {name!r}{hint}; there are {there}")
+                raise ScoringError(unknown("fault", name, self.faults))
         chosen = dict.fromkeys(names) or self.faults
         return [trial for name in chosen for trial in self._strengths_of(name)]
 

@@ -30,20 +30,18 @@ class PictureFault:
     stays: bool = False
 
 
-def _gain(image: Image, factors: object) -> Image:
-    return np.clip(image * np.asarray(factors, np.float32), 0, 255).astype(np.uint8)
+def _gain(most: float | tuple[float, float, float]) -> Change:
+    """Brighter by the share ``most`` at full level, of all colours or of blue, green and red."""
 
+    def change(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
+        lit = image * np.asarray(1 + np.asarray(most) * level, np.float32)
+        return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
-def _lamp_fade(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
-    return _gain(image, 1 - 0.92 * level)
+    return change
 
 
 def _lamp_flicker(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
-    return _gain(image, 1 - 0.8 * level * rng.random())
-
-
-def _colour_cast(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
-    return _gain(image, (1 + 0.8 * level, 1 - 0.25 * level, 1 - 0.5 * level))
+    return _gain(-0.8 * level)(image, rng.random(), rng, previous)
 
 
 def _colour_order(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
@@ -105,10 +103,6 @@ def _vibration(image: Image, level: float, rng: np.random.Generator, previous: I
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 
-def _exposure_jump(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
-    return _gain(image, 1 + 1.6 * level)
-
-
 def _camera_shift(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
     a = rng.uniform(0, 2 * np.pi)
     far = 0.35 * level * image.shape[0]
@@ -154,16 +148,16 @@ def _corrupt(image: Image, level: float, rng: np.random.Generator, previous: Ima
 
 PICTURE_FAULTS: Mapping[str, PictureFault] = MappingProxyType(
     {
-        "lamp_fade": PictureFault(_lamp_fade),
+        "lamp_fade": PictureFault(_gain(-0.92)),
         "lamp_flicker": PictureFault(_lamp_flicker),
-        "colour_cast": PictureFault(_colour_cast),
+        "colour_cast": PictureFault(_gain((0.8, -0.25, -0.5))),
         "colour_order": PictureFault(_colour_order),
         "defocus": PictureFault(_defocus),
         "lens_smear": PictureFault(_lens_smear, stays=True),
         "droplet": PictureFault(_droplet, stays=True),
         "dust": PictureFault(_dust, stays=True),
         "vibration": PictureFault(_vibration),
-        "exposure_jump": PictureFault(_exposure_jump),
+        "exposure_jump": PictureFault(_gain(1.6)),
         "camera_shift": PictureFault(_camera_shift, stays=True),
         "camera_rotation": PictureFault(_camera_rotation),
         "black": PictureFault(_black),

@@ -11,7 +11,7 @@ import difflib
 import enum
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from agent.simulator.fault_pictures import PICTURE_FAULTS
@@ -67,6 +67,13 @@ class Active:
     onset_s: float
 
 
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """Says that there is no such thing, what may have been meant, and what there is."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]}" if near else ""
+    return f"unknown {what} {name!r}{hint}; there are {', '.join(known)}"
+
+
 def parse_fault(text: str) -> Fault:
     """Read ``name@onset+duration*strength~ramp``; raises ``FaultError``."""
     match = _FORM.fullmatch(text)
@@ -75,9 +82,7 @@ def parse_fault(text: str) -> Fault:
     found = match.groupdict()
     name = found.pop("name")
     if name not in FAULTS:
-        near = difflib.get_close_matches(name, FAULTS, 1)
-        hint = f"; did you mean {near[0]}" if near else ""
-        raise FaultError(f"unknown fault {name!r}{hint}; there are {', '.join(FAULTS)}")
+        raise FaultError(unknown("fault", name, FAULTS))
     numbers: dict[str, float] = {}
     for field, number in found.items():
         try:

@@ -86,6 +86,15 @@ def smoothstep(x: Field, low: float, high: float) -> Field:
     return np.asarray(t * t * (np.float32(3.0) - np.float32(2.0) * t), np.float32)
 
 
+def turned(
+    axes: tuple[Field, Field], centre: tuple[float, float], angle: float
+) -> tuple[Field, Field]:
+    """Coordinates along and across a line through ``centre`` at ``angle`` (radians, downwards)."""
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    x, y = axes[0] - np.float32(centre[0]), axes[1] - np.float32(centre[1])
+    return np.asarray(x * cos + y * sin, np.float32), np.asarray(y * cos - x * sin, np.float32)
+
+
 def chance(rng: np.random.Generator, probability: float) -> bool:
     """True with this probability."""
     return bool(rng.random() < probability)

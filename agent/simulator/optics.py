@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.simulator.layout import Layout
-from agent.simulator.noise import Field, between, chance, smooth_field, smoothstep
+from agent.simulator.noise import Field, between, chance, smooth_field, smoothstep, turned
 from agent.simulator.varieties import Variety
 
 NOISE_ZERO, NOISE_UNIT = 128, 32
@@ -63,18 +63,14 @@ def one_sided(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
 
 def gloss_field(rng: np.random.Generator, axes: tuple[Field, Field], count: int) -> Field:
     """What shines: soft white reflections of the lamps, added to the picture; skin breaks them."""
-    x, y = axes
-    shine = np.zeros_like(x)
+    shine = np.zeros_like(axes[0])
     for _ in range(count):
         cx, cy = rng.normal(0, 0.45, 2)
-        a = between(rng, 0, np.pi)
-        cos, sin = np.float32(np.cos(a)), np.float32(np.sin(a))
-        u = (x - np.float32(cx)) * cos + (y - np.float32(cy)) * sin
-        v = (y - np.float32(cy)) * cos - (x - np.float32(cx)) * sin
+        u, v = turned(axes, (cx, cy), between(rng, 0, np.pi))
         long, wide = between(rng, 0.15, 0.6), between(rng, 0.08, 0.3)
         bell = np.exp(-((u / np.float32(long)) ** 2 + (v / np.float32(wide)) ** 2))
         shine += np.float32(between(rng, 0.03, 0.25)) * bell
-    broken = np.clip(0.8 + 0.4 * smooth_field(rng, x.shape[0], 14), 0, 2)
+    broken = np.clip(0.8 + 0.4 * smooth_field(rng, len(shine), 14), 0, 2)
     return np.asarray(shine * broken, np.float32)
 
 

@@ -27,7 +27,6 @@ free-running camera, are the camera's own settings.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,10 +34,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from agent.simulator.faults import Fault, parse_fault
+from agent.simulator.faults import Fault, parse_fault, unknown
 from agent.simulator.machine import MachineSettings
 from agent.simulator.render import MAX_SIZE_PX, MIN_SIZE_PX, Look
-from agent.simulator.varieties import UNKNOWN, VARIETIES
+from agent.simulator.varieties import ALL_VARIETIES
 
 LANES_MAX = 16
 
@@ -83,11 +82,11 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
 
 
 def _varieties(name: str, text: str) -> tuple[str, ...]:
-    known = (*VARIETIES, UNKNOWN.name)
     names = tuple(text.split(","))
     for variety in names:
-        if variety not in known:
-            raise ParameterError(f"{name}={variety}: unknown variety; there are {', '.join(known)}")
+        if variety not in ALL_VARIETIES:
+            known = ", ".join(ALL_VARIETIES)
+            raise ParameterError(f"{name}={variety}: unknown variety; there are {known}")
     return names
 
 
@@ -125,7 +124,7 @@ def parse_url(url: str, more: Mapping[str, object] | None = None) -> SimParamete
     parts = urlsplit(url)
     if parts.scheme != "sim" or parts.netloc or parts.path.strip("/") or parts.fragment:
         raise ParameterError(f"{url}: expected sim: or sim:?name=value&name=value")
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     faults: list[Fault] = []
     for name, text in (*_of_query(parts.query), *_of_mapping(more or {})):
         if name == "fault":
@@ -135,11 +134,7 @@ def parse_url(url: str, more: Mapping[str, object] | None = None) -> SimParamete
                 raise ParameterError(f"fault={text}: {error}") from error
             continue
         if name not in _READERS:
-            near = difflib.get_close_matches(name, PARAMETERS, 1)
-            hint = f"; did you mean {near[0]}" if near else ""
-            raise ParameterError(
-                f"unknown parameter {name!r}{hint}; there are {', '.join(PARAMETERS)}"
-            )
+            raise ParameterError(unknown("parameter", name, PARAMETERS))
         if name in values:
             raise ParameterError(f"{name}: given twice")
         values[name] = _READERS[name](name, text)
@@ -163,19 +158,21 @@ def _of_mapping(more: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield name, str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _assemble(values: dict[str, object], faults: tuple[Fault, ...]) -> SimParameters:
+def _assemble(values: dict[str, Any], faults: tuple[Fault, ...]) -> SimParameters:
     renamed = {
         "rate": "rate_per_min",
         "stops": "stops_per_h",
         "lot": "lot_rows",
         "variety": "varieties",
     }
-    look = Look(faint=float(values.pop("faint", Look().faint)))  # type: ignore[arg-type]
-    size: Any = values.pop("size", None)
-    ids = bool(values.pop("ids", True))
-    anchor: Any = values.pop("anchor", None)
-    log: Any = values.pop("log", None)
-    machine = MachineSettings(**{renamed.get(k, k): v for k, v in values.items()})  # type: ignore[arg-type]
+    others = {
+        "look": Look(faint=values.pop("faint", Look().faint)),
+        "size_px": values.pop("size", None),
+        "ids": values.pop("ids", True),
+        "anchor_mono": values.pop("anchor", None),
+        "truth_log": values.pop("log", None),
+    }
+    machine = MachineSettings(**{renamed.get(k, k): v for k, v in values.items()})
     if machine.empty + machine.doubles > 1:
         raise ParameterError("empty and doubles: together more than all cups")
-    return SimParameters(machine, look, size, ids, anchor, log, faults)
+    return SimParameters(machine=machine, faults=faults, **others)

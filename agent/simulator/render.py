@@ -17,7 +17,7 @@ from agent.simulator.skin import grain, paint_ground
 from agent.simulator.stem import lay_stem
 from agent.simulator.surround import lay_surround
 from agent.simulator.suture import lay_strip
-from agent.simulator.varieties import UNKNOWN, VARIETIES, Variety
+from agent.simulator.varieties import ALL_VARIETIES, VARIETIES, Variety
 
 FAINT_BELOW = 0.08
 """Sutures of less contrast than this count as faint; see ``Truth.suture_contrast``."""
@@ -145,12 +145,7 @@ class Renderer:
         image[:, half - width : half + width] = cv2.GaussianBlur(
             image[:, half - width : half + width] // 3, (0, 0), width / 3
         )
-        image[~self.aperture] = 0
-        mask = np.zeros((self.size_px, self.size_px), np.uint8)
-        nan = math.nan
-        return Render(
-            image, self.aperture, mask, Truth(False, nan, nan, nan, left.truth.variety, 0.0)
-        )
+        return self._without_suture(image, empty=False, variety=left.truth.variety)
 
     def empty_cup(self, seed: int) -> Render:
         """A cup without fruit: dark, or a plain rubber or metal cup with its rings."""
@@ -172,10 +167,12 @@ class Renderer:
         plain = Variety("cup", (), 0.0, 0.0, 0.0, 0.0, 0.3)
         illuminate(rng, coarse, plain, self._axes)
         image = expose(rng, self._enlarge(coarse), self._noise_cut(rng))
+        return self._without_suture(image, empty=True, variety="")
+
+    def _without_suture(self, image: NDArray[np.uint8], empty: bool, variety: str) -> Render:
         image[~self.aperture] = 0
-        mask = np.zeros((self.size_px, self.size_px), np.uint8)
-        nan = math.nan
-        return Render(image, self.aperture, mask, Truth(True, nan, nan, nan, "", 0.0))
+        truth = Truth(empty, math.nan, math.nan, math.nan, variety, 0.0)
+        return Render(image, self.aperture, np.zeros(self.aperture.shape, np.uint8), truth)
 
     def _enlarge(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
         size = (self.size_px, self.size_px)
@@ -190,11 +187,7 @@ class Renderer:
 
     def _variety(self, rng: np.random.Generator, name: str | None) -> Variety:
         drawn = list(VARIETIES.values())[int(rng.integers(len(VARIETIES)))]
-        if name is None:
-            return drawn
-        if name == UNKNOWN.name:
-            return UNKNOWN
-        return VARIETIES[name]
+        return drawn if name is None else ALL_VARIETIES[name]
 
 
 def _draw_contrast(rng: np.random.Generator, faint: float) -> float:

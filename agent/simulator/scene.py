@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,22 +44,8 @@ class Drawn:
     machine: dict[str, Any]
 
 
-class Scene(Protocol):
-    """Either kind of camera: ``advance`` to the next picture, then ``draw`` it or leave it out."""
-
-    aperture: NDArray[np.bool_]
-
-    def advance(self) -> float:
-        """When the next picture is due, in seconds from the start."""
-        ...
-
-    def draw(self, unknown: float) -> Drawn:
-        """The picture; ``unknown`` is the share of fruit of no trained variety."""
-        ...
-
-
 class TriggeredScene:
-    """One picture per row."""
+    """One picture per row: ``advance`` to the next one, then ``draw`` it or leave it out."""
 
     def __init__(self, settings: SceneSettings) -> None:
         self._settings = settings
@@ -69,10 +55,12 @@ class TriggeredScene:
         self.aperture = self._artist.aperture
 
     def advance(self) -> float:
+        """When the next picture is due, in seconds from the start."""
         self._row = next(self._rows)
         return self._row.due_s
 
     def draw(self, unknown: float) -> Drawn:
+        """The picture; ``unknown`` is the share of fruit of no trained variety."""
         assert self._row is not None, "advance() comes first"
         row = self._row
         renders = self._artist.row(row, unknown)
@@ -83,7 +71,7 @@ class TriggeredScene:
 
 
 class FreeRunScene:
-    """``fps`` pictures a second of a belt that moves, or stands."""
+    """``fps`` pictures a second of a belt that moves, or stands; used as ``TriggeredScene`` is."""
 
     def __init__(self, settings: SceneSettings, fps: float) -> None:
         self._settings = settings
@@ -116,6 +104,9 @@ class FreeRunScene:
         image[~self.aperture] = 0
         truth = _truth(near, self._artist.row(near, unknown), round(shift * pitch))
         return Drawn(image, truth, _machine(near, state, self._settings.ids))
+
+
+Scene = TriggeredScene | FreeRunScene
 
 
 class _Artist:

@@ -13,27 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from agent import drawing
+from agent.drawing import Image
 from agent.simulator.machine import SEEDS_PER_RUN
 from agent.simulator.render import Look, Renderer
 
 COLUMNS = 5
-GAP_PX = 4
-
-Image = NDArray[np.uint8]
-
-
-def tile(images: Sequence[Image], columns: int = COLUMNS) -> Image:
-    """Pictures of one size in rows, on black."""
-    height, width = images[0].shape[:2]
-    rows = -(-len(images) // columns)
-    sheet = np.zeros((rows * (height + GAP_PX), columns * (width + GAP_PX), 3), np.uint8)
-    for index, image in enumerate(images):
-        y, x = divmod(index, columns)
-        top, left = y * (height + GAP_PX), x * (width + GAP_PX)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
 
 
 def contact_sheet(
@@ -52,7 +38,8 @@ def contact_sheet(
         fitted = cv2.resize(real[..., :3], (size_px, size_px), interpolation=cv2.INTER_AREA)
         place = int(np.random.default_rng([seed, 37]).integers(count + 1))
         images.insert(place, np.asarray(fitted, np.uint8))
-    return tile([np.asarray(cv2.bitwise_and(i, i, mask=view), np.uint8) for i in images])
+    tiles = [(np.asarray(cv2.bitwise_and(i, i, mask=view), np.uint8), ()) for i in images]
+    return drawing.sheet((), tiles, size_px, COLUMNS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

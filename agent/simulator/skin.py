@@ -18,6 +18,7 @@ from agent.simulator.noise import (
     chance,
     smooth_field,
     smoothstep,
+    turned,
 )
 from agent.simulator.varieties import Rgb, Variety
 
@@ -116,14 +117,11 @@ def _patch(rng: np.random.Generator, marble: Marble, fray: Field) -> Field:
 
 def _stroke(rng: np.random.Generator, axes: tuple[Field, Field]) -> Field:
     """A long soft band of paler or deeper colour: it looks like a suture and is none."""
-    x, y = axes
-    a = between(rng, 0, np.pi)
+    angle = between(rng, 0, np.pi)
     cx, cy = rng.uniform(-0.8, 0.8, 2)
-    cos, sin = np.float32(np.cos(a)), np.float32(np.sin(a))
-    u = (x - np.float32(cx)) * cos + (y - np.float32(cy)) * sin
-    v = (y - np.float32(cy)) * cos - (x - np.float32(cx)) * sin
+    u, v = turned(axes, (cx, cy), angle)
     v += np.float32(rng.normal(0, 0.3)) * u * u
-    v += np.float32(0.04) * smooth_field(rng, x.shape[0], 9)
+    v += np.float32(0.04) * smooth_field(rng, len(u), 9)
     long, wide = between(rng, 0.15, 0.8), between(rng, 0.03, 0.16)
     bell = np.exp(-((u / np.float32(long)) ** 2 + (v / np.float32(wide)) ** 2))
     return np.asarray(np.float32(rng.normal(0, 0.10)) * bell, np.float32)

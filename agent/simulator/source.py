@@ -122,7 +122,14 @@ class SimSource:
                 raise SourceError("lost", GONE)
             self._note(shot)
             if shot.image is not None:
-                return self._picture(shot, shot.image)
+                return Picture(
+                    image=shot.image,
+                    aperture=self._scene.aperture,
+                    captured_utc_ms=self._clock.utc_ms(),
+                    captured_mono=self._clock.mono(),
+                    truth=shot.truth,
+                    machine=shot.machine,
+                )
 
     def close(self) -> None:
         """End the truth log."""
@@ -174,17 +181,6 @@ class SimSource:
         """A number in [0, 1) that depends on the seed and the picture's number alone."""
         return float(
             np.random.default_rng([self._parameters.machine.seed, 23, stream, self._index]).random()
-        )
-
-    def _picture(self, shot: _Shot, image: NDArray[np.uint8]) -> Picture:
-        assert self._scene is not None
-        return Picture(
-            image=image,
-            aperture=self._scene.aperture,
-            captured_utc_ms=self._clock.utc_ms(),
-            captured_mono=self._clock.mono(),
-            truth=shot.truth,
-            machine=shot.machine,
         )
 
     def _note(self, shot: _Shot) -> None:

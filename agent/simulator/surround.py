@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.simulator.layout import Layout, Stem
-from agent.simulator.noise import Field, Marble, between, chance, smooth_field, smoothstep
+from agent.simulator.noise import Field, Marble, between, chance, smooth_field, smoothstep, turned
 from agent.simulator.skin import Planes, polar_field, take
 
 BOX = 0.62
@@ -31,7 +31,9 @@ def lay_surround(rng: np.random.Generator, planes: Planes, layout: Layout, marbl
         return
     pixels = max(32, planes.shape[1] * BOX_PX_AT_256 // 256)
     axis = np.linspace(-BOX, BOX, pixels, dtype=np.float32)
-    along, across = _turned(rng, layout, axis)
+    dx, dy = layout.direction()
+    turn = float(np.arctan2(dy, dx)) + rng.normal(0, 0.4)  # a stain mostly follows the suture
+    along, across = turned((axis[None, :], axis[:, None]), (0.0, 0.0), turn)
     rough = marble.field(rng, pixels, between(rng, 2.5, 6.0))
     fade = 1 - smoothstep(np.hypot(axis[None, :], axis[:, None]), 0.6 * BOX, BOX)
     dark, stain = np.zeros_like(rough), np.zeros_like(rough)
@@ -47,15 +49,6 @@ def lay_surround(rng: np.random.Generator, planes: Planes, layout: Layout, marbl
         grey = between(rng, 0, 1)
         tint = (1 - grey) * np.array(DRIED) + grey * np.array(CORK)
         _lay(planes, np.clip(dark, -LIT, 1) * fade, stem, (tint[0], tint[1], tint[2]))
-
-
-def _turned(rng: np.random.Generator, layout: Layout, axis: Field) -> tuple[Field, Field]:
-    """Coordinates from the stem along and across the stain, which mostly follows the suture."""
-    dx, dy = layout.direction()
-    turn = float(np.arctan2(dy, dx)) + rng.normal(0, 0.4)
-    c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    x, y = axis[None, :], axis[:, None]
-    return np.asarray(x * c + y * s), np.asarray(y * c - x * s)
 
 
 def _stain(

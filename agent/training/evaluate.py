@@ -101,10 +101,6 @@ class Evaluation:
             "confidence_error": calibration_error([o.confidence for o in lines], right),
         }
 
-    def worst(self, count: int) -> list[Outcome]:
-        """In the order of ``badness``."""
-        return sorted(self.outcomes, key=badness, reverse=True)[:count]
-
     def as_json(self) -> dict[str, object]:
         """Summary and outcomes with NaN as null."""
         found = {"summary": self.summary(), "cases": self.outcomes}

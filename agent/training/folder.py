@@ -80,18 +80,12 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder")
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        found = _by_stem(folder / "images"), _by_stem(folder / "masks")
+        images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
     else:
         files = _by_stem(folder)
-        found = (
-            {stem: path for stem, path in files.items() if not stem.endswith(MASK_ENDING)},
-            {
-                stem.removesuffix(MASK_ENDING): path
-                for stem, path in files.items()
-                if stem.endswith(MASK_ENDING)
-            },
-        )
-    images, masks = found
+        drawn = {stem: path for stem, path in files.items() if stem.endswith(MASK_ENDING)}
+        images = {stem: path for stem, path in files.items() if stem not in drawn}
+        masks = {stem.removesuffix(MASK_ENDING): path for stem, path in drawn.items()}
     problems = [f"{images[stem]}: has no mask" for stem in sorted(images.keys() - masks.keys())]
     problems += [f"{masks[stem]}: has no picture" for stem in sorted(masks.keys() - images.keys())]
     if not problems and not images:

@@ -59,10 +59,16 @@ def test_a_line_cut_short_by_a_kill_costs_itself_alone(tmp_path: Path) -> None:
     assert len(read_samples(path, HEADER).fruit) == 1
 
 
-def test_rubbish_in_the_middle_is_named_with_its_line(tmp_path: Path) -> None:
+NO_DELTAS = '{"lot": "1", "mono": 1, "values": {}, "peaks": {}, "deltas": %s}'
+
+
+@pytest.mark.parametrize(
+    "line", ['{"lot": 3}', "[1]", *(NO_DELTAS % wrong for wrong in ('{"a": 1}', "[[1]]", "null"))]
+)
+def test_rubbish_in_the_middle_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = written(tmp_path / "s", FRUIT, FRUIT)
     lines = path.read_text().splitlines()
-    lines[1] = '{"lot": 3}'
+    lines[1] = line
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(CommissioningError, match="line 2"):
         read_samples(path, HEADER)

@@ -26,7 +26,7 @@ from agent.reports.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK
 from agent.reports.report import html
 from agent.reports.sources import Shot, folder_shots
 from agent.reports.study_command import StudyOptions, run_study
-from agent.reports.study_plots import axes_of, study_plots
+from agent.reports.study_plots import _each_map_fractions, axes_of, study_plots
 from agent.reports.tables import Observation, Survey
 from tests.ablation.networks import UNET_LAYER, bar_and_disc, picture, unet
 
@@ -236,6 +236,14 @@ def test_the_same_survey_gives_the_same_plots_and_every_one_is_a_picture():
     for plot in plots.values():
         ET.fromstring(plot)
     assert study_plots(made_up(), "margin") == plots
+
+
+def test_a_share_at_which_no_drop_is_known_is_left_out_and_warns_of_nothing(recwarn):
+    drops = {0.5: math.nan, 1.0: -2.0}
+    rows = [{"region": "foreground", "fraction": s, "mean_drop": d} for s, d in drops.items()]
+    lines = {line.get_label(): line for line in _each_map_fractions(rows, "suture").lines}
+    assert lines["foreground"].get_ydata() == pytest.approx([0.0, math.nan, 2.0], nan_ok=True)
+    assert not recwarn.list
 
 
 def test_a_class_may_have_any_name():

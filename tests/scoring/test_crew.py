@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from agent.ablation.core.errors import NullControlError
 from agent.models.errors import ModelError
+from agent.scoring import crew
 from agent.scoring.crew import Crew, hands
 from agent.scoring.errors import ScoringError
 from agent.scoring.protocol import load_protocol
@@ -114,7 +117,7 @@ def test_a_helper_that_is_killed_ends_the_scoring_with_its_reason(
 ) -> None:
     given = assignment(tmp_path, course)
     work = begin(given)
-    crew = Crew(given, 2)
+    hands_of_two = Crew(given, 2)
 
     def kill_one() -> None:
         wait_until(lambda: len(children()) == 2)
@@ -124,10 +127,10 @@ def test_a_helper_that_is_killed_ends_the_scoring_with_its_reason(
     killer.start()
     try:
         with pytest.raises(ScoringError, match="a helping process is gone: killed by SIGKILL"):
-            list(crew.share([Record(one) for one in work.bank.lots("golden")], nothing))
+            list(hands_of_two.share([Record(one) for one in work.bank.lots("golden")], nothing))
     finally:
         killer.join()
-        crew.close()
+        hands_of_two.close()
     assert not children()
 
 
@@ -141,6 +144,35 @@ def test_what_a_helper_cannot_load_is_said_by_the_parent(course: Course, tmp_pat
     ):
         list(doing.share([Record(one) for one in work.bank.lots("golden")], nothing))
     assert not children()
+
+
+class Parent:
+    """The other end of a helper's channel: one part to do, and what is answered, pickled."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.answers: list[bytes] = []
+
+    def receive(self, _timeout_s: float) -> Part:
+        return Population(0)
+
+    def send(self, message: object) -> None:
+        self.answers.append(pickle.dumps(message))
+
+
+def test_an_error_with_arguments_of_its_own_reaches_the_parent(
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_given: Assignment) -> None:
+        raise NullControlError("the logits", 1.0, 0.1)
+
+    monkeypatch.setattr(crew, "begin", refuses)
+    monkeypatch.setattr(crew, "set_threads", nothing)
+    parent = Parent()
+    crew.helper(parent, assignment(tmp_path, course), {})  # type: ignore[arg-type]
+    (answer,) = map(pickle.loads, parent.answers)
+    assert isinstance(answer, ScoringError)
+    assert "null control failed on the logits" in str(answer)
 
 
 def test_a_killed_scoring_leaves_no_process(course: Course, tmp_path: Path) -> None:

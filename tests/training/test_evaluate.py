@@ -17,7 +17,7 @@ from agent.simulator.render import Renderer
 from agent.training.calibrate import fit_confidence
 from agent.training.cases import Case, annotated_case, simulated_cases
 from agent.training.errors import TrainingError
-from agent.training.evaluate import Evaluation, Outcome, evaluate
+from agent.training.evaluate import Evaluation, Outcome, badness, evaluate
 from agent.training.samples import TRAINING_SEEDS_FROM, Sample
 from agent.training.worst import WorstSheet
 
@@ -138,7 +138,7 @@ def test_the_sheet_shows_the_worst_first(oracle: LoadedModel) -> None:
     bad = written(readable, np.zeros_like(readable.sample.mask))
     sheet = WorstSheet(count=4)
     result = evaluate(oracle, [c for c in good if c is not readable] + [bad], on_case=sheet.add)
-    assert result.worst(1)[0].name == bad.name
+    assert max(result.outcomes, key=badness).name == bad.name
     assert sheet.image().shape[1] > sheet.image().shape[0]
     assert sheet.image().any()
 
