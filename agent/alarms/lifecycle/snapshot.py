@@ -102,8 +102,10 @@ def restore_state(
     Every restored alarm has quality bad until its condition is judged again. No shelving lasts
     longer than a command may ask for, however the wall clock was set meanwhile.
     """
+    # The reason of a fault may hold bytes of a path that are no UTF-8, which pydantic refuses.
+    text = json.dumps(exported, ensure_ascii=False).encode(errors="replace")
     try:
-        saved = _SavedState.model_validate_json(json.dumps(exported))
+        saved = _SavedState.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in ("alarm state", *first["loc"]))
