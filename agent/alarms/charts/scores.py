@@ -50,18 +50,10 @@ class NormalScores:
 
     def score(self, value: float) -> float:
         """The normal score of a window mean, within +-``SCORE_MAX``; NaN for NaN."""
-        if math.isnan(value):
-            return math.nan
-        if value < self.values[0]:
-            z = self.scores[0] + (value - self.values[0]) / self.low_slope
-        elif value > self.values[-1]:
-            z = self.scores[-1] + (value - self.values[-1]) / self.high_slope
-        else:
-            z = float(np.interp(value, self.values, self.scores))
-        return min(SCORE_MAX, max(-SCORE_MAX, z))
+        return float(self.of_all(np.asarray(value, np.float64)))
 
     def of_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The score of each of many window means, as ``score`` gives it."""
+        """The score of each of many window means: any shape."""
         z = np.interp(values, self.values, self.scores)
         low = self.scores[0] + (values - self.values[0]) / self.low_slope
         high = self.scores[-1] + (values - self.values[-1]) / self.high_slope
