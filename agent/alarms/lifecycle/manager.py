@@ -96,7 +96,6 @@ class AlarmManager:
         if condition is not None and entry.delay.due(
             entry.definition, condition, entry.life.active, now.mono
         ):
-            entry.delay.reset()
             if entry.life.active:
                 records.append(self._clear(entry, condition, now))
             else:
