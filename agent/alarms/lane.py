@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from agent import config
 from agent.alarms.catalogue import Cause, Situation, suppression_reason
-from agent.alarms.charts.bank import Judgement
 from agent.alarms.charts.charted import LaneCharts, with_charts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
@@ -75,7 +74,6 @@ class LaneWatch:
         self._sensitivity = MeanWindow(limits.explanations_window)
         self._angles = NewestAngles()
         self._diagnosis = Diagnosis()
-        self._counts = {"fruit": 0, "reliance": 0, "sensitivity": 0}
         self._fruit = _Seen()
         self._explained = _Seen()
         self._data = DataFlow(name, limits)
@@ -94,7 +92,6 @@ class LaneWatch:
             self.charts.on_cup(reading, values)
             return
         self._data.on_fruit(seen.captured_mono)
-        self._counts["fruit"] += 1
         self.charts.on_fruit(reading, values)
         self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
         self._no_reads.add(0.0 if seen.reading.read else 1.0)
@@ -115,8 +112,6 @@ class LaneWatch:
         reliance = each.input_context_reliance if each.explainable else math.nan
         sensitivity = each.input_sensitivity_foreground if each.explainable else math.nan
         defined = self._reliance.add(reliance), self._sensitivity.add(sensitivity)
-        self._counts["reliance"] += defined[0]
-        self._counts["sensitivity"] += defined[1]
         self._data.on_failure("" if any(defined) else each.reason or "undefined for the suture")
         if any(defined) and explanation.captured_mono > self._explained.captured_mono:
             self._data.on_explanation(explanation.captured_mono)
@@ -139,7 +134,7 @@ class LaneWatch:
         observations = Observations(
             pictures=self.charts.check_pictures(around.now),
             scattered=self._angles.scattered,
-            explained=self._counts["sensitivity"],
+            explained=self._sensitivity.samples,
             enough=self._limits.explanations_window,
             window_s=self.charts.window_s,
             unavailable=around.unavailable,
@@ -155,7 +150,7 @@ class LaneWatch:
         self.charts.stand(not running, now)
         self.charts.tick(now)
         yield self._pictures(around)
-        level = self._level(self._no_reads, limits.no_read_rate, "fruit")
+        level = self._level(self._no_reads, limits.no_read_rate)
         yield self._fixed_and_charted(Cause.NO_READ_RATE, around, level)
         yield self._judged(
             Cause.LATENCY_BUDGET,
@@ -166,14 +161,13 @@ class LaneWatch:
                 self._latency.value,
                 limits.latency_p95_s,
                 LATENCY_DEADBAND * limits.latency_p95_s,
-                self._counts["fruit"],
+                self._no_reads.samples,
                 len(self._latency),
             ),
         )
-        level = self._level(self._reliance, limits.background_reliance, "reliance")
+        level = self._level(self._reliance, limits.background_reliance)
         yield self._fixed_and_charted(Cause.BACKGROUND_RELIANCE, around, level, self._reliance)
-        least = limits.foreground_sensitivity
-        level = self._level(self._sensitivity, least, "sensitivity", low=True)
+        level = self._level(self._sensitivity, limits.foreground_sensitivity, low=True)
         yield self._fixed_and_charted(
             Cause.FOREGROUND_INSENSITIVE, around, level, self._sensitivity
         )
@@ -182,9 +176,10 @@ class LaneWatch:
             yield self._charted(Cause.EXPLANATION_DRIFT, around, self._explained)
         yield self._data.condition(self.machine, around.situations, around.explaining, now)
 
-    def _level(self, window: MeanWindow, limit: float, counted: str, low: bool = False) -> Level:
-        samples = self._counts[counted]
-        return Level(window.mean, limit, deadband_of(limit), samples, len(window), low=low)
+    @staticmethod
+    def _level(window: MeanWindow, limit: float, low: bool = False) -> Level:
+        deadband = deadband_of(limit)
+        return Level(window.mean, limit, deadband, window.samples, len(window), low=low)
 
     def _fixed_and_charted(
         self, cause: Cause, around: Surroundings, level: Level, window: MeanWindow | None = None
@@ -193,14 +188,16 @@ class LaneWatch:
         if window is None:
             seen, quality = self._fruit, self._fruit_quality(around)
         else:
-            seen, quality = self._explained, self._explained_quality(around, window)
+            enough = window.full and not window.undefined
+            seen = self._explained
+            quality = self._quality(around, seen.captured_mono, enough)
         fixed = self._judged(cause, around, seen, quality, level)
         return with_charts(fixed, self.charts.judged(cause), self.charts.kept(cause))
 
     def _pictures(self, around: Surroundings) -> Condition:
         """Pictures that cannot be read, against a fixed limit; what changed in them, by charts."""
         cause, quality = Cause.IMAGE_QUALITY, self._fruit_quality(around)
-        level = self._level(self._unusable, self._limits.image_quality, "fruit")
+        level = self._level(self._unusable, self._limits.image_quality)
         fixed = replace(
             self._judged(cause, around, self._fruit, quality, level),
             detail=Detail(Fact.UNREADABLE, {"share": level.value}) if level.window else "",
@@ -210,7 +207,7 @@ class LaneWatch:
     def _charted(self, cause: Cause, around: Surroundings, seen: _Seen) -> Condition:
         """A condition that only charts can judge: value 1 is the limit of the most advanced one."""
         found = self.charts.judged(cause)
-        quality = self._charted_quality(around, seen, found)
+        quality = self._quality(around, seen.captured_mono, enough=found is not None)
         known = found is not None and quality is Quality.GOOD
         return Condition(
             cause=cause,
@@ -229,13 +226,6 @@ class LaneWatch:
             captured_utc_ms=seen.captured_utc_ms,
             captured_mono=max(0.0, seen.captured_mono),
         )
-
-    def _charted_quality(
-        self, around: Surroundings, seen: _Seen, found: Judgement | None
-    ) -> Quality:
-        if not around.live or not self._data.fresh(seen.captured_mono, around.now):
-            return Quality.BAD
-        return Quality.UNCERTAIN if found is None else Quality.GOOD
 
     def _judged(
         self, cause: Cause, around: Surroundings, seen: _Seen, quality: Quality, level: Level
@@ -260,12 +250,11 @@ class LaneWatch:
         )
 
     def _fruit_quality(self, around: Surroundings) -> Quality:
-        if not around.live or not self._data.fresh(self._data.reading_mono, around.now):
-            return Quality.BAD
         enough = len(self._no_reads) >= min(FRUIT_LEAST, self._limits.fruit_window)
-        return Quality.GOOD if enough else Quality.UNCERTAIN
+        return self._quality(around, self._data.reading_mono, enough)
 
-    def _explained_quality(self, around: Surroundings, window: MeanWindow) -> Quality:
-        if not around.live or not self._data.fresh(self._explained.captured_mono, around.now):
+    def _quality(self, around: Surroundings, newest_mono: float, enough: bool) -> Quality:
+        """Of a judgement whose newest sample was captured then, on ``enough`` samples or not."""
+        if not around.live or not self._data.fresh(newest_mono, around.now):
             return Quality.BAD
-        return Quality.GOOD if window.full and not window.undefined else Quality.UNCERTAIN
+        return Quality.GOOD if enough else Quality.UNCERTAIN

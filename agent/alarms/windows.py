@@ -9,11 +9,14 @@ from collections import deque
 class MeanWindow:
     """Mean of the newest ``size`` defined samples. NaN is an undefined one: counted, not averaged.
 
+    ``samples`` counts the defined ones since the start.
+
     ``undefined`` is true while fewer than a quarter of the newest 2 x ``size`` samples were
     defined: the mean is then mostly of old ones. A healthy model leaves up to a third undefined.
     """
 
     def __init__(self, size: int) -> None:
+        self.samples = 0
         self._size = size
         self._values: deque[float] = deque(maxlen=size)
         self._defined: deque[bool] = deque(maxlen=2 * size)
@@ -23,6 +26,7 @@ class MeanWindow:
         defined = math.isfinite(value)
         self._defined.append(defined)
         if defined:
+            self.samples += 1
             self._values.append(value)
         return defined
 
@@ -44,16 +48,14 @@ class MeanWindow:
 
 
 class QuantileWindow:
-    """Quantiles of the newest ``size`` samples, computed when asked after a change."""
+    """A quantile of the newest ``size`` samples."""
 
     def __init__(self, size: int, share: float) -> None:
         self._share = share
         self._values: deque[float] = deque(maxlen=size)
-        self._answer: float | None = None
 
     def add(self, value: float) -> None:
         self._values.append(value)
-        self._answer = None
 
     def __len__(self) -> int:
         return len(self._values)
@@ -63,7 +65,4 @@ class QuantileWindow:
         """The smallest sample that ``share`` of them do not exceed; NaN without samples."""
         if not self._values:
             return math.nan
-        if self._answer is None:
-            ordered = sorted(self._values)
-            self._answer = ordered[math.ceil(self._share * len(ordered)) - 1]
-        return self._answer
+        return sorted(self._values)[math.ceil(self._share * len(self._values)) - 1]

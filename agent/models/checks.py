@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from agent.models.errors import ModelError
 from agent.models.loaded import LoadedModel, logits
-from agent.models.pictures import channels_of
+from agent.models.pictures import to_tensor
 
 REPEAT_TOLERANCE = 1e-5
 """Between two runs of the same input, relative to the largest logit: leaves room for a GPU's
@@ -41,14 +42,9 @@ def to_eval(module: nn.Module, name: str) -> nn.Module:
 def probe_batch(model: LoadedModel) -> Tensor:
     """Two different inputs of the declared size, the same at every call: (2, C, h, w)."""
     settings = model.preprocessing
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, channels_of(settings), settings.height_px, settings.width_px)
-    grey = torch.randint(0, 256, shape, generator=generator).to(torch.float32)
-    grey[1] = grey[1] / 4 + 128
-    mean = torch.tensor(settings.mean).view(1, -1, 1, 1)
-    std = torch.tensor(settings.std).view(1, -1, 1, 1)
-    batch = (grey * settings.scale - mean) / std
-    return batch.to(model.device).contiguous(memory_format=torch.channels_last)
+    size = (settings.height_px, settings.width_px, 3)
+    noise = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    return to_tensor([noise, noise // 4 + 128], settings, model.device)
 
 
 def fits_batches(model: LoadedModel) -> bool:

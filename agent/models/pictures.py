@@ -26,6 +26,7 @@ from agent.config import Preprocessing
 
 SMALLEST_SIDE_PX = 8
 ALPHA_INSIDE = 128
+FROM_BGR = {"bgr": None, "rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 
 Picture = NDArray[np.uint8]
 Aperture = NDArray[np.bool_]
@@ -94,14 +95,10 @@ def fit(picture: Picture, aperture: Aperture | None, settings: Preprocessing) ->
 
 def to_tensor(fitted: Sequence[Picture], settings: Preprocessing, device: torch.device) -> Tensor:
     """Rule 4 on N fitted pictures: (N, C, h, w) float32 in channels_last memory."""
-    if settings.colour == "gray":
-        grey = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in fitted]
-        stacked = np.stack(grey)[..., None]
-    else:
-        code = cv2.COLOR_BGR2RGB
-        ordered = [cv2.cvtColor(p, code) for p in fitted] if settings.colour == "rgb" else fitted
-        stacked = np.stack(ordered)
-    batch = torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2)
+    code = FROM_BGR[settings.colour]
+    stacked = np.stack(fitted if code is None else [cv2.cvtColor(p, code) for p in fitted])
+    channels_last = stacked.reshape(*stacked.shape[:3], channels_of(settings))
+    batch = torch.from_numpy(channels_last).to(device).permute(0, 3, 1, 2)
     out = batch.to(torch.float32).mul_(settings.scale)
     if any(settings.mean):
         out.sub_(torch.tensor(settings.mean, device=device).view(1, -1, 1, 1))

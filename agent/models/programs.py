@@ -119,11 +119,8 @@ def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
 
 
 def _find(name: str, search: list[str] | None) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, search)
-        if spec is not None:
-            return spec
-    return None
+    found = (finder.find_spec(name, search) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)
 
 
 def _first_line(error: Exception) -> str:

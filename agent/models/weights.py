@@ -48,11 +48,8 @@ def check_sha256(name: str, found: str, wanted: str | None, said_by: str) -> Non
 def read_state_dict(data: bytes, name: str) -> dict[str, Tensor]:
     """A flat state dict out of the bytes of a file; ``ModelError`` naming ``name`` otherwise."""
     raw = _safetensors(data, name) if name.endswith(".safetensors") else _checkpoint(data, name)
-    for wrapper in WRAPPERS:
-        inner = raw.get(wrapper)
-        if isinstance(inner, Mapping):
-            raw = inner
-            break
+    inside = (raw.get(wrapper) for wrapper in WRAPPERS)
+    raw = next((inner for inner in inside if isinstance(inner, Mapping)), raw)
     state: dict[str, Tensor] = {}
     for key, value in raw.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):

@@ -87,7 +87,7 @@ class Newest:
 
     def on_fruit(self, fruit: FruitReading) -> None:
         """Keep the reading of a fruit; an empty cup is none and leaves the last one standing."""
-        if fruit.segmentation.lane in self._fruit and not fruit.cup_empty:
+        if fruit.segmentation.lane in self._fruit and not fruit.empty:
             self._fruit[fruit.segmentation.lane] = fruit
 
     def on_explanation(self, explanation: Explanation) -> None:

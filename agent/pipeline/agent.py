@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from agent.alarms.lifecycle.commands import CommandResult
 from agent.alarms.signals.extract import of_explanation
 from agent.config import Config
 from agent.observability.health import livez
@@ -25,6 +24,7 @@ from agent.records import (
     Alarm,
     CameraState,
     Command,
+    CommandResult,
     Explanation,
     Frame,
     FruitReading,

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges
@@ -23,6 +22,8 @@ from agent.records import (
     Alarm,
     CameraStatus,
     Command,
+    CommandOutcome,
+    CommandResult,
     Explanation,
     FruitReading,
     JobFailure,
@@ -65,7 +66,7 @@ class AlarmLoopContext:
     publish: Callable[[Sequence[Alarm]], None]  # all that one tick made, in order
     chores: Callable[[], None]  # called on every tick
     utc_ms: Callable[[], int]
-    handle: Callable[[Command], CommandResult] = lambda _: CommandResult(Outcome.REFUSED)
+    handle: Callable[[Command], CommandResult] = lambda _: CommandResult(CommandOutcome.REFUSED)
     answer: Callable[[Command, CommandResult], None] = lambda _command, _result: None
     follow_up: Callable[[str], object] = lambda _lane: None  # a chart of this lane has moved
 

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
-from agent.alarms.lifecycle.commands import CommandResult
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
@@ -38,7 +37,7 @@ from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, MachineInfo
+from agent.records import Alarm, Command, CommandResult, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store

@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.manager import AlarmManager
-from agent.records import Command, MachineInfo
+from agent.records import Command, CommandOutcome, CommandResult, MachineInfo
 from agent.storage.audit import AuditRow
 from agent.storage.store import Store
 from agent.telemetry import Clock
@@ -46,7 +45,9 @@ class CommandHandler:
         if command.refusal is not None:
             return CommandResult(command.refusal, detail=command.detail)
         if self._store.audit.carried_out(command.command_id):
-            return CommandResult(Outcome.ALREADY, detail="a command with this id was carried out")
+            return CommandResult(
+                CommandOutcome.ALREADY, detail="a command with this id was carried out"
+            )
         arguments = command.arguments
         match command.name:
             case "explain":
@@ -102,8 +103,8 @@ class CommandHandler:
 
 
 def _done() -> CommandResult:
-    return CommandResult(Outcome.DONE)
+    return CommandResult(CommandOutcome.DONE)
 
 
 def _refused(reason: str) -> CommandResult:
-    return CommandResult(Outcome.REFUSED, detail=reason)
+    return CommandResult(CommandOutcome.REFUSED, detail=reason)

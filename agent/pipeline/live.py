@@ -134,7 +134,7 @@ class LiveLoop:
 def count_fruit(telemetry: Telemetry, fruit: FruitReading) -> None:
     """Keep the counters and gauges of the fruit."""
     seen = fruit.segmentation
-    if fruit.cup_empty:
+    if fruit.empty:
         telemetry.count("cups_empty", camera=seen.lane)
         return
     telemetry.count("fruit", camera=seen.lane)

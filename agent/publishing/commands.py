@@ -171,7 +171,6 @@ class CommandReader:
         return Command(
             name=name if known else "other",
             command_id=str(values.get("command_id", "")),
-            issued_utc_ms=int(values.get("issued_ms", 0)),
             user=str(values.get("user", "")),
             arguments=arguments,
             received_utc_ms=now.utc_ms,

@@ -13,6 +13,7 @@ from agent.records.alarms import (
     AlarmState,
     Command,
     CommandOutcome,
+    CommandResult,
     Quality,
 )
 from agent.records.explanations import (
@@ -69,6 +70,7 @@ __all__ = [
     "ClassExplanation",
     "Command",
     "CommandOutcome",
+    "CommandResult",
     "CrossChecks",
     "Explanation",
     "Frame",

@@ -106,11 +106,19 @@ class Command:
 
     name: str
     command_id: str
-    issued_utc_ms: int
     user: str
     arguments: Mapping[str, str | int | float]
     received_utc_ms: int
     response_topic: str = ""
     correlation: bytes = b""
     refusal: CommandOutcome | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """The answer to one command, and the records of the transitions that it made."""
+
+    outcome: CommandOutcome
+    records: tuple[Alarm, ...] = ()
     detail: str = ""

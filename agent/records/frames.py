@@ -179,16 +179,15 @@ class FruitReading:
     """The one reading of one fruit on one lane: what goes to SCADA.
 
     In triggered mode every frame is a fruit; in free-run ``frames`` pictures were weighed and the
-    best one's segmentation is kept. ``cup_empty`` marks an empty cup, which is no fruit.
+    best one's segmentation is kept.
     ``camera_frozen``: its camera repeats one picture, so that nothing is known of this fruit.
     """
 
     segmentation: SegmentedFrame
     frames: int = 1
-    cup_empty: bool = False
     camera_frozen: bool = False
 
     @property
     def empty(self) -> bool:
-        """Whether there was no fruit: by the pictures of the cup, or by the one that was read."""
-        return self.cup_empty or self.segmentation.reading.reason is NoReadReason.EMPTY
+        """Whether the cup was empty, which is no fruit."""
+        return self.segmentation.reading.reason is NoReadReason.EMPTY

@@ -178,10 +178,9 @@ class Recorder:
 def _fruit_row(one: Passing, tap: SoftmaxTap) -> tuple[float, int, float, list[float], Floats]:
     seen = one.reading.segmentation
     values = of_fruit(one.reading)
-    reason = NoReadReason.EMPTY if one.reading.cup_empty else seen.reading.reason
     return (
         seen.captured_mono,
-        REASONS.index(reason),
+        REASONS.index(seen.reading.reason),
         seen.reading.angle_deg if seen.reading.read else np.nan,
         [values[name] for name in FRUIT_SIGNALS],
         tap.take(one.frame.aperture),

@@ -81,7 +81,7 @@ class FruitReader:
         """The fruit that this picture completes: none, one, or two."""
         mode = self._modes.get(segmentation.lane, CaptureMode.TRIGGERED)
         if mode is CaptureMode.TRIGGERED:
-            return [_reading(segmentation, 1)]
+            return [FruitReading(segmentation)]
         lane = self._lanes.setdefault(segmentation.lane, _Lane())
         key = _key(segmentation.machine)
         out = self._overdue(lane, now)
@@ -163,7 +163,7 @@ def _close(lane: _Lane) -> list[FruitReading]:
         lane.answered.append(fruit.key)
         # The best picture may have been taken before the machine named the fruit.
         best = _named(best, fruit.key)
-    return [_reading(best, fruit.frames)]
+    return [FruitReading(best, fruit.frames)]
 
 
 def _add_picture(fruit: _Open, segmentation: SegmentedFrame) -> None:
@@ -206,7 +206,3 @@ def _named(segmentation: SegmentedFrame, key: Key) -> SegmentedFrame:
     else:
         named = dataclasses.replace(machine, encoder=key)
     return dataclasses.replace(segmentation, machine=named)
-
-
-def _reading(segmentation: SegmentedFrame, frames: int) -> FruitReading:
-    return FruitReading(segmentation, frames=frames, cup_empty=_is_empty(segmentation))

@@ -86,7 +86,9 @@ def fruit(
     empty: bool = False,
     frozen: bool = False,
 ) -> FruitReading:
-    reason = NoReadReason.NONE if read else NoReadReason.NO_SUTURE
+    read = read and not empty
+    missing = NoReadReason.EMPTY if empty else NoReadReason.NO_SUTURE
+    reason = NoReadReason.NONE if read else missing
     return FruitReading(
         SegmentedFrame(
             lane=camera,
@@ -105,7 +107,6 @@ def fruit(
             done_mono=mono + latency_s,
             seconds=latency_s,
         ),
-        cup_empty=empty,
         camera_frozen=frozen,
     )
 

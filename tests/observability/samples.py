@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agent.records import (
@@ -56,7 +58,10 @@ def segmentation(of: Frame, *, read: bool = True, angle_deg: float = 12.5) -> Se
 
 def fruit(of: Frame, *, read: bool = True, cup_empty: bool = False) -> FruitReading:
     """One fruit in one frame."""
-    return FruitReading(segmentation(of, read=read), cup_empty=cup_empty)
+    seen = segmentation(of, read=read and not cup_empty)
+    if cup_empty:
+        seen = replace(seen, reading=replace(seen.reading, reason=NoReadReason.EMPTY))
+    return FruitReading(seen)
 
 
 def class_explanation(name: str, foreground: float, background: float) -> ClassExplanation:

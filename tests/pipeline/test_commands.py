@@ -50,7 +50,7 @@ class Control:
         self.persistence.save(records)
 
     def ask(self, name: str, command_id: str = "c-1", **arguments: Any) -> CommandOutcome:
-        command = Command(name, command_id, self.utc_ms, "anna", arguments, self.utc_ms)
+        command = Command(name, command_id, "anna", arguments, self.utc_ms)
         result = self.handler(command)
         self.persistence.save(result.records)
         self.handler.audit(command, result)
@@ -112,7 +112,7 @@ def test_every_other_command_moves_its_lever(control: Control) -> None:
 
 def test_a_refused_command_is_only_written_down(control: Control) -> None:
     command = Command(
-        "explain", "c-1", UTC_MS, "anna", {"camera": "cam1"}, UTC_MS,
+        "explain", "c-1", "anna", {"camera": "cam1"}, UTC_MS,
         refusal=CommandOutcome.EXPIRED, detail="issued 61 s ago",
     )  # fmt: skip
     result = control.handler(command)

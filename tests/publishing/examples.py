@@ -225,7 +225,6 @@ def command(**changes: Any) -> Command:
     values: dict[str, Any] = {
         "name": "ack",
         "command_id": "7f3c",
-        "issued_utc_ms": STAMP,
         "user": "anna",
         "arguments": {"alarm_id": "camera_lost-cam1", "event_id": "event-1"},
         "received_utc_ms": STAMP,

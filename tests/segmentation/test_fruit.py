@@ -75,13 +75,13 @@ def test_triggered_every_picture_is_a_fruit_or_an_empty_cup():
     reader = FruitReader({"lane1": LaneGeometry()})
     got = coverages(reader, 1.0, 1.0, 0.1, 1.0)
     assert [one.segmentation.seq for one in got] == [0, 1, 2, 3]
-    assert [one.cup_empty for one in got] == [False, False, True, False]
+    assert [one.empty for one in got] == [False, False, True, False]
     assert all(one.frames == 1 for one in got)
 
 
 def test_triggered_a_bad_picture_is_a_fruit_without_a_reading():
     [got] = FruitReader({}).feed(picture(0, reason=NoReadReason.IMAGE_QUALITY), 0.0)
-    assert not got.cup_empty
+    assert not got.empty
     assert got.segmentation.reading.reason is NoReadReason.IMAGE_QUALITY
 
 
@@ -125,7 +125,7 @@ def test_a_fruit_that_cannot_be_read_gives_one_no_read_of_its_fullest_picture():
     pictures = [picture(i, c, 0.0, no) for i, c in enumerate((0.6, 1.0, 0.8))]
     [got] = run(FruitReader({"lane1": FREE}), [*pictures, picture(3, 0.0)])
     assert got.segmentation.seq == 1
-    assert not got.cup_empty
+    assert not got.empty
 
 
 def test_fruit_that_touch_are_told_apart_by_the_dip_between_them():
@@ -223,7 +223,7 @@ def test_the_machines_id_delimits_fruit_and_empty_cups():
     pictures = [named(0, "a"), named(1, "a", 0.7), named(2, "b", 0.1), named(3, "c"), named(4, "c")]
     got = run(FruitReader({"lane1": FREE}), pictures)
     assert [one.segmentation.machine.fruit_id for one in got] == ["a", "b", "c"]
-    assert [one.cup_empty for one in got] == [False, True, False]
+    assert [one.empty for one in got] == [False, True, False]
     assert [one.frames for one in got] == [2, 1, 2]
 
 
@@ -272,16 +272,16 @@ def test_when_the_names_stop_the_fruit_in_view_is_not_answered_twice():
 def test_when_the_names_stop_at_an_empty_cup_the_next_fruit_is_seen():
     pictures = [named(0, "a", 0.05), picture(1, 0.05), picture(2, 0.9), picture(3, 0.1)]
     got = run(FruitReader({"lane1": FREE}), pictures)
-    assert [one.cup_empty for one in got] == [True, False]
+    assert [one.empty for one in got] == [True, False]
 
 
 def test_a_cup_seen_only_in_bad_pictures_is_a_no_read_and_one_seen_empty_is_empty():
     bad = NoReadReason.IMAGE_QUALITY
     [blind] = run(FruitReader({"lane1": FREE}), [named(0, "a", 0.0, reason=bad)])
-    assert not blind.cup_empty
+    assert not blind.empty
     pictures = [named(0, "a", 0.0, reason=bad), named(1, "a", 0.1)]
     [empty] = run(FruitReader({"lane1": FREE}), pictures)
-    assert empty.cup_empty
+    assert empty.empty
 
 
 KEYS = st.one_of(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 STATES = 301
@@ -84,24 +85,5 @@ def _mean_run(moves: NDArray[np.float64], start: int) -> float:
 
 
 def _phi(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The normal distribution function, from a table of erfc on a fine grid.
-
-    As ``np.interp``, whose search in so long a table would take most of a run length's time.
-    """
-    grid, values, slopes = _table()
-    place = np.clip((x - grid[0]) * _CELLS_A_UNIT, 0, len(slopes) - 1).astype(np.intp)
-    place -= x < grid[place]
-    place += x >= grid[place + 1]
-    place = np.clip(place, 0, len(slopes) - 1)
-    inside = slopes[place] * (x - grid[place]) + values[place]
-    return np.where(x < grid[0], 0.0, np.where(x >= grid[-1], 1.0, inside))
-
-
-_CELLS_A_UNIT = 10_000
-
-
-@lru_cache(maxsize=1)
-def _table() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    x = np.linspace(-9.0, 9.0, 18 * _CELLS_A_UNIT + 1)
-    values = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x])
-    return x, values, np.diff(values) / np.diff(x)
+    """The normal distribution function."""
+    return np.asarray(torch.special.ndtr(torch.from_numpy(x)).numpy())

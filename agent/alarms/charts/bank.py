@@ -14,7 +14,7 @@ from agent.alarms.charts.minutes import (
     explanation_minutes,
     on_chart_scale,
 )
-from agent.alarms.charts.newest import NewestPictures, PictureCheck
+from agent.alarms.charts.newest import NewestPictures
 from agent.alarms.charts.reference import Reference, SignalReference
 from agent.alarms.condition import Detail
 from agent.alarms.signals.signals import BY_NAME, Per, natural
@@ -32,10 +32,8 @@ class Judgement:
 
     signal: str
     sign: int
-    chart: Chart | None
     used: float
     beyond: bool
-    moving: bool
     value: float
     usual: tuple[float, float]
     count: int
@@ -68,14 +66,17 @@ class _Charted:
 
 
 class ChartBank:
-    """Charts of one lane and one variety; ``hold`` while the line does not run as usual."""
+    """Charts of one lane and one variety; ``hold`` while the line does not run as usual.
+
+    ``newest``: the newest pictures, between the charts' points.
+    """
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
         self.profile = reference.profile_array()
         self._fruit = FruitMinutes(reference.window_s)
         self._explanations = explanation_minutes(reference.window_s)
-        self._newest = NewestPictures(reference)
+        self.newest = NewestPictures(reference)
         self._charted = {
             one.name: _Charted(one, {side.sign: SideCharts(side.limits()) for side in one.sides})
             for one in reference.signals
@@ -84,16 +85,8 @@ class ChartBank:
     def on_fruit(self, values: Mapping[str, float], angle_deg: float | None, now: float) -> None:
         """Take one fruit's signals, on their own scales."""
         scaled = on_chart_scale(values)
-        self._newest.on_fruit(scaled)
+        self.newest.on_fruit(scaled)
         self.take(self._fruit.add(scaled, angle_deg, now))
-
-    def on_cup(self, chromaticity: float, now: float) -> None:
-        """Take the colour of one empty cup."""
-        self._newest.on_cup(chromaticity, now)
-
-    def check_pictures(self, now: float) -> PictureCheck | None:
-        """The newest pictures, between the charts' points; None for too few."""
-        return self._newest.check(now)
 
     def on_explanation(self, values: Mapping[str, float], now: float) -> None:
         """Take one explanation's signals, on their own scales."""
@@ -119,7 +112,7 @@ class ChartBank:
         """Forget the open windows; the charts stay where they are."""
         self._fruit.hold()
         self._explanations.hold()
-        self._newest.forget()
+        self.newest.forget()
 
     def reset(self) -> None:
         """Start all charts anew."""
@@ -179,10 +172,8 @@ class ChartBank:
         return Judgement(
             signal=one.reference.name,
             sign=sign,
-            chart=side.first,
             used=side.used(),
             beyond=side.beyond,
-            moving=side.moving,
             value=natural(BY_NAME[one.reference.name], newest.mean),
             usual=one.reference.usual,
             count=newest.count,

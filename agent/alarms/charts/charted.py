@@ -95,12 +95,12 @@ class LaneCharts:
         if bank is None:
             return
         colour = chromaticity(seen) if values is None else values["chromaticity"]
-        bank.on_cup(colour, seen.captured_mono)
+        bank.newest.on_cup(colour, seen.captured_mono)
 
     def check_pictures(self, now: float) -> PictureCheck | None:
         """The newest pictures against the reference; None while held, and for too few."""
         bank = self._bank
-        return None if bank is None or self.held else bank.check_pictures(now)
+        return None if bank is None or self.held else bank.newest.check(now)
 
     @property
     def window_s(self) -> float:

@@ -68,7 +68,8 @@ class SideCharts:
         self.ewma += EWMA_WEIGHT * (bounded - self.ewma)
         self.cusum = max(0.0, self.cusum + bounded - CUSUM_K)
         self._ordinary = self._ordinary + 1 if score < RECOVERED_SCORE else 0
-        over = self._over()
+        values = self.values().items()
+        over = next((chart for chart, (value, limit) in values if value > limit), None)
         if over is not None and not self.beyond:
             self.beyond, self.first = True, over
         elif self.beyond and self._ordinary >= RECOVERED_POINTS:
@@ -100,7 +101,3 @@ class SideCharts:
             Chart.CUSUM: (self.cusum, self.limits.cusum),
             Chart.SHEWHART: (self.last, self.limits.shewhart),
         }
-
-    def _over(self) -> Chart | None:
-        over = (chart for chart, (value, limit) in self.values().items() if value > limit)
-        return next(over, None)

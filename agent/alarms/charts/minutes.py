@@ -89,28 +89,24 @@ LEAST_FRUIT = 20
 LEAST_EXPLANATIONS = 5
 
 
-@dataclass(slots=True)
 class FruitMinutes:
     """Windows over fruit: the means of their signals, and how alike their angles are."""
 
-    window_s: float
-    means: WindowMeans = field(init=False)
-    _angles_deg: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.means = WindowMeans(self.window_s, LEAST_FRUIT)
+    def __init__(self, window_s: float) -> None:
+        self._means = WindowMeans(window_s, LEAST_FRUIT)
+        self._angles_deg: list[float] = []
 
     def add(self, values: Mapping[str, float], angle_deg: float | None, now: float) -> list[Point]:
         """Take one fruit, with its angle where it has one."""
         closed = self.tick(now)
-        self.means.add(values, now)
+        self._means.add(values, now)
         if angle_deg is not None:
             self._angles_deg.append(angle_deg)
         return closed
 
     def tick(self, now: float) -> list[Point]:
         """The points of the window, where it is over."""
-        points = self.means.tick(now)
+        points = self._means.tick(now)
         if not points:
             return []
         angles, self._angles_deg = self._angles_deg, []
@@ -122,7 +118,7 @@ class FruitMinutes:
 
     def hold(self) -> None:
         """Forget the window that is open."""
-        self.means.hold()
+        self._means.hold()
         self._angles_deg.clear()
 
 

@@ -150,17 +150,12 @@ class Reference(_Part):
     left_out: dict[str, str]
     audit: tuple[Finding, ...]
 
-    @property
-    def bound(self) -> Bound:
-        return Bound(self.model_sha256, self.layer, self.score, self.width_px, self.height_px)
-
     def profile_array(self) -> NDArray[np.float64]:
         return np.array(self.profile, np.float64)
 
 
-def differences(reference: Reference, running: Bound) -> list[str]:
-    """In words, what the reference was made with that is not what runs; none: it serves."""
-    made = reference.bound
+def differences(made: Reference, running: Bound) -> list[str]:
+    """In words, what a reference was made with that is not what runs; none: it serves."""
     out = []
     if made.model_sha256 != running.model_sha256:
         out.append(f"model {made.model_sha256[:12]}, not {running.model_sha256[:12]}")

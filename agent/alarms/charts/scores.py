@@ -42,39 +42,36 @@ class NormalScores:
 
     def __post_init__(self) -> None:
         rising = all(a < b for row in (self.values, self.scores) for a, b in pairwise(row))
-        finite = all(map(math.isfinite, (*self.values, *self.scores)))
+        finite = all(map(math.isfinite, self.values)) and all(
+            abs(z) < SCORE_MAX for z in self.scores
+        )
         if len(self.values) != len(self.scores) or len(self.values) < 2 or not rising or not finite:
-            raise ValueError("values and scores must be finite, rising, and at least two of each")
+            raise ValueError(
+                "values and scores must be finite, rising, and at least two of each; scores lie "
+                f"within +-{SCORE_MAX:g}"
+            )
         if not (0 < self.low_slope < math.inf and 0 < self.high_slope < math.inf):
             raise ValueError("the slopes of both tails must be above 0")
 
+    @property
+    def _knots(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Values and scores with the ends of both tails, where the scores reach their bounds."""
+        lowest = self.values[0] - (self.scores[0] + SCORE_MAX) * self.low_slope
+        highest = self.values[-1] + (SCORE_MAX - self.scores[-1]) * self.high_slope
+        return (lowest, *self.values, highest), (-SCORE_MAX, *self.scores, SCORE_MAX)
+
     def score(self, value: float) -> float:
         """The normal score of a window mean, within +-``SCORE_MAX``; NaN for NaN."""
-        if math.isnan(value):
-            return math.nan
-        if value < self.values[0]:
-            z = self.scores[0] + (value - self.values[0]) / self.low_slope
-        elif value > self.values[-1]:
-            z = self.scores[-1] + (value - self.values[-1]) / self.high_slope
-        else:
-            z = float(np.interp(value, self.values, self.scores))
-        return min(SCORE_MAX, max(-SCORE_MAX, z))
+        return float(np.interp(value, *self._knots))
 
     def of_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The score of each of many window means, as ``score`` gives it."""
-        z = np.interp(values, self.values, self.scores)
-        low = self.scores[0] + (values - self.values[0]) / self.low_slope
-        high = self.scores[-1] + (values - self.values[-1]) / self.high_slope
-        z = np.where(values < self.values[0], low, np.where(values > self.values[-1], high, z))
-        return np.asarray(np.clip(z, -SCORE_MAX, SCORE_MAX), np.float64)
+        return np.asarray(np.interp(values, *self._knots), np.float64)
 
     def value(self, score: float) -> float:
         """The window mean that has this score: the inverse of ``score``."""
-        if score < self.scores[0]:
-            return self.values[0] + (score - self.scores[0]) * self.low_slope
-        if score > self.scores[-1]:
-            return self.values[-1] + (score - self.scores[-1]) * self.high_slope
-        return float(np.interp(score, self.scores, self.values))
+        values, scores = self._knots
+        return float(np.interp(score, scores, values))
 
 
 def rarer(count: int, usual: int) -> float:

@@ -11,13 +11,12 @@ from typing import Any
 from agent import config
 from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.condition import Condition
-from agent.alarms.lifecycle.commands import CommandResult, Outcome
 from agent.alarms.lifecycle.entry import Entry, blank_record
 from agent.alarms.lifecycle.lifecycle import Event
 from agent.alarms.lifecycle.recorder import COMMENT, INITIAL, QUALITY, Recorder
-from agent.alarms.lifecycle.snapshot import Counters, Now, export_state, restore_state
+from agent.alarms.lifecycle.snapshot import Now, export_state, restore_state
 from agent.alarms.text.languages import LANGUAGES
-from agent.records import Alarm, AlarmState
+from agent.records import Alarm, AlarmState, CommandOutcome, CommandResult
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,6 @@ class AlarmManager:
         if condition is not None and entry.delay.due(
             entry.definition, condition, entry.life.active, now.mono
         ):
-            entry.delay.reset()
             if entry.life.active:
                 records.append(self._clear(entry, condition, now))
             else:
@@ -153,7 +151,7 @@ class AlarmManager:
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
         if entry is not None and (not event_id or event_id != entry.record.event_id):
-            return self._answer("ack", alarm_id, user, Outcome.STALE)
+            return self._answer("ack", alarm_id, user, CommandOutcome.STALE)
         by = {"acked_at_ms": now.utc_ms, "acked_by": _text(user, USER_LENGTH)}
         return self._step("ack", Event.ACK, alarm_id, user, now, **by)
 
@@ -164,15 +162,15 @@ class AlarmManager:
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
         if entry is None:
-            return self._answer("shelve", alarm_id, user, Outcome.UNKNOWN)
+            return self._answer("shelve", alarm_id, user, CommandOutcome.UNKNOWN)
         longest_s = self._settings.shelve_max_s
         if not 0 < duration_s <= longest_s:
             detail = f"duration must be above 0 and at most {longest_s:g} seconds"
-            return self._answer("shelve", alarm_id, user, Outcome.REFUSED, detail=detail)
+            return self._answer("shelve", alarm_id, user, CommandOutcome.REFUSED, detail=detail)
         entry.shelved_until_mono = now.mono + duration_s
         until_ms = now.utc_ms + math.ceil(duration_s * 1000)
         record = self._recorder.step(entry, Event.SHELVE, now, shelved_until_ms=until_ms)
-        return self._answer("shelve", alarm_id, user, Outcome.DONE, record)
+        return self._answer("shelve", alarm_id, user, CommandOutcome.DONE, record)
 
     def unshelve(self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int) -> CommandResult:
         now = Now(now_mono, now_utc_ms)
@@ -195,14 +193,14 @@ class AlarmManager:
         """Store an operator's comment on one occurrence; a later one replaces it."""
         entry = self._entries.get(alarm_id)
         if entry is None:
-            return self._answer("comment", alarm_id, "", Outcome.UNKNOWN)
+            return self._answer("comment", alarm_id, "", CommandOutcome.UNKNOWN)
         if not event_id or event_id != entry.record.event_id:
-            return self._answer("comment", alarm_id, "", Outcome.STALE)
+            return self._answer("comment", alarm_id, "", CommandOutcome.STALE)
         words = _text(text, COMMENT_LENGTH)
         if words == entry.record.comment:
-            return self._answer("comment", alarm_id, "", Outcome.ALREADY)
+            return self._answer("comment", alarm_id, "", CommandOutcome.ALREADY)
         record = self._recorder.record(entry, COMMENT, Now(now_mono, now_utc_ms), comment=words)
-        return self._answer("comment", alarm_id, "", Outcome.DONE, record)
+        return self._answer("comment", alarm_id, "", CommandOutcome.DONE, record)
 
     def _step(
         self, command: str, event: Event, alarm_id: str, user: str, now: Now, **changes: Any
@@ -210,20 +208,20 @@ class AlarmManager:
         """Change the state of an alarm as a command asks, where it has an edge for that."""
         entry = self._entries.get(alarm_id)
         if entry is None:
-            return self._answer(command, alarm_id, user, Outcome.UNKNOWN)
+            return self._answer(command, alarm_id, user, CommandOutcome.UNKNOWN)
         if not entry.life.allows(event):
-            return self._answer(command, alarm_id, user, Outcome.ALREADY)
+            return self._answer(command, alarm_id, user, CommandOutcome.ALREADY)
         if event is Event.ENABLE:
             entry.out_by_configuration = False
         record = self._recorder.step(entry, event, now, **changes)
-        return self._answer(command, alarm_id, user, Outcome.DONE, record)
+        return self._answer(command, alarm_id, user, CommandOutcome.DONE, record)
 
     def _answer(
         self,
         command: str,
         alarm_id: str,
         user: str,
-        outcome: Outcome,
+        outcome: CommandOutcome,
         *records: Alarm,
         detail: str = "",
     ) -> CommandResult:
@@ -249,7 +247,8 @@ class AlarmManager:
             entries
             if alarm_ids is None
             else [e for e in entries if e.record.alarm_id in alarm_ids],
-            Counters(self._recorder.seq, self._occurrences),
+            self._recorder.seq,
+            self._occurrences,
             Now(now_mono, now_utc_ms),
         )
 
@@ -266,8 +265,9 @@ class AlarmManager:
         ``SnapshotError`` names what does not fit, and the manager stays empty.
         """
         now = Now(now_mono, now_utc_ms)
-        counts, entries = restore_state(exported, alarm_ids, now, self._settings.shelve_max_s)
-        self._recorder.seq, self._occurrences = counts.seq, counts.occurrences
+        self._recorder.seq, self._occurrences, entries = restore_state(
+            exported, alarm_ids, now, self._settings.shelve_max_s
+        )
         for entry in entries:  # another language may have been chosen meanwhile
             title = self._language.title(entry.definition)
             entry.record = replace(entry.record, title=title)

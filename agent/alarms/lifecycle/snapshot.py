@@ -30,24 +30,17 @@ class Now:
     utc_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """Counters that must not start again, so that no id and no sequence number comes twice."""
-
-    seq: int
-    occurrences: int
-
-
 class SnapshotError(Exception):
     """A state that cannot be restored; the text names the place."""
 
 
-def export_state(entries: Iterable[Entry], counts: Counters, now: Now) -> dict[str, Any]:
-    """Return entries and counters as JSON types."""
+def export_state(entries: Iterable[Entry], seq: int, occurrences: int, now: Now) -> dict[str, Any]:
+    """Return entries as JSON types, with the two counters that must not start again: no sequence
+    number and no id comes twice."""
     return {
         "version": VERSION,
-        "seq": counts.seq,
-        "occurrences": counts.occurrences,
+        "seq": seq,
+        "occurrences": occurrences,
         "alarms": [_export_entry(entry, now) for entry in entries],
     }
 
@@ -96,20 +89,23 @@ class _SavedState(_Part):
 
 def restore_state(
     exported: object, alarm_ids: Collection[str], now: Now, shelve_max_s: float
-) -> tuple[Counters, list[Entry]]:
-    """Read what ``export_state`` wrote, of ``alarm_ids`` only; ``SnapshotError`` for anything else.
+) -> tuple[int, int, list[Entry]]:
+    """Read what ``export_state`` wrote: both counters, and the entries of ``alarm_ids`` only.
+    ``SnapshotError`` for anything else.
 
     Every restored alarm has quality bad until its condition is judged again. No shelving lasts
     longer than a command may ask for, however the wall clock was set meanwhile.
     """
+    # The reason of a fault may hold bytes of a path that are no UTF-8, which pydantic refuses.
+    text = json.dumps(exported, ensure_ascii=False).encode(errors="replace")
     try:
-        saved = _SavedState.model_validate_json(json.dumps(exported))
+        saved = _SavedState.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in ("alarm state", *first["loc"]))
         raise SnapshotError(f"{place}: {first['msg']}") from error
     kept = (one for one in saved.alarms if one.record.alarm_id in alarm_ids)
-    return Counters(saved.seq, saved.occurrences), [one.entry(now, shelve_max_s) for one in kept]
+    return saved.seq, saved.occurrences, [one.entry(now, shelve_max_s) for one in kept]
 
 
 def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:

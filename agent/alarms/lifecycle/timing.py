@@ -22,7 +22,7 @@ class Delay:
     _first_sample: int = 0
 
     def due(self, definition: Definition, condition: Condition, active: bool, now: float) -> bool:
-        """True when the alarm must change from ``active`` to its opposite.
+        """True when the alarm must change from ``active`` to its opposite, which it then waits for.
 
         While the condition is unknown (``beyond`` None, or quality bad) the state holds and the
         delay begins anew: an alarm is neither raised nor cleared by what is not known.
@@ -35,14 +35,12 @@ class Delay:
         if self._since_mono is None:
             self._since_mono = now
             self._first_sample = condition.samples
-        if active:
-            return now - self._since_mono >= definition.off_delay_s
+        delay_s = definition.off_delay_s if active else definition.on_delay_s
         samples = condition.samples - self._first_sample + 1
-        waited = now - self._since_mono >= definition.on_delay_s
-        return waited and samples >= definition.on_samples
-
-    def reset(self) -> None:
-        self._since_mono = None
+        over = now - self._since_mono >= delay_s and (active or samples >= definition.on_samples)
+        if over:
+            self._since_mono = None
+        return over
 
 
 @dataclass(slots=True)

@@ -104,7 +104,7 @@ def fruit(reading: FruitReading) -> Flat:
         "stem_mm_known": mm_known,
         "stem_x_mm": number(result.stem_x_mm, digits=3),
         "stem_y_mm": number(result.stem_y_mm, digits=3),
-        "cup_empty": reading.cup_empty,
+        "cup_empty": reading.empty,
         "frames": reading.frames,
         "latency_s": number(seen.done_mono - seen.captured_mono),
         "brightness": number(seen.brightness, digits=2),

@@ -79,7 +79,12 @@ def test_nan_has_no_score_and_is_no_reference() -> None:
 
 @pytest.mark.parametrize(
     ("values", "scores"),
-    [((1.0, 1.0), (0.0, 1.0)), ((1.0,), (0.0,)), ((0.0, math.inf), (0.0, 1.0))],
+    [
+        ((1.0, 1.0), (0.0, 1.0)),
+        ((1.0,), (0.0,)),
+        ((0.0, math.inf), (0.0, 1.0)),
+        ((0.0, 1.0), (0.0, 12.0)),
+    ],
 )
 def test_a_map_that_is_none_is_refused(
     values: tuple[float, ...], scores: tuple[float, ...]

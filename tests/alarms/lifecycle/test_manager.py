@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.alarms.lifecycle.commands import Outcome
-from agent.records import AlarmState
+from agent.records import AlarmState, CommandOutcome
 from tests.alarms.support import BAD, GOOD, UNCERTAIN, TimedManager, condition, utc_ms
 
 ON_S, OFF_S = 5.0, 30.0  # of no_read_rate
@@ -126,11 +125,11 @@ def test_with_acknowledging_here_a_cleared_alarm_waits() -> None:
     answer = timed.manager.acknowledge(
         timed.alarm.alarm_id, timed.alarm.event_id, "ann", timed.now, utc_ms(timed.now)
     )
-    assert answer.outcome is Outcome.DONE
+    assert answer.outcome is CommandOutcome.DONE
     assert timed.alarm.state is AlarmState.NORM
 
 
-def acknowledge(timed: TimedManager, event_id: str) -> Outcome:
+def acknowledge(timed: TimedManager, event_id: str) -> CommandOutcome:
     return timed.manager.acknowledge(
         "no_read_rate-cam1", event_id, "ann", timed.now, utc_ms(timed.now)
     ).outcome
@@ -138,12 +137,12 @@ def acknowledge(timed: TimedManager, event_id: str) -> Outcome:
 
 def test_an_acknowledgement_names_its_occurrence() -> None:
     timed = raised()
-    assert acknowledge(timed, "s1-999") is Outcome.STALE
-    assert acknowledge(timed, "") is Outcome.STALE
-    assert acknowledge(timed, timed.alarm.event_id) is Outcome.DONE
+    assert acknowledge(timed, "s1-999") is CommandOutcome.STALE
+    assert acknowledge(timed, "") is CommandOutcome.STALE
+    assert acknowledge(timed, timed.alarm.event_id) is CommandOutcome.DONE
     assert timed.alarm.acked_by == "ann"
     assert timed.alarm.acked_at_ms == utc_ms(timed.now)
-    assert acknowledge(timed, timed.alarm.event_id) is Outcome.ALREADY
+    assert acknowledge(timed, timed.alarm.event_id) is CommandOutcome.ALREADY
 
 
 def test_an_acknowledgement_of_the_occurrence_before_is_stale() -> None:
@@ -153,7 +152,7 @@ def test_an_acknowledgement_of_the_occurrence_before_is_stale() -> None:
     timed.wait(OFF_S)
     timed.update(condition(True), after_s=100)
     timed.wait(ON_S)
-    assert acknowledge(timed, old) is Outcome.STALE
+    assert acknowledge(timed, old) is CommandOutcome.STALE
     assert not timed.alarm.acked
 
 
@@ -167,7 +166,7 @@ def test_a_command_for_an_alarm_that_does_not_exist_is_answered() -> None:
         timed.manager.take_out_of_service("nope-cam1", "ann", 0, 0),
         timed.manager.put_into_service("nope-cam1", "ann", 0, 0),
     ):
-        assert answer.outcome is Outcome.UNKNOWN
+        assert answer.outcome is CommandOutcome.UNKNOWN
         assert not answer.records
 
 
@@ -195,7 +194,7 @@ def test_shelving_again_moves_its_end() -> None:
 def test_shelving_for_ever_is_refused(duration_s: float) -> None:
     timed = raised()
     answer = timed.manager.shelve(timed.alarm.alarm_id, duration_s, "ann", timed.now, 0)
-    assert answer.outcome is Outcome.REFUSED
+    assert answer.outcome is CommandOutcome.REFUSED
     assert "28800" in answer.detail
     assert not timed.alarm.shelved
 
@@ -204,8 +203,8 @@ def test_an_operator_can_take_shelving_back_once() -> None:
     timed = raised()
     alarm_id = timed.alarm.alarm_id
     timed.manager.shelve(alarm_id, 60, "ann", timed.now, 0)
-    assert timed.manager.unshelve(alarm_id, "ann", timed.now, 0).outcome is Outcome.DONE
-    assert timed.manager.unshelve(alarm_id, "ann", timed.now, 0).outcome is Outcome.ALREADY
+    assert timed.manager.unshelve(alarm_id, "ann", timed.now, 0).outcome is CommandOutcome.DONE
+    assert timed.manager.unshelve(alarm_id, "ann", timed.now, 0).outcome is CommandOutcome.ALREADY
     assert timed.alarm.state is AlarmState.UNACK
 
 
@@ -275,11 +274,14 @@ def test_a_comment_is_one_short_line_on_its_occurrence() -> None:
     timed = raised()
     alarm_id, event_id = timed.alarm.alarm_id, timed.alarm.event_id
     comment = timed.manager.comment
-    assert comment(alarm_id, "s1-9", "lamp", timed.now, 0).outcome is Outcome.STALE
+    assert comment(alarm_id, "s1-9", "lamp", timed.now, 0).outcome is CommandOutcome.STALE
     assert comment(alarm_id, event_id, "lamp\ncleaned" + "x" * 999, timed.now, 0).records
     assert timed.alarm.comment.startswith("lamp cleaned")
     assert len(timed.alarm.comment) == 200
-    assert comment(alarm_id, event_id, timed.alarm.comment, timed.now, 0).outcome is Outcome.ALREADY
+    assert (
+        comment(alarm_id, event_id, timed.alarm.comment, timed.now, 0).outcome
+        is CommandOutcome.ALREADY
+    )
 
 
 def test_a_stamp_is_that_of_the_frame_where_a_frame_is_the_subject() -> None:

@@ -134,6 +134,13 @@ def test_a_state_that_does_not_say_who_took_an_alarm_out_is_taken_for_the_config
     assert "in_service" in restarted(state).update(condition(False))
 
 
+def test_a_message_with_bytes_that_are_no_utf_8_does_not_lose_the_state() -> None:
+    timed, state = exported()
+    state["alarms"][0]["message"] = "nothing reaches the disk (/state/\udcff)"
+    after = restarted(state).alarm
+    assert (after.event_id, after.state) == (timed.alarm.event_id, timed.alarm.state)
+
+
 def test_an_alarm_of_a_camera_that_is_gone_is_forgotten() -> None:
     _, state = exported()
     assert restarted(state, alarm_ids=("no_read_rate-cam2",)).manager.current() == ()
