@@ -64,14 +64,12 @@ class Line:
         """The model as it is under this trial, with the healthy one's name and hash."""
         if trial is None or trial.fault.kind is not Kind.MODEL:
             return self.model
-        module = copy.deepcopy(self.model.module)
         try:
-            module.load_state_dict(self._weights(trial))
+            return with_weights(self.model, self._weights(trial))
         except (KeyError, RuntimeError) as error:
             raise ScoringError(
                 f"{trial.name} cannot be planted in {self.model.label}: {error}"
             ) from error
-        return replace(self.model, module=module)
 
     def _weights(self, trial: Trial) -> Weights:
         state = self.model.module.state_dict()
@@ -85,6 +83,14 @@ class Line:
         if trial.name == noisy.__name__:
             return noisy(state, 0, trial.strength)
         return MODEL_FAULTS[trial.name](state, 0)
+
+
+def with_weights(model: LoadedModel, weights: Weights) -> LoadedModel:
+    """The model with other weights, under its own name and hash; ``KeyError`` or ``RuntimeError``
+    for weights of another architecture."""
+    module = copy.deepcopy(model.module)
+    module.load_state_dict(weights)
+    return replace(model, module=module)
 
 
 class Marker:

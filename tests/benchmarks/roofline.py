@@ -24,22 +24,7 @@ def gflop(run: Callable[[], object]) -> float:
     ) -> int:
         return conv_flop_count(x, weight, out_shape, transposed=False)
 
-    def added(
-        _to: torch.Size,
-        x: torch.Size,
-        weight: torch.Size,
-        *_: object,
-        out_shape: torch.Size,
-        **__: object,
-    ) -> int:
-        return conv_flop_count(x, weight, out_shape, transposed=False)
-
-    library = torch.ops.mkldnn
-    known = {
-        torch.ops.aten.mkldnn_convolution: convolution,
-        library._convolution_pointwise: convolution,
-        library._convolution_pointwise_: added,
-    }
+    known = {torch.ops.aten.mkldnn_convolution: convolution}
     with FlopCounterMode(display=False, custom_mapping=known) as counter:
         run()
     return float(counter.get_total_flops()) / 1e9
