@@ -183,8 +183,7 @@ class Conv(Operation):
                 out.add_(_products(run.rows[piece.source], index, piece.rows))
                 continue
             before = run.values[up.source].size
-            row, column = np.divmod(own.pixel, size[1])
-            number = (row % up.factor) * up.factor + column % up.factor
+            number = geometry.phase_of(own.pixel, size[1], up.factor)
             ends = np.searchsorted(number, np.arange(len(up.phases) + 1))
             for phase, start, stop in zip(up.phases, ends[:-1], ends[1:], strict=True):
                 if start < stop:

@@ -135,12 +135,17 @@ def conv_taps(
     return np.where(inside, source.where[flat], -1)
 
 
+def phase_of(pixels: Index, width: int, factor: int) -> Index:
+    """Of each pixel of a map so wide: its row and column modulo ``factor``, as one number."""
+    row, column = np.divmod(pixels, width)
+    return np.asarray((row % factor) * factor + column % factor, np.int64)
+
+
 def by_phase(stored: Stored, factor: int) -> tuple[Stored, list[Index]]:
     """The same pixels with those of one phase (row and column modulo ``factor``) beside each other,
     and the pixels of each phase."""
     pixels = stored.pixels
-    row, column = np.divmod(pixels, stored.size[1])
-    phase = (row % factor) * factor + column % factor
+    phase = phase_of(pixels, stored.size[1], factor)
     groups = [pixels[phase == number] for number in range(factor * factor)]
     where = np.full(stored.where.size, -1, np.int64)
     where[np.concatenate(groups)] = np.arange(pixels.size)

@@ -17,6 +17,7 @@ from agent.ablation.rows.graph import Reading
 from agent.ablation.rows.operation import (
     Layout,
     Operation,
+    Pixelwise,
     Step,
     Work,
     maps_of,
@@ -52,7 +53,7 @@ class _Norm(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LayerNorm(_Norm):
+class LayerNorm(Pixelwise, _Norm):
     """Over the channels of each pixel (Ba, Kiros and Hinton, Layer Normalization, 2016)."""
 
     @classmethod
@@ -65,28 +66,7 @@ class LayerNorm(_Norm):
         norm = cls((source,), width, *_parameters(given))
         reading.add_pixelwise(node, node.args[0], norm)
 
-    def read(self, need: Mask, size: Size) -> Mask:
-        return need
-
-    def reach(self, before: Sequence[Boxes]) -> Boxes:
-        return before[0]
-
-    def step(self, place: int, layout: Layout) -> Step:
-        """Its rows lie as those of its source do."""
-        before = layout.source(self.sources[0])
-        layout.values[place].stored = before.stored
-
-        def step(work: Work) -> Tensor:
-            out = self._of(before.rows(work))
-            out[-1].zero_()
-            return out
-
-        return step
-
-    def patched(self, place: int, own: Pairs, run: Patched) -> Tensor:
-        return self._of(run.at(self.sources[0], own))
-
-    def _of(self, rows: Tensor) -> Tensor:
+    def of_rows(self, rows: Tensor) -> Tensor:
         return F.layer_norm(rows, (self.width,), self.weight, self.bias, self.eps)
 
 

@@ -219,6 +219,38 @@ class Channelwise(Operation):
         return channelwise(self.maps(*maps), self.maps(*ends))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixelwise(Operation):
+    """One that does the same to every pixel of its one source: its rows lie as those do."""
+
+    @abstractmethod
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """What it does to rows (R, C), new memory."""
+
+    def size(self, before: Sequence[Size]) -> Size:
+        return before[0]
+
+    def read(self, need: Mask, size: Size) -> Mask:
+        return need
+
+    def reach(self, before: Sequence[Boxes]) -> Boxes:
+        return before[0]
+
+    def step(self, place: int, layout: Layout) -> Step:
+        before = layout.source(self.sources[0])
+        layout.values[place].stored = before.stored
+
+        def step(work: Work) -> Tensor:
+            out = self.of_rows(before.rows(work))
+            out[-1].zero_()
+            return out
+
+        return step
+
+    def patched(self, place: int, own: Pairs, run: Patched) -> Tensor:
+        return self.of_rows(run.at(self.sources[0], own))
+
+
 LAYER = -1
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation.core.regions import Mask
+from agent.ablation.rows import geometry
 from agent.ablation.rows.geometry import Boxes, Index
 from agent.ablation.rows.operation import LAYER, Input, Operation
 from agent.ablation.rows.pairs import Pairs, Patched
@@ -96,8 +97,8 @@ class PatchProgram:
             items.append(np.full(r.size, number))
         item, pixel = np.concatenate(items), np.concatenate(pixels)
         if factor > 1:
-            row, column = np.divmod(pixel, stored.size[1])
-            order = np.argsort((row % factor) * factor + column % factor, kind="stable")
+            phase = geometry.phase_of(pixel, stored.size[1], factor)
+            order = np.argsort(phase, kind="stable")
             item, pixel = item[order], pixel[order]
         base = np.append(np.where(stored.where >= 0, stored.where, stored.count), stored.count)
         table = np.repeat(base[None].astype(np.int32), len(rectangles), axis=0)

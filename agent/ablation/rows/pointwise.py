@@ -17,43 +17,22 @@ from agent.ablation.rows import geometry
 from agent.ablation.rows.elementwise import Pointwise, out_of_place
 from agent.ablation.rows.geometry import Boxes, Size, Stored
 from agent.ablation.rows.graph import Lowering, Reading
-from agent.ablation.rows.operation import Channelwise, Layout, Source, Step, Work
+from agent.ablation.rows.operation import Channelwise, Layout, Pixelwise, Source, Step
 from agent.ablation.rows.pairs import Pairs, Patched
 from agent.ablation.split.trace import CutError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Apply(Channelwise):
+class Apply(Pixelwise, Channelwise):
     """An element-wise function: ``act`` takes maps (N, C, h, w) and rows (R, C) alike."""
 
     act: Pointwise
 
-    def size(self, before: Sequence[Size]) -> Size:
-        return before[0]
-
     def maps(self, *maps: Tensor) -> Tensor:
         return self.act(maps[0])
 
-    def read(self, need: Mask, size: Size) -> Mask:
-        return need
-
-    def reach(self, before: Sequence[Boxes]) -> Boxes:
-        return before[0]
-
-    def step(self, place: int, layout: Layout) -> Step:
-        """Its rows lie as those of its source do."""
-        before = layout.source(self.sources[0])
-        layout.values[place].stored = before.stored
-
-        def step(work: Work) -> Tensor:
-            out = self.act(before.rows(work))
-            out[-1].zero_()
-            return out
-
-        return step
-
-    def patched(self, place: int, own: Pairs, run: Patched) -> Tensor:
-        return self.act(run.at(self.sources[0], own))
+    def of_rows(self, rows: Tensor) -> Tensor:
+        return self.act(rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
