@@ -13,28 +13,13 @@ from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext, News
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
-from agent.telemetry import NullTelemetry
+from agent.telemetry import NullTelemetry, Telemetry
 from tests.capture.support import Ledger
 from tests.support import wait_until
 
 
-def test_news_beyond_the_inbox_is_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.pipeline.alarm_loop.INBOX_MAX", 2)
-    settings, ledger = config.Alarms(), Ledger()
-    context = AlarmLoopContext(
-        watch=Watch(settings, ("cam1",)),
-        manager=AlarmManager(settings, "agent1", "s1"),
-        publish=lambda alarm: None,
-        chores=lambda: None,
-        utc_ms=lambda: 1_700_000_000_000,
-    )
-    loop = AlarmLoop(context, ledger, time.monotonic)  # not started: nobody reads
-    for _ in range(5):
-        loop.post(MachineInfo())
-    assert ledger.counts == {("news_lost", "MachineInfo"): 3}
-
-
-def test_every_kind_of_news_has_somebody_who_takes_it() -> None:
+def idle_loop(telemetry: Telemetry) -> AlarmLoop:
+    """The loop of one camera, which says nothing to anybody."""
     settings = config.Alarms()
     context = AlarmLoopContext(
         watch=Watch(settings, ("cam1",)),
@@ -43,7 +28,20 @@ def test_every_kind_of_news_has_somebody_who_takes_it() -> None:
         chores=lambda: None,
         utc_ms=lambda: 1_700_000_000_000,
     )
-    loop = AlarmLoop(context, NullTelemetry(), time.monotonic)
+    return AlarmLoop(context, telemetry, time.monotonic)
+
+
+def test_news_beyond_the_inbox_is_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.pipeline.alarm_loop.INBOX_MAX", 2)
+    ledger = Ledger()
+    loop = idle_loop(ledger)  # not started: nobody reads
+    for _ in range(5):
+        loop.post(MachineInfo())
+    assert ledger.counts == {("news_lost", "MachineInfo"): 3}
+
+
+def test_every_kind_of_news_has_somebody_who_takes_it() -> None:
+    loop = idle_loop(NullTelemetry())
     assert set(loop._take) == set(get_args(News))
 
 
