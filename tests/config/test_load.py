@@ -244,6 +244,8 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("http: {enabled: maybe}", "http.enabled", "not allowed"),
         ("http: {public_url: plant}", "http.public_url", "web address"),
         ("http: {public_url: 'http://[plant'}", "http.public_url", "web address"),
+        ("segmentation: {dark_chromaticity: 5}", "segmentation.dark_chromaticity", "not allowed"),
+        ("segmentation: {dark_chromaticity: -1}", "segmentation.dark_chromaticity", "not allowed"),
         ("sampling: {period_s: .inf}", "sampling.period_s", "not allowed"),
         ("sampling: {uncertain_margin: .nan}", "sampling.uncertain_margin", "not allowed"),
         ("sampling: {period_s: null}", "sampling.period_s", "null"),
