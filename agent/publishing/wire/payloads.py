@@ -4,7 +4,8 @@ A number that does not exist is 0.0 with a quality or a flag of its own beside i
 ``quality`` for the payload as a whole, ``stem_found`` and ``stem_mm_known`` for the stem,
 ``plausibility_known`` for the plausibility, an area of 0.0 for a class margin, ``{class}_quality``
 for what an explanation does not know. Two kinds of number have a value of their own that no
-measurement can take: ``angle_deg`` -1.0 on no read, and an occlusion's dice -1.0 where it was not measured.
+measurement can take: ``angle_deg`` -1.0 on no read, and an occlusion's dice -1.0 where it was not
+measured.
 """
 
 from __future__ import annotations
