@@ -16,6 +16,7 @@ from typing import Any
 from agent.capture.check import check_regions, check_size
 from agent.capture.fingerprint import TAG_BYTES, fingerprint
 from agent.capture.messages import META_BYTES, CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.mounting import Mounting
 from agent.capture.source import (
     EndOfSource,
     Picture,
@@ -42,9 +43,10 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
         source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
         info = source.open()
         check_size(args.camera, info)
-        check_regions(args.camera, info.width_px, info.height_px)
+        mounting = Mounting(args.camera)
+        check_regions(args.camera, *mounting.size(info))
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
-        _Session(channel, source, info, writer).run()
+        _Session(channel, source, (info, mounting), writer).run()
     except EndOfSource:
         channel.send(Ended())
     except SourceError as error:
@@ -78,8 +80,13 @@ class _Session:
     """The reading loop of one open source."""
 
     def __init__(
-        self, channel: Channel, source: Source, info: SourceInfo, writer: RingWriter
+        self,
+        channel: Channel,
+        source: Source,
+        opened: tuple[SourceInfo, Mounting],
+        writer: RingWriter,
     ) -> None:
+        info, self._mounting = opened
         self._channel = channel
         self._source = source
         self._size = (info.height_px, info.width_px, 3)
@@ -121,9 +128,10 @@ class _Session:
         aperture = picture.aperture
         if aperture is not None and aperture.shape != self._size[:2]:
             raise PictureError("picture_size", f"aperture {aperture.shape} for {self._size}")
+        picture = self._mounting.apply(picture)
         self._writer.push(
             picture.image,
-            aperture,
+            picture.aperture,
             (picture.captured_utc_ms, picture.captured_mono),
             fingerprint(picture.image),
             _meta(picture),
