@@ -16,6 +16,7 @@ from typing import Any
 from agent.capture.check import check_earlier, check_regions, check_size
 from agent.capture.fingerprint import TAG_BYTES, fingerprint
 from agent.capture.messages import META_BYTES, CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.mounting import Mounting
 from agent.capture.source import (
     EndOfSource,
     Picture,
@@ -46,9 +47,10 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
         info = source.open()
         check_earlier(args.camera, info, args.earlier)
         check_size(args.camera, info)
-        check_regions(args.camera, info.width_px, info.height_px)
+        mounting = Mounting(args.camera)
+        check_regions(args.camera, *mounting.size(info))
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
-        _Session(channel, source, info, writer, args.camera.max_age_s).run()
+        _Session(channel, source, (info, mounting), writer, args.camera.max_age_s).run()
     except EndOfSource:
         channel.send(Ended())
     except SourceError as error:
@@ -85,10 +87,11 @@ class _Session:
         self,
         channel: Channel,
         source: Source,
-        info: SourceInfo,
+        opened: tuple[SourceInfo, Mounting],
         writer: RingWriter,
         max_age_s: float,
     ) -> None:
+        info, self._mounting = opened
         self._channel = channel
         self._max_age_s = max_age_s
         self._source = source
@@ -141,9 +144,10 @@ class _Session:
         if now - picture.captured_mono > self._max_age_s:
             self._writer.leave_out()
             return
+        picture = self._mounting.apply(picture)
         self._writer.push(
             picture.image,
-            aperture,
+            picture.aperture,
             (picture.captured_utc_ms, picture.captured_mono),
             fingerprint(picture.image),
             _meta(picture),
