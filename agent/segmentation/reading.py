@@ -178,17 +178,21 @@ def read(
     """The reading, or the first reason in this order why there is none.
 
     IMAGE_QUALITY, EMPTY, NO_SUTURE, AMBIGUOUS, LOW_CONFIDENCE. A bright cup in which neither suture
-    nor stem is seen is EMPTY as well when it has not the colour of a fruit. Nothing is remembered
-    from picture to picture.
+    nor stem is seen is EMPTY as well when it has not the colour of a fruit; a dark one that is
+    filled with that colour is a fruit without light, IMAGE_QUALITY. Nothing is remembered from
+    picture to picture.
     """
     if not light.usable:
         return no_read(NoReadReason.IMAGE_QUALITY)
+    coloured = limits.dark_chromaticity > 0 and light.fills_with_colour(limits.dark_chromaticity)
     if light.coverage < MIN_COVERAGE:
-        return no_read(NoReadReason.EMPTY)
+        return no_read(NoReadReason.IMAGE_QUALITY if coloured else NoReadReason.EMPTY)
     line, features = measurement.line, measurement.features
     if line is None or features is None or measurement.suture_share < limits.min_suture_area:
         # A picture with no colour at all comes from a grey camera, where chroma says nothing.
-        bare = measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma
+        bare = (
+            measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma and not coloured
+        )
         reason = NoReadReason.EMPTY if bare else NoReadReason.NO_SUTURE
         return no_read(reason, 0.0, measurement.stem, lane)
     sure = confidence(features, calibration)

@@ -8,6 +8,7 @@ alone: sequence numbers are in the order of the wire.
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -141,11 +142,14 @@ class SparkplugPublisher:
         seen, result = reading.segmentation, reading.segmentation.reading
         known = Quality.BAD if reading.camera_frozen else Quality.GOOD
         named = Quality.BAD if reading.camera_frozen else id_quality(reading)
+        plausible = math.isfinite(result.plausibility)
         values: tuple[tuple[Scalar, Quality], ...] = (
             (result.angle_deg if result.read else ANGLE_NO_READ, angle_quality(reading)),
             (result.read, known),
             (str(result.reason), known),
             (float(result.confidence), known),
+            (float(result.confidence_raw), known),
+            (result.plausibility if plausible else 0.0, known if plausible else Quality.BAD),
             (seen.seq, known),
             (seen.machine.fruit_id or "", named),
             (seen.machine.machine_timestamp_ms, named),
