@@ -28,11 +28,10 @@ logger = logging.getLogger(__name__)
 KILL_WAIT_S = 0.2
 CHANGES = 256
 CHILD_ENV = {
-    # Libraries would start a thread a core in every child, and FFmpeg talks without end.
+    # Libraries would start a thread a core in every child, and OpenCV talks without end.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "ERROR",
-    "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
 _LOG_LEVELS = {
     CameraState.STALLED: logging.WARNING,
@@ -77,6 +76,7 @@ class CameraFeed:
         self._child: Child | None = None
         self._memory_fd: int | None = None
         self._spawn_error = ""
+        self._earlier: SourceInfo | None = None
         self._killed: list[Child] = []
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
@@ -146,7 +146,7 @@ class CameraFeed:
         return ChildSpec(
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
-            args=CaptureArgs(self.camera, self._context.openers),
+            args=CaptureArgs(self.camera, self._context.openers, self._earlier),
             fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
         )
@@ -169,6 +169,7 @@ class CameraFeed:
                 self._states.opened(message.info, now)
                 self._for_lanes("camera_fps", message.info.fps)
                 self._tell_differences(message.info)
+                self._earlier = message.info
             elif isinstance(message, Unreadable):
                 self._unreadable(message)
             elif isinstance(message, Failed):
@@ -178,7 +179,7 @@ class CameraFeed:
         return Action.NONE
 
     def _tell_differences(self, info: SourceInfo) -> None:
-        for name, (requested, reported) in differences(self.camera, info).items():
+        for name, (requested, reported) in differences(self.camera, info, self._earlier).items():
             log_event(
                 logger,
                 logging.WARNING,
@@ -190,9 +191,9 @@ class CameraFeed:
             )
 
     def _count_pictures(self, now: float) -> None:
-        count, newest_mono = self.queue.arrivals()
-        if count:
-            self._states.delivered(count, newest_mono, now)
+        came = self.queue.arrivals()
+        if came.count:
+            self._states.delivered(came.count, came.captured_mono, now, came.arrived_mono)
 
     # --- the live loop's turn --------------------------------------------------------------------
 

@@ -14,10 +14,14 @@ META_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class CaptureArgs:
-    """One session: open this camera once and read it to its end."""
+    """One session: open this camera once and read it to its end.
+
+    ``earlier``: what an earlier session found; lanes are not cut from pictures of another size.
+    """
 
     camera: Camera
     openers: Mapping[str, str]
+    earlier: SourceInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.picture_files.errors import PictureError
+
+__all__ = [
+    "EndOfSource",
+    "Picture",
+    "PictureError",
+    "Source",
+    "SourceError",
+    "SourceInfo",
+]
+
 
 class SourceError(Exception):
     """The source cannot go on.
@@ -29,19 +40,6 @@ class SourceError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (SourceError, (self.reason, self.detail, self.permanent))
-
-
-class PictureError(Exception):
-    """One picture cannot be used; it costs itself, is counted by ``reason``, and the next is read.
-
-    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth`` or
-    ``empty_aperture``.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
 
 
 class EndOfSource(Exception):  # noqa: N818 - an event, not an error

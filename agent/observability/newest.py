@@ -156,6 +156,8 @@ class Newest:
             angle_deg=reading.angle_deg,
             reason=reading.reason.value,
             confidence=reading.confidence,
+            confidence_raw=reading.confidence_raw,
+            plausibility=reading.plausibility,
             stem_x_px=reading.stem_x_px,
             stem_y_px=reading.stem_y_px,
         )

@@ -32,7 +32,8 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class ReadingView:
-    """The newest fruit of one camera. ``angle_deg`` is -1.0 on a no-read, as on the wire."""
+    """The newest fruit of one camera. On a no-read ``angle_deg`` is -1.0 and ``confidence`` 0, as
+    on the wire; ``confidence_raw`` is what was computed of the line all the same."""
 
     frame_id: str
     captured_utc_ms: int
@@ -41,6 +42,8 @@ class ReadingView:
     angle_deg: float
     reason: str
     confidence: float
+    confidence_raw: float = UNKNOWN
+    plausibility: float = UNKNOWN
     stem_x_px: float = UNKNOWN
     stem_y_px: float = UNKNOWN
 

@@ -53,6 +53,7 @@ CAMERA_METRICS: tuple[tuple[Described, Callable[[CameraView], float]], ...] = (
 
 ANGLE = Described("angle_deg", "deg", ANGLE_NO_READ, 180.0)
 CONFIDENCE = Described("confidence", "", 0.0, 1.0)
+PLAUSIBILITY = Described("plausibility", "", 0.0, 1.0)
 
 CLASS_METRICS: tuple[tuple[Described, Callable[[ClassView], float]], ...] = (
     (Described("sensitivity_foreground", "", 0.0, 1.0), lambda c: c.sensitivity_foreground),
@@ -86,7 +87,7 @@ AGENT_METRICS: tuple[tuple[Described, Callable[[AgentView], float]], ...] = (
 def describe(classes: tuple[str, ...]) -> dict[str, object]:
     """What ``meta`` says of every metric: name, unit, type, range."""
     named = [described for described, _ in (*CAMERA_METRICS, *AGENT_METRICS)]
-    named += [ANGLE, CONFIDENCE]
+    named += [ANGLE, CONFIDENCE, PLAUSIBILITY]
     for class_name in classes:
         named += [
             Described(f"{class_name}_{d.name}", d.unit, d.low, d.high) for d, _ in CLASS_METRICS
@@ -97,7 +98,7 @@ def describe(classes: tuple[str, ...]) -> dict[str, object]:
 def tags(classes: tuple[str, ...]) -> tuple[MetricTag, ...]:
     """The same metrics as tags of Sparkplug."""
     of_class = [replace(d, name=f"{c}_{d.name}") for c in classes for d, _ in CLASS_METRICS]
-    of_camera = [*(d for d, _ in CAMERA_METRICS), ANGLE, CONFIDENCE, *of_class]
+    of_camera = [*(d for d, _ in CAMERA_METRICS), ANGLE, CONFIDENCE, PLAUSIBILITY, *of_class]
     return (
         *(MetricTag(d.name, d.unit) for d in of_camera),
         *(MetricTag(d.name, d.unit, of_agent=True) for d, _ in AGENT_METRICS),
@@ -160,6 +161,7 @@ def _reading(camera: CameraView, quality: Quality, now_ms: int) -> Iterator[Repo
     if reading is None:
         yield Reported(camera.name, ANGLE.name, ANGLE_NO_READ, Quality.BAD, now_ms)
         yield Reported(camera.name, CONFIDENCE.name, 0.0, Quality.BAD, now_ms)
+        yield Reported(camera.name, PLAUSIBILITY.name, 0.0, Quality.BAD, now_ms)
         return
     if quality is Quality.GOOD and reading.age_s > READING_FRESH_S:
         quality = Quality.UNCERTAIN
@@ -168,6 +170,7 @@ def _reading(camera: CameraView, quality: Quality, now_ms: int) -> Iterator[Repo
     stamp_ms = reading.captured_utc_ms
     yield Reported(camera.name, ANGLE.name, angle_deg, of_angle, stamp_ms)
     yield _one(camera.name, CONFIDENCE, reading.confidence, quality, stamp_ms)
+    yield _one(camera.name, PLAUSIBILITY, reading.plausibility, quality, stamp_ms)
 
 
 def _one(

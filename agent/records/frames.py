@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,6 +124,7 @@ class NoReadReason(enum.StrEnum):
     AMBIGUOUS = "ambiguous"  # suture pixels that fit no single line
     LOW_CONFIDENCE = "low_confidence"
     IMAGE_QUALITY = "image_quality"  # black, saturated or otherwise unusable picture
+    IMPLAUSIBLE = "implausible"  # lit, but unlike every fruit that the model was made for
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +132,28 @@ class Reading:
     """The angle of the suture line, or no read.
 
     ``angle_deg``: 0 <= a < 180, counter-clockwise as seen in the picture, 0 = the camera's
-    configured cutting line; ANGLE_NO_READ with a reason otherwise. ``confidence``: calibrated
-    probability in [0, 1] that the error is at most 5 degrees. ``stem_*``: centre of the stem cavity
+    configured cutting line; ANGLE_NO_READ with a reason otherwise. ``confidence_raw``: what the
+    reader computed of the fitted line, calibrated as the probability in [0, 1] that its error is at
+    most 5 degrees, whether the line became a reading or not. ``stem_*``: centre of the stem cavity
     in pixels of the lane's picture (and in mm when the camera knows mm per px), NaN when absent.
+    ``plausibility``: in [0, 1], how like the fruit that the model was made for the picture is; NaN
+    where that is not known.
     """
 
     read: bool
     angle_deg: float
     reason: NoReadReason
-    confidence: float
+    confidence_raw: float
     stem_x_px: float
     stem_y_px: float
     stem_x_mm: float
     stem_y_mm: float
+    plausibility: float = math.nan
+
+    @property
+    def confidence(self) -> float:
+        """Probability that ``angle_deg`` is right within 5 degrees: 0 where there is no angle."""
+        return self.confidence_raw if self.read else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def reading_of(
             read=read,
             angle_deg=angle if read else ANGLE_NO_READ,
             reason=REASONS[recording.reason[index]],
-            confidence=values["confidence"] if read else 0.0,
+            confidence_raw=values["confidence"] if read else 0.0,
             stem_x_px=nan,
             stem_y_px=nan,
             stem_x_mm=nan,

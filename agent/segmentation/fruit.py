@@ -179,7 +179,7 @@ def _quality(segmentation: SegmentedFrame) -> tuple[bool, int, float, float]:
     if presence is None:
         return reading.read, 0, 0.0, 0.0
     seen = 1 if _is_empty(segmentation) else 2
-    return reading.read, seen, reading.confidence * presence, presence
+    return reading.read, seen, reading.confidence_raw * presence, presence
 
 
 def _presence(segmentation: SegmentedFrame) -> float | None:

@@ -166,7 +166,7 @@ def judge(case: Case, analysis: Analysis, model: LoadedModel) -> Outcome:
         mean_iou=mean_of(iou(p, w) for p, w in overlaps.values()),
         read=reading.read,
         reason=reading.reason.value,
-        confidence=reading.confidence,
+        confidence=reading.confidence_raw,
         angle_error_deg=error if reading.read else math.nan,
         line_error_deg=error,
         stem_error_px=math.hypot(

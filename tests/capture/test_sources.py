@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import time
-import zlib
 from pathlib import Path
 
 import cv2
@@ -13,95 +11,14 @@ import pytest
 
 from agent.capture.source import EndOfSource, Picture, PictureError, Source, SourceError
 from agent.capture.sources import folder, v4l2, video
-from agent.capture.sources.decode import decode
 from agent.capture.sources.pace import Pacer
 from tests.capture.support import camera, noise, write_pictures, write_video
-
-
-def encode(suffix: str, image: np.ndarray) -> bytes:
-    done, data = cv2.imencode(suffix, image)
-    assert done
-    return bytes(data)
 
 
 def next_picture(source: Source) -> Picture:
     picture = source.read()
     assert picture is not None
     return picture
-
-
-# --- decoding ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
-def test_lossless_formats_come_out_as_they_went_in(suffix: str) -> None:
-    image, aperture = decode(encode(suffix, noise(1)))
-    assert np.array_equal(image, noise(1))
-    assert aperture is None
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-def test_lossy_formats_come_out_nearly_so(suffix: str) -> None:
-    flat = np.full((48, 64, 3), (30, 120, 200), np.uint8)
-    image, _ = decode(encode(suffix, flat))
-    assert np.abs(image.astype(int) - flat).max() <= 8
-
-
-def test_alpha_is_the_field_of_view() -> None:
-    rgba = noise(2, channels=4)
-    rgba[:, :, 3] = 0
-    rgba[10:30, 10:40, 3] = 255
-    rgba[9, 10:40, 3] = 127
-    image, aperture = decode(encode(".png", rgba))
-    assert np.array_equal(image, rgba[:, :, :3])
-    assert aperture is not None
-    assert aperture.dtype == bool
-    assert aperture.sum() == 20 * 30
-
-
-def test_a_fully_opaque_alpha_is_no_aperture() -> None:
-    rgba = noise(2, channels=4)
-    rgba[:, :, 3] = 255
-    assert decode(encode(".png", rgba))[1] is None
-
-
-def test_an_alpha_that_lets_nothing_through_costs_the_picture() -> None:
-    rgba = noise(2, channels=4)
-    rgba[:, :, 3] = 0
-    with pytest.raises(PictureError, match="empty_aperture"):
-        decode(encode(".png", rgba))
-
-
-def test_grey_becomes_three_equal_channels() -> None:
-    image, _ = decode(encode(".png", noise(3)[:, :, 0]))
-    assert image.shape == (48, 64, 3)
-    assert all(np.array_equal(image[:, :, c], noise(3)[:, :, 0]) for c in range(3))
-
-
-def test_of_sixteen_bits_the_high_byte_is_taken() -> None:
-    deep = np.array([[0, 255, 256], [0x7FFF, 0xFF00, 0xFFFF]], np.uint16)
-    image, _ = decode(encode(".png", deep))
-    assert image[:, :, 0].tolist() == [[0, 0, 1], [127, 255, 255]]
-
-
-def test_floating_point_pixels_cost_the_picture() -> None:
-    with pytest.raises(PictureError, match="depth"):
-        decode(encode(".tiff", np.ones((8, 8, 3), np.float32)))
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff", ".webp"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_a_picture_cut_short_is_corrupt_and_never_half_a_picture(suffix: str, share: float) -> None:
-    data = encode(suffix, noise(4, 256, 256))
-    with pytest.raises(PictureError, match="corrupt"):
-        decode(data[: int(share * len(data))])
-
-
-def test_a_header_that_announces_an_absurd_size_is_corrupt() -> None:
-    head = b"IHDR" + struct.pack(">IIBBBBB", 2**30, 2**30, 8, 2, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head
-    with pytest.raises(PictureError, match="corrupt"):
-        decode(png + struct.pack(">I", zlib.crc32(head)))
 
 
 # --- pace ----------------------------------------------------------------------------------------
@@ -218,7 +135,7 @@ def test_a_folder_without_one_readable_picture_is_a_permanent_error(tmp_path: Pa
 
 def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     write_pictures(tmp_path, 1)
-    rgba = noise(9, 100, 90, 4)
+    rgba = noise(9, 96, 128, 4)
     rgba[:, :, 3] = 0
     rgba[20:80, 20:70, 3] = 255
     cv2.imwrite(str(tmp_path / "other.png"), rgba)
@@ -228,6 +145,22 @@ def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     assert first.image.shape == second.image.shape == (24, 32, 3)
     assert second.aperture is not None
     assert second.aperture.shape == (24, 32)
+
+
+def test_a_picture_is_never_stretched_to_the_configured_size(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    cv2.imwrite(str(tmp_path / "other.png"), noise(9, 100, 90))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000, width_px=32, height_px=24))
+    source.open()
+    next_picture(source)
+    with pytest.raises(PictureError, match=r"other\.png: 90 x 100 cannot become 32 x 24"):
+        source.read()
+
+
+def test_a_configured_size_of_another_shape_is_an_error_that_names_both(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    with pytest.raises(SourceError, match="64 x 48 cannot become 32 x 32 without being stretched"):
+        folder.FolderSource(camera(str(tmp_path), width_px=32, height_px=32)).open()
 
 
 # --- a video file --------------------------------------------------------------------------------

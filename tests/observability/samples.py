@@ -42,7 +42,7 @@ def segmentation(of: Frame, *, read: bool = True, angle_deg: float = 12.5) -> Se
         read=read,
         angle_deg=angle_deg if read else -1.0,
         reason=NoReadReason.NONE if read else NoReadReason.NO_SUTURE,
-        confidence=0.97 if read else 0.1,
+        confidence_raw=0.97 if read else 0.1,
         stem_x_px=37.0,
         stem_y_px=24.0,
         stem_x_mm=nan,

@@ -62,6 +62,15 @@ def test_a_no_read_is_not_averaged_into_good_angles() -> None:
     assert angle(reading=replace(READ, read=False, angle_deg=-1.0)) == (-1.0, BAD)
 
 
+def test_a_plausibility_that_is_not_known_is_of_bad_quality() -> None:
+    def told(reading: ReadingView) -> tuple[float, Quality]:
+        one = all_of(view(replace(CAMERA, reading=reading)))["cam1", "plausibility"]
+        return one.value, one.quality
+
+    assert told(replace(READ, plausibility=0.75)) == (0.75, GOOD)
+    assert told(READ) == (0.0, BAD)
+
+
 def test_the_angle_of_a_camera_that_does_not_deliver_is_held_with_quality_bad() -> None:
     assert angle(state="frozen") == (37.5, BAD)
     assert angle(state="backoff") == (37.5, BAD)

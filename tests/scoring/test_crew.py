@@ -34,15 +34,17 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     return Course(tmp_path_factory.mktemp("crew"))
 
 
-def scored(course: Course, processes: int) -> dict[str, Any]:
-    result = course.run("--trial", *FAULTS, processes=processes)
+def scored(course: Course, faults: tuple[str, ...], processes: int) -> dict[str, Any]:
+    result = course.run("--trial", *faults, processes=processes)
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads((course.folder / "out" / "score.json").read_text())
     return found
 
 
-def test_two_processes_score_as_one_does(course: Course) -> None:
-    assert scored(course, 2) == scored(course, 1)
+def test_two_processes_score_as_one_does_and_a_fault_named_twice_once(course: Course) -> None:
+    found = scored(course, FAULTS, 1)
+    assert [row["fault"] for row in found["faults"]] == ["lamp_fade", "control"]
+    assert scored(course, (*FAULTS, *FAULTS), 2) == found
 
 
 def assignment(folder: Path, course: Course, **model: Any) -> Assignment:
@@ -78,13 +80,6 @@ def test_days_and_shifts_are_the_same_whoever_replays_them(course: Course) -> No
             results |= doing.share(parts, nothing)
     assert found[1] == found[2]
     assert all(found[1][Population(number)].days > 0 for number in range(3))
-
-
-def test_a_fault_named_twice_is_scored_once(course: Course) -> None:
-    result = course.run("--trial", *FAULTS, *FAULTS, processes=2)
-    assert result.exit_code == 0, result.output
-    rows = json.loads((course.folder / "out" / "score.json").read_text())["faults"]
-    assert [row["fault"] for row in rows] == ["lamp_fade", "control"]
 
 
 def test_lots_recorded_by_two_are_those_that_one_records(

@@ -291,7 +291,8 @@ def test_a_reading_below_the_least_confidence_is_none_and_says_how_sure_it_was()
     above = config.Segmentation(min_confidence=min(sure + 0.05, 1.0))
     reading = answer(measurement, limits=above)
     assert_no_read(reading, NoReadReason.LOW_CONFIDENCE)
-    assert reading.confidence == sure
+    assert reading.confidence_raw == sure
+    assert reading.confidence == 0.0
     assert answer(measurement, limits=config.Segmentation(min_confidence=sure - 0.05)).read
 
 

@@ -16,8 +16,6 @@ from agent.config import Camera
 from agent.picture_files import SUFFIXES, picture_files
 
 DEFAULT_FPS = 280 / 60  # one fruit every 214 ms
-FILE_LIMIT_BYTES = 256 * 1024 * 1024
-
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_] | None]
 """A picture and its field of view."""
@@ -47,6 +45,7 @@ class FolderSource:
         self._folder = Path(url.location)
         self._loops = url.loops
         self._fps = camera.fps or DEFAULT_FPS
+        self._bit_depth = camera.bit_depth
         self._size = (
             (camera.width_px, camera.height_px) if camera.width_px and camera.height_px else None
         )
@@ -97,15 +96,8 @@ class FolderSource:
 
     def _load(self, path: Path) -> Decoded:
         # Here, so that listing a folder (a check before the start) does without OpenCV.
-        from agent.capture.sources.decode import decode, fit
+        from agent.capture.sources.decode import fit
+        from agent.picture_files.decode import read_picture
 
-        try:
-            if path.stat().st_size > FILE_LIMIT_BYTES:
-                raise PictureError("corrupt", f"{path.name}: above {FILE_LIMIT_BYTES} bytes")
-            data = path.read_bytes()
-        except OSError as error:
-            raise PictureError("corrupt", f"{path.name}: {error.strerror}") from error
-        try:
-            return fit(*decode(data), self._size)
-        except PictureError as error:
-            raise PictureError(error.reason, f"{path.name}: {error.detail}") from error
+        picture = read_picture(path, self._bit_depth)
+        return fit(picture.image, picture.aperture, self._size)

@@ -8,6 +8,7 @@ alone: sequence numbers are in the order of the wire.
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -140,11 +141,14 @@ class SparkplugPublisher:
         """Report one fruit."""
         seen, result = reading.segmentation, reading.segmentation.reading
         known = Quality.BAD if reading.camera_frozen else Quality.GOOD
+        plausible = math.isfinite(result.plausibility)
         values: tuple[tuple[Scalar, Quality], ...] = (
             (result.angle_deg if result.read else ANGLE_NO_READ, fruit_quality(reading)),
             (result.read, known),
             (str(result.reason), known),
             (float(result.confidence), known),
+            (float(result.confidence_raw), known),
+            (result.plausibility if plausible else 0.0, known if plausible else Quality.BAD),
             (seen.seq, known),
             (seen.machine.fruit_id or "", known),
         )

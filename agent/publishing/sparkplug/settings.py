@@ -23,6 +23,8 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
     ("Fruit/read", DataType.BOOLEAN, ""),
     ("Fruit/reason", DataType.STRING, ""),
     ("Fruit/confidence", DataType.DOUBLE, ""),
+    ("Fruit/confidence_raw", DataType.DOUBLE, ""),
+    ("Fruit/plausibility", DataType.DOUBLE, ""),
     ("Fruit/seq", DataType.INT64, ""),
     ("Fruit/fruit_id", DataType.STRING, ""),
 )

@@ -1,10 +1,11 @@
 """Records -> flat payloads, one function a topic. Pure; the keys of a topic never change.
 
 A number that does not exist is 0.0 with a quality or a flag of its own beside it, never null:
-``quality`` for the payload as a whole, ``stem_found`` and ``stem_mm_known`` for the stem, an area
-of 0.0 for a class margin, ``{class}_quality`` for what an explanation does not know. Two kinds of
-number have a value of their own that no measurement can take: ``angle_deg`` -1.0 on no read, and
-an occlusion's dice -1.0 where it was not measured.
+``quality`` for the payload as a whole, ``stem_found`` and ``stem_mm_known`` for the stem,
+``plausibility_known`` for the plausibility, an area of 0.0 for a class margin, ``{class}_quality``
+for what an explanation does not know. Two kinds of number have a value of their own that no
+measurement can take: ``angle_deg`` -1.0 on no read, and an occlusion's dice -1.0 where it was not
+measured.
 """
 
 from __future__ import annotations
@@ -98,6 +99,9 @@ def fruit(reading: FruitReading) -> Flat:
         "reason": str(result.reason),
         "angle_deg": number(result.angle_deg, ANGLE_NO_READ, 3) if result.read else ANGLE_NO_READ,
         "confidence": number(result.confidence),
+        "confidence_raw": number(result.confidence_raw),
+        "plausibility": number(result.plausibility),
+        "plausibility_known": math.isfinite(result.plausibility),
         "stem_found": stem_found,
         "stem_x_px": number(result.stem_x_px, digits=2),
         "stem_y_px": number(result.stem_y_px, digits=2),

@@ -103,6 +103,22 @@ def test_a_reading_of_too_low_confidence_is_uncertain_and_has_no_angle() -> None
     assert (read["quality"], read["angle_deg"]) == ("uncertain", -1.0)
 
 
+@pytest.mark.parametrize("reason", [one for one in NoReadReason if one is not NoReadReason.NONE])
+def test_without_an_angle_confidence_is_zero_and_what_was_computed_has_a_key_of_its_own(
+    reason: NoReadReason,
+) -> None:
+    sure = replace(examples.NO_READ, reason=reason, confidence_raw=0.999, plausibility=0.125)
+    told = only(COMPOSER.fruit(examples.fruit(reading=sure), "cam1", 0.0), "fruit")
+    assert (told["reason"], told["read"], told["confidence"]) == (reason.value, False, 0.0)
+    assert (told["confidence_raw"], told["plausibility"]) == (0.999, 0.125)
+    assert told["plausibility_known"] is True
+
+
+def test_a_plausibility_that_no_model_can_tell_is_told_as_not_known() -> None:
+    told = only(COMPOSER.fruit(examples.fruit(reading=examples.NO_READ), "cam1", 0.0), "fruit")
+    assert (told["plausibility"], told["plausibility_known"]) == (0.0, False)
+
+
 wild = st.floats() | st.sampled_from([1e-9, 1e300, -1e300])
 
 
