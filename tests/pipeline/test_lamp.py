@@ -16,6 +16,7 @@ from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.source import Picture
 from agent.commissioning.line import VirtualClock
+from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.records import (
@@ -32,14 +33,14 @@ from agent.segmentation.segmenter import Segmenter
 from agent.simulator.parameters import parse_url
 from agent.simulator.source import SimClock, SimSource
 
-SMALL = config.Model(preprocessing=config.Preprocessing(width_px=96, height_px=96))
+SMALL = config.Model(preprocessing=config.Preprocessing(width_px=64, height_px=64))
 WINDOW = 50
 LIT_S = 12.0
 
 
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
-    return load_model(SMALL, "cpu")
+    return fused(load_model(SMALL, "cpu"))
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def watched(
     return told, seen
 
 
-SIM = "sim:?rate=280&seed=5&variety=blush&size=96&empty=0.1"
+SIM = "sim:?rate=280&seed=5&variety=blush&size=64&empty=0.1"
 
 
 @pytest.mark.parametrize("left", [0.2, 0.1, 0.05, 0.02, 0.0])
@@ -125,7 +126,7 @@ def test_light_that_fruit_are_read_by_is_not_called_dark(model: LoadedModel, lef
 
 
 def test_a_feed_that_runs_empty_is_no_lamp_that_fails(model: LoadedModel) -> None:
-    told, seen = watched(model, "sim:?rate=280&seed=5&size=96&empty=1", 20)
+    told, seen = watched(model, "sim:?rate=280&seed=5&size=64&empty=1", 20)
     assert told == []
     assert len(seen) > WINDOW
 
