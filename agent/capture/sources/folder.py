@@ -100,4 +100,7 @@ class FolderSource:
         from agent.picture_files.decode import read_picture
 
         picture = read_picture(path, self._bit_depth)
-        return fit(picture.image, picture.aperture, self._size)
+        try:
+            return fit(picture.image, picture.aperture, self._size)
+        except PictureError as error:
+            raise PictureError(error.reason, f"{path.name}: {error.detail}") from error
