@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, read_meta
-from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable
 from agent.capture.queue import RingQueue
-from agent.capture.source import SourceInfo
+from agent.capture.source import Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
+from agent.capture.states import Cause
 from agent.config import Camera
+from agent.picture_files import printable
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
@@ -57,6 +59,14 @@ class CaptureContext:
     rng: random.Random = field(default_factory=random.Random)
 
 
+_OF_THE_FILE = {
+    Cause.OPEN_TIMEOUT: "timeout",
+    Cause.READ_TIMEOUT: "timeout",
+    Cause.CHILD_DIED: "crashed",
+}
+"""What a file is counted as in which a session ended by this cause."""
+
+
 class CameraFeed:
     """Everything about one physical camera; ``event_fd`` is raised by every new picture.
 
@@ -81,6 +91,8 @@ class CameraFeed:
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
+        self._place = Place()
+        self._told: set[str] = set()
         self._report_changes()
 
     @property
@@ -96,6 +108,8 @@ class CameraFeed:
         if action is Action.NONE:
             self._count_pictures(now)
             action = self._states.tick(self.queue.beat_mono, now)
+        if action is Action.KILL:
+            self._leave_place()
         self._report_changes()
         return action
 
@@ -146,7 +160,7 @@ class CameraFeed:
         return ChildSpec(
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
-            args=CaptureArgs(self.camera, self._context.openers),
+            args=CaptureArgs(self.camera, self._context.openers, self._place),
             fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
         )
@@ -171,11 +185,25 @@ class CameraFeed:
                 self._tell_differences(message.info)
             elif isinstance(message, Unreadable):
                 self._unreadable(message)
+            elif isinstance(message, Place):
+                self._place = message
+            elif isinstance(message, Remarked):
+                self._remarked(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):
                 return self._states.ended(now)
         return Action.NONE
+
+    def _leave_place(self) -> None:
+        """The next session goes on behind a file in which this one hung or died."""
+        reading, reason = self._place.reading, _OF_THE_FILE.get(self._states.change.cause)
+        if reading and reason:
+            detail = f"{printable(reading)}: {self._states.change.detail}"
+            self._unreadable(Unreadable({reason: 1}, detail))
+            self._place = Place(behind=reading)
+        else:
+            self._place = Place(behind=self._place.behind)
 
     def _tell_differences(self, info: SourceInfo) -> None:
         for name, (requested, reported) in differences(self.camera, info).items():
@@ -299,6 +327,21 @@ class CameraFeed:
             counts=dict(message.counts),
             example=message.detail,
         )
+
+    def _remarked(self, message: Remarked) -> None:
+        for kind, count in message.counts.items():
+            for lane in self.lane_names:
+                self._context.telemetry.count("pictures_remarked", count, camera=lane, kind=kind)
+            if kind not in self._told:
+                self._told.add(kind)
+                log_event(
+                    logger,
+                    logging.WARNING,
+                    "picture_remarked",
+                    camera=self.camera.name,
+                    kind=kind,
+                    example=message.details.get(kind, ""),
+                )
 
     def _for_lanes(self, gauge: str, value: float) -> None:
         for lane in self.lane_names:
