@@ -13,12 +13,11 @@ from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, read_meta
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable
+from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
 from agent.capture.source import Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
-from agent.capture.states import Cause
 from agent.config import Camera
-from agent.picture_files import printable
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
@@ -30,11 +29,10 @@ logger = logging.getLogger(__name__)
 KILL_WAIT_S = 0.2
 CHANGES = 256
 CHILD_ENV = {
-    # Libraries would start a thread a core in every child, and FFmpeg talks without end.
+    # Libraries would start a thread a core in every child, and OpenCV talks without end.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "ERROR",
-    "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
 _LOG_LEVELS = {
     CameraState.STALLED: logging.WARNING,
@@ -59,14 +57,6 @@ class CaptureContext:
     rng: random.Random = field(default_factory=random.Random)
 
 
-_OF_THE_FILE = {
-    Cause.OPEN_TIMEOUT: "timeout",
-    Cause.READ_TIMEOUT: "timeout",
-    Cause.CHILD_DIED: "crashed",
-}
-"""What a file is counted as in which a session ended by this cause."""
-
-
 class CameraFeed:
     """Everything about one physical camera; ``event_fd`` is raised by every new picture.
 
@@ -87,12 +77,12 @@ class CameraFeed:
         self._child: Child | None = None
         self._memory_fd: int | None = None
         self._spawn_error = ""
+        self._earlier: SourceInfo | None = None
         self._killed: list[Child] = []
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
-        self._place = Place()
-        self._told: set[str] = set()
+        self._pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
         self._report_changes()
 
     @property
@@ -109,7 +99,7 @@ class CameraFeed:
             self._count_pictures(now)
             action = self._states.tick(self.queue.beat_mono, now)
         if action is Action.KILL:
-            self._leave_place()
+            self._pictures.leave(self._states.change)
         self._report_changes()
         return action
 
@@ -160,7 +150,9 @@ class CameraFeed:
         return ChildSpec(
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
-            args=CaptureArgs(self.camera, self._context.openers, self._place),
+            args=CaptureArgs(
+                self.camera, self._context.openers, self._earlier, self._pictures.place
+            ),
             fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
         )
@@ -183,30 +175,21 @@ class CameraFeed:
                 self._states.opened(message.info, now)
                 self._for_lanes("camera_fps", message.info.fps)
                 self._tell_differences(message.info)
+                self._earlier = message.info
             elif isinstance(message, Unreadable):
-                self._unreadable(message)
+                self._pictures.unreadable(message)
             elif isinstance(message, Place):
-                self._place = message
+                self._pictures.place = message
             elif isinstance(message, Remarked):
-                self._remarked(message)
+                self._pictures.remarked(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):
                 return self._states.ended(now)
         return Action.NONE
 
-    def _leave_place(self) -> None:
-        """The next session goes on behind a file in which this one hung or died."""
-        reading, reason = self._place.reading, _OF_THE_FILE.get(self._states.change.cause)
-        if reading and reason:
-            detail = f"{printable(reading)}: {self._states.change.detail}"
-            self._unreadable(Unreadable({reason: 1}, detail))
-            self._place = Place(behind=reading)
-        else:
-            self._place = Place(behind=self._place.behind)
-
     def _tell_differences(self, info: SourceInfo) -> None:
-        for name, (requested, reported) in differences(self.camera, info).items():
+        for name, (requested, reported) in differences(self.camera, info, self._earlier).items():
             log_event(
                 logger,
                 logging.WARNING,
@@ -218,9 +201,9 @@ class CameraFeed:
             )
 
     def _count_pictures(self, now: float) -> None:
-        count, newest_mono = self.queue.arrivals()
-        if count:
-            self._states.delivered(count, newest_mono, now)
+        came = self.queue.arrivals()
+        if came.count:
+            self._states.delivered(came.count, came.captured_mono, now, came.arrived_mono)
 
     # --- the live loop's turn --------------------------------------------------------------------
 
@@ -312,36 +295,6 @@ class CameraFeed:
                 cause=change.cause.value,
                 detail=change.detail,
             )
-
-    def _unreadable(self, message: Unreadable) -> None:
-        for reason, count in message.counts.items():
-            for lane in self.lane_names:
-                self._context.telemetry.count(
-                    "pictures_unreadable", count, camera=lane, reason=reason
-                )
-        log_event(
-            logger,
-            logging.WARNING,
-            "pictures_unreadable",
-            camera=self.camera.name,
-            counts=dict(message.counts),
-            example=message.detail,
-        )
-
-    def _remarked(self, message: Remarked) -> None:
-        for kind, count in message.counts.items():
-            for lane in self.lane_names:
-                self._context.telemetry.count("pictures_remarked", count, camera=lane, kind=kind)
-            if kind not in self._told:
-                self._told.add(kind)
-                log_event(
-                    logger,
-                    logging.WARNING,
-                    "picture_remarked",
-                    camera=self.camera.name,
-                    kind=kind,
-                    example=message.details.get(kind, ""),
-                )
 
     def _for_lanes(self, gauge: str, value: float) -> None:
         for lane in self.lane_names:

@@ -16,12 +16,14 @@ META_BYTES = 8192
 class CaptureArgs:
     """One session: open this camera once and read it to its end.
 
+    ``earlier``: what an earlier session found; lanes are not cut from pictures of another size.
     ``place``: where the session before has left a source of files. The child sends each new
     ``Place`` as it is.
     """
 
     camera: Camera
     openers: Mapping[str, str]
+    earlier: SourceInfo | None = None
     place: Place = field(default_factory=Place)
 
 

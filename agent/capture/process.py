@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from agent.capture.check import check_regions, check_size
+from agent.capture.check import check_earlier, check_regions, check_size
 from agent.capture.fingerprint import TAG_BYTES, fingerprint
 from agent.capture.messages import (
     META_BYTES,
@@ -34,6 +34,7 @@ from agent.capture.source import (
     SourceError,
     SourceInfo,
 )
+from agent.capture.sources.size import size_changed
 from agent.capture.urls import opener_of
 from agent.config import Camera
 from agent.redaction import without_credentials
@@ -41,6 +42,8 @@ from agent.supervision.channel import Channel
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
 REPORT_S = 0.2
+OTHER_SIZE = 3
+"""Pictures of another size in a row, of a sensor, that are no accident: it is opened anew."""
 RING_LIMIT_BYTES = 1024 * 1024 * 1024
 """All of it is taken from the system at once, so a camera's absurd size must not decide alone."""
 
@@ -53,11 +56,12 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
         if isinstance(source, Resumable):
             source.resume(args.place, channel.send)
         info = source.open()
+        check_earlier(args.camera, info, args.earlier)
         check_size(args.camera, info)
         mounting = Mounting(args.camera)
         check_regions(args.camera, *mounting.size(info))
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
-        _Session(channel, source, (info, mounting), writer).run()
+        _Session(channel, source, (info, mounting), writer, args.camera.max_age_s).run()
     except EndOfSource:
         channel.send(Ended())
     except SourceError as error:
@@ -96,11 +100,15 @@ class _Session:
         source: Source,
         opened: tuple[SourceInfo, Mounting],
         writer: RingWriter,
+        max_age_s: float,
     ) -> None:
         info, self._mounting = opened
         self._channel = channel
+        self._max_age_s = max_age_s
         self._source = source
         self._size = (info.height_px, info.width_px, 3)
+        self._live = info.live
+        self._other_size = 0  # pictures in a row
         self._writer = writer
         self._unreadable: Counter[str] = Counter()
         self._example = ""
@@ -137,10 +145,18 @@ class _Session:
     def _store(self, picture: Picture) -> None:
         if picture.image.shape != self._size:
             shape, expected = picture.image.shape, self._size
+            self._other_size += 1
+            if self._live and self._other_size >= OTHER_SIZE:
+                raise size_changed("the camera", expected[1::-1], shape[1::-1])
             raise PictureError("picture_size", f"{shape} where the source said {expected}")
+        self._other_size = 0
         aperture = picture.aperture
         if aperture is not None and aperture.shape != self._size[:2]:
             raise PictureError("picture_size", f"aperture {aperture.shape} for {self._size}")
+        now = time.monotonic()
+        if now - picture.captured_mono > self._max_age_s:
+            self._writer.leave_out()
+            return
         self._remarks.update(picture.remarks.keys())
         self._remarked |= picture.remarks
         picture = self._mounting.apply(picture)
@@ -150,6 +166,7 @@ class _Session:
             (picture.captured_utc_ms, picture.captured_mono),
             fingerprint(picture.image),
             _meta(picture),
+            now_mono=now,
         )
 
     def _report(self) -> None:

@@ -239,7 +239,7 @@ def test_many_pictures_are_listed_without_a_look_at_each(
 
 def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     write_pictures(tmp_path, 1)
-    rgba = noise(9, 100, 90, 4)
+    rgba = noise(9, 96, 128, 4)
     rgba[:, :, 3] = 0
     rgba[20:80, 20:70, 3] = 255
     cv2.imwrite(str(tmp_path / "other.png"), rgba)
@@ -249,6 +249,22 @@ def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     assert first.image.shape == second.image.shape == (24, 32, 3)
     assert second.aperture is not None
     assert second.aperture.shape == (24, 32)
+
+
+def test_a_picture_is_never_stretched_to_the_configured_size(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    cv2.imwrite(str(tmp_path / "other.png"), noise(9, 100, 90))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000, width_px=32, height_px=24))
+    source.open()
+    next_picture(source)
+    with pytest.raises(PictureError, match=r"other\.png: 90 x 100 cannot become 32 x 24"):
+        source.read()
+
+
+def test_a_configured_size_of_another_shape_is_an_error_that_names_both(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    with pytest.raises(SourceError, match="64 x 48 cannot become 32 x 32 without being stretched"):
+        folder.FolderSource(camera(str(tmp_path), width_px=32, height_px=32)).open()
 
 
 # --- a video file --------------------------------------------------------------------------------

@@ -86,8 +86,7 @@ class FolderSource:
             self._names = chain(names[start:], names[:start])
         else:
             self._names = iter(names[start:])
-        size = self._reader.size or self._first_size()
-        return SourceInfo(*size, self._fps, live=False)
+        return SourceInfo(*self._first_size(), self._fps, live=False)
 
     def _first_size(self) -> tuple[int, int]:
         problem = ""

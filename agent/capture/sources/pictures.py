@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from agent.capture.source import Picture
+from agent.capture.source import Picture, PictureError
 from agent.config import Camera
 from agent.picture_files import printable
 
@@ -40,7 +40,10 @@ class PictureReader:
             remarks["further_pages"] = f"{name}: the first of {found.pages} pictures is read"
         if found.top_bit and (unused := self._unused_bits(found.top_bit)):
             remarks["top_bits_unused"] = f"{name}: {unused}"
-        image, aperture = fit(found.image, found.aperture, self.size)
+        try:
+            image, aperture = fit(found.image, found.aperture, self.size)
+        except PictureError as error:
+            raise PictureError(error.reason, f"{name}: {error.detail}") from error
         return Picture(image, aperture, 0, 0.0, remarks=remarks)
 
     def _unused_bits(self, top_bit: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Annotated, Final, Literal
@@ -14,6 +16,8 @@ from agent.records import CaptureMode
 
 OVERLAP_MAX: Final = 0.5
 """Two lanes may share this much of the smaller one: fruit at an edge, not one fruit read twice."""
+
+NETWORK: Final = re.compile("rtsps?:", re.IGNORECASE)
 
 
 _NO_FILES: Final = ("sim:", "rtsp:", "rtsps:", "v4l2:")
@@ -34,6 +38,15 @@ class Lane(Section):
 SimValue = bool | int | float | str | tuple[str, ...]
 
 
+class Transport(enum.StrEnum):
+    """How the packets of a network camera travel."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    AUTO = "auto"
+    """TCP, and UDP where the camera refuses it."""
+
+
 class Camera(Section):
     """One physical source of pictures."""
 
@@ -43,6 +56,8 @@ class Camera(Section):
     sim: dict[str, SimValue] | None = None
     """Parameters of the simulated machine, as its URL has them; ``fault`` and ``variety`` may be
     lists. ``agent.simulator.parameters`` says which there are."""
+    transport: Transport = Transport.TCP
+    """Of ``rtsp:``: TCP loses nothing; UDP is never late; auto: TCP, then UDP."""
     mode: CaptureMode = CaptureMode.TRIGGERED
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Rate requested of the source, and the pace of a folder; triggered: pictures expected."""
@@ -102,6 +117,12 @@ class Camera(Section):
         if self.sim is not None and not self.source.startswith("sim:"):
             yield Broken(
                 ("sim",), "has no effect: the source is no simulated machine", 'source: "sim:"'
+            )
+
+    def rule_transport(self) -> Iterator[Broken]:
+        if self.transport is not Transport.TCP and not NETWORK.match(self.source):
+            yield Broken(
+                ("transport",), "has no effect: the source is no network camera", "rtsp://host/path"
             )
 
     def rule_cutting_line(self) -> Iterator[Broken]:
