@@ -112,6 +112,14 @@ class Agent:
         """Whether every source has ended, so that nothing more will come."""
         return self._stages.capture.finished()
 
+    def failures(self) -> dict[str, str]:
+        """Why cameras have failed for good, by name. One that is away is tried again, and none."""
+        return {
+            status.source_name: status.detail or status.cause
+            for status in self._stages.capture.statuses()
+            if status.state is CameraState.FAILED
+        }
+
     def stalled(self) -> tuple[str, ...]:
         """Return which loops of this process stand, in words; empty while all move."""
         limit_s = self._stages.config.http.loop_limit_s
