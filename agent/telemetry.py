@@ -60,6 +60,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("frames_dropped", Kind.COUNTER, "Frames lost", ("camera", "stage", "reason")),
     Metric("frames_in_flight", Kind.GAUGE, "Frames between grab and mask", ("camera",)),
     Metric("pictures_unreadable", Kind.COUNTER, "Pictures that never became a frame", ("camera", "reason")),
+    Metric("pictures_remarked", Kind.COUNTER, "Pictures used although something is left out or looks wrong", ("camera", "kind")),
     Metric("picture_facts_lost", Kind.COUNTER, "Pictures whose facts of machine and truth were too long to come along", ("camera",)),
     Metric("camera_state", Kind.GAUGE, "1 for the state that the camera is in", ("camera", "state")),
     Metric("camera_transitions", Kind.COUNTER, "Changes of camera state", ("camera", "state", "reason")),

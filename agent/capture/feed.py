@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, read_meta
-from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable
 from agent.capture.pairing.camera import CameraPairing
 from agent.capture.pairing.clock import MachineClock
 from agent.capture.pairing.history import Word
+from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
-from agent.capture.source import SourceInfo
+from agent.capture.source import Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
 from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
@@ -86,6 +87,7 @@ class CameraFeed:
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
+        self._pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
         self._report_changes()
 
     @property
@@ -101,6 +103,8 @@ class CameraFeed:
         if action is Action.NONE:
             self._count_pictures(now)
             action = self._states.tick(self.queue.beat_mono, now)
+        if action is Action.KILL:
+            self._pictures.leave(self._states.change)
         self._report_changes()
         return action
 
@@ -151,7 +155,9 @@ class CameraFeed:
         return ChildSpec(
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
-            args=CaptureArgs(self.camera, self._context.openers, self._earlier),
+            args=CaptureArgs(
+                self.camera, self._context.openers, self._earlier, self._pictures.place
+            ),
             fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
         )
@@ -176,7 +182,11 @@ class CameraFeed:
                 self._tell_differences(message.info)
                 self._earlier = message.info
             elif isinstance(message, Unreadable):
-                self._unreadable(message)
+                self._pictures.unreadable(message)
+            elif isinstance(message, Place):
+                self._pictures.place = message
+            elif isinstance(message, Remarked):
+                self._pictures.remarked(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):
@@ -292,21 +302,6 @@ class CameraFeed:
                 cause=change.cause.value,
                 detail=change.detail,
             )
-
-    def _unreadable(self, message: Unreadable) -> None:
-        for reason, count in message.counts.items():
-            for lane in self.lane_names:
-                self._context.telemetry.count(
-                    "pictures_unreadable", count, camera=lane, reason=reason
-                )
-        log_event(
-            logger,
-            logging.WARNING,
-            "pictures_unreadable",
-            camera=self.camera.name,
-            counts=dict(message.counts),
-            example=message.detail,
-        )
 
     def _for_lanes(self, gauge: str, value: float) -> None:
         for lane in self.lane_names:

@@ -141,8 +141,8 @@ class SparkplugPublisher:
         """Report one fruit."""
         seen, result = reading.segmentation, reading.segmentation.reading
         known = Quality.BAD if reading.camera_frozen else Quality.GOOD
-        named = Quality.BAD if reading.camera_frozen else id_quality(reading)
         plausible = math.isfinite(result.plausibility)
+        named = Quality.BAD if reading.camera_frozen else id_quality(reading)
         values: tuple[tuple[Scalar, Quality], ...] = (
             (result.angle_deg if result.read else ANGLE_NO_READ, angle_quality(reading)),
             (result.read, known),
