@@ -51,7 +51,7 @@ class MachineClock:
         if floor is None:
             self.restart(arrived_mono, stamp_ms)
             return False
-        if (self.known() and raw < floor - STEP_S) or self._stepped_back(stamp_s, raw, floor):
+        if (raw < floor - STEP_S and self.known()) or self._stepped_back(stamp_s, raw, floor):
             self.restart(arrived_mono, stamp_ms)
             return True
         elapsed_s = max(0.0, arrived_mono - self._floor_mono)

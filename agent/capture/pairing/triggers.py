@@ -20,7 +20,7 @@ Guarantee: an id is called certain (``IdReason.NONE``) only if it is the fruit's
   whole periods and stays so cannot be told from a loss.
 
 What is not certain says why: ``MISSING``, ``AMBIGUOUS``, ``UNPROVEN`` or ``CLOCK``. Memory is
-bounded: ``KEPT`` triggers and pictures, above which the oldest goes and is counted.
+bounded: ``KEPT`` triggers, above which the oldest goes and is counted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from agent.capture.pairing.pictures import Pictures, Waiting
 from agent.capture.pairing.seen import SeenIds
 from agent.records import IdReason, MachineInfo, Origin
 
-KEPT = 256
+KEPT = 64
+"""Triggers that wait for their pictures: more than a queue of pictures ever holds of one stop."""
 PROOF_STAMPS = 2
 PROOF_ARRIVALS = 8
 CHANCE = 1e-8
