@@ -138,6 +138,12 @@ def test_a_clock_that_drifts_is_followed() -> None:
     assert outcome.right > 0.99
 
 
+def test_single_stamps_that_are_a_second_off_cost_little_more_than_themselves() -> None:
+    outcome = play(Plant(prompt, 3000, lost=0.01, glitches=0.02))
+    assert outcome.wrong == []
+    assert outcome.right > 0.9
+
+
 def test_stamps_that_are_no_milliseconds_are_never_trusted() -> None:
     outcome = play(Plant(prompt, 500, clock=lambda now: -0.999 * now))
     assert outcome.reasons["none"] == 0
@@ -167,8 +173,9 @@ class Line:
     def say(self, name: str, *, at: float | None = None, origin: Origin = Origin.MACHINE) -> None:
         """A message that arrives now, stamped ``at`` or now."""
         stamp_ms = round(1000 * (self.now if at is None else at)) if self.stamped else 0
+        generation = self.clock.generation
         if stamp_ms and origin is Origin.MACHINE:
-            self.clock.heard(self.now, stamp_ms)
+            generation = self.clock.heard(self.now, stamp_ms)
         info = MachineInfo(
             MachineState.RUNNING,
             name,
@@ -176,7 +183,7 @@ class Line:
             arrived_mono=self.now,
             origin=origin,
         )
-        self.pairing.trigger(Word(info, self.clock.generation))
+        self.pairing.trigger(Word(info, generation))
 
     def picture(self) -> None:
         self.seq += 1
