@@ -172,7 +172,7 @@ def frames_of(camera: Camera, wanted: Wanted) -> Generator[Frame | None, None, N
                     continue
                 picture = replace(picture, captured_mono=clock.now)
             turned = as_ring_frame(mounting.apply(picture), seq)
-            yield from cutter.cut(turned, "cal", seq, MachineInfo())
+            yield from cutter.cut(turned, "cal", seq, {})
     except EndOfSource:
         return
     except SourceError as error:

@@ -27,7 +27,7 @@ from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.picture_files.decode import read_picture
 from agent.picture_files.errors import PictureError
-from agent.records import Frame, MachineInfo, SegmentedFrame
+from agent.records import Frame, SegmentedFrame
 from agent.segmentation.segmenter import Segmenter
 
 LEAST_DEG, MOST_DEG = 15.0, 75.0
@@ -132,7 +132,7 @@ class Reader:
                     f"{path}: has {width} x {height} px, and the region of {lane.name} reaches "
                     f"{x + wide} x {y + high}: give the camera's own picture"
                 )
-        return LaneCutter(self._camera).cut(as_ring_frame(picture, 0), "turn", 0, MachineInfo())
+        return LaneCutter(self._camera).cut(as_ring_frame(picture, 0), "turn", 0, {})
 
 
 def check_files(reader: Reader, before: Path, after: Path, turn: Turn) -> SenseCheck:

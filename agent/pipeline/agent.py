@@ -112,6 +112,14 @@ class Agent:
         """Whether every source has ended, so that nothing more will come."""
         return self._stages.capture.finished()
 
+    def failures(self) -> dict[str, str]:
+        """Why cameras have failed for good, by name. One that is away is tried again, and none."""
+        return {
+            status.source_name: status.detail or status.cause
+            for status in self._stages.capture.statuses()
+            if status.state is CameraState.FAILED
+        }
+
     def stalled(self) -> tuple[str, ...]:
         """Return which loops of this process stand, in words; empty while all move."""
         limit_s = self._stages.config.http.loop_limit_s
@@ -192,7 +200,7 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's state: attached to every frame from now on."""
+        """The machine's word: for the pictures that it belongs to."""
         before, self._reporter.machine = self._reporter.machine, machine
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
