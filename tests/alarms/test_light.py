@@ -311,6 +311,15 @@ def test_a_grey_camera_that_starts_in_the_dark_says_so_after_a_bounded_time() ->
     assert 60 <= soon.rings_after_s(100, lamp=0.05) < 70
 
 
+def test_a_camera_that_gives_up_colour_in_the_dark_is_noticed() -> None:
+    """Many do by themselves; fruit then look as its empty cups did."""
+    lane = Lane()
+    assert not lane.rings(300)
+    lane.grey = True
+    assert lane.rings(30, lamp=0.1)
+    assert "check the lamp" in sentence(lane.judged())
+
+
 # --- what one picture says -----------------------------------------------------------------------
 
 
