@@ -251,6 +251,8 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("http: {public_url: 'http://[plant'}", "http.public_url", "web address"),
         ("segmentation: {dark_chromaticity: 5}", "segmentation.dark_chromaticity", "not allowed"),
         ("segmentation: {dark_chromaticity: -1}", "segmentation.dark_chromaticity", "not allowed"),
+        ("alarms: {limits: {only_dark_s: 0}}", "alarms.limits.only_dark_s", "not allowed"),
+        ("alarms: {limits: {only_dark_s: .inf}}", "alarms.limits.only_dark_s", "not allowed"),
         ("sampling: {period_s: .inf}", "sampling.period_s", "not allowed"),
         ("sampling: {uncertain_margin: .nan}", "sampling.uncertain_margin", "not allowed"),
         ("sampling: {period_s: null}", "sampling.period_s", "null"),
