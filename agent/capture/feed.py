@@ -14,6 +14,9 @@ from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, read_meta
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable, Waiting
+from agent.capture.pairing.camera import CameraPairing
+from agent.capture.pairing.clock import MachineClock
+from agent.capture.pairing.history import Word
 from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
 from agent.capture.source import Place, SourceInfo
@@ -57,6 +60,7 @@ class CaptureContext:
     session: str
     openers: Mapping[str, str] = field(default_factory=dict)
     rng: random.Random = field(default_factory=random.Random)
+    machine_clock: MachineClock = field(default_factory=MachineClock)
     state_dir: Path | None = None
 
 
@@ -82,6 +86,7 @@ class CameraFeed:
         self._spawn_error = ""
         self._earlier: SourceInfo | None = None
         self._killed: list[Child] = []
+        self.pairing = CameraPairing(camera, context.machine_clock, context.telemetry)
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
@@ -239,11 +244,13 @@ class CameraFeed:
                 self._context.telemetry.observe(
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
-        return self._cutter.cut(picture, self._context.session, seq, self._reported)
+        machines = self.pairing.picture(seq, picture.captured_mono, now)
+        return self._cutter.cut(picture, self._context.session, seq, machines)
 
-    def set_machine(self, info: MachineInfo, now: float) -> None:
-        """Take the machine's state: for the frames that follow, and for the watch."""
-        self._reported = info
+    def set_machine(self, word: Word, now: float) -> None:
+        """Take the machine's word: for the pictures that it belongs to, and for the watch."""
+        self._reported = word.info
+        self.pairing.heard(word)
         self._judge_machine(None, now)
         self._report_changes()
 

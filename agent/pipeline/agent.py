@@ -200,7 +200,7 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's state: attached to every frame from now on."""
+        """The machine's word: for the pictures that it belongs to."""
         before, self._reporter.machine = self._reporter.machine, machine
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)

@@ -629,7 +629,7 @@ def test_options_replace_what_the_file_says(write, tmp_path: Path) -> None:
         (Overrides(broker="tcp://h"), "mqtt.broker", "--broker"),
         (Overrides(http="nine"), "http", "--http"),
         (Overrides(http="h:70000"), "http", "--http"),
-        (Overrides(sources=("nowhere.mp4",)), "cameras[0].source", "--source"),
+        (Overrides(sources=("what://x",)), "cameras[0].source", "--source"),
         (Overrides(sources=("sim:", "sim:?sed=1")), "cameras[1].source", "--source"),
         (Overrides(model=Path("/nowhere/m.pt")), "model.path", "--model"),
         (Overrides(model=Path("/etc/hostname.pt2")), "model.trust", "--model"),
