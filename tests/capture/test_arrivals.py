@@ -51,7 +51,7 @@ def test_a_file_is_tried_once_a_change_and_a_last_time() -> None:
 
 def test_a_slow_copy_that_goes_on_is_never_given_up() -> None:
     arrivals = Arrivals()
-    for second in range(30):
+    for second in range(int(3 * GIVE_UP_S)):
         found = {"a.png": written(second, 100 * second)}
         assert not any(each.last for each in arrivals.look(found, second))
     assert arrivals.pending
