@@ -46,7 +46,7 @@ def test_a_file_is_tried_once_a_change_and_a_last_time() -> None:
     (last,) = arrivals.look(found, GIVE_UP_S)
     assert last.last
     arrivals.done("a.png")
-    assert not arrivals.pending
+    assert not arrivals.names
 
 
 def test_a_slow_copy_that_goes_on_is_never_given_up() -> None:
@@ -54,7 +54,7 @@ def test_a_slow_copy_that_goes_on_is_never_given_up() -> None:
     for second in range(int(3 * GIVE_UP_S)):
         found = {"a.png": written(second, 100 * second)}
         assert not any(each.last for each in arrivals.look(found, second))
-    assert arrivals.pending
+    assert arrivals.names
 
 
 def test_what_lay_there_at_the_first_look_is_told_from_what_came() -> None:
@@ -69,4 +69,4 @@ def test_a_file_that_vanishes_is_forgotten() -> None:
     arrivals = Arrivals()
     arrivals.look({"a.png": written(5)}, 0.0)
     assert names(arrivals, {}, 0.1) == []
-    assert not arrivals.pending
+    assert not arrivals.names

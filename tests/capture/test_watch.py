@@ -282,7 +282,7 @@ def test_a_journal_forgets_files_that_are_gone_and_stays_small(tmp_path: Path) -
     journal = Journal(tmp_path / "j")
     for number in range(SPARE_LINES + 10):
         journal.add(f"{number}.png", number, 1)
-    journal.forget_all_but({"7.png": None, "new.png": None})
+    journal.forget_all_but(["7.png", "new.png"])
     assert (tmp_path / "j").read_text() == '["7.png", 7, 1]\n'
     journal.add("new.png", 1, 1)
     again = Journal(tmp_path / "j")

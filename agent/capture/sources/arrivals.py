@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 SETTLE_S = 0.2
@@ -53,13 +53,9 @@ class Arrivals:
         self._looked = False
 
     @property
-    def pending(self) -> bool:
-        """Whether a file is there that is not complete yet."""
-        return bool(self._waiting)
-
-    def waits_for(self, name: str) -> bool:
-        """Whether this file is there and not complete yet."""
-        return name in self._waiting
+    def names(self) -> Collection[str]:
+        """The files that are there and have not been read."""
+        return self._waiting.keys()
 
     def look(self, found: Mapping[str, Stamp], now: float) -> list[Arrival]:
         """Take the unread files of the folder; return those to be tried, in order of arrival.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 SPARE_LINES = 1000
@@ -44,9 +44,10 @@ class Journal:
         """Whether this file was read."""
         return self._read.get(name) == (mtime_ns, size)
 
-    def knows(self, name: str) -> bool:
-        """Whether a file of this name was read."""
-        return name in self._read
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all files that were read."""
+        return self._read.keys()
 
     def add(self, name: str, mtime_ns: int, size: int) -> None:
         """Note a file. ``OSError`` when it cannot be written: then it is not noted."""
@@ -58,7 +59,7 @@ class Journal:
         self._read[name] = mtime_ns, size
         self._lines += 1
 
-    def forget_all_but(self, present: Mapping[str, object]) -> None:
+    def forget_all_but(self, present: Collection[str]) -> None:
         """Leave out files that are gone, where that makes the journal clearly shorter."""
         if self._lines <= 2 * len(present) + SPARE_LINES:
             return
