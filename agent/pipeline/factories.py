@@ -104,7 +104,8 @@ def overlay_ranges(references: Mapping[str, Reference]) -> dict[str, float] | No
 def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:
     """Capture over all cameras, with the simulator behind ``sim:``."""
     jitter = random.Random()  # noqa: S311 - spreads reconnects, hides nothing
-    return CaptureSystem(config.cameras, CaptureContext(telemetry, clock, session, OPENERS, jitter))
+    context = CaptureContext(telemetry, clock, session, OPENERS, jitter, state_dir=config.state_dir)
+    return CaptureSystem(config.cameras, context)
 
 
 def make_live_stages(
