@@ -13,8 +13,9 @@ from dataclasses import dataclass
 DRIFT = 1e-3
 """The estimate may rise this fast: clocks of cameras are off by less than 0.02 %, and what a slow
 network adds must not be taken for drift."""
-REORDER_S = 1.0
-"""A stamp may lie this far before an earlier one, as B-pictures do; more is a clock set back."""
+REORDERED = 8
+"""So many pictures in a row may lie before one that came earlier, as B-pictures do; more mean that
+the clock was set back."""
 QUEUE_SHARE = 0.2
 """Pictures out of a queue come quicker than they were taken: each lowers the estimate by most of
 the time between two. A network's jitter lowers it by less than this share."""
@@ -52,6 +53,7 @@ class StreamClock:
         self._offset_s: float | None = None  # smallest (arrival - stamp)
         self._stamp_s = 0.0  # the newest stamp
         self._arrived_mono = 0.0
+        self._behind = 0
         self._on_pace = 0
         self._plateau: _Plateau | None = None
         self._slips = 0
@@ -68,7 +70,8 @@ class StreamClock:
             self.settled = True
             return
         offset_s = arrived_mono - stamp_s
-        if self._offset_s is None or stamp_s < self._stamp_s - REORDER_S:
+        self._behind = self._behind + 1 if stamp_s < self._stamp_s else 0
+        if self._offset_s is None or self._behind > REORDERED:
             self._begin(stamp_s, offset_s)
         else:
             self._go_on(stamp_s, offset_s, arrived_mono)
@@ -86,7 +89,7 @@ class StreamClock:
 
     def _begin(self, stamp_s: float, offset_s: float) -> None:
         self._stamp_s, self._offset_s = stamp_s, offset_s
-        self._on_pace = 0
+        self._on_pace = self._behind = 0
         self._plateau = None
         self.settled = False
 
