@@ -4,9 +4,9 @@
 16 bright or dark fields; the moment at which it was made (``time.monotonic()``, which processes
 share) is printed as ``n seconds``. SIGUSR1 stops and starts the pictures, as a belt does.
 
-Keys: ``codec`` (jpeg, h264, slices, bframes, h265, lossy), ``fps``, ``size`` (WxH), ``then`` (the size
-from picture ``at`` on), ``user`` and ``password``, ``protocols`` (tcp or udp; else both), ``stamp``
-(``pause``: the time stamps stand still while the pictures are stopped).
+Keys: ``codec`` (a name of CODECS), ``fps``, ``size`` (WxH), ``then`` (the size from picture ``at``
+on), ``user`` and ``password``, ``protocols`` (tcp or udp; else both), ``stamp`` (``pause``: the
+time stamps stand still while the pictures are stopped).
 """
 
 import os
