@@ -6,8 +6,8 @@ from __future__ import annotations
 class PictureError(Exception):
     """One picture cannot be used; it costs itself, is counted by ``reason``, and the next is read.
 
-    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth``, ``empty_aperture`` or
-    ``timeout``.
+    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth``, ``empty_aperture``,
+    ``timeout`` or, of a video, ``truncated``.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

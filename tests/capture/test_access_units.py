@@ -7,7 +7,8 @@ import pytest
 from agent.capture.sources.access_units import END_S, STUCK_S, AccessUnit, Assembler, Fragment
 
 START = b"\x00\x00\x00\x01"
-SLICE = {"h264": b"\x41", "hevc": b"\x02\x01"}
+FIRST = {"h264": b"\x41\x9a", "hevc": b"\x02\x01\x80"}
+SLICE = {"h264": b"\x41\x1a", "hevc": b"\x02\x01\x00"}
 PARAMETERS = {"h264": b"\x67", "hevc": b"\x42\x01"}
 LONG, SHORT = 1400, 300
 
@@ -27,9 +28,11 @@ class Wire:
             self.out.append(unit)
         self.now += 0.0005
 
-    def slice(self, stamp: int, sizes: tuple[int, ...], lost: bool = False) -> None:
+    def slice(
+        self, stamp: int, sizes: tuple[int, ...], lost: bool = False, first: bool = True
+    ) -> None:
         """One coded slice in packets of these sizes."""
-        head = START + SLICE.get(self.codec, b"\x41")
+        head = START + (FIRST if first else SLICE)[self.codec]
         for place, size in enumerate(sizes):
             self.send(
                 stamp, head + b"\x55" * (size - len(head)) if place == 0 else b"\x55" * size, lost
@@ -84,14 +87,14 @@ def test_a_picture_whose_last_packet_looks_like_any_other_waits_longer() -> None
 def test_a_picture_of_several_slices_is_not_cut_between_them() -> None:
     wire = Wire()
     for stamp in range(3):
-        for _ in range(4):
-            wire.slice(stamp, (LONG, SHORT))
+        for place in range(4):
+            wire.slice(stamp, (LONG, SHORT), first=place == 0)
     wire.out.clear()
     wire.slice(9, (LONG, SHORT))
-    wire.slice(9, (LONG, SHORT))
+    wire.slice(9, (LONG, SHORT), first=False)
     wire.wait(0.3)
-    wire.slice(9, (LONG, SHORT))
-    wire.slice(9, (LONG, SHORT))
+    wire.slice(9, (LONG, SHORT), first=False)
+    wire.slice(9, (LONG, SHORT), first=False)
     wire.wait(END_S + 0.02)
     assert [(unit.stamp, unit.torn) for unit in wire.out] == [(2, False), (9, False)]
     assert len(wire.out[1].data) == 4 * (LONG + SHORT)
@@ -111,7 +114,8 @@ def test_what_comes_after_a_picture_was_closed_is_torn_and_nothing_is_hurried_ag
     wire.learn()
     wire.slice(9, (LONG, SHORT))
     wire.wait(END_S + 0.02)
-    wire.slice(9, (LONG, SHORT))  # a stall between two slices that nobody could expect
+    # A stall between two slices that nobody could expect.
+    wire.slice(9, (LONG, SHORT), first=False)
     wire.slice(10, (LONG, SHORT))
     assert [(unit.stamp, unit.torn) for unit in wire.out] == [(2, False), (9, False), (9, True)]
     wire.wait(0.3)
@@ -125,6 +129,29 @@ def test_a_picture_that_lost_packets_is_torn() -> None:
     wire.slice(10, (LONG, SHORT))
     wire.slice(11, (LONG, SHORT))
     assert [(unit.stamp, unit.torn) for unit in wire.out] == [(2, False), (9, True), (10, False)]
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_pictures_that_all_have_one_stamp_are_told_apart(codec: str) -> None:
+    wire = Wire(codec)
+    for _ in range(4):
+        wire.slice(0, (LONG, SHORT))
+        wire.slice(0, (LONG, SHORT), first=False)
+        wire.wait(0.2)
+    wire.wait(STUCK_S)
+    assert [unit.torn for unit in wire.out] == [False] * 4
+    assert {len(unit.data) for unit in wire.out} == {2 * (LONG + SHORT)}
+
+
+def test_a_picture_says_how_long_nothing_came_before_it() -> None:
+    wire = Wire()
+    wire.learn()
+    wire.wait(0.4)
+    begin = wire.now
+    wire.slice(9, (LONG, SHORT))
+    wire.slice(10, (LONG, SHORT))
+    assert wire.out[-1].idle_s == pytest.approx(0.6, abs=0.05)
+    assert wire.out[-1].arrived_mono == begin
 
 
 def test_packets_without_a_stamp_are_pictures_of_their_own() -> None:

@@ -17,10 +17,12 @@ class Stream:
     def __init__(self, max_age_s: float = 2.0, zero: float = -1234.5) -> None:
         self.clock = StreamClock(max_age_s)
         self.zero = zero
+        self.came = 0.0
 
     def arrive(self, made: float, came: float) -> float:
         """Return how much older the picture is than it is said to be."""
-        self.clock.arrive(made + self.zero, came)
+        self.clock.arrive(made + self.zero, came, came - self.came)
+        self.came = came
         return self.clock.captured_mono(made + self.zero, came) - made
 
     def run(self, begin: float, count: int, delay: float = 0.0) -> list[float]:
@@ -129,6 +131,30 @@ def test_stamps_that_stand_still_while_the_belt_does_are_believed_once_and_then_
     assert not stream.clock.trusted
     stream.zero -= 10.0
     assert stream.run(150.0, 5) == pytest.approx([0.0] * 5)
+
+
+def test_stamps_that_are_all_the_same_are_soon_not_believed() -> None:
+    clock = StreamClock(2.0)
+    seen = []
+    for n in range(100):
+        clock.arrive(7.0, 100.0 + n * PERIOD, PERIOD)
+        seen.append(100.0 + n * PERIOD - clock.captured_mono(7.0, 100.0 + n * PERIOD))
+    assert seen[-40:] == [0.0] * 40
+    assert not clock.trusted
+
+
+def test_a_network_that_is_too_slow_is_no_clock_that_was_set() -> None:
+    """Its queue grows: every picture is later than the one before, and the next follows at once."""
+    stream = Stream()
+    stream.run(100.0, 20)
+    hidden = []
+    for n in range(100):
+        made = 104.0 + n * PERIOD
+        came = 104.0 + n * 1.3 * PERIOD
+        stream.clock.arrive(made + stream.zero, came, 0.01)
+        hidden.append(stream.clock.captured_mono(made + stream.zero, came) - made)
+    assert max(hidden) <= DRIFT * 30
+    assert stream.clock.trusted
 
 
 @given(

@@ -146,7 +146,7 @@ class RtspSource:
             if session.unit_mono:
                 session.period_s = unit.arrived_mono - session.unit_mono
             session.unit_mono = unit.arrived_mono
-            self._clock.arrive(_seconds(unit, session), unit.arrived_mono)
+            self._clock.arrive(_seconds(unit, session), unit.arrived_mono, unit.idle_s)
             self._held.append(unit)
         while self._held and (self._clock.settled or len(self._held) > HELD):
             self._decode(self._held.popleft(), session)
