@@ -131,6 +131,7 @@ def _opencv(url: str, threads: int) -> Iterator[Taken]:
 
 def _read_by_opencv(url: str, out: Queue[tuple[int, float]]) -> None:
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp"
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
     while capture.grab():
         now = time.monotonic()
