@@ -54,7 +54,7 @@ class PairingSettings:
 
     tolerance_s: float = 0.5
     delay_s: float = 0.0
-    wait_s: float = 0.25
+    wait_s: float = 0.5
     period_s: float | None = None
 
 
