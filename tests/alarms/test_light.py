@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.alarms.catalogue import BY_CAUSE, Cause
+from agent.alarms.catalogue import BY_CAUSE, Cause, Situation
 from agent.alarms.condition import Condition
 from agent.alarms.light import LightWatch, Sight
 from agent.alarms.text.english import ENGLISH
@@ -221,6 +221,26 @@ def test_the_lamp_is_off_from_the_start() -> None:
         lane = Lane()
         assert lane.rings_after_s(60, lamp=lamp) < 15
         assert "no picture shows any light" in sentence(lane.judged())
+
+
+def test_a_free_running_camera_in_the_dark_is_one_alarm_and_not_two() -> None:
+    """Its fruit make no readings, so there is nothing to judge by either."""
+    lane = Lane()
+    assert not lane.rings(120)
+    for _ in range(400):
+        lane.now += PERIOD_S
+        light = sights()["golden"][0].by_level[0.05]
+        machine = MachineInfo(state=RUNNING, variety="golden")
+        lane.watch.on_picture(picture(light, lane.now, machine, grey=False))
+    silent = f"{Cause.AGENT_NO_DATA}-cam1"
+    told, alone = (
+        {one.alarm_id: one for one in lane.watch.tick(lane.now, unavailable=out)}
+        for out in ((), (f"{Cause.IMAGE_QUALITY}-cam1",))
+    )
+    assert lane.judged().beyond
+    assert told[silent].beyond
+    assert told[silent].suppressed_by == Situation.IMAGE_QUALITY.value
+    assert alone[silent].suppressed_by == "", "not where nobody is told of the pictures"
 
 
 # --- a line that is empty ------------------------------------------------------------------------
