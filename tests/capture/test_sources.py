@@ -11,10 +11,18 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.capture.source import EndOfSource, Picture, PictureError, Place, Source, SourceError
+from agent.capture.source import (
+    EndOfSource,
+    Picture,
+    PictureError,
+    Place,
+    Source,
+    SourceError,
+    SourceSession,
+)
 from agent.capture.sources import folder, v4l2, video
 from agent.capture.sources.pace import Pacer
-from tests.capture.support import camera, noise, write_pictures, write_video
+from tests.capture.support import camera, noise, write_coded_video, write_pictures, write_video
 from tests.picture_files.support import pillow
 
 
@@ -153,14 +161,14 @@ def test_the_next_session_goes_on_behind_the_last_picture(tmp_path: Path, loop: 
     images = write_pictures(tmp_path, 4)
     told: list[Place] = []
     first = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
-    first.resume(Place(), told.append)
+    first.resume(SourceSession(report=told.append))
     first.open()
     for image in images[:2]:
         assert np.array_equal(next_picture(first).image, image)
     first.read()  # handed out, and the session ends before it can say so
     assert told[-2:] == [Place("001.png", "002.png"), Place("001.png")]
     second = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
-    second.resume(told[-1], told.append)
+    second.resume(SourceSession(told[-1], told.append))
     second.open()
     for image in images[2:]:
         assert np.array_equal(next_picture(second).image, image)
@@ -174,11 +182,11 @@ def test_the_next_session_goes_on_behind_the_last_picture(tmp_path: Path, loop: 
 def test_the_next_session_that_finds_nothing_behind_starts_over_or_ends(tmp_path: Path) -> None:
     images = write_pictures(tmp_path, 2)
     again = folder.FolderSource(camera(str(tmp_path), fps=1000))
-    again.resume(Place("zzz.png"), lambda _place: None)
+    again.resume(SourceSession(Place("zzz.png")))
     again.open()
     assert np.array_equal(next_picture(again).image, images[0])
     once = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
-    once.resume(Place("zzz.png"), lambda _place: None)
+    once.resume(SourceSession(Place("zzz.png")))
     with pytest.raises(EndOfSource):
         once.open()
 
@@ -214,7 +222,7 @@ def test_names_of_any_bytes_are_read_and_shown_on_one_line(tmp_path: Path) -> No
         file.write(b"")
     told: list[Place] = []
     source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
-    source.resume(Place(), told.append)
+    source.resume(SourceSession(report=told.append))
     source.open()
     next_picture(source)
     with pytest.raises(PictureError, match=r"corrupt: 0\\udcff\\n\.png: the file is empty"):
@@ -299,6 +307,94 @@ def test_played_once_a_video_ends(tmp_path: Path) -> None:
     next_picture(source)
     with pytest.raises(EndOfSource):
         source.read()
+
+
+def grainy(picture: Picture) -> int:
+    return round((float(picture.image.mean()) - 30) / 6)
+
+
+def test_a_video_that_is_cut_is_played_as_far_as_it_goes_and_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "v.mkv"
+    write_coded_video(path, [(64, 48)] * 30)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500))
+    source.open()
+    numbers: list[int] = []
+    error = None
+    while error is None:
+        try:
+            numbers.append(grainy(next_picture(source)))
+        except PictureError as raised:
+            error = raised
+    assert error.reason == "truncated"
+    assert "prematurely" in error.detail
+    assert numbers == list(range(len(numbers)))
+    assert 10 <= len(numbers) < 25
+    with pytest.raises(EndOfSource):
+        source.read()
+
+
+def test_a_video_that_is_hit_in_its_middle_loses_what_the_decoder_complains_of(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "v.mkv"
+    write_coded_video(path, [(64, 48)] * 30)
+    data = bytearray(path.read_bytes())
+    hit = len(data) * 7 // 10
+    data[hit : hit + 400] = bytes(400)
+    path.write_bytes(data)
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500))
+    source.open()
+    numbers: list[int] = []
+    errors: list[PictureError] = []
+    while True:
+        try:
+            numbers.append(grainy(next_picture(source)))
+        except PictureError as error:
+            errors.append(error)
+        except EndOfSource:
+            break
+    assert errors
+    assert "corrupt" in {error.reason for error in errors}
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) < 30
+
+
+def test_a_video_is_never_stretched_to_the_configured_size(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    write_video(path, 2)
+    with pytest.raises(SourceError, match="64 x 48 cannot become 48 x 48") as caught:
+        video.VideoSource(camera(str(path), width_px=48, height_px=48)).open()
+    assert caught.value.permanent
+    source = video.VideoSource(camera(str(path), fps=500, width_px=128, height_px=96))
+    assert source.open().width_px == 128
+    assert next_picture(source).image.shape == (96, 128, 3)
+
+
+@pytest.mark.parametrize("asked", [{}, {"width_px": 64, "height_px": 48}])
+def test_a_video_that_changes_its_size_is_never_stretched(
+    tmp_path: Path, asked: dict[str, int]
+) -> None:
+    path = tmp_path / "v.mjpeg"
+    write_coded_video(path, [(64, 48)] * 5 + [(48, 48)] * 5)
+    source = video.VideoSource(camera(str(path), fps=500, **asked))
+    source.open()
+    for _ in range(5):
+        next_picture(source)
+    with pytest.raises(SourceError, match=r"size_changed.* 48 x 48 now and were 64 x 48") as caught:
+        source.read()
+    assert not caught.value.permanent
+
+
+def test_a_video_of_two_sizes_of_one_shape_is_resized_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "v.mjpeg"
+    write_coded_video(path, [(64, 48)] * 3 + [(128, 96)] * 3)
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500, width_px=64, height_px=48))
+    source.open()
+    assert {next_picture(source).image.shape for _ in range(6)} == {(48, 64, 3)}
 
 
 def test_a_file_that_is_no_video_is_a_permanent_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from agent.capture.sources.v4l2 import device_path
 from agent.capture.urls import OPENERS, opener_of, parse
 from tests.capture.support import camera, write_pictures, write_video
 
-SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "video"}))
+SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "watch", "video"}))
 """What an unknown scheme is told that there are, as in ``file, rtsp, rtsps, sim, v4l2``."""
 
 
@@ -63,6 +63,10 @@ def test_a_scheme_of_the_wiring_is_found_and_wins() -> None:
         ("file://host/data", "bad_url", "file:///path"),
         ("file:", "bad_url", "empty"),
         ("peaches?lop=0", "bad_url", "lop"),
+        ("peaches?watch=1&after=burn", "bad_url", "keep, move, delete"),
+        ("peaches?after=move", "bad_url", "without watch=1"),
+        ("peaches?watch=1&loop=0", "bad_url", "beside watch=1"),
+        (f"{__file__}?watch=1", "bad_url", "is for a folder"),
     ],
 )
 def test_a_source_that_cannot_be_right_is_a_permanent_error(
