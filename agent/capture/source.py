@@ -69,9 +69,10 @@ class SourceInfo:
 class Picture:
     """One picture: ``image`` (H, W, 3) uint8 BGR, ``aperture`` (H, W) bool or None.
 
-    The stamps are taken right after the grab. ``truth`` and ``machine`` are what a simulator knows
-    (``machine``: state, fruit_id, encoder, variety, lot); both must go into JSON. ``remarks``: what
-    must be known of a picture that is used all the same, kind -> one line for people.
+    The stamps say when the picture was taken: by the source's own clock where it has one, else
+    right after the grab. ``truth`` and ``machine`` are what a simulator knows (``machine``: state,
+    fruit_id, encoder, variety, lot); both must go into JSON. ``remarks``: what must be known of a
+    picture that is used all the same, kind -> one line for people.
     """
 
     image: NDArray[np.uint8]

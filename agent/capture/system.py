@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 CHILD_STOP_S = 1.0
+WAKE_S = 0.005
 
 
 class CaptureSystem:
@@ -38,6 +39,7 @@ class CaptureSystem:
         self._of_lane = {lane: feed for feed in self._feeds for lane in feed.lane_names}
         self._machine_clock = context.machine_clock
         self._spoke = False  # the machine, while a picture waits for its fruit's id
+        self._wake_mono = 0.0  # from when on the next word may wake the live loop
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._closed = False
@@ -99,8 +101,11 @@ class CaptureSystem:
             for feed in self._feeds:
                 if info.lane is None or info.lane in feed.lane_names:
                     feed.set_machine(word, now)
-            self._spoke |= any(feed.pairing.waiting for feed in self._feeds)
-        if self._spoke:
+            # Not at each word of a flood: who waits also looks by itself, a little later.
+            wake = now >= self._wake_mono and any(feed.pairing.waiting for feed in self._feeds)
+            if wake:
+                self._spoke, self._wake_mono = True, now + WAKE_S
+        if wake:
             self._waker.wake()
 
     def identified(

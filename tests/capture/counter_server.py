@@ -4,9 +4,9 @@
 16 bright or dark fields; the moment at which it was made (``time.monotonic()``, which processes
 share) is printed as ``n seconds``. SIGUSR1 stops and starts the pictures, as a belt does.
 
-Keys: ``codec`` (jpeg, h264, slices, bframes, h265), ``fps``, ``size`` (WxH), ``then`` (the size
-from picture ``at`` on), ``user`` and ``password``, ``protocols`` (tcp or udp; else both), ``stamp``
-(``pause``: the time stamps stand still while the pictures are stopped).
+Keys: ``codec`` (a name of CODECS), ``fps``, ``size`` (WxH), ``then`` (the size from picture ``at``
+on), ``user`` and ``password``, ``protocols`` (tcp or udp; else both), ``stamp`` (``pause``: the
+time stamps stand still while the pictures are stopped).
 """
 
 import os
@@ -29,8 +29,11 @@ CODECS = {
     "h264": X264.format(gop=25, threads=1) + " tune=zerolatency ! " + PAY,
     "slices": X264.format(gop=25, threads=4) + " tune=zerolatency option-string=slices=4 ! " + PAY,
     "bframes": X264.format(gop=25, threads=1)
-    + " bframes=2 rc-lookahead=0 b-adapt=false sync-lookahead=0 ! "
-    + PAY,
+    + " bframes=2 rc-lookahead=0 b-adapt=false sync-lookahead=0 "
+    "! " + PAY.replace("avc", "avc,profile=main"),
+    "lossy": X264.format(gop=10, threads=1)
+    + " tune=zerolatency ! rtph264pay config-interval=-1 pt=96 "
+    "! identity name=pay0 drop-probability=0.01",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 "
     "! rtph265pay config-interval=-1 name=pay0 pt=96",
 }

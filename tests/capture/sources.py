@@ -10,6 +10,7 @@ import ctypes
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -149,6 +150,21 @@ def mixed(source: TestSource) -> Pictures:
         yield source.fresh((50, 64) if number % 3 == 0 else SIZE)
 
 
+def resized(source: TestSource) -> Pictures:
+    """Changes its size after five pictures, without a word, as a camera's own driver may."""
+    for _ in range(5):
+        yield source.fresh()
+    while True:
+        yield source.fresh((50, 64))
+
+
+def old(source: TestSource) -> Pictures:
+    """Every picture is three seconds old."""
+    while True:
+        picture = source.fresh()
+        yield replace(picture, captured_mono=picture.captured_mono - 3)
+
+
 def talks(source: TestSource) -> Pictures:
     """Knows the truth and the machine, and once knows too much."""
     for number in range(10**9):
@@ -181,6 +197,8 @@ BEHAVIOURS = {
         freezes,
         falls_silent,
         mixed,
+        resized,
+        old,
         talks,
         writes_pid,
     )

@@ -22,7 +22,7 @@ from agent.capture.source import (
 )
 from agent.capture.sources import folder, v4l2, video
 from agent.capture.sources.pace import Pacer
-from tests.capture.support import camera, noise, write_pictures, write_video
+from tests.capture.support import camera, noise, write_coded_video, write_pictures, write_video
 from tests.picture_files.support import pillow
 
 
@@ -307,6 +307,94 @@ def test_played_once_a_video_ends(tmp_path: Path) -> None:
     next_picture(source)
     with pytest.raises(EndOfSource):
         source.read()
+
+
+def grainy(picture: Picture) -> int:
+    return round((float(picture.image.mean()) - 30) / 6)
+
+
+def test_a_video_that_is_cut_is_played_as_far_as_it_goes_and_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "v.mkv"
+    write_coded_video(path, [(64, 48)] * 30)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500))
+    source.open()
+    numbers: list[int] = []
+    error = None
+    while error is None:
+        try:
+            numbers.append(grainy(next_picture(source)))
+        except PictureError as raised:
+            error = raised
+    assert error.reason == "truncated"
+    assert "prematurely" in error.detail
+    assert numbers == list(range(len(numbers)))
+    assert 10 <= len(numbers) < 25
+    with pytest.raises(EndOfSource):
+        source.read()
+
+
+def test_a_video_that_is_hit_in_its_middle_loses_what_the_decoder_complains_of(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "v.mkv"
+    write_coded_video(path, [(64, 48)] * 30)
+    data = bytearray(path.read_bytes())
+    hit = len(data) * 7 // 10
+    data[hit : hit + 400] = bytes(400)
+    path.write_bytes(data)
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500))
+    source.open()
+    numbers: list[int] = []
+    errors: list[PictureError] = []
+    while True:
+        try:
+            numbers.append(grainy(next_picture(source)))
+        except PictureError as error:
+            errors.append(error)
+        except EndOfSource:
+            break
+    assert errors
+    assert "corrupt" in {error.reason for error in errors}
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) < 30
+
+
+def test_a_video_is_never_stretched_to_the_configured_size(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    write_video(path, 2)
+    with pytest.raises(SourceError, match="64 x 48 cannot become 48 x 48") as caught:
+        video.VideoSource(camera(str(path), width_px=48, height_px=48)).open()
+    assert caught.value.permanent
+    source = video.VideoSource(camera(str(path), fps=500, width_px=128, height_px=96))
+    assert source.open().width_px == 128
+    assert next_picture(source).image.shape == (96, 128, 3)
+
+
+@pytest.mark.parametrize("asked", [{}, {"width_px": 64, "height_px": 48}])
+def test_a_video_that_changes_its_size_is_never_stretched(
+    tmp_path: Path, asked: dict[str, int]
+) -> None:
+    path = tmp_path / "v.mjpeg"
+    write_coded_video(path, [(64, 48)] * 5 + [(48, 48)] * 5)
+    source = video.VideoSource(camera(str(path), fps=500, **asked))
+    source.open()
+    for _ in range(5):
+        next_picture(source)
+    with pytest.raises(SourceError, match=r"size_changed.* 48 x 48 now and were 64 x 48") as caught:
+        source.read()
+    assert not caught.value.permanent
+
+
+def test_a_video_of_two_sizes_of_one_shape_is_resized_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "v.mjpeg"
+    write_coded_video(path, [(64, 48)] * 3 + [(128, 96)] * 3)
+    source = video.VideoSource(camera(f"{path}?loop=0", fps=500, width_px=64, height_px=48))
+    source.open()
+    assert {next_picture(source).image.shape for _ in range(6)} == {(48, 64, 3)}
 
 
 def test_a_file_that_is_no_video_is_a_permanent_error(tmp_path: Path) -> None:

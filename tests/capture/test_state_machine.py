@@ -216,9 +216,26 @@ def test_errors_name_their_cause_and_back_off() -> None:
     run.picture()
     run.automaton.failed(Failed("read_failed", "", False), run.now)
     assert (run.state, run.cause) == (CameraState.BACKOFF, "read_failed")
+    for opens in (True, False):  # while it was read; and again when it is opened
+        if opens:
+            run.open()
+        else:
+            run.wait_for(CameraState.CONNECTING, 5)
+        run.automaton.failed(Failed("size_changed", "48 x 48 now", False), run.now)
+        assert (run.state, run.cause) == (CameraState.BACKOFF, "size_changed")
     run.open()
     run.automaton.died("killed by SIGKILL", run.now)
     assert (run.state, run.cause) == (CameraState.BACKOFF, "child_died")
+
+
+def test_a_stream_that_is_late_is_not_silent() -> None:
+    run = Run(fps=5.0)
+    run.open()
+    for _ in range(100):
+        run.wait(0.2)
+        run.automaton.delivered(1, run.now - 1.9, run.now, run.now)
+        assert run.state is CameraState.LIVE
+    run.wait_for(CameraState.STALLED, 2.5)
 
 
 def test_a_permanent_error_is_never_tried_again() -> None:

@@ -219,6 +219,24 @@ def test_unusable_pictures_cost_themselves_and_are_counted_by_reason(capture: Ca
     assert run.seen() == [("connecting", "start"), ("live", "first_frame")]
 
 
+def test_a_camera_that_changes_its_size_is_opened_anew(capture: Capture) -> None:
+    run = capture(camera("test:resized?fps=60"))
+    run.wait_for("backoff", "size_changed")
+    detail = next(s.detail for s in run.history if s.cause == "size_changed")
+    assert "64 x 50 now" in detail
+    assert "64 x 48" in detail
+    assert {frame.image.shape for frame in run.frames} == {(48, 64, 3)}
+
+
+def test_a_camera_that_gives_old_pictures_alone_is_not_live(capture: Capture) -> None:
+    run = capture(camera("test:old"))
+    run.wait_for("stalled", "no_first_frame")
+    run.wait_for("backoff", "silent_too_long")
+    assert run.frames == []
+    assert run.dropped()["stale"] >= 10
+    assert run.dropped().keys() <= {"stale", "stopped", "child_killed"}
+
+
 def test_truth_and_machine_ride_along_and_too_much_of_them_costs_only_itself(
     capture: Capture,
 ) -> None:

@@ -23,6 +23,8 @@ class Device:
         self.fps = fps
         self.opened = opened
         self.asked: dict[int, float] = {}
+        self.stamp_mono = 0.0
+        self.shape = (480, 640, 3)
         self.backend = 0
         self.released = False
 
@@ -38,8 +40,12 @@ class Device:
         return False  # refused
 
     def get(self, name: int) -> float:
-        size = {cv2.CAP_PROP_FRAME_WIDTH: 640, cv2.CAP_PROP_FRAME_HEIGHT: 480}
-        return size.get(name, self.fps)
+        known = {
+            cv2.CAP_PROP_FRAME_WIDTH: 640,
+            cv2.CAP_PROP_FRAME_HEIGHT: 480,
+            cv2.CAP_PROP_POS_MSEC: 1000 * self.stamp_mono,
+        }
+        return known.get(name, self.fps)
 
     def grab(self) -> bool:
         delay = self.delays.pop(0)
@@ -47,7 +53,7 @@ class Device:
         return delay is not None and delay >= 0
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
-        return True, np.full((480, 640, 3), 7, np.uint8)
+        return True, np.full(self.shape, 7, np.uint8)
 
     def release(self) -> None:
         self.released = True
@@ -98,6 +104,36 @@ def test_a_device_that_is_busy_is_an_error_that_may_pass(
     with pytest.raises(SourceError, match="busy or no camera") as caught:
         opened(monkeypatch, tmp_path / "video0", Device([], opened=False))
     assert not caught.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("stamp_age_s", "age_s"),
+    [(1.5, 1.5), (-5.0, 0.0), (1e6, 0.0)],  # known; a clock of its own, ahead and behind
+)
+def test_a_picture_that_waited_in_the_device_is_as_old_as_the_driver_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stamp_age_s: float, age_s: float
+) -> None:
+    device = Device([0.0])
+    source, _ = opened(monkeypatch, tmp_path / "video0", device)
+    device.stamp_mono = time.monotonic() - stamp_age_s
+    picture = source.read()
+    assert picture is not None
+    assert time.monotonic() - picture.captured_mono == pytest.approx(age_s, abs=0.3)
+    assert time.time() - picture.captured_utc_ms / 1000 == pytest.approx(age_s, abs=0.3)
+
+
+def test_a_device_whose_pictures_change_their_size_is_opened_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device = Device([0.0, 0.0])
+    source, _ = opened(monkeypatch, tmp_path / "video0", device)
+    source.read()
+    device.shape = (480, 480, 3)
+    with pytest.raises(
+        SourceError, match=r"size_changed.*480 x 480 now and were 640 x 480"
+    ) as error:
+        source.read()
+    assert not error.value.permanent
 
 
 def test_a_trigger_that_does_not_come_is_no_picture_and_no_error(

@@ -184,11 +184,12 @@ def test_pictures_and_files_that_cannot_be_used_are_named(tmp_path, fruit, model
     assert "class 255" in capsys.readouterr().err
 
 
-def test_a_class_without_a_pixel_fails_but_its_files_say_why(tmp_path, model, capsys):
-    black = tmp_path / "black.png"
-    cv2.imwrite(str(black), np.zeros((64, 64, 4), np.uint8))  # alpha 0: nothing is inside
+def test_a_class_without_a_pixel_fails_but_its_files_say_why(tmp_path, fruit, model, capsys):
+    nothing = tmp_path / "nothing.png"
+    cv2.imwrite(str(nothing), np.zeros((80, 80), np.uint8))
     out, numbers = tmp_path / "b.png", tmp_path / "b.json"
-    assert explain_picture(options(black, model, out=out, json=numbers)) == EXIT_FAILED
+    wanted = options(fruit, model, mask=nothing, out=out, json=numbers)
+    assert explain_picture(wanted) == EXIT_FAILED
     assert "not explainable" in capsys.readouterr().out
     said = json.loads(numbers.read_text())
     assert said["explainable"] is False

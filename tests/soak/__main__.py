@@ -21,6 +21,7 @@ from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
 from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
+from tests.soak.streams import streams
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, leaks, delivery, audits, ordinary, every; all "
+        help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every; all "
         "when none is named",
     )
     parser.add_argument(
@@ -48,6 +49,7 @@ def main() -> int:
         "isolation",
         "pages",
         "cameras",
+        "streams",
         "leaks",
         "delivery",
         "audits",
@@ -71,7 +73,12 @@ def main() -> int:
             elif name == "ordinary":
                 lines, failures = ordinary(where, options.seconds or 1800.0, options.reference)
             else:
-                proof = {"isolation": isolation, "pages": pages, "cameras": cameras}[name]
+                proof = {
+                    "isolation": isolation,
+                    "pages": pages,
+                    "cameras": cameras,
+                    "streams": streams,
+                }[name]
                 lines, failures = proof(where, options.rounds, options.seconds or 40.0)
             lines.append("Missed: " + "; ".join(failures) if failures else "All bars met.")
             print("\n".join(lines), flush=True)

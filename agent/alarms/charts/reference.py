@@ -102,6 +102,16 @@ class CupReference(_Part):
     spread: Positive
 
 
+class SenseCheck(_Part):
+    """One fruit of ``lane`` was turned by hand by about ``by_deg``, counter-clockwise as the camera
+    looks at it, and its reading by ``turned_deg``. ``mirrored``: the other way."""
+
+    lane: str
+    by_deg: float
+    turned_deg: float
+    mirrored: bool
+
+
 class Finding(_Part):
     """One line of the commissioning audit."""
 
@@ -146,6 +156,8 @@ class Reference(_Part):
     overlay_range: dict[str, Positive]
     cups: CupReference | None = None
     """None: too few empty cups passed."""
+    sense: SenseCheck | None = None
+    """Whether angles turn the way fruit do; None: not checked."""
     signals: tuple[SignalReference, ...]
     left_out: dict[str, str]
     audit: tuple[Finding, ...]

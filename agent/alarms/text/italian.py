@@ -178,6 +178,7 @@ ITALIAN = Language(
         "silence": "silenzio",
         "silent_too_long": "silenzio troppo lungo",
         "identical": "immagini identiche",
+        "size_changed": "dimensioni delle immagini cambiate",
         "near_identical": "immagini quasi identiche",
         "picture_changed": "immagine cambiata",
         "frozen_too_long": "bloccata troppo a lungo",

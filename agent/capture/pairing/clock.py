@@ -5,9 +5,10 @@ messages the smallest is the difference of the two clocks, and what a message ha
 it was under way. The difference follows a drift of ``DRIFT`` and no more, so that a network that is
 slow for minutes is not taken for a clock that goes wrong.
 
-It is ``known`` once ``AGREE`` messages, spread in time, came within ``NEAR_S`` of the fastest: of a
-network whose delays spread over a time L these are about ``AGREE * L / NEAR_S`` messages, among
-which hardly none is fast. A clock that steps is found out, and learnt anew:
+It is known within a time once ``AGREE`` messages, spread in time, came within that time of the
+fastest: of a network whose delays spread over a time L these are about ``AGREE * L / within``
+messages, and that none of them was much faster is ever less likely. A clock that steps is found
+out, and learnt anew:
 
 - forward: a message would have come ``STEP_S`` faster than the fastest ever;
 - back: messages in a row whose stamps rise by themselves and yet lie before one that was there
@@ -22,7 +23,7 @@ from collections import deque
 
 DRIFT = 0.0005
 NEAR_S = 0.025
-AGREE = 4
+AGREE = 3
 APART_S = 0.05
 """Messages closer together than this count once: a bunch agrees with itself whatever held it up."""
 STEP_S = 0.1
@@ -36,7 +37,6 @@ class MachineClock:
 
     def __init__(self) -> None:
         self.generation = 0
-        self.known = False
         self._floors: dict[int, float] = {}
         self._floor_mono = 0.0
         self._raws: deque[tuple[float, float]] = deque(maxlen=KEPT)  # (arrival, arrival - stamp)
@@ -51,22 +51,25 @@ class MachineClock:
         if floor is None:
             self.restart(arrived_mono, stamp_ms)
             return False
-        if (self.known and raw < floor - STEP_S) or self._stepped_back(stamp_s, raw, floor):
+        if (raw < floor - STEP_S and self.known()) or self._stepped_back(stamp_s, raw, floor):
             self.restart(arrived_mono, stamp_ms)
             return True
         elapsed_s = max(0.0, arrived_mono - self._floor_mono)
         self._floor_mono = max(self._floor_mono, arrived_mono)
         floor = self._floors[self.generation] = min(raw, floor + DRIFT * elapsed_s)
         self._last_s = max(self._last_s, stamp_s)
-        if not self.known:
-            self._keep(arrived_mono, raw)
-            self.known = sum(kept <= floor + NEAR_S for _, kept in self._raws) >= AGREE
+        self._keep(arrived_mono, raw)
         return False
+
+    def known(self, within_s: float = NEAR_S) -> bool:
+        """Whether enough messages agree on the clocks' difference, within ``NEAR_S`` or less."""
+        within_s = min(within_s, NEAR_S)
+        floor = self._floors.get(self.generation, 0.0)
+        return sum(raw <= floor + within_s for _, raw in self._raws) >= AGREE
 
     def restart(self, arrived_mono: float, stamp_ms: int) -> None:
         """Forget what was learnt, and begin with this message."""
         self.generation += 1
-        self.known = False
         self._floor_mono, self._last_s = arrived_mono, stamp_ms / 1000
         raw = arrived_mono - self._last_s
         self._floors[self.generation] = raw

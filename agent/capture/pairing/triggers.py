@@ -15,11 +15,12 @@ Guarantee: an id is called certain (``IdReason.NONE``) only if it is the fruit's
   what was there, or ahead of their arrival; then nothing is certain until it is known anew;
 - without stamps: a message needs less than half a period, or else its delay keeps changing. A late
   message leaves its own picture without an id first. After any picture without a trigger, trigger
-  without a picture, or two triggers for one picture, ``PROOF_ARRIVALS`` pairs in a row must fit one
-  narrow band again. A delay that grows by whole periods and stays so cannot be told from a loss.
+  without a picture, or two triggers for one picture, pairs in a row must prove a band again
+  (``band.py``): 8 that lie within a tenth of a period, 27 within half of one. A delay that grows by
+  whole periods and stays so cannot be told from a loss.
 
 What is not certain says why: ``MISSING``, ``AMBIGUOUS``, ``UNPROVEN`` or ``CLOCK``. Memory is
-bounded: ``KEPT`` triggers and pictures, above which the oldest goes and is counted.
+bounded: ``KEPT`` triggers, above which the oldest goes and is counted.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from agent.capture.pairing.pictures import Pictures, Waiting
 from agent.capture.pairing.seen import SeenIds
 from agent.records import IdReason, MachineInfo, Origin
 
-KEPT = 256
-PROOF_STAMPS = 4
-PROOF_ARRIVALS = 32
+KEPT = 64
+"""Triggers that wait for their pictures: more than a queue of pictures ever holds of one stop."""
+PROOF_STAMPS = 2
+PROOF_ARRIVALS = 8
+CHANCE = 1e-8
 SILENT = 8
 """Pictures in a row without any trigger, after which none waits: the machine has stopped naming."""
 UNCLAIMED_S = 5.0
@@ -82,7 +85,7 @@ class TriggerPairing:
         self._pictures = Pictures(settings.tolerance_s, settings.period_s)
         self._seen = SeenIds()
         self._stamps = Band(PROOF_STAMPS)
-        self._arrivals = Band(PROOF_ARRIVALS)
+        self._arrivals = Band(PROOF_ARRIVALS, CHANCE)
         self._generation = 0
         self._names = False  # whether the machine names fruit at all
         self._silent = 0
@@ -164,10 +167,10 @@ class TriggerPairing:
         if not alone:
             self._arrivals.clear()
             return IdReason.AMBIGUOUS
-        if stamped and not self._trusted(trigger):
-            return IdReason.CLOCK
         fits = band.fits(offset, self._pictures.spacing_s)
         band.add(offset)
+        if stamped and not self._trusted(trigger):
+            return IdReason.CLOCK
         if trigger.repeated and not stamped:
             return IdReason.AMBIGUOUS
         return IdReason.NONE if fits else IdReason.UNPROVEN
@@ -224,7 +227,8 @@ class TriggerPairing:
         self._count(reason)
 
     def _trusted(self, trigger: _Trigger) -> bool:
-        return self._clock.known and trigger.word.generation == self._clock.generation
+        within_s = self._pictures.tolerance_s / 4
+        return trigger.word.generation == self._clock.generation and self._clock.known(within_s)
 
     def _follow_clock(self) -> None:
         if self._generation != self._clock.generation:

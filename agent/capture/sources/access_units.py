@@ -19,7 +19,7 @@ STUCK_S = 0.5
 """No packet for this long after any other."""
 LEARNT = 2
 LEAST_SHORTER = 16
-_NAL = re.compile(rb"\x00\x00\x00\x01(.)", re.DOTALL)
+_NAL = re.compile(rb"\x00\x00\x00\x01(.)(.?)(.?)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,14 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
-    """One coded picture; ``arrived_mono`` is its first packet's. ``torn``: parts are missing."""
+    """One coded picture; ``arrived_mono`` is its first packet's, and before it nothing came for
+    ``idle_s``. ``torn``: parts are missing."""
 
     data: bytes
     stamp: int | None
     arrived_mono: float
     torn: bool
+    idle_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class _Open:
     stamp: int | None
     arrived_mono: float
     torn: bool
+    idle_s: float
     parts: list[bytes] = field(default_factory=list)
     newest_mono: float = 0.0
     slices: int = 0
@@ -66,6 +69,7 @@ class Assembler:
         self._largest = 0
         self._slices = 0
         self._learnt = 0
+        self._packet_mono: float | None = None
 
     @property
     def pending(self) -> bool:
@@ -74,21 +78,27 @@ class Assembler:
 
     def feed(self, fragment: Fragment) -> AccessUnit | None:
         """Take a packet; return the picture that it ends, if any."""
+        arrived_mono = fragment.arrived_mono
+        idle_s = 0.0 if self._packet_mono is None else arrived_mono - self._packet_mono
+        self._packet_mono = arrived_mono
         if self._whole:
-            return AccessUnit(fragment.data, fragment.stamp, fragment.arrived_mono, fragment.lost)
-        closed = None
-        if self._open is not None and (
-            fragment.stamp is None or fragment.stamp != self._open.stamp
+            return AccessUnit(fragment.data, fragment.stamp, arrived_mono, fragment.lost, idle_s)
+        slices, begins = self._slices_in(fragment.data)
+        unit, closed = self._open, None
+        if unit is not None and (
+            fragment.stamp is None or fragment.stamp != unit.stamp or (begins and unit.slices)
         ):
-            closed = self._close()
-        if self._open is None:
-            late = fragment.stamp is not None and fragment.stamp == self._closed_early
-            self._hurried = self._hurried or late
-            self._open = _Open(fragment.stamp, fragment.arrived_mono, torn=late)
-        self._open.parts.append(fragment.data)
-        self._open.newest_mono = fragment.arrived_mono
-        self._open.torn = self._open.torn or fragment.lost
-        self._open.slices += self._slices_in(fragment.data)
+            unit, closed = None, self._close()
+        if unit is None:
+            # Some streams say the same stamp of every picture: only a rest is a rest.
+            rest = fragment.stamp is not None and fragment.stamp == self._closed_early
+            rest = rest and not begins
+            self._hurried = self._hurried or rest
+            unit = self._open = _Open(fragment.stamp, arrived_mono, torn=rest, idle_s=idle_s)
+        unit.parts.append(fragment.data)
+        unit.newest_mono = arrived_mono
+        unit.torn = unit.torn or fragment.lost
+        unit.slices += slices
         self._largest = max(self._largest, len(fragment.data))
         return closed
 
@@ -114,12 +124,23 @@ class Assembler:
         if not unit.torn:
             self._slices = max(self._slices, unit.slices)
             self._learnt += 1
-        return AccessUnit(b"".join(unit.parts), unit.stamp, unit.arrived_mono, unit.torn)
+        data = b"".join(unit.parts)
+        return AccessUnit(data, unit.stamp, unit.arrived_mono, unit.torn, unit.idle_s)
 
-    def _slices_in(self, data: bytes) -> int:
-        """How many coded slices begin in a packet; each follows a start code."""
-        if self._codec == "h264":
-            return sum(1 <= match[1][0] & 31 <= 5 for match in _NAL.finditer(data))
-        if self._codec == "hevc":
-            return sum(match[1][0] >> 1 & 63 < 32 for match in _NAL.finditer(data))
-        return 0
+    def _slices_in(self, data: bytes) -> tuple[int, bool]:
+        """How many coded slices begin in a packet, and whether the first one of a picture does.
+
+        Each follows a start code. The first of a picture says so in the bit after its header (ITU-T
+        H.264 7.3.3, first_mb_in_slice; H.265 7.3.6.1, first_slice_segment_in_pic_flag).
+        """
+        slices, begins = 0, False
+        for match in _NAL.finditer(data):
+            if self._codec == "h264" and 1 <= match[1][0] & 31 <= 5:
+                first = match[2]
+            elif self._codec == "hevc" and match[1][0] >> 1 & 63 < 32:
+                first = match[3]
+            else:
+                continue
+            slices += 1
+            begins = begins or bool(first and first[0] & 0x80)
+        return slices, begins

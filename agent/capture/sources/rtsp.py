@@ -24,7 +24,9 @@ READ_SHARE = 0.8
 FIRST_PICTURE_S = 2.0
 """What a stream announces of its size is believed when no picture proves it within this time."""
 DRAIN_S = 0.5
+DRAIN_PERIODS = 1.6
 """Silence after which the decoder gives out what it keeps to put pictures into order."""
+UNKNOWN_PERIOD_S = 2.0
 TURN_S = 0.02
 IDLE_TURN_S = 0.2
 HELD = 1024
@@ -40,6 +42,8 @@ class _Session:
     assembler: Assembler
     time_base: Fraction
     packet_mono: float
+    unit_mono: float = 0.0
+    period_s: float = UNKNOWN_PERIOD_S
 
 
 class RtspSource:
@@ -130,13 +134,19 @@ class RtspSource:
             unit = session.assembler.quiet(time.monotonic())
             if silent_s >= QUIET_S and not session.assembler.pending:
                 self._clock.quiet()
-            if silent_s >= DRAIN_S and session.decoder.inside:
+            if (
+                silent_s >= max(DRAIN_S, DRAIN_PERIODS * session.period_s)
+                and session.decoder.inside
+            ):
                 self._keep(session.decoder.drain(), session.packet_mono)
         else:
             session.packet_mono = fragment.arrived_mono
             unit = session.assembler.feed(fragment)
         if unit is not None:
-            self._clock.arrive(_seconds(unit, session), unit.arrived_mono)
+            if session.unit_mono:
+                session.period_s = unit.arrived_mono - session.unit_mono
+            session.unit_mono = unit.arrived_mono
+            self._clock.arrive(_seconds(unit, session), unit.arrived_mono, unit.idle_s)
             self._held.append(unit)
         while self._held and (self._clock.settled or len(self._held) > HELD):
             self._decode(self._held.popleft(), session)

@@ -8,13 +8,12 @@ would have: a queue that drains after a stall shows as age, a delay that never c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 DRIFT = 1e-3
 """The estimate may rise this fast: clocks of cameras are off by less than 0.02 %, and what a slow
 network adds must not be taken for drift."""
-REORDER_S = 1.0
-"""A stamp may lie this far before an earlier one, as B-pictures do; more is a clock set back."""
+REORDERED = 8
+"""So many pictures in a row may lie before one that came earlier, as B-pictures do; more mean that
+the clock was set back."""
 QUEUE_SHARE = 0.2
 """Pictures out of a queue come quicker than they were taken: each lowers the estimate by most of
 the time between two. A network's jitter lowers it by less than this share."""
@@ -24,17 +23,11 @@ QUIET_S = 0.25
 """A queue would have gone on within this time."""
 SLIP_PICTURES = 5
 SLIP_S = 2.0
-SLIP_SPREAD_S = 0.1
+IDLE_S = 0.02
+IDLE_SHARE = 0.5
+"""A queue has always something to give. A picture before which nothing came for so long, and for so
+much of the time since the one before, stood in none."""
 SLIPS = 2
-
-
-@dataclass(slots=True)
-class _Plateau:
-    """Pictures in a row that are late by the same time: no queue drains like that."""
-
-    offset_s: float
-    begin_mono: float
-    count: int
 
 
 class StreamClock:
@@ -43,8 +36,8 @@ class StreamClock:
     ``settled``: false until the pictures are known to come at their own pace. Right after a connect
     they may come out of a queue, and until it is empty nobody knows how old the first of them was.
     A stamp that falls back (a restarted encoder) begins anew. A stream whose pictures keep coming
-    later than ``max_age_s`` by its stamps, all by the same time, has a clock that was set; the
-    second time its stamps are no longer believed (``trusted``), and the arrival counts.
+    later than ``max_age_s`` by its stamps, and out of no queue, has a clock that was set or is
+    none; the second time its stamps are no longer believed (``trusted``), and the arrival counts.
     """
 
     def __init__(self, max_age_s: float) -> None:
@@ -52,8 +45,10 @@ class StreamClock:
         self._offset_s: float | None = None  # smallest (arrival - stamp)
         self._stamp_s = 0.0  # the newest stamp
         self._arrived_mono = 0.0
+        self._behind = 0
         self._on_pace = 0
-        self._plateau: _Plateau | None = None
+        self._late = 0  # pictures in a row that are too late and stood in no queue
+        self._late_mono = 0.0
         self._slips = 0
         self.settled = False
 
@@ -62,16 +57,18 @@ class StreamClock:
         """Whether the stamps are those of a clock."""
         return self._slips < SLIPS
 
-    def arrive(self, stamp_s: float | None, arrived_mono: float) -> None:
-        """Take one picture's stamp (None: it has none) and the moment at which it came."""
+    def arrive(self, stamp_s: float | None, arrived_mono: float, idle_s: float = 0.0) -> None:
+        """Take one picture's stamp (None: it has none), the moment at which it came, and how long
+        nothing had come before it."""
         if stamp_s is None or not self.trusted:
             self.settled = True
             return
         offset_s = arrived_mono - stamp_s
-        if self._offset_s is None or stamp_s < self._stamp_s - REORDER_S:
+        self._behind = self._behind + 1 if stamp_s < self._stamp_s else 0
+        if self._offset_s is None or self._behind > REORDERED:
             self._begin(stamp_s, offset_s)
         else:
-            self._go_on(stamp_s, offset_s, arrived_mono)
+            self._go_on(stamp_s, offset_s, arrived_mono, idle_s)
         self._arrived_mono = arrived_mono
 
     def quiet(self) -> None:
@@ -86,11 +83,11 @@ class StreamClock:
 
     def _begin(self, stamp_s: float, offset_s: float) -> None:
         self._stamp_s, self._offset_s = stamp_s, offset_s
-        self._on_pace = 0
-        self._plateau = None
+        self._on_pace = self._behind = 0
+        self._late = 0
         self.settled = False
 
-    def _go_on(self, stamp_s: float, offset_s: float, arrived_mono: float) -> None:
+    def _go_on(self, stamp_s: float, offset_s: float, arrived_mono: float, idle_s: float) -> None:
         assert self._offset_s is not None
         limit_s = max(JITTER_S, QUEUE_SHARE * (stamp_s - self._stamp_s))
         drains = self._offset_s - offset_s > limit_s
@@ -99,19 +96,19 @@ class StreamClock:
         risen_s = self._offset_s + DRIFT * (arrived_mono - self._arrived_mono)
         self._offset_s = min(risen_s, offset_s)
         self._stamp_s = max(self._stamp_s, stamp_s)
-        self._look_for_slip(offset_s, arrived_mono)
+        self._look_for_slip(offset_s, arrived_mono, idle_s)
 
-    def _look_for_slip(self, offset_s: float, arrived_mono: float) -> None:
+    def _look_for_slip(self, offset_s: float, arrived_mono: float, idle_s: float) -> None:
         assert self._offset_s is not None
-        if offset_s - self._offset_s <= self._max_age_s:
-            self._plateau = None
+        waited_s = arrived_mono - self._arrived_mono
+        late = offset_s - self._offset_s > self._max_age_s
+        if not late or idle_s < max(IDLE_S, IDLE_SHARE * waited_s):
+            self._late = 0
             return
-        plateau = self._plateau
-        if plateau is None or abs(offset_s - plateau.offset_s) > SLIP_SPREAD_S:
-            self._plateau = _Plateau(offset_s, arrived_mono, 1)
-            return
-        plateau.count += 1
-        if plateau.count >= SLIP_PICTURES and arrived_mono - plateau.begin_mono >= SLIP_S:
+        if self._late == 0:
+            self._late_mono = arrived_mono
+        self._late += 1
+        if self._late >= SLIP_PICTURES and arrived_mono - self._late_mono >= SLIP_S:
             self._slips += 1
             self._offset_s = offset_s
-            self._plateau = None
+            self._late = 0
