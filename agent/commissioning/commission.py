@@ -22,6 +22,7 @@ from agent.commissioning.conditional import charts_of_samples, together
 from agent.commissioning.design import Designed, designed, enough, widened
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, ordinary_production
+from agent.commissioning.plausible import least_plausible
 from agent.commissioning.samples import (
     Collected,
     CupSample,
@@ -157,7 +158,7 @@ class Commissioning:
     @property
     def _header(self) -> dict[str, object]:
         return {
-            "samples": 2,
+            "samples": 3,
             "source": self.camera.source,
             "variety": self.plan.variety,
             "model_sha256": self.model.sha256,
@@ -253,6 +254,7 @@ class Commissioning:
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             cups=made.cups,
+            min_plausibility=least_plausible(collected.fruit, self.config.segmentation),
             signals=made.signals,
             left_out=dict(made.left_out),
             audit=found.findings,

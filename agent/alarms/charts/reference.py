@@ -158,6 +158,9 @@ class Reference(_Part):
     """None: too few empty cups passed."""
     sense: SenseCheck | None = None
     """Whether angles turn the way fruit do; None: not checked."""
+    min_plausibility: Annotated[float, Field(ge=0, le=1)] | None = None
+    """What is less plausible than this is none of the line's own fruit and is not read. None: not
+    known, or no more than ``segmentation.min_plausibility`` asks for."""
     signals: tuple[SignalReference, ...]
     left_out: dict[str, str]
     audit: tuple[Finding, ...]

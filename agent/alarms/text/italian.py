@@ -133,6 +133,7 @@ ITALIAN = Language(
     signals={
         "no_read": "quota di frutti senza angolo",
         "confidence": "sicurezza dell'angolo",
+        "plausibility": "somiglianza ai frutti noti",
         "suture_margin": "margine della sutura",
         "stem_margin": "margine del peduncolo",
         "suture_area": "area della sutura",
