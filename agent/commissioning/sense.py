@@ -18,7 +18,7 @@ from agent.alarms.charts.reference import SenseCheck
 from agent.capture.lanes import LaneCutter
 from agent.capture.mounting import Mounting
 from agent.capture.source import Picture
-from agent.capture.sources.decode import fit
+from agent.capture.sources.resize import fit
 from agent.capture.urls import parse
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import as_ring_frame, lanes_of
