@@ -6,24 +6,28 @@ from collections.abc import Collection
 from pathlib import Path
 
 from agent.capture.source import SourceError, SourceInfo
-from agent.capture.sources.folder import list_pictures
-from agent.capture.urls import opener_of, parse
+from agent.capture.sources.folder import check_folder
+from agent.capture.urls import OPENERS, opener_of, parse
 from agent.config import Camera
 from agent.records import CaptureMode
 
 RATE_SHARE = 0.1
 
 
-def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> None:
-    """Raise ``SourceError`` for an unknown scheme, a missing file, an empty folder.
+def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> str:
+    """Raise ``SourceError`` for an unknown scheme or a missing file.
 
     ``schemes`` are those that the wiring brings beside capture's own. A network camera or a device
-    that is away is no error here: it may come.
+    that is away is no error here: it may come. So may a folder or its pictures; what is missing of
+    them is returned in words, "" where nothing is.
     """
-    opener_of(camera.source, dict.fromkeys(schemes, ""))
-    url = parse(camera.source)
-    if url.scheme == "file" and Path(url.location).is_dir():
-        list_pictures(Path(url.location))
+    opener = opener_of(camera.source, dict.fromkeys(schemes, ""))
+    if opener == OPENERS["folder"]:
+        try:
+            check_folder(Path(parse(camera.source).location))
+        except SourceError as error:
+            return error.detail
+    return ""
 
 
 def differences(

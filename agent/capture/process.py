@@ -15,12 +15,21 @@ from typing import Any
 
 from agent.capture.check import check_earlier, check_regions, check_size
 from agent.capture.fingerprint import TAG_BYTES, fingerprint
-from agent.capture.messages import META_BYTES, CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.messages import (
+    META_BYTES,
+    CaptureArgs,
+    Ended,
+    Failed,
+    Opened,
+    Remarked,
+    Unreadable,
+)
 from agent.capture.mounting import Mounting
 from agent.capture.source import (
     EndOfSource,
     Picture,
     PictureError,
+    Resumable,
     Source,
     SourceError,
     SourceInfo,
@@ -44,6 +53,8 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     assert isinstance(args, CaptureArgs)
     try:
         source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
+        if isinstance(source, Resumable):
+            source.resume(args.place, channel.send)
         info = source.open()
         check_earlier(args.camera, info, args.earlier)
         check_size(args.camera, info)
@@ -101,6 +112,8 @@ class _Session:
         self._writer = writer
         self._unreadable: Counter[str] = Counter()
         self._example = ""
+        self._remarks: Counter[str] = Counter()
+        self._remarked: dict[str, str] = {}
         self._reported_mono = 0.0
         writer.beat(time.monotonic())
         channel.send(Opened(info))
@@ -125,7 +138,7 @@ class _Session:
             self._example = error.detail
         now = time.monotonic()
         self._writer.beat(now)
-        if self._unreadable and now - self._reported_mono >= REPORT_S:
+        if (self._unreadable or self._remarks) and now - self._reported_mono >= REPORT_S:
             self._reported_mono = now
             self._report()
 
@@ -144,6 +157,8 @@ class _Session:
         if now - picture.captured_mono > self._max_age_s:
             self._writer.leave_out()
             return
+        self._remarks.update(picture.remarks.keys())
+        self._remarked |= picture.remarks
         picture = self._mounting.apply(picture)
         self._writer.push(
             picture.image,
@@ -158,6 +173,9 @@ class _Session:
         if self._unreadable:
             self._channel.send(Unreadable(dict(self._unreadable), self._example))
             self._unreadable.clear()
+        if self._remarks:
+            self._channel.send(Remarked(dict(self._remarks), dict(self._remarked)))
+            self._remarks.clear()
 
 
 def _meta(picture: Picture) -> bytes:

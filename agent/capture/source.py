@@ -6,9 +6,9 @@ reopened: a new try is a new process with a new handle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ __all__ = [
     "EndOfSource",
     "Picture",
     "PictureError",
+    "Place",
+    "Resumable",
     "Source",
     "SourceError",
     "SourceInfo",
@@ -66,7 +68,8 @@ class Picture:
 
     The stamps say when the picture was taken: by the source's own clock where it has one, else
     right after the grab. ``truth`` and ``machine`` are what a simulator knows (``machine``: state,
-    fruit_id, encoder, variety, lot); both must go into JSON.
+    fruit_id, encoder, variety, lot); both must go into JSON. ``remarks``: what must be known of a
+    picture that is used all the same, kind -> one line for people.
     """
 
     image: NDArray[np.uint8]
@@ -75,6 +78,17 @@ class Picture:
     captured_mono: float
     truth: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a source of files stands: ``behind`` the file that was handed out last, ``reading``
+    another one now; empty: none. Told to the parent, since whoever hangs in a file cannot say it.
+    """
+
+    behind: str = ""
+    reading: str = ""
 
 
 class Source(Protocol):
@@ -98,3 +112,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the camera."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A source that the next session goes on with, where the last one ended or was ended."""
+
+    def resume(self, place: Place, report: Callable[[Place], None]) -> None:
+        """Called before ``open``; ``report`` is to be called at every change of place."""

@@ -4,6 +4,12 @@
 ``study`` and ``train`` read, with the same limits and the same refusals.
 """
 
-from agent.picture_files.listing import SUFFIXES, picture_files, picture_names, printable
+from agent.picture_files.listing import (
+    SUFFIXES,
+    is_picture,
+    picture_files,
+    picture_names,
+    printable,
+)
 
-__all__ = ["SUFFIXES", "picture_files", "picture_names", "printable"]
+__all__ = ["SUFFIXES", "is_picture", "picture_files", "picture_names", "printable"]

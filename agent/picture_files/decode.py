@@ -68,11 +68,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_picture(path: Path, bit_depth: int | None = None) -> DecodedPicture:
-    """``decode`` of a file; its errors name it."""
+    """``decode`` of a file; its errors name it, and have an ``OSError`` as their cause."""
     try:
         return decode(read_bytes(path), bit_depth)
     except PictureError as error:
-        raise PictureError(error.reason, f"{printable(path.name)}: {error.detail}") from error
+        detail = f"{printable(path.name)}: {error.detail}"
+        raise PictureError(error.reason, detail) from error.__cause__ or error
 
 
 def decode(data: bytes, bit_depth: int | None = None) -> DecodedPicture:

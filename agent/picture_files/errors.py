@@ -6,8 +6,9 @@ from __future__ import annotations
 class PictureError(Exception):
     """One picture cannot be used; it costs itself, is counted by ``reason``, and the next is read.
 
-    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth``, ``empty_aperture``,
-    ``timeout`` or, of a video, ``truncated``.
+    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth``, ``empty_aperture`` or, of a
+    video, ``truncated``. The parent adds ``timeout`` and ``crashed``: of a file in which a capture
+    child hung or died.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """In lower case; a file's own suffix may be in any."""
 
 
-def picture_names(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[str]:
+def picture_names(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """Return the names of a folder's pictures in order. ``OSError`` when it cannot be listed.
 
     Hidden files are none: writers that rename into place keep what is unfinished in them. A name
@@ -20,15 +19,15 @@ def picture_names(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[st
         return sorted(entry.name for entry in entries if is_picture(entry, suffixes))
 
 
-def picture_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+def picture_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     """The same as paths."""
     return [folder / name for name in picture_names(folder, suffixes)]
 
 
-def is_picture(entry: os.DirEntry[str], suffixes: Collection[str] = SUFFIXES) -> bool:
+def is_picture(entry: os.DirEntry[str], suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     """Whether an entry is a regular file, or a link to one, with the suffix of a picture."""
     name = entry.name
-    if name.startswith(".") or os.path.splitext(name)[1].lower() not in suffixes:  # noqa: PTH122
+    if name[0] == "." or not name.lower().endswith(suffixes):
         return False
     try:
         return entry.is_file()

@@ -12,7 +12,7 @@ BLACK_LEVEL = 4
 SATURATED_LEVEL = 250
 BLACK_SHARE = 0.995
 SATURATED_SHARE = 0.5
-DIM_LEVEL = 2.0
+DIM_LEVEL = 1.0
 """Below this mean grey level colour is mostly noise."""
 EVEN_SHARE = 0.25
 """A fruit that fills the view is this even or more, however weak its light; what is lit in a corner

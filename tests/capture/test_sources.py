@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import time
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.capture.source import EndOfSource, Picture, PictureError, Source, SourceError
+from agent.capture.source import EndOfSource, Picture, PictureError, Place, Source, SourceError
 from agent.capture.sources import folder, v4l2, video
 from agent.capture.sources.pace import Pacer
 from tests.capture.support import camera, noise, write_coded_video, write_pictures, write_video
+from tests.picture_files.support import pillow
 
 
 def next_picture(source: Source) -> Picture:
@@ -126,11 +129,112 @@ def test_a_picture_that_vanishes_after_the_listing_costs_itself(tmp_path: Path) 
     assert np.array_equal(next_picture(source).image, images[2])
 
 
-def test_a_folder_without_one_readable_picture_is_a_permanent_error(tmp_path: Path) -> None:
+def test_a_folder_without_one_readable_picture_is_an_error_that_may_mend(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
     with pytest.raises(SourceError, match=r"no_readable_picture.*a\.png") as caught:
         folder.FolderSource(camera(str(tmp_path))).open()
-    assert caught.value.permanent
+    assert not caught.value.permanent
+
+
+def test_a_folder_that_is_emptied_is_away_and_not_a_row_of_broken_files(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 5)
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.open()
+    next_picture(source)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(SourceError, match="empty_folder") as caught:
+        source.read()
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("loop", [0, 1])
+def test_the_next_session_goes_on_behind_the_last_picture(tmp_path: Path, loop: int) -> None:
+    images = write_pictures(tmp_path, 4)
+    told: list[Place] = []
+    first = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
+    first.resume(Place(), told.append)
+    first.open()
+    for image in images[:2]:
+        assert np.array_equal(next_picture(first).image, image)
+    first.read()  # handed out, and the session ends before it can say so
+    assert told[-2:] == [Place("001.png", "002.png"), Place("001.png")]
+    second = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
+    second.resume(told[-1], told.append)
+    second.open()
+    for image in images[2:]:
+        assert np.array_equal(next_picture(second).image, image)
+    if loop:
+        assert np.array_equal(next_picture(second).image, images[0])
+    else:
+        with pytest.raises(EndOfSource):
+            second.read()
+
+
+def test_the_next_session_that_finds_nothing_behind_starts_over_or_ends(tmp_path: Path) -> None:
+    images = write_pictures(tmp_path, 2)
+    again = folder.FolderSource(camera(str(tmp_path), fps=1000))
+    again.resume(Place("zzz.png"), lambda _place: None)
+    again.open()
+    assert np.array_equal(next_picture(again).image, images[0])
+    once = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    once.resume(Place("zzz.png"), lambda _place: None)
+    with pytest.raises(EndOfSource):
+        once.open()
+
+
+def test_what_must_be_known_of_a_picture_that_is_used_comes_with_it(tmp_path: Path) -> None:
+    pages = [np.full((48, 64, 3), grey, np.uint8) for grey in (40, 90)]
+    (tmp_path / "000.tif").write_bytes(pillow(pages[0], "TIFF", more=pages[1:]))
+    deep = np.full((48, 64, 3), 4095, np.uint16)
+    for number in range(1, 8):
+        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), deep)
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.open()
+    remarks = [dict(next_picture(source).remarks) for _ in range(8)]
+    assert remarks[0] == {"further_pages": "000.tif: the first of 2 pictures is read"}
+    assert [number for number, each in enumerate(remarks) if each] == [0, 5]
+    assert "use 12 of 16 bits" in remarks[5]["top_bits_unused"]
+
+
+def test_a_declared_depth_that_is_used_to_the_top_is_not_remarked(tmp_path: Path) -> None:
+    for number in range(7):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64), 2100, np.uint16))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000, bit_depth=12))
+    source.open()
+    pictures = [next_picture(source) for _ in range(7)]
+    assert pictures[0].image.max() == 2100 >> 4
+    assert not any(picture.remarks for picture in pictures)
+
+
+def test_names_of_any_bytes_are_read_and_shown_on_one_line(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    odd = os.fsencode(tmp_path) + b"/0\xff\n.png"
+    with open(odd, "wb") as file:  # noqa: PTH123 - a path of bytes
+        file.write(b"")
+    told: list[Place] = []
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.resume(Place(), told.append)
+    source.open()
+    next_picture(source)
+    with pytest.raises(PictureError, match=r"corrupt: 0\\udcff\\n\.png: the file is empty"):
+        source.read()
+    assert pickle.loads(pickle.dumps(told)) == told
+
+
+def test_many_pictures_are_listed_without_a_look_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path, 1)
+    for number in range(1, 2000):
+        (tmp_path / f"{number:05d}.png").touch()
+    looked: list[object] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda *path, **how: looked.append(path) or stat(*path, **how))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000))
+    source.open()
+    assert next_picture(source).image.shape == (48, 64, 3)
+    assert len(looked) < 20
 
 
 def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_a_fruit_without_light_is_no_empty_cup():
         dark_light(warmth=2.0),  # as neutral as rubber
         dark_light(warmth=-8.0),
         dark_light(evenness=0.1),  # a scrap of fruit in a corner of the cup
-        dark_light(brightness=1.5, warmth=1.5),  # too dark to have a colour
+        dark_light(brightness=0.8, warmth=0.8),  # too dark to have a colour
     ],
     ids=["neutral", "blue", "scrap", "colourless"],
 )

@@ -80,6 +80,13 @@ class Camera(Section):
     """Triggered, and no machine state known: silence shorter than this is a pause and no fault."""
     backoff_first_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0
+    machine_tolerance_s: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """Most that the machine's word of a fruit and its picture may be apart; half of the time
+    between two pictures where that is less."""
+    machine_delay_s: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    """By how much the machine's stamp (without one, its message) comes after the picture."""
+    machine_wait_s: Annotated[float, Field(ge=0, le=2)] = 0.25
+    """Most that a finished reading waits for its fruit's id; never above the tolerance."""
     round_aperture: bool | None = None
     """True: a circle filling the lane is the field of view; None: the picture's alpha, if any."""
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
