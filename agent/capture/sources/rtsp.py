@@ -57,7 +57,7 @@ class RtspSource:
         self._camera = camera
         self._shown = without_credentials(camera.source)
         self._read_s = READ_SHARE * camera.read_timeout_s
-        self._clock = StreamClock(camera.max_age_s)
+        self._clock = StreamClock(camera.max_age_s, camera.read_timeout_s)
         self._held: deque[AccessUnit] = deque()
         self._ready: deque[tuple[VideoFrame | PictureError, float]] = deque()
         self._stamps: dict[int | None, float] = {}
