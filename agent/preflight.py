@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent.capture.check import check_source
@@ -27,7 +28,15 @@ def load_config(
     environment: Mapping[str, str] | None = None,
 ) -> Loaded:
     """``agent.config.load.load_config`` that also looks at what the values name outside."""
-    return load(path, overrides, environment, missing_things)
+    loaded = load(path, overrides, environment, missing_things)
+    return replace(loaded, warnings=(*loaded.warnings, *not_yet_there(loaded.config)))
+
+
+def not_yet_there(config: Config) -> Iterator[str]:
+    """Yield every folder of pictures that is away or empty: it is waited for, as any camera is."""
+    for place, camera in enumerate(config.cameras):
+        if not camera.source.startswith("sim:") and (missing := check_source(camera)):
+            yield f"cameras[{place}].source is waited for: {missing}"
 
 
 def missing_things(config: Config) -> Iterator[Broken]:

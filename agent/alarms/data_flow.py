@@ -26,6 +26,7 @@ class DataFlow:
     def __init__(self, name: str, limits: config.AlarmLimits) -> None:
         self.reading_mono = -math.inf
         self.explained_mono = -math.inf
+        self._fruit_mono = -math.inf
         self._name = name
         self._limits = limits
         self._expected_mono = -math.inf  # since when there ought to be data
@@ -38,6 +39,7 @@ class DataFlow:
 
     def on_fruit(self, captured_mono: float) -> None:
         """Take one fruit."""
+        self._fruit_mono = max(self._fruit_mono, captured_mono)
         if self._flowing_mono is None:
             self._flowing_mono = captured_mono
 
@@ -53,7 +55,7 @@ class DataFlow:
         """Data are expected from the start on, and anew whenever the machine has stood."""
         if self._expected_mono == -math.inf or not running:
             self._expected_mono, self._flowing_mono = now, None
-        elif now - self.reading_mono > self._limits.no_explanation_s:
+        elif now - self._fruit_mono > self._limits.no_explanation_s:
             self._flowing_mono = None
 
     def fresh(self, stamp: float, now: float) -> bool:
@@ -82,7 +84,8 @@ class DataFlow:
             newest = self.explained_mono
             if newest == -math.inf:
                 limit_s = max(limit_s, FIRST_EXPLANATION_S)
-            unexplained_s = now - max(newest, self._flowing_mono, self._expected_mono)
+            # Of empty cups there is nothing to explain: it is fruit that have gone unexplained.
+            unexplained_s = self._fruit_mono - max(newest, self._flowing_mono, self._expected_mono)
             if unexplained_s > limit_s:
                 value, detail = unexplained_s, self._unexplained(unexplained_s)
         return Condition(

@@ -15,6 +15,7 @@ from agent.alarms.data_flow import DataFlow
 from agent.alarms.diagnosis.diagnosis import Diagnosis
 from agent.alarms.diagnosis.observations import NewestAngles, Observations
 from agent.alarms.level import Level, deadband_of
+from agent.alarms.light import LightWatch, in_the_dark
 from agent.alarms.machine import MachineWatch
 from agent.alarms.text.language import Fact
 from agent.alarms.windows import MeanWindow, QuantileWindow
@@ -23,8 +24,10 @@ from agent.records import (
     Explanation,
     FruitReading,
     JobFailure,
+    MachineState,
     NoReadReason,
     Quality,
+    SegmentedFrame,
 )
 
 FRUIT_LEAST = 50
@@ -76,6 +79,8 @@ class LaneWatch:
         self._diagnosis = Diagnosis()
         self._fruit = _Seen()
         self._explained = _Seen()
+        self._light = LightWatch(limits)
+        self._pictured = _Seen()
         self._data = DataFlow(name, limits)
 
     # --- input -----------------------------------------------------------------------------------
@@ -91,6 +96,8 @@ class LaneWatch:
         if reading.empty:
             self.charts.on_cup(reading, values)
             return
+        if in_the_dark(seen):  # on an empty line black cups would be all the fruit that there are
+            return
         self._data.on_fruit(seen.captured_mono)
         self.charts.on_fruit(reading, values)
         self._unusable.add(float(seen.reading.reason is NoReadReason.IMAGE_QUALITY))
@@ -98,6 +105,17 @@ class LaneWatch:
         self._angles.add(seen.reading.angle_deg if seen.reading.read else None)
         self._latency.add(max(0.0, seen.done_mono - seen.captured_mono))
         self._fruit = _Seen(
+            seen.frame_id, self._explained.model, seen.captured_utc_ms, seen.captured_mono
+        )
+
+    def on_picture(self, seen: SegmentedFrame) -> None:
+        """Take one picture, whatever it shows: only of the light does it say anything. In free run
+        a fruit that is dark makes no reading, so readings cannot tell."""
+        self.machine.update(seen.machine, seen.captured_utc_ms)
+        if self.machine.standing:
+            return
+        self._light.on_picture(seen)
+        self._pictured = _Seen(
             seen.frame_id, self._explained.model, seen.captured_utc_ms, seen.captured_mono
         )
 
@@ -147,6 +165,8 @@ class LaneWatch:
         now, limits = around.now, self._limits
         running = self.machine.running(now)
         self._data.tick(running, now)
+        if not running:
+            self._light.stand()
         self.charts.stand(not running, now)
         self.charts.tick(now)
         yield self._pictures(around)
@@ -195,14 +215,32 @@ class LaneWatch:
         return with_charts(fixed, self.charts.judged(cause), self.charts.kept(cause))
 
     def _pictures(self, around: Surroundings) -> Condition:
-        """Pictures that cannot be read, against a fixed limit; what changed in them, by charts."""
+        """Pictures that are dark or cannot be read, against a fixed limit; what changed in them, by
+        charts."""
         cause, quality = Cause.IMAGE_QUALITY, self._fruit_quality(around)
         level = self._level(self._unusable, self._limits.image_quality)
         fixed = replace(
             self._judged(cause, around, self._fruit, quality, level),
             detail=Detail(Fact.UNREADABLE, {"share": level.value}) if level.window else "",
         )
+        fixed = self._light_or(fixed, around)
         return with_charts(fixed, self.charts.judged(cause), self.charts.kept(cause))
+
+    def _light_or(self, unreadable: Condition, around: Surroundings) -> Condition:
+        """The light is named where cups turned dark: it is why they cannot be read. Cups alone,
+        without fruit, are enough to know that it is as usual."""
+        said_to_run = self.machine.state is MachineState.RUNNING
+        dark = self._light.state(said_to_run, around.now)
+        quality = self._quality(around, self._light.newest_mono, self._light.enough)
+        one = replace(unreadable, samples=unreadable.samples + dark.level.samples)
+        if quality is not Quality.GOOD:
+            return one
+        if not dark.beyond and unreadable.beyond is not None:
+            return replace(one, back=one.back and dark.back)
+        found = self._judged(Cause.IMAGE_QUALITY, around, self._pictured, quality, dark.level)
+        return replace(
+            found, back=dark.back, samples=one.samples, detail=dark.detail if dark.beyond else ""
+        )
 
     def _charted(self, cause: Cause, around: Surroundings, seen: _Seen) -> Condition:
         """A condition that only charts can judge: value 1 is the limit of the most advanced one."""

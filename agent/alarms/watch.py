@@ -25,6 +25,7 @@ from agent.records import (
     MachineInfo,
     PoolStatus,
     Quality,
+    SegmentedFrame,
     StorageStatus,
 )
 
@@ -79,6 +80,12 @@ class Watch:
         lane = self._lanes.get(reading.segmentation.lane)
         if lane is not None:
             lane.on_fruit(reading, values)
+
+    def on_picture(self, seen: SegmentedFrame) -> None:
+        """Take one picture of a lane; not all need come, but for their order of capture."""
+        lane = self._lanes.get(seen.lane)
+        if lane is not None:
+            lane.on_picture(seen)
 
     def on_explanation(self, explanation: Explanation) -> None:
         lane = self._lanes.get(explanation.lane)

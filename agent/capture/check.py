@@ -6,28 +6,36 @@ from collections.abc import Collection
 from pathlib import Path
 
 from agent.capture.source import SourceError, SourceInfo
-from agent.capture.sources.folder import list_pictures
-from agent.capture.urls import opener_of, parse
+from agent.capture.sources.folder import check_folder
+from agent.capture.urls import OPENERS, opener_of, parse
 from agent.config import Camera
 from agent.records import CaptureMode
 
 RATE_SHARE = 0.1
 
 
-def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> None:
-    """Raise ``SourceError`` for an unknown scheme, a missing file, an empty folder.
+def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> str:
+    """Raise ``SourceError`` for an unknown scheme or a missing file.
 
     ``schemes`` are those that the wiring brings beside capture's own. A network camera or a device
-    that is away is no error here: it may come.
+    that is away is no error here: it may come. So may a folder or its pictures; what is missing of
+    them is returned in words, "" where nothing is.
     """
-    opener_of(camera.source, dict.fromkeys(schemes, ""))
-    url = parse(camera.source)
-    if url.scheme == "file" and Path(url.location).is_dir():
-        list_pictures(Path(url.location))
+    opener = opener_of(camera.source, dict.fromkeys(schemes, ""))
+    if opener == OPENERS["folder"]:
+        try:
+            check_folder(Path(parse(camera.source).location))
+        except SourceError as error:
+            return error.detail
+    return ""
 
 
-def differences(camera: Camera, info: SourceInfo) -> dict[str, tuple[float, float]]:
+def differences(
+    camera: Camera, info: SourceInfo, earlier: SourceInfo | None = None
+) -> dict[str, tuple[float, float]]:
     """What was requested of the camera and did not come: name -> (requested, reported).
+
+    A size that is not configured is expected to be that of the session before.
 
     A rate counts as different from 10 % on: drivers round, and 0 says that it is unknown. Of a
     triggered camera it is the fruit that set the pace, whatever rate the driver says it could do.
@@ -35,6 +43,8 @@ def differences(camera: Camera, info: SourceInfo) -> dict[str, tuple[float, floa
     found: dict[str, tuple[float, float]] = {}
     for name in ("width_px", "height_px"):
         requested, reported = getattr(camera, name), getattr(info, name)
+        if requested is None and earlier is not None:
+            requested = getattr(earlier, name)
         if requested is not None and requested != reported:
             found[name] = (requested, reported)
     if camera.mode is CaptureMode.TRIGGERED or camera.fps is None or info.fps <= 0:
@@ -42,6 +52,22 @@ def differences(camera: Camera, info: SourceInfo) -> dict[str, tuple[float, floa
     if abs(info.fps / camera.fps - 1) > RATE_SHARE:
         found["fps"] = (camera.fps, info.fps)
     return found
+
+
+def check_earlier(camera: Camera, info: SourceInfo, earlier: SourceInfo | None) -> None:
+    """Raise ``SourceError`` when lanes would be cut from pictures of another size than before.
+
+    Not permanent: somebody changed the camera's settings, and may change them back.
+    """
+    if earlier is None or all(lane.region is None for lane in camera.effective_lanes()):
+        return
+    if (info.width_px, info.height_px) != (earlier.width_px, earlier.height_px):
+        detail = (
+            f"the pictures are {info.width_px} x {info.height_px} now and were"
+            f" {earlier.width_px} x {earlier.height_px}, for which the lanes' regions are laid out:"
+            " set the camera back, or change the regions"
+        )
+        raise SourceError("size_changed", detail)
 
 
 def check_size(camera: Camera, info: SourceInfo) -> None:

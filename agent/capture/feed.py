@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, read_meta
-from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable
+from agent.capture.pairing.camera import CameraPairing
+from agent.capture.pairing.clock import MachineClock
+from agent.capture.pairing.history import Word
+from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
-from agent.capture.source import SourceInfo
+from agent.capture.source import Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
 from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
@@ -28,11 +32,10 @@ logger = logging.getLogger(__name__)
 KILL_WAIT_S = 0.2
 CHANGES = 256
 CHILD_ENV = {
-    # Libraries would start a thread a core in every child, and FFmpeg talks without end.
+    # Libraries would start a thread a core in every child, and OpenCV talks without end.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "ERROR",
-    "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
 _LOG_LEVELS = {
     CameraState.STALLED: logging.WARNING,
@@ -55,6 +58,7 @@ class CaptureContext:
     session: str
     openers: Mapping[str, str] = field(default_factory=dict)
     rng: random.Random = field(default_factory=random.Random)
+    machine_clock: MachineClock = field(default_factory=MachineClock)
 
 
 class CameraFeed:
@@ -77,10 +81,13 @@ class CameraFeed:
         self._child: Child | None = None
         self._memory_fd: int | None = None
         self._spawn_error = ""
+        self._earlier: SourceInfo | None = None
         self._killed: list[Child] = []
+        self.pairing = CameraPairing(camera, context.machine_clock, context.telemetry)
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
+        self._pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
         self._report_changes()
 
     @property
@@ -96,6 +103,8 @@ class CameraFeed:
         if action is Action.NONE:
             self._count_pictures(now)
             action = self._states.tick(self.queue.beat_mono, now)
+        if action is Action.KILL:
+            self._pictures.leave(self._states.change)
         self._report_changes()
         return action
 
@@ -146,7 +155,9 @@ class CameraFeed:
         return ChildSpec(
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
-            args=CaptureArgs(self.camera, self._context.openers),
+            args=CaptureArgs(
+                self.camera, self._context.openers, self._earlier, self._pictures.place
+            ),
             fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
         )
@@ -169,8 +180,13 @@ class CameraFeed:
                 self._states.opened(message.info, now)
                 self._for_lanes("camera_fps", message.info.fps)
                 self._tell_differences(message.info)
+                self._earlier = message.info
             elif isinstance(message, Unreadable):
-                self._unreadable(message)
+                self._pictures.unreadable(message)
+            elif isinstance(message, Place):
+                self._pictures.place = message
+            elif isinstance(message, Remarked):
+                self._pictures.remarked(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):
@@ -178,7 +194,7 @@ class CameraFeed:
         return Action.NONE
 
     def _tell_differences(self, info: SourceInfo) -> None:
-        for name, (requested, reported) in differences(self.camera, info).items():
+        for name, (requested, reported) in differences(self.camera, info, self._earlier).items():
             log_event(
                 logger,
                 logging.WARNING,
@@ -190,9 +206,9 @@ class CameraFeed:
             )
 
     def _count_pictures(self, now: float) -> None:
-        count, newest_mono = self.queue.arrivals()
-        if count:
-            self._states.delivered(count, newest_mono, now)
+        came = self.queue.arrivals()
+        if came.count:
+            self._states.delivered(came.count, came.captured_mono, now, came.arrived_mono)
 
     # --- the live loop's turn --------------------------------------------------------------------
 
@@ -216,11 +232,13 @@ class CameraFeed:
                 self._context.telemetry.observe(
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
-        return self._cutter.cut(picture, self._context.session, seq, self._reported)
+        machines = self.pairing.picture(seq, picture.captured_mono, now)
+        return self._cutter.cut(picture, self._context.session, seq, machines)
 
-    def set_machine(self, info: MachineInfo, now: float) -> None:
-        """Take the machine's state: for the frames that follow, and for the watch."""
-        self._reported = info
+    def set_machine(self, word: Word, now: float) -> None:
+        """Take the machine's word: for the pictures that it belongs to, and for the watch."""
+        self._reported = word.info
+        self.pairing.heard(word)
         self._judge_machine(None, now)
         self._report_changes()
 
@@ -284,21 +302,6 @@ class CameraFeed:
                 cause=change.cause.value,
                 detail=change.detail,
             )
-
-    def _unreadable(self, message: Unreadable) -> None:
-        for reason, count in message.counts.items():
-            for lane in self.lane_names:
-                self._context.telemetry.count(
-                    "pictures_unreadable", count, camera=lane, reason=reason
-                )
-        log_event(
-            logger,
-            logging.WARNING,
-            "pictures_unreadable",
-            camera=self.camera.name,
-            counts=dict(message.counts),
-            example=message.detail,
-        )
 
     def _for_lanes(self, gauge: str, value: float) -> None:
         for lane in self.lane_names:

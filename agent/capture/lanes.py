@@ -35,14 +35,16 @@ class LaneCutter:
         self.lanes = camera.effective_lanes()
         self._round = camera.round_aperture
 
-    def cut(self, picture: RingFrame, session: str, seq: int, machine: MachineInfo) -> list[Frame]:
+    def cut(
+        self, picture: RingFrame, session: str, seq: int, machines: Mapping[str, MachineInfo]
+    ) -> list[Frame]:
         """Return one frame per lane, in the order of the configuration.
 
         A region is copied, so that one lane's frame does not keep the whole picture in memory.
-        ``machine`` is the machine's own report; what the picture itself says (a simulator) wins.
+        ``machines``: the machine's own report by lane, where there is one; what the picture itself
+        says (a simulator) wins.
         """
         truth, own = read_meta(picture.meta)
-        machine = merged(machine, own)
         return [
             Frame(
                 lane=lane.name,
@@ -52,7 +54,7 @@ class LaneCutter:
                 captured_mono=picture.captured_mono,
                 image=_region(picture.image, lane),
                 aperture=self._aperture(picture, lane),
-                machine=machine,
+                machine=merged(machines.get(lane.name, MachineInfo()), own),
                 truth=_truth_of(truth, lane, picture.image.shape[1]),
             )
             for lane in self.lanes
@@ -82,6 +84,7 @@ def merged(said: MachineInfo, own: Mapping[str, Any]) -> MachineInfo:
         return said
     names = ("fruit_id", "encoder", "variety", "lot")
     fields = {name: own[name] for name in names if own.get(name) is not None}
+    fields["pictured"] = "fruit_id" in fields
     with contextlib.suppress(ValueError):  # a state that this version does not know
         fields["state"] = MachineState(own.get("state", said.state))
     return replace(said, **fields)

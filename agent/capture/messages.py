@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agent.capture.source import SourceInfo
+from agent.capture.source import Place, SourceInfo
 from agent.config import Camera
 
 META_BYTES = 8192
@@ -14,10 +14,17 @@ META_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class CaptureArgs:
-    """One session: open this camera once and read it to its end."""
+    """One session: open this camera once and read it to its end.
+
+    ``earlier``: what an earlier session found; lanes are not cut from pictures of another size.
+    ``place``: where the session before has left a source of files. The child sends each new
+    ``Place`` as it is.
+    """
 
     camera: Camera
     openers: Mapping[str, str]
+    earlier: SourceInfo | None = None
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,15 @@ class Unreadable:
 
     counts: Mapping[str, int]
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remarked:
+    """Pictures that were used although something is left out or looks wrong, by kind, since the
+    last such message; one of each kind as an example."""
+
+    counts: Mapping[str, int]
+    details: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,28 @@ from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from agent.capture.check import check_regions, check_size
+from agent.capture.check import check_earlier, check_regions, check_size
 from agent.capture.fingerprint import TAG_BYTES, fingerprint
-from agent.capture.messages import META_BYTES, CaptureArgs, Ended, Failed, Opened, Unreadable
+from agent.capture.messages import (
+    META_BYTES,
+    CaptureArgs,
+    Ended,
+    Failed,
+    Opened,
+    Remarked,
+    Unreadable,
+)
+from agent.capture.mounting import Mounting
 from agent.capture.source import (
     EndOfSource,
     Picture,
     PictureError,
+    Resumable,
     Source,
     SourceError,
     SourceInfo,
 )
+from agent.capture.sources.size import size_changed
 from agent.capture.urls import opener_of
 from agent.config import Camera
 from agent.redaction import without_credentials
@@ -31,6 +42,8 @@ from agent.supervision.channel import Channel
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
 REPORT_S = 0.2
+OTHER_SIZE = 3
+"""Pictures of another size in a row, of a sensor, that are no accident: it is opened anew."""
 RING_LIMIT_BYTES = 1024 * 1024 * 1024
 """All of it is taken from the system at once, so a camera's absurd size must not decide alone."""
 
@@ -40,11 +53,15 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     assert isinstance(args, CaptureArgs)
     try:
         source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
+        if isinstance(source, Resumable):
+            source.resume(args.place, channel.send)
         info = source.open()
+        check_earlier(args.camera, info, args.earlier)
         check_size(args.camera, info)
-        check_regions(args.camera, info.width_px, info.height_px)
+        mounting = Mounting(args.camera)
+        check_regions(args.camera, *mounting.size(info))
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
-        _Session(channel, source, info, writer).run()
+        _Session(channel, source, (info, mounting), writer, args.camera.max_age_s).run()
     except EndOfSource:
         channel.send(Ended())
     except SourceError as error:
@@ -78,14 +95,25 @@ class _Session:
     """The reading loop of one open source."""
 
     def __init__(
-        self, channel: Channel, source: Source, info: SourceInfo, writer: RingWriter
+        self,
+        channel: Channel,
+        source: Source,
+        opened: tuple[SourceInfo, Mounting],
+        writer: RingWriter,
+        max_age_s: float,
     ) -> None:
+        info, self._mounting = opened
         self._channel = channel
+        self._max_age_s = max_age_s
         self._source = source
         self._size = (info.height_px, info.width_px, 3)
+        self._live = info.live
+        self._other_size = 0  # pictures in a row
         self._writer = writer
         self._unreadable: Counter[str] = Counter()
         self._example = ""
+        self._remarks: Counter[str] = Counter()
+        self._remarked: dict[str, str] = {}
         self._reported_mono = 0.0
         writer.beat(time.monotonic())
         channel.send(Opened(info))
@@ -110,29 +138,44 @@ class _Session:
             self._example = error.detail
         now = time.monotonic()
         self._writer.beat(now)
-        if self._unreadable and now - self._reported_mono >= REPORT_S:
+        if (self._unreadable or self._remarks) and now - self._reported_mono >= REPORT_S:
             self._reported_mono = now
             self._report()
 
     def _store(self, picture: Picture) -> None:
         if picture.image.shape != self._size:
             shape, expected = picture.image.shape, self._size
+            self._other_size += 1
+            if self._live and self._other_size >= OTHER_SIZE:
+                raise size_changed("the camera", expected[1::-1], shape[1::-1])
             raise PictureError("picture_size", f"{shape} where the source said {expected}")
+        self._other_size = 0
         aperture = picture.aperture
         if aperture is not None and aperture.shape != self._size[:2]:
             raise PictureError("picture_size", f"aperture {aperture.shape} for {self._size}")
+        now = time.monotonic()
+        if now - picture.captured_mono > self._max_age_s:
+            self._writer.leave_out()
+            return
+        self._remarks.update(picture.remarks.keys())
+        self._remarked |= picture.remarks
+        picture = self._mounting.apply(picture)
         self._writer.push(
             picture.image,
-            aperture,
+            picture.aperture,
             (picture.captured_utc_ms, picture.captured_mono),
             fingerprint(picture.image),
             _meta(picture),
+            now_mono=now,
         )
 
     def _report(self) -> None:
         if self._unreadable:
             self._channel.send(Unreadable(dict(self._unreadable), self._example))
             self._unreadable.clear()
+        if self._remarks:
+            self._channel.send(Remarked(dict(self._remarks), dict(self._remarked)))
+            self._remarks.clear()
 
 
 def _meta(picture: Picture) -> bytes:

@@ -30,6 +30,15 @@ class FrameBooks:
     dropped_by_reason: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """``count`` pictures came; the newest was taken at one moment and here at another."""
+
+    count: int
+    captured_mono: float
+    arrived_mono: float
+
+
 class _Session:
     def __init__(self, memory_fd: int, base: int) -> None:
         self.memory_fd = memory_fd
@@ -37,6 +46,7 @@ class _Session:
         self.reader: RingReader | None = None
         self.counted = 0
         self.overrun = 0
+        self.stale = 0
         self.facts_lost = 0
         self.dead = False
 
@@ -138,21 +148,23 @@ class RingQueue:
             self._book_overrun(session)
             if picture is not None:
                 self._taken += 1
-                return picture, session.base + picture.index + 1
+                return picture, session.base + picture.index + picture.stale + 1
         return None
 
     # --- books -----------------------------------------------------------------------------------
 
-    def arrivals(self) -> tuple[int, float]:
-        """Return how many pictures were captured since the last call, and when the newest was."""
-        newest_mono = 0.0
+    def arrivals(self) -> Arrivals:
+        """Return what came since the last call; pictures that came too old are no sign of life."""
+        newest_mono = pushed_mono = 0.0
         for session in self._sessions:
             self._count(session)
             if session.reader is not None:
                 newest_mono = max(newest_mono, session.reader.ring.last_mono)
+                pushed_mono = max(pushed_mono, session.reader.ring.pushed_mono)
         # Not only what this call counted: a picture may be taken out between two looks.
-        count, self._reported = self._captured - self._reported, self._captured
-        return count, newest_mono
+        fresh = self._captured - self._dropped["stale"]
+        count, self._reported = fresh - self._reported, fresh
+        return Arrivals(count, newest_mono, pushed_mono)
 
     def books(self) -> FrameBooks:
         """The books, the same for each lane of this camera."""
@@ -175,13 +187,15 @@ class RingQueue:
             for lane in self._lanes:
                 self._telemetry.count("picture_facts_lost", lost, camera=lane)
         # Once: the writer goes on while this runs.
-        captured = ring.captured
-        new = captured - session.counted
+        captured, stale = ring.captured, ring.stale
+        new = captured - session.counted + stale - session.stale
         if new > 0:
-            session.counted = captured
+            left_out = stale - session.stale
+            session.counted, session.stale = captured, stale
             self._captured += new
             for lane in self._lanes:
                 self._telemetry.count("frames_captured", new, camera=lane)
+            self._drop("stale", left_out)
 
     def _book_overrun(self, session: _Session) -> None:
         if session.reader is not None:

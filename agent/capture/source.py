@@ -6,12 +6,25 @@ reopened: a new try is a new process with a new handle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from agent.picture_files.errors import PictureError
+
+__all__ = [
+    "EndOfSource",
+    "Picture",
+    "PictureError",
+    "Place",
+    "Resumable",
+    "Source",
+    "SourceError",
+    "SourceInfo",
+]
 
 
 class SourceError(Exception):
@@ -29,19 +42,6 @@ class SourceError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (SourceError, (self.reason, self.detail, self.permanent))
-
-
-class PictureError(Exception):
-    """One picture cannot be used; it costs itself, is counted by ``reason``, and the next is read.
-
-    ``reason``: ``corrupt``, ``picture_size``, ``channels``, ``depth`` or
-    ``empty_aperture``.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
 
 
 class EndOfSource(Exception):  # noqa: N818 - an event, not an error
@@ -67,7 +67,8 @@ class Picture:
     """One picture: ``image`` (H, W, 3) uint8 BGR, ``aperture`` (H, W) bool or None.
 
     The stamps are taken right after the grab. ``truth`` and ``machine`` are what a simulator knows
-    (``machine``: state, fruit_id, encoder, variety, lot); both must go into JSON.
+    (``machine``: state, fruit_id, encoder, variety, lot); both must go into JSON. ``remarks``: what
+    must be known of a picture that is used all the same, kind -> one line for people.
     """
 
     image: NDArray[np.uint8]
@@ -76,6 +77,17 @@ class Picture:
     captured_mono: float
     truth: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a source of files stands: ``behind`` the file that was handed out last, ``reading``
+    another one now; empty: none. Told to the parent, since whoever hangs in a file cannot say it.
+    """
+
+    behind: str = ""
+    reading: str = ""
 
 
 class Source(Protocol):
@@ -99,3 +111,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the camera."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A source that the next session goes on with, where the last one ended or was ended."""
+
+    def resume(self, place: Place, report: Callable[[Place], None]) -> None:
+        """Called before ``open``; ``report`` is to be called at every change of place."""

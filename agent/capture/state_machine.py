@@ -85,10 +85,16 @@ class CameraStateMachine:
         self._opened_mono = self._newest_mono = now
         self._rhythm.declare(info.fps or self._camera.fps or 0.0)
 
-    def delivered(self, count: int, newest_mono: float, now: float) -> None:
-        """``count`` more pictures came, the newest captured at ``newest_mono``."""
+    def delivered(
+        self, count: int, newest_mono: float, now: float, arrived_mono: float | None = None
+    ) -> None:
+        """``count`` more pictures came, the newest captured at ``newest_mono``.
+
+        Silence counts from its arrival, where that is later: a stream that is late is not silent.
+        """
         self._rhythm.pictures(count, min(newest_mono, now))
-        self._newest_mono = max(self._newest_mono, min(newest_mono, now))
+        arrived_mono = newest_mono if arrived_mono is None else arrived_mono
+        self._newest_mono = max(self._newest_mono, min(arrived_mono, now))
         if self._frozen.verdict is not Verdict.CHANGING and not self._checked:
             return  # frozen before this session: its first picture decides
         if self.state is CameraState.CONNECTING:
@@ -119,6 +125,8 @@ class CameraStateMachine:
         if self._opened_mono is None:
             timed_out, failed = Cause.OPEN_TIMEOUT, Cause.OPEN_FAILED
         cause = timed_out if message.reason == timed_out else failed
+        if message.reason == Cause.SIZE_CHANGED:
+            cause = Cause.SIZE_CHANGED
         return self._back_off(cause, now, detail)
 
     def ended(self, now: float) -> Action:

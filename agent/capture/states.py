@@ -34,12 +34,13 @@ class Cause(enum.StrEnum):
     READ_TIMEOUT = (
         "read_timeout"  # a read did not return in time; at the latest its process is killed
     )
+    SIZE_CHANGED = "size_changed"  # the pictures have another size than before
     CHILD_DIED = "child_died"
     PERMANENT = "permanent"  # an error that no new try can mend
     END_OF_SOURCE = "end_of_source"
 
 
-_LOST = frozenset({Cause.READ_FAILED, Cause.READ_TIMEOUT, Cause.CHILD_DIED})
+_LOST = frozenset({Cause.READ_FAILED, Cause.READ_TIMEOUT, Cause.CHILD_DIED, Cause.SIZE_CHANGED})
 
 EDGES: Mapping[tuple[CameraState, CameraState], frozenset[Cause]] = MappingProxyType(
     {

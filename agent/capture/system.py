@@ -6,13 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.capture.feed import CameraFeed, CaptureContext
+from agent.capture.pairing.history import Word
 from agent.capture.queue import FrameBooks
 from agent.capture.state_machine import Action
 from agent.config import Camera
-from agent.records import CameraState, CameraStatus, Frame, MachineInfo
+from agent.records import CameraState, CameraStatus, Frame, FruitReading, MachineInfo, Origin
 from agent.supervision.waker import Waker
+from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,9 @@ class CaptureSystem:
         # One descriptor that all children raise: the live loop waits for all cameras at once.
         self._waker = Waker()
         self._feeds = [CameraFeed(camera, context, self._waker.fd) for camera in cameras]
+        self._of_lane = {lane: feed for feed in self._feeds for lane in feed.lane_names}
+        self._machine_clock = context.machine_clock
+        self._spoke = False  # the machine, while a picture waits for its fruit's id
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._closed = False
@@ -46,15 +52,16 @@ class CaptureSystem:
 
         Waits up to ``timeout_s`` for the first one. The lanes of one picture come together, so a
         single picture of more lanes than ``max_frames`` is returned whole. Frames above their
-        camera's ``max_age_s`` are dropped and counted. Never waits after ``end_intake``, and is
-        empty after ``stop``.
+        camera's ``max_age_s`` are dropped and counted. Never waits after ``end_intake``, nor where
+        the machine has said what a picture waited for, and is empty after ``stop``.
         """
         deadline = self._clock() + timeout_s
         while True:
             with self._lock:
                 frames = self._collect(max_frames)
+                spoke, self._spoke = self._spoke, False
             remaining_s = deadline - self._clock()
-            if frames or remaining_s <= 0 or self._stopping.is_set():
+            if frames or spoke or remaining_s <= 0 or self._stopping.is_set():
                 return frames
             # The writer raises the event after the picture is whole, and here it is lowered before
             # the rings are looked at: no picture can be missed.
@@ -75,11 +82,44 @@ class CaptureSystem:
             return [change for feed in self._feeds for change in feed.drain_changes()]
 
     def set_machine(self, info: MachineInfo) -> None:
-        """Tell all cameras what the machine said."""
+        """Tell the cameras what the machine said: those of its lane, or all."""
+        if info.lane is not None and info.lane not in self._of_lane:
+            self._telemetry.count("machine_words_unused", camera="none", reason="unknown_lane")
+            log_event(
+                logger,
+                logging.WARNING,
+                "machine_lane_unknown",
+                lane=info.lane,
+                known=", ".join(self._of_lane),
+            )
+            return
         with self._lock:
             now = self._clock()
+            word = self._stamped(info if info.arrived_mono else replace(info, arrived_mono=now))
             for feed in self._feeds:
-                feed.set_machine(info, now)
+                if info.lane is None or info.lane in feed.lane_names:
+                    feed.set_machine(word, now)
+            self._spoke |= any(feed.pairing.waiting for feed in self._feeds)
+        if self._spoke:
+            self._waker.wake()
+
+    def identified(
+        self, reading: FruitReading, now: float, *, final: bool = False
+    ) -> FruitReading | None:
+        """Return a reading with its fruit's id, in the order of capture per lane.
+
+        None while the id may still come (``machine_wait_s``), which ``final`` ends.
+        """
+        feed = self._of_lane[reading.segmentation.lane]
+        with self._lock:
+            return feed.pairing.identified(reading, now, final=final)
+
+    def _stamped(self, info: MachineInfo) -> Word:
+        clock = self._machine_clock
+        stamped = info.origin is Origin.MACHINE and info.machine_timestamp_ms > 0
+        if stamped and clock.heard(info.arrived_mono, info.machine_timestamp_ms):
+            log_event(logger, logging.WARNING, "machine_clock_stepped")
+        return Word(info, clock.generation)
 
     def books(self) -> dict[str, FrameBooks]:
         """The books per lane."""

@@ -9,7 +9,22 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from agent.capture.source import SourceError
+from agent.picture_files import SUFFIXES
 from agent.redaction import without_credentials
+
+VIDEO_SUFFIXES = (
+    ".avi",
+    ".m2ts",
+    ".m4v",
+    ".mjpeg",
+    ".mjpg",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpg",
+    ".webm",
+)
+"""By these a file that is away is told from a folder that is; any file may be read."""
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 
@@ -64,15 +79,24 @@ def parse(source: str) -> SourceUrl:
     return SourceUrl("file", unquote(path) if match else path, options)
 
 
+def _names_a_file(path: Path) -> bool:
+    """Whether a path that does not exist has the suffix of a video or a picture."""
+    return path.suffix.lower() in (*VIDEO_SUFFIXES, *SUFFIXES)
+
+
 def opener_of(source: str, openers: Mapping[str, str]) -> str:
     """Return the ``package.module:name`` of what opens this source. ``SourceError``."""
     url = parse(source)
     known = {**OPENERS, **openers}
     if url.scheme == "file":
         path = Path(url.location)
-        if not path.exists():
+        if path.is_dir():
+            return known["folder"]
+        if path.exists():
+            return known["video"]
+        if _names_a_file(path):
             raise SourceError("not_found", f"{path} does not exist")
-        return known["folder" if path.is_dir() else "video"]
+        return known["folder"]  # a share that is not mounted yet
     if url.scheme not in known:
         names = ", ".join(sorted({*known, "file"} - {"folder", "video"}))
         raise SourceError(

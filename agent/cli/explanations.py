@@ -9,6 +9,7 @@ import typer
 
 from agent.cli.options import (
     BASELINES,
+    BIT_DEPTHS,
     BaselineOption,
     GroupsOption,
     LayerOption,
@@ -25,7 +26,7 @@ def explain(
     picture: Annotated[
         Path,
         typer.Argument(
-            metavar="PICTURE|FOLDER", help="8 bits a channel; any format that OpenCV reads."
+            metavar="PICTURE|FOLDER", help="PNG, JPEG, BMP, TIFF, WebP: what run reads of a folder."
         ),
     ],
     out: Annotated[
@@ -47,6 +48,10 @@ def explain(
     mask: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="True mask to compare with: white suture, green stem."),
+    ] = None,
+    bit_depth: Annotated[
+        str | None,
+        typer.Option(metavar="BITS", help="Of 16 bits so many are used: 8, 10, 12, 14 or 16."),
     ] = None,
     model: ModelOption = None,
     layer: LayerOption = None,
@@ -92,6 +97,7 @@ def explain(
         score=one_of(Score, score, "--score"),
         baseline=one_of(BASELINES, baseline, "--baseline"),
         picture=picture,
+        bit_depth=None if bit_depth is None else int(one_of(BIT_DEPTHS, bit_depth, "--bit-depth")),
         out=out,
         json=json,
         npz=npz,

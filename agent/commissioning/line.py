@@ -160,7 +160,7 @@ def _frames(camera: Camera, wanted: Wanted) -> Iterator[Frame]:
                 if clock.now < wanted.from_s:
                     continue
                 picture = replace(picture, captured_mono=clock.now)
-            yield from cutter.cut(_as_ring_frame(picture, seq), "cal", seq, MachineInfo())
+            yield from cutter.cut(_as_ring_frame(picture, seq), "cal", seq, {})
     except EndOfSource:
         return
     except SourceError as error:

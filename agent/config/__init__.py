@@ -23,7 +23,7 @@ from agent.config.sections.base import (
     Section,
     Share,
 )
-from agent.config.sections.cameras import Camera, Lane, SimValue
+from agent.config.sections.cameras import Camera, Lane, SimValue, Transport
 from agent.config.sections.commands import CommandName, Commands
 from agent.config.sections.http import Http, HttpLimits, HttpTls
 from agent.config.sections.logging import Logging
@@ -73,6 +73,7 @@ __all__ = [
     "Sparkplug",
     "Storage",
     "Tls",
+    "Transport",
     "Weekday",
     "Workers",
 ]

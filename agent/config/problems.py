@@ -110,7 +110,8 @@ class ProblemBook:
             path = path[:-1]
         if error["input"] is WRONG or self.knows(path):
             return
-        text_wanted = error["type"] in ("string_type", "literal_error")
+        kind, expected = error["type"], str(error.get("ctx", {}).get("expected", ""))
+        text_wanted = kind == "string_type" or (kind == "literal_error" and "'" in expected)
         message = "is not allowed"
         if error["type"] == "missing":
             message = "is missing"

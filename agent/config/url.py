@@ -17,6 +17,7 @@ BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 BROKER_FORMS = "mqtt://HOST:PORT, mqtts://HOST:PORT, embedded, or none"
 SOURCE_FORMS = "sim:, a folder, a video file, file:///PATH, v4l2:///dev/videoN, rtsp[s]://HOST/PATH"
 
+_AUTHORITY = re.compile(r"[a-z]+://([^/?#]*)([/?#])(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"^[A-Za-z0-9._:%-]{1,253}$")
 
 
@@ -70,10 +71,28 @@ def parse_host_port(text: str) -> tuple[str, int]:
 
 
 def check_stream(text: str) -> None:
-    """``ValueError`` when ``rtsp://`` or ``rtsps://`` is followed by no usable host and port."""
+    """``ValueError`` when ``rtsp://`` or ``rtsps://`` is followed by no usable host and port.
+
+    A user or password with a raw /, ? or # ends the address where it stands: it is told how to
+    write it.
+    """
+    _check_password(text)
     parts = _split(text)
     _host(parts)
     _port(parts, 554)
+
+
+def _check_password(text: str) -> None:
+    """A number after the colon is a port, and an @ behind it one of the path."""
+    match = _AUTHORITY.match(text)
+    if match is None or "@" in match[1] or "@" not in match[3]:
+        return
+    _, colon, port = match[1].partition(":")
+    if colon and not port.isdecimal():
+        raise ValueError(
+            f"has {match[2]} in its user or password, where it is written as"
+            f" %{ord(match[2]):02X} (/ as %2F, ? as %3F, # as %23, @ as %40, % as %25)"
+        )
 
 
 def is_web_address(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -39,6 +40,8 @@ STOP_S = 3.5
 """All of the shutdown together, also with every child hung: ``systemctl stop`` must not end in a
 kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
+LIGHT_EVERY_S = 0.2
+"""Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
 SINK_STOP_S = 0.5
 """What a sink has for its end, however late the shutdown is."""
 
@@ -56,6 +59,7 @@ class Agent:
         self._stages = build(config, config_hash, telemetry, self._clock, self)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
+        self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
 
     @property
     def http(self) -> HttpServer | None:
@@ -108,6 +112,14 @@ class Agent:
         """Whether every source has ended, so that nothing more will come."""
         return self._stages.capture.finished()
 
+    def failures(self) -> dict[str, str]:
+        """Why cameras have failed for good, by name. One that is away is tried again, and none."""
+        return {
+            status.source_name: status.detail or status.cause
+            for status in self._stages.capture.statuses()
+            if status.state is CameraState.FAILED
+        }
+
     def stalled(self) -> tuple[str, ...]:
         """Return which loops of this process stand, in words; empty while all move."""
         limit_s = self._stages.config.http.loop_limit_s
@@ -143,13 +155,19 @@ class Agent:
     # --- what the live loop hands on (no call waits) ---------------------------------------------
 
     def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
-        """Every frame: remembered for the page, offered for explanation.
+        """Every frame: remembered for the page, judged for its light, offered for explanation.
 
         One picture that is shown again and again is explained once.
         """
         self._reporter.last_frame_ms = frame.captured_utc_ms
         self._stages.newest.on_segmented(frame, segmentation)
-        if self._explains and not self._is_frozen(frame.lane):
+        if self._is_frozen(frame.lane):
+            return
+        judged_mono = self._light_mono.get(frame.lane, -math.inf)
+        if not 0.0 <= frame.captured_mono - judged_mono < LIGHT_EVERY_S:
+            self._light_mono[frame.lane] = frame.captured_mono
+            self._stages.alarm_loop.post(segmentation)
+        if self._explains:
             self._stages.explain.offer(frame, segmentation)
 
     def on_fruit(self, reading: FruitReading) -> None:
@@ -182,7 +200,7 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's state: attached to every frame from now on."""
+        """The machine's word: for the pictures that it belongs to."""
         before, self._reporter.machine = self._reporter.machine, machine
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)

@@ -30,6 +30,7 @@ from agent.records import (
     LinkStatus,
     MachineInfo,
     PoolStatus,
+    SegmentedFrame,
     StorageStatus,
 )
 from agent.telemetry import Clock, Telemetry, log_event
@@ -46,6 +47,7 @@ SUPPRESSION = frozenset({"suppressed", "released"})
 
 News = (
     FruitReading
+    | SegmentedFrame
     | Explanation
     | JobFailure
     | CameraStatus
@@ -82,6 +84,7 @@ class AlarmLoop:
         watch = context.watch
         self._take: dict[type[News], Callable[[Any], None]] = {
             FruitReading: watch.on_fruit,
+            SegmentedFrame: watch.on_picture,
             Explanation: watch.on_explanation,
             JobFailure: watch.on_failure,
             CameraStatus: watch.on_camera,

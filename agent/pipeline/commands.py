@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.alarms.lifecycle.manager import AlarmManager
-from agent.records import Command, CommandOutcome, CommandResult, MachineInfo
+from agent.records import Command, CommandOutcome, CommandResult, MachineInfo, Origin
 from agent.storage.audit import AuditRow
 from agent.storage.store import Store
 from agent.telemetry import Clock
@@ -63,6 +63,10 @@ class CommandHandler:
                     variety=str(arguments["variety"]),
                     lot=lot,
                     received_utc_ms=self._utc_ms(),
+                    machine_timestamp_ms=0,
+                    arrived_mono=self._clock(),
+                    lane=None,
+                    origin=Origin.OPERATOR,
                 )
                 self._targets.set_machine(machine)
                 return _done()

@@ -6,11 +6,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.capture.system import CaptureSystem
+from agent.pipeline.waiting import WaitingReadings
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.segmenter import Segmenter
@@ -63,6 +64,7 @@ class LiveLoop:
         self._handlers = handlers
         self._telemetry = telemetry
         self._clock = clock
+        self._waiting = WaitingReadings(stages.capture.identified)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
 
@@ -79,15 +81,21 @@ class LiveLoop:
         while True:
             self._telemetry.beat("live")
             stopping = self._stopping.is_set()
-            frames = self._stages.capture.take(self._stages.batch_max, TAKE_TIMEOUT_S)
+            timeout_s = self._waiting.timeout_s(TAKE_TIMEOUT_S)
+            frames = self._stages.capture.take(self._stages.batch_max, timeout_s)
             if frames:
                 with self._live_priority.claimed():
                     self._handle(frames)
             elif stopping:
-                break
-            for reading in self._stages.fruit.tick(self._clock()):
-                self._handlers.on_fruit(reading)
-        for reading in self._stages.fruit.flush():
+                break  # what still waits is answered below
+            self._answer(self._stages.fruit.tick(self._clock()))
+        self._answer(self._stages.fruit.flush(), final=True)
+
+    def _answer(self, readings: Iterable[FruitReading] = (), *, final: bool = False) -> None:
+        """Hand on the readings whose fruit has its id, these after those that came before."""
+        for reading in readings:
+            self._waiting.add(reading)
+        for reading in self._waiting.ready(self._clock, final=final):
             self._handlers.on_fruit(reading)
 
     def _handle(self, frames: Sequence[Frame]) -> None:
@@ -128,8 +136,7 @@ class LiveLoop:
             camera=lane,
         )
         self._handlers.on_segmented(frame, segmentation)
-        for reading in self._stages.fruit.feed(segmentation, self._clock()):
-            self._handlers.on_fruit(reading)
+        self._answer(self._stages.fruit.feed(segmentation, self._clock()))
 
 
 def count_fruit(telemetry: Telemetry, fruit: FruitReading) -> None:

@@ -56,14 +56,19 @@ def run(config: Config, options: RunOptions) -> int:
     """Run the agent until a signal, the end of ``duration_s``, or the end of every source.
 
     Returns the exit code: 0 done, 78 for an error of configuration, 1 for what this machine
-    refuses (a port in use). An error is the last line on stderr, and nothing is left running.
+    refuses (a port in use) and where a camera failed for good. An error is the last line on stderr,
+    and nothing is left running.
     """
     torch.set_num_threads(config.model.threads)
     cv2.setNumThreads(1)  # threads that OpenCV would start compete with the workers
     telemetry = PrometheusTelemetry(CollectorRegistry(), time.monotonic)
     logs = configure_logging(config.logging, telemetry)  # before anybody has something to say
     try:
-        return _run(Agent(config, options.config_hash, telemetry), options, logs)
+        failed = _run(Agent(config, options.config_hash, telemetry), options, logs)
+        if not failed:
+            return EXIT_OK
+        told = "; ".join(f"camera {name} failed: {why}" for name, why in failed.items())
+        refusal, code = told, EXIT_FAILED
     except (ModelError, OversizedError, ReferenceFileError, SlotError, TlsError) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
@@ -74,20 +79,23 @@ def run(config: Config, options: RunOptions) -> int:
     return code
 
 
-def _run(agent: Agent, options: RunOptions, logs: Logs) -> int:
+def _run(agent: Agent, options: RunOptions, logs: Logs) -> dict[str, str]:
+    """Run to the end; which cameras ended in failure, and why."""
     stop = threading.Event()
     notifier = Notifier(os.environ)
     watchdog = Watchdog(notifier, agent.stalled)
+    failed: dict[str, str] = {}
     with _signals(stop):
         try:
             agent.start()
             notifier.ready("started")
             with _terminal(agent, options, logs):
                 _wait(agent, stop, options.duration_s, watchdog)
+            failed = agent.failures()
         finally:
             notifier.stopping()
             agent.stop()
-    return EXIT_OK
+    return failed
 
 
 def _wait(

@@ -49,12 +49,16 @@ class Inbound:
     def subscriptions(self) -> tuple[str, ...]:
         return (self._topics.machine, self._topics.of("status"), self._topics.commands)
 
+    @property
+    def state_topics(self) -> tuple[str, ...]:
+        return (self._topics.machine,)
+
     def received(self, event: Received) -> bool:
         """Take one message; false when another agent publishes under our id."""
         if event.topic == self._topics.of("status"):
             return self._is_ours(event.payload)
         if event.topic == self._topics.machine:
-            self._read_machine(event.topic, event.payload)
+            self._read_machine(event)
         elif self._commands.concerns(event.topic):
             self._read_command(event)
         return True
@@ -92,19 +96,31 @@ class Inbound:
         else:
             self._hooks.command(command)
 
-    def _read_machine(self, topic: str, payload: bytes) -> None:
+    def _read_machine(self, event: Received) -> None:
+        arrived_mono = event.arrived_mono or self._clock()
         try:
-            info = parse_machine(payload, self._settings.utc_ms())
+            info = parse_machine(
+                event.payload, self._settings.utc_ms(), arrived_mono, stored=event.retained
+            )
         except MachineMessageError as error:
             self._telemetry.count("machine_messages", transport="mqtt", outcome="invalid")
             log_event(
                 logger,
                 logging.WARNING,
                 "machine_message_invalid",
-                topic=topic,
-                bytes=len(payload),
+                topic=event.topic,
+                bytes=len(event.payload),
                 detail=str(error),
             )
             return
-        self._telemetry.count("machine_messages", transport="mqtt", outcome="accepted")
+        outcome = "incomplete" if info.left_out else "accepted"
+        self._telemetry.count("machine_messages", transport="mqtt", outcome=outcome)
+        if info.left_out:
+            log_event(
+                logger,
+                logging.WARNING,
+                "machine_message_incomplete",
+                topic=event.topic,
+                detail="; ".join(info.left_out),
+            )
         self._hooks.machine(info)

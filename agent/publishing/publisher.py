@@ -99,6 +99,7 @@ class Publisher:
                 mqtt=mqtt,
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
+                state_topics=inbound.state_topics,
             ),
             self._outbox,
             telemetry,

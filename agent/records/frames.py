@@ -37,11 +37,24 @@ STANDING = frozenset({MachineState.STOPPED, MachineState.CLEANING, MachineState.
 """States in which a triggered camera takes no pictures and every camera sees a standing belt."""
 
 
+class Origin(enum.StrEnum):
+    """Where a word about the machine is from."""
+
+    MACHINE = "machine"
+    STORED = "stored"  # a broker had kept it: what was the case when the agent connected
+    OPERATOR = "operator"  # a change of variety or lot, whatever the machine said of the rest
+
+
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
-    """The machine's own word, by MQTT or HTTP: carried into every reading that follows.
+    """The machine's own word, by MQTT or HTTP: carried into the readings that it belongs to.
 
     ``agent.machine.parse_machine`` reads it from the JSON of either transport.
+    ``machine_timestamp_ms`` is the machine's own stamp, on the machine's clock (0: none);
+    ``arrived_mono`` is when the message came in, on ours. ``lane``: it concerns this lane alone.
+    Only what the machine says itself, now, names a new fruit (``origin``).
+    ``pictured``: the fruit's id came with the picture itself.
+    ``left_out``: what was wrong with the keys that are not used, in words.
     """
 
     state: MachineState = MachineState.UNKNOWN
@@ -50,6 +63,26 @@ class MachineInfo:
     variety: str | None = None
     lot: str | None = None
     received_utc_ms: int = 0
+    machine_timestamp_ms: int = 0
+    arrived_mono: float = 0.0
+    lane: str | None = None
+    origin: Origin = Origin.MACHINE
+    pictured: bool = False
+    left_out: tuple[str, ...] = ()
+
+
+class IdReason(enum.StrEnum):
+    """Why it is not certain that a fruit's id is that of this fruit.
+
+    NONE: it is certain, or the machine names no fruit.
+    """
+
+    NONE = "none"
+    MISSING = "missing"  # no message belongs to the picture: there is no id
+    AMBIGUOUS = "ambiguous"  # another message, or another picture, could belong as well
+    UNPROVEN = "unproven"  # too few messages in a row have fitted their pictures
+    CLOCK = "clock"  # the machine's clock is not known, or it has stepped
+    STORED = "stored"  # the broker had kept the message; the machine has not spoken since
 
 
 # --- capture -------------------------------------------------------------------------------------
@@ -192,11 +225,14 @@ class FruitReading:
     In triggered mode every frame is a fruit; in free-run ``frames`` pictures were weighed and the
     best one's segmentation is kept.
     ``camera_frozen``: its camera repeats one picture, so that nothing is known of this fruit.
+    ``id_reason``: why the machine's id is not certain. ``waited_s``: for the id, after the mask.
     """
 
     segmentation: SegmentedFrame
     frames: int = 1
     camera_frozen: bool = False
+    id_reason: IdReason = IdReason.NONE
+    waited_s: float = 0.0
 
     @property
     def empty(self) -> bool:

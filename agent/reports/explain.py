@@ -30,7 +30,7 @@ from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
 from agent.reports.figure import Scene, figure
 from agent.reports.layer_sheet import layer_sheet, matching_layers
-from agent.reports.masks import dices, inside, read_picture
+from agent.reports.masks import dices, inside, read_drawn
 from agent.reports.options import ExplainOptions
 from agent.reports.sources import Shot, file_shot, folder_shots
 from agent.telemetry import log_event
@@ -58,12 +58,12 @@ class Worker:
 def explain_all(options: ExplainOptions) -> bool:
     """Everything that was asked for; whether every picture was explained."""
     if options.picture.is_dir():
-        shots = folder_shots(options.picture)
+        shots = folder_shots(options.picture, options.bit_depth)
         worker = _worker(options)
         with progress_bar() as bar:
             return _explain_folder(worker, shots, bar)
     # Nothing is loaded for a picture that cannot be read.
-    image, drawn = file_shot(options.picture, options.mask).read()
+    image, drawn = file_shot(options.picture, options.mask, options.bit_depth).read()
     worker = _worker(options)
     with progress_bar() as bar:
         _check_mask(worker, drawn)
@@ -81,7 +81,7 @@ def explain_all(options: ExplainOptions) -> bool:
 def _worker(options: ExplainOptions) -> Worker:
     try:
         words = parse_focus(options.region)
-        focus = given(inside(read_picture(Path(words)))) if isinstance(words, str) else words
+        focus = given(inside(read_drawn(Path(words)))) if isinstance(words, str) else words
         patches = PatchSettings(
             options.patch.size_px,
             options.patch.stride_px,

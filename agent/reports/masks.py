@@ -6,35 +6,27 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.errors import AblationError
+from agent.picture_files.decode import decode_raw, read_bytes
+from agent.picture_files.errors import PictureError
 
-FILE_LIMIT_BYTES = 256 * 1024 * 1024
 WHITE_FROM = 128
 GREEN_LEAD = 50
 EPSILON = 1e-10
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """The picture as it is in the file: (H, W), (H, W, 3) or (H, W, 4) uint8, BGR order."""
+def read_drawn(path: Path) -> NDArray[np.uint8]:
+    """A drawing as it is in the file: (H, W), (H, W, 3) or (H, W, 4) uint8, BGR order."""
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
-            raise AblationError(f"{path}: more than {FILE_LIMIT_BYTES} bytes")
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise AblationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
-        raise AblationError(f"{path}: no picture that can be decoded: {error.err}") from error
-    if image is None:
-        raise AblationError(f"{path}: no picture that can be decoded")
-    if image.dtype != np.uint8:
-        raise AblationError(f"{path}: {image.dtype} values; a picture must have 8 bits a channel")
-    return np.asarray(image, np.uint8)
+        drawn = decode_raw(read_bytes(path)).pixels
+    except PictureError as error:
+        raise AblationError(f"{path}: {error.detail}") from error
+    if drawn.dtype != np.uint8:
+        raise AblationError(f"{path}: {drawn.dtype} values; a mask must have 8 bits a channel")
+    return np.asarray(drawn, np.uint8)
 
 
 def decode(drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:

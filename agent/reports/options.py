@@ -53,10 +53,11 @@ class ExplainOptions(EngineOptions):
     and it may be an index. ``mask`` is a colour mask (white
     bar = suture, green = stem) shown beside the prediction and compared with it; ``region`` is in
     the words of ``focus.FORMS``. ``sheet`` is one picture of the maps of all layers that the
-    pattern ``layers`` fits.
+    pattern ``layers`` fits. ``bit_depth`` is what the camera's key of that name says.
     """
 
     picture: Path
+    bit_depth: int | None = None
     out: Path | None = None
     json: Path | None = None
     npz: Path | None = None

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.errors import AblationError
-from agent.picture_files import SUFFIXES
-from agent.reports.masks import decode, read_picture
+from agent.picture_files import SUFFIXES, picture_files
+from agent.picture_files.decode import decode as decode_picture
+from agent.picture_files.decode import read_bytes
+from agent.picture_files.errors import PictureError
+from agent.reports.masks import decode, read_drawn
 
 MASK_ENDING = "_mask"
 
@@ -29,13 +32,14 @@ class Shot:
     read: Callable[[], Pair]
 
 
-def folder_shots(folder: Path) -> list[Shot]:
+def folder_shots(folder: Path, bit_depth: int | None = None) -> list[Shot]:
     """The pictures of a folder by name, ``NAME_mask.*`` beside ``NAME.*`` being its drawn mask.
 
-    ``AblationError`` for a folder that cannot be listed or holds no picture.
+    ``bit_depth`` as ``run`` has it for a camera. ``AblationError`` for a folder that cannot be
+    listed or holds no picture.
     """
     try:
-        names = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        names = picture_files(folder)
     except OSError as error:
         raise AblationError(f"{folder}: cannot be listed: {error.strerror or error}") from error
     masks = {
@@ -46,7 +50,7 @@ def folder_shots(folder: Path) -> list[Shot]:
     pictures = [path for path in names if not path.stem.endswith(MASK_ENDING)]
     if not pictures:
         raise AblationError(f"{folder}: holds no picture ({', '.join(SUFFIXES)})")
-    return [file_shot(path, masks.get(path.stem)) for path in pictures]
+    return [file_shot(path, masks.get(path.stem), bit_depth) for path in pictures]
 
 
 def references(shots: list[Shot]) -> Iterator[tuple[NDArray[np.uint8], None]]:
@@ -54,11 +58,14 @@ def references(shots: list[Shot]) -> Iterator[tuple[NDArray[np.uint8], None]]:
     return ((shot.read()[0], None) for shot in shots)
 
 
-def file_shot(picture: Path, mask: Path | None) -> Shot:
+def file_shot(picture: Path, mask: Path | None, bit_depth: int | None = None) -> Shot:
     """A picture and its drawn mask, read when they are asked for."""
-    return Shot(picture.stem, partial(_read, picture, mask))
+    return Shot(picture.stem, partial(_read, picture, mask, bit_depth))
 
 
-def _read(picture: Path, mask: Path | None) -> Pair:
-    image = read_picture(picture)
-    return image, None if mask is None else decode(read_picture(mask))
+def _read(picture: Path, mask: Path | None, bit_depth: int | None) -> Pair:
+    try:
+        image = decode_picture(read_bytes(picture), bit_depth).with_alpha
+    except PictureError as error:
+        raise AblationError(f"{picture}: {error.detail}") from error
+    return image, None if mask is None else decode(read_drawn(mask))

@@ -180,9 +180,9 @@ def read(
     """The reading, or the first reason in this order why there is none.
 
     IMAGE_QUALITY, EMPTY, IMPLAUSIBLE, NO_SUTURE, AMBIGUOUS, LOW_CONFIDENCE. A bright cup in which
-    neither suture nor stem is seen is EMPTY as well when it has not the colour of a fruit. A
-    plausibility that is not known (NaN) refuses nothing. Nothing is remembered from picture to
-    picture.
+    neither suture nor stem is seen is EMPTY as well when it has not the colour of a fruit; a dark
+    one that is filled with that colour is a fruit without light, IMAGE_QUALITY. A plausibility that
+    is not known (NaN) refuses nothing. Nothing is remembered from picture to picture.
     """
     found = _found(measurement, light, lane, limits, calibration, plausibility)
     return dataclasses.replace(found, plausibility=plausibility)
@@ -198,12 +198,14 @@ def _found(
 ) -> Reading:
     if not light.usable:
         return no_read(NoReadReason.IMAGE_QUALITY)
+    coloured = limits.dark_chromaticity > 0 and light.fills_with_colour(limits.dark_chromaticity)
     if light.coverage < MIN_COVERAGE:
-        return no_read(NoReadReason.EMPTY)
+        return no_read(NoReadReason.IMAGE_QUALITY if coloured else NoReadReason.EMPTY)
     line, features = measurement.line, measurement.features
     sutureless = line is None or measurement.suture_share < limits.min_suture_area
     # A picture with no colour at all comes from a grey camera, where chroma says nothing.
-    if sutureless and measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma:
+    bare = measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma and not coloured
+    if sutureless and bare:
         return no_read(NoReadReason.EMPTY)
     sure = 0.0 if features is None else confidence(features, calibration)
     if plausibility < limits.min_plausibility:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Change = Callable[[Image, float, np.random.Generator, Image], Image]
+SENSOR_NOISE = 1.0
+"""Grey levels, of a picture without light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,13 @@ def _gain(most: float | tuple[float, float, float]) -> Change:
         return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
     return change
+
+
+def _lamp_off(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
+    """The share ``level`` of the light is lost; the sensor's own noise is what stays."""
+    lit = image * np.float32(1 - level)
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * SENSOR_NOISE
+    return np.asarray(np.rint(lit + noise).clip(0, 255), np.uint8)
 
 
 def _lamp_flicker(image: Image, level: float, rng: np.random.Generator, previous: Image) -> Image:
@@ -149,6 +158,7 @@ def _corrupt(image: Image, level: float, rng: np.random.Generator, previous: Ima
 PICTURE_FAULTS: Mapping[str, PictureFault] = MappingProxyType(
     {
         "lamp_fade": PictureFault(_gain(-0.92)),
+        "lamp_off": PictureFault(_lamp_off),
         "lamp_flicker": PictureFault(_lamp_flicker),
         "colour_cast": PictureFault(_gain((0.8, -0.25, -0.5))),
         "colour_order": PictureFault(_colour_order),

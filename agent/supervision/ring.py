@@ -30,9 +30,12 @@ ALIGNMENT = 64
 
 # Words of the ring's header. Each is read and written by one aligned 8-byte move.
 _MAGIC, _SLOTS, _IMAGE, _TAG, _META, _CAPTURED, _COMMITTED, _BEAT, _LAST, _OVERSIZE = range(10)
+_STALE, _PUSHED = 10, 11
+_WORDS = 12
 # After a slot's generation: index, UTC in ms, monotonic s, height, width, channels, aperture?,
-# tag length, meta length.
-_SLOT = struct.Struct("=QqdIIHHII")
+# tag length, meta length, pictures left out before it.
+_SLOT = struct.Struct("=QqdIIHHIIQ")
+_Head = tuple[int, int, float, int, int, int, int, int, int, int]
 
 
 class RingError(Exception):
@@ -79,6 +82,8 @@ class RingFrame:
     aperture: NDArray[np.bool_] | None
     tag: bytes
     meta: bytes
+    stale: int = 0
+    """Pictures that the writer left out before this one."""
 
 
 def create_memory(name: str) -> int:
@@ -135,7 +140,7 @@ class FrameRing:
         if size < HEADER_BYTES:
             raise RingError("the ring has no shape yet")
         with mmap.mmap(fd, HEADER_BYTES, prot=mmap.PROT_READ) as header:
-            words = struct.unpack_from(f"={_OVERSIZE + 1}Q", header)
+            words = struct.unpack_from(f"={_WORDS}Q", header)
         shape = RingShape(words[_SLOTS], words[_IMAGE], words[_TAG], words[_META])
         if words[_MAGIC] != MAGIC or shape.slots < 1 or shape.total_bytes != size:
             raise RingError("the memory is no ring")
@@ -155,6 +160,16 @@ class FrameRing:
     def last_mono(self) -> float:
         """Capture time of the newest whole picture; 0 before the first."""
         return self._floats[_LAST]
+
+    @property
+    def pushed_mono(self) -> float:
+        """When the newest whole picture was put in; 0 before the first."""
+        return self._floats[_PUSHED]
+
+    @property
+    def stale(self) -> int:
+        """Pictures that were too old when they came; they take no slot and have no index."""
+        return self._words[_STALE]
 
     @property
     def beat_mono(self) -> float:
@@ -204,6 +219,10 @@ class RingWriter:
         """Say that the writing process is not stuck, also when there is no picture."""
         self._ring._floats[_BEAT] = now_mono
 
+    def leave_out(self) -> None:
+        """Count a picture that came too old to be of use."""
+        self._ring._words[_STALE] += 1
+
     def push(
         self,
         image: NDArray[np.uint8],
@@ -211,11 +230,14 @@ class RingWriter:
         stamps: tuple[int, float],
         tag: bytes = b"",
         meta: bytes = b"",
+        *,
+        now_mono: float | None = None,
     ) -> int:
         """Copy a picture in and wake the reader; return its index.
 
         ``image`` (H, W, C) uint8, ``aperture`` (H, W) bool or None, ``stamps`` = (UTC in ms,
-        monotonic s). ``PictureTooLarge`` when picture or tag exceed the slot; meta that exceeds it
+        monotonic s) of the capture; ``now_mono``: the moment of the push, where it is another.
+        ``PictureTooLarge`` when picture or tag exceed the slot; meta that exceeds it
         is left out and counted.
         """
         ring, shape = self._ring, self._ring.shape
@@ -234,6 +256,7 @@ class RingWriter:
         ring.fence()
         generation[0] = 2 * index + 2
         ring._floats[_LAST] = stamps[1]
+        ring._floats[_PUSHED] = stamps[1] if now_mono is None else now_mono
         ring.fence()
         ring._words[_COMMITTED] = index + 1
         if self._event_fd is not None:
@@ -252,8 +275,8 @@ class RingWriter:
     ) -> None:
         height, width, channels = image.shape
         shape = self._ring.shape
-        head = (index, *stamps, height, width, channels, aperture is not None, len(tag), len(meta))
-        _SLOT.pack_into(slot, 8, *head)
+        sizes = (height, width, channels, aperture is not None, len(tag), len(meta))
+        _SLOT.pack_into(slot, 8, index, *stamps, *sizes, self._ring.stale)
         start = SLOT_HEADER_BYTES
         pixels = np.frombuffer(slot, np.uint8, image.size, start)
         np.copyto(pixels.reshape(image.shape), image)
@@ -311,7 +334,7 @@ class RingReader:
             self.next += 1
             self.read += 1
 
-    def _head(self) -> tuple[int, int, float, int, int, int, int, int, int] | None:
+    def _head(self) -> _Head | None:
         """Header of the oldest whole picture; moves ``next`` over what was overwritten."""
         ring = self.ring
         while True:
@@ -330,8 +353,10 @@ class RingReader:
             self.overrun += 1
             self.next += 1
 
-    def _copy(self, head: tuple[int, int, float, int, int, int, int, int, int]) -> RingFrame:
-        _, utc_ms, mono, height, width, channels, has_aperture, tag_length, meta_length = head
+    def _copy(self, head: _Head) -> RingFrame:
+        _, utc_ms, mono, height, width, channels, has_aperture, tag_length, meta_length, stale = (
+            head
+        )
         shape, slot = self.ring.shape, self.ring.slot(self.next)
         start = SLOT_HEADER_BYTES
         pixels = np.frombuffer(slot, np.uint8, height * width * channels, start)
@@ -346,4 +371,4 @@ class RingReader:
         tag = bytes(slot[start : start + tag_length])
         start += shape.tag_bytes
         meta = bytes(slot[start : start + meta_length])
-        return RingFrame(self.next, utc_ms, mono, image, aperture, tag, meta)
+        return RingFrame(self.next, utc_ms, mono, image, aperture, tag, meta, stale)

@@ -11,12 +11,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import picture_files
 from agent.models import pictures
+from agent.picture_files.decode import decode_raw, read_bytes
+from agent.picture_files.errors import PictureError
 from agent.simulator.layout import MASK_BACKGROUND, MASK_STEM, MASK_SUTURE
 from agent.training.errors import TrainingError
 from agent.training.samples import Sample
@@ -143,9 +144,10 @@ def decode_mask(raw: NDArray[np.uint8], place: str) -> NDArray[np.uint8]:
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise TrainingError(f"{path}: cannot be read as a picture")
+    try:
+        image = decode_raw(read_bytes(path)).pixels
+    except PictureError as error:
+        raise TrainingError(f"{path}: cannot be read as a picture: {error.detail}") from error
     if image.dtype != np.uint8:
         raise TrainingError(f"{path}: {image.dtype} values, expected 8 bits a channel")
     return np.asarray(image, np.uint8)

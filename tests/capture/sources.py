@@ -15,12 +15,16 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from agent.capture.source import EndOfSource, Picture, PictureError, SourceError, SourceInfo
+from agent.capture.source import EndOfSource, Picture, PictureError, Place, SourceError, SourceInfo
+from agent.capture.sources.folder import FolderSource
 from agent.config import Camera
 
 FPS = 20.0
 SIZE = (48, 64)
-OPENERS = {"test": "tests.capture.sources:open_source"}
+OPENERS = {
+    "test": "tests.capture.sources:open_source",
+    "slow": "tests.capture.sources:open_slow_folder",
+}
 
 
 class TestSource:
@@ -185,3 +189,19 @@ BEHAVIOURS = {
 
 def open_source(camera: Camera) -> TestSource:
     return TestSource(camera)
+
+
+class SlowFolder(FolderSource):
+    """A folder in which files named ``hangs`` never come, and those named ``crashes`` are fatal."""
+
+    def _load(self, name: str) -> Picture | PictureError:
+        self._report(Place(self._place.behind, reading=name))
+        if "hangs" in name:
+            time.sleep(600)
+        if "crashes" in name:
+            ctypes.string_at(0)
+        return super()._load(name)
+
+
+def open_slow_folder(camera: Camera) -> SlowFolder:
+    return SlowFolder(camera.model_copy(update={"source": camera.source.removeprefix("slow:")}))

@@ -13,7 +13,7 @@ from agent.supervision.ring import RingFrame
 from tests.capture.support import camera, noise
 
 MACHINE = MachineInfo(state=MachineState.RUNNING, lot="L1")
-ORIGIN = ("s1", 17, MACHINE)
+ORIGIN = ("s1", 17, {"cam1": MACHINE, "left": MACHINE, "right": MACHINE})
 
 
 def ring_frame(aperture: np.ndarray | None = None, meta: dict[str, Any] | None = None) -> RingFrame:
@@ -81,7 +81,9 @@ def test_round_aperture_false_ignores_alpha() -> None:
 def test_what_a_picture_knows_of_the_machine_wins_over_what_was_said() -> None:
     meta = {"truth": {"angle_deg": 3.0}, "machine": {"state": "stopped", "fruit_id": "F9"}}
     (frame,) = LaneCutter(camera()).cut(ring_frame(meta=meta), *ORIGIN)
-    assert frame.machine == MachineInfo(MachineState.STOPPED, fruit_id="F9", lot="L1")
+    assert frame.machine == MachineInfo(
+        MachineState.STOPPED, fruit_id="F9", lot="L1", pictured=True
+    )
     assert frame.truth == {"angle_deg": 3.0}
 
 

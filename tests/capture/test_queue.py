@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capture.queue import SESSIONS, FrameBooks, RingQueue
+from agent.capture.queue import SESSIONS, Arrivals, FrameBooks, RingQueue
 from agent.supervision.ring import FrameRing, RingShape, RingWriter, create_memory
 from tests.capture.support import Ledger
 
@@ -38,10 +38,18 @@ class Camera:
         self._cut_off = False
         self.queue.attach()
 
-    def push(self, meta: bytes = b"") -> None:
+    def push(self, meta: bytes = b"", late_s: float = 0.0) -> None:
         if self._ring is not None and not self._cut_off:
-            RingWriter(self._ring).push(IMAGE, None, (0, self.now), meta=meta)
+            stamps = (0, self.now - late_s)
+            RingWriter(self._ring).push(IMAGE, None, stamps, meta=meta, now_mono=self.now)
             self.pushed += 1
+
+    def leave_out(self, count: int = 1) -> None:
+        """Pictures come that are too old."""
+        if self._ring is not None and not self._cut_off:
+            for _ in range(count):
+                RingWriter(self._ring).leave_out()
+            self.pushed += count
 
     def cut_off(self) -> None:
         """The writer is killed in the middle of a picture."""
@@ -148,8 +156,37 @@ def test_arrivals_are_counted_once(cam: Camera) -> None:
     cam.now = 7.0
     cam.push()
     cam.push()
-    assert cam.queue.arrivals() == (2, 7.0)
-    assert cam.queue.arrivals()[0] == 0
+    assert cam.queue.arrivals() == Arrivals(2, 7.0, 7.0)
+    assert cam.queue.arrivals().count == 0
+
+
+def test_pictures_that_came_too_old_are_dropped_by_their_reason_and_leave_a_gap() -> None:
+    cam = Camera()
+    cam.begin()
+    cam.now = 7.0
+    cam.leave_out(2)
+    assert cam.queue.arrivals().count == 0, "no sign of life"
+    cam.push()
+    cam.leave_out(1)
+    cam.push()
+    assert cam.queue.arrivals().count == 2
+    assert [cam.take(), cam.take()] == [3, 5]
+    books = cam.books()
+    assert (books.captured, books.taken, books.dropped_by_reason) == (5, 2, {"stale": 3})
+    cam.leave_out(1)
+    cam.retire()
+    cam.begin()
+    cam.push()
+    assert cam.take() == 7
+    assert cam.books().dropped_by_reason == {"stale": 4}
+
+
+def test_a_picture_that_was_late_is_a_sign_of_life_when_it_came() -> None:
+    cam = Camera()
+    cam.begin()
+    cam.now = 9.0
+    cam.push(late_s=1.5)
+    assert cam.queue.arrivals() == Arrivals(1, 7.5, 9.0)
 
 
 def test_facts_that_were_too_long_for_their_picture_are_counted() -> None:
@@ -163,7 +200,7 @@ def test_facts_that_were_too_long_for_their_picture_are_counted() -> None:
     assert cam.ledger.counts[("picture_facts_lost", "right")] == 1
 
 
-ACTIONS = st.sampled_from(["push", "take", "cut_off", "renew", "wait", "books"])
+ACTIONS = st.sampled_from(["push", "leave_out", "take", "cut_off", "renew", "wait", "books"])
 
 
 @given(actions=st.lists(ACTIONS, max_size=80))
@@ -182,6 +219,8 @@ def test_the_books_balance_after_any_steps(actions: list[str]) -> None:
                 seen.append(number)
         elif action == "push":
             cam.push()
+        elif action == "leave_out":
+            cam.leave_out()
         elif action == "cut_off":
             cam.cut_off()
         elif action == "books":  # not at every step: looking must not be what makes them right

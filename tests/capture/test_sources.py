@@ -2,106 +2,26 @@
 
 from __future__ import annotations
 
-import struct
+import os
+import pickle
 import time
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from agent.capture.source import EndOfSource, Picture, PictureError, Source, SourceError
+from agent.capture.source import EndOfSource, Picture, PictureError, Place, Source, SourceError
 from agent.capture.sources import folder, v4l2, video
-from agent.capture.sources.decode import decode
 from agent.capture.sources.pace import Pacer
 from tests.capture.support import camera, noise, write_pictures, write_video
-
-
-def encode(suffix: str, image: np.ndarray) -> bytes:
-    done, data = cv2.imencode(suffix, image)
-    assert done
-    return bytes(data)
+from tests.picture_files.support import pillow
 
 
 def next_picture(source: Source) -> Picture:
     picture = source.read()
     assert picture is not None
     return picture
-
-
-# --- decoding ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
-def test_lossless_formats_come_out_as_they_went_in(suffix: str) -> None:
-    image, aperture = decode(encode(suffix, noise(1)))
-    assert np.array_equal(image, noise(1))
-    assert aperture is None
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-def test_lossy_formats_come_out_nearly_so(suffix: str) -> None:
-    flat = np.full((48, 64, 3), (30, 120, 200), np.uint8)
-    image, _ = decode(encode(suffix, flat))
-    assert np.abs(image.astype(int) - flat).max() <= 8
-
-
-def test_alpha_is_the_field_of_view() -> None:
-    rgba = noise(2, channels=4)
-    rgba[:, :, 3] = 0
-    rgba[10:30, 10:40, 3] = 255
-    rgba[9, 10:40, 3] = 127
-    image, aperture = decode(encode(".png", rgba))
-    assert np.array_equal(image, rgba[:, :, :3])
-    assert aperture is not None
-    assert aperture.dtype == bool
-    assert aperture.sum() == 20 * 30
-
-
-def test_a_fully_opaque_alpha_is_no_aperture() -> None:
-    rgba = noise(2, channels=4)
-    rgba[:, :, 3] = 255
-    assert decode(encode(".png", rgba))[1] is None
-
-
-def test_an_alpha_that_lets_nothing_through_costs_the_picture() -> None:
-    rgba = noise(2, channels=4)
-    rgba[:, :, 3] = 0
-    with pytest.raises(PictureError, match="empty_aperture"):
-        decode(encode(".png", rgba))
-
-
-def test_grey_becomes_three_equal_channels() -> None:
-    image, _ = decode(encode(".png", noise(3)[:, :, 0]))
-    assert image.shape == (48, 64, 3)
-    assert all(np.array_equal(image[:, :, c], noise(3)[:, :, 0]) for c in range(3))
-
-
-def test_of_sixteen_bits_the_high_byte_is_taken() -> None:
-    deep = np.array([[0, 255, 256], [0x7FFF, 0xFF00, 0xFFFF]], np.uint16)
-    image, _ = decode(encode(".png", deep))
-    assert image[:, :, 0].tolist() == [[0, 0, 1], [127, 255, 255]]
-
-
-def test_floating_point_pixels_cost_the_picture() -> None:
-    with pytest.raises(PictureError, match="depth"):
-        decode(encode(".tiff", np.ones((8, 8, 3), np.float32)))
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff", ".webp"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_a_picture_cut_short_is_corrupt_and_never_half_a_picture(suffix: str, share: float) -> None:
-    data = encode(suffix, noise(4, 256, 256))
-    with pytest.raises(PictureError, match="corrupt"):
-        decode(data[: int(share * len(data))])
-
-
-def test_a_header_that_announces_an_absurd_size_is_corrupt() -> None:
-    head = b"IHDR" + struct.pack(">IIBBBBB", 2**30, 2**30, 8, 2, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head
-    with pytest.raises(PictureError, match="corrupt"):
-        decode(png + struct.pack(">I", zlib.crc32(head)))
 
 
 # --- pace ----------------------------------------------------------------------------------------
@@ -209,16 +129,117 @@ def test_a_picture_that_vanishes_after_the_listing_costs_itself(tmp_path: Path) 
     assert np.array_equal(next_picture(source).image, images[2])
 
 
-def test_a_folder_without_one_readable_picture_is_a_permanent_error(tmp_path: Path) -> None:
+def test_a_folder_without_one_readable_picture_is_an_error_that_may_mend(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
     with pytest.raises(SourceError, match=r"no_readable_picture.*a\.png") as caught:
         folder.FolderSource(camera(str(tmp_path))).open()
-    assert caught.value.permanent
+    assert not caught.value.permanent
+
+
+def test_a_folder_that_is_emptied_is_away_and_not_a_row_of_broken_files(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 5)
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.open()
+    next_picture(source)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(SourceError, match="empty_folder") as caught:
+        source.read()
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("loop", [0, 1])
+def test_the_next_session_goes_on_behind_the_last_picture(tmp_path: Path, loop: int) -> None:
+    images = write_pictures(tmp_path, 4)
+    told: list[Place] = []
+    first = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
+    first.resume(Place(), told.append)
+    first.open()
+    for image in images[:2]:
+        assert np.array_equal(next_picture(first).image, image)
+    first.read()  # handed out, and the session ends before it can say so
+    assert told[-2:] == [Place("001.png", "002.png"), Place("001.png")]
+    second = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
+    second.resume(told[-1], told.append)
+    second.open()
+    for image in images[2:]:
+        assert np.array_equal(next_picture(second).image, image)
+    if loop:
+        assert np.array_equal(next_picture(second).image, images[0])
+    else:
+        with pytest.raises(EndOfSource):
+            second.read()
+
+
+def test_the_next_session_that_finds_nothing_behind_starts_over_or_ends(tmp_path: Path) -> None:
+    images = write_pictures(tmp_path, 2)
+    again = folder.FolderSource(camera(str(tmp_path), fps=1000))
+    again.resume(Place("zzz.png"), lambda _place: None)
+    again.open()
+    assert np.array_equal(next_picture(again).image, images[0])
+    once = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    once.resume(Place("zzz.png"), lambda _place: None)
+    with pytest.raises(EndOfSource):
+        once.open()
+
+
+def test_what_must_be_known_of_a_picture_that_is_used_comes_with_it(tmp_path: Path) -> None:
+    pages = [np.full((48, 64, 3), grey, np.uint8) for grey in (40, 90)]
+    (tmp_path / "000.tif").write_bytes(pillow(pages[0], "TIFF", more=pages[1:]))
+    deep = np.full((48, 64, 3), 4095, np.uint16)
+    for number in range(1, 8):
+        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), deep)
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.open()
+    remarks = [dict(next_picture(source).remarks) for _ in range(8)]
+    assert remarks[0] == {"further_pages": "000.tif: the first of 2 pictures is read"}
+    assert [number for number, each in enumerate(remarks) if each] == [0, 5]
+    assert "use 12 of 16 bits" in remarks[5]["top_bits_unused"]
+
+
+def test_a_declared_depth_that_is_used_to_the_top_is_not_remarked(tmp_path: Path) -> None:
+    for number in range(7):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64), 2100, np.uint16))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000, bit_depth=12))
+    source.open()
+    pictures = [next_picture(source) for _ in range(7)]
+    assert pictures[0].image.max() == 2100 >> 4
+    assert not any(picture.remarks for picture in pictures)
+
+
+def test_names_of_any_bytes_are_read_and_shown_on_one_line(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    odd = os.fsencode(tmp_path) + b"/0\xff\n.png"
+    with open(odd, "wb") as file:  # noqa: PTH123 - a path of bytes
+        file.write(b"")
+    told: list[Place] = []
+    source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
+    source.resume(Place(), told.append)
+    source.open()
+    next_picture(source)
+    with pytest.raises(PictureError, match=r"corrupt: 0\\udcff\\n\.png: the file is empty"):
+        source.read()
+    assert pickle.loads(pickle.dumps(told)) == told
+
+
+def test_many_pictures_are_listed_without_a_look_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path, 1)
+    for number in range(1, 2000):
+        (tmp_path / f"{number:05d}.png").touch()
+    looked: list[object] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda *path, **how: looked.append(path) or stat(*path, **how))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000))
+    source.open()
+    assert next_picture(source).image.shape == (48, 64, 3)
+    assert len(looked) < 20
 
 
 def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     write_pictures(tmp_path, 1)
-    rgba = noise(9, 100, 90, 4)
+    rgba = noise(9, 96, 128, 4)
     rgba[:, :, 3] = 0
     rgba[20:80, 20:70, 3] = 255
     cv2.imwrite(str(tmp_path / "other.png"), rgba)
@@ -228,6 +249,22 @@ def test_a_configured_size_is_the_size_of_every_picture(tmp_path: Path) -> None:
     assert first.image.shape == second.image.shape == (24, 32, 3)
     assert second.aperture is not None
     assert second.aperture.shape == (24, 32)
+
+
+def test_a_picture_is_never_stretched_to_the_configured_size(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    cv2.imwrite(str(tmp_path / "other.png"), noise(9, 100, 90))
+    source = folder.FolderSource(camera(str(tmp_path), fps=1000, width_px=32, height_px=24))
+    source.open()
+    next_picture(source)
+    with pytest.raises(PictureError, match=r"other\.png: 90 x 100 cannot become 32 x 24"):
+        source.read()
+
+
+def test_a_configured_size_of_another_shape_is_an_error_that_names_both(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    with pytest.raises(SourceError, match="64 x 48 cannot become 32 x 32 without being stretched"):
+        folder.FolderSource(camera(str(tmp_path), width_px=32, height_px=32)).open()
 
 
 # --- a video file --------------------------------------------------------------------------------

@@ -76,25 +76,36 @@ def test_a_source_that_cannot_be_right_is_a_permanent_error(
     assert "secret" not in str(caught.value)
 
 
-def test_a_missing_path_is_an_error_that_may_mend(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"not_found: .*/nothing does not exist") as caught:
-        check_source(camera(str(tmp_path / "nothing")))
+def test_a_missing_file_is_an_error_that_may_mend(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"not_found: .*/nothing.MP4 does not exist") as caught:
+        check_source(camera(str(tmp_path / "nothing.MP4")))
     assert not caught.value.permanent
 
 
-def test_an_empty_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_folder_that_is_away_or_empty_is_waited_for_and_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(SourceError, match="empty_folder") as caught:
-        check_source(camera(str(tmp_path)))
-    assert str(tmp_path) in caught.value.detail
-    assert caught.value.permanent
+    (tmp_path / ".hidden.png").write_bytes(b"unfinished")
+    assert check_source(camera(str(tmp_path))) == (
+        f"{tmp_path} holds no picture (.png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp)"
+    )
+    away = tmp_path / "share"
+    assert check_source(camera(str(away))) == f"{away}: No such file or directory"
+
+
+def test_a_folder_of_links_in_a_circle_holds_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "c.png").symlink_to(tmp_path)
+    assert "holds no picture" in check_source(camera(str(tmp_path)))
+    (tmp_path / "circle").symlink_to("circle")
+    assert "circle: " in check_source(camera(str(tmp_path / "circle")))
 
 
 def test_good_sources_pass(tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", 1)
     write_video(tmp_path / "video.avi", 2)
     for source in (f"{tmp_path}/pictures", f"{tmp_path}/video.avi", "rtsp://away/1", "v4l2:9"):
-        check_source(camera(source))
+        assert check_source(camera(source)) == ""
     check_source(camera("sim:?anything"))
 
 

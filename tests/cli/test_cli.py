@@ -187,7 +187,7 @@ def test_the_exit_code_is_that_of_the_run(pipeline: Started, exit_code: int) -> 
 def test_a_bad_configuration_starts_nothing(pipeline: Started, bad: Path) -> None:
     assert pitwatch("run", "--config", str(bad)).exit_code == 78
     assert pitwatch("run", "--broker", "tcp://user:hunter2@h").exit_code == 78
-    assert pitwatch("run", "--source", "nowhere/").exit_code == 78
+    assert pitwatch("run", "--source", "what://x").exit_code == 78
     assert not pipeline.calls
 
 

@@ -69,7 +69,7 @@ def test_every_key_without_a_default_shows_a_form_that_is_allowed() -> None:
     data["mqtt"]["password"] = data["mqtt"]["tls"]["key_password"] = "x"
     data["mqtt"]["broker"] = "mqtts://broker"
     del data["model"]["factory"], data["cameras"][0]["cutting_line_deg"]
-    del data["cameras"][0]["mm_per_px"]
+    del data["cameras"][0]["mm_per_px"], data["cameras"][0]["bit_depth"]
     assert Config.model_validate(data).model.layer == "encoder4.enc4relu2"
 
 

@@ -238,12 +238,21 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("cameras: {name: a}", "cameras", "not allowed"),
         ("cameras: [5]", "cameras[0]", "not allowed"),
         ("cameras: [{name: agent, source: 'sim:'}]", "cameras[0].name", "reserved"),
+        ("cameras: [{name: a, source: 'rtsp://h/1', transport: quic}]",
+         "cameras[0].transport", "one of tcp, udp, auto"),
+        ("cameras: [{name: a, source: 'sim:', transport: udp}]",
+         "cameras[0].transport", "no network camera"),
+        ("cameras: [{name: a, source: 'rtsp://joe:a#b@h/1'}]", "cameras[0].source", "%23"),
         ("http: 9464", "http", "not allowed"),
         ("http: {port: 70000}", "http.port", "not allowed"),
         ("http: {port: 1.5}", "http.port", "not allowed"),
         ("http: {enabled: maybe}", "http.enabled", "not allowed"),
         ("http: {public_url: plant}", "http.public_url", "web address"),
         ("http: {public_url: 'http://[plant'}", "http.public_url", "web address"),
+        ("segmentation: {dark_chromaticity: 5}", "segmentation.dark_chromaticity", "not allowed"),
+        ("segmentation: {dark_chromaticity: -1}", "segmentation.dark_chromaticity", "not allowed"),
+        ("alarms: {limits: {only_dark_s: 0}}", "alarms.limits.only_dark_s", "not allowed"),
+        ("alarms: {limits: {only_dark_s: .inf}}", "alarms.limits.only_dark_s", "not allowed"),
         ("sampling: {period_s: .inf}", "sampling.period_s", "not allowed"),
         ("sampling: {uncertain_margin: .nan}", "sampling.uncertain_margin", "not allowed"),
         ("sampling: {period_s: null}", "sampling.period_s", "null"),
@@ -312,6 +321,34 @@ def test_a_lane_outside_of_the_requested_picture_is_refused(write) -> None:
         "lanes: [{name: a, region: [150, 0, 60, 100]}]}]\n"
     )
     assert "beyond" in problems(write(text + BROKER))["cameras[0].lanes[0].region"].message
+
+
+def test_regions_are_laid_out_in_the_turned_picture(write) -> None:
+    text = (
+        "cameras: [{name: c, source: 'rtsp://10.0.0.9/1', width_px: 200, height_px: 100, "
+        "rotate: 90, lanes: [{name: a, region: [0, 100, 100, 100]}]}]\n"
+    )
+    config = loaded(write(text + BROKER)).config
+    assert config.cameras[0].rotate == 90
+    found = problems(write(text.replace("rotate: 90", "rotate: 180") + BROKER))
+    assert "beyond" in found["cameras[0].lanes[0].region"].message
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "value", "said"),
+    [
+        ("/data", "rotate", "45", "45 is not allowed; allowed: one of 0, 90, 180, 270"),
+        ("/data", "mirror", "both", "one of none, horizontal, vertical"),
+        ("/data", "bit_depth", "11", "11 is not allowed; allowed: one of 8, 10, 12, 14, 16"),
+        ("sim:", "rotate", "90", "a real camera"),
+        ("sim:", "mirror", "vertical", "a real camera"),
+        ("sim:", "bit_depth", "12", "no bit_depth beside this source"),
+        ("rtsp://10.0.0.9/1", "bit_depth", "12", "no bit_depth beside this source"),
+    ],
+)
+def test_mounting_and_depth_that_cannot_be(write, source, key, value, said) -> None:
+    text = f"cameras: [{{name: c, source: '{source}', {key}: {value}}}]\n"
+    assert said in str(problems(write(text + BROKER))[f"cameras[0].{key}"])
 
 
 def simulated(text: str) -> str:
@@ -563,7 +600,7 @@ def test_options_replace_what_the_file_says(write, tmp_path: Path) -> None:
         (Overrides(broker="tcp://h"), "mqtt.broker", "--broker"),
         (Overrides(http="nine"), "http", "--http"),
         (Overrides(http="h:70000"), "http", "--http"),
-        (Overrides(sources=("nowhere/",)), "cameras[0].source", "--source"),
+        (Overrides(sources=("what://x",)), "cameras[0].source", "--source"),
         (Overrides(sources=("sim:", "sim:?sed=1")), "cameras[1].source", "--source"),
         (Overrides(model=Path("/nowhere/m.pt")), "model.path", "--model"),
         (Overrides(model=Path("/etc/hostname.pt2")), "model.trust", "--model"),

@@ -91,6 +91,24 @@ def test_what_is_no_listening_address_is_refused(text: str) -> None:
         parse_host_port(text)
 
 
+@pytest.mark.parametrize(("sign", "code"), [("#", "%23"), ("/", "%2F"), ("?", "%3F")])
+def test_a_raw_sign_in_a_password_is_answered_with_how_to_write_it(sign: str, code: str) -> None:
+    with pytest.raises(ValueError, match=f"written as {code}") as caught:
+        check_stream(f"rtsp://joe:hun{sign}ter2@camera:8554/live")
+    assert "hun" not in str(caught.value)
+    with pytest.raises(ValueError, match=f"written as {code}"):
+        check_stream(f"rtsp://joe:{sign}hunter2@camera/live")
+    check_stream(f"rtsp://joe:hun{code}ter2@camera:8554/live")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["rtsp://camera:554/user@1/live", "rtsp://camera/live?user=a@b", "rtsp://u:p@camera/live#a@b"],
+)
+def test_an_at_sign_behind_the_host_is_no_password(text: str) -> None:
+    check_stream(text)
+
+
 @pytest.mark.parametrize("text", ["rtsp://", "rtsp://h:x/1", "rtsp://h:99999/1", "rtsp://[x/1"])
 def test_a_stream_without_a_usable_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"has|is"):

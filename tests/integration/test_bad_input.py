@@ -63,11 +63,6 @@ def program_of_another_hash(folder: Path) -> str:
     )
 
 
-def empty_folder(folder: Path) -> str:
-    (folder / "pictures").mkdir()
-    return f"cameras: [{{name: cam1, source: {folder}/pictures}}]"
-
-
 def read_only_state(folder: Path) -> str:
     return "state_dir: /proc/pitwatch"  # nobody can make a folder there, not even root
 
@@ -85,8 +80,10 @@ CASES: dict[str, tuple[Callable[[Path], str] | str, tuple[str, ...]]] = {
     ),
     "a program without trust": (program_without_trust, ("model", "trust")),
     "a program of another hash": (program_of_another_hash, ("m.ts", "sha256")),
-    "an empty folder": (empty_folder, ("cameras[0].source", "pictures")),
-    "a folder that is not there": ("cameras: [{name: a, source: /no/such}]", ("a", "/no/such")),
+    "a video that is not there": (
+        "cameras: [{name: a, source: /no/such.mp4}]",
+        ("cameras[0].source", "/no/such.mp4"),
+    ),
     "an unknown parameter of the simulator": (
         "cameras: [{name: cam1, source: 'sim:?rte=280'}]",
         ("cameras[0].source", "rte", "rate"),
@@ -186,3 +183,35 @@ def test_a_camera_that_is_absent_is_retried_and_named(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     assert "camera=cam1 state=backoff" in answer.stderr
     assert "camera=cam2 state=live" in answer.stderr
+
+
+def test_a_folder_that_is_away_or_empty_is_waited_for_as_any_camera(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    text = (
+        f"cameras: [{{name: cam1, source: {tmp_path}/empty}}, "
+        f"{{name: cam2, source: {tmp_path}/no}}]\n"
+        "mqtt: {broker: none}\nhttp: {port: 0}\nablation: {workers: {count: 0}}\n"
+    )
+    answer = run_with(tmp_path, text)
+    assert answer.returncode == 0, answer.stderr
+    assert "warning: cameras[0].source is waited for:" in answer.stderr
+    assert "camera=cam1 state=backoff" in answer.stderr
+    assert "camera=cam2 state=backoff" in answer.stderr
+    checked = pitwatch("check-config", str(tmp_path / "bad.yaml"))
+    assert (checked.returncode, "no errors" in checked.stdout) == (0, True)
+    assert f"waited for: {tmp_path}/no: No such file" in checked.stderr
+
+
+def test_a_camera_that_failed_for_good_is_an_exit_code_and_a_last_line(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    answer = run_with(
+        tmp_path,
+        f"cameras: [{{name: good, source: '{tmp_path}?loop=0'}}, {{name: bad, "
+        f"source: '{tmp_path}', "
+        "lanes: [{name: l, region: [0, 0, 80, 80]}]}]\n"
+        "mqtt: {broker: none}\nhttp: {port: 0}\nablation: {workers: {count: 0}}\n",
+    )
+    assert answer.returncode == EXIT_FAILED, answer.stderr
+    last = answer.stderr.splitlines()[-1]
+    assert last.startswith("pitwatch: camera bad failed: region: lane 'l'")
+    assert "reason=sources_ended" in answer.stderr

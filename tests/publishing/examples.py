@@ -137,7 +137,9 @@ def segmentation(**changes: Any) -> SegmentedFrame:
         "margins": (3.25, 2.5, NAN),
         "areas": (0.9, 0.1, 0.0),
         "reading": Reading(True, 37.5, NoReadReason.NONE, 0.93, 120.5, 130.0, NAN, NAN, 0.82),
-        "machine": MachineInfo(MachineState.RUNNING, "4711", None, None, "L-7", STAMP),
+        "machine": MachineInfo(
+            MachineState.RUNNING, "4711", None, None, "L-7", STAMP, machine_timestamp_ms=STAMP - 5
+        ),
         "done_mono": 10.04,
         "seconds": 0.02,
         "brightness": 120.0,

@@ -347,7 +347,7 @@ def test_a_picture_of_a_folder_that_cannot_be_read_costs_no_other(tmp_path, fold
     (folder / "aa.png").write_bytes(b"no picture")
     assert explain_picture(options(folder, model, json=tmp_path / "numbers")) == EXIT_FAILED
     said = capsys.readouterr()
-    assert "aa.png: no picture that can be decoded" in said.err
+    assert "aa.png: the file cannot be decoded" in said.err
     assert "2 of 3 pictures explained" in said.out
     assert (tmp_path / "numbers" / "b.json").exists()
 

@@ -49,10 +49,10 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
     path = tmp_path / "x.png"
     for content in (b"", b"not a picture"):
         path.write_bytes(content)
-        with pytest.raises(AblationError, match=r"x\.png: no picture"):
-            masks.read_picture(path)
-    with pytest.raises(AblationError, match="cannot be read"):
-        masks.read_picture(tmp_path / "missing.png")
+        with pytest.raises(AblationError, match=r"x\.png: the file (is empty|cannot be decoded)"):
+            masks.read_drawn(path)
+    with pytest.raises(AblationError, match=r"missing\.png: cannot be read: No such file"):
+        masks.read_drawn(tmp_path / "missing.png")
     cv2.imwrite(str(path), np.zeros((9, 9), np.uint16))
     with pytest.raises(AblationError, match="8 bits"):
-        masks.read_picture(path)
+        masks.read_drawn(path)

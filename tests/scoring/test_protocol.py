@@ -22,10 +22,16 @@ def changed(folder: Path, **changes: object) -> Path:
     return path
 
 
+UNSCORED = {"lamp_off"}
+"""Found cup by cup, without a chart; how soon, the tests of the alarms' darkness say."""
+
+
 def test_every_fault_of_pictures_and_models_is_scored() -> None:
-    assert {*PICTURE_FAULTS, *MODEL_FAULTS, "shortcut", "unknown_variety", "control"} == set(
-        load_protocol().faults
-    )
+    assert {*PICTURE_FAULTS, *MODEL_FAULTS} - UNSCORED | {
+        "shortcut",
+        "unknown_variety",
+        "control",
+    } == set(load_protocol().faults)
 
 
 def test_no_seed_serves_two_purposes() -> None:

@@ -25,6 +25,8 @@ from agent.segmentation.reading import (
     measure,
     read,
 )
+from agent.simulator.fault_pictures import spoil
+from agent.simulator.render import Look, Renderer
 from tests.segmentation.drawn import bar, disc, on_grid, painted, round_aperture, view
 
 LIMITS = config.Segmentation()
@@ -190,6 +192,68 @@ def test_black_and_glaring_pictures_are_of_no_quality():
 def test_a_dark_aperture_is_an_empty_cup_whatever_the_network_sees():
     dark = dataclasses.replace(DAYLIGHT, brightness=15.0, coverage=0.2)
     assert_no_read(answer(seen(bar(192, 192, 30, 12)), dark), NoReadReason.EMPTY)
+
+
+def dark_light(**changes):
+    """That of a fruit at 5 % of its light: grey level 8, and as red as ever."""
+    given = {"brightness": 8.0, "coverage": 0.0, "chroma": 9.0, "warmth": 8.0, "evenness": 0.8}
+    return Light(**({"black": 0.2, "saturated": 0.0} | given | changes))
+
+
+def test_a_fruit_without_light_is_no_empty_cup():
+    nothing = seen(np.zeros((192, 192), bool))
+    assert_no_read(answer(nothing, dark_light()), NoReadReason.IMAGE_QUALITY)
+    off = config.Segmentation(dark_chromaticity=0.0)
+    assert_no_read(answer(nothing, dark_light(), limits=off), NoReadReason.EMPTY)
+
+
+@pytest.mark.parametrize(
+    "light",
+    [
+        dark_light(warmth=2.0),  # as neutral as rubber
+        dark_light(warmth=-8.0),
+        dark_light(evenness=0.1),  # a scrap of fruit in a corner of the cup
+        dark_light(brightness=0.8, warmth=0.8),  # too dark to have a colour
+    ],
+    ids=["neutral", "blue", "scrap", "colourless"],
+)
+def test_a_dark_cup_without_a_fruits_colour_all_over_is_empty(light):
+    assert_no_read(answer(seen(np.zeros((192, 192), bool)), light), NoReadReason.EMPTY)
+
+
+def lit(render, level):
+    image = spoil(render.image, "lamp_off", 1.0 - level, 0, 0, render.image)
+    image[~render.aperture] = 0
+    return measure_light(image, render.aperture, LIMITS.empty_brightness)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.0])
+def test_no_fruit_of_the_simulator_becomes_an_empty_cup_when_its_lamp_fails(level):
+    nothing = seen(np.zeros((192, 192), bool))
+    renderer = Renderer(96)
+    for variety in ("golden", "crimson", "verdant"):
+        for seed in range(12):
+            light = lit(renderer.fruit(seed, Look(variety)), level)
+            assert answer(nothing, light).reason is not NoReadReason.EMPTY, (variety, seed)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.5, 0.2])
+def test_an_empty_cup_of_the_simulator_never_has_a_fruits_colour(level):
+    renderer = Renderer(96)
+    for seed in range(40):
+        light = lit(renderer.empty_cup(seed), level)
+        assert not light.fills_with_colour(LIMITS.dark_chromaticity), seed
+
+
+def test_a_fruit_that_comes_into_view_lights_a_part_of_it_alone():
+    """In free run; a view without light is even."""
+    picture = painted(size=(192, 192), skin=(9, 9, 9))
+    picture[:80] = (40, 120, 200)
+    light = measure_light(picture, APERTURE, 30.0)
+    assert light.coverage < 0.5
+    assert light.evenness < 0.1
+    assert_no_read(answer(seen(np.zeros((192, 192), bool)), light), NoReadReason.EMPTY)
+    assert measure_light(painted(size=(64, 64), skin=(7, 7, 7)), None, 30.0).evenness == 1.0
 
 
 def test_too_few_suture_pixels_are_no_suture_and_the_stem_is_still_told():

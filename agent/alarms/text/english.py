@@ -82,6 +82,8 @@ ENGLISH = Language(
         Fact.CAMERA_STATE: "{state}: {cause}",
         Fact.SIGNAL: "{signal} {value}, usually {low} to {high}",
         Fact.UNREADABLE: "{share} of them cannot be read",
+        Fact.DARK: "{share} of them: grey level {level}, with light {usual}",
+        Fact.ONLY_DARK: "nothing but dark ones for {seconds} s",
         Fact.UNREAD: "{share} of the fruit get no angle although their pictures are as usual",
         Fact.OTHER_FRUIT: "{signal} {value}, usually {low} to {high}",
         Fact.READ_ELSEWHERE: "{share} of the answer stays when the suture is hidden",
@@ -97,6 +99,15 @@ ENGLISH = Language(
         Fact.DISK_UNREACHED: "nothing reaches the disk ({reason})",
     },
     findings={
+        Fact.DARK: (
+            "On {camera} the pictures have turned dark ({detail}, over {window} cups), too dark to "
+            "read fruit: check the lamp and its supply, then the exposure, and what may stand "
+            "before the lens."
+        ),
+        Fact.ONLY_DARK: (
+            "On {camera} no picture shows any light ({detail}): check the lamp and its supply, "
+            "then the exposure, and what may stand before the lens."
+        ),
         Fact.UNREAD: (
             "On {camera} {detail} (the last {window} fruit): check how the fruit lie in the cups "
             "and that the model is the commissioned one, cut fruit by hand, and call the vision "

@@ -86,6 +86,8 @@ ITALIAN = Language(
         Fact.CAMERA_STATE: "{state}: {cause}",
         Fact.SIGNAL: "{signal} {value}, di solito da {low} a {high}",
         Fact.UNREADABLE: "{share} di esse non si può leggere",
+        Fact.DARK: "{share} di esse: livello di grigio {level}, con la luce {usual}",
+        Fact.ONLY_DARK: "soltanto immagini buie da {seconds} s",
         Fact.UNREAD: (
             "{share} dei frutti è senza angolo, benché le loro immagini siano come di solito"
         ),
@@ -103,6 +105,15 @@ ITALIAN = Language(
         Fact.DISK_UNREACHED: "nulla arriva al disco ({reason})",
     },
     findings={
+        Fact.DARK: (
+            "Su {camera} le immagini sono diventate buie ({detail}, su {window} coppette), troppo "
+            "per leggere i frutti: controllare la lampada e la sua alimentazione, poi "
+            "l'esposizione, e che nulla stia davanti all'obiettivo."
+        ),
+        Fact.ONLY_DARK: (
+            "Su {camera} nessuna immagine mostra luce ({detail}): controllare la lampada e la sua "
+            "alimentazione, poi l'esposizione, e che nulla stia davanti all'obiettivo."
+        ),
         Fact.UNREAD: (
             "Su {camera} {detail} (ultimi {window} frutti): controllare come stanno i frutti nelle "
             "coppette e che il modello sia quello messo in servizio, tagliare i frutti a mano e "

@@ -23,6 +23,8 @@ class Fact(enum.StrEnum):
     CAMERA_STATE = "camera_state"
     SIGNAL = "signal"
     UNREADABLE = "unreadable"
+    DARK = "dark"
+    ONLY_DARK = "only_dark"
     UNREAD = "unread"
     OTHER_FRUIT = "other_fruit"
     READ_ELSEWHERE = "read_elsewhere"

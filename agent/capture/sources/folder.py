@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agent.capture.source import EndOfSource, Picture, PictureError, SourceError, SourceInfo
+from agent.capture.source import EndOfSource, Picture, PictureError, Place, SourceError, SourceInfo
 from agent.capture.sources.pace import Pacer
+from agent.capture.sources.pictures import PictureReader
 from agent.capture.urls import parse
 from agent.config import Camera
-from agent.picture_files import SUFFIXES, picture_files
+from agent.picture_files import SUFFIXES, is_picture, picture_names
 
 DEFAULT_FPS = 280 / 60  # one fruit every 214 ms
-FILE_LIMIT_BYTES = 256 * 1024 * 1024
 
 
-Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_] | None]
-"""A picture and its field of view."""
+def check_folder(folder: Path) -> None:
+    """Raise ``SourceError`` for a folder that is absent, cannot be listed, or holds no picture.
 
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the picture files of a folder by name. ``SourceError`` when there are none."""
+    None of them is permanent: a share may be mounted again, and pictures may come.
+    """
     try:
-        found = picture_files(folder)
+        with os.scandir(folder) as entries:
+            if any(is_picture(entry) for entry in entries):
+                return
     except OSError as error:
-        raise SourceError("unreadable", f"{folder}: {error.strerror}") from error
+        raise unlisted(folder, error) from error
+    raise _empty(folder)
+
+
+def list_pictures(folder: Path) -> list[str]:
+    """Return the names of a folder's pictures in order. ``SourceError`` as ``check_folder``."""
+    try:
+        found = picture_names(folder)
+    except OSError as error:
+        raise unlisted(folder, error) from error
     if not found:
-        kinds = ", ".join(SUFFIXES)
-        raise SourceError("empty_folder", f"{folder} holds no picture ({kinds})", permanent=True)
+        raise _empty(folder)
     return found
+
+
+def unlisted(folder: Path, error: OSError) -> SourceError:
+    """The error of a folder that cannot be listed."""
+    reason = "not_found" if isinstance(error, FileNotFoundError) else "unreadable"
+    return SourceError(reason, f"{folder}: {error.strerror}")
+
+
+def _empty(folder: Path) -> SourceError:
+    return SourceError("empty_folder", f"{folder} holds no picture ({', '.join(SUFFIXES)})")
 
 
 class FolderSource:
     """Pictures by name, one every 1/fps s; the folder is listed anew at each turn.
 
     The first readable picture gives the size; where the configuration gives one, every picture is
-    resized to it. A picture that cannot be used costs itself.
+    resized to it. A picture that cannot be used costs itself. A folder that is gone is an error
+    like that of a camera that is away; the next session goes on behind the last picture.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -47,65 +67,71 @@ class FolderSource:
         self._folder = Path(url.location)
         self._loops = url.loops
         self._fps = camera.fps or DEFAULT_FPS
-        self._size = (
-            (camera.width_px, camera.height_px) if camera.width_px and camera.height_px else None
-        )
+        self._reader = PictureReader(camera)
         self._pacer = Pacer(self._fps)
-        self._paths: Iterator[Path] = iter(())
-        self._next: Decoded | PictureError | None = None
+        self._names: Iterator[str] = iter(())
+        self._place = Place()
+        self._report: Callable[[Place], None] = lambda _place: None
+        self._ready: list[tuple[str, Picture | PictureError]] = []
+
+    def resume(self, place: Place, report: Callable[[Place], None]) -> None:
+        """Go on behind the picture of the last session."""
+        self._place, self._report = Place(behind=place.behind), report
 
     def open(self) -> SourceInfo:
         """Find the first readable picture. ``SourceError`` where there is none."""
-        paths = list_pictures(self._folder)
+        names = list_pictures(self._folder)
+        start = bisect_right(names, self._place.behind)
+        if self._loops:  # where all has been read, or the names are others, from the beginning
+            self._names = chain(names[start:], names[:start])
+        else:
+            self._names = iter(names[start:])
+        return SourceInfo(*self._first_size(), self._fps, live=False)
+
+    def _first_size(self) -> tuple[int, int]:
         problem = ""
-        for path in paths:
-            try:
-                image, _ = self._load(path)
-            except PictureError as error:
-                problem = problem or str(error)
-                continue
-            height, width = image.shape[:2]
-            self._paths = iter(paths)
-            return SourceInfo(width, height, self._fps, live=False)
-        raise SourceError("no_readable_picture", f"{self._folder}: {problem}", permanent=True)
+        for name in self._names:
+            ready = self._load(name)
+            self._ready.append((name, ready))
+            if isinstance(ready, Picture):
+                return ready.image.shape[1], ready.image.shape[0]
+            problem = problem or str(ready)
+        if not problem:
+            raise EndOfSource
+        raise SourceError("no_readable_picture", f"{self._folder}: {problem}")
 
     def read(self) -> Picture | None:
         """Return the next picture at its moment."""
-        if self._next is None:  # decoded ahead of its moment, so that the beat is steady
-            try:
-                self._next = self._load(self._following())
-            except PictureError as error:
-                self._next = error
+        if not self._ready:  # decoded ahead of its moment, so that the beat is steady
+            name = self._following()
+            self._ready.append((name, self._load(name)))
         if not self._pacer.wait():
             return None
-        ready, self._next = self._next, None
+        name, ready = self._ready.pop(0)
+        self._place = Place(behind=name)
         if isinstance(ready, PictureError):
             raise ready
-        return Picture(*ready, time.time_ns() // 1_000_000, time.monotonic())
+        return self._reader.stamped(ready, time.time_ns() // 1_000_000, time.monotonic())
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _following(self) -> Path:
-        path = next(self._paths, None)
-        if path is None:
+    def _following(self) -> str:
+        name = next(self._names, None)
+        if name is None:
             if not self._loops:
                 raise EndOfSource
-            self._paths = iter(list_pictures(self._folder))
-            path = next(self._paths)
-        return path
+            self._names = iter(list_pictures(self._folder))
+            name = next(self._names)
+        return name
 
-    def _load(self, path: Path) -> Decoded:
-        # Here, so that listing a folder (a check before the start) does without OpenCV.
-        from agent.capture.sources.decode import decode, fit
-
+    def _load(self, name: str) -> Picture | PictureError:
+        self._report(Place(self._place.behind, reading=name))
         try:
-            if path.stat().st_size > FILE_LIMIT_BYTES:
-                raise PictureError("corrupt", f"{path.name}: above {FILE_LIMIT_BYTES} bytes")
-            data = path.read_bytes()
-        except OSError as error:
-            raise PictureError("corrupt", f"{path.name}: {error.strerror}") from error
-        try:
-            return fit(*decode(data), self._size)
+            return self._reader.read(self._folder / name)
         except PictureError as error:
-            raise PictureError(error.reason, f"{path.name}: {error.detail}") from error
+            if isinstance(error.__cause__, OSError):  # is it the file, or all of them?
+                check_folder(self._folder)
+            return error
+        finally:
+            self._report(self._place)

@@ -18,7 +18,10 @@ class AlarmLimits(Section):
     """Of an occlusion in the input: at the layer, skips bypass it in a healthy model."""
     no_read_rate: Share = 0.2
     image_quality: Share = 0.2
-    """Share of fruit whose picture is black, saturated, or no picture."""
+    """Share of fruit whose picture is black, saturated, or no picture; or of cups without light."""
+    only_dark_s: Seconds = 300.0
+    """A machine that says it runs may show nothing but dark cups for this long, where nothing is
+    known by which to tell empty ones from fruit without light."""
     explanations_window: Annotated[int, Field(ge=1, le=1000)] = 10
     fruit_window: Annotated[int, Field(ge=10, le=100_000)] = 280
     no_explanation_s: Seconds = 60.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -15,6 +17,10 @@ from agent.records import CaptureMode
 OVERLAP_MAX: Final = 0.5
 """Two lanes may share this much of the smaller one: fruit at an edge, not one fruit read twice."""
 
+NETWORK: Final = re.compile("rtsps?:", re.IGNORECASE)
+
+
+_NO_FILES: Final = ("sim:", "rtsp:", "rtsps:", "v4l2:")
 
 Region = tuple[Pixel, Pixel, Extent, Extent]
 
@@ -24,12 +30,21 @@ class Lane(Section):
 
     name: Name
     region: Region | None = None
-    """x, y, width, height in pixels of the source's picture; the whole picture when absent."""
+    """x, y, width, height in pixels of the turned picture; the whole picture when absent."""
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
     mm_per_px: Annotated[float, Field(gt=0, le=100)] | None = None
 
 
 SimValue = bool | int | float | str | tuple[str, ...]
+
+
+class Transport(enum.StrEnum):
+    """How the packets of a network camera travel."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    AUTO = "auto"
+    """TCP, and UDP where the camera refuses it."""
 
 
 class Camera(Section):
@@ -41,11 +56,19 @@ class Camera(Section):
     sim: dict[str, SimValue] | None = None
     """Parameters of the simulated machine, as its URL has them; ``fault`` and ``variety`` may be
     lists. ``agent.simulator.parameters`` says which there are."""
+    transport: Transport = Transport.TCP
+    """Of ``rtsp:``: TCP loses nothing; UDP is never late; auto: TCP, then UDP."""
     mode: CaptureMode = CaptureMode.TRIGGERED
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Rate requested of the source, and the pace of a folder; triggered: pictures expected."""
     width_px: Annotated[int, Field(ge=16, le=16384)] | None = None
     height_px: Annotated[int, Field(ge=16, le=16384)] | None = None
+    bit_depth: Literal[8, 10, 12, 14, 16] | None = None
+    """Of the 16 bits of a folder's pictures so many are used, from the lowest; None: all."""
+    rotate: Literal[0, 90, 180, 270] = 0
+    """Degrees clockwise by which the picture is turned before anything reads it."""
+    mirror: Literal["none", "horizontal", "vertical"] = "none"
+    """After turning: horizontal changes left and right, vertical top and bottom."""
     queue_slots: Annotated[int, Field(ge=2, le=256)] = 16
     max_age_s: Seconds = 2.0
     open_timeout_s: Seconds = 10.0
@@ -57,6 +80,13 @@ class Camera(Section):
     """Triggered, and no machine state known: silence shorter than this is a pause and no fault."""
     backoff_first_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0
+    machine_tolerance_s: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """Most that the machine's word of a fruit and its picture may be apart; half of the time
+    between two pictures where that is less."""
+    machine_delay_s: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    """By how much the machine's stamp (without one, its message) comes after the picture."""
+    machine_wait_s: Annotated[float, Field(ge=0, le=2)] = 0.25
+    """Most that a finished reading waits for its fruit's id; never above the tolerance."""
     round_aperture: bool | None = None
     """True: a circle filling the lane is the field of view; None: the picture's alpha, if any."""
     cutting_line_deg: Annotated[float, Field(ge=0, lt=180)] = 0.0
@@ -69,6 +99,22 @@ class Camera(Section):
             "width and height are requested together",
         )
 
+    def rule_bit_depth(self) -> Iterator[Broken]:
+        if self.bit_depth is not None and self.source.startswith(_NO_FILES):
+            yield Broken(
+                ("bit_depth",),
+                "has no effect: only the pictures of a folder may have 16 bits",
+                "no bit_depth beside this source",
+            )
+
+    def rule_rotate(self) -> Iterator[Broken]:
+        if self.rotate and self.source.startswith("sim:"):
+            yield _beside_sim("rotate")
+
+    def rule_mirror(self) -> Iterator[Broken]:
+        if self.mirror != "none" and self.source.startswith("sim:"):
+            yield _beside_sim("mirror")
+
     def rule_backoff(self) -> Iterator[Broken]:
         yield from not_above(
             "backoff_first_s", self.backoff_first_s, "backoff_max_s", self.backoff_max_s
@@ -78,6 +124,12 @@ class Camera(Section):
         if self.sim is not None and not self.source.startswith("sim:"):
             yield Broken(
                 ("sim",), "has no effect: the source is no simulated machine", 'source: "sim:"'
+            )
+
+    def rule_transport(self) -> Iterator[Broken]:
+        if self.transport is not Transport.TCP and not NETWORK.match(self.source):
+            yield Broken(
+                ("transport",), "has no effect: the source is no network camera", "rtsp://host/path"
             )
 
     def rule_cutting_line(self) -> Iterator[Broken]:
@@ -98,14 +150,19 @@ class Camera(Section):
                 )
 
     def rule_regions_inside(self) -> Iterator[Broken]:
+        turned = self.rotate in (90, 270)
+        across, down = self.width_px, self.height_px
+        if turned:
+            across, down = down, across
         for i, (x, y, width, height) in self._regions():
-            beyond_width = self.width_px is not None and x + width > self.width_px
-            beyond_height = self.height_px is not None and y + height > self.height_px
+            beyond_width = across is not None and x + width > across
+            beyond_height = down is not None and y + height > down
             if beyond_width or beyond_height:
+                after = f" after rotate: {self.rotate}" if turned else ""
                 yield Broken(
                     ("lanes", i, "region"),
                     "reaches beyond the picture that is requested",
-                    f"within {self.width_px} x {self.height_px} pixels",
+                    f"within {across} x {down} pixels{after}",
                 )
 
     def rule_regions_apart(self) -> Iterator[Broken]:
@@ -130,6 +187,12 @@ class Camera(Section):
         return (
             Lane(name=self.name, cutting_line_deg=self.cutting_line_deg, mm_per_px=self.mm_per_px),
         )
+
+
+def _beside_sim(key: str) -> Broken:
+    return Broken(
+        (key,), "does not fit a simulated machine, which is never mounted askew", "a real camera"
+    )
 
 
 def _beside_lanes(key: str) -> Broken:

@@ -24,3 +24,6 @@ class Segmentation(Section):
     empty_chroma: Annotated[float, Field(ge=0, le=255)] = 35.0
     """So is one without suture and stem whose mean chroma (largest minus smallest of the three
     colour values) is below this: bare metal or rubber. 0: not judged, for grey cameras."""
+    dark_chromaticity: Annotated[float, Field(ge=0, le=4)] = 0.5
+    """A dark cup filled with a colour whose red minus blue is at least this share of its grey level
+    is a fruit without light, no empty cup. 0: not judged, for cups of such a colour."""

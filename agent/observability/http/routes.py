@@ -7,6 +7,7 @@ import asyncio
 import base64
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Collection
 from concurrent.futures import Executor
 from importlib import resources
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -159,11 +160,11 @@ class Routes:
         return picture_response(request, Picture(event_id, *kept))
 
     async def machine(self, request: Request) -> Response:
-        """Take the machine's state: 204, or the reason why not."""
+        """Take the machine's state: 204; 200 with what was left out; or the reason why not."""
+        arrived_mono = time.monotonic()
         try:
-            info = parse_machine(
-                await read_json_body(request, MESSAGE_LIMIT_BYTES), wall_clock_ms()
-            )
+            body = await read_json_body(request, MESSAGE_LIMIT_BYTES)
+            info = parse_machine(body, wall_clock_ms(), arrived_mono)
         except MachineMessageError as error:
             self._count_machine("invalid")
             raise Refused(400, str(error)) from error
@@ -171,6 +172,9 @@ class Routes:
             self._count_machine("invalid")
             raise
         await _in_time(self._agent.call("machine", info))
+        if info.left_out:
+            self._count_machine("incomplete")
+            return PlainTextResponse("left out: " + "; ".join(info.left_out) + "\n")
         self._count_machine("accepted")
         return Response(status_code=204)
 

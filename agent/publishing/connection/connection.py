@@ -13,6 +13,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -139,9 +140,10 @@ class Connection:
         )
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
-    def subscribe(self, topic: str) -> None:
+    def subscribe(self, topic: str, *, state: bool = False) -> None:
+        """``state``: its retained flag shall say whether the message was stored."""
         if self._request.protocol == V5:
-            self._client.subscribe(topic, options=packets.subscribe_options())
+            self._client.subscribe(topic, options=packets.subscribe_options(state=state))
         else:
             self._client.subscribe(topic, qos=1)
 
@@ -282,6 +284,7 @@ class Connection:
                 message.retain,
                 getattr(properties, "ResponseTopic", ""),
                 getattr(properties, "CorrelationData", b""),
+                time.monotonic(),
             )
         )
 

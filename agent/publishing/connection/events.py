@@ -49,9 +49,10 @@ class Received:
 
     topic: str
     payload: bytes
-    retained: bool  # of MQTT 5: as published; of 3.1.1: was stored before we subscribed
+    retained: bool  # stored before we subscribed; of MQTT 5: as published, but for ``state_topics``
     response_topic: str = ""
     correlation: bytes = b""
+    arrived_mono: float = 0.0  # read off the socket
 
 
 Event = Opened | Ended | Answered | Subscribed | Received

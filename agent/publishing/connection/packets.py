@@ -44,9 +44,10 @@ def publish_properties(message: Message, age_s: float) -> Properties:
     return properties
 
 
-def subscribe_options() -> SubscribeOptions:
-    """Return those of a subscription: retained messages keep their flag."""
-    return SubscribeOptions(qos=1, retainAsPublished=True)
+def subscribe_options(*, state: bool) -> SubscribeOptions:
+    """Return those of a subscription. Retained messages keep their flag, so that a command that was
+    published retained is known by it; of a state the flag says that the broker had stored it."""
+    return SubscribeOptions(qos=1, retainAsPublished=not state)
 
 
 def disconnect_with_will() -> ReasonCode:

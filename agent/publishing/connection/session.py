@@ -43,6 +43,7 @@ class SessionSettings:
     mqtt: Mqtt
     client_id: str
     subscriptions: tuple[str, ...] = ()
+    state_topics: tuple[str, ...] = ()  # of the subscriptions, those that state what is the case
     name: str = "uns"
     farewell_with_will: bool = False
 
@@ -235,7 +236,7 @@ class Session:
         self._log(logging.INFO, "broker_connected", protocol=self._link.protocol)
         self._report(True, Cause.CONNECTED, now)
         for topic in self._settings.subscriptions:
-            self._connection.subscribe(topic)
+            self._connection.subscribe(topic, state=topic in self._settings.state_topics)
         self._hooks.online(now)
         self._outbox.snapshot(now)
 

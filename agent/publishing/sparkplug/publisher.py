@@ -25,7 +25,7 @@ from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample
 from agent.publishing.sparkplug.topics import Type
 from agent.publishing.wire.messages import Entry
-from agent.publishing.wire.payloads import fruit_quality
+from agent.publishing.wire.payloads import angle_quality, id_quality
 from agent.publishing.wire.topics import AGENT
 from agent.records import (
     ANGLE_NO_READ,
@@ -142,15 +142,17 @@ class SparkplugPublisher:
         seen, result = reading.segmentation, reading.segmentation.reading
         known = Quality.BAD if reading.camera_frozen else Quality.GOOD
         plausible = math.isfinite(result.plausibility)
+        named = Quality.BAD if reading.camera_frozen else id_quality(reading)
         values: tuple[tuple[Scalar, Quality], ...] = (
-            (result.angle_deg if result.read else ANGLE_NO_READ, fruit_quality(reading)),
+            (result.angle_deg if result.read else ANGLE_NO_READ, angle_quality(reading)),
             (result.read, known),
             (str(result.reason), known),
             (float(result.confidence), known),
             (float(result.confidence_raw), known),
             (result.plausibility if plausible else 0.0, known if plausible else Quality.BAD),
             (seen.seq, known),
-            (seen.machine.fruit_id or "", known),
+            (seen.machine.fruit_id or "", named),
+            (seen.machine.machine_timestamp_ms, named),
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
             self._outbox.offer(Sample(lane, name, value, of_value, seen.captured_utc_ms))

@@ -27,6 +27,7 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
     ("Fruit/plausibility", DataType.DOUBLE, ""),
     ("Fruit/seq", DataType.INT64, ""),
     ("Fruit/fruit_id", DataType.STRING, ""),
+    ("Fruit/machine_timestamp_ms", DataType.INT64, "ms"),
 )
 
 

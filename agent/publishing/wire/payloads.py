@@ -21,6 +21,7 @@ from agent.records import (
     Command,
     Explanation,
     FruitReading,
+    IdReason,
     MachineInfo,
     NoReadReason,
     Quality,
@@ -110,10 +111,11 @@ def fruit(reading: FruitReading) -> Flat:
         "stem_y_mm": number(result.stem_y_mm, digits=3),
         "cup_empty": reading.empty,
         "frames": reading.frames,
-        "latency_s": number(seen.done_mono - seen.captured_mono),
+        "latency_s": number(seen.done_mono - seen.captured_mono + reading.waited_s),
         "brightness": number(seen.brightness, digits=2),
         "entropy": number(seen.entropy),
         **_machine(seen.machine),
+        "fruit_id_reason": str(reading.id_reason),
     }
     for class_name, area, margin in zip(seen.classes, seen.areas, seen.margins, strict=True):
         payload[f"area_{name(class_name)}"] = number(area)
@@ -122,7 +124,18 @@ def fruit(reading: FruitReading) -> Flat:
 
 
 def fruit_quality(reading: FruitReading) -> Quality:
-    """Whether the angle of this fruit can be acted on."""
+    """Whether it can be acted on: a good angle, of a fruit whose id is certain where it has one."""
+    quality = angle_quality(reading)
+    return id_quality(reading) if quality is Quality.GOOD else quality
+
+
+def id_quality(reading: FruitReading) -> Quality:
+    """Whether the machine's id is surely that of the fruit in the picture."""
+    return Quality.UNCERTAIN if reading.id_reason is not IdReason.NONE else Quality.GOOD
+
+
+def angle_quality(reading: FruitReading) -> Quality:
+    """Whether the angle is right for the fruit in the picture, whichever that is."""
     result = reading.segmentation.reading
     if reading.camera_frozen:
         return Quality.BAD  # whatever was read, it was read off another fruit's picture
@@ -138,6 +151,7 @@ def _machine(info: MachineInfo) -> Flat:
         "encoder": ENCODER_UNKNOWN if info.encoder is None else whole(info.encoder),
         "variety": info.variety or "",
         "lot": info.lot or "",
+        "machine_timestamp_ms": whole(info.machine_timestamp_ms),
     }
 
 

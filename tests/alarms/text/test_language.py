@@ -70,6 +70,7 @@ def test_what_a_diagnosis_found_is_said_with_what_to_do(language: Language) -> N
         assert {"camera", "detail"} <= placeholders(sentence)
         assert ":" in sentence
         values = {"share": 0.9, "signal": "warmth", "value": 1.0, "low": 2.0, "high": 3.0}
+        values |= {"level": 8.0, "usual": 150.0, "seconds": 300.0}
         found = Condition(
             Cause.SEGMENTATION_DEGRADED, "cam1", True, window=280, detail=Detail(fact, values)
         )

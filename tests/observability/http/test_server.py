@@ -267,12 +267,30 @@ def test_the_machine_says_its_state_by_post(agent: FakeAgent, client: httpx.Clie
     assert answer.status_code == 204
     (info,) = agent.machine
     assert info == MachineInfo(
-        MachineState.RUNNING, "4711", 3, received_utc_ms=info.received_utc_ms
+        MachineState.RUNNING,
+        "4711",
+        3,
+        received_utc_ms=info.received_utc_ms,
+        arrived_mono=info.arrived_mono,
     )
+    assert abs(info.arrived_mono - time.monotonic()) < 60
     assert abs(info.received_utc_ms / 1000 - time.time()) < 60
     assert agent.telemetry.breakdown("machine_messages", ("transport", "outcome")) == {
         "http/accepted": 1
     }
+
+
+def test_a_value_that_cannot_be_used_costs_its_key_and_is_named(
+    agent: FakeAgent, client: httpx.Client
+) -> None:
+    answer = client.post("/machine", json={"state": "running", "fruit_id": "7" * 10_240})
+    assert (answer.status_code, answer.text) == (
+        200,
+        "left out: fruit_id must be 1 to 64 printable characters\n",
+    )
+    (info,) = agent.machine
+    assert (info.state, info.fruit_id) == (MachineState.RUNNING, None)
+    assert agent.telemetry.total("machine_messages", outcome="incomplete") == 1
 
 
 @pytest.mark.parametrize(
@@ -282,8 +300,8 @@ def test_the_machine_says_its_state_by_post(agent: FakeAgent, client: httpx.Clie
         (b'{"stat": "running"}', "application/json", 400, "unknown key 'stat'"),
         (b"", "application/json", 400, "not JSON"),
         (b'{"state": NaN}', "application/json; charset=utf-8", 400, "state is 'nan'"),
-        (b" " * 5000, "application/json", 413, "longer than 4096 bytes"),
-        (b" " * 5_000_000, "application/json", 413, "longer than 4096 bytes"),
+        (b" " * 65_537, "application/json", 413, "longer than 65536 bytes"),
+        (b" " * 5_000_000, "application/json", 413, "longer than 65536 bytes"),
         (b'{"state": "running"}', "text/plain", 415, "application/json"),
         (b"state=running", "application/x-www-form-urlencoded", 415, "application/json"),
     ],

@@ -1,0 +1,1 @@
+"""Which word of the machine belongs to which picture."""

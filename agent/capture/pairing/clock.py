@@ -1,0 +1,101 @@
+"""The machine's clock on ours: when was it, here, that the machine stamped a message? Pure.
+
+A message arrives some time after its stamp, never before. So of ``arrival - stamp`` over many
+messages the smallest is the difference of the two clocks, and what a message has more is how long
+it was under way. The difference follows a drift of ``DRIFT`` and no more, so that a network that is
+slow for minutes is not taken for a clock that goes wrong.
+
+It is ``known`` once ``AGREE`` messages, spread in time, came within ``NEAR_S`` of the fastest: of a
+network whose delays spread over a time L these are about ``AGREE * L / NEAR_S`` messages, among
+which hardly none is fast. A clock that steps is found out, and learnt anew:
+
+- forward: a message would have come ``STEP_S`` faster than the fastest ever;
+- back: messages in a row whose stamps rise by themselves and yet lie before one that was there
+  already, all equally long under way (messages held up by the network come in a bunch instead);
+- either: the owner sees a stamp point at what belongs to another message (``restart``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+
+DRIFT = 0.0005
+NEAR_S = 0.025
+AGREE = 4
+APART_S = 0.05
+"""Messages closer together than this count once: a bunch agrees with itself whatever held it up."""
+STEP_S = 0.1
+BEHIND = 3
+KEPT = 256
+GENERATIONS = 8
+
+
+class MachineClock:
+    """``generation`` rises by one at each step; a moment is asked for with that of its message."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.known = False
+        self._floors: dict[int, float] = {}
+        self._floor_mono = 0.0
+        self._raws: deque[tuple[float, float]] = deque(maxlen=KEPT)  # (arrival, arrival - stamp)
+        self._last_s = 0.0  # the highest stamp
+        self._behind: list[tuple[float, float]] = []  # (stamp, arrival - stamp)
+
+    def heard(self, arrived_mono: float, stamp_ms: int) -> bool:
+        """Take the stamp of a message; true when it shows that the clock has stepped."""
+        stamp_s = stamp_ms / 1000
+        raw = arrived_mono - stamp_s
+        floor = self._floors.get(self.generation)
+        if floor is None:
+            self.restart(arrived_mono, stamp_ms)
+            return False
+        if (self.known and raw < floor - STEP_S) or self._stepped_back(stamp_s, raw, floor):
+            self.restart(arrived_mono, stamp_ms)
+            return True
+        elapsed_s = max(0.0, arrived_mono - self._floor_mono)
+        self._floor_mono = max(self._floor_mono, arrived_mono)
+        floor = self._floors[self.generation] = min(raw, floor + DRIFT * elapsed_s)
+        self._last_s = max(self._last_s, stamp_s)
+        if not self.known:
+            self._keep(arrived_mono, raw)
+            self.known = sum(kept <= floor + NEAR_S for _, kept in self._raws) >= AGREE
+        return False
+
+    def restart(self, arrived_mono: float, stamp_ms: int) -> None:
+        """Forget what was learnt, and begin with this message."""
+        self.generation += 1
+        self.known = False
+        self._floor_mono, self._last_s = arrived_mono, stamp_ms / 1000
+        raw = arrived_mono - self._last_s
+        self._floors[self.generation] = raw
+        self._floors.pop(self.generation - GENERATIONS, None)
+        self._raws.clear()
+        self._raws.append((arrived_mono, raw))
+        self._behind.clear()
+
+    def moment(self, stamp_ms: int, generation: int) -> float | None:
+        """When it was on our clock (s) that a message of this generation was stamped.
+
+        None where it is too long ago to say.
+        """
+        floor = self._floors.get(generation)
+        return None if floor is None else stamp_ms / 1000 + floor
+
+    def _keep(self, arrived_mono: float, raw: float) -> None:
+        if self._raws and arrived_mono - self._raws[-1][0] < APART_S:
+            self._raws[-1] = (self._raws[-1][0], min(raw, self._raws[-1][1]))
+        else:
+            self._raws.append((arrived_mono, raw))
+
+    def _stepped_back(self, stamp_s: float, raw: float, floor: float) -> bool:
+        if stamp_s >= self._last_s or raw - floor < STEP_S:
+            if stamp_s > self._last_s:
+                self._behind.clear()
+            return False
+        behind = [*self._behind, (stamp_s, raw)][-BEHIND:]
+        self._behind = behind
+        raws = [kept for _, kept in behind]
+        rising = all(a < b for (a, _), (b, _) in itertools.pairwise(behind))
+        return len(behind) == BEHIND and rising and max(raws) - min(raws) <= 2 * NEAR_S
