@@ -18,6 +18,8 @@ from tests.support.running import running_agent
 
 STOP_S = 1.6
 STOP_EVERY_S = 20.0
+WARM_UP_S = 8.0
+"""Until the clock is known, also where delays spread over half a period."""
 CERTAIN = 0.99
 """Of the fruit, where nothing is lost and delays stay under half a period."""
 
@@ -84,7 +86,7 @@ def _run(
         with running_agent(folder, "--config", str(config)) as agent:
             agent.wait_ready()
             plc.start()
-            time.sleep(2.0)
+            time.sleep(WARM_UP_S)
             seen.clear()
             end = time.monotonic() + seconds
             while (left_s := end - time.monotonic()) > 0:
