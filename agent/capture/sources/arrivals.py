@@ -39,7 +39,8 @@ class _Candidate:
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A file to be tried. ``since``: when it was last seen to change; of a file that lay there at
-    the first look, or at one after a gap (``backlog``), only its own time tells. ``last``: it has had its time."""
+    the first look, or at one after a gap (``backlog``), only its own time tells. ``last``: it has
+    had its time."""
 
     name: str
     stamp: Stamp
