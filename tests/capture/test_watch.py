@@ -351,6 +351,7 @@ def test_names_that_other_software_takes_away_do_not_pile_up(
 ) -> None:
     monkeypatch.setattr(journal_module, "SPARE_LINES", 3)
     monkeypatch.setattr(watch, "LIST_AGAIN_S", 0.0)
+    monkeypatch.setattr(watch, "LIST_SHARE", float("inf"))  # listed at every look, however slow
     source = opened(tmp_path)
     for number in range(10):
         drop(tmp_path, f"{number}.png", number)
