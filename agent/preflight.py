@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
+from agent.capture.urls import parse
 from agent.config import Alarms, Camera, Config
 from agent.config.load import Loaded, Overrides
 from agent.config.load import load_config as load
@@ -46,7 +47,7 @@ def missing_things(config: Config) -> Iterator[Broken]:
     """
     for path, section in config.walk():
         if isinstance(section, Camera) and hasattr(section, "source"):
-            yield from _source_problems(path, section)
+            yield from _source_problems(path, section, getattr(config, "state_dir", None))
         for key, value in section:
             if isinstance(value, Path):
                 look = _folder_problems if key == "state_dir" else _file_problems
@@ -56,7 +57,7 @@ def missing_things(config: Config) -> Iterator[Broken]:
                 yield from _file_problems((*path, "reference", variety), file)
 
 
-def _source_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
+def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> Iterator[Broken]:
     place = (*path, "source")
     try:
         if camera.source.startswith("sim:"):
@@ -66,6 +67,7 @@ def _source_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
             check_stream(camera.source)
         elif camera.source:
             check_source(Camera(name="camera", source=camera.source))
+            yield from _watch_problems(place, camera.source, state_dir)
     except ParameterError as error:
         yield Broken(place, f"is no simulated camera: {error}")
     except SourceError as error:
@@ -74,6 +76,23 @@ def _source_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
         yield Broken(place, f"cannot be used: {error.strerror}", SOURCE_FORMS)
     except ValueError as error:
         yield Broken(place, f"cannot be used: {error}", SOURCE_FORMS)
+
+
+def _watch_problems(place: KeyPath, source: str, state_dir: Path | None) -> Iterator[Broken]:
+    """A watched folder takes what becomes of its pictures, or the journal of those that stay."""
+    url = parse(source)
+    folder = Path(url.location)
+    if not url.watches or not folder.is_dir():
+        return
+    if url.after != "keep":
+        yield from _folder_problems(place, folder)
+    elif state_dir is None:
+        for broken in _folder_problems(place, folder):
+            yield Broken(
+                place,
+                f"{broken.message}; after=keep notes there what was read",
+                "a folder in which the agent may write, or state_dir",
+            )
 
 
 def _sim_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:

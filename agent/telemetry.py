@@ -79,7 +79,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("fruit_id_wait_seconds", Kind.HISTOGRAM, "Time that a finished reading waited for its fruit id", ("camera",), FAST_BUCKETS),
     Metric("suture_angle_degrees", Kind.HISTOGRAM, "Angle to the cutting line", ("camera",),
            tuple(float(a) for a in range(15, 181, 15))),
-    Metric("reading_confidence", Kind.GAUGE, "Confidence of the newest reading", ("camera",)),
+    Metric("reading_confidence", Kind.GAUGE, "Confidence of the newest reading, 0 without an angle", ("camera",)),
+    Metric("reading_plausibility", Kind.GAUGE, "How like fruit the newest picture is, where the model can tell", ("camera",)),
     Metric("margin", Kind.GAUGE, "Mean margin of the newest frame", ("camera", "class")),
     # explanation jobs: selected = completed + dropped + in flight
     Metric("jobs_selected", Kind.COUNTER, "Frames chosen for explanation", ("camera", "class")),

@@ -5,7 +5,8 @@ What is told apart are dark pictures, in which less than half of the view is lit
 - A fruit keeps its colour when its light is gone. The reading knows it by that, and has called
   such a picture unusable: it is DARK.
 - Else this lane's own cups are the measure. A lamp dims them too, so a picture less than half as
-  bright as they ever are is DARK; one that is as they are is a CUP, and were it black.
+  bright as they ever are is DARK; one that is as they are is a CUP, and were it black. A camera
+  that gives up colour for want of light makes grey pictures: DARK, where cups have colour.
 - Before they are known, a black picture is DARK, and a cup that has a colour to be judged by, and
   not a fruit's, is a CUP.
 - What remains, of grey cameras mostly, is UNSURE. It says nothing by itself: only where a running
@@ -87,6 +88,12 @@ def _coloured(seen: SegmentedFrame) -> bool:
     return seen.warmth >= COLOURED * max(seen.brightness, DIM_LEVEL)
 
 
+def _grey(seen: SegmentedFrame) -> bool:
+    """Whether it has no colour at all: that of a camera that sees colour never has exactly none,
+    or strong compression took it from a dark neutral one."""
+    return seen.warmth == 0.0
+
+
 class LightWatch:
     """Of one lane; pictures are fed in the order of capture, while the machine runs."""
 
@@ -96,7 +103,10 @@ class LightWatch:
         self._dark = MeanWindow(limits.fruit_window)
         self._cups: deque[float] = deque(maxlen=CUPS)
         self._usual: tuple[float, float] | None = None  # darkest and brightest usual cup
-        self._recent: deque[float] = deque(maxlen=BETWEEN + 1)  # dark cups since the last fruit
+        self._grey_cups = False  # whether cups may be exactly grey
+        self._recent: deque[SegmentedFrame] = deque(
+            maxlen=BETWEEN + 1
+        )  # dark, since the last fruit
         self._fruit: deque[float] = deque(maxlen=LIT_FRUIT)
         self._colours: deque[float] = deque(maxlen=LIT_FRUIT)
         self._brightest = 0.0
@@ -127,7 +137,7 @@ class LightWatch:
             self._dim.append(seen.brightness)
         if sight is not Sight.LIT:
             if sight is not Sight.DARK or self._may_be_black(seen):
-                self._recent.append(seen.brightness)
+                self._recent.append(seen)
         elif seen.reading.reason not in (NoReadReason.EMPTY, NoReadReason.IMAGE_QUALITY):
             self._learn(seen)
 
@@ -140,9 +150,10 @@ class LightWatch:
             return Sight.DARK
         if self._usual is not None:
             low, high = self._usual
-            grey = seen.warmth == 0.0  # no camera with colour sees exactly none
-            brighter = grey and seen.brightness > BRIGHTER * high
-            return Sight.DARK if brighter or seen.brightness < DARKER * low else Sight.CUP
+            darker = seen.brightness < DARKER * low
+            brighter = _grey(seen) and seen.brightness > BRIGHTER * high
+            lost = _grey(seen) and not self._grey_cups
+            return Sight.DARK if darker or brighter or lost else Sight.CUP
         if black:
             return Sight.DARK
         return Sight.CUP if self._colour_tells(seen) else Sight.UNSURE
@@ -171,7 +182,7 @@ class LightWatch:
         """Whether this dark cup would look otherwise if it were a fruit: fruit have a colour here,
         as far as is known, and this one has another."""
         here = not self._colours or median(self._colours) >= COLOURED
-        visible = seen.warmth != 0.0 and seen.brightness >= DIM_LEVEL
+        visible = not _grey(seen) and seen.brightness >= DIM_LEVEL
         return here and visible and not _coloured(seen)
 
     def _may_be_black(self, seen: SegmentedFrame) -> bool:
@@ -196,7 +207,8 @@ class LightWatch:
             self._brightest = max(self._brightest, median(self._fruit))
         few = 0 < len(self._recent) <= BETWEEN
         if few and fruit.brightness >= GOOD_LIGHT * self._brightest:
-            self._cups.extend(self._recent)
+            self._cups.extend(one.brightness for one in self._recent)
+            self._grey_cups = self._grey_cups or any(map(_grey, self._recent))
             if len(self._cups) >= LEAST_CUPS:
                 ordered = sorted(self._cups)
                 edge = len(ordered) // EDGE

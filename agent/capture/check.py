@@ -22,11 +22,14 @@ def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> str:
     them is returned in words, "" where nothing is.
     """
     opener = opener_of(camera.source, dict.fromkeys(schemes, ""))
-    if opener == OPENERS["folder"]:
-        try:
-            check_folder(Path(parse(camera.source).location))
-        except SourceError as error:
-            return error.detail
+    if opener not in (OPENERS["folder"], OPENERS["watch"]):
+        return ""
+    try:
+        check_folder(Path(parse(camera.source).location))
+    except SourceError as error:
+        # A watched folder is empty most of the time.
+        waits = opener == OPENERS["watch"] and error.reason == "empty_folder"
+        return "" if waits else error.detail
     return ""
 
 

@@ -8,11 +8,12 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, read_meta
-from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable
+from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable, Waiting
 from agent.capture.pairing.camera import CameraPairing
 from agent.capture.pairing.clock import MachineClock
 from agent.capture.pairing.history import Word
@@ -51,6 +52,7 @@ class CaptureContext:
 
     ``session`` goes into every frame id. ``openers`` maps a URL scheme to what makes a ``Source``,
     named ``package.module:name`` and called in the capture child; it wins over capture's own.
+    ``state_dir``: for what a source keeps over restarts.
     """
 
     telemetry: Telemetry
@@ -59,6 +61,7 @@ class CaptureContext:
     openers: Mapping[str, str] = field(default_factory=dict)
     rng: random.Random = field(default_factory=random.Random)
     machine_clock: MachineClock = field(default_factory=MachineClock)
+    state_dir: Path | None = None
 
 
 class CameraFeed:
@@ -87,6 +90,7 @@ class CameraFeed:
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
+        self._waiting_mono = 0.0
         self._pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
         self._report_changes()
 
@@ -102,7 +106,7 @@ class CameraFeed:
         action = self._receive(now)
         if action is Action.NONE:
             self._count_pictures(now)
-            action = self._states.tick(self.queue.beat_mono, now)
+            action = self._states.tick(max(self.queue.beat_mono, self._waiting_mono), now)
         if action is Action.KILL:
             self._pictures.leave(self._states.change)
         self._report_changes()
@@ -156,7 +160,11 @@ class CameraFeed:
             name=f"capture-{self.camera.name}",
             target="agent.capture.process:main",
             args=CaptureArgs(
-                self.camera, self._context.openers, self._earlier, self._pictures.place
+                self.camera,
+                self._context.openers,
+                self._earlier,
+                self._pictures.place,
+                self._context.state_dir,
             ),
             fds={"ring": memory_fd, "event": self._event_fd},
             env=CHILD_ENV,
@@ -176,11 +184,15 @@ class CameraFeed:
             return self._states.died(self._child.describe_exit(), now)
         for message in messages:
             if isinstance(message, Opened):
-                self.queue.attach()
                 self._states.opened(message.info, now)
+                if not message.info.width_px:
+                    continue  # it comes again, with the first picture
+                self.queue.attach()
                 self._for_lanes("camera_fps", message.info.fps)
                 self._tell_differences(message.info)
                 self._earlier = message.info
+            elif isinstance(message, Waiting):
+                self._waiting_mono = now
             elif isinstance(message, Unreadable):
                 self._pictures.unreadable(message)
             elif isinstance(message, Place):

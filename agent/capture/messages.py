@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.capture.source import Place, SourceInfo
 from agent.config import Camera
@@ -18,20 +19,29 @@ class CaptureArgs:
 
     ``earlier``: what an earlier session found; lanes are not cut from pictures of another size.
     ``place``: where the session before has left a source of files. The child sends each new
-    ``Place`` as it is.
+    ``Place`` as it is. ``state_dir``: for what a source keeps over restarts.
     """
 
     camera: Camera
     openers: Mapping[str, str]
     earlier: SourceInfo | None = None
     place: Place = field(default_factory=Place)
+    state_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The source is open and the ring has its shape; pictures follow."""
+    """The source is open and the ring has its shape; pictures follow.
+
+    Without a size in ``info`` there is no ring before the first picture; this then comes again.
+    """
 
     info: SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The source is open and has had no picture yet, so that there is no ring to beat in."""
 
 
 @dataclass(frozen=True, slots=True)

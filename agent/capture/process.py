@@ -10,6 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any
 
@@ -23,6 +24,7 @@ from agent.capture.messages import (
     Opened,
     Remarked,
     Unreadable,
+    Waiting,
 )
 from agent.capture.mounting import Mounting
 from agent.capture.source import (
@@ -33,6 +35,7 @@ from agent.capture.source import (
     Source,
     SourceError,
     SourceInfo,
+    SourceSession,
 )
 from agent.capture.sources.size import size_changed
 from agent.capture.urls import opener_of
@@ -42,6 +45,7 @@ from agent.supervision.channel import Channel
 from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
 
 REPORT_S = 0.2
+WAITING_S = 0.5
 OTHER_SIZE = 3
 """Pictures of another size in a row, of a sensor, that are no accident: it is opened anew."""
 RING_LIMIT_BYTES = 1024 * 1024 * 1024
@@ -54,14 +58,28 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     try:
         source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
         if isinstance(source, Resumable):
-            source.resume(args.place, channel.send)
+            source.resume(SourceSession(args.place, channel.send, args.state_dir))
         info = source.open()
-        check_earlier(args.camera, info, args.earlier)
-        check_size(args.camera, info)
+        first = None
+        if not info.width_px:
+            channel.send(Opened(info))
+            first = _first_picture(channel, source)
+            if first is None:
+                source.close()
+                return
+            height, width = first.image.shape[:2]
+            info = replace(info, width_px=width, height_px=height)
         mounting = Mounting(args.camera)
-        check_regions(args.camera, *mounting.size(info))
+        try:
+            check_earlier(args.camera, info, args.earlier)
+            check_size(args.camera, info)
+            check_regions(args.camera, *mounting.size(info))
+        except SourceError as error:
+            if first is not None:  # it was read, and is no frame
+                channel.send(Unreadable({"picture_size": 1}, error.detail))
+            raise
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
-        _Session(channel, source, (info, mounting), writer, args.camera.max_age_s).run()
+        _Session(channel, source, (info, mounting), writer, args.camera.max_age_s).run(first)
     except EndOfSource:
         channel.send(Ended())
     except SourceError as error:
@@ -71,6 +89,23 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     except Exception as error:  # noqa: BLE001 - the top of the process: whatever a source raises
         text = without_credentials(f"{type(error).__name__}: {error}")
         channel.send(Failed("crashed", text, permanent=False))
+
+
+def _first_picture(channel: Channel, source: Source) -> Picture | None:
+    """Wait for the picture that says how large pictures are; None when the end comes before it."""
+    said_mono = 0.0
+    while not channel.stopping.is_set():
+        try:
+            picture = source.read()
+        except PictureError as error:
+            channel.send(Unreadable({error.reason: 1}, error.detail))
+            continue
+        if picture is not None:
+            return picture
+        if time.monotonic() - said_mono >= WAITING_S:
+            said_mono = time.monotonic()
+            channel.send(Waiting())
+    return None
 
 
 def _allocate(camera: Camera, info: SourceInfo, memory_fd: int) -> FrameRing:
@@ -118,9 +153,11 @@ class _Session:
         writer.beat(time.monotonic())
         channel.send(Opened(info))
 
-    def run(self) -> None:
-        """Read until the parent wishes an end or the source raises one."""
+    def run(self, first: Picture | None = None) -> None:
+        """Read until the parent wishes an end or the source raises one; ``first`` is read."""
         try:
+            if first is not None:
+                self._store(first)
             while not self._channel.stopping.is_set():
                 self._step()
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "SourceError",
     "SourceInfo",
+    "SourceSession",
 ]
 
 
@@ -52,8 +54,9 @@ class EndOfSource(Exception):  # noqa: N818 - an event, not an error
 class SourceInfo:
     """What the opened source gives, which may differ from what was requested.
 
-    ``fps`` 0: unknown. ``live``: pictures come from a sensor, so two equal ones in a row are
-    suspicious; false for files, folders and noiseless simulations.
+    ``fps`` 0: unknown. Width and height 0: not known before the first picture. ``live``: pictures
+    come from a sensor, so two equal ones in a row are suspicious; false for files, folders and
+    noiseless simulations.
     """
 
     width_px: int
@@ -114,9 +117,23 @@ class Source(Protocol):
         """Release the camera."""
 
 
+def _to_nobody(_place: Place) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSession:
+    """What a source of files is given: where the last session has left it, whom to tell its place,
+    and the folder for what must survive a restart, if there is one."""
+
+    place: Place = field(default_factory=Place)
+    report: Callable[[Place], None] = _to_nobody
+    state_dir: Path | None = None
+
+
 @runtime_checkable
 class Resumable(Protocol):
     """A source that the next session goes on with, where the last one ended or was ended."""
 
-    def resume(self, place: Place, report: Callable[[Place], None]) -> None:
-        """Called before ``open``; ``report`` is to be called at every change of place."""
+    def resume(self, session: SourceSession) -> None:
+        """Called before ``open``; its ``report`` is to be called at every change of place."""

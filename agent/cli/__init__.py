@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from agent import __version__
-from agent.cli.alarms import calibrate, score_alarms
+from agent.cli.alarms import calibrate, check_angle, score_alarms
 from agent.cli.explanations import explain, study
 from agent.cli.line import check_config, run
 from agent.cli.models import evaluate, train
@@ -31,7 +31,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (run, check_config, explain, study, train, calibrate, score_alarms, evaluate):
+for _command in (
+    run,
+    check_config,
+    explain,
+    study,
+    train,
+    check_angle,
+    calibrate,
+    score_alarms,
+    evaluate,
+):
     app.command(_command.__name__.replace("_", "-"))(_command)
 
 

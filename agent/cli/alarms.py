@@ -8,7 +8,52 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import ConfigOption, load
+from agent.cli.options import EXIT_USAGE, ConfigOption, ModelOption, load, one_line
+
+
+def check_angle(
+    by: Annotated[
+        float,
+        typer.Option(
+            metavar="DEGREES",
+            help="About so far the fruit is turned, counter-clockwise for who looks at the side "
+            "that the camera sees; negative: clockwise.",
+        ),
+    ],
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[BEFORE AFTER]",
+            show_default=False,
+            help="The camera's own pictures; without them, it is watched.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="URL", help="In place of the configured camera.")
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which configured camera; default: the first."),
+    ] = None,
+    lane: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where the fruit lies, of several lanes.")
+    ] = None,
+    model: ModelOption = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long the camera is watched.")] = 120.0,
+) -> None:
+    """Turn one fruit by hand: does its angle turn the same way, or is the picture mirrored?"""
+    from agent.commissioning.command import check_angle as check
+    from agent.commissioning.errors import CommissioningError
+    from agent.commissioning.sense import Turn
+
+    if pictures and len(pictures) != 2:
+        raise typer.BadParameter("give two pictures, before and after the turn, or none")
+    with one_line(CommissioningError, exit_code=EXIT_USAGE):
+        turn = Turn(by, lane)
+    loaded = load(config, sources=(source,) if source else (), broker="none", model=model)
+    files = (pictures[0], pictures[1]) if pictures else None
+    raise typer.Exit(check(loaded.config, camera, turn, files, seconds))
 
 
 def calibrate(
@@ -43,15 +88,35 @@ def calibrate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run collected.")
     ] = False,
+    turned: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="BEFORE AFTER",
+            help="Pictures of one fruit turned by hand, as for check-angle: checked first.",
+        ),
+    ] = None,
+    by: Annotated[
+        float | None,
+        typer.Option(metavar="DEGREES", help="With --turned: about so far, counter-clockwise."),
+    ] = None,
+    lane: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --turned: where that fruit lies.")
+    ] = None,
 ) -> None:
     """Audit the model on the running line, then learn what is usual there, for the alarms."""
     from rich.console import Console
 
     from agent.commissioning.command import calibrate_with_progress
-    from agent.commissioning.commission import Plan
+    from agent.commissioning.commission import Plan, Turned
+    from agent.commissioning.errors import CommissioningError
+    from agent.commissioning.sense import Turn
 
+    if (turned is None) != (by is None) or (lane is not None and turned is None):
+        raise typer.BadParameter("--turned BEFORE AFTER and --by DEGREES go together")
+    with one_line(CommissioningError, exit_code=EXIT_USAGE):
+        hand = None if turned is None or by is None else Turned(*turned, Turn(by, lane))
     loaded = load(config, sources=(source,) if source else (), broker="none", model=model)
-    plan = Plan(variety, out, camera, lots, lot_minutes, explained, resume)
+    plan = Plan(variety, out, camera, lots, lot_minutes, explained, resume, hand)
     raise typer.Exit(calibrate_with_progress(loaded.config, plan, Console()))
 
 

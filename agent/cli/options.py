@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=str)
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_CONFIG = 78
 BIT_DEPTHS = ("8", "10", "12", "14", "16")
 BASELINES: tuple[Literal["zero"], Literal["mean"]] = ("zero", "mean")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from contextlib import closing
+from pathlib import Path
 
 import cv2
 import torch
@@ -17,11 +20,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from agent.alarms.charts.reference import Reference, ReferenceFileError
+from agent.alarms.charts.reference import Reference, ReferenceFileError, SenseCheck
 from agent.commissioning.audit import FRUIT, Audit
 from agent.commissioning.commission import Commissioning, Plan, Told
 from agent.commissioning.errors import CommissioningError
+from agent.commissioning.line import Wanted, frames_of
 from agent.commissioning.pictures import write_sheet
+from agent.commissioning.sense import Reader, Turn, check_files, check_live, remedy
 from agent.config import Camera, Config
 from agent.models.errors import ModelError
 from agent.models.loading import load_model
@@ -50,8 +55,67 @@ def calibrate_with_progress(config: Config, plan: Plan, console: Console) -> int
         return EXIT_REFUSED
     console.print(charted(reference))
     console.print(reference.claim)
+    console.print(f"sense of the angle: {sense_of(reference)}")
     console.print(f"wrote {plan.out}; alarms.reference: {{{plan.variety}: {plan.out}}}")
     return EXIT_OK
+
+
+def check_angle(
+    config: Config, camera: str | None, turn: Turn, files: tuple[Path, Path] | None, limit_s: float
+) -> int:
+    """``pitwatch check-angle``: from two files, or before the camera for at most ``limit_s``. The
+    exit code: 0 the sense is right, 1 it is mirrored or cannot be told, 78 the model."""
+    torch.set_num_threads(config.model.threads)
+    cv2.setNumThreads(1)
+    try:
+        chosen = _camera(config, camera)
+        reader = Reader(config, chosen, load_model(config.model))
+        if files is not None:
+            found = check_files(reader, *files, turn)
+        else:
+            ends = time.monotonic() + limit_s
+            frames = frames_of(chosen, Wanted("", 1.0))
+            with closing(frames):
+                found = check_live(
+                    reader,
+                    frames,
+                    turn,
+                    lambda words: _say(f"{words} ..."),
+                    lambda: time.monotonic() >= ends,
+                )
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except ModelError as error:
+        sys.stderr.write(f"pitwatch: {error}\n")
+        return EXIT_CONFIG
+    except CommissioningError as error:
+        sys.stderr.write(f"pitwatch: {error}\n")
+        return EXIT_REFUSED
+    if found.mirrored:
+        sys.stderr.write(f"pitwatch: {remedy(chosen, found)}\n")
+        return EXIT_REFUSED
+    _say(f"{found.lane}: {turned(found)}: the sense of the angle is right")
+    return EXIT_OK
+
+
+def _say(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+def turned(found: SenseCheck) -> str:
+    """The check in words."""
+    return (
+        f"the fruit was turned by about {found.by_deg:g} degrees, "
+        f"its reading by {found.turned_deg:.0f}"
+    )
+
+
+def sense_of(reference: Reference) -> str:
+    """What a reference knows of the angle's sense."""
+    if reference.sense is None:
+        return "not checked; turn one fruit by hand (pitwatch check-angle, or --turned)"
+    return f"checked on {reference.sense.lane}: {turned(reference.sense)}"
 
 
 def charted(reference: Reference) -> Table:

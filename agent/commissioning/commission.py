@@ -13,7 +13,8 @@ import numpy as np
 from agent.ablation.core.errors import AblationError
 from agent.ablation.engine import Engine
 from agent.alarms.charts.budget import Budget
-from agent.alarms.charts.reference import Reference, save_reference
+from agent.alarms.charts.reference import Reference, SenseCheck, save_reference
+from agent.alarms.light import in_the_dark
 from agent.alarms.signals.extract import chromaticity, of_fruit, of_suture
 from agent.commissioning.audit import FRUIT, Audit, audit
 from agent.commissioning.claim import claim
@@ -21,6 +22,7 @@ from agent.commissioning.conditional import charts_of_samples, together
 from agent.commissioning.design import Designed, designed, enough, widened
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, ordinary_production
+from agent.commissioning.plausible import least_plausible
 from agent.commissioning.samples import (
     Collected,
     CupSample,
@@ -30,6 +32,7 @@ from agent.commissioning.samples import (
     SampleFile,
     read_samples,
 )
+from agent.commissioning.sense import Reader, Turn, check_files, remedy
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
 from agent.records import SUTURE, ClassExplanation, Frame
@@ -37,6 +40,15 @@ from agent.sampling.uncertain import is_uncertain
 
 AUDIT_EVERY = 7
 """Every so many fruit one is audited, so that twenty are no neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Pictures of one fruit before and after it was turned by hand."""
+
+    before: Path
+    after: Path
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class Plan:
     lot_minutes: float = 15.0
     explained: int = 10
     resume: bool = False
+    turned: Turned | None = None
 
     @property
     def collected(self) -> Path:
@@ -88,6 +101,7 @@ class Commissioning:
         What was collected stays beside the output until the reference is written, so that an
         interrupted run can go on.
         """
+        sense = self._sense()
         before = self._before()
         passing = ordinary_production(
             self.config,
@@ -111,9 +125,20 @@ class Commissioning:
             raise CommissioningError(f"{self.model.label} is refused: {reasons}")
         collected = self._collect(engine, chain(kept, passing), before)
         reference = self._reference(engine, designed(collected, self.budget), collected, found)
+        reference = reference.model_copy(update={"sense": sense})
         save_reference(reference, self.plan.out)
         self.plan.collected.unlink(missing_ok=True)
         return reference
+
+    def _sense(self) -> SenseCheck | None:
+        """That of the angle; refused where it is the wrong one."""
+        if self.plan.turned is None:
+            return None
+        before, after, turn = self.plan.turned.before, self.plan.turned.after, self.plan.turned.turn
+        found = check_files(Reader(self.config, self.camera, self.model), before, after, turn)
+        if found.mirrored:
+            raise CommissioningError(remedy(self.camera, found))
+        return found
 
     @property
     def budget(self) -> Budget:
@@ -133,7 +158,7 @@ class Commissioning:
     @property
     def _header(self) -> dict[str, object]:
         return {
-            "samples": 2,
+            "samples": 3,
             "source": self.camera.source,
             "variety": self.plan.variety,
             "model_sha256": self.model.sha256,
@@ -168,8 +193,10 @@ class Commissioning:
                 if one.reading.empty:
                     self._add(before, file, _cup_sample(one))
                     continue
+                if in_the_dark(seen):  # not charted, so not learnt
+                    continue
                 self._add(before, file, _fruit_sample(one))
-                unsure = is_uncertain(seen, self.config.sampling)  # not charted, so not learnt
+                unsure = is_uncertain(seen, self.config.sampling)  # nor these
                 if seen.captured_mono >= due.get(seen.lane, -np.inf) and not unsure:
                     due[seen.lane] = seen.captured_mono + every_s
                     self._add(before, file, _explanation_sample(engine, one))
@@ -227,6 +254,7 @@ class Commissioning:
             profile=tuple(made.profile.tolist()),
             overlay_range=dict(made.overlay_range),
             cups=made.cups,
+            min_plausibility=least_plausible(collected.fruit, self.config.segmentation),
             signals=made.signals,
             left_out=dict(made.left_out),
             audit=found.findings,

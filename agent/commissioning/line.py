@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 
 from agent.capture.lanes import LaneCutter
+from agent.capture.mounting import Mounting
 from agent.capture.source import EndOfSource, Picture, PictureError, Source, SourceError
 from agent.capture.sources.folder import DEFAULT_FPS
 from agent.capture.urls import opener_of, parse
@@ -110,14 +111,13 @@ def everything(
 ) -> Iterator[Passing]:
     """Every reading, empty cups included, in order; ends where the source ends."""
     done = hooks or Hooks()
-    lanes = {
-        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
-        for lane in camera.effective_lanes()
-    }
+    lanes = lanes_of(camera)
     segmenter = Segmenter(done.prepare(model), config.segmentation, lanes, time.monotonic)
     reader = FruitReader(lanes)
     frames: OrderedDict[str, Frame] = OrderedDict()
-    for taken in _frames(camera, wanted):
+    for taken in frames_of(camera, wanted):
+        if taken is None:
+            continue
         frame = done.change(taken)
         frames[frame.frame_id] = frame
         if len(frames) > REMEMBERED_FRAMES:
@@ -141,9 +141,19 @@ def lot_of(reading: FruitReading, lot_s: float) -> str:
     return f"{lot}/{seen.lane}"
 
 
-def _frames(camera: Camera, wanted: Wanted) -> Iterator[Frame]:
+def lanes_of(camera: Camera) -> dict[str, LaneGeometry]:
+    """The lanes of a camera, by name, as the segmenter takes them."""
+    return {
+        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
+        for lane in camera.effective_lanes()
+    }
+
+
+def frames_of(camera: Camera, wanted: Wanted) -> Generator[Frame | None, None, None]:
+    """Every frame of every lane, turned and cut as in the running agent; None where the source had
+    no picture in time. ``CommissioningError`` where it fails."""
     source, clock, rate = _opened(camera, wanted.from_s)
-    cutter = LaneCutter(camera)
+    mounting, cutter = Mounting(camera), LaneCutter(camera)
     seq, unreadable = -1, 0
     try:
         while True:
@@ -153,6 +163,7 @@ def _frames(camera: Camera, wanted: Wanted) -> Iterator[Frame]:
                 unreadable += 1
                 continue
             if picture is None:
+                yield None
                 continue
             seq += 1
             if rate is not None:  # a recording: its own time, whatever the time of reading
@@ -160,7 +171,8 @@ def _frames(camera: Camera, wanted: Wanted) -> Iterator[Frame]:
                 if clock.now < wanted.from_s:
                     continue
                 picture = replace(picture, captured_mono=clock.now)
-            yield from cutter.cut(_as_ring_frame(picture, seq), "cal", seq, {})
+            turned = as_ring_frame(mounting.apply(picture), seq)
+            yield from cutter.cut(turned, "cal", seq, {})
     except EndOfSource:
         return
     except SourceError as error:
@@ -195,7 +207,7 @@ def _opened(camera: Camera, from_s: float) -> tuple[Source, VirtualClock, float 
     return source, clock, rate
 
 
-def _as_ring_frame(picture: Picture, index: int) -> RingFrame:
+def as_ring_frame(picture: Picture, index: int) -> RingFrame:
     """The picture as it would come out of a capture child."""
     both = {"truth": dict(picture.truth), "machine": dict(picture.machine)}
     meta = json.dumps(both).encode() if picture.truth or picture.machine else b""

@@ -7,9 +7,17 @@
 from agent.picture_files.listing import (
     SUFFIXES,
     is_picture,
+    is_picture_name,
     picture_files,
     picture_names,
     printable,
 )
 
-__all__ = ["SUFFIXES", "is_picture", "picture_files", "picture_names", "printable"]
+__all__ = [
+    "SUFFIXES",
+    "is_picture",
+    "is_picture_name",
+    "picture_files",
+    "picture_names",
+    "printable",
+]

@@ -26,13 +26,15 @@ def picture_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Pa
 
 def is_picture(entry: os.DirEntry[str], suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     """Whether an entry is a regular file, or a link to one, with the suffix of a picture."""
-    name = entry.name
-    if name[0] == "." or not name.lower().endswith(suffixes):
-        return False
     try:
-        return entry.is_file()
+        return is_picture_name(entry.name, suffixes) and entry.is_file()
     except OSError:  # a link that leads to itself
         return False
+
+
+def is_picture_name(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Whether a file of this name would be one."""
+    return name[0] != "." and name.lower().endswith(suffixes)
 
 
 def printable(name: str) -> str:

@@ -104,18 +104,31 @@ def overlay_ranges(references: Mapping[str, Reference]) -> dict[str, float] | No
 def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:
     """Capture over all cameras, with the simulator behind ``sim:``."""
     jitter = random.Random()  # noqa: S311 - spreads reconnects, hides nothing
-    return CaptureSystem(config.cameras, CaptureContext(telemetry, clock, session, OPENERS, jitter))
+    context = CaptureContext(telemetry, clock, session, OPENERS, jitter, state_dir=config.state_dir)
+    return CaptureSystem(config.cameras, context)
+
+
+def make_segmenter(
+    config: Config, model: LoadedModel, references: Mapping[str, Reference], clock: Clock
+) -> Segmenter:
+    """The network in its fast form. A line's own reference may ask for more plausible pictures than
+    the configuration does, never for less."""
+    plausible_from = {
+        variety: one.min_plausibility
+        for variety, one in references.items()
+        if one.min_plausibility is not None
+    }
+    return Segmenter(fused(model), config.segmentation, lanes_of(config), clock, plausible_from)
 
 
 def make_live_stages(
-    config: Config, model: LoadedModel, capture: CaptureSystem, telemetry: Telemetry, clock: Clock
+    config: Config, segmenter: Segmenter, capture: CaptureSystem, telemetry: Telemetry
 ) -> LiveStages:
-    """What the live loop drives; the network in its fast form."""
-    lanes = lanes_of(config)
+    """What the live loop drives."""
     return LiveStages(
         capture=capture,
-        segmenter=Segmenter(fused(model), config.segmentation, lanes, clock),
-        fruit=FruitReader(lanes, telemetry=telemetry),
+        segmenter=segmenter,
+        fruit=FruitReader(lanes_of(config), telemetry=telemetry),
         batch_max=config.segmentation.batch_max,
     )
 

@@ -4,6 +4,7 @@ the workers wait for it."""
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,8 @@ def count_fruit(telemetry: Telemetry, fruit: FruitReading) -> None:
         return
     telemetry.count("fruit", camera=seen.lane)
     telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.lane)
+    if not math.isnan(seen.reading.plausibility):
+        telemetry.gauge("reading_plausibility", seen.reading.plausibility, camera=seen.lane)
     if seen.reading.read:
         telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.lane)
     else:

@@ -10,7 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.ablation.result import EngineResult
+from agent.models.plausibility import LEAST_PLAUSIBLE
 from agent.records import ClassExplanation
+
+
+def plausibility_line(plausibility: float) -> str:
+    """How like the fruit that the model was made for the picture is, and what follows from it."""
+    if math.isnan(plausibility):
+        return "plausibility unknown: the model has no statistics of fruit"
+    if plausibility < LEAST_PLAUSIBLE:
+        return (
+            f"plausibility {plausibility:.3f}: implausible, unlike the fruit that the model was "
+            "made for; pitwatch run gives no angle"
+        )
+    return f"plausibility {plausibility:.3f}"
 
 
 def progress_bar() -> Progress:

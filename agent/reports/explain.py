@@ -23,8 +23,9 @@ from agent.ablation.studies.studies import Studies
 from agent.drawing import Image, in_colour
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
+from agent.models.plausibility import LEAST_PLAUSIBLE, Plausibility, plausibility_of_batch
 from agent.reports import files
-from agent.reports.console import print_facts, progress_bar
+from agent.reports.console import plausibility_line, print_facts, progress_bar
 from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
 from agent.reports.figure import Scene, figure
@@ -47,6 +48,7 @@ class Worker:
     focus: Focus | None
     studies: Studies
     out: Console
+    plausibility: Plausibility
 
     def writing(self, out: Path | None, json: Path | None, npz: Path | None) -> Worker:
         """The same, for a picture whose files go there; None: not wanted."""
@@ -93,6 +95,7 @@ def _worker(options: ExplainOptions) -> Worker:
     torch.set_num_threads(options.model.threads)
     model = load_model(options.model)
     name = _class_name(model, options.class_name)
+    judge = Plausibility(model)
     try:
         engine = engine_of(options, model, (name,))
         grid = model.preprocessing.height_px, model.preprocessing.width_px
@@ -109,6 +112,7 @@ def _worker(options: ExplainOptions) -> Worker:
         focus=focus,
         studies=_studies(options, patches),
         out=Console(soft_wrap=True, highlight=False, markup=False),
+        plausibility=judge,
     )
 
 
@@ -190,6 +194,7 @@ def _explain(worker: Worker, name: str, pair: tuple[Image, Image | None], bar: P
     found = result.classes[0]
     scene = _scene(worker, name, result, in_colour(image), drawn)
     written = _write(worker, scene, name)
+    worker.out.print(plausibility_line(scene.plausibility))
     print_facts(worker.out, result, found, written)
     log_event(
         logger,
@@ -211,6 +216,8 @@ def _scene(
     own = worker.options.method == "hires" and hires is not None
     if own and hires is not None:
         shown = replace(found, map=hires)
+    batch = torch.from_numpy(result.input).to(worker.model.device)[None]
+    plausible = float(plausibility_of_batch(worker.model, worker.plausibility, batch)[0])
     ranges = None if own else card_ranges(worker.model.card, result)
     return Scene(
         image_bgr=image,
@@ -220,6 +227,7 @@ def _scene(
         index=worker.model.classes.index(found.class_name),
         limits=colour_range(shown, None, ranges),
         title=f"{name}: {found.class_name}   {worker.model.name}, {result.layer}",
+        plausibility=plausible,
     )
 
 
@@ -234,6 +242,8 @@ def _write(worker: Worker, scene: Scene, name: str) -> list[Path]:
         content = files.numbers(worker.model, result, found)
         content["method"] = options.method
         content["picture"] = name
+        content["plausibility"] = scene.plausibility
+        content["implausible"] = scene.plausibility < LEAST_PLAUSIBLE
         content["overlay_range"] = {"value": scene.limits.value, "fixed": scene.limits.fixed}
         if scene.drawn is not None:
             truth = on_grid(scene.drawn, (result.mask.shape[0], result.mask.shape[1]))

@@ -7,6 +7,7 @@ over the occluded share, and the numbers.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from agent.ablation.core.scores import class_margin, rows
 from agent.ablation.overlay import ColourRange, blended
 from agent.ablation.result import EngineResult
 from agent.drawing import FAINT, Image
+from agent.models.plausibility import LEAST_PLAUSIBLE
 from agent.records import ClassExplanation
 from agent.reports import occlusion_panels
 
@@ -36,7 +38,8 @@ TITLE_PX, MARGIN_PX, HEADER_PX = 30, 14, 62
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What a figure shows. ``image_bgr`` (H, W, 3); ``drawn`` class indices or None; ``index`` of
-    the explained class; ``limits`` the map's colour range."""
+    the explained class; ``limits`` the map's colour range; ``plausibility`` NaN where the model
+    cannot tell."""
 
     image_bgr: Image
     drawn: NDArray[np.uint8] | None
@@ -45,6 +48,7 @@ class Scene:
     index: int
     limits: ColourRange
     title: str
+    plausibility: float = math.nan
 
 
 def figure(scene: Scene, method: str = "ablation-cam") -> Image:
@@ -159,9 +163,8 @@ def _assembled(scene: Scene, bottom: list[tuple[str, Image]], bar: Image | None 
     row = TITLE_PX + SIDE_PX + MARGIN_PX
     out = drawing.canvas(HEADER_PX + 2 * row, width)
     room = width - 2 * MARGIN_PX
-    drawing.text(
-        out, drawing.shortened(scene.title, room, 0.62, True), (MARGIN_PX, 26), 0.62, bold=True
-    )
+    title = drawing.shortened(_title(scene), room, 0.62, True)
+    drawing.text(out, title, (MARGIN_PX, 26), 0.62, bold=True)
     drawing.text(out, drawing.shortened(_facts(scene), room, 0.46), (MARGIN_PX, 50), 0.46)
     for line, panels in enumerate((top, bottom)):
         y = HEADER_PX + line * row
@@ -180,6 +183,14 @@ def _assembled(scene: Scene, bottom: list[tuple[str, Image]], bar: Image | None 
         out[y + TITLE_PX : y + TITLE_PX + SIDE_PX, -BAR_PX:] = bar
         drawing.text(out, "against", (width - BAR_PX, out.shape[0] - 2), 0.42)
     return out
+
+
+def _title(scene: Scene) -> str:
+    plausibility = scene.plausibility
+    if math.isnan(plausibility):
+        return f"{scene.title}   plausibility unknown"
+    said = "IMPLAUSIBLE, " if plausibility < LEAST_PLAUSIBLE else ""
+    return f"{scene.title}   {said}plausibility {plausibility:.2f}"
 
 
 def _facts(scene: Scene) -> str:

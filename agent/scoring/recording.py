@@ -30,7 +30,7 @@ from agent.scoring.protocol import Protocol, Trial
 from agent.scoring.softmax import SoftmaxTap
 from agent.storage.whole_file import whole_file
 
-VERSION = 2
+VERSION = 3
 FRUIT_SIGNALS = tuple(signal.name for signal in SIGNALS if signal.per is Per.FRUIT)
 PROFILE_SIGNALS = frozenset({"profile_cosine", "profile_ndcg"})
 """Made from the channels' effects, against whichever reference a replay has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -174,28 +175,43 @@ def read(
     lane: LaneGeometry,
     limits: config.Segmentation,
     calibration: ConfidenceCalibration | None,
+    plausibility: float = math.nan,
 ) -> Reading:
     """The reading, or the first reason in this order why there is none.
 
-    IMAGE_QUALITY, EMPTY, NO_SUTURE, AMBIGUOUS, LOW_CONFIDENCE. A bright cup in which neither suture
-    nor stem is seen is EMPTY as well when it has not the colour of a fruit; a dark one that is
-    filled with that colour is a fruit without light, IMAGE_QUALITY. Nothing is remembered from
-    picture to picture.
+    IMAGE_QUALITY, EMPTY, IMPLAUSIBLE, NO_SUTURE, AMBIGUOUS, LOW_CONFIDENCE. A bright cup in which
+    neither suture nor stem is seen is EMPTY as well when it has not the colour of a fruit; a dark
+    one that is filled with that colour is a fruit without light, IMAGE_QUALITY. A plausibility that
+    is not known (NaN) refuses nothing. Nothing is remembered from picture to picture.
     """
+    found = _found(measurement, light, lane, limits, calibration, plausibility)
+    return dataclasses.replace(found, plausibility=plausibility)
+
+
+def _found(
+    measurement: Measurement,
+    light: Light,
+    lane: LaneGeometry,
+    limits: config.Segmentation,
+    calibration: ConfidenceCalibration | None,
+    plausibility: float,
+) -> Reading:
     if not light.usable:
         return no_read(NoReadReason.IMAGE_QUALITY)
     coloured = limits.dark_chromaticity > 0 and light.fills_with_colour(limits.dark_chromaticity)
     if light.coverage < MIN_COVERAGE:
         return no_read(NoReadReason.IMAGE_QUALITY if coloured else NoReadReason.EMPTY)
     line, features = measurement.line, measurement.features
-    if line is None or features is None or measurement.suture_share < limits.min_suture_area:
-        # A picture with no colour at all comes from a grey camera, where chroma says nothing.
-        bare = (
-            measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma and not coloured
-        )
-        reason = NoReadReason.EMPTY if bare else NoReadReason.NO_SUTURE
-        return no_read(reason, 0.0, measurement.stem, lane)
-    sure = confidence(features, calibration)
+    sutureless = line is None or measurement.suture_share < limits.min_suture_area
+    # A picture with no colour at all comes from a grey camera, where chroma says nothing.
+    bare = measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma and not coloured
+    if sutureless and bare:
+        return no_read(NoReadReason.EMPTY)
+    sure = 0.0 if features is None else confidence(features, calibration)
+    if plausibility < limits.min_plausibility:
+        return no_read(NoReadReason.IMPLAUSIBLE, sure, measurement.stem, lane)
+    if sutureless or line is None:
+        return no_read(NoReadReason.NO_SUTURE, 0.0, measurement.stem, lane)
     if line.elongation < MIN_ELONGATION or line.inlier_share < MIN_INLIER_SHARE:
         return no_read(NoReadReason.AMBIGUOUS, sure, measurement.stem, lane)
     if sure < limits.min_confidence:

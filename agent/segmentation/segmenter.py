@@ -24,7 +24,8 @@ from agent.models import pictures
 from agent.models.card import ConfidenceCalibration
 from agent.models.errors import ModelError
 from agent.models.loaded import LoadedModel, logits
-from agent.records import STEM, SUTURE, Frame, NoReadReason, SegmentedFrame
+from agent.models.plausibility import Plausibility
+from agent.records import STEM, SUTURE, CaptureMode, Frame, NoReadReason, SegmentedFrame
 from agent.segmentation.field import Field, field_of_view
 from agent.segmentation.light import Light, measure_light
 from agent.segmentation.reading import (
@@ -71,12 +72,16 @@ class _Output:
     suture: NDArray[np.float32]
     entropy: NDArray[np.float32]
     finite: NDArray[np.bool_]
+    plausibility: NDArray[np.float64]
 
 
 class Segmenter:
     """Segments frames of any number of lanes with one model.
 
-    A lane missing from ``lanes`` has the default geometry. Raises ``ModelError`` when the model has
+    A lane missing from ``lanes`` has the default geometry. ``plausible_from``: by variety the least
+    plausibility that the line's own reference asks for, where that is more than the settings do;
+    it holds while the machine announces that variety, and with a single one also while it announces
+    none. Raises ``ModelError`` when the model has
     no class ``suture`` or its card's confidence was fitted on other features than these.
     """
 
@@ -86,6 +91,7 @@ class Segmenter:
         settings: config.Segmentation,
         lanes: Mapping[str, LaneGeometry],
         clock: Clock,
+        plausible_from: Mapping[str, float] | None = None,
     ):
         if SUTURE not in model.classes:
             raise ModelError(
@@ -102,6 +108,13 @@ class Segmenter:
         self._suture = model.classes.index(SUTURE)
         self._stem = model.classes.index(STEM) if STEM in model.classes else None
         self._calibration = check_calibration(model.card.confidence, model.label)
+        self._plausibility = Plausibility(model)
+        self._own = {
+            variety: settings.model_copy(
+                update={"min_plausibility": max(least, settings.min_plausibility)}
+            )
+            for variety, least in (plausible_from or {}).items()
+        }
 
     def segment(self, frames: Sequence[Frame]) -> list[SegmentedFrame]:
         """One segmentation per frame, in their order; at most ``batch_max`` frames a batch."""
@@ -159,7 +172,9 @@ class Segmenter:
     def _infer(self, fitted: list[NDArray[np.uint8]]) -> _Output:
         with torch.inference_mode():
             batch = pictures.to_tensor(fitted, self._model.preprocessing, self._model.device)
-            return _interpret(logits(self._model, batch), self._suture)
+            with self._plausibility.watching():
+                z = logits(self._model, batch)
+            return _interpret(z, self._suture, self._plausibility.plausibility(len(fitted)))
 
     def _read(self, given: _Input, output: _Output, at: int) -> tuple[SegmentedFrame, Measurement]:
         frame, field = given.frame, given.field
@@ -176,7 +191,9 @@ class Segmenter:
         )
         measurement = measure(view, self._suture, self._stem)
         lane = self._lanes.get(frame.lane, LaneGeometry())
-        reading = read(measurement, given.light, lane, self._settings, self._calibration)
+        limits = self._limits(frame.machine.variety)
+        plausibility = float(output.plausibility[at, int(lane.mode is CaptureMode.FREE_RUN)])
+        reading = read(measurement, given.light, lane, limits, self._calibration, plausibility)
         areas, margins = field.by_class(mask, margin, len(self._model.classes))
         segmentation = SegmentedFrame(
             lane=frame.lane,
@@ -199,6 +216,13 @@ class Segmenter:
             warmth=given.light.warmth,
         )
         return segmentation, measurement
+
+    def _limits(self, variety: str | None) -> config.Segmentation:
+        """The settings, with the plausibility that this variety's own reference asks for."""
+        if variety is None and len(self._own) == 1:
+            (only,) = self._own.values()
+            return only
+        return self._own.get(variety or "", self._settings)
 
     def _unusable(self, frame: Frame) -> SegmentedFrame:
         """The answer for a frame in which nothing can be seen."""
@@ -236,7 +260,7 @@ def check_calibration(
     return calibration
 
 
-def _interpret(z: Tensor, suture: int) -> _Output:
+def _interpret(z: Tensor, suture: int, plausibility: NDArray[np.float64]) -> _Output:
     """Logits (N, C, h, w) -> predicted class, its margin, suture probability and entropy.
 
     With t = the largest logit and s = sum over the others of exp(z - t): the margin of the
@@ -263,4 +287,5 @@ def _interpret(z: Tensor, suture: int) -> _Output:
         suture=(shares[:, suture] / total).float().cpu().numpy(),
         entropy=entropy.float().cpu().numpy(),
         finite=finite.cpu().numpy(),
+        plausibility=plausibility,
     )

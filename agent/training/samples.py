@@ -62,12 +62,17 @@ class SimulatedSamples:
 
 
 def passing(sample: Sample, rng: np.random.Generator) -> Sample:
-    """The sample moved by up to 0.7 of its size, as a free-running camera sees it come and go.
+    """The sample moved by up to 0.7 of its size, as a free-running camera sees it come and go."""
+    return moved(sample, rng, 0.1, 0.7)
+
+
+def moved(sample: Sample, rng: np.random.Generator, least: float, most: float) -> Sample:
+    """The sample moved by ``least`` to ``most`` of its size, any way.
 
     The belt that shows behind it is dark.
     """
     height, width = sample.mask.shape
-    away, turn = rng.uniform(0.1, 0.7) * width, rng.uniform(0, 2 * np.pi)
+    away, turn = rng.uniform(least, most) * width, rng.uniform(0, 2 * np.pi)
     matrix = np.array([[1, 0, away * np.cos(turn)], [0, 1, away * np.sin(turn)]])
     belt = float(rng.uniform(0, 25))
     image = sample.image.copy()

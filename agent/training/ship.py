@@ -33,7 +33,11 @@ def ship(state: Mapping[str, Tensor], card: ModelCard, path: Path) -> ModelCard:
     ``TrainingError`` where the disk refuses.
     """
     data = pack(state)
-    signed = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    sha256 = hashlib.sha256(data).hexdigest()
+    update: dict[str, object] = {"sha256": sha256}
+    if card.plausibility is not None and card.plausibility.weights_sha256 != sha256:
+        update["plausibility"] = None  # it belongs to other weights
+    signed = card.model_copy(update=update)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(card_path(path)) as beside, whole_file(path) as weights:

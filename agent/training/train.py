@@ -17,6 +17,7 @@ from agent.training.cases import Case, annotated_case, simulated_cases
 from agent.training.errors import TrainingError
 from agent.training.evaluate import Evaluation, evaluate
 from agent.training.folder import FolderSamples, Pair, check_pairs, find_pairs, split_pairs
+from agent.training.plausibility import fruit_statistics
 from agent.training.recipe import Recipe, Stage
 from agent.training.reference import layer_means, overlay_ranges
 from agent.training.samples import MixedSamples, Samples, SimulatedSamples
@@ -139,8 +140,15 @@ def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ())
     reference = [
         case.sample for case in simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
     ]
+    pairs = () if options.folder is None else find_pairs(options.folder)
+    try:
+        statistics = fruit_statistics(model, 2 * options.cases, pairs)
+    except TrainingError as error:  # so few cases are for trying things out
+        statistics = None
+        card = card.model_copy(update={"notes": f"{card.notes} No plausibility: {error}."})
     update = {
         "metrics": rounded(metrics),
+        "plausibility": statistics,
         "overlay_range": overlay_ranges(model, reference) or None,
         "channel_means": layer_means(model, reference) or None,
     }

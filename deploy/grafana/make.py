@@ -102,7 +102,8 @@ LINE = (
     Panel("Fruit rate", "Fruit a minute by lane: a lane that falls behind has empty cups or a "
           "camera that misses triggers.", "none", ((f"60 * {FRUIT}", "{{camera}}"),), width=12),
     Panel("Not read, by reason", "Fruit a minute without an angle. No suture or ambiguous: look at "
-          "the fruit; low confidence: at the model; image quality: at lamp and lens.", "none",
+          "the fruit; low confidence: at the model; image quality: at lamp and lens; implausible: "
+          "what lies under the camera is not the fruit that the model was made for.", "none",
           (("60 * (" + or_zero(rate("pitwatch_fruit_no_read_total", "job, instance, camera, reason"),
                                FRUIT, "job, instance, camera") + ")", "{{camera}} {{reason}}"),),
           width=12),
@@ -112,8 +113,11 @@ LINE = (
             "{{le}}"),), "heatmap", 12),
     Panel("Margins", "How far the network is from another answer, by class, newest fruit.", "none",
           ((f"pitwatch_margin{{{CAM}}}", "{{camera}} {{class}}"),), width=6),
-    Panel("Confidence", "Probability that the angle is right to 5 degrees, newest fruit.",
-          "percentunit", ((f"pitwatch_reading_confidence{{{CAM}}}", "{{camera}}"),), width=6, most=1),
+    Panel("Confidence", "Probability that the angle is right to 5 degrees, 0 without an angle; how "
+          "like the fruit that the model was made for the picture is. Newest fruit.", "percentunit",
+          ((f"pitwatch_reading_confidence{{{CAM}}}", "{{camera}}"),
+           (f"pitwatch_reading_plausibility{{{CAM}}}", "{{camera}} plausibility")),
+          width=6, most=1),
     Panel("Alarms", "Each alarm while its condition is true.", "none",
           ((f"max by (alarm) (pitwatch_alarm_active{{{OWN}}})", "{{alarm}}"),), "state-timeline", 12,
           10, active="red"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.alarms.catalogue import BY_CAUSE, Cause
+from agent.alarms.catalogue import BY_CAUSE, Cause, Situation
 from agent.alarms.condition import Condition
 from agent.alarms.light import LightWatch, Sight
 from agent.alarms.text.english import ENGLISH
@@ -69,6 +69,13 @@ def seen_at(render, level: float) -> Light:
     return measure_light(image, render.aperture, config.Segmentation().empty_brightness)
 
 
+def brighter(light: Light, factor: float) -> Light:
+    """Of a lot, or of cups with juice on them."""
+    if factor == 1.0:
+        return light
+    return replace(light, brightness=light.brightness * factor, warmth=light.warmth * factor)
+
+
 BLANK = fruit(0.0).segmentation
 
 
@@ -106,6 +113,7 @@ class Lane:
         self.grey, self.machine = grey, machine
         self.variety = "golden"
         self.period_s = PERIOD_S
+        self.lot = (1.0, 1.0)  # how bright its fruit and the cups are
         self.rng = np.random.default_rng(seed)
         self.watch.on_camera(status(CameraState.LIVE, self.now))
 
@@ -114,7 +122,8 @@ class Lane:
         end, shown = self.now + seconds, 0
         while self.now < end:
             name = "cup" if self.rng.random() < empty else self.variety
-            self.show(sights()[name][int(self.rng.integers(20))].by_level[lamp])
+            light = sights()[name][int(self.rng.integers(20))].by_level[lamp]
+            self.show(brighter(light, self.lot[name == "cup"]))
             shown += 1
             if shown % 5 == 0:
                 yield self.judged()
@@ -214,6 +223,26 @@ def test_the_lamp_is_off_from_the_start() -> None:
         assert "no picture shows any light" in sentence(lane.judged())
 
 
+def test_a_free_running_camera_in_the_dark_is_one_alarm_and_not_two() -> None:
+    """Its fruit make no readings, so there is nothing to judge by either."""
+    lane = Lane()
+    assert not lane.rings(120)
+    for _ in range(400):
+        lane.now += PERIOD_S
+        light = sights()["golden"][0].by_level[0.05]
+        machine = MachineInfo(state=RUNNING, variety="golden")
+        lane.watch.on_picture(picture(light, lane.now, machine, grey=False))
+    silent = f"{Cause.AGENT_NO_DATA}-cam1"
+    told, alone = (
+        {one.alarm_id: one for one in lane.watch.tick(lane.now, unavailable=out)}
+        for out in ((), (f"{Cause.IMAGE_QUALITY}-cam1",))
+    )
+    assert lane.judged().beyond
+    assert told[silent].beyond
+    assert told[silent].suppressed_by == Situation.IMAGE_QUALITY.value
+    assert alone[silent].suppressed_by == "", "not where nobody is told of the pictures"
+
+
 # --- a line that is empty ------------------------------------------------------------------------
 
 
@@ -254,14 +283,15 @@ def test_a_standing_machine_may_switch_its_light_off() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_shift_rings_by_itself(seed: int) -> None:
-    """Four hours: varieties, lots brighter and darker, gaps in the feed, a break on empty cups."""
+    """Two hours and a half: varieties, lots, gaps in the feed, a break on empty cups."""
     lane = Lane(seed=seed)
     lane.period_s = 1.0
     rung = []
-    for block in range(16):
+    for block in range(8):
         lane.variety = VARIETIES[block % 3]
+        lane.lot = (float(lane.rng.uniform(0.8, 1.2)), float(lane.rng.uniform(0.8, 1.2)))
         rung.append(lane.rings(780, empty=float(lane.rng.uniform(0.0, 0.3))))
-        rung.append(lane.rings(1800 if block == 7 else 120, empty=1.0))
+        rung.append(lane.rings(1800 if block == 3 else 120, empty=1.0))
     assert not any(rung)
 
 
@@ -309,6 +339,15 @@ def test_a_grey_camera_that_starts_in_the_dark_says_so_after_a_bounded_time() ->
     assert not silent.rings(900, lamp=0.05)
     soon = Lane(grey=True, only_dark_s=60.0)
     assert 60 <= soon.rings_after_s(100, lamp=0.05) < 70
+
+
+def test_a_camera_that_gives_up_colour_in_the_dark_is_noticed() -> None:
+    """Many do by themselves; fruit then look as its empty cups did."""
+    lane = Lane()
+    assert not lane.rings(300)
+    lane.grey = True
+    assert lane.rings(30, lamp=0.1)
+    assert "check the lamp" in sentence(lane.judged())
 
 
 # --- what one picture says -----------------------------------------------------------------------

@@ -12,7 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.capture.source import EndOfSource, Picture, PictureError, Place, Source, SourceError
+from agent.capture.source import (
+    EndOfSource,
+    Picture,
+    PictureError,
+    Place,
+    Source,
+    SourceError,
+    SourceSession,
+)
 from agent.capture.sources import folder, v4l2, video
 from agent.capture.sources.pace import Pacer
 from tests.capture.support import camera, noise, write_coded_video, write_pictures, write_video
@@ -154,14 +162,14 @@ def test_the_next_session_goes_on_behind_the_last_picture(tmp_path: Path, loop: 
     images = write_pictures(tmp_path, 4)
     told: list[Place] = []
     first = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
-    first.resume(Place(), told.append)
+    first.resume(SourceSession(report=told.append))
     first.open()
     for image in images[:2]:
         assert np.array_equal(next_picture(first).image, image)
     first.read()  # handed out, and the session ends before it can say so
     assert told[-2:] == [Place("001.png", "002.png"), Place("001.png")]
     second = folder.FolderSource(camera(f"{tmp_path}?loop={loop}", fps=1000))
-    second.resume(told[-1], told.append)
+    second.resume(SourceSession(told[-1], told.append))
     second.open()
     for image in images[2:]:
         assert np.array_equal(next_picture(second).image, image)
@@ -175,11 +183,11 @@ def test_the_next_session_goes_on_behind_the_last_picture(tmp_path: Path, loop: 
 def test_the_next_session_that_finds_nothing_behind_starts_over_or_ends(tmp_path: Path) -> None:
     images = write_pictures(tmp_path, 2)
     again = folder.FolderSource(camera(str(tmp_path), fps=1000))
-    again.resume(Place("zzz.png"), lambda _place: None)
+    again.resume(SourceSession(Place("zzz.png")))
     again.open()
     assert np.array_equal(next_picture(again).image, images[0])
     once = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
-    once.resume(Place("zzz.png"), lambda _place: None)
+    once.resume(SourceSession(Place("zzz.png")))
     with pytest.raises(EndOfSource):
         once.open()
 
@@ -215,7 +223,7 @@ def test_names_of_any_bytes_are_read_and_shown_on_one_line(tmp_path: Path) -> No
         file.write(b"")
     told: list[Place] = []
     source = folder.FolderSource(camera(f"{tmp_path}?loop=0", fps=1000))
-    source.resume(Place(), told.append)
+    source.resume(SourceSession(report=told.append))
     source.open()
     next_picture(source)
     with pytest.raises(PictureError, match=r"corrupt: 0\\udcff\\n\.png: the file is empty"):

@@ -12,7 +12,7 @@ from agent.capture.sources.v4l2 import device_path
 from agent.capture.urls import OPENERS, opener_of, parse
 from tests.capture.support import camera, write_pictures, write_video
 
-SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "video"}))
+SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "watch", "video"}))
 """What an unknown scheme is told that there are, as in ``file, rtsp, rtsps, sim, v4l2``."""
 
 
@@ -24,6 +24,8 @@ SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "video"}))
         ("file:///data/my%20peaches?loop=0", "/data/my peaches", False),
         ("file:/data/peaches?loop=1", "/data/peaches", True),
         ("peaches.mp4?loop=0", "peaches.mp4", False),
+        ("peaches?loop=False", "peaches", False),
+        ("peaches?watch=off", "peaches", True),
     ],
 )
 def test_files_are_named_by_path_or_url(source: str, location: str, loops: bool) -> None:
@@ -63,6 +65,12 @@ def test_a_scheme_of_the_wiring_is_found_and_wins() -> None:
         ("file://host/data", "bad_url", "file:///path"),
         ("file:", "bad_url", "empty"),
         ("peaches?lop=0", "bad_url", "lop"),
+        ("peaches?watch=1&after=burn", "bad_url", "keep, move, delete"),
+        ("peaches?after=move", "bad_url", "without watch=1"),
+        ("peaches?watch=1&loop=0", "bad_url", "beside watch=1"),
+        ("peaches?watch=maybe", "bad_url", "watch=maybe: allowed are 1 and 0"),
+        ("peaches?loop=-1", "bad_url", "loop=-1: allowed are 1 and 0"),
+        (f"{__file__}?watch=1", "bad_url", "is for a folder"),
     ],
 )
 def test_a_source_that_cannot_be_right_is_a_permanent_error(

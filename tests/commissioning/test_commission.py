@@ -12,13 +12,15 @@ import pytest
 
 from agent import config
 from agent.alarms.charts.budget import Budget
-from agent.alarms.charts.reference import load_reference
+from agent.alarms.charts.reference import SenseCheck, load_reference
 from agent.commissioning import audit, commission, conditional
 from agent.commissioning.audit import Audit
-from agent.commissioning.commission import Commissioning, Plan, Told
+from agent.commissioning.command import sense_of
+from agent.commissioning.commission import Commissioning, Plan, Told, Turned
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Passing, Wanted, lot_of, ordinary, ordinary_production
 from agent.commissioning.samples import Collected, ExplanationSample, read_samples
+from agent.commissioning.sense import Turn
 from agent.config import Camera, Config
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
@@ -211,17 +213,23 @@ def test_a_reference_is_written_whose_limits_keep_the_budget(
     monkeypatch.setattr(conditional, "SAMPLES", 8)
     # Two signals keep it by the upper bound of their spread, unless they have no margin.
     monkeypatch.setattr(Commissioning, "budget", Budget(margin=0.1))
+    sense = SenseCheck(lane="cam1", by_deg=30.0, turned_deg=28.4, mirrored=False)
+    monkeypatch.setattr(commission, "check_files", lambda *_: sense)
+    turned = Turned(Path("before.png"), Path("after.png"), Turn(30.0))
     limited: list[tuple[int, int]] = []
     run = Commissioning(
         QUICK,
         Camera(name="cam1", source=SIM),
         model,
-        Plan("golden", tmp_path / "golden.json"),
+        Plan("golden", tmp_path / "golden.json", turned=turned),
         Told(limited=lambda done, of: limited.append((done, of))),
     )
     written = run.run()
     reference = load_reference(run.plan.out)
     assert reference == written
+    assert reference.sense == sense
+    assert "turned by about 30 degrees, its reading by 28" in sense_of(reference)
+    assert "not checked" in sense_of(reference.model_copy(update={"sense": None}))
     count = len(reference.signals)
     assert limited == [(done, count) for done in range(1, count + 1)]
     asked = run.budget.arl(sum(len(one.sides) for one in reference.signals))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -243,6 +244,14 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("cameras: [{name: a, source: 'sim:', transport: udp}]",
          "cameras[0].transport", "no network camera"),
         ("cameras: [{name: a, source: 'rtsp://joe:a#b@h/1'}]", "cameras[0].source", "%23"),
+        ("cameras: [{name: a, source: 'sim:', machine_tolerance_s: 0}]",
+         "cameras[0].machine_tolerance_s", "not allowed"),
+        ("cameras: [{name: a, source: 'sim:', machine_delay_s: -10.5}]",
+         "cameras[0].machine_delay_s", "not allowed"),
+        ("cameras: [{name: a, source: 'sim:', machine_wait_s: 2.5}]",
+         "cameras[0].machine_wait_s", "not allowed"),
+        ("cameras: [{name: a, source: 'sim:', machine_wait_s: .nan}]",
+         "cameras[0].machine_wait_s", "not allowed"),
         ("http: 9464", "http", "not allowed"),
         ("http: {port: 70000}", "http.port", "not allowed"),
         ("http: {port: 1.5}", "http.port", "not allowed"),
@@ -349,6 +358,34 @@ def test_regions_are_laid_out_in_the_turned_picture(write) -> None:
 def test_mounting_and_depth_that_cannot_be(write, source, key, value, said) -> None:
     text = f"cameras: [{{name: c, source: '{source}', {key}: {value}}}]\n"
     assert said in str(problems(write(text + BROKER))[f"cameras[0].{key}"])
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "said"),
+    [
+        ("watch=1&after=move", "", "cannot be written"),
+        ("watch=1&after=delete", f"state_dir: {tempfile.gettempdir()}\n", "cannot be written"),
+        ("watch=1", "", "or state_dir"),
+        ("watch=1&after=burn", "", "keep, move, delete"),
+        ("after=move", "", "without watch=1"),
+    ],
+)
+def test_a_watched_folder_must_take_what_becomes_of_its_pictures(
+    write, options: str, more: str, said: str
+) -> None:
+    text = f"cameras: [{{name: c, source: '/proc?{options}'}}]\n{more}"  # not even root may
+    assert said in str(problems(write(text + BROKER))["cameras[0].source"])
+
+
+def test_a_watched_folder_that_is_only_read_needs_a_state_directory(write, tmp_path) -> None:
+    text = f"cameras: [{{name: c, source: '/proc?watch=1'}}]\nstate_dir: {tmp_path}\n"
+    assert loaded(write(text + BROKER)).config.cameras[0].source == "/proc?watch=1"
+
+
+def test_a_folder_that_is_away_is_a_warning(write, tmp_path) -> None:
+    text = f"cameras: [{{name: c, source: '{tmp_path}/no?watch=1'}}]\n"
+    (warning,) = [each for each in loaded(write(text + BROKER)).warnings if "waited" in each]
+    assert warning == f"cameras[0].source is waited for: {tmp_path}/no: No such file or directory"
 
 
 def simulated(text: str) -> str:

@@ -19,7 +19,7 @@ FOLDER = ROOT / "deploy" / "scada"
 README = (FOLDER / "README.md").read_text()
 ROWS = re.findall(r"^\| (\w+) \| `B/([^`]+)` \| `(\w+)` \| (\w+) \|", README, re.MULTILINE)
 SCHEMAS = {"cam": "cam_meta"}
-TYPES = {"bool": "boolean", "float": "number", "text": "string"}
+TYPES = {"integer": "integer", "bool": "boolean", "float": "number", "text": "string"}
 
 
 def schema(topic: str) -> dict[str, Any]:

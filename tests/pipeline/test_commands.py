@@ -12,7 +12,7 @@ from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.persistence import AlarmPersistence
-from agent.records import Command, CommandOutcome, MachineInfo
+from agent.records import Command, CommandOutcome, MachineInfo, Origin
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 
@@ -106,6 +106,7 @@ def test_every_other_command_moves_its_lever(control: Control) -> None:
     assert control.periods == [7.0]
     assert control.ask("variety", next(ids), variety="Redhaven", lot="") is CommandOutcome.DONE
     assert (control.machine.variety, control.machine.lot) == ("Redhaven", None)
+    assert control.machine.origin is Origin.OPERATOR, "it names no fruit"
     assert control.machine.fruit_id == "4711"
     assert control.ask("explain", next(ids), camera="cam9") is CommandOutcome.REFUSED
 

@@ -22,7 +22,7 @@ from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.schemas import load_schema
 from agent.publishing.wire.composer import Composer, OversizedError
 from agent.publishing.wire.images import Image
-from agent.records import AlarmState, MachineState, Overlay, Quality
+from agent.records import AlarmState, MachineState, Origin, Overlay, Quality
 from agent.storage.store import Store
 from tests.publishing import examples
 from tests.publishing.examples import BASE
@@ -471,22 +471,27 @@ def test_two_agents_with_the_same_id_notice_each_other_and_do_not_fight(
     assert said["other_session"] in ("session-1", "session-2")
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_the_machine_state_arrives_retained_and_live_and_a_wrong_one_costs_only_itself(
-    broker: Mosquitto,
+    broker: Mosquitto, protocol: str
 ) -> None:
     with Observer(broker.port, "nothing") as plc:
         topic = f"{BASE}/machine"
         plc.client.publish(topic, b'{"state":"stopped"}', 1, retain=True).wait_for_publish(5)
-        with running(broker.url) as rig:
+        with running(broker.url, protocol=protocol) as rig:
             wait_until(lambda: rig.machine, 10, "the retained state")
-            for payload in (b"\xff", b'{"state":"flying"}', b"", b'{"state":"running","lot":"7"}'):
+            for payload in (b"\xff", b'{"state":"flying"}', b""):
                 plc.client.publish(topic, payload, 1).wait_for_publish(5)
+            live = b'{"state":"running","lot":"7","fruit_id":"f1"}'
+            plc.client.publish(topic, live, 1, retain=True).wait_for_publish(5)
             wait_until(lambda: len(rig.machine) == 2, 10, "the live state")
             assert [info.state for info in rig.machine] == [
                 MachineState.STOPPED,
                 MachineState.RUNNING,
             ]
+            assert [info.origin for info in rig.machine] == [Origin.STORED, Origin.MACHINE]
             assert rig.machine[1].lot == "7"
+            assert rig.machine[1].arrived_mono > rig.machine[0].arrived_mono > 0
             assert rig.books.total("machine_messages", "mqtt", "accepted") == 2
             assert rig.books.total("machine_messages", "mqtt", "invalid") == 3
             assert rig.online()

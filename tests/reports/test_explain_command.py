@@ -184,11 +184,13 @@ def test_pictures_and_files_that_cannot_be_used_are_named(tmp_path, fruit, model
     assert "class 255" in capsys.readouterr().err
 
 
-def test_a_class_without_a_pixel_fails_but_its_files_say_why(tmp_path, model, capsys):
-    black = tmp_path / "black.png"
-    cv2.imwrite(str(black), np.zeros((64, 64, 4), np.uint8))  # alpha 0: nothing is inside
+def test_a_class_without_a_pixel_fails_but_its_files_say_why(tmp_path, fruit, model, capsys):
+    blind = unet().module.state_dict()
+    blind["conv.bias"][1] -= 1000.0  # never says suture
+    save_file(blind, tmp_path / "blind.safetensors")
+    model = model.model_copy(update={"path": tmp_path / "blind.safetensors"})
     out, numbers = tmp_path / "b.png", tmp_path / "b.json"
-    assert explain_picture(options(black, model, out=out, json=numbers)) == EXIT_FAILED
+    assert explain_picture(options(fruit, model, out=out, json=numbers)) == EXIT_FAILED
     assert "not explainable" in capsys.readouterr().out
     said = json.loads(numbers.read_text())
     assert said["explainable"] is False

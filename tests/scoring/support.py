@@ -26,6 +26,7 @@ USUAL = {
     "no_read": 0.0, "confidence": 0.97, "suture_margin": 5.0, "stem_margin": 4.0,
     "suture_area": 0.08, "stem_area": 0.02, "elongation": 8.0, "entropy": 0.05,
     "brightness": 120.0, "focus": 6.0, "warmth": 60.0, "chromaticity": 0.5, "aperture": 0.98,
+    "plausibility": 0.9,
     "reliance_input": 0.1, "reliance_layer": 0.1, "background_input": 0.05,
     "background_layer": 0.05, "foreground_input": 0.6, "foreground_layer": 0.5,
     "mass_suture": 0.7, "mass_stem": 0.1, "mass_elsewhere": 0.2, "total_effect": 8.0,

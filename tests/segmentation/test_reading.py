@@ -42,6 +42,13 @@ def answer(measurement, light=DAYLIGHT, lane=LaneGeometry(), limits=LIMITS, cali
     return read(measurement, light, lane, limits, calibration)
 
 
+def like(plausibility, suture, light=DAYLIGHT, stem=None, **limits):
+    """The reading of a picture that is so like fruit."""
+    return read(
+        seen(suture, stem), light, LaneGeometry(), config.Segmentation(**limits), None, plausibility
+    )
+
+
 # --- angle ---------------------------------------------------------------------------------------
 
 
@@ -283,6 +290,39 @@ def test_a_bright_cup_without_suture_stem_and_colour_is_empty():
 )
 def test_what_fits_no_single_line_is_ambiguous(suture):
     assert_no_read(answer(seen(suture)), NoReadReason.AMBIGUOUS)
+
+
+def test_what_is_not_like_fruit_is_implausible_however_sure_its_line_is():
+    line = bar(192, 192, 30, 12)
+    for plausibility in (0.0, 0.49):
+        reading = like(plausibility, line)
+        assert_no_read(reading, NoReadReason.IMPLAUSIBLE)
+        assert (reading.confidence, reading.plausibility) == (0.0, plausibility)
+        assert reading.confidence_raw > 0.5
+    for plausibility in (0.5, 1.0, math.nan):
+        assert like(plausibility, line).read
+    assert math.isnan(like(math.nan, line).plausibility)
+    assert like(0.0, line, min_plausibility=0.0).read
+    assert not like(0.6, line, min_plausibility=0.7).read
+
+
+def test_what_says_more_than_implausible_comes_first_and_what_says_less_after():
+    nothing, blob = np.zeros((192, 192), bool), disc(192, 192, 96, 96, 25)
+    black = dataclasses.replace(DAYLIGHT, black=1.0)
+    dark = dataclasses.replace(DAYLIGHT, coverage=0.2)
+    metal = dataclasses.replace(DAYLIGHT, chroma=12.0)
+    assert_no_read(like(0.0, nothing, black), NoReadReason.IMAGE_QUALITY)
+    assert_no_read(like(0.0, nothing, dark), NoReadReason.EMPTY)
+    assert_no_read(like(0.0, nothing, metal), NoReadReason.EMPTY)
+    assert_no_read(like(0.0, nothing), NoReadReason.IMPLAUSIBLE)
+    assert_no_read(like(0.0, blob), NoReadReason.IMPLAUSIBLE)
+    assert_no_read(like(1.0, nothing), NoReadReason.NO_SUTURE)
+    assert_no_read(like(1.0, blob), NoReadReason.AMBIGUOUS)
+
+
+def test_an_implausible_picture_still_tells_its_stem():
+    reading = like(0.0, bar(192, 192, 30, 12), stem=disc(192, 192, 96, 60, 9))
+    assert reading.stem_y_px == pytest.approx(60.0, abs=0.3)
 
 
 def test_a_reading_below_the_least_confidence_is_none_and_says_how_sure_it_was():

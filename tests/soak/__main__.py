@@ -21,6 +21,8 @@ from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
 from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
+from tests.soak.pairing import pairing
+from tests.soak.plausibility import plausibility
 from tests.soak.streams import streams
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -31,16 +33,27 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every; all "
-        "when none is named",
+        help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
+        "plausibility, pairing; all when none is named",
     )
     parser.add_argument(
-        "--seconds", type=float, help="of a run: 1800 ordinary, 600 endurance, 300 every, 40 else"
+        "--seconds",
+        type=float,
+        help="of a run: 1800 ordinary, 600 endurance, 300 every, 120 each case of pairing, 40 else",
     )
     parser.add_argument("--reference", type=Path, help="of ordinary; it calibrates without")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
     parser.add_argument(
-        "--share", type=float, default=1.0, help="of the counts of delivery, leaks and audits"
+        "--share",
+        type=float,
+        default=1.0,
+        help="of the counts of delivery, leaks, audits and plausibility",
+    )
+    parser.add_argument(
+        "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
+    )
+    parser.add_argument(
+        "--leave-out", action="append", default=[], metavar="WORD", help="names of its peaches"
     )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
@@ -55,6 +68,8 @@ def main() -> int:
         "audits",
         "ordinary",
         "every",
+        "plausibility",
+        "pairing",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +81,12 @@ def main() -> int:
                 lines, failures = delivery(where, options.share)
             elif name == "leaks":
                 lines, failures = leaks(where, options.share)
+            elif name == "plausibility":
+                lines, failures = plausibility(options.share, options.pictures, options.leave_out)
             elif name == "audits":
                 lines, failures = audits(where, options.share)
+            elif name == "pairing":
+                lines, failures = pairing(where, options.seconds or 120.0)
             elif name == "every":
                 lines, failures = every(where, options.seconds or 300.0)
             elif name == "ordinary":

@@ -102,6 +102,17 @@ class CupReference(_Part):
     spread: Positive
 
 
+class SenseCheck(_Part):
+    """One fruit of ``lane`` was turned by hand by about ``by_deg``, counter-clockwise for who
+    looks at the side that the camera sees, and its reading by ``turned_deg``. ``mirrored``: the
+    other way."""
+
+    lane: str
+    by_deg: float
+    turned_deg: float
+    mirrored: bool
+
+
 class Finding(_Part):
     """One line of the commissioning audit."""
 
@@ -146,6 +157,11 @@ class Reference(_Part):
     overlay_range: dict[str, Positive]
     cups: CupReference | None = None
     """None: too few empty cups passed."""
+    sense: SenseCheck | None = None
+    """Whether angles turn the way fruit do; None: not checked."""
+    min_plausibility: Annotated[float, Field(ge=0, le=1)] | None = None
+    """What is less plausible than this is none of the line's own fruit and is not read. None: not
+    known, or no more than ``segmentation.min_plausibility`` asks for."""
     signals: tuple[SignalReference, ...]
     left_out: dict[str, str]
     audit: tuple[Finding, ...]

@@ -35,6 +35,7 @@ def of_fruit(reading: FruitReading) -> dict[str, float]:
     return {
         "no_read": 0.0 if seen.reading.read else 1.0,
         "confidence": seen.reading.confidence if seen.reading.read else math.nan,
+        "plausibility": seen.reading.plausibility,
         "suture_margin": margins.get(SUTURE, math.nan),
         "stem_margin": margins.get(STEM, math.nan),
         "suture_area": areas.get(SUTURE) or math.nan,

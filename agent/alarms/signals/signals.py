@@ -88,6 +88,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("warmth", "grey level", -255, 255, _F, _BOTH, _NONE, _IMAGE, "red minus blue"),
     Signal("chromaticity", "", -9, 4, _F, _BOTH, _NONE, _IMAGE, "red minus blue, over brightness"),
     Signal("aperture", "ratio", 0, 1, _F, _LOW, _LOGIT, _IMAGE, "share of the view that is lit"),
+    Signal("plausibility", "ratio", 0, 1, _F, _LOW, _LOGIT, _SEEN, "likeness to known fruit"),
     # of every explained fruit, of its suture
     Signal("reliance_input", "ratio", 0, 1, _E, _HIGH, _LOGIT, _BACK,
            "share of the background, picture hidden"),

@@ -133,6 +133,7 @@ ITALIAN = Language(
     signals={
         "no_read": "quota di frutti senza angolo",
         "confidence": "sicurezza dell'angolo",
+        "plausibility": "somiglianza ai frutti noti",
         "suture_margin": "margine della sutura",
         "stem_margin": "margine del peduncolo",
         "suture_area": "area della sutura",
@@ -178,6 +179,7 @@ ITALIAN = Language(
         "silence": "silenzio",
         "silent_too_long": "silenzio troppo lungo",
         "identical": "immagini identiche",
+        "size_changed": "dimensioni delle immagini cambiate",
         "near_identical": "immagini quasi identiche",
         "picture_changed": "immagine cambiata",
         "frozen_too_long": "bloccata troppo a lungo",

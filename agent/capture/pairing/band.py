@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
-KEPT = 32
+KEPT = 48
 SPREAD_MAX = 0.6
 """Of the time between two pictures: offsets spread further could be of neighbours as well."""
 SLACK_S = 0.025
+NARROWEST = 0.09
 
 
 class Band:
-    """The newest ``KEPT`` offsets; ``proof`` of them in a row make a band."""
+    """The newest ``KEPT`` offsets; at least ``proof`` of them in a row make a band.
 
-    def __init__(self, proof: int) -> None:
-        self._proof = proof
+    ``chance``: so seldom as many offsets that mean nothing (evenly anywhere between two pictures)
+    would lie in a band as narrow. A narrow band is proven by few, a wide one by many; 1: by any.
+    """
+
+    def __init__(self, proof: int, chance: float = 1.0) -> None:
+        self._proof, self._chance = proof, chance
         self._offsets: deque[float] = deque(maxlen=KEPT)
 
     def add(self, offset_s: float) -> None:
@@ -31,6 +37,10 @@ class Band:
         if len(self._offsets) < self._proof or spacing_s is None:
             return False
         low, high = min(self._offsets), max(self._offsets)
-        width = max(high, offset_s) - min(low, offset_s)
+        width = (max(high, offset_s) - min(low, offset_s)) / spacing_s
         slack = max(SLACK_S, high - low)
-        return width <= SPREAD_MAX * spacing_s and low - slack <= offset_s <= high + slack
+        return (
+            width <= SPREAD_MAX
+            and len(self._offsets) * math.log(max(width, NARROWEST)) <= math.log(self._chance)
+            and low - slack <= offset_s <= high + slack
+        )

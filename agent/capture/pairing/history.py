@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections import deque
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -13,7 +12,7 @@ from agent.records import IdReason, MachineInfo, Origin
 
 KEPT = 256
 INTERVALS = 8
-INTERVALS_MIN = 4
+INTERVALS_MIN = 6
 _STATE = ("state", "fruit_id", "encoder", "variety", "lot")
 
 
@@ -91,13 +90,13 @@ class MachineHistory:
         if word.info.origin is Origin.STORED:
             return IdReason.STORED
         stamped = word.info.machine_timestamp_ms > 0
-        if stamped and not (self._clock.known and word.generation == self._clock.generation):
+        if stamped and not (self._clock.known() and word.generation == self._clock.generation):
             return IdReason.CLOCK
         moments = [moment for moment, _ in edges[max(0, last - INTERVALS) : last + 2]]
         lengths = [b - a for a, b in itertools.pairwise(moments)]
         if len(lengths) < INTERVALS_MIN:
             return IdReason.UNPROVEN
-        usual = statistics.median(lengths)
+        usual = min(lengths)  # of the others, any may hide a lost one
         margin = min(2 * NEAR_S if stamped else self._tolerance_s, usual / 4)
         if not stamped and max(lengths) - min(lengths) > margin:
             return IdReason.UNPROVEN

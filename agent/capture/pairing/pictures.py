@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 KEPT = 256
 GAPS = 32
+FIRST_S = 0.1
+"""Tolerance before the second picture: half of a fruit at 300 a minute."""
 
 
 @dataclass(slots=True)
@@ -85,4 +87,4 @@ class Pictures:
 
     def _tolerance(self) -> float:
         spacing = self.spacing_s
-        return self._limit_s if spacing is None else min(self._limit_s, spacing / 2)
+        return min(self._limit_s, FIRST_S if spacing is None else spacing / 2)

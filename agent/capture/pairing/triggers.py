@@ -15,11 +15,12 @@ Guarantee: an id is called certain (``IdReason.NONE``) only if it is the fruit's
   what was there, or ahead of their arrival; then nothing is certain until it is known anew;
 - without stamps: a message needs less than half a period, or else its delay keeps changing. A late
   message leaves its own picture without an id first. After any picture without a trigger, trigger
-  without a picture, or two triggers for one picture, ``PROOF_ARRIVALS`` pairs in a row must fit one
-  narrow band again. A delay that grows by whole periods and stays so cannot be told from a loss.
+  without a picture, or two triggers for one picture, pairs in a row must prove a band again
+  (``band.py``): 8 that lie within a tenth of a period, 27 within half of one. A delay that grows by
+  whole periods and stays so cannot be told from a loss.
 
 What is not certain says why: ``MISSING``, ``AMBIGUOUS``, ``UNPROVEN`` or ``CLOCK``. Memory is
-bounded: ``KEPT`` triggers and pictures, above which the oldest goes and is counted.
+bounded: ``KEPT`` triggers, above which the oldest goes and is counted.
 """
 
 from __future__ import annotations
@@ -29,15 +30,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.capture.pairing.band import Band
-from agent.capture.pairing.clock import MachineClock
+from agent.capture.pairing.clock import UNUSABLE, MachineClock
 from agent.capture.pairing.history import Word
 from agent.capture.pairing.pictures import Pictures, Waiting
 from agent.capture.pairing.seen import SeenIds
 from agent.records import IdReason, MachineInfo, Origin
 
-KEPT = 256
-PROOF_STAMPS = 4
-PROOF_ARRIVALS = 32
+KEPT = 64
+"""Triggers that wait for their pictures: more than a queue of pictures ever holds of one stop."""
+PROOF_STAMPS = 2
+PROOF_ARRIVALS = 8
+CHANCE = 1e-8
+DOUBTS = 2
 SILENT = 8
 """Pictures in a row without any trigger, after which none waits: the machine has stopped naming."""
 UNCLAIMED_S = 5.0
@@ -50,7 +54,7 @@ class PairingSettings:
 
     tolerance_s: float = 0.5
     delay_s: float = 0.0
-    wait_s: float = 0.25
+    wait_s: float = 0.5
     period_s: float | None = None
 
 
@@ -82,8 +86,9 @@ class TriggerPairing:
         self._pictures = Pictures(settings.tolerance_s, settings.period_s)
         self._seen = SeenIds()
         self._stamps = Band(PROOF_STAMPS)
-        self._arrivals = Band(PROOF_ARRIVALS)
+        self._arrivals = Band(PROOF_ARRIVALS, CHANCE)
         self._generation = 0
+        self._doubts = 0  # stamps in a row that point at what others have named
         self._names = False  # whether the machine names fruit at all
         self._silent = 0
 
@@ -164,10 +169,12 @@ class TriggerPairing:
         if not alone:
             self._arrivals.clear()
             return IdReason.AMBIGUOUS
-        if stamped and not self._trusted(trigger):
-            return IdReason.CLOCK
         fits = band.fits(offset, self._pictures.spacing_s)
         band.add(offset)
+        if stamped and not self._trusted(trigger):
+            return IdReason.CLOCK
+        if stamped:
+            self._doubts = 0
         if trigger.repeated and not stamped:
             return IdReason.AMBIGUOUS
         return IdReason.NONE if fits else IdReason.UNPROVEN
@@ -202,17 +209,24 @@ class TriggerPairing:
         elif picture.named:
             reason = "surplus"
             word = trigger.word
-            if picture.certain and word.info.machine_timestamp_ms and self._trusted(trigger):
-                # Two triggers at one time: the clock has stepped. This one is judged anew.
-                self._clock.restart(word.info.arrived_mono, word.info.machine_timestamp_ms)
-                trigger.word = Word(word.info, self._clock.generation)
-                self._follow_clock()
-                self._count("clock_step")
+            if word.info.machine_timestamp_ms and self._trusted(trigger):
+                # Two triggers at one time: the stamp is wrong, and a second such in a row says that
+                # the clock has stepped. This one is judged anew.
+                trigger.word = Word(word.info, self._doubt(word.info))
                 return
         else:
             reason = "late"
         self._open.remove(trigger)
         self._lost(reason)
+
+    def _doubt(self, info: MachineInfo) -> int:
+        """The generation of a trigger whose stamp points at another one's picture."""
+        self._doubts += 1
+        if self._doubts < DOUBTS:
+            return UNUSABLE
+        self._clock.restart(info.arrived_mono, info.machine_timestamp_ms)
+        self._follow_clock()
+        return self._clock.generation
 
     def _give_up(self, now: float) -> None:
         while self._open and now - self._moment(self._open[0]) > UNCLAIMED_S:
@@ -224,9 +238,11 @@ class TriggerPairing:
         self._count(reason)
 
     def _trusted(self, trigger: _Trigger) -> bool:
-        return self._clock.known and trigger.word.generation == self._clock.generation
+        within_s = self._pictures.tolerance_s / 4
+        return trigger.word.generation == self._clock.generation and self._clock.known(within_s)
 
     def _follow_clock(self) -> None:
         if self._generation != self._clock.generation:
             self._generation = self._clock.generation
             self._stamps.clear()
+            self._doubts = 0

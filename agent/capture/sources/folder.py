@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from agent.capture.source import EndOfSource, Picture, PictureError, Place, SourceError, SourceInfo
+from agent.capture.source import (
+    EndOfSource,
+    Picture,
+    PictureError,
+    Place,
+    SourceError,
+    SourceInfo,
+    SourceSession,
+)
 from agent.capture.sources.pace import Pacer
 from agent.capture.sources.pictures import PictureReader
 from agent.capture.urls import parse
@@ -74,9 +82,9 @@ class FolderSource:
         self._report: Callable[[Place], None] = lambda _place: None
         self._ready: list[tuple[str, Picture | PictureError]] = []
 
-    def resume(self, place: Place, report: Callable[[Place], None]) -> None:
+    def resume(self, session: SourceSession) -> None:
         """Go on behind the picture of the last session."""
-        self._place, self._report = Place(behind=place.behind), report
+        self._place, self._report = Place(behind=session.place.behind), session.report
 
     def open(self) -> SourceInfo:
         """Find the first readable picture. ``SourceError`` where there is none."""

@@ -15,9 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from agent.capture.source import EndOfSource, Picture, PictureError, SourceError, SourceInfo
-from agent.capture.sources.decode import fit, same_shape
 from agent.capture.sources.decoder import Decoder, has_decoder, quiet_library, size_of, to_bgr
 from agent.capture.sources.pace import Pacer
+from agent.capture.sources.resize import fit, same_shape
 from agent.capture.sources.size import size_changed
 from agent.capture.urls import parse
 from agent.config import Camera

@@ -16,6 +16,9 @@ class Segmentation(Section):
     min_suture_area: Share = 0.004
     """Share of the aperture that suture pixels must cover for a line to be fitted."""
     min_confidence: Share = 0.5
+    min_plausibility: Share = 0.5
+    """A picture less like the fruit that the model was made for is not read; 0: all are. A line's
+    own reference may ask for more. Without effect where the model has no statistics of fruit."""
     empty_brightness: Annotated[float, Field(ge=0, le=255)] = 30.0
     """A cup whose aperture is darker than this grey level on over half of its area is empty."""
     empty_chroma: Annotated[float, Field(ge=0, le=255)] = 35.0

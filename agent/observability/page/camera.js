@@ -77,8 +77,10 @@ class CameraCard {
     const read = reading && reading.read;
     dress(this.angle, reading && !read ? "angle none" : "angle");
     say(this.angle, read ? fixed(reading.angle_deg, 1, "°") : reading ? "no read" : "–");
-    say(this.words, read ? `${share(reading.confidence)} sure · ${age(reading.age_s)} ago`
-      : reading ? `${words(reading.reason)} · ${age(reading.age_s)} ago` : "no fruit yet");
+    const like = reading && known(reading.plausibility)
+      ? ` · ${share(reading.plausibility)} like a fruit` : "";
+    say(this.words, read ? `${share(reading.confidence)} sure${like} · ${age(reading.age_s)} ago`
+      : reading ? `${words(reading.reason)}${like} · ${age(reading.age_s)} ago` : "no fruit yet");
   }
   updateNumbers(camera, limits) {
     const unread = camera.fruit ? camera.fruit_no_read / camera.fruit : null;

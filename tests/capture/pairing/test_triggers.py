@@ -20,10 +20,6 @@ def prompt(rng: Random) -> float:
     return rng.uniform(0.001, 0.01)
 
 
-def under_half_a_period(rng: Random) -> float:
-    return rng.uniform(0.0, 0.48 * PERIOD_S)
-
-
 def any_delay(rng: Random) -> float:
     """Mostly prompt; now and then periods late, so that messages overtake each other."""
     return prompt(rng) if rng.random() < 0.7 else rng.uniform(0, 3 * PERIOD_S)
@@ -59,16 +55,19 @@ def test_ten_thousand_triggers_with_delays_losses_and_doubles_name_no_wrong_frui
 
 
 @pytest.mark.parametrize("stamped", [True, False], ids=["stamps", "no_stamps"])
+@pytest.mark.parametrize(("period_s", "triggers"), [(PERIOD_S, 10_000), (0.06, 3000), (0.86, 3000)])
 def test_with_jitter_under_half_a_period_and_nothing_lost_nearly_all_are_certain(
-    stamped: bool,
+    stamped: bool, period_s: float, triggers: int
 ) -> None:
-    outcome = play(Plant(under_half_a_period, 10_000, stamped))
+    delay = Delay(0.48 * period_s / PERIOD_S)
+    times = {"shutter_s": 0.05 * period_s, "transfer_s": 0.1 * period_s}
+    outcome = play(Plant(delay, triggers, stamped, period_s=period_s, **times))
     assert outcome.wrong == []
-    assert outcome.right >= 0.99
-    assert max(waited for *_, waited in outcome.readings) < PERIOD_S / 2
+    assert outcome.right >= (0.99 if triggers == 10_000 else 0.985)  # the start costs 40
+    assert max(waited for *_, waited in outcome.readings) < period_s / 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32),
     st.booleans(),
@@ -124,18 +123,24 @@ def test_a_clock_that_steps_makes_no_wrong_id_certain(step_s: float) -> None:
     def clock(now: float) -> float:
         return step_s * (now // 40 % 2)
 
-    outcome = play(Plant(prompt, 2000, lost=0.03, clock=clock))
+    outcome = play(Plant(prompt, 1200, lost=0.03, clock=clock))
     assert outcome.wrong == []
-    steps = 2000 * PERIOD_S // 40
+    steps = 1200 * PERIOD_S // 40
     if abs(step_s) >= 0.15:
         assert outcome.counts["clock_step"] >= steps / 2
     assert outcome.right > 0.75
 
 
 def test_a_clock_that_drifts_is_followed() -> None:
-    outcome = play(Plant(prompt, 5000, clock=lambda now: 2e-4 * now))
+    outcome = play(Plant(prompt, 3000, clock=lambda now: 2e-4 * now))
     assert outcome.wrong == []
     assert outcome.right > 0.99
+
+
+def test_single_stamps_that_are_a_second_off_cost_little_more_than_themselves() -> None:
+    outcome = play(Plant(prompt, 3000, lost=0.01, glitches=0.02))
+    assert outcome.wrong == []
+    assert outcome.right > 0.9
 
 
 def test_stamps_that_are_no_milliseconds_are_never_trusted() -> None:
@@ -167,8 +172,9 @@ class Line:
     def say(self, name: str, *, at: float | None = None, origin: Origin = Origin.MACHINE) -> None:
         """A message that arrives now, stamped ``at`` or now."""
         stamp_ms = round(1000 * (self.now if at is None else at)) if self.stamped else 0
+        generation = self.clock.generation
         if stamp_ms and origin is Origin.MACHINE:
-            self.clock.heard(self.now, stamp_ms)
+            generation = self.clock.heard(self.now, stamp_ms)
         info = MachineInfo(
             MachineState.RUNNING,
             name,
@@ -176,7 +182,7 @@ class Line:
             arrived_mono=self.now,
             origin=origin,
         )
-        self.pairing.trigger(Word(info, self.clock.generation))
+        self.pairing.trigger(Word(info, generation))
 
     def picture(self) -> None:
         self.seq += 1
@@ -243,7 +249,7 @@ def test_without_a_stamp_nothing_is_certain_after_a_loss_until_it_is_proven() ->
         assert name == f"c{line.seq - 1}"
         reasons.append(reason)
         line.now += 0.2
-    assert reasons == [IdReason.UNPROVEN] * 32 + [IdReason.NONE] * 8
+    assert reasons == [IdReason.UNPROVEN] * 8 + [IdReason.NONE] * 32
 
 
 def test_a_doubled_trigger_is_used_once(line: Line) -> None:

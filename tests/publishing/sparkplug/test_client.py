@@ -75,6 +75,8 @@ def test_a_host_follows_the_node_from_its_birth_over_data_to_its_death(
         assert host.value("Alarms/camera_lost-cam1/active") is True
         assert host.value("Fruit/angle_deg", "cam1") == 37.5
         assert host.value("Fruit/read", "cam1") is True
+        assert host.value("Fruit/fruit_id", "cam1") == "4711"
+        assert host.value("Fruit/machine_timestamp_ms", "cam1") == examples.STAMP - 5
         assert host.value("Properties/Software_Version") == "0.1.0"
         assert host.value("Cameras/cam1/state") == "live"
         assert host.tags["cam1", "fps"].unit == "Hz"

@@ -17,7 +17,16 @@ from agent.publishing.wire.composer import Composer, OversizedError
 from agent.publishing.wire.deadband import Sample
 from agent.publishing.wire.messages import Entry
 from agent.publishing.wire.settings import ExplanationShape
-from agent.records import AlarmState, MachineInfo, NoReadReason, Overlay, Quality, Reading, Rung
+from agent.records import (
+    AlarmState,
+    IdReason,
+    MachineInfo,
+    NoReadReason,
+    Overlay,
+    Quality,
+    Reading,
+    Rung,
+)
 from tests.publishing import examples
 from tests.publishing.lexical import check_lexically
 
@@ -83,6 +92,20 @@ def test_a_fruit_that_was_read_carries_the_stamp_of_its_capture() -> None:
     assert (read["stem_found"], read["stem_mm_known"], read["stem_x_mm"]) == (True, False, 0.0)
     assert (read["area_stem"], read["margin_stem"]) == (0.0, 0.0)
     assert read["latency_s"] == 0.04
+
+
+@pytest.mark.parametrize("reason", IdReason)
+def test_an_id_that_is_not_certain_makes_a_good_reading_uncertain_and_says_why(
+    reason: IdReason,
+) -> None:
+    reading = replace(examples.fruit(), id_reason=reason, waited_s=0.05)
+    read = only(COMPOSER.fruit(reading, "cam1", 0.0), "fruit")
+    expected = "good" if reason is IdReason.NONE else "uncertain"
+    assert (read["fruit_id_reason"], read["quality"]) == (reason.value, expected)
+    assert (read["angle_deg"], read["latency_s"]) == (37.5, 0.09)
+    assert read["machine_timestamp_ms"] == examples.STAMP - 5
+    no_read = replace(examples.fruit(reading=examples.NO_READ), id_reason=reason)
+    assert only(COMPOSER.fruit(no_read, "cam1", 0.0), "fruit")["quality"] == "bad"
 
 
 def test_an_angle_read_off_a_frozen_picture_is_of_bad_quality() -> None:
