@@ -5,9 +5,13 @@ messages the smallest is the difference of the two clocks, and what a message ha
 it was under way. The difference follows a drift of ``DRIFT`` and no more, so that a network that is
 slow for minutes is not taken for a clock that goes wrong.
 
-It is known within a time once ``AGREE`` messages, spread in time, came within that time of the
-fastest: of a network whose delays spread over a time L these are about ``AGREE * L / within``
-messages, and that none of them was much faster is ever less likely. A clock that steps is found
+It is known within a tolerance once the messages prove that none faster is to be expected: if
+delays went on evenly below the fastest for that tolerance T, the chance that of ``m`` messages
+within a span ``L`` above it none came there would be ``(L / (L + T)) ** m``, at most ``CHANCE``.
+Of a prompt network three to six messages prove it, of one whose delays spread over half a period
+about twenty.
+
+A clock that steps is found
 out, and learnt anew:
 
 - forward: two messages in a row would have come ``STEP_S`` faster than the fastest ever;
@@ -21,15 +25,18 @@ A single stamp that is wrong, as clocks give them around a second or a correctio
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 
 DRIFT = 0.0005
-NEAR_S = 0.025
-AGREE = 3
+CHANCE = 1e-6
+RESOLUTION_S = 0.001
+"""Of stamps."""
 APART_S = 0.05
 """Messages closer together than this count once: a bunch agrees with itself whatever held it up."""
 STEP_S = 0.1
 BEHIND = 3
+STEADY_S = 0.05
 KEPT = 256
 GENERATIONS = 8
 UNUSABLE = 0
@@ -58,7 +65,7 @@ class MachineClock:
         floor = self._floors.get(self.generation)
         if floor is None:
             return self.restart(arrived_mono, stamp_ms)
-        if raw < floor - STEP_S and self.known():
+        if raw < floor - STEP_S and self.known(STEP_S):
             self._ahead += 1
             return self.restart(arrived_mono, stamp_ms) if self._ahead > 1 else UNUSABLE
         self._ahead = 0
@@ -71,11 +78,13 @@ class MachineClock:
         self._keep(arrived_mono, raw)
         return self.generation
 
-    def known(self, within_s: float = NEAR_S) -> bool:
-        """Whether enough messages agree on the clocks' difference, within ``NEAR_S`` or less."""
-        within_s = min(within_s, NEAR_S)
-        floor = self._floors.get(self.generation, 0.0)
-        return sum(raw <= floor + within_s for _, raw in self._raws) >= AGREE
+    def known(self, tolerance_s: float) -> bool:
+        """Whether the difference of the clocks is sure to be right within so many seconds."""
+        raws = sorted(raw for _, raw in self._raws)
+        return any(
+            count * math.log1p(tolerance_s / max(raw - raws[0], RESOLUTION_S)) >= -math.log(CHANCE)
+            for count, raw in enumerate(raws, 1)
+        )
 
     def restart(self, arrived_mono: float, stamp_ms: int) -> int:
         """Forget what was learnt, begin with this message and return its generation."""
@@ -113,4 +122,4 @@ class MachineClock:
         self._behind = behind
         raws = [kept for _, kept in behind]
         rising = all(a < b for (a, _), (b, _) in itertools.pairwise(behind))
-        return len(behind) == BEHIND and rising and max(raws) - min(raws) <= 2 * NEAR_S
+        return len(behind) == BEHIND and rising and max(raws) - min(raws) <= STEADY_S

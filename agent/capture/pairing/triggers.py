@@ -238,8 +238,8 @@ class TriggerPairing:
         self._count(reason)
 
     def _trusted(self, trigger: _Trigger) -> bool:
-        within_s = self._pictures.tolerance_s / 4
-        return trigger.word.generation == self._clock.generation and self._clock.known(within_s)
+        tolerance_s = self._pictures.tolerance_s
+        return trigger.word.generation == self._clock.generation and self._clock.known(tolerance_s)
 
     def _follow_clock(self) -> None:
         if self._generation != self._clock.generation:

@@ -95,6 +95,14 @@ def test_no_delay_loss_or_double_makes_a_wrong_id_certain_or_gives_one_twice(
     assert outcome.used_twice == []
 
 
+@pytest.mark.parametrize("periods", [1.5, 3.0])
+def test_no_start_takes_a_slow_message_for_the_fastest(periods: float) -> None:
+    """Hundreds of starts on a network that is hardly ever fast."""
+    for seed in range(120):
+        outcome = play(Plant(Delay(periods), 60, lost=0.03, doubled=0.03, seed=seed))
+        assert outcome.wrong == [], seed
+
+
 # --- the agent is stopped -------------------------------------------------------------------------
 
 STOPS = tuple((20.0 + 15 * i, 21.6 + 15 * i) for i in range(20))
