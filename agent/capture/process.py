@@ -42,7 +42,8 @@ from agent.capture.urls import opener_of
 from agent.config import Camera
 from agent.redaction import without_credentials
 from agent.supervision.channel import Channel
-from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
+from agent.supervision.ring import RingWriter
+from agent.supervision.ring_memory import FrameRing, RingError, RingShape
 
 REPORT_S = 0.2
 WAITING_S = 0.5
@@ -69,10 +70,15 @@ def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
                 return
             height, width = first.image.shape[:2]
             info = replace(info, width_px=width, height_px=height)
-        check_earlier(args.camera, info, args.earlier)
-        check_size(args.camera, info)
         mounting = Mounting(args.camera)
-        check_regions(args.camera, *mounting.size(info))
+        try:
+            check_earlier(args.camera, info, args.earlier)
+            check_size(args.camera, info)
+            check_regions(args.camera, *mounting.size(info))
+        except SourceError as error:
+            if first is not None:  # it was read, and is no frame
+                channel.send(Unreadable({"picture_size": 1}, error.detail))
+            raise
         writer = RingWriter(_allocate(args.camera, info, fds["ring"]), fds["event"])
         _Session(channel, source, (info, mounting), writer, args.camera.max_age_s).run(first)
     except EndOfSource:

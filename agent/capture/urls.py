@@ -28,7 +28,7 @@ VIDEO_SUFFIXES = (
 
 AFTER = ("keep", "move", "delete")
 _OPTIONS = ("loop", "watch", "after")
-_NO = ("0", "false", "no")
+_YES, _NO = ("", "1", "true", "yes", "on"), ("0", "false", "no", "off")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 
 OPENERS: Mapping[str, str] = {
@@ -53,12 +53,12 @@ class SourceUrl:
     @property
     def loops(self) -> bool:
         """Whether a finite source starts over at its end."""
-        return self.options.get("loop", "1") not in _NO
+        return self.options.get("loop", "1").lower() not in _NO
 
     @property
     def watches(self) -> bool:
         """Whether a folder's pictures are read as they arrive."""
-        return self.options.get("watch", "0") not in _NO
+        return self.options.get("watch", "0").lower() not in _NO
 
     @property
     def after(self) -> str:
@@ -98,6 +98,9 @@ def _wrong_options(url: SourceUrl) -> str:
     """What is wrong with the options of a file, in words."""
     if unknown := sorted(set(url.options) - set(_OPTIONS)):
         return f"option {unknown[0]!r}: known are {', '.join(_OPTIONS)}"
+    for name in ("loop", "watch"):
+        if (value := url.options.get(name, "")).lower() not in (*_YES, *_NO):
+            return f"{name}={value}: allowed are 1 and 0"
     if url.after not in AFTER:
         return f"after={url.after}: allowed are {', '.join(AFTER)}"
     if not url.watches and "after" in url.options:

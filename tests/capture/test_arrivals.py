@@ -65,6 +65,16 @@ def test_what_lay_there_at_the_first_look_is_told_from_what_came() -> None:
     assert (old.backlog, new.backlog) == (True, False)
 
 
+def test_what_came_while_nobody_looked_tells_its_own_time() -> None:
+    arrivals = Arrivals()
+    arrivals.look({}, 0.0)
+    arrivals.look({}, 1.0)
+    (late,) = arrivals.look({"a.png": placed(5)}, 3.0)
+    arrivals.done("a.png")
+    (new,) = arrivals.look({"b.png": placed(6)}, 3.1)
+    assert (late.backlog, new.backlog) == (True, False)
+
+
 def test_a_file_that_vanishes_is_forgotten() -> None:
     arrivals = Arrivals()
     arrivals.look({"a.png": written(5)}, 0.0)

@@ -24,6 +24,8 @@ SCHEMES = ", ".join(sorted({*OPENERS, "file", "sim"} - {"folder", "watch", "vide
         ("file:///data/my%20peaches?loop=0", "/data/my peaches", False),
         ("file:/data/peaches?loop=1", "/data/peaches", True),
         ("peaches.mp4?loop=0", "peaches.mp4", False),
+        ("peaches?loop=False", "peaches", False),
+        ("peaches?watch=off", "peaches", True),
     ],
 )
 def test_files_are_named_by_path_or_url(source: str, location: str, loops: bool) -> None:
@@ -66,6 +68,8 @@ def test_a_scheme_of_the_wiring_is_found_and_wins() -> None:
         ("peaches?watch=1&after=burn", "bad_url", "keep, move, delete"),
         ("peaches?after=move", "bad_url", "without watch=1"),
         ("peaches?watch=1&loop=0", "bad_url", "beside watch=1"),
+        ("peaches?watch=maybe", "bad_url", "watch=maybe: allowed are 1 and 0"),
+        ("peaches?loop=-1", "bad_url", "loop=-1: allowed are 1 and 0"),
         (f"{__file__}?watch=1", "bad_url", "is for a folder"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from agent.capture.source import Picture, PictureError, Place, SourceError, SourceSession
 from agent.capture.sources import arrivals, watch
+from agent.capture.sources import journal as journal_module
 from agent.capture.sources.journal import SPARE_LINES, Journal
 from agent.capture.sources.watch import WatchSource
 from agent.records import CameraState
@@ -207,6 +208,36 @@ def test_names_that_are_taken_in_done_get_a_number(tmp_path: Path) -> None:
     assert visible(tmp_path / "done") == ["fruit-1.png", "fruit-2.png", "fruit.png"]
 
 
+def test_one_name_again_and_again_is_numbered_without_a_look_at_each_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = tmp_path / "done"
+    done.mkdir()
+    for name in ["image.png", *(f"image-{number}.png" for number in range(1, 701))]:
+        (done / name).touch()
+    source = opened(tmp_path, "move")
+    drop(tmp_path, "image.png", 1)
+    looks: list[Path] = []
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: looks.append(path) or exists(path))
+    assert len(taken(source, 1)) == 1
+    assert (done / "image-701.png").stat().st_size > 0
+    assert len(looks) <= 25
+
+
+def test_a_picture_that_came_while_others_were_read_has_its_own_stamp(tmp_path: Path) -> None:
+    for number in range(4):
+        drop(tmp_path, f"{number}.png", number)
+    source = WatchSource(camera(f"{tmp_path}?watch=1", fps=2))
+    source.open()
+    taken(source, 1)
+    drop(tmp_path, "late.png", 9)
+    came_ms = (tmp_path / "late.png").stat().st_ctime_ns // 1_000_000
+    *_, late = taken(source, 4)
+    assert np.array_equal(late.image, noise(9))
+    assert abs(late.captured_utc_ms - came_ms) <= 1
+
+
 def test_the_stamp_is_the_arrival_and_the_age_counts_from_the_reading(tmp_path: Path) -> None:
     drop(tmp_path, "old.png", 1)
     arrived_ms = (tmp_path / "old.png").stat().st_ctime_ns // 1_000_000
@@ -295,6 +326,52 @@ def test_a_journal_forgets_files_that_are_gone_and_stays_small(tmp_path: Path) -
     )
 
 
+def test_a_start_on_the_empty_place_of_a_share_forgets_nothing(tmp_path: Path) -> None:
+    share, state, away = tmp_path / "share", tmp_path / "state", tmp_path / "away"
+    share.mkdir()
+    (state / "watch").mkdir(parents=True)
+    drop(share, "a.png", 1)
+    stat = (share / "a.png").stat()
+    journal = Journal(state / "watch" / "cam1.journal")
+    for number in range(SPARE_LINES + 10):
+        journal.add(f"{number}.png", number, 1)
+    journal.add("a.png", stat.st_mtime_ns, stat.st_size)
+    share.rename(away)
+    share.mkdir()
+    source = opened(share, state_dir=state)
+    assert nothing_comes(source)
+    share.rmdir()
+    away.rename(share)
+    assert nothing_comes(source)
+    assert nothing_comes(opened(share, state_dir=state))
+
+
+def test_names_that_other_software_takes_away_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SPARE_LINES", 3)
+    monkeypatch.setattr(watch, "LIST_AGAIN_S", 0.0)
+    monkeypatch.setattr(watch, "LIST_SHARE", float("inf"))  # listed at every look, however slow
+    source = opened(tmp_path)
+    for number in range(10):
+        drop(tmp_path, f"{number}.png", number)
+        assert len(taken(source, 1)) == 1
+        (tmp_path / f"{number - 1}.png").unlink(missing_ok=True)
+    source.read()
+    journal = tmp_path / ".pitwatch-cam1.journal"
+    assert len(journal.read_text().splitlines()) <= 6
+    (tmp_path / "9.png").touch()
+    (picture,) = taken(source, 1)  # written again: another picture
+    assert np.array_equal(picture.image, noise(9))
+
+
+def test_a_file_under_the_name_of_one_that_hung_is_another_picture(tmp_path: Path) -> None:
+    drop(tmp_path, "image.png", 1)
+    told: list[Place] = []
+    opened(tmp_path, "move", place=Place(behind="image.png"), report=told.append)
+    assert told == [Place()]
+
+
 # --- with real processes -------------------------------------------------------------------------
 
 
@@ -326,3 +403,13 @@ def test_a_killed_child_reads_no_picture_twice(capture: Capture, tmp_path: Path)
     assert run.count() == 2
     assert np.array_equal(run.frames[0].image, noise(1))
     assert np.array_equal(run.frames[1].image, noise(2))
+
+
+def test_a_picture_that_ends_its_session_by_its_size_is_counted(
+    capture: Capture, tmp_path: Path
+) -> None:
+    lanes = [{"name": "left", "region": [0, 0, 100, 48]}]
+    run = capture(camera(f"{tmp_path}?watch=1&after=move", mode="triggered", lanes=lanes))
+    drop(tmp_path, "a.png", 1)
+    wait_until(lambda: run.state() is CameraState.FAILED)
+    assert run.ledger.counts[("pictures_unreadable", "left", "picture_size")] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ SETTLE_S = 0.2
 """A file that has not changed for so long is tried: its writer has probably closed it."""
 GIVE_UP_S = 10.0
 """One that then cannot be decoded may be on a slow way here: it is unreadable only after this."""
+LOOK_GAP_S = 1.0
+"""What came while nobody looked for longer (many pictures were being read) came at its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class _Candidate:
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A file to be tried. ``since``: when it was last seen to change; of a file that lay there at
-    the first look (``backlog``) only its own time tells. ``last``: it has had its time."""
+    the first look, or at one after a gap (``backlog``), only its own time tells. ``last``: it has
+    had its time."""
 
     name: str
     stamp: Stamp
@@ -50,7 +54,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._waiting: dict[str, _Candidate] = {}
-        self._looked = False
+        self._looked_mono = -math.inf
 
     @property
     def names(self) -> Collection[str]:
@@ -64,11 +68,12 @@ class Arrivals:
         """
         for name in self._waiting.keys() - found.keys():
             del self._waiting[name]
+        backlog = now - self._looked_mono > LOOK_GAP_S
         for name, stamp in found.items():
             known = self._waiting.get(name)
             if known is None or known.stamp != stamp:
-                self._waiting[name] = _Candidate(stamp, now, backlog=not self._looked)
-        self._looked = True
+                self._waiting[name] = _Candidate(stamp, now, backlog)
+        self._looked_mono = now
         due = [
             Arrival(name, each.stamp, each.since, each.backlog, last=now - each.since >= GIVE_UP_S)
             for name, each in self._waiting.items()

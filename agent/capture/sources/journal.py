@@ -60,8 +60,14 @@ class Journal:
         self._lines += 1
 
     def forget_all_but(self, present: Collection[str]) -> None:
-        """Leave out files that are gone, where that makes the journal clearly shorter."""
+        """Leave out files that are gone, where that makes the journal clearly shorter. ``OSError``.
+
+        Where none of them is present the folder is away (the empty place of a share that is not
+        mounted), and its files come back.
+        """
         if self._lines <= 2 * len(present) + SPARE_LINES:
+            return
+        if not any(name in self._read for name in present):
             return
         self._read = {name: said for name, said in self._read.items() if name in present}
         new = self._path.with_name(self._path.name + ".new")

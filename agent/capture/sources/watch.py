@@ -95,7 +95,7 @@ class WatchSource:
             raise self._not_writable(error) from error
         if hung := self._session.place.behind:
             self._put_aside(hung)
-            self._session.report(Place())
+            self._session.report(Place())  # a file that comes under its name is another one
         width, height = self._reader.size or (0, 0)
         return SourceInfo(width, height, self._fps, live=False)
 
@@ -120,13 +120,15 @@ class WatchSource:
             mtime_ns = self._folder.stat().st_mtime_ns
             again = now >= self._list_again_mono
             if again or mtime_ns != self._folder_mtime_ns:
-                self._list(kept=again)
+                present = self._list(kept=again)
                 self._folder_mtime_ns = mtime_ns
             if again:
                 took_s = time.monotonic() - now
                 self._list_again_mono = now + max(LIST_AGAIN_S, took_s / LIST_SHARE)
         except OSError as error:
             raise unlisted(self._folder, error) from error
+        if again and self._journal is not None:
+            self._tidy(self._journal, present)
         return self._arrivals.look(self._stamps(), now)
 
     def _list(self, kept: bool) -> set[str]:
@@ -237,11 +239,21 @@ class WatchSource:
     def _move(self, name: str, into: str) -> None:
         target = self._folder / into
         target.mkdir(exist_ok=True)
-        source, free, number = self._folder / name, target / name, 0
-        while free.exists():
-            number += 1
-            free = target / f"{source.stem}-{number}{source.suffix}"
-        source.rename(free)
+        source, number = self._folder / name, 0
+
+        def place(number: int) -> Path:
+            return target / (f"{source.stem}-{number}{source.suffix}" if number else name)
+
+        # Some software writes every picture under one name, so a try a number would take ever
+        # longer: the numbers are doubled up to a free one, then halved down to the lowest.
+        if place(0).exists():
+            taken, number = 0, 1
+            while place(number).exists():
+                taken, number = number, 2 * number
+            while number - taken > 1:
+                middle = (taken + number) // 2
+                taken, number = (middle, number) if place(middle).exists() else (taken, middle)
+        source.rename(place(number))
 
     # --- what survives a restart -----------------------------------------------------------------
 
@@ -265,6 +277,13 @@ class WatchSource:
         journal.forget_all_but(present)
         path.touch()  # refused now, and not later
         return journal
+
+    def _tidy(self, journal: Journal, present: set[str]) -> None:
+        """Other software takes old files away, for months: their names must not pile up."""
+        try:
+            journal.forget_all_but(present)
+        except OSError as error:
+            raise self._not_writable(error) from error
 
     def _not_writable(self, error: OSError) -> SourceError:
         where = printable(str(error.filename or self._folder))
