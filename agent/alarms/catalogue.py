@@ -187,6 +187,7 @@ DEFINITIONS: tuple[Definition, ...] = (
             _S.NOT_RUNNING,
             _S.CAMERA_LOST,
             _S.CAMERA_FROZEN,
+            _S.IMAGE_QUALITY,  # where they are dark: a fruit that cannot be seen makes no reading
             _S.WORKERS_DEGRADED,  # another alarm announces already that explanations are missing
         ),
         followed_up=True,

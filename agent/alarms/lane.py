@@ -169,7 +169,8 @@ class LaneWatch:
             self._light.stand()
         self.charts.stand(not running, now)
         self.charts.tick(now)
-        yield self._pictures(around)
+        pictures = self._pictures(around)
+        yield pictures
         level = self._level(self._no_reads, limits.no_read_rate)
         yield self._fixed_and_charted(Cause.NO_READ_RATE, around, level)
         yield self._judged(
@@ -194,7 +195,10 @@ class LaneWatch:
         if self.charts.configured:
             yield self._charted(Cause.SEGMENTATION_DEGRADED, around, self._fruit)
             yield self._charted(Cause.EXPLANATION_DRIFT, around, self._explained)
-        yield self._data.condition(self.machine, around.situations, around.explaining, now)
+        situations = set(around.situations)
+        if _is_dark(pictures) and Cause.IMAGE_QUALITY not in around.unavailable:
+            situations.add(Situation.IMAGE_QUALITY)
+        yield self._data.condition(self.machine, situations, around.explaining, now)
 
     @staticmethod
     def _level(window: MeanWindow, limit: float, low: bool = False) -> Level:
@@ -296,3 +300,10 @@ class LaneWatch:
         if not around.live or not self._data.fresh(newest_mono, around.now):
             return Quality.BAD
         return Quality.GOOD if enough else Quality.UNCERTAIN
+
+
+def _is_dark(pictures: Condition) -> bool:
+    """Whether it is the light that is missing."""
+    detail = pictures.detail
+    dark = isinstance(detail, Detail) and detail.fact in (Fact.DARK, Fact.ONLY_DARK)
+    return dark and bool(pictures.beyond)

@@ -25,7 +25,7 @@ from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
-from agent.supervision.ring import create_memory
+from agent.supervision.ring_memory import create_memory
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)

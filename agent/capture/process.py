@@ -42,7 +42,8 @@ from agent.capture.urls import opener_of
 from agent.config import Camera
 from agent.redaction import without_credentials
 from agent.supervision.channel import Channel
-from agent.supervision.ring import FrameRing, RingError, RingShape, RingWriter
+from agent.supervision.ring import RingWriter
+from agent.supervision.ring_memory import FrameRing, RingError, RingShape
 
 REPORT_S = 0.2
 WAITING_S = 0.5

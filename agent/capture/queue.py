@@ -12,7 +12,8 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.supervision.ring import FrameRing, RingError, RingFrame, RingReader
+from agent.supervision.ring import RingFrame, RingReader
+from agent.supervision.ring_memory import FrameRing, RingError
 from agent.telemetry import Telemetry
 
 SESSIONS = 4

@@ -38,6 +38,7 @@ class CaptureSystem:
         self._feeds = [CameraFeed(camera, context, self._waker.fd) for camera in cameras]
         self._of_lane = {lane: feed for feed in self._feeds for lane in feed.lane_names}
         self._machine_clock = context.machine_clock
+        self._told_generation = self._machine_clock.generation
         self._spoke = False  # the machine, while a picture waits for its fruit's id
         self._wake_mono = 0.0  # from when on the next word may wake the live loop
         self._lock = threading.Lock()
@@ -101,6 +102,7 @@ class CaptureSystem:
             for feed in self._feeds:
                 if info.lane is None or info.lane in feed.lane_names:
                     feed.set_machine(word, now)
+            self._tell_steps()
             # Not at each word of a flood: who waits also looks by itself, a little later.
             wake = now >= self._wake_mono and any(feed.pairing.waiting for feed in self._feeds)
             if wake:
@@ -121,10 +123,15 @@ class CaptureSystem:
 
     def _stamped(self, info: MachineInfo) -> Word:
         clock = self._machine_clock
-        stamped = info.origin is Origin.MACHINE and info.machine_timestamp_ms > 0
-        if stamped and clock.heard(info.arrived_mono, info.machine_timestamp_ms):
+        if info.origin is not Origin.MACHINE or not info.machine_timestamp_ms:
+            return Word(info, clock.generation)
+        return Word(info, clock.heard(info.arrived_mono, info.machine_timestamp_ms))
+
+    def _tell_steps(self) -> None:
+        generation = self._machine_clock.generation
+        if generation > self._told_generation > 0:
             log_event(logger, logging.WARNING, "machine_clock_stepped")
-        return Word(info, clock.generation)
+        self._told_generation = generation
 
     def books(self) -> dict[str, FrameBooks]:
         """The books per lane."""

@@ -16,8 +16,8 @@ def check_angle(
         float,
         typer.Option(
             metavar="DEGREES",
-            help="About so far the fruit is turned, counter-clockwise as the camera looks at it; "
-            "negative: clockwise.",
+            help="About so far the fruit is turned, counter-clockwise for who looks at the side "
+            "that the camera sees; negative: clockwise.",
         ),
     ],
     pictures: Annotated[

@@ -18,7 +18,7 @@ from agent.alarms.charts.reference import SenseCheck
 from agent.capture.lanes import LaneCutter
 from agent.capture.mounting import Mounting
 from agent.capture.source import Picture
-from agent.capture.sources.decode import fit
+from agent.capture.sources.resize import fit
 from agent.capture.urls import parse
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import as_ring_frame, lanes_of
@@ -43,8 +43,9 @@ MOVED_DEG = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """``by_deg``: about so far the fruit was turned, counter-clockwise as the camera looks at it;
-    negative: clockwise. ``lane``: where it lies; None: the only one that shows a turn."""
+    """``by_deg``: about so far the fruit was turned, counter-clockwise for who looks at the
+    side that the camera sees; negative: clockwise. ``lane``: where it lies; None: the only one that
+    shows a turn."""
 
     by_deg: float
     lane: str | None = None

@@ -38,13 +38,15 @@ class FruitGroup(BaseModel):
     Per pooled number its ``centre`` and ``scale``; of the standardised numbers ``axes``, the
     leading eigenvectors of their covariance, their ``variances``, and ``rest``, the variance along
     every other direction. Arrays are little-endian and in base64: ``centre`` and ``scale`` (width,)
-    float32, ``axes`` (len(variances), width) float16. ``limit``: the distance at which the
+    float32, ``axes`` (len(variances), width) float16. ``free_run``: pictures
+    of fruit that only a free-running camera takes. ``limit``: the distance at which the
     plausibility is 0.5.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Name
+    free_run: bool = False
     fruit: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
     centre: str

@@ -5,8 +5,9 @@ The statistics of the model card say how those numbers vary over fruit; the dist
 from them is Mahalanobis' (as in Lee et al., NeurIPS 2018), with the covariance of the standardised
 numbers kept as its leading principal axes and one variance for all the others (Tipping and Bishop's
 probabilistic principal components). Fruit come in groups (in the middle of the view, moved in it)
-whose numbers are no single cloud; the nearest counts. A forward hook reads the maps of the pass
-that makes the mask, and changes nothing of it.
+whose numbers are no single cloud; the nearest counts, and what only a free-running camera sees of a
+fruit counts for such a camera alone. A forward hook reads the maps of the pass that makes the mask,
+and changes nothing of it.
 """
 
 from __future__ import annotations
@@ -124,28 +125,33 @@ class Plausibility:
             yield
 
     def plausibility(self, pictures: int) -> Floats:
-        """(pictures,) in [0, 1] of the pass that was watched: that of the group of fruit which each
-        picture is most like; NaN where not known."""
+        """(pictures, 2) in [0, 1] of the pass that was watched, for a triggered camera and for a
+        free-running one: that of the group of fruit which each picture is most like. NaN where not
+        known."""
         rows = self._watched.taken(pictures) if self.known else None
         if rows is None:
-            return np.full(pictures, math.nan)
-        of_groups = [plausibility_of(one.distances(rows), one.limit) for one in self._spaces]
-        nearest: Floats = np.max(of_groups, axis=0)
-        return nearest
+            return np.full((pictures, 2), math.nan)
+        still, passing = np.zeros(pictures), np.zeros(pictures)
+        for space in self._spaces:
+            found = plausibility_of(space.distances(rows), space.limit)
+            passing = np.maximum(passing, found)
+            if not space.free_run:
+                still = np.maximum(still, found)
+        return np.stack((still, passing), axis=1)
 
 
 def plausibility_of_batch(model: LoadedModel, judged: Plausibility, batch: Tensor) -> Floats:
-    """(N,) of network input (N, C, h, w), in a pass of its own."""
+    """(N,) for a triggered camera, of network input (N, C, h, w), in a pass of its own."""
     with judged.watching():
         logits(model, batch)
-    return judged.plausibility(len(batch))
+    return judged.plausibility(len(batch))[:, 0]
 
 
 class FruitSpace:
     """The statistics of one group of a card, unpacked once."""
 
     def __init__(self, group: FruitGroup) -> None:
-        self.limit = group.limit
+        self.limit, self.free_run = group.limit, group.free_run
         self._centre, self._scale = group.centre_array(), group.scale_array()
         self._axes = group.axes_array().T
         self._weights = 1.0 / np.array(group.variances, np.float64)

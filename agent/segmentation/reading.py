@@ -204,8 +204,8 @@ def _found(
     line, features = measurement.line, measurement.features
     sutureless = line is None or measurement.suture_share < limits.min_suture_area
     # A picture with no colour at all comes from a grey camera, where chroma says nothing.
-    colourless = 0.0 < light.chroma < limits.empty_chroma and not coloured
-    if sutureless and measurement.stem is None and colourless:
+    bare = measurement.stem is None and 0.0 < light.chroma < limits.empty_chroma and not coloured
+    if sutureless and bare:
         return no_read(NoReadReason.EMPTY)
     sure = 0.0 if features is None else confidence(features, calibration)
     if plausibility < limits.min_plausibility:

@@ -25,7 +25,7 @@ from agent.models.card import ConfidenceCalibration
 from agent.models.errors import ModelError
 from agent.models.loaded import LoadedModel, logits
 from agent.models.plausibility import Plausibility
-from agent.records import STEM, SUTURE, Frame, NoReadReason, SegmentedFrame
+from agent.records import STEM, SUTURE, CaptureMode, Frame, NoReadReason, SegmentedFrame
 from agent.segmentation.field import Field, field_of_view
 from agent.segmentation.light import Light, measure_light
 from agent.segmentation.reading import (
@@ -192,7 +192,7 @@ class Segmenter:
         measurement = measure(view, self._suture, self._stem)
         lane = self._lanes.get(frame.lane, LaneGeometry())
         limits = self._limits(frame.machine.variety)
-        plausibility = float(output.plausibility[at])
+        plausibility = float(output.plausibility[at, int(lane.mode is CaptureMode.FREE_RUN)])
         reading = read(measurement, given.light, lane, limits, self._calibration, plausibility)
         areas, margins = field.by_class(mask, margin, len(self._model.classes))
         segmentation = SegmentedFrame(

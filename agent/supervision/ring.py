@@ -12,63 +12,34 @@ after the death of a writer captured - committed is what it was killed within.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import mmap
 import os
 import struct
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = 0x50495457_52494E47
-HEADER_BYTES = 4096
-SLOT_HEADER_BYTES = 64
-ALIGNMENT = 64
+from agent.supervision.ring_memory import (
+    BEAT,
+    CAPTURED,
+    COMMITTED,
+    LAST,
+    OVERSIZE,
+    PUSHED,
+    SLOT_HEADER_BYTES,
+    STALE,
+    FrameRing,
+    RingError,
+)
 
-# Words of the ring's header. Each is read and written by one aligned 8-byte move.
-_MAGIC, _SLOTS, _IMAGE, _TAG, _META, _CAPTURED, _COMMITTED, _BEAT, _LAST, _OVERSIZE = range(10)
-_STALE, _PUSHED = 10, 11
-_WORDS = 12
 # After a slot's generation: index, UTC in ms, monotonic s, height, width, channels, aperture?,
 # tag length, meta length, pictures left out before it.
 _SLOT = struct.Struct("=QqdIIHHIIQ")
 _Head = tuple[int, int, float, int, int, int, int, int, int, int]
 
 
-class RingError(Exception):
-    """The ring cannot be made or is not one; the message says which and why."""
-
-
 class PictureTooLarge(RingError):  # noqa: N818 - names the picture, which is what is wrong
     """A picture that does not fit a slot; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class RingShape:
-    """Capacity: slots, and bytes per slot of picture, tag (fixed use) and meta (free use)."""
-
-    slots: int
-    image_bytes: int
-    tag_bytes: int = 0
-    meta_bytes: int = 0
-
-    @property
-    def aperture_bytes(self) -> int:
-        """One bit a pixel, of a grey picture in the worst case."""
-        return (self.image_bytes + 7) // 8
-
-    @property
-    def stride_bytes(self) -> int:
-        """Distance between two slots."""
-        payload = self.image_bytes + self.aperture_bytes + self.tag_bytes + self.meta_bytes
-        return SLOT_HEADER_BYTES + -(-payload // ALIGNMENT) * ALIGNMENT
-
-    @property
-    def total_bytes(self) -> int:
-        return HEADER_BYTES + self.slots * self.stride_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,128 +57,6 @@ class RingFrame:
     """Pictures that the writer left out before this one."""
 
 
-def create_memory(name: str) -> int:
-    """Return the descriptor of empty anonymous memory, which one side then gives a shape.
-
-    A memfd: no name in /dev/shm that could outlive its users or be unlinked under them, no share
-    of the limited size of that mount, and gone with the last process that holds it.
-    """
-    return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-
-
-class FrameRing:
-    """The mapped memory and its counters; made by ``allocate`` or ``attach``."""
-
-    def __init__(self, fd: int, shape: RingShape) -> None:
-        self.shape = shape
-        self._mmap = mmap.mmap(fd, shape.total_bytes)
-        self._view = memoryview(self._mmap)
-        self._words = self._view[:HEADER_BYTES].cast("Q")
-        self._floats = self._view[:HEADER_BYTES].cast("d")
-        self._order = threading.Lock()
-        self._order.acquire()
-
-    @classmethod
-    def allocate(cls, fd: int, shape: RingShape) -> FrameRing:
-        """Give empty memory its shape. ``RingError`` when the system has no room for it.
-
-        All pages are reserved here: a shortage is this error and never a SIGBUS in mid-write. The
-        size is sealed, so that no side can shrink the memory under the other.
-        """
-        try:
-            os.posix_fallocate(fd, 0, shape.total_bytes)
-            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-        except OSError as error:
-            size_mib = shape.total_bytes / 2**20
-            raise RingError(f"no shared memory of {size_mib:.1f} MiB: {error.strerror}") from error
-        ring = cls(fd, shape)
-        for word, value in (
-            (_SLOTS, shape.slots),
-            (_IMAGE, shape.image_bytes),
-            (_TAG, shape.tag_bytes),
-            (_META, shape.meta_bytes),
-        ):
-            ring._words[word] = value
-        ring.fence()
-        ring._words[_MAGIC] = MAGIC  # last: whoever sees it sees the rest
-        return ring
-
-    @classmethod
-    def attach(cls, fd: int) -> FrameRing:
-        """Map memory that another process gave its shape; ``RingError`` when it has none (yet)."""
-        size = os.fstat(fd).st_size
-        if size < HEADER_BYTES:
-            raise RingError("the ring has no shape yet")
-        with mmap.mmap(fd, HEADER_BYTES, prot=mmap.PROT_READ) as header:
-            words = struct.unpack_from(f"={_WORDS}Q", header)
-        shape = RingShape(words[_SLOTS], words[_IMAGE], words[_TAG], words[_META])
-        if words[_MAGIC] != MAGIC or shape.slots < 1 or shape.total_bytes != size:
-            raise RingError("the memory is no ring")
-        return cls(fd, shape)
-
-    @property
-    def captured(self) -> int:
-        """Pictures that the writer has begun."""
-        return self._words[_CAPTURED]
-
-    @property
-    def committed(self) -> int:
-        """Pictures that the writer has finished."""
-        return self._words[_COMMITTED]
-
-    @property
-    def last_mono(self) -> float:
-        """Capture time of the newest whole picture; 0 before the first."""
-        return self._floats[_LAST]
-
-    @property
-    def pushed_mono(self) -> float:
-        """When the newest whole picture was put in; 0 before the first."""
-        return self._floats[_PUSHED]
-
-    @property
-    def stale(self) -> int:
-        """Pictures that were too old when they came; they take no slot and have no index."""
-        return self._words[_STALE]
-
-    @property
-    def beat_mono(self) -> float:
-        """When the writer last said that it is not stuck; 0 before the first time."""
-        return self._floats[_BEAT]
-
-    @property
-    def meta_dropped(self) -> int:
-        """Pictures that lost their meta because it did not fit."""
-        return self._words[_OVERSIZE]
-
-    def fence(self) -> None:
-        """Order memory: what was written before is visible before what is written after.
-
-        Releasing and taking a lock is a release and an acquire on one address, which processors
-        with weak ordering (ARM) keep in program order; on x86 stores are ordered anyway.
-        """
-        self._order.release()
-        self._order.acquire()
-
-    def slot(self, index: int) -> memoryview:
-        """The memory of picture ``index``'s slot, header first."""
-        start = HEADER_BYTES + index % self.shape.slots * self.shape.stride_bytes
-        return self._view[start : start + self.shape.stride_bytes]
-
-    def generation(self, index: int) -> int:
-        """Generation number that picture ``index``'s slot has now."""
-        return self.slot(index)[:8].cast("Q")[0]
-
-    def close(self) -> None:
-        """Unmap. The memory itself is gone when the last process has closed its descriptor."""
-        self._words.release()
-        self._floats.release()
-        self._view.release()
-        with contextlib.suppress(BufferError):  # a picture is being copied: unmapped after that
-            self._mmap.close()
-
-
 class RingWriter:
     """The producing end."""
 
@@ -217,11 +66,11 @@ class RingWriter:
 
     def beat(self, now_mono: float) -> None:
         """Say that the writing process is not stuck, also when there is no picture."""
-        self._ring._floats[_BEAT] = now_mono
+        self._ring.floats[BEAT] = now_mono
 
     def leave_out(self) -> None:
         """Count a picture that came too old to be of use."""
-        self._ring._words[_STALE] += 1
+        self._ring.words[STALE] += 1
 
     def push(
         self,
@@ -245,9 +94,9 @@ class RingWriter:
             raise PictureTooLarge(f"{image.shape} is {image.nbytes} of {shape.image_bytes} bytes")
         if len(meta) > shape.meta_bytes:
             meta = b""
-            ring._words[_OVERSIZE] += 1
+            ring.words[OVERSIZE] += 1
         index = ring.captured
-        ring._words[_CAPTURED] = index + 1
+        ring.words[CAPTURED] = index + 1
         slot = ring.slot(index)
         generation = slot[:8].cast("Q")
         generation[0] = 2 * index + 1
@@ -255,10 +104,10 @@ class RingWriter:
         self._fill(slot, index, image, aperture, stamps, tag, meta)
         ring.fence()
         generation[0] = 2 * index + 2
-        ring._floats[_LAST] = stamps[1]
-        ring._floats[_PUSHED] = stamps[1] if now_mono is None else now_mono
+        ring.floats[LAST] = stamps[1]
+        ring.floats[PUSHED] = stamps[1] if now_mono is None else now_mono
         ring.fence()
-        ring._words[_COMMITTED] = index + 1
+        ring.words[COMMITTED] = index + 1
         if self._event_fd is not None:
             os.eventfd_write(self._event_fd, 1)
         return index

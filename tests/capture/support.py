@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ def write_video(path: Path, count: int, fps: float = 20.0) -> None:
     writer.release()
 
 
-def write_coded_video(path: Path, sizes: list[tuple[int, int]]) -> None:
+def write_coded_video(
+    path: Path, sizes: list[tuple[int, int]], pixel_aspect: Fraction = Fraction(1)
+) -> None:
     """Write pictures of these (width, height) one after another; ``.mkv``: H.264.
 
     Those of H.264 are grainy, and their mean is 30 grey levels and 6 for each before it.
@@ -95,6 +98,7 @@ def write_coded_video(path: Path, sizes: list[tuple[int, int]]) -> None:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height = sizes[0]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
         stream.options = {"g": "10", "qp": "12"}
         for number, (width, height) in enumerate(sizes):
             grain = rng.integers(-20, 21, (height, width, 3))

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture.queue import SESSIONS, Arrivals, FrameBooks, RingQueue
-from agent.supervision.ring import FrameRing, RingShape, RingWriter, create_memory
+from agent.supervision.ring import RingWriter
+from agent.supervision.ring_memory import CAPTURED, FrameRing, RingShape, create_memory
 from tests.capture.support import Ledger
 
 SHAPE = RingShape(slots=4, image_bytes=12)
@@ -54,7 +55,7 @@ class Camera:
     def cut_off(self) -> None:
         """The writer is killed in the middle of a picture."""
         if self._ring is not None and not self._cut_off:
-            self._ring._words[5] += 1
+            self._ring.words[CAPTURED] += 1
             self._cut_off = True
             self.pushed += 1
 

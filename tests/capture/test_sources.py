@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -359,6 +360,20 @@ def test_a_video_that_is_hit_in_its_middle_loses_what_the_decoder_complains_of(
     assert "corrupt" in {error.reason for error in errors}
     assert numbers == sorted(set(numbers))
     assert len(numbers) < 30
+
+
+def test_a_video_whose_pixels_are_not_square_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "v.mkv"
+    write_coded_video(path, [(64, 48)] * 3, pixel_aspect=Fraction(16, 15))
+    source = video.VideoSource(camera(str(path), fps=500))
+    source.open()
+    assert next_picture(source).remarks == {
+        "pixels_not_square": "they are 1.067 times as wide as high: angles are off"
+    }
+    write_coded_video(path, [(64, 48)] * 3)
+    source = video.VideoSource(camera(str(path), fps=500))
+    source.open()
+    assert next_picture(source).remarks == {}
 
 
 def test_a_video_is_never_stretched_to_the_configured_size(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_logits_are_bit_for_bit_those_without_it(net, weights) -> None:
         watched = logits(model, batch)
     assert torch.equal(plain, watched)
     assert not any(part._forward_hooks for part in model.module.modules())
-    assert judged.plausibility(3).shape == (3,)
+    assert judged.plausibility(3).shape == (3, 2)
 
 
 def test_a_picture_is_judged_the_same_whatever_lies_beside_it(net, weights) -> None:
@@ -125,17 +125,17 @@ def test_a_picture_is_judged_the_same_whatever_lies_beside_it(net, weights) -> N
     judged = Plausibility(of_model(model, batch, limit=1.0))
     with judged.watching():
         logits(model, batch)
-    together = judged.plausibility(4)
+    together = judged.plausibility(4)[:, 0]
     alone = []
     for one in batch:
         with judged.watching():
             logits(model, one[None])
-        alone.append(float(judged.plausibility(1)[0]))
+        alone.append(float(judged.plausibility(1)[0, 0]))
     assert alone == pytest.approx(together.tolist(), rel=1e-3)
     one_by_one = Plausibility(replace(of_model(model, batch, limit=1.0), batchable=False))
     with one_by_one.watching():
         logits(replace(model, batchable=False), batch)
-    assert one_by_one.plausibility(4).tolist() == pytest.approx(alone, rel=1e-3)
+    assert one_by_one.plausibility(4)[:, 0].tolist() == pytest.approx(alone, rel=1e-3)
 
 
 def test_a_network_without_statistics_says_so_and_knows_nothing(weights, caplog) -> None:
@@ -194,6 +194,22 @@ def test_the_group_counts_that_a_picture_is_most_like(weights) -> None:
         )
         found = plausibility_of_batch(model, judged, batch)
         assert (found > 0.5).all() == (len(groups) == 2)
+
+
+def test_what_only_a_free_running_camera_sees_counts_for_such_a_camera_alone(weights) -> None:
+    model = load_model(config.Model(path=weights, device="cpu"))
+    batch = torch.rand(2, 3, 64, 64)
+    near = of_model(model, batch).card.plausibility
+    assert near is not None
+    moved = near.groups[0].model_copy(update={"name": "moved", "free_run": True})
+    still = near.groups[0].model_copy(update={"limit": 1e-6})
+    both = near.model_copy(update={"groups": (still, moved)})
+    judged = Plausibility(replace(model, card=model.card.model_copy(update={"plausibility": both})))
+    with judged.watching():
+        logits(model, batch)
+    triggered, free_run = judged.plausibility(2).T
+    assert (triggered < 0.01).all()
+    assert (free_run > 0.5).all()
 
 
 class Twice(nn.Module):

@@ -55,16 +55,31 @@ ORIENTED: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
 """Orientation -> what such a file holds of a picture that is to be seen as given."""
 
 
-def tiff(pixels: np.ndarray, photometric: int, orientation: int = 1, compression: int = 1) -> bytes:
-    """A TIFF of one strip, its directory first; ``pixels`` (H, W) or (H, W, C), in RGB order."""
+def _packed(pixels: np.ndarray, bits: int) -> bytes:
+    """Rows of ``bits`` a value without a gap, each row filled up to whole bytes."""
+    rows = []
+    for row in pixels:
+        text = "".join(f"{value:0{bits}b}" for value in row)
+        text += "0" * (-len(text) % 8)
+        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
+    return b"".join(rows)
+
+
+def tiff(pixels: np.ndarray, photometric: int, orientation: int = 1, packed_bits: int = 0) -> bytes:
+    """A TIFF of one strip, its directory first; ``pixels`` (H, W) or (H, W, C), in RGB order.
+
+    ``packed_bits``: so many bits a value, of grey ones.
+    """
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     data, bits = pixels.tobytes(), 8 * pixels.dtype.itemsize
+    if packed_bits:
+        data, bits = _packed(pixels, packed_bits), packed_bits
     tags = {
         256: (4, width),
         257: (4, height),
         258: (3, bits),
-        259: (3, compression),
+        259: (3, 1),
         262: (3, photometric),
         273: (4, 0),
         274: (3, orientation),

@@ -149,6 +149,14 @@ def test_white_is_zero_is_turned_round(bits: int, bit_depth: int | None) -> None
     assert (int(white_is_zero[0, 0, 0]), int(white_is_zero[7, 7, 0])) == (0, 255)
 
 
+@pytest.mark.parametrize("bit_depth", [None, 12])
+def test_twelve_bits_packed_in_a_tiff_need_no_declared_depth(bit_depth: int | None) -> None:
+    ramp = np.linspace(0, 4095, 256).astype(np.uint16).reshape(16, 16)
+    found = decode(tiff(ramp, photometric=1, packed_bits=12), bit_depth)
+    assert np.array_equal(found.image[:, :, 0], (ramp >> 4).astype(np.uint8))
+    assert found.top_bit == 0
+
+
 def test_inks_of_sixteen_bits_are_refused_and_not_shown_as_colours() -> None:
     inks = np.full((8, 8, 4), 30_000, np.uint16)
     with pytest.raises(PictureError, match="channels: TIFF of 16 bits with photometric"):

@@ -12,7 +12,8 @@ from agent import config
 from agent.models.card import FruitGroup, FruitStatistics, packed
 from agent.models.loaded import LoadedModel
 from agent.models.plausibility import Watched
-from agent.records import MachineInfo, NoReadReason
+from agent.records import CaptureMode, MachineInfo, NoReadReason
+from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter
 from agent.training.plausibility import rows_of
 from agent.training.samples import Sample
@@ -70,6 +71,19 @@ def test_fruit_like_those_of_the_card_are_read_and_others_are_implausible():
     assert other.reading.plausibility < 0.1
     assert other.reading.confidence == 0.0
     assert other.reading.confidence_raw > 0.5
+
+
+def test_a_free_running_lane_is_judged_by_what_such_a_camera_sees_as_well():
+    model = knowing_model(limit=1e-6)
+    found = model.card.plausibility
+    moved = found.groups[0].model_copy(update={"limit": 2.0, "free_run": True})
+    both = found.model_copy(update={"groups": (*found.groups, moved)})
+    model = dataclasses.replace(model, card=model.card.model_copy(update={"plausibility": both}))
+    lanes = {"belt": LaneGeometry(mode=CaptureMode.FREE_RUN)}
+    judge = Segmenter(model, config.Segmentation(), lanes, lambda: 0.0)
+    triggered, belt = judge.segment([frame(fruit(), INSIDE), frame(fruit(), INSIDE, "belt")])
+    assert triggered.reading.reason is NoReadReason.IMPLAUSIBLE
+    assert belt.reading.read
 
 
 def test_masks_margins_and_raw_confidence_are_those_of_a_model_without_statistics():

@@ -21,6 +21,7 @@ from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
 from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
+from tests.soak.pairing import pairing
 from tests.soak.plausibility import plausibility
 from tests.soak.streams import streams
 
@@ -33,10 +34,12 @@ def main() -> int:
         "proof",
         nargs="*",
         help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility; all when none is named",
+        "plausibility, pairing; all when none is named",
     )
     parser.add_argument(
-        "--seconds", type=float, help="of a run: 1800 ordinary, 600 endurance, 300 every, 40 else"
+        "--seconds",
+        type=float,
+        help="of a run: 1800 ordinary, 600 endurance, 300 every, 120 each case of pairing, 40 else",
     )
     parser.add_argument("--reference", type=Path, help="of ordinary; it calibrates without")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
@@ -66,6 +69,7 @@ def main() -> int:
         "ordinary",
         "every",
         "plausibility",
+        "pairing",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +85,8 @@ def main() -> int:
                 lines, failures = plausibility(options.share, options.pictures, options.leave_out)
             elif name == "audits":
                 lines, failures = audits(where, options.share)
+            elif name == "pairing":
+                lines, failures = pairing(where, options.seconds or 120.0)
             elif name == "every":
                 lines, failures = every(where, options.seconds or 300.0)
             elif name == "ordinary":

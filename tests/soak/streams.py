@@ -37,6 +37,8 @@ LEFT_S = 2.0
 """So long after the stop no picture may be left inside."""
 STALL_S = 3.0
 MAX_AGE_S = 2.0
+BELT_S = 4.0
+COUNTING_S = 5.0
 MARGIN_S = 0.2
 BOOT_S = 40.0
 
@@ -177,6 +179,15 @@ def streams(_folder: Path, _rounds: int, _seconds: float) -> tuple[list[str], li
         lines.append(f"| {rate} | {hidden_s:.3f} | {oldest_s:.2f} | {stale} |")
         if hidden_s > 1 / rate + MARGIN_S or oldest_s > MAX_AGE_S + 1 / rate + MARGIN_S:
             missed.append(f"stall at {rate} a second")
+    hidden_s, lost_s = _counting()
+    lines += [
+        "",
+        "An encoder that counts its pictures instead of the time, 5 a second, stopped twice for"
+        f" {BELT_S:g} s: seconds until its pictures are taken again {lost_s:.1f} at most;"
+        f" afterwards older than the stamp by {hidden_s:.3f} at most",
+    ]
+    if hidden_s > 1 / 5 + MARGIN_S or lost_s > COUNTING_S:
+        missed.append("an encoder that counts")
     return [*lines, ""], missed
 
 
@@ -211,6 +222,26 @@ def _stalled(rate: int) -> tuple[float, float, int]:
         time.sleep(max(LEAST_S, 5 / rate))
         dropped = system.books()["cam1"].dropped_by_reason
         return taken.hidden_s(server), taken.oldest_s(server), dropped.get("stale", 0)
+
+
+def _counting() -> tuple[float, float]:
+    with (
+        CounterServer(codec="h264", fps=5, stamp="pause") as server,
+        _captured(server.url, 8) as (taken, _),
+    ):
+        wait_until(lambda: len(taken.pictures) >= 5, BOOT_S, "the stream is up")
+        lost_s = 0.0
+        for _ in range(2):
+            server.toggle()
+            time.sleep(BELT_S)
+            before = len(taken.pictures)
+            server.toggle()
+            begin = time.monotonic()
+            wait_until(lambda: len(taken.pictures) > before, BOOT_S, "it is taken again")  # noqa: B023
+            lost_s = max(lost_s, time.monotonic() - begin)
+        taken.pictures.clear()
+        time.sleep(3.0)
+        return taken.hidden_s(server), lost_s
 
 
 def _number(seconds: float) -> str:

@@ -90,7 +90,8 @@ def writes_frames(channel: Channel, args: object, fds: Mapping[str, int]) -> Non
     """Fills a ring without a pause; every pixel of picture i has the value i % 251."""
     import numpy as np
 
-    from agent.supervision.ring import FrameRing, RingShape, RingWriter
+    from agent.supervision.ring import RingWriter
+    from agent.supervision.ring_memory import FrameRing, RingShape
 
     ring = FrameRing.allocate(fds["ring"], RingShape(4, 64 * 64 * 3, 4, 8))
     writer = RingWriter(ring, fds["event"])
@@ -106,7 +107,7 @@ def no_room(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
     """Tries to make a ring where files may not grow, and reports the error."""
     import resource
 
-    from agent.supervision.ring import FrameRing, RingError, RingShape
+    from agent.supervision.ring_memory import FrameRing, RingError, RingShape
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     try:

@@ -13,16 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.supervision.child import ChildSpec, spawn
-from agent.supervision.ring import (
-    FrameRing,
-    PictureTooLarge,
-    RingError,
-    RingFrame,
-    RingReader,
-    RingShape,
-    RingWriter,
-    create_memory,
-)
+from agent.supervision.ring import PictureTooLarge, RingFrame, RingReader, RingWriter
+from agent.supervision.ring_memory import FrameRing, RingError, RingShape, create_memory
 from tests.support import wait_until
 
 SHAPE = RingShape(slots=4, image_bytes=8 * 6 * 3, tag_bytes=4, meta_bytes=16)

@@ -16,6 +16,7 @@ from agent.training.folder import (
     find_pairs,
     split_pairs,
 )
+from tests.picture_files.support import pillow
 
 COLOURS = np.array([[0, 0, 0], [255, 255, 255], [20, 220, 76]], np.uint8)
 
@@ -58,6 +59,15 @@ def test_alpha_is_the_field_of_view(tmp_path: Path) -> None:
     sample = find_pairs(tmp_path)[0].load()
     assert sample.aperture.sum() == 1600
     assert not sample.mask[~sample.aperture].any()
+
+
+def test_a_picture_that_is_stored_sideways_is_learnt_upright(tmp_path: Path) -> None:
+    render = Renderer(64).fruit(3)
+    stored = np.ascontiguousarray(np.rot90(render.image, 1))
+    (tmp_path / "a.png").write_bytes(pillow(stored, "PNG", orientation=6))
+    cv2.imwrite(str(tmp_path / "a_mask.png"), render.mask)
+    (pair,) = find_pairs(tmp_path)
+    assert np.array_equal(pair.load().image, render.image)
 
 
 def test_all_pictures_without_mask_and_masks_without_picture_are_named(tmp_path: Path) -> None:

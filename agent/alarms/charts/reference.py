@@ -103,8 +103,9 @@ class CupReference(_Part):
 
 
 class SenseCheck(_Part):
-    """One fruit of ``lane`` was turned by hand by about ``by_deg``, counter-clockwise as the camera
-    looks at it, and its reading by ``turned_deg``. ``mirrored``: the other way."""
+    """One fruit of ``lane`` was turned by hand by about ``by_deg``, counter-clockwise for who
+    looks at the side that the camera sees, and its reading by ``turned_deg``. ``mirrored``: the
+    other way."""
 
     lane: str
     by_deg: float

@@ -7,12 +7,14 @@ from collections import deque
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from agent.capture.pairing.clock import NEAR_S, MachineClock
+from agent.capture.pairing.clock import MachineClock
 from agent.records import IdReason, MachineInfo, Origin
 
 KEPT = 256
 INTERVALS = 8
 INTERVALS_MIN = 6
+MARGIN_S = 0.05
+"""With stamps: how near to the end of an interval a picture may show the neighbour."""
 _STATE = ("state", "fruit_id", "encoder", "variety", "lot")
 
 
@@ -90,14 +92,16 @@ class MachineHistory:
         if word.info.origin is Origin.STORED:
             return IdReason.STORED
         stamped = word.info.machine_timestamp_ms > 0
-        if stamped and not (self._clock.known() and word.generation == self._clock.generation):
+        if stamped and not (
+            self._clock.known(MARGIN_S) and word.generation == self._clock.generation
+        ):
             return IdReason.CLOCK
         moments = [moment for moment, _ in edges[max(0, last - INTERVALS) : last + 2]]
         lengths = [b - a for a, b in itertools.pairwise(moments)]
         if len(lengths) < INTERVALS_MIN:
             return IdReason.UNPROVEN
         usual = min(lengths)  # of the others, any may hide a lost one
-        margin = min(2 * NEAR_S if stamped else self._tolerance_s, usual / 4)
+        margin = min(MARGIN_S if stamped else self._tolerance_s, usual / 4)
         if not stamped and max(lengths) - min(lengths) > margin:
             return IdReason.UNPROVEN
         until = since + usual

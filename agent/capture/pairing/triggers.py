@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.capture.pairing.band import Band
-from agent.capture.pairing.clock import MachineClock
+from agent.capture.pairing.clock import UNUSABLE, MachineClock
 from agent.capture.pairing.history import Word
 from agent.capture.pairing.pictures import Pictures, Waiting
 from agent.capture.pairing.seen import SeenIds
@@ -41,6 +41,7 @@ KEPT = 64
 PROOF_STAMPS = 2
 PROOF_ARRIVALS = 8
 CHANCE = 1e-8
+DOUBTS = 2
 SILENT = 8
 """Pictures in a row without any trigger, after which none waits: the machine has stopped naming."""
 UNCLAIMED_S = 5.0
@@ -53,7 +54,7 @@ class PairingSettings:
 
     tolerance_s: float = 0.5
     delay_s: float = 0.0
-    wait_s: float = 0.25
+    wait_s: float = 0.5
     period_s: float | None = None
 
 
@@ -87,6 +88,7 @@ class TriggerPairing:
         self._stamps = Band(PROOF_STAMPS)
         self._arrivals = Band(PROOF_ARRIVALS, CHANCE)
         self._generation = 0
+        self._doubts = 0  # stamps in a row that point at what others have named
         self._names = False  # whether the machine names fruit at all
         self._silent = 0
 
@@ -171,6 +173,8 @@ class TriggerPairing:
         band.add(offset)
         if stamped and not self._trusted(trigger):
             return IdReason.CLOCK
+        if stamped:
+            self._doubts = 0
         if trigger.repeated and not stamped:
             return IdReason.AMBIGUOUS
         return IdReason.NONE if fits else IdReason.UNPROVEN
@@ -205,17 +209,24 @@ class TriggerPairing:
         elif picture.named:
             reason = "surplus"
             word = trigger.word
-            if picture.certain and word.info.machine_timestamp_ms and self._trusted(trigger):
-                # Two triggers at one time: the clock has stepped. This one is judged anew.
-                self._clock.restart(word.info.arrived_mono, word.info.machine_timestamp_ms)
-                trigger.word = Word(word.info, self._clock.generation)
-                self._follow_clock()
-                self._count("clock_step")
+            if word.info.machine_timestamp_ms and self._trusted(trigger):
+                # Two triggers at one time: the stamp is wrong, and a second such in a row says that
+                # the clock has stepped. This one is judged anew.
+                trigger.word = Word(word.info, self._doubt(word.info))
                 return
         else:
             reason = "late"
         self._open.remove(trigger)
         self._lost(reason)
+
+    def _doubt(self, info: MachineInfo) -> int:
+        """The generation of a trigger whose stamp points at another one's picture."""
+        self._doubts += 1
+        if self._doubts < DOUBTS:
+            return UNUSABLE
+        self._clock.restart(info.arrived_mono, info.machine_timestamp_ms)
+        self._follow_clock()
+        return self._clock.generation
 
     def _give_up(self, now: float) -> None:
         while self._open and now - self._moment(self._open[0]) > UNCLAIMED_S:
@@ -227,10 +238,11 @@ class TriggerPairing:
         self._count(reason)
 
     def _trusted(self, trigger: _Trigger) -> bool:
-        within_s = self._pictures.tolerance_s / 4
-        return trigger.word.generation == self._clock.generation and self._clock.known(within_s)
+        tolerance_s = self._pictures.tolerance_s
+        return trigger.word.generation == self._clock.generation and self._clock.known(tolerance_s)
 
     def _follow_clock(self) -> None:
         if self._generation != self._clock.generation:
             self._generation = self._clock.generation
             self._stamps.clear()
+            self._doubts = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 SETTLE_S = 0.2
 """A file that has not changed for so long is tried: its writer has probably closed it."""
-GIVE_UP_S = 30.0
+GIVE_UP_S = 10.0
 """One that then cannot be decoded may be on a slow way here: it is unreadable only after this."""
 LOOK_GAP_S = 1.0
 """What came while nobody looked for longer (many pictures were being read) came at its own time."""

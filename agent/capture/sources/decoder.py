@@ -12,6 +12,7 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from agent.capture.source import PictureError
@@ -19,6 +20,7 @@ from agent.capture.source import PictureError
 PATIENCE = 300
 """Pictures after which a stream that marks none as standing alone is believed again: an encoder may
 refresh them bit by bit."""
+SQUARE_SHARE = 0.01
 HARMLESS = ("deprecated pixel format",)
 
 
@@ -28,6 +30,11 @@ def quiet_library() -> None:
     logging.getLogger("libav").disabled = True
     logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
     av.logging.set_skip_repeated(False)
+
+
+def has_decoder(stream: VideoStream) -> bool:
+    """Whether FFmpeg can decode a stream; PyAV's types do not know that it may not."""
+    return getattr(stream, "codec_context", None) is not None
 
 
 class Decoder:
@@ -48,6 +55,14 @@ class Decoder:
         self._damaged = True
         self.inside = 0
         """Pictures that went in and did not come out."""
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What must be known of the pictures: pixels that are not square turn every angle."""
+        aspect = float(self._context.sample_aspect_ratio or 1)
+        if abs(aspect - 1) <= SQUARE_SHARE or aspect <= 0:
+            return {}
+        return {"pixels_not_square": f"they are {aspect:.3f} times as wide as high: angles are off"}
 
     def decode(
         self, packet: av.Packet[Any] | None, torn: bool = False

@@ -30,7 +30,7 @@ class PictureReader:
         """The picture in a file, without its stamps. ``PictureError``, by ``OSError`` where the
         file cannot be read."""
         # Here, so that listing a folder (a check before the start) does without OpenCV.
-        from agent.capture.sources.decode import fit
+        from agent.capture.sources.resize import fit
         from agent.picture_files.decode import read_picture
 
         found = read_picture(path, self._bit_depth)

@@ -57,7 +57,7 @@ class RtspSource:
         self._camera = camera
         self._shown = without_credentials(camera.source)
         self._read_s = READ_SHARE * camera.read_timeout_s
-        self._clock = StreamClock(camera.max_age_s)
+        self._clock = StreamClock(camera.max_age_s, camera.read_timeout_s)
         self._held: deque[AccessUnit] = deque()
         self._ready: deque[tuple[VideoFrame | PictureError, float]] = deque()
         self._stamps: dict[int | None, float] = {}
@@ -101,7 +101,11 @@ class RtspSource:
             raise size_changed(self._shown, self._size, size_of(frame))
         image = to_bgr(frame)
         age_ms = round(1000 * (time.monotonic() - captured_mono))
-        return Picture(image, None, time.time_ns() // 1_000_000 - age_ms, captured_mono)
+        utc_ms = time.time_ns() // 1_000_000 - age_ms
+        remarks = dict(self._session.decoder.remarks)
+        if not self._clock.trusted:
+            remarks["stamps_not_believed"] = f"{self._shown}: they are no clock; the arrival counts"
+        return Picture(image, None, utc_ms, captured_mono, remarks=remarks)
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,7 +127,12 @@ class RtspSource:
         return announced
 
     def _turn(self, session: _Session) -> None:
-        """Take one packet, or see that none came; decode what is whole and of known age."""
+        """Decode one picture that is whole and of known age; else take one packet, or see that none
+        came. One at a time: a long queue at a connect must not look like a read that hangs.
+        """
+        if self._held and (self._clock.settled or len(self._held) > HELD):
+            self._decode(self._held.popleft(), session)
+            return
         waits = TURN_S if session.assembler.pending else IDLE_TURN_S
         try:
             fragment = session.reader.next(waits)
@@ -148,8 +157,6 @@ class RtspSource:
             session.unit_mono = unit.arrived_mono
             self._clock.arrive(_seconds(unit, session), unit.arrived_mono, unit.idle_s)
             self._held.append(unit)
-        while self._held and (self._clock.settled or len(self._held) > HELD):
-            self._decode(self._held.popleft(), session)
 
     def _decode(self, unit: AccessUnit, session: _Session) -> None:
         captured_mono = self._clock.captured_mono(_seconds(unit, session), unit.arrived_mono)

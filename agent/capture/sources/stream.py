@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from agent.capture.source import SourceError
 from agent.capture.sources.access_units import Fragment
+from agent.capture.sources.decoder import has_decoder
 from agent.config import Transport
 from agent.redaction import without_credentials
 
@@ -66,6 +67,9 @@ def open_stream(url: str, transport: Transport, timeouts_s: tuple[float, float])
     if not container.streams.video:
         container.close()
         raise SourceError("no_video", f"{shown} has no video")
+    if not has_decoder(container.streams.video[0]):
+        container.close()
+        raise SourceError("no_decoder", f"{shown}: FFmpeg has no decoder for its video")
     return container
 
 

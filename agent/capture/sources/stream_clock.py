@@ -14,6 +14,11 @@ network adds must not be taken for drift."""
 REORDERED = 8
 """So many pictures in a row may lie before one that came earlier, as B-pictures do; more mean that
 the clock was set back."""
+JUMP_S = 10.0
+"""A stamp that is off by so much more than any stall lasts is none of this clock: some recorders
+put a picture hours away between its neighbours."""
+JUMPED = 3
+"""So many in a row are a new clock."""
 QUEUE_SHARE = 0.2
 """Pictures out of a queue come quicker than they were taken: each lowers the estimate by most of
 the time between two. A network's jitter lowers it by less than this share."""
@@ -33,15 +38,19 @@ SLIPS = 2
 class StreamClock:
     """Fed with every picture's stamp and arrival, in the order of arrival.
 
+    ``stall_s``: the longest silence of a network after which it is still the same stream.
+
     ``settled``: false until the pictures are known to come at their own pace. Right after a connect
     they may come out of a queue, and until it is empty nobody knows how old the first of them was.
-    A stamp that falls back (a restarted encoder) begins anew. A stream whose pictures keep coming
+    A clock that was set (a restarted encoder) begins anew. A stream whose pictures keep coming
     later than ``max_age_s`` by its stamps, and out of no queue, has a clock that was set or is
     none; the second time its stamps are no longer believed (``trusted``), and the arrival counts.
     """
 
-    def __init__(self, max_age_s: float) -> None:
+    def __init__(self, max_age_s: float, stall_s: float) -> None:
         self._max_age_s = max_age_s
+        self._jump_s = JUMP_S + stall_s
+        self._jumped = 0
         self._offset_s: float | None = None  # smallest (arrival - stamp)
         self._stamp_s = 0.0  # the newest stamp
         self._arrived_mono = 0.0
@@ -64,6 +73,12 @@ class StreamClock:
             self.settled = True
             return
         offset_s = arrived_mono - stamp_s
+        if self._jumps(offset_s):
+            self._jumped += 1
+            if self._jumped < JUMPED:
+                return
+            self._offset_s = None
+        self._jumped = 0
         self._behind = self._behind + 1 if stamp_s < self._stamp_s else 0
         if self._offset_s is None or self._behind > REORDERED:
             self._begin(stamp_s, offset_s)
@@ -79,7 +94,12 @@ class StreamClock:
         """Return when a picture with this stamp was taken; its arrival where that is unknown."""
         if stamp_s is None or self._offset_s is None or not self.trusted:
             return arrived_mono
+        if self._jumps(arrived_mono - stamp_s):
+            return arrived_mono
         return min(arrived_mono, stamp_s + self._offset_s)
+
+    def _jumps(self, offset_s: float) -> bool:
+        return self._offset_s is not None and abs(offset_s - self._offset_s) > self._jump_s
 
     def _begin(self, stamp_s: float, offset_s: float) -> None:
         self._stamp_s, self._offset_s = stamp_s, offset_s

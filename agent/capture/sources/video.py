@@ -15,9 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from agent.capture.source import EndOfSource, Picture, PictureError, SourceError, SourceInfo
-from agent.capture.sources.decode import fit, same_shape
-from agent.capture.sources.decoder import Decoder, quiet_library, size_of, to_bgr
+from agent.capture.sources.decoder import Decoder, has_decoder, quiet_library, size_of, to_bgr
 from agent.capture.sources.pace import Pacer
+from agent.capture.sources.resize import fit, same_shape
 from agent.capture.sources.size import size_changed
 from agent.capture.urls import parse
 from agent.config import Camera
@@ -77,7 +77,8 @@ class VideoSource:
             raise size_changed(str(self._path), self._size, size)
         self._read += 1
         image, _ = fit(to_bgr(frame), None, self._asked)
-        return Picture(image, None, time.time_ns() // 1_000_000, time.monotonic())
+        utc_ms, mono = time.time_ns() // 1_000_000, time.monotonic()
+        return Picture(image, None, utc_ms, mono, remarks=self._decoder.remarks)
 
     def close(self) -> None:
         """Release the file."""
@@ -118,15 +119,18 @@ class VideoSource:
         if not self._container.streams.video:
             raise SourceError("not_a_video", f"{self._path} has no video", permanent=True)
         stream = self._container.streams.video[0]
-        self._pictures = _pictures(self._container, stream)
+        if not has_decoder(stream):
+            detail = f"FFmpeg has no decoder for {self._path}"
+            raise SourceError("not_a_video", detail, permanent=True)
+        self._decoder = Decoder(stream.codec_context, live=False)
+        self._pictures = _pictures(self._container, stream, self._decoder)
         return stream
 
 
 def _pictures(
-    container: InputContainer, stream: VideoStream
+    container: InputContainer, stream: VideoStream, decoder: Decoder
 ) -> Iterator[VideoFrame | PictureError]:
     """All pictures of a file, and at its end what was wrong with the file itself."""
-    decoder = Decoder(stream.codec_context, live=False)
     packets = container.demux(stream)
     problem = ""
     while True:

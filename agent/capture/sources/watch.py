@@ -37,7 +37,7 @@ LIST_AGAIN_S = 1.0
 """A folder's own time is coarse, and on a share may lag: it is listed anyway."""
 LIST_SHARE = 0.1
 """Most of the time that listing a large folder again and again may take."""
-KEPT_A_LOOK = 200
+KEPT_A_LOOK = 50
 """Of the files that were read so many are looked at each time: they change nothing about their
 folder when they are written again."""
 BURST_FPS = 10.0

@@ -85,7 +85,7 @@ class Camera(Section):
     between two pictures where that is less."""
     machine_delay_s: Annotated[float, Field(ge=-10, le=10)] = 0.0
     """By how much the machine's stamp (without one, its message) comes after the picture."""
-    machine_wait_s: Annotated[float, Field(ge=0, le=2)] = 0.25
+    machine_wait_s: Annotated[float, Field(ge=0, le=2)] = 0.5
     """Most that a finished reading waits for its fruit's id; never above the tolerance."""
     round_aperture: bool | None = None
     """True: a circle filling the lane is the field of view; None: the picture's alpha, if any."""

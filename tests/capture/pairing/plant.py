@@ -36,6 +36,7 @@ class Plant:
     mask_s: float = 0.05  # from the agent to the reading
     period_s: float = PERIOD_S
     clock: Callable[[float], float] = lambda _now: 0.0
+    glitches: float = 0.0  # share of the stamps that are a second off
     stops: tuple[tuple[float, float], ...] = ()
     settings: PairingSettings = field(default_factory=PairingSettings)
     seed: int = 1
@@ -97,7 +98,10 @@ def play(plant: Plant) -> Outcome:
             put(captured + rng.uniform(0, plant.transfer_s), "picture", number + 1, captured)
         if rng.random() < plant.lost:
             continue
-        stamp_ms = round(1000 * (EPOCH_S + sent + plant.clock(sent))) if plant.stamped else 0
+        off_s = plant.clock(sent)
+        if rng.random() < plant.glitches:
+            off_s += rng.choice((-1.0, 1.0))
+        stamp_ms = round(1000 * (EPOCH_S + sent + off_s)) if plant.stamped else 0
         copies = 2 if rng.random() < plant.doubled else 1
         for _ in range(copies):
             put(sent + plant.delay(rng), "message", name, stamp_ms)
@@ -115,9 +119,8 @@ def play(plant: Plant) -> Outcome:
             info = MachineInfo(
                 MachineState.RUNNING, name, machine_timestamp_ms=stamp_ms, arrived_mono=now
             )
-            if stamp_ms and clock.heard(now, stamp_ms):
-                outcome.counts["clock_step"] += 1
-            pairing.trigger(Word(info, clock.generation))
+            generation = clock.heard(now, stamp_ms) if stamp_ms else clock.generation
+            pairing.trigger(Word(info, generation))
         elif what == "mask":
             waiting.append((*facts, now))
             put(now + plant.settings.wait_s, "look")
@@ -129,4 +132,5 @@ def play(plant: Plant) -> Outcome:
             waiting.pop(0)
             given = verdict.info.fruit_id if verdict.info else ""
             outcome.readings.append((f"f{number - 1}", given, verdict.reason, now - masked))
+    outcome.counts["clock_step"] = clock.generation - 1
     return outcome

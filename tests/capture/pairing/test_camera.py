@@ -200,5 +200,5 @@ def test_what_a_broker_kept_teaches_nothing_of_the_clock() -> None:
                 origin=Origin.STORED,
             )
         )
-    assert not capture._machine_clock.known()
+    assert not capture._machine_clock.known(0.1)
     capture.stop(1.0)
