@@ -5,6 +5,7 @@ Looks, and changes nothing: no directory is made, no device opened, no host aske
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -36,8 +37,12 @@ def load_config(
 def not_yet_there(config: Config) -> Iterator[str]:
     """Yield every folder of pictures that is away or empty: it is waited for, as any camera is."""
     for place, camera in enumerate(config.cameras):
-        if not camera.source.startswith("sim:") and (missing := check_source(camera)):
-            yield f"cameras[{place}].source is waited for: {missing}"
+        if camera.source.startswith("sim:"):
+            continue
+        refused = _refusals(("cameras", place, "source"), camera.source, config.state_dir)
+        for missing in (check_source(camera), *(broken.message for broken in refused)):
+            if missing:
+                yield f"cameras[{place}].source is waited for: {missing}"
 
 
 def missing_things(config: Config) -> Iterator[Broken]:
@@ -55,6 +60,7 @@ def missing_things(config: Config) -> Iterator[Broken]:
         if isinstance(section, Alarms) and hasattr(section, "reference"):
             for variety, file in section.reference.items():
                 yield from _file_problems((*path, "reference", variety), file)
+    yield from _shared_folders(config)
 
 
 def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> Iterator[Broken]:
@@ -79,6 +85,37 @@ def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> I
 
 
 def _watch_problems(place: KeyPath, source: str, state_dir: Path | None) -> Iterator[Broken]:
+    """What a watched folder refuses. An empty one may be the place of a share that is not mounted,
+    and is waited for."""
+    with contextlib.suppress(OSError):
+        if not any(Path(parse(source).location).iterdir()):
+            return
+    yield from _refusals(place, source, state_dir)
+
+
+def _shared_folders(config: Config) -> Iterator[Broken]:
+    """Two cameras cannot both have the pictures of a folder from which one takes them away."""
+    first: dict[Path, tuple[str, str]] = {}
+    for path, section in config.walk():
+        if not isinstance(section, Camera) or not hasattr(section, "source"):
+            continue
+        try:
+            url = parse(section.source)
+        except (SourceError, OSError, ValueError):
+            continue  # told already
+        if not url.watches:
+            continue
+        own = getattr(section, "name", ""), url.after
+        name, after = first.setdefault(Path(url.location).absolute(), own)
+        if name != own[0] and {after, url.after} != {"keep"}:
+            yield Broken(
+                (*path, "source"),
+                f"is the folder of camera {name!r}: each picture would come to one of the two",
+                "a folder for each, or after=keep for both",
+            )
+
+
+def _refusals(place: KeyPath, source: str, state_dir: Path | None) -> Iterator[Broken]:
     """A watched folder takes what becomes of its pictures, or the journal of those that stay."""
     url = parse(source)
     folder = Path(url.location)

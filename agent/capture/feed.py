@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
-from agent.capture.lanes import LaneCutter, read_meta
+from agent.capture.lanes import LaneCutter, arrival, read_meta
 from agent.capture.messages import CaptureArgs, Ended, Failed, Opened, Remarked, Unreadable, Waiting
 from agent.capture.pairing.camera import CameraPairing
 from agent.capture.pairing.clock import MachineClock
@@ -244,7 +244,7 @@ class CameraFeed:
                 self._context.telemetry.observe(
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
-        machines = self.pairing.picture(seq, picture.captured_mono, now)
+        machines = self.pairing.picture(seq, arrival(picture), now)
         return self._cutter.cut(picture, self._context.session, seq, machines)
 
     def set_machine(self, word: Word, now: float) -> None:

@@ -78,6 +78,12 @@ def read_meta(meta: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return both.get("truth", {}), both.get("machine", {})
 
 
+def arrival(picture: RingFrame) -> float:
+    """When the picture came here: at its capture, unless its source says that it waited."""
+    meta = json.loads(picture.meta) if picture.meta else {}
+    return float(meta.get("arrived_mono", picture.captured_mono))
+
+
 def merged(said: MachineInfo, own: Mapping[str, Any]) -> MachineInfo:
     """Return what the machine said, with the fields that a picture brings itself laid over it."""
     if not own:

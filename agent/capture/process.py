@@ -217,10 +217,12 @@ class _Session:
 
 
 def _meta(picture: Picture) -> bytes:
-    if not picture.truth and not picture.machine:
-        return b""
-    both = {"truth": dict(picture.truth), "machine": dict(picture.machine)}
-    return json.dumps(both, default=_plain).encode()
+    said: dict[str, Any] = {}
+    if picture.truth or picture.machine:
+        said = {"truth": dict(picture.truth), "machine": dict(picture.machine)}
+    if picture.arrived_mono is not None:
+        said["arrived_mono"] = picture.arrived_mono
+    return json.dumps(said, default=_plain).encode() if said else b""
 
 
 def _plain(value: Any) -> Any:

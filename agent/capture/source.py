@@ -72,7 +72,8 @@ class Picture:
     The stamps say when the picture was taken: by the source's own clock where it has one, else
     right after the grab. ``truth`` and ``machine`` are what a simulator knows (``machine``: state,
     fruit_id, encoder, variety, lot); both must go into JSON. ``remarks``: what must be known of a
-    picture that is used all the same, kind -> one line for people.
+    picture that is used all the same, kind -> one line for people. ``arrived_mono``: of one that
+    waited here to be read, when it came: the machine's words of then are its own.
     """
 
     image: NDArray[np.uint8]
@@ -82,6 +83,7 @@ class Picture:
     truth: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
+    arrived_mono: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from agent.capture.sources import arrivals, watch
 from agent.capture.sources import journal as journal_module
 from agent.capture.sources.journal import SPARE_LINES, Journal
 from agent.capture.sources.watch import WatchSource
-from agent.records import CameraState
+from agent.records import CameraState, FruitReading, MachineInfo, MachineState
 from tests.capture.conftest import Capture
 from tests.capture.support import camera, noise
+from tests.publishing.examples import segmentation
 from tests.support import wait_until
 
 
@@ -389,6 +390,31 @@ def test_an_empty_watched_folder_is_live_and_its_first_picture_says_the_size(
     assert [state for state, _ in run.seen()].count("backoff") == 0
     status = run.system.statuses()[0]
     assert (status.width_px, status.height_px) == (64, 48)
+
+
+def test_pictures_that_waited_have_no_word_of_the_machine_that_came_later(
+    capture: Capture, tmp_path: Path
+) -> None:
+    for number in range(3):
+        drop(tmp_path, f"{number}.png", number)
+    time.sleep(0.05)
+    run = capture(camera(f"{tmp_path}?watch=1", mode="triggered", fps=5))
+    run.system.set_machine(MachineInfo(MachineState.RUNNING, fruit_id="later", lot="L-9"))
+    run.wait_for_frames(3)
+    assert {frame.machine.lot for frame in run.frames} == {None}
+    for frame in run.frames:
+        seen = segmentation(
+            seq=frame.seq,
+            lane="cam1",
+            captured_mono=frame.captured_mono,
+            machine=frame.machine,
+        )
+        reading = run.system.identified(FruitReading(seen), time.monotonic(), final=True)
+        assert reading is not None
+        assert reading.segmentation.machine.fruit_id is None
+    drop(tmp_path, "new.png", 9)
+    run.wait_for_frames(1)
+    assert run.frames[-1].machine.lot == "L-9"
 
 
 def test_a_killed_child_reads_no_picture_twice(capture: Capture, tmp_path: Path) -> None:

@@ -388,6 +388,33 @@ def test_a_folder_that_is_away_is_a_warning(write, tmp_path) -> None:
     assert warning == f"cameras[0].source is waited for: {tmp_path}/no: No such file or directory"
 
 
+def test_the_empty_place_of_a_share_that_cannot_be_written_is_waited_for(
+    write, tmp_path: Path, monkeypatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(folder))
+    file = write(f"cameras: [{{name: c, source: '{folder}?watch=1&after=move'}}]\n{BROKER}")
+    (warning,) = [each for each in loaded(file).warnings if "waited" in each]
+    assert f"waited for: cannot be written: {folder} is read-only" in warning
+    (folder / "a.png").touch()
+    assert "cannot be written" in problems(file)["cameras[0].source"].message
+
+
+@pytest.mark.parametrize(("after", "good"), [("move", False), ("delete", False), ("keep", True)])
+def test_two_cameras_share_a_watched_folder_only_if_both_leave_it_as_it_is(
+    write, tmp_path: Path, after: str, good: bool
+) -> None:
+    text = (
+        f"cameras:\n  - {{name: a, source: '{tmp_path}?watch=1'}}\n"
+        f"  - {{name: b, source: '{tmp_path}/?watch=1&after={after}'}}\n{BROKER}"
+    )
+    if good:
+        assert len(loaded(write(text)).config.cameras) == 2
+    else:
+        assert "folder of camera 'a'" in problems(write(text))["cameras[1].source"].message
+
+
 def simulated(text: str) -> str:
     return f"cameras: [{{name: c, {text}}}]\n{BROKER}"
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agent.capture.pairing.clock import MachineClock
 from agent.capture.pairing.history import MachineHistory, Word
+from agent.capture.pairing.pictures import KEPT
 from agent.capture.pairing.triggers import PairingSettings, TriggerPairing
 from agent.records import CaptureMode, FruitReading, MachineInfo
 
@@ -22,6 +23,7 @@ class LanePairing:
         count: Callable[[str], None],
     ) -> None:
         self._delay_s = settings.delay_s
+        self._moments: dict[int, float] = {}  # of the newest pictures, by their number
         self._count = count
         self._history = MachineHistory(clock, settings.tolerance_s)
         self._triggers = (
@@ -38,8 +40,12 @@ class LanePairing:
     def picture(self, seq: int, mono: float, now: float) -> MachineInfo:
         """Take notice of a picture; return what was valid when it was captured.
 
-        Of a triggered camera without the id, which ``identified`` says later.
+        ``mono``: when it was captured, or came to a watched folder. Of a triggered camera without
+        the id, which ``identified`` says later.
         """
+        self._moments[seq] = mono
+        if len(self._moments) > KEPT:
+            del self._moments[next(iter(self._moments))]
         valid = self._history.at(mono + self._delay_s)
         if self._triggers is None:
             return valid
@@ -60,16 +66,17 @@ class LanePairing:
         """
         seen = reading.segmentation
         said = seen.machine
+        mono = self._moments.get(seen.seq, seen.captured_mono)
         if self._triggers is None:
             if said.pictured:
                 return reading
-            reason = self._history.certainty(seen.captured_mono + self._delay_s, said.fruit_id)
+            reason = self._history.certainty(mono + self._delay_s, said.fruit_id)
             return replace(reading, id_reason=reason)
         verdict = self._triggers.decide(seen.seq, now, final=final or said.pictured)
         if verdict is None or said.pictured:
             return reading if said.pictured else None
         if verdict.info is not None:
-            said = self._with(said, verdict.info, seen.captured_mono)
+            said = self._with(said, verdict.info, mono)
         return replace(
             reading,
             segmentation=replace(seen, machine=said),

@@ -187,7 +187,12 @@ class WatchSource:
         arrived_ms = utc_ms - int(1000 * (now - arrival.since))
         if arrival.backlog:
             arrived_ms = min(arrived_ms, arrival.stamp.ctime_ns // 1_000_000)
-        return replace(picture, captured_utc_ms=arrived_ms, captured_mono=now)
+        return replace(
+            picture,
+            captured_utc_ms=arrived_ms,
+            captured_mono=now,
+            arrived_mono=now - max(0, utc_ms - arrived_ms) / 1000,
+        )
 
     def _check_size(self, picture: Picture) -> None:
         """Another size than the first costs the picture; again and again, it is the new size."""

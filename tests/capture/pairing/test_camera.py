@@ -81,6 +81,15 @@ def test_one_trigger_names_each_lane_of_its_picture_once() -> None:
     assert line.picture() == {"left": None, "right": None}, "used up: both wait for their own"
 
 
+def test_a_free_running_picture_that_waited_has_the_word_of_when_it_came() -> None:
+    line = Line(mode="free-run", lanes=())
+    line.warm(10)
+    (machine,) = line.pairing.picture(99, line.now - 0.7, line.now).values()
+    seen = segmentation(lane="cam1", seq=99, captured_mono=line.now, machine=machine)
+    assert machine.fruit_id == "w6"
+    assert named(line.pairing.identified(FruitReading(seen), line.now)) == ("w6", IdReason.NONE)
+
+
 def test_a_trigger_with_a_lane_names_that_lane_alone() -> None:
     line = Line()
     line.warm()
