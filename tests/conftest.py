@@ -67,5 +67,5 @@ class Scheduler(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
-    """For ``-n 2``, whatever ``--dist`` says."""
+    """For ``-n 3``, whatever ``--dist`` says."""
     return Scheduler(config, log)
