@@ -16,7 +16,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Camera: sim:, a folder, a video file, v4l2:///dev/video0, rtsp://HOST/PATH. "
+            help="Camera: sim:, a folder (FOLDER?watch=1: pictures as they arrive), a video file, "
+            "v4l2:///dev/video0, rtsp://HOST/PATH. "
             "Repeatable; replaces the configured cameras by cam1, cam2 ...",
         ),
     ] = None,
