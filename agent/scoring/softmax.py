@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,3 +58,11 @@ class _Tap(nn.Module):
     def forward(self, x: Tensor) -> object:
         self.newest = output = self.inner(x)
         return output
+
+    def named_modules(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Module]]:
+        """By their names in the network itself: its plausibility is told by layers of that name.
+        The parts of a script cannot be listened to, so they keep the names that nobody looks for.
+        """
+        scripted = isinstance(self.inner, torch.jit.ScriptModule)
+        named = super().named_modules if scripted else self.inner.named_modules
+        return named(*args, **options)

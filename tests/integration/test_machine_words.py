@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,18 +25,29 @@ def test_fruit_id_and_encoder_by_mqtt_and_http_are_in_the_readings(tmp_path: Pat
             f"cameras: [{{name: cam1, source: '{pictures}', fps: 5}}]\n"
         )
 
-        def read_with(fruit_id: str) -> dict[str, object]:
+        def read_with(name: str) -> dict[str, object]:
             readings = [json.loads(m.payload) for m in seen.all(f"{BASE}/fruit/cam1")]
-            return next((one for one in readings if one["fruit_id"] == fruit_id), {})
+            return next((one for one in readings if one["fruit_id"].startswith(name)), {})
 
+        def named(name: str, say: Callable[[dict[str, object]], None]) -> bool:
+            """Name one fruit more; whether one of them was read. A word names one picture."""
+            say({"state": "running", "fruit_id": f"{name}-{next(numbers)}"})
+            return bool(read_with(name))
+
+        def by_mqtt(word: dict[str, object]) -> None:
+            said = word | {"encoder": 4711, "lot": "L1"}
+            seen.client.publish(f"{BASE}/machine", json.dumps(said), 1)
+
+        numbers = itertools.count()
         with running_agent(tmp_path, "--config", str(config)) as agent:
+
+            def by_http(word: dict[str, object]) -> None:
+                said = json.dumps(word | {"encoder": 4712})
+                assert agent.post("/machine", said.encode()) in (200, 204)
+
             agent.wait_ready()
-            by_mqtt = {"state": "running", "fruit_id": "F-17", "encoder": 4711, "lot": "L1"}
-            seen.client.publish(f"{BASE}/machine", json.dumps(by_mqtt), 1)
-            agent.wait(lambda: read_with("F-17"), 30, "a reading with the word by MQTT")
-            by_http = {"state": "running", "fruit_id": "F-18", "encoder": 4712}
-            assert agent.post("/machine", json.dumps(by_http).encode()) in (200, 204)
-            agent.wait(lambda: read_with("F-18"), 30, "a reading with the word by HTTP")
-        first, second = read_with("F-17"), read_with("F-18")
+            agent.wait(lambda: named("M", by_mqtt), 30, "a reading with the word by MQTT")
+            agent.wait(lambda: named("H", by_http), 30, "a reading with the word by HTTP")
+        first, second = read_with("M"), read_with("H")
         assert (first["encoder"], first["lot"], first["machine_state"]) == (4711, "L1", "running")
         assert (second["encoder"], second["lot"]) == (4712, ""), "each word is the whole state"
