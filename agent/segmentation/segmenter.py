@@ -108,7 +108,8 @@ class Segmenter:
         self._suture = model.classes.index(SUTURE)
         self._stem = model.classes.index(STEM) if STEM in model.classes else None
         self._calibration = check_calibration(model.card.confidence, model.label)
-        self._plausibility = Plausibility(model)
+        free_run = any(lane.mode is CaptureMode.FREE_RUN for lane in lanes.values())
+        self._plausibility = Plausibility(model, free_run)
         self._own = {
             variety: settings.model_copy(
                 update={"min_plausibility": max(least, settings.min_plausibility)}

@@ -81,11 +81,20 @@ def why(caplog: pytest.LogCaptureFixture) -> str:
     return str(record.fields["reason"])
 
 
-def test_maps_are_pooled_to_mean_largest_and_deviation() -> None:
+def test_maps_are_pooled_to_mean_and_deviation() -> None:
     maps = torch.tensor([[[[0.0, 2.0], [4.0, 6.0]], [[1.0, 1.0], [1.0, 1.0]]]])
     for layout in (torch.contiguous_format, torch.channels_last):
         found = pooled(maps.to(memory_format=layout))
-        assert found.tolist() == [[3.0, 1.0, 6.0, 1.0, pytest.approx(5.0**0.5), 0.0]]
+        assert found.tolist() == [[3.0, 1.0, pytest.approx(5.0**0.5), 0.0]]
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 96, 96), (1, 3, 7, 5), (3, 300, 4, 4), (1, 1, 1, 1)])
+def test_maps_of_any_size_are_pooled_by_the_plain_formula(shape: tuple[int, ...]) -> None:
+    maps = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    taken = maps[:, :, :: max(1, shape[2] // 48)].double()
+    variance, mean = torch.var_mean(taken, dim=(2, 3), correction=0)
+    plain = torch.cat((mean, variance.sqrt()), dim=1).numpy()
+    assert pooled(maps) == pytest.approx(plain, abs=1e-7)
 
 
 def test_the_distance_is_the_one_worked_out_by_hand() -> None:
@@ -204,7 +213,8 @@ def test_what_only_a_free_running_camera_sees_counts_for_such_a_camera_alone(wei
     moved = near.groups[0].model_copy(update={"name": "moved", "free_run": True})
     still = near.groups[0].model_copy(update={"limit": 1e-6})
     both = near.model_copy(update={"groups": (still, moved)})
-    judged = Plausibility(replace(model, card=model.card.model_copy(update={"plausibility": both})))
+    knowing = replace(model, card=model.card.model_copy(update={"plausibility": both}))
+    judged = Plausibility(knowing, free_run=True)
     with judged.watching():
         logits(model, batch)
     triggered, free_run = judged.plausibility(2).T

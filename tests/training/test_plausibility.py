@@ -122,9 +122,9 @@ def test_a_foreign_network_is_watched_at_the_layer_that_it_names(weights: Path) 
     assert layers_of(foreign) == ("0",)
     found = fruit_statistics(foreign, FEW)
     assert found.layers == ("0",)
-    assert found.groups[0].width == 9
+    assert found.groups[0].width == 6
     chosen = fruit_statistics(model, FEW, layers=("encoder2",))
-    assert (chosen.layers, chosen.groups[0].width) == (("encoder2",), 3 * 8)
+    assert (chosen.layers, chosen.groups[0].width) == (("encoder2",), 2 * 8)
     with pytest.raises(TrainingError, match="names no layer"):
         layers_of(replace(foreign, layer=None))
 
