@@ -80,12 +80,14 @@ class FruitGroup(BaseModel):
 
 class FruitStatistics(BaseModel):
     """What the plausibility of a picture is told by: the pooled maps of ``layers``, over the
-    ``groups`` of pictures that fruit come in. ``weights_sha256``: of the weights that made them."""
+    ``groups`` of pictures that fruit come in. ``weights_sha256``: of the weights that made them.
+    ``preprocessing``: how the pictures were prepared; None: as the card says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    preprocessing: Preprocessing | None = None
     layers: Annotated[tuple[str, ...], Field(min_length=1)]
     groups: Annotated[tuple[FruitGroup, ...], Field(min_length=1)]
 

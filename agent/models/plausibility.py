@@ -139,6 +139,10 @@ class Plausibility:
                 f"{statistics.weights_sha256[:12]}, not {model.sha256[:12]}: make it anew "
                 "(python -m agent.training.plausibility), or take it out of the card"
             )
+        made_of = statistics.preprocessing or model.card.preprocessing
+        if made_of is not None and made_of != model.preprocessing:
+            _unknown(model, "its pictures are prepared otherwise than those of the card's fruit")
+            return
         self._watched = Watched(model.module, statistics.layers)
         self._spaces = [
             FruitSpace(group) for group in statistics.groups if free_run or not group.free_run

@@ -63,6 +63,7 @@ class _Tap(nn.Module):
         """By their names in the network itself: its plausibility is told by layers of that name.
         The parts of a script cannot be listened to, so they keep the names that nobody looks for.
         """
-        scripted = isinstance(self.inner, torch.jit.ScriptModule)
-        named = super().named_modules if scripted else self.inner.named_modules
-        return named(*args, **options)
+        if isinstance(self.inner, torch.jit.ScriptModule):
+            yield from super().named_modules(*args, **options)
+        else:
+            yield from self.inner.named_modules(*args, **options)

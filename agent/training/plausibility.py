@@ -166,7 +166,13 @@ def fruit_statistics(
         told(f"{group.name}: limit {limit:.4f}")
         update = {"limit": round(limit, 4), "free_run": group.free_run}
         groups.append(found.model_copy(update=update))
-    return FruitStatistics(weights_sha256=model.sha256, layers=watched.layers, groups=tuple(groups))
+    other = model.preprocessing != model.card.preprocessing
+    return FruitStatistics(
+        weights_sha256=model.sha256,
+        preprocessing=model.preprocessing if other else None,
+        layers=watched.layers,
+        groups=tuple(groups),
+    )
 
 
 def _limit(group: FruitGroup, rows: Floats, within: float) -> float:

@@ -293,3 +293,13 @@ def test_statistics_that_are_none_are_named_with_the_field(
     wider = group(width=1, centre=ONE, scale=ONE, axes=packed(np.ones((1, 1)), "<f2"))
     with pytest.raises(ValidationError, match="different widths"):
         statistics(group(), wider)
+
+
+def test_pictures_that_are_prepared_otherwise_than_the_fruit_are_not_judged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    small = config.Preprocessing(width_px=64, height_px=64)
+    assert not Plausibility(load_model(config.Model(preprocessing=small), "cpu")).known
+    assert "prepared otherwise" in why(caplog)
+    assert Plausibility(load_model(config.Model(), "cpu")).known

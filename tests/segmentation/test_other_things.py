@@ -17,7 +17,7 @@ from agent.training.cases import simulated_cases
 from tests.segmentation.drawn import frame
 from tests.support.other_things import DRAWN, drawn, views
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "peach_011.png"
+REAL = Path(__file__).parents[3] / "shared" / "data" / "peach_011.png"
 
 
 @pytest.fixture(scope="module")

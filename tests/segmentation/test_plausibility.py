@@ -117,7 +117,7 @@ def test_a_picture_that_is_none_costs_itself_and_has_no_plausibility():
 
 
 def of_variety(variety: str | None):
-    return frame(fruit(red=115), INSIDE, machine=MachineInfo(variety=variety))
+    return frame(fruit(red=108), INSIDE, machine=MachineInfo(variety=variety))
 
 
 def test_the_lines_own_reference_asks_for_more_of_its_variety_and_never_for_less():
