@@ -70,5 +70,6 @@ def test_a_real_prometheus_scrapes_a_running_agent(tmp_path: Path) -> None:
             " - on(camera) (sum by (camera) (pitwatch_frames_dropped_total)"
             " or on(camera) pitwatch_frames_captured_total * 0)"
         )
-        (left,) = prometheus.wait_for(balance)
-        assert 0 <= float(left["value"][1]) <= 2
+        # More may be in flight for a moment, on a machine that is busy; never less than none.
+        (left,) = prometheus.wait_for(f"({balance}) <= 2", 60)
+        assert float(left["value"][1]) >= 0
