@@ -178,9 +178,11 @@ class Plausibility:
 
 
 def plausibility_of_batch(model: LoadedModel, judged: Plausibility, batch: Tensor) -> Floats:
-    """(N,) for a triggered camera, of network input (N, C, h, w), in a pass of its own."""
-    with judged.watching():
-        logits(model, batch)
+    """(N,) for a triggered camera, of network input (N, C, h, w), in a pass of its own, if any can
+    tell."""
+    if judged.known:
+        with judged.watching():
+            logits(model, batch)
     return judged.plausibility(len(batch))[:, 0]
 
 
@@ -203,15 +205,8 @@ class FruitSpace:
         return np.where(np.isfinite(found), found, np.inf)
 
     def plausibility(self, rows: Floats) -> Floats:
-        """1 / (1 + (distance / limit)^8), (N,): near 1 for usual fruit, 0.5 at the limit, 0 far
-        away and where a number is not finite.
-
-        Its logit is a straight line in the logarithm of the distance, which charts can average.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            ratio = self._squared(rows) / self._limit**2
-            found: Floats = np.nan_to_num(1.0 / (1.0 + np.square(np.square(ratio))), nan=0.0)
-        return found
+        """(N,) of pooled numbers (N, D)."""
+        return plausibility_of(self.distances(rows), self._limit)
 
     def _squared(self, rows: Floats) -> Floats:
         z = (rows - self._centre) * self._scale
@@ -222,7 +217,10 @@ class FruitSpace:
 
 
 def plausibility_of(distance: Floats, limit: float) -> Floats:
-    """As ``FruitSpace.plausibility`` of distances that are known."""
+    """1 / (1 + (distance / limit)^STEEPNESS): near 1 for usual fruit, 0.5 at the limit, 0 far away.
+
+    Its logit is a straight line in the logarithm of the distance, which charts can average.
+    """
     with np.errstate(over="ignore"):
         return 1.0 / (1.0 + np.power(distance / limit, STEEPNESS))
 
