@@ -23,14 +23,13 @@ from agent.config import Camera, Config
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.records import (
-    CaptureMode,
     Frame,
     FruitReading,
     MachineInfo,
     MachineState,
 )
 from agent.segmentation.fruit import FruitReader
-from agent.segmentation.reading import LaneGeometry
+from agent.segmentation.reading import lanes_of
 from agent.segmentation.segmenter import Segmenter
 from agent.simulator.parameters import ParameterError, parse_url
 from agent.simulator.source import SimClock, SimSource
@@ -139,14 +138,6 @@ def lot_of(reading: FruitReading, lot_s: float) -> str:
     seen = reading.segmentation
     lot = seen.machine.lot or f"{int(seen.captured_mono // lot_s)}"
     return f"{lot}/{seen.lane}"
-
-
-def lanes_of(camera: Camera) -> dict[str, LaneGeometry]:
-    """The lanes of a camera, by name, as the segmenter takes them."""
-    return {
-        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
-        for lane in camera.effective_lanes()
-    }
 
 
 def frames_of(camera: Camera, wanted: Wanted) -> Generator[Frame | None, None, None]:

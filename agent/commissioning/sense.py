@@ -21,13 +21,14 @@ from agent.capture.source import Picture
 from agent.capture.sources.resize import fit
 from agent.capture.urls import parse
 from agent.commissioning.errors import CommissioningError
-from agent.commissioning.line import as_ring_frame, lanes_of
+from agent.commissioning.line import as_ring_frame
 from agent.config import Camera, Config
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.picture_files.decode import read_picture
 from agent.picture_files.errors import PictureError
 from agent.records import Frame, SegmentedFrame
+from agent.segmentation.reading import lanes_of
 from agent.segmentation.segmenter import Segmenter
 
 LEAST_DEG, MOST_DEG = 15.0, 75.0

@@ -24,8 +24,8 @@ from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
-from agent.records import CaptureMode
 from agent.redaction import mask_url
+from agent.segmentation import reading
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter
@@ -41,9 +41,7 @@ Lanes = dict[str, LaneGeometry]
 def lanes_of(config: Config) -> Lanes:
     """Every lane by name, over all cameras."""
     return {
-        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
-        for camera in config.cameras
-        for lane in camera.effective_lanes()
+        name: lane for camera in config.cameras for name, lane in reading.lanes_of(camera).items()
     }
 
 

@@ -41,6 +41,14 @@ class LaneGeometry:
     mode: CaptureMode = CaptureMode.TRIGGERED
 
 
+def lanes_of(camera: config.Camera) -> dict[str, LaneGeometry]:
+    """The lanes of a camera by name."""
+    return {
+        lane.name: LaneGeometry(lane.cutting_line_deg, lane.mm_per_px, CaptureMode(camera.mode))
+        for lane in camera.effective_lanes()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One picture on the network's grid.
