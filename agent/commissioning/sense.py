@@ -119,8 +119,8 @@ class Reader:
         try:
             found = read_picture(path, camera.bit_depth)
             image, aperture = found.image, found.aperture
-            if camera.width_px and camera.height_px and parse(camera.source).scheme == "file":
-                image, aperture = fit(image, aperture, (camera.width_px, camera.height_px))
+            if parse(camera.source).scheme == "file":
+                image, aperture = fit(image, aperture, camera.requested_size)
         except PictureError as error:
             raise CommissioningError(f"{path}: {error.detail}") from error
         return Mounting(camera).apply(Picture(image, aperture, 0, 0.0))

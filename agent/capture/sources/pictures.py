@@ -20,9 +20,7 @@ class PictureReader:
 
     def __init__(self, camera: Camera) -> None:
         self._bit_depth = camera.bit_depth
-        self.size = (
-            (camera.width_px, camera.height_px) if camera.width_px and camera.height_px else None
-        )
+        self.size = camera.requested_size
         self._deep = 0  # pictures of 16 bits so far
         self._top_bit = 0
 

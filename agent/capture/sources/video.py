@@ -38,9 +38,7 @@ class VideoSource:
         self._path = Path(url.location)
         self._loops = url.loops
         self._fps = camera.fps
-        self._asked = (
-            (camera.width_px, camera.height_px) if camera.width_px and camera.height_px else None
-        )
+        self._asked = camera.requested_size
         self._size = (0, 0)
         self._container: InputContainer | None = None
         self._pictures: Iterator[VideoFrame | PictureError] = iter(())
@@ -90,7 +88,10 @@ class VideoSource:
             self._ready.append(frame)
             if isinstance(frame, VideoFrame):
                 return size_of(frame)
-        raise SourceError("no_frames", f"{self._path} holds no readable picture", permanent=True)
+        raise self._holds_nothing()
+
+    def _holds_nothing(self) -> SourceError:
+        return SourceError("no_frames", f"{self._path} holds no readable picture", permanent=True)
 
     def _following(self) -> VideoFrame | PictureError:
         while True:
@@ -99,8 +100,7 @@ class VideoSource:
             if (frame := next(self._pictures, None)) is not None:
                 return frame
             if self._read == 0:
-                detail = f"{self._path} holds no readable picture"
-                raise SourceError("no_frames", detail, permanent=True)
+                raise self._holds_nothing()
             if not self._loops:
                 raise EndOfSource
             self._read = 0

@@ -180,6 +180,13 @@ class Camera(Section):
             if lane.region is not None:
                 yield i, lane.region
 
+    @property
+    def requested_size(self) -> tuple[int, int] | None:
+        """(width, height) that is asked for; None where none is."""
+        if self.width_px is None or self.height_px is None:
+            return None
+        return self.width_px, self.height_px
+
     def effective_lanes(self) -> tuple[Lane, ...]:
         """The configured lanes, or one lane that is the whole picture and has the camera's name."""
         if self.lanes:
