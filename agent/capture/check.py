@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from agent.capture.source import SourceError, SourceInfo
 from agent.capture.sources.folder import check_folder
 from agent.capture.urls import OPENERS, opener_of, parse
-from agent.config import Camera
+from agent.config import Camera, Lane
+from agent.config.sections.cameras import Region
 from agent.records import CaptureMode
 
 RATE_SHARE = 0.1
@@ -93,13 +94,18 @@ def check_size(camera: Camera, info: SourceInfo) -> None:
 
 def check_regions(camera: Camera, width_px: int, height_px: int) -> None:
     """Raise ``SourceError`` (permanent) naming the first lane whose region leaves the picture."""
+    for lane, region in regions_outside(camera, width_px, height_px):
+        detail = (
+            f"lane {lane.name!r}: region {list(region)} (x, y, width, height)"
+            f" is not within the picture of {width_px} x {height_px}"
+        )
+        raise SourceError("region", detail, permanent=True)
+
+
+def regions_outside(camera: Camera, width_px: int, height_px: int) -> Iterator[tuple[Lane, Region]]:
+    """Yield the lanes whose regions leave a picture of this size, with their regions."""
     for lane in camera.effective_lanes():
-        if lane.region is None:
-            continue
-        x, y, width, height = lane.region
-        if x < 0 or y < 0 or x + width > width_px or y + height > height_px:
-            detail = (
-                f"lane {lane.name!r}: region {list(lane.region)} (x, y, width, height)"
-                f" is not within the picture of {width_px} x {height_px}"
-            )
-            raise SourceError("region", detail, permanent=True)
+        if lane.region is not None:
+            x, y, width, height = lane.region
+            if x < 0 or y < 0 or x + width > width_px or y + height > height_px:
+                yield lane, lane.region

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.alarms.charts.reference import SenseCheck
+from agent.capture.check import regions_outside
 from agent.capture.lanes import LaneCutter
 from agent.capture.mounting import Mounting
 from agent.capture.source import Picture
@@ -127,13 +128,11 @@ class Reader:
 
     def _cut(self, picture: Picture, path: Path) -> list[Frame]:
         height, width = picture.image.shape[:2]
-        for lane in self._camera.effective_lanes():
-            x, y, wide, high = lane.region or (0, 0, width, height)
-            if x + wide > width or y + high > height:
-                raise CommissioningError(
-                    f"{path}: has {width} x {height} px, and the region of {lane.name} reaches "
-                    f"{x + wide} x {y + high}: give the camera's own picture"
-                )
+        for lane, (x, y, wide, high) in regions_outside(self._camera, width, height):
+            raise CommissioningError(
+                f"{path}: has {width} x {height} px, and the region of {lane.name} reaches "
+                f"{x + wide} x {y + high}: give the camera's own picture"
+            )
         return LaneCutter(self._camera).cut(as_ring_frame(picture, 0), "turn", 0, {})
 
 
