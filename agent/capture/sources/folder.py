@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -79,12 +80,12 @@ class FolderSource:
         self._pacer = Pacer(self._fps)
         self._names: Iterator[str] = iter(())
         self._place = Place()
-        self._report: Callable[[Place], None] = lambda _place: None
+        self._session = SourceSession()
         self._ready: list[tuple[str, Picture | PictureError]] = []
 
     def resume(self, session: SourceSession) -> None:
         """Go on behind the picture of the last session."""
-        self._place, self._report = Place(behind=session.place.behind), session.report
+        self._place, self._session = Place(behind=session.place.behind), session
 
     def open(self) -> SourceInfo:
         """Find the first readable picture. ``SourceError`` where there is none."""
@@ -119,7 +120,8 @@ class FolderSource:
         self._place = Place(behind=name)
         if isinstance(ready, PictureError):
             raise ready
-        return self._reader.stamped(ready, time.time_ns() // 1_000_000, time.monotonic())
+        utc_ms, mono = time.time_ns() // 1_000_000, time.monotonic()
+        return replace(ready, captured_utc_ms=utc_ms, captured_mono=mono)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -134,7 +136,7 @@ class FolderSource:
         return name
 
     def _load(self, name: str) -> Picture | PictureError:
-        self._report(Place(self._place.behind, reading=name))
+        self._session.report(Place(self._place.behind, reading=name))
         try:
             return self._reader.read(self._folder / name)
         except PictureError as error:
@@ -142,4 +144,4 @@ class FolderSource:
                 check_folder(self._folder)
             return error
         finally:
-            self._report(self._place)
+            self._session.report(self._place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from agent.capture.source import Picture, PictureError
@@ -55,8 +54,3 @@ class PictureReader:
             f"{DEPTH_PICTURES} pictures use {self._top_bit} of {depth} bits and are dark for it: "
             "bit_depth says how many the camera has"
         )
-
-    @staticmethod
-    def stamped(picture: Picture, utc_ms: int, mono: float) -> Picture:
-        """The same with the moment that it is handed out for."""
-        return replace(picture, captured_utc_ms=utc_ms, captured_mono=mono)
