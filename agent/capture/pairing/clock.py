@@ -11,8 +11,7 @@ within a span ``L`` above it none came there would be ``(L / (L + T)) ** m``, at
 Of a prompt network three to six messages prove it, of one whose delays spread over half a period
 about twenty.
 
-A clock that steps is found
-out, and learnt anew:
+A clock that steps is found out, and learnt anew:
 
 - forward: two messages in a row would have come ``STEP_S`` faster than the fastest ever;
 - back: messages in a row whose stamps rise by themselves and yet lie before one that was there

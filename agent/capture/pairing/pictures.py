@@ -21,7 +21,6 @@ class Waiting:
     deadline: float
     answered: bool = False
     named: bool = False
-    certain: bool = False
 
 
 class Pictures:

@@ -157,11 +157,10 @@ class TriggerPairing:
 
     def _named(self, picture: Waiting, near: list[tuple[float, _Trigger]]) -> Verdict:
         offset, trigger = min(near, key=lambda pair: abs(pair[0]))
-        info = trigger.word.info
         reason = self._certainty(offset, trigger, alone=len(near) == 1)
         self._open.remove(trigger)
-        picture.named, picture.certain = True, reason is IdReason.NONE
-        return Verdict(info, reason)
+        picture.named = True
+        return Verdict(trigger.word.info, reason)
 
     def _certainty(self, offset: float, trigger: _Trigger, *, alone: bool) -> IdReason:
         stamped = trigger.word.info.machine_timestamp_ms > 0
