@@ -146,7 +146,7 @@ def fruit_statistics(
     watched = Watched(model.module, layers or layers_of(model))
     if watched.missing:
         raise TrainingError(f"{model.label}: no layer {', '.join(watched.missing)} to be watched")
-    kept, held = split_pairs(pairs) if pairs else ((), ())
+    kept, held = split_pairs(pairs)
     simulated = SimulatedSamples(256, SEED, empty=0.0, passing=0.0)
     sources: list[Samples] = [simulated, FolderSamples(kept)] if kept else [simulated]
 

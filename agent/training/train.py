@@ -80,12 +80,11 @@ def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) 
     """
     if not 0.0 <= options.folder_share <= 1.0:
         raise TrainingError(f"folder share {options.folder_share} is outside 0..1")
-    kept: tuple[Pair, ...] = ()
-    held: tuple[Pair, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     if options.folder is not None:
         pairs = find_pairs(options.folder)
         check_pairs(pairs)
-        kept, held = split_pairs(pairs)
+    kept, _ = split_pairs(pairs)
     trainer = Trainer(
         options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
     )
@@ -102,11 +101,15 @@ def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) 
             trainer.save(options.checkpoint)
             saved = time.monotonic()
     trainer.save(options.checkpoint)
-    return finish(trainer, options, held)
+    return finish(trainer, options, pairs)
 
 
-def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ()) -> Trained:
-    """Ship the averaged weights of ``trainer``, calibrate, evaluate, and complete the card."""
+def finish(trainer: Trainer, options: TrainOptions, pairs: tuple[Pair, ...] = ()) -> Trained:
+    """Ship the averaged weights of ``trainer``, calibrate, evaluate, and complete the card.
+
+    ``pairs``: the line's own pictures, of which those that training holds out are evaluated.
+    """
+    _, held = split_pairs(pairs)
     notes = notes_of(options)
     size = options.recipe.stages[-1].size_px
     card = ModelCard(
@@ -140,7 +143,6 @@ def finish(trainer: Trainer, options: TrainOptions, held: tuple[Pair, ...] = ())
     reference = [
         case.sample for case in simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
     ]
-    pairs = () if options.folder is None else find_pairs(options.folder)
     try:
         statistics = fruit_statistics(model, 2 * options.cases, pairs)
     except TrainingError as error:  # so few cases are for trying things out
