@@ -213,7 +213,7 @@ class SlowFolder(FolderSource):
     """A folder in which files named ``hangs`` never come, and those named ``crashes`` are fatal."""
 
     def _load(self, name: str) -> Picture | PictureError:
-        self._report(Place(self._place.behind, reading=name))
+        self._session.report(Place(self._place.behind, reading=name))
         if "hangs" in name:
             time.sleep(600)
         if "crashes" in name:
