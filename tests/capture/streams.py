@@ -35,6 +35,21 @@ def require_rtsp_server() -> None:
         pytest.skip(reason)
 
 
+def start_rtsp_server(script: Path, port: int, *options: str) -> subprocess.Popen[str]:
+    """Start a script that serves a stream, and wait until it does; its output can be read."""
+    command = [PYTHON, str(script), str(port), *options]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        assert select.select([server.stdout], [], [], 30)[0]
+        assert server.stdout.readline() == "ready\n"
+    except AssertionError:
+        server.kill()
+        server.wait()
+        raise
+    return server
+
+
 class CounterServer:
     """``counter_server.py`` with these options; ``made``: when it made which picture."""
 
@@ -42,12 +57,8 @@ class CounterServer:
         self.port = free_port()
         self.made: dict[int, float] = {}
         self.stopped_mono = 0.0
-        command = [PYTHON, str(SCRIPT), str(self.port)]
-        command += [f"{key}={value}" for key, value in options.items()]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert select.select([self._process.stdout], [], [], 30)[0]
-        assert self._process.stdout.readline() == "ready\n"
+        words = [f"{key}={value}" for key, value in options.items()]
+        self._process = start_rtsp_server(SCRIPT, self.port, *words)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,12 +13,12 @@ import pytest
 
 from agent.records import CameraState, MachineInfo, MachineState
 from tests.capture.conftest import Capture
+from tests.capture.streams import require_rtsp_server, start_rtsp_server
 from tests.capture.support import camera
-from tests.support import free_port, require_tool, wait_until
+from tests.support import free_port, wait_until
 
 pytestmark = pytest.mark.needs_gstreamer
 
-PYTHON = "/usr/bin/python3"
 SCRIPT = Path(__file__).with_name("rtsp_server.py")
 Serve = Callable[..., "subprocess.Popen[str]"]
 
@@ -27,23 +26,12 @@ Serve = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers; they are gone when the test is over."""
-    require_tool(PYTHON)
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    if subprocess.run([PYTHON, "-c", probe], capture_output=True, timeout=60).returncode:
-        reason = "needs GStreamer's RTSP server and its Python bindings"
-        if os.environ.get("PITWATCH_REQUIRE_TOOLS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require_rtsp_server()
     servers: list[subprocess.Popen[str]] = []
 
     def start(port: int, *options: str) -> subprocess.Popen[str]:
-        command = [PYTHON, str(SCRIPT), str(port), *options]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        servers.append(server)
-        assert server.stdout is not None
-        assert select.select([server.stdout], [], [], 30)[0]
-        assert server.stdout.readline() == "ready\n"
-        return server
+        servers.append(start_rtsp_server(SCRIPT, port, *options))
+        return servers[-1]
 
     yield start
     for server in servers:
