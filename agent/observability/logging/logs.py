@@ -166,7 +166,9 @@ class Logs:
     def __init__(self, handler: EventHandler, level: int) -> None:
         self._handler = handler
         self._root = logging.getLogger()
-        self._before = (list(self._root.handlers), self._root.level, threading.excepthook)
+        self._before = (list(self._root.handlers), threading.excepthook)
+        named = [self._root, *map(logging.getLogger, ("agent", *LIBRARIES))]
+        self._levels = [(logger, logger.level) for logger in named]
         self._root.handlers = [handler]
         self._root.setLevel(logging.WARNING)
         logging.getLogger("agent").setLevel(level)
@@ -187,10 +189,9 @@ class Logs:
         """Write everything and take the handler off; a second call does nothing."""
         if self._handler not in self._root.handlers:
             return
-        handlers, level, hook = self._before
-        self._root.handlers = handlers
-        self._root.setLevel(level)
-        threading.excepthook = hook
+        self._root.handlers, threading.excepthook = self._before
+        for logger, level in self._levels:
+            logger.setLevel(level)
         logging.captureWarnings(capture=False)
         atexit.unregister(self.close)
         self._handler.close()

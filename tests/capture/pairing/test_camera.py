@@ -165,6 +165,7 @@ def test_a_lane_that_is_none_costs_its_message_and_is_named(
 ) -> None:
     ledger = Ledger()
     capture = system(ledger)
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "agent.capture"):
         capture.set_machine(MachineInfo(fruit_id="f", lane="middle"))
     assert [record.message for record in caplog.records] == ["machine_lane_unknown"]
@@ -176,6 +177,7 @@ def test_a_lane_that_is_none_costs_its_message_and_is_named(
 
 def test_a_clock_that_was_set_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     capture = system(Ledger())
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "agent.capture"):
         for i in range(12):
             stamp_ms = 10**12 + 200 * i + (3_600_000 if i >= 6 else 0)

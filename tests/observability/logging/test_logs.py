@@ -213,10 +213,12 @@ def test_a_thread_that_dies_is_told(logs: Logs, sink: Lines) -> None:
 def test_lines_go_to_stderr_and_closing_restores_what_was(
     telemetry: PrometheusTelemetry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (logging.getLogger().handlers[:], threading.excepthook)
-    logs = configure_logging(config.Logging(), telemetry)
+    agent = logging.getLogger("agent")
+    before = (logging.getLogger().handlers[:], threading.excepthook, agent.level)
+    logs = configure_logging(config.Logging(level="debug"), telemetry)
+    assert agent.level == logging.DEBUG
     log_event(logger, logging.INFO, "started")
     logs.close()
     logs.close()
     assert parse_keyvalue(capsys.readouterr().err.strip())["event"] == "started"
-    assert (logging.getLogger().handlers, threading.excepthook) == before
+    assert (logging.getLogger().handlers, threading.excepthook, agent.level) == before
