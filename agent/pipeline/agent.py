@@ -42,6 +42,8 @@ kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
 LIGHT_EVERY_S = 0.2
 """Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
+STORE_STOP_S = 0.5
+"""What the disk has for the last words; one that hangs gets no more."""
 SINK_STOP_S = 0.5
 """What a sink has for its end, however late the shutdown is."""
 
@@ -59,6 +61,8 @@ class Agent:
         self._stages = build(config, config_hash, telemetry, self._clock, self)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
+        self.kept = True
+        """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
 
     @property
@@ -85,6 +89,7 @@ class Agent:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
                 sink.alarm(alarm)
+        stages.store.watch_for_hangs()
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -142,10 +147,10 @@ class Agent:
             stages.broker.stop(BROKER_STOP_S if acknowledged else 0.0)
         if stages.http:
             stages.http.stop()
+        self.kept = stages.store.close(max(STORE_STOP_S, deadline - self._clock()))
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
-        stages.store.close()
-        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
+        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged, kept=self.kept)
         return acknowledged
 
     def view(self) -> AgentView:

@@ -52,6 +52,7 @@ from agent.records.frames import (
 )
 from agent.records.status import (
     LinkStatus,
+    StorageCause,
     StorageStatus,
     TopicFamily,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "SamplingClass",
     "SegmentedFrame",
     "Selection",
+    "StorageCause",
     "StorageStatus",
     "TopicFamily",
 ]
