@@ -26,6 +26,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.pipeline import factories
 from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
+from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
@@ -129,7 +130,8 @@ def build(
     segmenter = factories.make_segmenter(config, model, references, clock)
     frames = factories.make_live_stages(config, segmenter, capture, telemetry)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
-    store = Store(config.state_dir, telemetry, Clocks(clock, wall_clock_ms), config.storage)
+    clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
+    store = Store(config.state_dir, telemetry, clocks, config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
     persistence = AlarmPersistence(
         manager, store, [*lanes, *(camera.name for camera in config.cameras)], clock, wall_clock_ms
