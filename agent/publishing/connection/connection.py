@@ -39,7 +39,7 @@ from agent.publishing.wire.messages import Message
 CONNECT_TIMEOUT_S = 10.0
 """From the first name look-up to the CONNACK."""
 
-VERDICT_S = 0.5
+VERDICT_S = 1.0
 """How long a broker may take to say, after the handshake, that it does not trust us."""
 
 READS_PER_STEP = 64

@@ -64,9 +64,9 @@ class LinkReport:
             )
         self.change(cause, link, now)
 
-    def rival(self) -> None:
+    def rival(self, now: float) -> None:
         """Another agent has our name, and we stay connected."""
-        self.status = replace(self.status, reason=str(Cause.TAKEN_OVER))
+        self.status = replace(self.status, reason=str(Cause.TAKEN_OVER), since_mono=now)
         self._on_link(self.status)
 
     def change(self, reason: Cause, link: Link, now: float) -> None:

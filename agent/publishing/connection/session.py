@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 IDLE_S = 0.5
 """The loop turns at least this often, whatever the broker does."""
 
+HOLD_S = 2.0
+"""For an orderly end when the session is to stay away."""
+
 REPEAT_S = 60.0
 """How often a broker that retains nothing is told the alarms again."""
 
@@ -117,6 +120,7 @@ class Session:
         self._connection: Connection | None = None
         self._stop: Farewell | None = None  # set once, by any thread
         self._disconnect: Farewell | None = None  # of the owner thread alone
+        self._held = False
         self._waker = Waker()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=settings.loop, daemon=True)
@@ -145,6 +149,11 @@ class Session:
         """Disconnect in order; another connection may follow. For the hooks."""
         self._disconnect = self._disconnect or Farewell.within(timeout_s, self._clock(), reason)
 
+    def hold(self, held: bool) -> None:
+        """Whether to stay away from the broker until further notice."""
+        self._held = held
+        self._waker.wake()
+
     # --- the thread ---
 
     def _run(self) -> None:
@@ -160,10 +169,12 @@ class Session:
         now = self._clock()
         self._telemetry.beat(self._settings.loop)
         self._outbox.tick(now)
+        if self._held and self._link.state is LinkState.ONLINE:
+            self.disconnect(HOLD_S, "another agent has our id")
         farewell = self._stop or self._disconnect
         if farewell is not None:
             self._end_in_order(farewell, now)
-        elif self._link.due(now) and not self._still_connecting():
+        elif self._link.due(now) and not self._held and not self._still_connecting():
             self._connect(now)
         connection = self._connection
         if self._link.state is LinkState.ONLINE and connection is not None:
@@ -297,7 +308,7 @@ class Session:
         if self._link.state is not LinkState.ONLINE or self._connection is None:
             return
         if rival is Rival.YOUNGER:
-            self._report.rival()
+            self._report.rival(now)
             return
         self._connection.abort()
         self._ended(Ended(Cause.TAKEN_OVER, "another session publishes as this agent"), now)

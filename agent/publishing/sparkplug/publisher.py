@@ -125,6 +125,10 @@ class SparkplugPublisher:
         """Say NDEATH and disconnect, within ``timeout_s``; true when it was acknowledged."""
         return self._session.stop(timeout_s)
 
+    def hold(self, held: bool) -> None:
+        """Whether to stay away from the broker: another agent has our id and was there first."""
+        self._session.hold(held)
+
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
         for name in status.lanes:
