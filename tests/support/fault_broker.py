@@ -41,6 +41,8 @@ class Faults:
     says_too_fast: bool = False  # and says why
     maximum_qos: int = 2
     retains: bool = True
+    retains_silently_not: bool = False  # hangs up without a word, as one of 3.1.1 has to
+    takes_wills: bool = False  # whatever the CONNACK says of retained ones
     wildcards: bool = True
     puback_reason: int = 0  # MQTT 5
     suback_reason: int = 0
@@ -201,6 +203,8 @@ class FaultBroker:
             self.connects += 1
             self._arrivals.clear()
             self.will_flags.append(body[7])
+            if self.faults.retains_silently_not and body[7] & 0x20:
+                raise EOFError
             reject = self._refused_will(body[7]) if v5 else 0
             reject = reject or self.faults.reject
             code = reject if v5 else RETURN_CODES[reject]
@@ -249,6 +253,8 @@ class FaultBroker:
         return said + (b"" if self.faults.wildcards else bytes([0x28, 0]))
 
     def _refused_will(self, flags: int) -> int:
+        if self.faults.takes_wills:
+            return 0
         if flags & 0x20 and not self.faults.retains:
             return NO_RETAIN
         return NO_QOS if (flags >> 3) & 3 > self.faults.maximum_qos else 0
@@ -268,6 +274,8 @@ class FaultBroker:
         self._arrivals.append(now)
         while self._arrivals[0] <= now - 1.0:
             self._arrivals.popleft()
+        if retain and self.faults.retains_silently_not:
+            raise EOFError
         reason = 0
         if limit and len(self._arrivals) > limit:
             self.closes += 1

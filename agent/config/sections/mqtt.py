@@ -67,6 +67,8 @@ class Mqtt(Section):
     reconnect_penalty_s: Seconds = 60.0
     """Least wait after an authentication failure or a session takeover."""
     puback_timeout_s: Seconds = 20.0
+    retain: bool = True
+    """False: for a broker of MQTT 3.1.1 that hangs up at retained messages; MQTT 5 says so."""
     publish_per_s: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """Messages a second at most, live ones first; 0: not limited. See ``rule_pace``."""
     in_flight_max: Annotated[int, Field(ge=1, le=1000)] = 20

@@ -31,15 +31,23 @@ CONSEQUENCES = {
 class BrokerLimits:
     """Fed with what the broker says and why it ended connections; logs each limit once.
 
-    ``will_retain`` and ``will_qos`` are those of the next CONNECT.
+    ``will_retain`` and ``will_qos`` are those of the next CONNECT. ``retain`` False: the broker is
+    known to retain nothing.
     """
 
-    def __init__(self, client: str, needs: frozenset[str] = frozenset(CONSEQUENCES)) -> None:
-        self.will_retain = True
+    def __init__(
+        self,
+        client: str,
+        needs: frozenset[str] = frozenset(CONSEQUENCES),
+        *,
+        retain: bool = True,
+    ) -> None:
+        self.will_retain = retain
         self.will_qos = 1
         self._client = client
         self._needs = needs
-        self._denied: set[str] = set()  # what a CONNACK promised and the broker did not keep
+        # What the configuration denies, or a CONNACK promised and the broker did not keep.
+        self._denied: set[str] = set() if retain else {NO_RETAIN}
         self._told: frozenset[str] = frozenset()
 
     def opened(self, said: Opened) -> Opened:

@@ -114,7 +114,8 @@ class Session:
         self._subscriptions = Subscriptions(settings.subscriptions, settings.name)
         unused = set() if settings.retains else {NO_RETAIN}
         unused |= set() if self._subscriptions.need_wildcards else {NO_WILDCARDS}
-        self._limits = BrokerLimits(settings.name, frozenset(CONSEQUENCES.keys() - unused))
+        needs = frozenset(CONSEQUENCES.keys() - unused)
+        self._limits = BrokerLimits(settings.name, needs, retain=settings.mqtt.retain)
         self._repeat_at = math.inf
         self._report = LinkReport(settings.name, address, telemetry, hooks.link, clock())
         self._connection: Connection | None = None

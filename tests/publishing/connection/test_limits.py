@@ -168,3 +168,31 @@ def test_what_was_refused_once_is_offered_again_on_the_connection_that_stands(
             lambda: any(r.getMessage() == "subscription_accepted" for r in caplog.records), 10
         )
         assert broker.connects == 1
+
+
+def test_a_broker_of_3_1_1_that_hangs_up_at_retained_messages_can_be_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        fault_broker(retains_silently_not=True) as broker,
+        running(broker.url, protocol="3.1.1", retain=False) as rig,
+    ):
+        raise_alarms(rig, 1, 2)
+        wait_until(lambda: set(seqs(broker)) == {1, 2}, 10, "both alarms")
+        rig.settled()
+        assert broker.connects == 1
+        assert not any(one.retain for one in broker.published)
+    assert limits_told(caplog) == [NO_RETAIN]
+
+
+def test_a_broker_that_takes_a_retained_will_and_retains_nothing_is_sent_none() -> None:
+    """It breaks the rule that it states; its word counts."""
+    with (
+        fault_broker(retains=False, takes_wills=True) as broker,
+        running(broker.url, protocol="5") as rig,
+    ):
+        raise_alarms(rig, 1, 2)
+        wait_until(lambda: set(seqs(broker)) == {1, 2}, 10, "both alarms")
+        rig.settled()
+        assert broker.connects == 1
+        assert not any(one.retain for one in broker.published)
