@@ -33,12 +33,13 @@ from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.persistence import AlarmPersistence
+from agent.publishing.connection.link import Cause
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, CommandResult, MachineInfo
+from agent.records import Alarm, Command, CommandResult, LinkStatus, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -192,14 +193,7 @@ def connect(
     elif parse_broker(mqtt.broker or "none").kind == "none":
         return
     stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
-    publisher = Publisher(
-        factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
-        telemetry,
-        clock,
-        PublisherHooks(handlers.on_machine, stages.alarm_loop.post, stages.alarm_loop.post),
-        stages.store,
-    )
-    stages.sinks = (publisher,)
+    node = None
     if mqtt.sparkplug.enabled:
         node = SparkplugPublisher(
             factories.make_sparkplug_settings(config, mqtt, stages.identity),
@@ -208,7 +202,21 @@ def connect(
             clock,
             stages.alarm_loop.post,
         )
-        stages.sinks = (publisher, node)
+
+    def on_link(status: LinkStatus) -> None:
+        """An agent that steps back from another of its id does so as an edge node too."""
+        stages.alarm_loop.post(status)
+        if node is not None:
+            node.hold(not status.connected and status.reason == Cause.TAKEN_OVER)
+
+    publisher = Publisher(
+        factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
+        telemetry,
+        clock,
+        PublisherHooks(handlers.on_machine, on_link, stages.alarm_loop.post),
+        stages.store,
+    )
+    stages.sinks = (publisher, node) if node is not None else (publisher,)
 
 
 def _http(

@@ -89,7 +89,10 @@ class Publisher:
         self._alarm_lock = threading.Lock()  # guards what the composer remembers of the evidence
         self._held_due_at = 0.0
         inbound = Inbound(
-            settings, telemetry, clock, InboundHooks(hooks.machine, hooks.command, self.answer)
+            settings,
+            telemetry,
+            clock,
+            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.connected),
         )
         self._outbox = DurableOutbox(
             MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock
@@ -99,7 +102,6 @@ class Publisher:
                 mqtt=mqtt,
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
-                state_topics=inbound.state_topics,
             ),
             self._outbox,
             telemetry,

@@ -259,13 +259,32 @@ def test_an_event_for_nobody_is_given_up_as_such_when_it_is_too_old(tmp_path: Pa
     plant.books.balance()
 
 
-def test_a_denied_event_waits_and_a_denied_explanation_goes(plant: Plant) -> None:
+@pytest.mark.parametrize("route", ["event_alarm", "evidence", "explanation"])
+def test_what_was_refused_for_a_reason_that_may_pass_waits_and_is_offered_again(
+    plant: Plant, route: str
+) -> None:
     plant.connect()
-    plant.put()
-    plant.put("explanation")
-    plant.deliver(count=2, reason="not_authorized")
-    assert plant.books.total("messages_dropped", "event") == 0
-    assert plant.books.total("messages_dropped", "explanation", "not_authorized") == 1
+    plant.put(route)
+    for _ in range(2):
+        refused = plant.take()
+        assert refused is not None
+        plant.box.settle(refused, refused.messages[0], "quota_exceeded")
+        assert plant.take() is None
+        plant.pass_time(UNHEARD_RETRY_S - 1)
+        assert plant.take() is None
+        plant.pass_time(1)
+    taken = plant.take()
+    assert taken is not None
+    plant.box.settle(taken, taken.messages[0], None)
+    plant.pass_time(UNHEARD_RETRY_S + 1)
+    assert plant.take() is None
+    assert plant.books.total("messages_dropped") == 0
+    assert plant.books.total("messages_delivered", taken.family) == 1
+    plant.books.balance()
+
+
+def test_what_is_refused_for_good_goes(plant: Plant) -> None:
+    plant.connect()
     plant.put()
     plant.deliver(count=1, reason="packet_too_large")
     assert plant.books.total("messages_dropped", "event", "packet_too_large") == 1
