@@ -74,6 +74,9 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         stages = self._stages
+        for word in stages.running.restore():  # before anybody can say anything newer
+            self._hear(word)
+        stages.running.say(stages.config.alarms.reference)
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
@@ -144,6 +147,7 @@ class Agent:
             stages.http.stop()
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
+        stages.running.save()
         stages.store.close()
         log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
         return acknowledged
@@ -200,8 +204,14 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's word: for the pictures that it belongs to."""
-        before, self._reporter.machine = self._reporter.machine, machine
+        """The machine's word, or an operator's: for the pictures that it belongs to."""
+        self._hear(self._stages.running.take(machine))
+
+    def _hear(self, machine: MachineInfo) -> None:
+        before, self._reporter.machine = (
+            self._reporter.machine,
+            self._stages.running.shown(machine),
+        )
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._stages.capture.set_machine(machine)
@@ -232,6 +242,7 @@ class Agent:
             if result.records:
                 self.on_alarms(result.records)
             self._stages.commands.audit(command, result)
+            self._stages.running.save()
 
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
@@ -239,4 +250,5 @@ class Agent:
 
     def on_tick(self) -> None:
         """Called several times a second."""
+        self._stages.running.save(now=False)
         self._reporter.tick()

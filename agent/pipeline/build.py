@@ -32,6 +32,7 @@ from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.persistence import AlarmPersistence
+from agent.pipeline.running_word import RunningWord
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
@@ -89,6 +90,7 @@ class Stages:
     explain: ExplainLoop
     store: Store
     persistence: AlarmPersistence
+    running: RunningWord
     commands: CommandHandler
     alarm_loop: AlarmLoop
     http: HttpServer | None
@@ -172,6 +174,7 @@ def build(
         explain=explain,
         store=store,
         persistence=persistence,
+        running=RunningWord(store.kept, lanes, clock),
         commands=commands,
         alarm_loop=alarm_loop,
         http=http,
@@ -228,6 +231,7 @@ def _http(
             newest=newest,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
+            descriptions=factories.describe_topics(config),
         ),
     )
 

@@ -22,6 +22,7 @@ from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
+from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.redaction import mask_url
@@ -188,6 +189,16 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
     )
 
 
+def describe_topics(config: Config) -> dict[str, object]:
+    """What the agent publishes: metrics, signals, alarms, and the schema of every payload."""
+    return {
+        "metrics": describe(config.ablation.classes),
+        "signals": describe_signals(),
+        "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
+        "schemas": load_schemas(),
+    }
+
+
 def make_publisher_settings(
     config: Config, mqtt: Mqtt, identity: Identity, http: HttpServer | None
 ) -> PublisherSettings:
@@ -196,11 +207,6 @@ def make_publisher_settings(
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        meta={
-            "metrics": describe(config.ablation.classes),
-            "signals": describe_signals(),
-            "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
-        },
         shape=ExplanationShape(
             classes=config.ablation.classes, fractions=config.ablation.fractions
         ),

@@ -59,9 +59,8 @@ class Publisher:
     """Publishes one machine's topics through one MQTT client.
 
     The hooks are called in the publisher's own thread and must return at once. Raises
-    ``ValueError`` when the broker's address is none or ``meta`` holds what has no flat form,
-    ``OversizedError`` when it is above the limit of a message, and ``TlsError`` for TLS files that
-    cannot be used; none of it needs the broker to be there.
+    ``ValueError`` when the broker's address is none, and ``TlsError`` for TLS files that cannot be
+    used; none of it needs the broker to be there.
     """
 
     starts_after_capture: ClassVar[bool] = False
@@ -81,7 +80,6 @@ class Publisher:
         self._clock = clock
         self._store = store
         self._composer = Composer(settings)
-        self._check_meta(clock())
         self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
         self._status = StatusTopic(self._composer, mqtt.status_interval_s, clock)
         # Guards the deadband. The live path takes no lock that is held while a picture is encoded.
@@ -100,6 +98,7 @@ class Publisher:
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
                 state_topics=inbound.state_topics,
+                event_topics=inbound.event_topics,
             ),
             self._outbox,
             telemetry,
@@ -114,13 +113,6 @@ class Publisher:
             ),
         )
         self._outbox.on_ready = self._session.wake
-
-    def _check_meta(self, now: float) -> None:
-        """What it cannot hold is an error now, not at each connect."""
-        try:
-            self._composer.meta(now)
-        except OversizedError as error:
-            raise OversizedError(f"mqtt.message_limit_bytes: meta has {error}") from error
 
     # --- for the wiring ---
 

@@ -61,6 +61,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_acked ON outbox (acked_mono) WHERE acked_mono IS NOT NULL",
         "CREATE INDEX outbox_waiting ON outbox (kind, unheard, made_mono) WHERE acked_mono IS NULL",
     ),
+    (
+        # small objects by name, as JSON: what runs on the line
+        "CREATE TABLE kept (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
+    ),
 )
 VERSION = len(STEPS)
 

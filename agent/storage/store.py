@@ -13,6 +13,7 @@ from agent.storage.alarm_state import AlarmState
 from agent.storage.audit import Audit
 from agent.storage.counters import Counters
 from agent.storage.database import FILE, Database
+from agent.storage.kept import Kept
 from agent.storage.spool import Spool
 from agent.telemetry import Clock, Telemetry, wall_clock_ms
 
@@ -44,6 +45,7 @@ class Store:
         self.counters = Counters(self.database)
         self.alarms = AlarmState(self.database, self.counters)
         self.audit = Audit(self.database)
+        self.kept = Kept(self.database)
         self.spool = Spool(self.database, settings or Storage(), clocks.mono, clocks.utc_ms)
 
     def status(self) -> StorageStatus:

@@ -140,10 +140,12 @@ class Connection:
         )
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
-    def subscribe(self, topic: str, *, state: bool = False) -> None:
-        """``state``: its retained flag shall say whether the message was stored."""
+    def subscribe(self, topic: str, *, state: bool = False, stored: bool = True) -> None:
+        """``state``: its retained flag shall say whether the message was stored. ``stored`` false:
+        what was stored shall not come, which only MQTT 5 can say."""
         if self._request.protocol == V5:
-            self._client.subscribe(topic, options=packets.subscribe_options(state=state))
+            options = packets.subscribe_options(state=state, stored=stored)
+            self._client.subscribe(topic, options=options)
         else:
             self._client.subscribe(topic, qos=1)
 

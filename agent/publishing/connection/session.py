@@ -44,6 +44,7 @@ class SessionSettings:
     client_id: str
     subscriptions: tuple[str, ...] = ()
     state_topics: tuple[str, ...] = ()  # of the subscriptions, those that state what is the case
+    event_topics: tuple[str, ...] = ()  # those of which nothing that a broker has stored is wanted
     name: str = "uns"
     farewell_with_will: bool = False
 
@@ -235,8 +236,13 @@ class Session:
         self._count("broker_connects", outcome=Cause.CONNECTED)
         self._log(logging.INFO, "broker_connected", protocol=self._link.protocol)
         self._report(True, Cause.CONNECTED, now)
-        for topic in self._settings.subscriptions:
-            self._connection.subscribe(topic, state=topic in self._settings.state_topics)
+        settings = self._settings
+        for topic in settings.subscriptions:
+            self._connection.subscribe(
+                topic,
+                state=topic in settings.state_topics,
+                stored=topic not in settings.event_topics,
+            )
         self._hooks.online(now)
         self._outbox.snapshot(now)
 

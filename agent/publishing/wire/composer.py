@@ -8,7 +8,6 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import replace
 
-from agent.publishing.schemas import schema_ids
 from agent.publishing.wire import payloads
 from agent.publishing.wire.deadband import Sample
 from agent.publishing.wire.encoding import Flat, encode
@@ -28,6 +27,8 @@ from agent.records import (
 )
 
 EVIDENCE_KNOWN_MAX = 1000
+DESCRIPTIONS = "/api/v1/descriptions"
+"""Where the agent's own pages describe metrics, alarms and payloads."""
 
 
 class OversizedError(ValueError):
@@ -69,8 +70,8 @@ class Composer:
 
     def meta(self, now: float) -> Entry:
         settings = self._settings
-        tree = {**settings.meta, "schema": schema_ids()}
-        payload = payloads.meta(settings.identity, tree, settings.utc_ms())
+        url = f"{settings.http_url}{DESCRIPTIONS}" if settings.http_url else ""
+        payload = payloads.meta(settings.identity, url, settings.utc_ms())
         return self._entry("meta", payload, now)
 
     def metric(self, lane: str, name: str, sample: Sample, now: float) -> Entry:
