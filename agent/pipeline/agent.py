@@ -74,7 +74,7 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         stages = self._stages
-        for word in stages.running.restore():  # before anybody can say anything newer
+        for word in stages.running.heard():  # before anybody can say anything newer
             self._hear(word)
         stages.running.say(stages.config.alarms.reference)
         if stages.http:
@@ -88,6 +88,11 @@ class Agent:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
                 sink.alarm(alarm)
+        if gone := stages.persistence.retire():
+            self.on_alarms(gone)
+        for published in stages.published.restore():
+            for sink in stages.sinks:
+                sink.withdraw(published, partial(stages.published.told, published.lane))
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -250,5 +255,8 @@ class Agent:
 
     def on_tick(self) -> None:
         """Called several times a second."""
-        self._stages.running.save(now=False)
+        stages = self._stages
+        stages.running.save(now=False)
+        stages.persistence.tick()
+        stages.published.tick()
         self._reporter.tick()

@@ -25,6 +25,7 @@ from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
+from agent.records import PublishedLane
 from agent.redaction import mask_url
 from agent.segmentation import reading
 from agent.segmentation.fruit import FruitReader
@@ -187,6 +188,13 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
         lanes=tuple(lanes_of(config)),
         metrics=tags(config.ablation.classes),
     )
+
+
+def published(config: Config) -> list[PublishedLane]:
+    """What is published of each lane and stays at the broker."""
+    classes = config.ablation.classes
+    metrics = tuple(tag.name for tag in tags(classes) if not tag.of_agent)
+    return [PublishedLane(lane, metrics, classes) for lane in lanes_of(config)]
 
 
 def describe_topics(config: Config) -> dict[str, object]:

@@ -77,11 +77,11 @@ class RunningWord:
         self._version = self._saved_version = 0
         self._save_from_mono = 0.0
 
-    def restore(self) -> list[MachineInfo]:
-        """Return what was in force when an earlier start ended, to be heard first."""
+    def restore(self) -> None:
+        """Put in force what was when an earlier start ended."""
         found = self._kept.get(NAME)
         if found is None:
-            return []
+            return
         try:
             saved = _Saved.model_validate(found)
         except ValidationError as error:
@@ -89,10 +89,13 @@ class RunningWord:
             place = ".".join(str(part) for part in (NAME, *first["loc"]))
             detail = f"{place}: {first['msg']}"
             log_event(logger, logging.WARNING, "running_word_unreadable", detail=detail)
-            return []
+            return
         known = (EVERY_LANE, *self._lanes)
         self._words = {lane: word for lane, word in saved.words.items() if lane in known}
         self._machine = {lane: pair for lane, pair in saved.machine.items() if lane in known}
+
+    def heard(self) -> list[MachineInfo]:
+        """Return the words in force as messages, for those who have not heard them."""
         every = sorted(self._words.items())  # of every lane first: a lane's own comes over it
         return [self._heard(lane, word) for lane, word in every]
 

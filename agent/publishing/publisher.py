@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, TypeVar
 
@@ -24,6 +24,7 @@ from agent.publishing.wire.settings import PublisherSettings
 from agent.publishing.wire.topics import TopicError
 from agent.records import (
     Alarm,
+    AlarmState,
     CameraStatus,
     Command,
     CommandOutcome,
@@ -32,6 +33,7 @@ from agent.records import (
     LinkStatus,
     MachineInfo,
     Overlay,
+    PublishedLane,
     Quality,
     TopicFamily,
 )
@@ -53,6 +55,7 @@ class PublisherHooks:
     machine: Callable[[MachineInfo], None]
     link: Callable[[LinkStatus], None]
     command: Callable[[Command], None]
+    normal: Callable[[str], None] = lambda _alarm_id: None  # the broker knows an alarm as normal
 
 
 class Publisher:
@@ -86,6 +89,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._alarm_lock = threading.Lock()  # guards what the composer remembers of the evidence
         self._held_due_at = 0.0
+        self._normal = hooks.normal
         inbound = Inbound(
             settings, telemetry, clock, InboundHooks(hooks.machine, hooks.command, self.answer)
         )
@@ -180,11 +184,29 @@ class Publisher:
     def _alarm(self, record: Alarm, evidence: Overlay | None) -> list[Entry]:
         image = self._picture(evidence) if evidence is not None else None
         with self._alarm_lock:
-            return self._made(TopicFamily.ALARM, partial(self._composer.alarm, record, image)) or []
+            made = self._made(TopicFamily.ALARM, partial(self._composer.alarm, record, image)) or []
+        if record.state is not AlarmState.NORM:
+            return made
+        told = partial(self._normal, record.alarm_id)
+        return [replace(one, delivered=told) if not one.is_event else one for one in made]
 
     def _picture(self, evidence: Overlay) -> Image | None:
         """A picture that cannot be sent costs itself and never the alarm that it belongs to."""
         return self._made(TopicFamily.EVIDENCE, lambda _now: self._composer.image(evidence))
+
+    def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
+        """Put values of quality bad in the place of what nobody measures any more."""
+        made = self._made(TopicFamily.METRIC, partial(self._composer.withdrawn, published)) or []
+        left = {entry.key for entry in made}
+
+        def taken(key: str) -> None:  # by the session's thread alone
+            left.discard(key)
+            if not left:
+                told()
+
+        for entry in made:
+            self._outbox.put(replace(entry, delivered=partial(taken, entry.key)), self._clock())
+        self._session.wake()
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Publish the result of a command to whoever asked for it."""

@@ -32,7 +32,8 @@ class Line:
     def start(self, lanes: tuple[str, ...] = LANES) -> None:
         self.store = Store(self.folder, NullTelemetry())
         self.word = RunningWord(self.store.kept, lanes, lambda: self.now)
-        self.restored = self.word.restore()
+        self.word.restore()
+        self.restored = self.word.heard()
 
     def restart(self, lanes: tuple[str, ...] = LANES) -> None:
         self.word.save()
@@ -218,7 +219,8 @@ def test_a_word_that_cannot_be_read_costs_itself_and_is_named(
 ) -> None:
     line.store.kept.put(NAME, state, lambda: None)
     with caplog.at_level(logging.WARNING, "agent.pipeline.running_word"):
-        assert line.word.restore() == []
+        line.word.restore()
+    assert line.word.heard() == []
     (said,) = [one for one in caplog.records if one.getMessage() == "running_word_unreadable"]
     assert place in said.fields["detail"]  # type: ignore[attr-defined]
     line.operator("blush")
@@ -231,7 +233,8 @@ def test_bytes_that_are_no_json_are_as_if_nothing_was_kept(line: Line) -> None:
         lambda connection: connection.execute("INSERT INTO kept VALUES (?, 'no json')", (NAME,))
     )
     assert line.store.kept.get(NAME) is None
-    assert line.word.restore() == []
+    line.word.restore()
+    assert line.word.heard() == []
 
 
 def test_a_machine_that_keeps_changing_its_mind_is_written_once_a_second(line: Line) -> None:

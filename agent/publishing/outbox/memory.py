@@ -70,9 +70,12 @@ class MemoryOutbox:
                 self._books.dropped(message.family, 1, reason)
                 return
             state = self._states.get(entry.key)
-            if state is not None and state.entry is entry and message is entry.messages[-1]:
+            whole = state is not None and state.entry is entry and message is entry.messages[-1]
+            if state is not None and whole:
                 state.delivered = True
             self._books.delivered(message.family)
+        if whole and entry.delivered is not None:
+            entry.delivered()
 
     def lost(self, entries: Sequence[tuple[Entry, tuple[Message, ...]]]) -> None:
         with self._lock:
