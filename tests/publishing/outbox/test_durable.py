@@ -467,3 +467,20 @@ def test_a_refusal_of_a_durable_family_is_in_its_books(plant: Plant) -> None:
     assert plant.books.total("messages_dropped", "evidence", "oversized") == 1
     assert plant.books.total("messages_dropped", "cam", "oversized") == 1
     plant.books.balance()
+
+
+def test_an_alarm_and_its_event_go_before_the_answers_to_a_flood_of_commands() -> None:
+    plant = Plant(None)
+    plant.connect()
+    for i in range(50):
+        result = Message(f"B/answer/{i}", "cmd_result", b"{}")
+        plant.box.put(Entry((result,), plant.clock.now), plant.clock.now)
+    plant.put("event_alarm")
+    state = Message("B/alarm/a", "alarm", b"{}")
+    plant.box.put(Entry((state,), plant.clock.now), plant.clock.now)
+    taken = [plant.take() for _ in range(3)]
+    assert [entry.messages[0].route for entry in taken if entry] == [
+        "event_alarm",
+        "alarm",
+        "cmd_result",
+    ]
