@@ -107,7 +107,7 @@ CATALOGUE: tuple[Metric, ...] = (
     # alarms
     Metric("alarm_active", Kind.GAUGE, "1 while the condition is true", ("alarm",)),
     Metric("alarm_limit", Kind.GAUGE, "Configured limits of alarms, in the unit of what they limit", ("limit",)),
-    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made", ("alarm", "transition")),
+    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made; hidden: told to nobody", ("alarm", "transition")),
     # messages: enqueued = delivered + dropped + in flight
     Metric("messages_enqueued", Kind.COUNTER, "Messages handed to the publisher", ("topic_family",)),
     Metric("last_delivered_timestamp_seconds", Kind.GAUGE, "Unix time at which the broker was last seen to take messages", ()),

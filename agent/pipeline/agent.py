@@ -79,6 +79,9 @@ class Agent:
         """
         stages = self._stages
         self._certificates.start()
+        for word in stages.running.heard():  # before anybody can say anything newer
+            self._hear(word)
+        stages.running.say(stages.config.alarms.reference)
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
@@ -90,6 +93,11 @@ class Agent:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
                 sink.alarm(alarm)
+        if gone := stages.persistence.retire():
+            self.on_alarms(gone)
+        for published in stages.published.restore():
+            for sink in stages.sinks:
+                sink.withdraw(published, partial(stages.published.told, published.lane))
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -150,6 +158,7 @@ class Agent:
             stages.http.stop()
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
+        stages.running.save()
         stages.store.close()
         log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
         return acknowledged
@@ -206,8 +215,14 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's word: for the pictures that it belongs to."""
-        before, self._reporter.machine = self._reporter.machine, machine
+        """The machine's word, or an operator's: for the pictures that it belongs to."""
+        self._hear(self._stages.running.take(machine))
+
+    def _hear(self, machine: MachineInfo) -> None:
+        before, self._reporter.machine = (
+            self._reporter.machine,
+            self._stages.running.shown(machine),
+        )
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._stages.capture.set_machine(machine)
@@ -238,6 +253,7 @@ class Agent:
             if result.records:
                 self.on_alarms(result.records)
             self._stages.commands.audit(command, result)
+            self._stages.running.save()
 
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
@@ -245,4 +261,8 @@ class Agent:
 
     def on_tick(self) -> None:
         """Called several times a second."""
+        stages = self._stages
+        stages.running.save(now=False)
+        stages.persistence.tick()
+        stages.published.tick()
         self._reporter.tick()

@@ -23,8 +23,10 @@ from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
+from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
+from agent.records import PublishedLane
 from agent.redaction import mask_url
 from agent.segmentation import reading
 from agent.segmentation.fruit import FruitReader
@@ -202,6 +204,23 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
     )
 
 
+def published(config: Config) -> list[PublishedLane]:
+    """What is published of each lane and stays at the broker."""
+    classes = config.ablation.classes
+    metrics = tuple(tag.name for tag in tags(classes) if not tag.of_agent)
+    return [PublishedLane(lane, metrics, classes) for lane in lanes_of(config)]
+
+
+def describe_topics(config: Config) -> dict[str, object]:
+    """What the agent publishes: metrics, signals, alarms, and the schema of every payload."""
+    return {
+        "metrics": describe(config.ablation.classes),
+        "signals": describe_signals(),
+        "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
+        "schemas": load_schemas(),
+    }
+
+
 def make_publisher_settings(
     config: Config, mqtt: Mqtt, identity: Identity, http: HttpServer | None
 ) -> PublisherSettings:
@@ -210,11 +229,6 @@ def make_publisher_settings(
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        meta={
-            "metrics": describe(config.ablation.classes),
-            "signals": describe_signals(),
-            "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
-        },
         shape=ExplanationShape(
             classes=config.ablation.classes, fractions=config.ablation.fractions
         ),

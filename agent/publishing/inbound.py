@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +26,10 @@ MACHINE_PER_S = 200.0
 """Machine's words on average: forty times as many as fruit. More cost the live path its time."""
 MACHINE_BURST = 500
 """At once: what waits after the agent was stopped for a while."""
+OVER_RATE_EVERY_S = 10.0
+"""Of the commands over the rate one is answered so often: an answer to each would be a flood of our
+own, and go before what matters."""
+RETAINED_KNOWN_MAX = 1000
 
 
 SAME_START_MS = 2000
@@ -92,13 +98,15 @@ class Inbound:
         self._commands = CommandReader(settings.commands, self._topics.base)
         self._machine_words = TokenBucket(MACHINE_PER_S, MACHINE_BURST, clock())
         self._ours: Start | None = None  # as the broker has shown us in our own status
+        self._over_rate_mono = -math.inf  # when a command over the rate was answered last
+        self._retained: set[bytes] = set()  # digests of retained commands that were answered
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
         return (
             Subscription(self._topics.machine, state=True),
             Subscription(self._topics.of("status")),
-            Subscription(self._topics.commands, instead=self._commands.topics),
+            Subscription(self._topics.commands, stored=False, instead=self._commands.topics),
         )
 
     def received(self, event: Received) -> Rival:
@@ -144,13 +152,39 @@ class Inbound:
         return rival
 
     def _read_command(self, event: Received) -> None:
+        if not event.payload:  # somebody takes a retained command away
+            return
         command = self._commands.read(event, Moment(self._clock(), self._settings.utc_ms()))
-        if command.refusal is CommandOutcome.RATE_LIMITED:
-            self._hooks.answer(command, command.refusal, command.detail)
+        if command.refusal is CommandOutcome.RETAINED and self._answered_before(event):
+            self._telemetry.count("commands", command=command.name, outcome=command.refusal)
+        elif command.refusal is CommandOutcome.RATE_LIMITED:
+            self._over_rate(command)
         else:
             self._hooks.command(command)
 
+    def _answered_before(self, event: Received) -> bool:
+        """Whether a broker without MQTT 5's Retain Handling delivers this at one more connect."""
+        digest = hashlib.sha256(event.topic.encode() + b"\0" + event.payload).digest()
+        if digest in self._retained or len(self._retained) >= RETAINED_KNOWN_MAX:
+            return True
+        self._retained.add(digest)
+        return False
+
+    def _over_rate(self, command: Command) -> None:
+        now = self._clock()
+        if now - self._over_rate_mono < OVER_RATE_EVERY_S:
+            self._telemetry.count(
+                "commands", command=command.name, outcome=CommandOutcome.RATE_LIMITED
+            )
+            return
+        self._over_rate_mono = now
+        detail = f"{command.detail}; of those that follow, one each {OVER_RATE_EVERY_S:g} s is told"
+        self._hooks.answer(command, CommandOutcome.RATE_LIMITED, detail)
+
     def _read_machine(self, event: Received) -> None:
+        if not event.payload:  # somebody takes the retained state away: no word of the machine
+            self._telemetry.count("machine_messages", transport="mqtt", outcome="empty")
+            return
         arrived_mono = event.arrived_mono or self._clock()
         if not self._machine_words.take(arrived_mono):
             self._telemetry.count("machine_messages", transport="mqtt", outcome="rate_limited")

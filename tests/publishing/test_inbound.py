@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
+from agent.publishing.commands import BURST
 from agent.publishing.connection.events import Received, Rival
-from agent.publishing.inbound import MACHINE_BURST, MACHINE_PER_S, Inbound, InboundHooks
-from agent.records import MachineInfo, Origin
+from agent.publishing.inbound import (
+    MACHINE_BURST,
+    MACHINE_PER_S,
+    OVER_RATE_EVERY_S,
+    RETAINED_KNOWN_MAX,
+    Inbound,
+    InboundHooks,
+)
+from agent.records import Command, CommandOutcome, MachineInfo, Origin
 from tests.capture.support import Ledger
 from tests.publishing import examples
 
@@ -17,9 +25,10 @@ from tests.publishing import examples
 class Words:
     def __init__(self) -> None:
         self.ledger, self.heard = Ledger(), list[MachineInfo]()
+        self.commands, self.answers = list[Command](), list[tuple[str, CommandOutcome, str]]()
         self.replaced = 0
         hooks = InboundHooks(
-            self.heard.append, lambda _c: None, lambda *_answer: None, self.status_replaced
+            self.heard.append, self.commands.append, self.answer, self.status_replaced
         )
         self.now = 100.0
         settings = examples.settings()
@@ -37,6 +46,16 @@ class Words:
     def see_status(self, **said: Any) -> Rival:
         topic = f"{examples.BASE}/status"
         return self.inbound.received(Received(topic, json.dumps(said).encode(), retained=True))
+
+    def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
+        self.answers.append((command.command_id, outcome, detail))
+
+    def ask(self, command_id: str, *, retained: bool = False) -> None:
+        said = {"command_id": command_id, "issued_ms": examples.STAMP, "user": "anna"}
+        said |= {"camera": "cam1"}
+        topic = f"{examples.BASE}/cmd/explain"
+        event = Received(topic, json.dumps(said).encode(), retained)
+        assert self.inbound.received(event) is Rival.NONE
 
     def count(self, outcome: str) -> int:
         return self.ledger.counts["machine_messages", "mqtt", outcome]
@@ -119,3 +138,50 @@ def test_a_status_that_is_none_shows_nothing(payload: bytes) -> None:
     event = Received(f"{examples.BASE}/status", payload, retained=True)
     assert words.inbound.received(event) is Rival.NONE
     assert words.replaced == 0
+
+
+def test_of_a_flood_of_commands_one_is_told_so_and_all_are_counted() -> None:
+    words = Words()
+    for i in range(BURST + 500):
+        words.ask(f"c-{i}")
+    assert len(words.commands) == BURST
+    ((command_id, outcome, detail),) = words.answers
+    assert (command_id, outcome) == (f"c-{BURST}", CommandOutcome.RATE_LIMITED)
+    assert "one each 10 s is told" in detail
+    # the answer counts the first
+    assert words.ledger.counts["commands", "explain", "rate_limited"] == 499
+
+
+def test_a_flood_that_goes_on_is_told_again_after_a_while() -> None:
+    words = Words()
+    for _ in range(2):
+        for i in range(BURST + 50):
+            words.ask(f"c-{i}")
+        words.now += OVER_RATE_EVERY_S
+    assert len(words.answers) == 2
+
+
+def test_a_retained_command_is_answered_once_however_often_it_is_delivered() -> None:
+    words = Words()
+    for _connect in range(3):
+        for i in range(5):
+            words.ask(f"c-{i}", retained=True)
+    assert [c.refusal for c in words.commands] == [CommandOutcome.RETAINED] * 5
+    assert words.ledger.counts["commands", "explain", "retained"] == 10
+
+
+def test_of_junk_without_end_only_so_much_is_answered() -> None:
+    words = Words()
+    for i in range(RETAINED_KNOWN_MAX + 20):
+        words.ask(f"c-{i}", retained=True)
+    assert len(words.commands) == RETAINED_KNOWN_MAX
+    assert words.ledger.counts["commands", "explain", "retained"] == 20
+
+
+def test_taking_a_retained_message_away_is_no_message() -> None:
+    words = Words()
+    for topic in (words.topic, f"{examples.BASE}/cmd/explain"):
+        assert words.inbound.received(Received(topic, b"", True)) is Rival.NONE
+        assert words.inbound.received(Received(topic, b"", False)) is Rival.NONE
+    assert (words.heard, words.commands, words.answers) == ([], [], [])
+    assert words.ledger.counts == {("machine_messages", "mqtt", "empty"): 2}

@@ -79,7 +79,7 @@ class Mqtt(Section):
     metric_deadband: Share = 0.01
     """Relative change below which a metric is not resent before its interval is over."""
     message_limit_bytes: Annotated[int, Field(ge=32 * 1024, le=10_000_000)] = 100 * 1024
-    """At the least what the description of the agent (``meta``) takes: 16 KiB for two classes."""
+    """A larger picture is encoded again, smaller; below the least nothing would be seen on one."""
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
     sparkplug: Sparkplug = Sparkplug()
 

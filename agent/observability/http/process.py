@@ -14,6 +14,7 @@ import uvicorn
 from agent.observability.http.access import Access
 from agent.observability.http.listener import ServerSpec
 from agent.observability.http.protocol import BoundedLoop, bounded_protocol
+from agent.observability.http.refusals import RefusalLog
 from agent.observability.http.routes import Routes, make_app
 from agent.observability.http.rpc import AgentClient
 from agent.observability.http.tls import ServerTls
@@ -40,20 +41,20 @@ class WebServer(uvicorn.Server):
         self._tls = ServerTls(settings.tls) if settings.tls.certificate else None
         routes = Routes(agent, spec.lanes, settings.loop_limit_s, self._executor, time.monotonic)
         access = Access(settings, spec.signer, loopback=spec.loopback)
+        refusals = RefusalLog(time.monotonic)
         super().__init__(
             uvicorn.Config(
-                make_app(routes, agent, access, settings.limits, time.monotonic),
-                http=bounded_protocol(settings.limits.connections),
+                make_app(routes, agent, access, settings, refusals),
+                http=bounded_protocol(settings.limits.connections, HEADER_LIMIT_BYTES, refusals),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=False,  # the guard reads them, for who may ask depends on them
                 # Connections are capped by the protocol; this caps the tasks that outlive them.
                 limit_concurrency=settings.limits.connections + 16,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
             )
         )
 

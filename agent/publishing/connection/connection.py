@@ -153,13 +153,14 @@ class Connection:
         )
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
-    def subscribe(self, topic: str, *, state: bool = False) -> int | None:
+    def subscribe(self, topic: str, *, state: bool = False, stored: bool = True) -> int | None:
         """Ask for a topic; its ``Subscribed`` carries the number returned. None: not sent.
 
-        ``state``: its retained flag shall say whether the message was stored.
+        ``state``: its retained flag shall say whether the message was stored. ``stored`` false:
+        what was stored shall not come, which only MQTT 5 can say.
         """
         if self._request.protocol == V5:
-            options = packets.subscribe_options(state=state)
+            options = packets.subscribe_options(state=state, stored=stored)
             code, mid = self._client.subscribe(topic, options=options)
         else:
             code, mid = self._client.subscribe(topic, qos=1)

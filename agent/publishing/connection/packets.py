@@ -50,10 +50,19 @@ def publish_properties(message: Message, age_s: float) -> Properties:
     return properties
 
 
-def subscribe_options(*, state: bool) -> SubscribeOptions:
+def subscribe_options(*, state: bool, stored: bool = True) -> SubscribeOptions:
     """Return those of a subscription. Retained messages keep their flag, so that a command that was
-    published retained is known by it; of a state the flag says that the broker had stored it."""
-    return SubscribeOptions(qos=1, retainAsPublished=not state)
+    published retained is known by it; of a state the flag says that the broker had stored it.
+
+    ``stored`` false: what the broker has stored is not wanted, at no subscription.
+    """
+    return SubscribeOptions(
+        qos=1,
+        retainAsPublished=not state,
+        retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+        if stored
+        else SubscribeOptions.RETAIN_DO_NOT_SEND,
+    )
 
 
 def disconnect_with_will() -> ReasonCode:

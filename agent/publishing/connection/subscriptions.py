@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import Subscribed
@@ -17,11 +17,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One topic filter. ``state``: it states what is the case, so that its retained flag shall say
-    whether it was stored. ``instead``: topics for a broker that takes no wildcards."""
+    """One topic filter.
+
+    ``state``: it states what is the case, so that its retained flag shall say whether it was
+    stored. ``stored`` false: it tells events, of which nothing that a broker has stored is wanted.
+    ``instead``: topics for a broker that takes no wildcards.
+    """
 
     topic: str
     state: bool = False
+    stored: bool = True
     instead: tuple[str, ...] = ()
 
 
@@ -31,8 +36,8 @@ class Subscriptions:
     def __init__(self, wanted: Sequence[Subscription], client: str) -> None:
         self._wanted = tuple(wanted)
         self._client = client
-        self._asked: dict[int, tuple[str, bool]] = {}  # by the number that paho gave
-        self._refused: dict[tuple[str, bool], float] = {}  # -> when it is asked for again
+        self._asked: dict[int, Subscription] = {}  # by the number that paho gave
+        self._refused: dict[Subscription, float] = {}  # -> when it is asked for again
         self._told: set[str] = set()
 
     @property
@@ -46,7 +51,7 @@ class Subscriptions:
         self._refused.clear()
         for one in self._wanted:
             for topic in (one.topic,) if wildcards or not one.instead else one.instead:
-                self._ask(connection, (topic, one.state))
+                self._ask(connection, replace(one, topic=topic, instead=()))
 
     def tick(self, connection: Connection, now: float) -> None:
         """Ask again for what was refused a while ago."""
@@ -59,7 +64,7 @@ class Subscriptions:
         asked = self._asked.pop(event.mid, None)
         if asked is None:
             return
-        topic, _ = asked
+        topic = asked.topic
         if event.accepted:
             self._refused.pop(asked, None)
             if topic in self._told:
@@ -77,9 +82,8 @@ class Subscriptions:
                 retry_in_s=REFUSED_RETRY_S,
             )
 
-    def _ask(self, connection: Connection, asked: tuple[str, bool]) -> None:
-        topic, state = asked
-        mid = connection.subscribe(topic, state=state)
+    def _ask(self, connection: Connection, asked: Subscription) -> None:
+        mid = connection.subscribe(asked.topic, state=asked.state, stored=asked.stored)
         if mid is not None:
             self._asked[mid] = asked
 

@@ -88,9 +88,12 @@ class MemoryOutbox:
                 elif entry.is_event and not entry.expired(now + REFUSED_RETRY_S):
                     self._refused_events.append((now + REFUSED_RETRY_S, entry))
                 return
-            if state is not None and newest and message is entry.messages[-1]:
+            whole = state is not None and newest and message is entry.messages[-1]
+            if state is not None and whole:
                 state.delivered = True
             self._books.delivered(message.family)
+        if whole and entry.delivered is not None:
+            entry.delivered()
 
     def lost(self, entries: Sequence[tuple[Entry, tuple[Message, ...]]]) -> None:
         with self._lock:

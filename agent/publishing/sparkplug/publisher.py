@@ -39,6 +39,7 @@ from agent.records import (
     FruitReading,
     LinkStatus,
     Overlay,
+    PublishedLane,
     Quality,
     TopicFamily,
 )
@@ -176,6 +177,9 @@ class SparkplugPublisher:
         save()
         for record, _ in records:
             self.alarm(record)
+
+    def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
+        """A device or tag that no birth names is stale since the death of the node before."""
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Operators' commands and their answers are for the JSON topics."""

@@ -345,3 +345,22 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxMachine = OutboxMachine.TestCase
 TestOutboxMachine.settings = hypothesis_settings(max_examples=60, deadline=None)
+
+
+def test_who_waits_for_a_state_is_told_when_the_broker_has_taken_the_whole_of_it() -> None:
+    told: list[str] = []
+    box = MemoryOutbox(10, Books())
+    first = Message("B/cam/a/suture/image", "cam_image", b"x", "image/png")
+    last = Message("B/cam/a/suture/meta", "cam_meta", b"{}")
+    old = Entry((first, last), 0.0, delivered=lambda: told.append("old"))
+    box.put(old, 0.0)
+    assert box.take(0.0) is old
+    box.put(Entry((first, last), 1.0, delivered=lambda: told.append("new")), 1.0)
+    for message in (first, last):
+        box.settle(old, message, None)  # a newer one has taken its place
+    new = box.take(1.0)
+    assert new is not None
+    box.settle(new, first, None)
+    assert told == []
+    box.settle(new, last, None)
+    assert told == ["new"]

@@ -385,6 +385,23 @@ def test_an_alarm_that_clears_is_told_with_every_attribute(
         assert host.value(tag("message")).startswith("Camera cam1")
 
 
+def test_an_alarm_of_a_camera_that_is_gone_is_normal_in_the_births_and_then_in_none(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    active = "Alarms/camera_lost-cam9/active"
+    with sparkplug(broker.url, wait=False) as rig:
+        gone = examples.alarm(
+            alarm_id="camera_lost-cam9", active=False, state=AlarmState.NORM, transition="cleared"
+        )
+        rig.publisher.alarms([(gone, None)], lambda: None)
+        host = listener.wait(lambda h: ("", active) in h.tags, "the births")
+        assert host.value(active) is False
+        assert host.value("Alarms/camera_lost-cam9/state") == "NORM"
+    with sparkplug(broker.url, bdseq=lambda: 7):
+        host = listener.wait(lambda h: h.online and h.bdseq == 7, "the next births")
+        assert ("", active) not in host.tags
+
+
 def test_a_stop_without_a_broker_returns_at_once() -> None:
     rig = SparkplugRig(f"mqtt://127.0.0.1:{free_port()}")
     rig.publisher.start()
