@@ -76,7 +76,7 @@ class Agent:
         stages = self._stages
         for word in stages.running.heard():  # before anybody can say anything newer
             self._hear(word)
-        stages.running.say(stages.config.alarms.reference)
+        stages.running.say()
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
