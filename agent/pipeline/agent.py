@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from agent.alarms.signals.extract import of_explanation
+from agent.certificates import CertificateWatch
 from agent.config import Config
 from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
@@ -18,6 +19,7 @@ from agent.observability.view import AgentView
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
+from agent.pipeline.factories import certificate_files
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.live import count_fruit
 from agent.pipeline.report import Reporter, books
@@ -57,6 +59,8 @@ class Agent:
         self._clock = time.monotonic
         self.telemetry = telemetry
         self._stages = build(config, config_hash, telemetry, self._clock, self)
+        files = certificate_files(self._stages.config)
+        self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
@@ -74,6 +78,7 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         stages = self._stages
+        self._certificates.start()
         for word in stages.running.heard():  # before anybody can say anything newer
             self._hear(word)
         stages.running.say()
@@ -136,6 +141,7 @@ class Agent:
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
+        self._certificates.stop()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
         stages.capture.stop(0.1)

@@ -27,6 +27,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.pipeline import factories
 from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
+from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
@@ -35,12 +36,13 @@ from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.persistence import AlarmPersistence
 from agent.pipeline.published_lanes import PublishedLanes
 from agent.pipeline.running_word import RunningWord
+from agent.publishing.connection.link import Cause
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, CommandResult, MachineInfo
+from agent.records import Alarm, Command, CommandResult, LinkStatus, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -134,7 +136,8 @@ def build(
     segmenter = factories.make_segmenter(config, model, references, clock)
     frames = factories.make_live_stages(config, segmenter, capture, telemetry)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
-    store = Store(config.state_dir, telemetry, Clocks(clock, wall_clock_ms), config.storage)
+    clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
+    store = Store(config.state_dir, telemetry, clocks, config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
     running = RunningWord(store.kept, lanes, references, clock)
     running.restore()
@@ -199,19 +202,7 @@ def connect(
     elif parse_broker(mqtt.broker or "none").kind == "none":
         return
     stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
-    publisher = Publisher(
-        factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
-        telemetry,
-        clock,
-        PublisherHooks(
-            handlers.on_machine,
-            stages.alarm_loop.post,
-            stages.alarm_loop.post,
-            stages.persistence.told,
-        ),
-        stages.store,
-    )
-    stages.sinks = (publisher,)
+    node = None
     if mqtt.sparkplug.enabled:
         node = SparkplugPublisher(
             factories.make_sparkplug_settings(config, mqtt, stages.identity),
@@ -220,7 +211,23 @@ def connect(
             clock,
             stages.alarm_loop.post,
         )
-        stages.sinks = (publisher, node)
+
+    def on_link(status: LinkStatus) -> None:
+        """An agent that steps back from another of its id does so as an edge node too."""
+        stages.alarm_loop.post(status)
+        if node is not None:
+            node.hold(not status.connected and status.reason == Cause.TAKEN_OVER)
+
+    publisher = Publisher(
+        factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
+        telemetry,
+        clock,
+        PublisherHooks(
+            handlers.on_machine, on_link, stages.alarm_loop.post, stages.persistence.told
+        ),
+        stages.store,
+    )
+    stages.sinks = (publisher, node) if node is not None else (publisher,)
 
 
 def _http(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 from agent import __version__
 from agent.alarms.charts.reference import Bound, Reference, load_reference
@@ -177,6 +178,19 @@ def make_broker(config: Config, telemetry: Telemetry) -> EmbeddedBroker | None:
     if parse_broker(config.mqtt.broker or "embedded").kind != "embedded":
         return None
     return EmbeddedBroker("127.0.0.1", config.mqtt.embedded_port, telemetry)
+
+
+def certificate_files(config: Config) -> dict[str, Path]:
+    """The files of certificates that are in use, by what they are used for."""
+    mqtt, http = config.mqtt.tls, config.http.tls
+    secure = parse_broker(config.mqtt.broker or "none").tls
+    files = {
+        "client": mqtt.certificate if secure else None,
+        "ca": mqtt.ca if secure else None,
+        "http": http.certificate if config.http.enabled else None,
+        "http_client_ca": http.client_ca if config.http.enabled else None,
+    }
+    return {use: file for use, file in files.items() if file is not None}
 
 
 def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> SparkplugSettings:

@@ -131,6 +131,11 @@ class CommandReader:
         self._prefix = f"{base}/cmd/"
         self._bucket = TokenBucket(settings.per_s, BURST, now=0.0)
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of every command that there is, allowed or not."""
+        return tuple(self._prefix + name for name in FIELDS)
+
     def concerns(self, topic: str) -> bool:
         """Whether a topic is that of a command, rather than of our own answers."""
         return topic.startswith(self._prefix) and topic != self._prefix + RESULT

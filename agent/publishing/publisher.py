@@ -91,7 +91,10 @@ class Publisher:
         self._held_due_at = 0.0
         self._normal = hooks.normal
         inbound = Inbound(
-            settings, telemetry, clock, InboundHooks(hooks.machine, hooks.command, self.answer)
+            settings,
+            telemetry,
+            clock,
+            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.connected),
         )
         self._outbox = DurableOutbox(
             MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock
@@ -101,8 +104,6 @@ class Publisher:
                 mqtt=mqtt,
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
-                state_topics=inbound.state_topics,
-                event_topics=inbound.event_topics,
             ),
             self._outbox,
             telemetry,

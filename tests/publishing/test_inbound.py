@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from agent.publishing.commands import BURST
-from agent.publishing.connection.events import Received
+from agent.publishing.connection.events import Received, Rival
 from agent.publishing.inbound import (
     MACHINE_BURST,
     MACHINE_PER_S,
@@ -24,16 +26,26 @@ class Words:
     def __init__(self) -> None:
         self.ledger, self.heard = Ledger(), list[MachineInfo]()
         self.commands, self.answers = list[Command](), list[tuple[str, CommandOutcome, str]]()
-        hooks = InboundHooks(self.heard.append, self.commands.append, self.answer)
+        self.replaced = 0
+        hooks = InboundHooks(
+            self.heard.append, self.commands.append, self.answer, self.status_replaced
+        )
         self.now = 100.0
         settings = examples.settings()
         self.inbound = Inbound(settings, self.ledger, lambda: self.now, hooks)
-        (self.topic,) = self.inbound.state_topics
+        (self.topic,) = [one.topic for one in self.inbound.subscriptions if one.state]
 
     def say(self, *, retained: bool = False, arrived_mono: float = 0.0, **said: Any) -> None:
         payload = json.dumps({"state": "running"} | said).encode()
         event = Received(self.topic, payload, retained, arrived_mono=arrived_mono)
-        assert self.inbound.received(event)
+        assert self.inbound.received(event) is Rival.NONE
+
+    def status_replaced(self) -> None:
+        self.replaced += 1
+
+    def see_status(self, **said: Any) -> Rival:
+        topic = f"{examples.BASE}/status"
+        return self.inbound.received(Received(topic, json.dumps(said).encode(), retained=True))
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         self.answers.append((command.command_id, outcome, detail))
@@ -42,7 +54,8 @@ class Words:
         said = {"command_id": command_id, "issued_ms": examples.STAMP, "user": "anna"}
         said |= {"camera": "cam1"}
         topic = f"{examples.BASE}/cmd/explain"
-        assert self.inbound.received(Received(topic, json.dumps(said).encode(), retained))
+        event = Received(topic, json.dumps(said).encode(), retained)
+        assert self.inbound.received(event) is Rival.NONE
 
     def count(self, outcome: str) -> int:
         return self.ledger.counts["machine_messages", "mqtt", outcome]
@@ -76,6 +89,55 @@ def test_a_flood_is_counted_and_not_read_and_ends_with_itself() -> None:
     words.now += 1.0
     words.say(state="stopped")
     assert words.heard[-1].state == "stopped"
+
+
+OURS = {"session": "session-1", "timestamp_ms": 1_000_000, "uptime_s": 100.0, "state": "running"}
+YOUNGER = {"session": "other", "timestamp_ms": 1_000_500, "uptime_s": 5.0, "state": "lost"}
+OLDER = YOUNGER | {"uptime_s": 500.0}
+
+
+@pytest.mark.parametrize(("other", "verdict"), [(YOUNGER, Rival.YOUNGER), (OLDER, Rival.OLDER)])
+def test_of_two_agents_with_one_id_the_one_that_was_there_first_stays(
+    other: dict[str, Any], verdict: Rival
+) -> None:
+    words = Words()
+    assert words.see_status(**other) is Rival.NONE, "left from before: we had said nothing yet"
+    words.see_status(**OURS)
+    assert words.see_status(**other) is verdict
+    assert words.replaced == 1, "what is retained is not our word any more"
+
+
+def test_two_that_started_at_the_same_moment_are_told_apart_by_their_sessions() -> None:
+    start = {"timestamp_ms": 1_000_000, "uptime_s": 1.0, "state": "running"}
+    verdicts = []
+    for session in ("a-first", "z-last"):
+        words = Words()
+        words.see_status(**start, session="session-1")
+        verdicts.append(words.see_status(**start, session=session))
+    assert verdicts == [Rival.OLDER, Rival.YOUNGER]
+
+
+def test_an_agent_that_stopped_in_order_is_no_rival_and_its_word_is_replaced_by_ours() -> None:
+    words = Words()
+    words.see_status(**OURS)
+    assert words.see_status(**YOUNGER | {"state": "stopped"}) is Rival.NONE
+    assert words.replaced == 1
+
+
+@pytest.mark.parametrize("said", [{"session": "other"}, {"session": "other", "uptime_s": "x"}])
+def test_one_that_does_not_say_when_it_started_is_not_fought_with(said: dict[str, Any]) -> None:
+    words = Words()
+    words.see_status(**OURS)
+    assert words.see_status(**said) is Rival.OLDER
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"\xff", b'{"session": 5}', b"[" * 100_000])
+def test_a_status_that_is_none_shows_nothing(payload: bytes) -> None:
+    words = Words()
+    words.see_status(**OURS)
+    event = Received(f"{examples.BASE}/status", payload, retained=True)
+    assert words.inbound.received(event) is Rival.NONE
+    assert words.replaced == 0
 
 
 def test_of_a_flood_of_commands_one_is_told_so_and_all_are_counted() -> None:
@@ -119,7 +181,7 @@ def test_of_junk_without_end_only_so_much_is_answered() -> None:
 def test_taking_a_retained_message_away_is_no_message() -> None:
     words = Words()
     for topic in (words.topic, f"{examples.BASE}/cmd/explain"):
-        assert words.inbound.received(Received(topic, b"", True))
-        assert words.inbound.received(Received(topic, b"", False))
+        assert words.inbound.received(Received(topic, b"", True)) is Rival.NONE
+        assert words.inbound.received(Received(topic, b"", False)) is Rival.NONE
     assert (words.heard, words.commands, words.answers) == ([], [], [])
     assert words.ledger.counts == {("machine_messages", "mqtt", "empty"): 2}

@@ -478,29 +478,32 @@ def test_an_alarm_event_without_a_subscriber_waits_for_one(
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_two_agents_with_the_same_id_notice_each_other_and_do_not_fight(
-    tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("own_client_ids", [False, True])
+def test_of_two_agents_with_the_same_id_the_first_stays_and_the_other_steps_back(
+    tmp_path: Path, protocol: str, own_client_ids: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slow = {"protocol": protocol, "reconnect_penalty_s": 60.0}
-    with (
-        mosquitto(tmp_path) as broker,
-        running(broker.url, **slow) as first,
-        running(broker.url, session="session-2", **slow) as second,
-    ):
-
-        def conflicts() -> int:
-            return sum(
-                rig.books.total("broker_disconnects", "taken_over") for rig in (first, second)
+    """Both stepped back, and nobody watched for a minute."""
+    slow = {"protocol": protocol, "reconnect_penalty_s": 600.0}
+    names = [{"client_id": name} if own_client_ids else {} for name in ("a", "b")]
+    with mosquitto(tmp_path) as broker, running(broker.url, **slow, **names[0]) as first:
+        status = f"{BASE}/status"
+        with running(broker.url, wait=False, session="session-2", **slow, **names[1]) as second:
+            second.wait_count(1, "broker_disconnects", "taken_over", timeout_s=30.0)
+            wait_until(first.online, 20, "the first takes its session back")
+            wait_until(lambda: first.links[-1].reason == "taken_over", 20, "and says why")
+            assert not second.online()
+            assert first.online()
+            wait_until(
+                lambda: any(b"session-1" in one.payload for one in retained(broker.port, status)),
+                20,
+                "the word of the first is what is retained",
             )
-
-        wait_until(conflicts, 20, "the conflict noticed")
-        time.sleep(2.0)  # many back-offs, no penalty
-        attempts = sum(rig.books.total("broker_connects") for rig in (first, second))
-        assert attempts <= 6
-        assert "taken_over" in {first.links[-1].reason, second.links[-1].reason}
-    (said, *_) = [r.fields for r in caplog.records if r.getMessage() == "session_conflict"]  # type: ignore[attr-defined]
-    assert said["client_id"] == "pitwatch-uns"
-    assert said["other_session"] in ("session-1", "session-2")
+            assert first.books.total("broker_disconnects", "taken_over") == 0
+            attempts = sum(rig.books.total("broker_connects") for rig in (first, second))
+            assert attempts <= 8
+    said = [r.fields for r in caplog.records if r.getMessage() == "session_conflict"]  # type: ignore[attr-defined]
+    verdicts = {(fields["other_session"], fields["steps_back"]) for fields in said}
+    assert verdicts == {("session-1", "we"), ("session-2", "the other")}
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -188,6 +188,7 @@ ITALIAN = Language(
         "read_failed": "lettura fallita",
         "read_timeout": "lettura oltre il tempo",
         "child_died": "processo di acquisizione terminato",
+        "supervision_failed": "errore interno della sorveglianza",
         "permanent": "errore permanente",
         "end_of_source": "fine della sorgente",
         "the machine is not running": "la macchina non è in marcia",

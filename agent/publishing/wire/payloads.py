@@ -29,6 +29,10 @@ from agent.records import (
     Region,
 )
 
+LOST = "lost"
+STOPPED = "stopped"
+"""States of the agent when it is not there: by the will, and by its own last word."""
+
 ENCODER_UNKNOWN = -1
 DICE_UNKNOWN = -1.0
 REGIONS = (Region.FOREGROUND, Region.BACKGROUND)

@@ -342,6 +342,20 @@ def test_with_a_primary_host_the_node_waits_leaves_when_it_goes_and_comes_back_w
         listener.wait(lambda h: ("Fruit/seq", 9, examples.STAMP) in h.historical, "the fruit")
 
 
+def test_a_node_that_is_to_stay_away_dies_in_order_and_is_born_when_it_may_come_back(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    """The agent stepped back from another of its id, and its edge node did not."""
+    with sparkplug(broker.url) as rig:
+        listener.wait(lambda h: h.online, "the births")
+        rig.publisher.hold(True)
+        listener.wait(lambda h: not h.online, "the death")
+        wait_until(lambda: not rig.publisher.link().connected, 10, "disconnected")
+        rig.publisher.hold(False)
+        listener.wait(lambda h: h.online, "born again")
+        assert rig.books.total("broker_disconnects") == 1
+
+
 # --- trouble --------------------------------------------------------------------------------------
 
 
