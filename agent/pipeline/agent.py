@@ -81,7 +81,7 @@ class Agent:
         self._certificates.start()
         for word in stages.running.heard():  # before anybody can say anything newer
             self._hear(word)
-        stages.running.say(stages.config.alarms.reference)
+        stages.running.say()
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
