@@ -17,7 +17,7 @@ from agent.ablation.pool.pool import AblationPool
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
-from agent.config import Config
+from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
@@ -35,9 +35,10 @@ from agent.pipeline.persistence import AlarmPersistence
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
-from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.publishing.sparkplug.publisher import NodeHooks, SparkplugPublisher
+from agent.publishing.tag_commands import TagCommands, TagHooks
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, CommandResult, MachineInfo
+from agent.records import Alarm, Command, CommandOutcome, CommandResult, MachineInfo
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -199,14 +200,34 @@ def connect(
     )
     stages.sinks = (publisher,)
     if mqtt.sparkplug.enabled:
-        node = SparkplugPublisher(
-            factories.make_sparkplug_settings(config, mqtt, stages.identity),
-            lambda: stages.store.counters.take("bdseq", 256),
-            telemetry,
-            clock,
-            stages.alarm_loop.post,
-        )
-        stages.sinks = (publisher, node)
+        stages.sinks = (publisher, _node(stages, mqtt, telemetry, clock))
+
+
+def _node(
+    stages: Stages, mqtt: Mqtt, telemetry: PrometheusTelemetry, clock: Clock
+) -> SparkplugPublisher:
+    """The agent as a Sparkplug node; what hosts write to its tags becomes commands."""
+
+    def answer(command: Command, outcome: CommandOutcome, detail: str) -> None:
+        for sink in stages.sinks:
+            sink.answer(command, outcome, detail)
+
+    commands = TagCommands(
+        stages.config.commands,
+        clock,
+        wall_clock_ms,
+        TagHooks(stages.alarm_loop.post, answer),
+    )
+    return SparkplugPublisher(
+        factories.make_sparkplug_settings(stages.config, mqtt, stages.identity),
+        NodeHooks(
+            bdseq=lambda: stages.store.counters.take("bdseq", 256),
+            link=stages.alarm_loop.post,
+            written=commands.written,
+        ),
+        telemetry,
+        clock,
+    )
 
 
 def _http(

@@ -23,6 +23,7 @@ from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.sparkplug.settings import SparkplugSettings
+from agent.publishing.sparkplug.writes import WRITABLE
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.redaction import mask_url
 from agent.segmentation import reading
@@ -185,6 +186,7 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
         identity=identity,
         lanes=tuple(lanes_of(config)),
         metrics=tags(config.ablation.classes),
+        writable=tuple(name for name in WRITABLE if name in config.commands.allow),
     )
 
 

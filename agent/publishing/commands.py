@@ -92,6 +92,10 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "variety": {"variety": _text(64), "lot": _text(64, empty=True)},
 }
 """Every command and what it needs beside ``COMMON``; every key is required."""
+OPTIONAL: Mapping[str, Mapping[str, Check]] = {
+    name: {"event_id": _matching(_ID)} for name in ("shelve", "unshelve")
+}
+"""What a command may name besides: the occurrence, which must then be the newest."""
 
 
 def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], str]:
@@ -103,12 +107,14 @@ def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], s
         parsed = _object(payload)
     except CommandError as error:
         return {}, str(error)
-    fields = {**COMMON, **FIELDS[name]}
+    optional = OPTIONAL.get(name, {})
+    fields = {**COMMON, **FIELDS[name], **optional}
     values: dict[str, str | int | float] = {}
     wrong = [f"unknown key {key[:40]!r}" for key in parsed if key not in fields]
     for key, check in fields.items():
         if key not in parsed:
-            wrong.append(f"{key} is missing")
+            if key not in optional:
+                wrong.append(f"{key} is missing")
             continue
         try:
             values[key] = check(parsed[key])

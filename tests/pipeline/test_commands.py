@@ -180,3 +180,17 @@ def test_alarms_of_what_is_no_longer_configured_are_forgotten(
     assert exported is not None
     assert exported["alarms"] == []
     assert exported["seq"] == 1  # numbers go on all the same
+
+
+@pytest.mark.parametrize("name", ["shelve", "unshelve"])
+def test_a_shelving_that_names_an_occurrence_is_for_that_one_alone(
+    control: Control, name: str
+) -> None:
+    event_id = control.alarm.event_id
+    if name == "unshelve":
+        assert control.ask("shelve", "s", alarm_id=ALARM, duration_s=60.0) is CommandOutcome.DONE
+    arguments = {"alarm_id": ALARM} | ({"duration_s": 60.0} if name == "shelve" else {})
+    stale = control.ask(name, "a", event_id="s0-1", **arguments)
+    assert (stale, control.alarm.shelved) == (CommandOutcome.STALE, name == "unshelve")
+    assert control.ask(name, "b", event_id=event_id, **arguments) is CommandOutcome.DONE
+    assert control.alarm.shelved is (name == "shelve")
