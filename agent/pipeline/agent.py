@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from agent.alarms.signals.extract import of_explanation
+from agent.certificates import CertificateWatch
 from agent.config import Config
 from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
@@ -18,6 +19,7 @@ from agent.observability.view import AgentView
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
+from agent.pipeline.factories import certificate_files
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.live import count_fruit
 from agent.pipeline.report import Reporter, books
@@ -57,6 +59,8 @@ class Agent:
         self._clock = time.monotonic
         self.telemetry = telemetry
         self._stages = build(config, config_hash, telemetry, self._clock, self)
+        files = certificate_files(self._stages.config)
+        self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
@@ -74,6 +78,10 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         stages = self._stages
+        self._certificates.start()
+        for word in stages.running.heard():  # before anybody can say anything newer
+            self._hear(word)
+        stages.running.say(stages.config.alarms.reference)
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
@@ -85,6 +93,11 @@ class Agent:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
                 sink.alarm(alarm)
+        if gone := stages.persistence.retire():
+            self.on_alarms(gone)
+        for published in stages.published.restore():
+            for sink in stages.sinks:
+                sink.withdraw(published, partial(stages.published.told, published.lane))
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -128,6 +141,7 @@ class Agent:
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
+        self._certificates.stop()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
         stages.capture.stop(0.1)
@@ -144,6 +158,7 @@ class Agent:
             stages.http.stop()
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
+        stages.running.save()
         stages.store.close()
         log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
         return acknowledged
@@ -200,8 +215,14 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's word: for the pictures that it belongs to."""
-        before, self._reporter.machine = self._reporter.machine, machine
+        """The machine's word, or an operator's: for the pictures that it belongs to."""
+        self._hear(self._stages.running.take(machine))
+
+    def _hear(self, machine: MachineInfo) -> None:
+        before, self._reporter.machine = (
+            self._reporter.machine,
+            self._stages.running.shown(machine),
+        )
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._stages.capture.set_machine(machine)
@@ -232,6 +253,7 @@ class Agent:
             if result.records:
                 self.on_alarms(result.records)
             self._stages.commands.audit(command, result)
+            self._stages.running.save()
 
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
@@ -239,4 +261,8 @@ class Agent:
 
     def on_tick(self) -> None:
         """Called several times a second."""
+        stages = self._stages
+        stages.running.save(now=False)
+        stages.persistence.tick()
+        stages.published.tick()
         self._reporter.tick()

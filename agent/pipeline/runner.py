@@ -29,8 +29,7 @@ from agent.observability.terminal.terminal import TerminalView
 from agent.pipeline.agent import Agent
 from agent.publishing.connection.tls import TlsError
 from agent.publishing.embedded.broker import BrokerError
-from agent.publishing.wire.composer import OversizedError
-from agent.storage.errors import StorageError
+from agent.storage.errors import StateDirError, StorageError
 from agent.supervision.notify import Notifier, Watchdog
 from agent.telemetry import log_event
 
@@ -69,7 +68,7 @@ def run(config: Config, options: RunOptions) -> int:
             return EXIT_OK
         told = "; ".join(f"camera {name} failed: {why}" for name, why in failed.items())
         refusal, code = told, EXIT_FAILED
-    except (ModelError, OversizedError, ReferenceFileError, SlotError, TlsError) as error:
+    except (ModelError, ReferenceFileError, SlotError, StateDirError, TlsError) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED

@@ -52,6 +52,7 @@ from agent.records.frames import (
 )
 from agent.records.status import (
     LinkStatus,
+    PublishedLane,
     StorageStatus,
     TopicFamily,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "Origin",
     "Overlay",
     "PoolStatus",
+    "PublishedLane",
     "Quality",
     "Reading",
     "Region",

@@ -76,6 +76,12 @@ class Alarm:
     seq: int  # gapless per agent over the events of all alarms
     captured_mono: float = 0.0  # of the frame behind the transition; 0 when there is none
     suppressed_by: str = ""  # why it is suppressed, in words; part of ``message`` too
+    quiet: bool = False  # of an occurrence that nobody was told of, which changes that only
+
+    @property
+    def is_event(self) -> bool:
+        """Whether anything has happened that people are told of by more than the state."""
+        return not (self.quiet or self.transition in UNEVENTFUL)
 
 
 # --- commands ------------------------------------------------------------------------------------

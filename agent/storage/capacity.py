@@ -127,7 +127,7 @@ class Capacity:
     def _evict_pictures(self, connection: sqlite3.Connection) -> list[Dropped]:
         events = connection.execute(
             "DELETE FROM evidence WHERE event_id IN "
-            "(SELECT event_id FROM evidence ORDER BY made_utc_ms, event_id LIMIT 4) "
+            "(SELECT event_id FROM evidence ORDER BY rowid LIMIT 4) "
             "RETURNING event_id"
         ).fetchall()
         gone = "DELETE FROM outbox WHERE evidence_id = ? RETURNING id, acked_mono"

@@ -11,7 +11,7 @@ import sqlite3
 from agent.storage.rows import Kind
 from agent.storage.transaction import transaction
 
-STATES = ("counter", "alarm")
+STATES = ("counter", "alarm", "kept")
 ALARM_SHARE = 0.5
 """Of the room in memory, for alarm events of a backlog; the rest is for what comes meanwhile."""
 

@@ -25,14 +25,14 @@ from typing import Any, TypeVar
 
 from agent.records import StorageStatus
 from agent.storage.copying import copy_back, copy_out
-from agent.storage.errors import StorageError
-from agent.storage.migrations import STEPS, VERSION, migrate, version_of
+from agent.storage.errors import StateDirError, StorageError
+from agent.storage.migrations import STEPS, migrate
+from agent.storage.state_dir import refusal
 from agent.storage.transaction import transaction
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
-FILE = "pitwatch.db"
 RETRY_S = 30.0
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
 """What is kept in memory when the disk fails; of a larger file the states and alarm events."""
@@ -48,7 +48,8 @@ Work = Callable[[sqlite3.Connection], T]
 class Database:
     """Runs pieces of work, each in one transaction, one at a time. ``path`` None: memory only.
 
-    Raises ``StorageError`` when another process has the file. Any other trouble with the disk is
+    Raises ``StorageError`` when another process has the file, ``StateDirError`` when its folder can
+    never serve. Any other trouble with the disk is
     lived with.
     """
 
@@ -170,6 +171,8 @@ class Database:
             return _open(None)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if refused := refusal(self.path.parent):
+                raise StateDirError(f"state_dir: {self.path.parent} {refused}")
             return self._open_or_replace(self.path)
         except (OSError, sqlite3.Error) as error:
             self._degrade(str(error))
@@ -302,12 +305,10 @@ def _open(path: Path | None) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Look at every page; a file of a later version is no more readable than a damaged one."""
+    """Look at every page."""
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise _corrupt(verdict)
-    if (version := version_of(connection)) > VERSION:
-        raise _corrupt(f"made by a later version ({version})")
 
 
 def _corrupt(why: str) -> sqlite3.DatabaseError:

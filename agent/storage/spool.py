@@ -3,13 +3,11 @@
 Rows only: what is in flight and when it is sent again is decided by the outbox above. A message
 that the broker acknowledged stays for a while, because a broker acknowledges before it delivers.
 
-What goes at the cap is decided in ``capacity``. Ages are monotonic; those of rows from before a
-restart of the computer are taken from the wall clock where that is plausible.
+What goes at the cap is decided in ``capacity``, how old a row is in ``ages``.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import Storage
+from agent.storage.ages import Ages
 from agent.storage.capacity import Capacity
 from agent.storage.database import Database
 from agent.storage.rows import Dropped, Kind, NewRow, Row
 
 ROW_BYTES = 200
 """What a row takes beside its payload, with its share of the index."""
-PLAUSIBLE_UTC_MS = 1_577_836_800_000  # 2020: an older stamp was made before the clock was set
 PACK_FROM_BYTES = 200
 _ROWS = (
     "SELECT o.id, o.kind, o.route, o.topic, o.content_type, o.packed, o.payload, o.evidence_id, "
@@ -46,31 +44,14 @@ class Spool:
         self,
         database: Database,
         settings: Storage,
-        clock: Callable[[], float],
-        utc_ms: Callable[[], int],
+        ages: Ages,
         free_bytes: Callable[[Path], int] | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._clock = clock
-        self._utc_ms = utc_ms
-        self._boot = boot_id()
+        self._ages = ages
         self.capacity = Capacity(database, settings, free_bytes)
-        self._database.run(self._adopt)
-
-    def _adopt(self, connection: sqlite3.Connection) -> None:
-        """Put the rows of an earlier boot on this one's clock; an acknowledged one is as new."""
-        now, utc_ms = self._clock(), self._utc_ms()
-        connection.execute(
-            "UPDATE outbox SET acked_mono = ? WHERE acked_mono IS NOT NULL AND boot <> ?",
-            (now, self._boot),
-        )
-        connection.execute(
-            "UPDATE outbox SET boot = :boot, made_mono = CASE WHEN made_utc_ms < :plausible "
-            "OR made_utc_ms > :utc THEN :now ELSE :now - (:utc - made_utc_ms) / 1000.0 END "
-            "WHERE boot <> :boot",
-            {"boot": self._boot, "now": now, "utc": utc_ms, "plausible": PLAUSIBLE_UTC_MS},
-        )
+        self._database.run(ages.adopt)
 
     # --- rows in, rows out -----------------------------------------------------------------------
 
@@ -84,7 +65,7 @@ class Spool:
             dropped = self.capacity.make_room(connection, row.kind, size)
             if dropped is None:
                 return 0, []
-            utc_ms = self._utc_ms()
+            now, utc_ms, boot, stamp = self._ages.born()
             if row.evidence_id:
                 connection.execute(
                     "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)",
@@ -92,7 +73,7 @@ class Spool:
                 )
                 payload = b""
             cursor = connection.execute(
-                "INSERT INTO outbox VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, ?)",
+                "INSERT INTO outbox VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, ?, ?)",
                 (
                     row.kind,
                     row.route,
@@ -101,10 +82,11 @@ class Spool:
                     row.evidence_id,
                     size,
                     utc_ms,
-                    self._clock(),
-                    self._boot,
+                    now,
+                    boot,
                     packed,
                     payload,
+                    stamp,
                 ),
             )
             self.capacity.added(row.kind, size)
@@ -142,7 +124,7 @@ class Spool:
         """The broker took ``acked`` and will never take ``gone``; ``unheard`` go on waiting."""
 
         def work(connection: sqlite3.Connection) -> None:
-            now = self._clock()
+            now = self._ages.clock()
             self.capacity.forget()
             connection.executemany(
                 "UPDATE outbox SET acked_mono = ? WHERE id = ? AND kind <> ?",
@@ -174,7 +156,8 @@ class Spool:
         """Let go what was acknowledged long enough ago, and what has waited for too long."""
 
         def work(connection: sqlite3.Connection) -> list[Dropped]:
-            now = self._clock()
+            self._ages.catch_up(connection)
+            now = self._ages.clock()
             connection.execute(
                 f"DELETE FROM outbox WHERE acked_mono < ? AND evidence_id NOT IN ({_STANDING})",  # noqa: S608
                 (now - self._settings.keep_acknowledged_s,),
@@ -213,14 +196,6 @@ class Spool:
     def last_id(self) -> int:
         """Return the newest id that was ever given."""
         return int(self._database.rows("SELECT coalesce(max(id), 0) FROM outbox")[0][0])
-
-
-def boot_id() -> str:
-    """Return what names this run of the operating system; its monotonic clock starts with it."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return str(os.getpid())
 
 
 def _row(values: tuple[Any, ...]) -> Row:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent import config
+from agent.alarms.catalogue import watched_ids
 from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.pipeline.commands import CommandHandler, CommandTargets
@@ -39,7 +40,9 @@ class Control:
         )
         clock, utc_ms = (lambda: self.now), (lambda: self.utc_ms)
         self.handler = CommandHandler(self.manager, targets, self.store, clock, utc_ms)
-        self.persistence = AlarmPersistence(self.manager, self.store, ["cam1"], clock, utc_ms)
+        self.persistence = AlarmPersistence(
+            self.manager, self.store, watched_ids(["cam1"], ["cam1"], ()), clock, utc_ms
+        )
         self.persistence.restore()
         if raised:
             self.condition(beyond=True)
@@ -166,20 +169,6 @@ def test_a_state_that_cannot_be_read_is_a_loss_and_no_reason_not_to_start(
     again = Control(tmp_path, raised=False)
     assert again.manager.current() == ()
     assert again.store.status().losses == 1
-
-
-def test_alarms_of_what_is_no_longer_configured_are_forgotten(
-    control: Control, tmp_path: Path
-) -> None:
-    control.store.close()
-    store = Store(tmp_path, NullTelemetry())
-    manager = AlarmManager(config.Alarms(), "pitter", "s2")
-    AlarmPersistence(manager, store, ["another"], lambda: 0.0, lambda: UTC_MS).restore()
-    assert manager.current() == ()
-    exported = store.alarms.load()
-    assert exported is not None
-    assert exported["alarms"] == []
-    assert exported["seq"] == 1  # numbers go on all the same
 
 
 @pytest.mark.parametrize("name", ["shelve", "unshelve"])

@@ -229,6 +229,10 @@ ITALIAN = Language(
         ),
     },
     normal="Non è il caso su {camera}: {title}.",
+    gone=(
+        "Non più sorvegliato su {camera}: {title}. La telecamera, la corsia o il riferimento è "
+        "stato tolto dalla configurazione."
+    ),
     suppressed="{message} Non segnalato: {reason}.",
     this_agent="questo agente",
     nothing_known="nessun'altra indicazione",

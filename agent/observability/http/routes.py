@@ -93,6 +93,7 @@ class Routes:
             Route("/readyz", self.readyz),
             Route("/metrics", self.metrics),
             Route("/api/v1/status", self.status),
+            Route("/api/v1/descriptions", self.descriptions),
             Route("/api/v1/frame/{camera}.jpg", self.frame),
             Route("/api/v1/cam/{camera}/{class}", self.cam),
             Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
@@ -133,6 +134,10 @@ class Routes:
     async def status(self, request: Request) -> Response:
         """The snapshot as JSON; all clients share one for a fifth of a second."""
         return json_response(await _in_time(self._shared_status()))
+
+    async def descriptions(self, request: Request) -> Response:
+        """Metrics, signals, alarms and payloads of the topics, as JSON."""
+        return json_response(await _in_time(self._together("descriptions")))
 
     async def frame(self, request: Request) -> Response:
         """The newest frame of a camera with its mask outlined."""

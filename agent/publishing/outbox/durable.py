@@ -20,7 +20,7 @@ from agent.publishing.outbox.answers import Answers
 from agent.publishing.outbox.backlog import Backlog
 from agent.publishing.outbox.books import Books
 from agent.publishing.outbox.memory import MemoryOutbox
-from agent.publishing.outbox.outbox import NO_SUBSCRIBERS
+from agent.publishing.outbox.outbox import LIVE_RANK, NO_SUBSCRIBERS, PERMANENT, REFUSED_RETRY_S
 from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.topics import ROUTES
@@ -30,11 +30,9 @@ from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry
 from agent.token_bucket import TokenBucket
 
-PERMANENT = frozenset({"packet_too_large", "topic_name_invalid", "payload_format_invalid"})
-"""Refusals that no later attempt can heal. After any other an alarm's event goes on waiting."""
-
-UNHEARD_RETRY_S = 30.0
-"""How long nothing is replayed after the broker had nobody to give an alarm's event to."""
+UNHEARD_RETRY_S = REFUSED_RETRY_S
+"""How long nothing of a kind is replayed after the broker refused a message of it, or had nobody to
+give an alarm's event to."""
 
 REPLAY_IN_FLIGHT_MAX = 5
 REPLAY_BURST = 2.0
@@ -69,7 +67,7 @@ class DurableOutbox:
         self._drained = False  # the snapshot of this connection has gone out
         self._replay_acked = store.counters.get(CLEAN) == 0
         self._acked_before = -math.inf
-        self._alarms_from = -math.inf  # no alarm's event is replayed before
+        self._replay_from = dict.fromkeys(Kind, -math.inf)  # nothing of a kind is replayed before
         self._closed: str | None = None
         self._housekeeping_at = -math.inf
         self._generation = store.database.generation
@@ -122,13 +120,18 @@ class DurableOutbox:
 
     # --- out -------------------------------------------------------------------------------------
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float, *, live: bool = False) -> Entry | None:
         with self._lock:
             first, last = ROUTES["event_alarm"].rank, ROUTES["evidence"].rank
             entry = (
                 self._memory.take(now, first)
                 or self._take_new(Kind.ALARM)
-                or self._memory.take(now, last)
+                or self._memory.take(now, LIVE_RANK)
+            )
+            if entry is not None or live:
+                return entry
+            entry = (
+                self._memory.take(now, last)
                 or self._take_new(Kind.EVIDENCE)
                 or self._take_new(Kind.EXPLANATION)
             )
@@ -151,7 +154,7 @@ class DurableOutbox:
         if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(1.0, now) > 0:
             return None
         for kind in Kind:
-            if kind is Kind.ALARM and now < self._alarms_from:
+            if now < self._replay_from[kind]:
                 continue
             row = self._backlog.next_old(kind, self._acked_before, self._is_passed)
             if row is None:
@@ -173,7 +176,7 @@ class DurableOutbox:
             if not (self._connected and self._drained):
                 return math.inf
             waits = [
-                max(0.0, self._alarms_from - now) if kind is Kind.ALARM else 0.0
+                max(0.0, self._replay_from[kind] - now)
                 for kind in Kind
                 if self._backlog.has_old(kind)
             ]
@@ -185,7 +188,7 @@ class DurableOutbox:
 
     def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
         if not entry.is_durable:
-            self._memory.settle(entry, message, reason)
+            self._memory.settle(entry, message, reason, self._clock())
             return
         with self._lock:
             row_id, family = entry.spool_id, entry.family
@@ -197,17 +200,17 @@ class DurableOutbox:
             if reason is None:
                 self._answers.acked(row_id, now)
                 self._books.delivered(family)
-            elif family is TopicFamily.EVENT and reason not in PERMANENT:
-                self._wait_on(row_id, reason, now)
+            elif reason not in PERMANENT:
+                self._wait_on(KINDS[family], row_id, reason, now)
             else:
                 self._answers.gone(row_id, now)
                 self._books.dropped(family, 1, reason)
 
-    def _wait_on(self, row_id: int, reason: str, now: float) -> None:
+    def _wait_on(self, kind: Kind, row_id: int, reason: str, now: float) -> None:
         if reason == NO_SUBSCRIBERS:
             self._answers.unheard(row_id, now)
-        self._backlog.read_again(Kind.ALARM, row_id)
-        self._alarms_from = now + UNHEARD_RETRY_S
+        self._backlog.read_again(kind, row_id)
+        self._replay_from[kind] = now + UNHEARD_RETRY_S
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -226,8 +229,11 @@ class DurableOutbox:
         with self._lock:
             self._backlog.restart()
             self._acked_before = now if self._replay_acked else -math.inf
-            self._alarms_from = -math.inf
+            self._replay_from = dict.fromkeys(Kind, -math.inf)
             self._connected, self._drained = True, False
+
+    def repeat(self, now: float) -> None:
+        self._memory.repeat(now)
 
     def waiting(self) -> int:
         with self._lock:
@@ -252,6 +258,7 @@ class DurableOutbox:
     # --- time ------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
+        self._memory.tick(now)
         with self._lock:
             if self._answers.due(now):
                 self._answers.flush()

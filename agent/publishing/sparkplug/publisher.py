@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.publishing.connection.events import Received
+from agent.publishing.connection.events import Received, Rival
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
+from agent.publishing.connection.subscriptions import Subscription
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.codec import Scalar
 from agent.publishing.sparkplug.host import PrimaryHost
@@ -42,6 +43,7 @@ from agent.records import (
     FruitReading,
     LinkStatus,
     Overlay,
+    PublishedLane,
     Quality,
     TopicFamily,
 )
@@ -102,13 +104,17 @@ class SparkplugPublisher:
                 mqtt=settings.mqtt,
                 client_id=settings.client_id,
                 # Commands, the primary host, and our own birth: that it came, and who else's.
-                subscriptions=(
-                    *host.topics,
-                    settings.topics.topic(Type.NCMD),
-                    settings.topics.topic(Type.NBIRTH),
+                subscriptions=tuple(
+                    Subscription(topic)
+                    for topic in (
+                        *host.topics,
+                        settings.topics.topic(Type.NCMD),
+                        settings.topics.topic(Type.NBIRTH),
+                    )
                 ),
                 name=CLIENT,
                 farewell_with_will=True,
+                retains=False,
             ),
             self._outbox,
             telemetry,
@@ -135,6 +141,10 @@ class SparkplugPublisher:
     def stop(self, timeout_s: float) -> bool:
         """Say NDEATH and disconnect, within ``timeout_s``; true when it was acknowledged."""
         return self._session.stop(timeout_s)
+
+    def hold(self, held: bool) -> None:
+        """Whether to stay away from the broker: another agent has our id and was there first."""
+        self._session.hold(held)
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
@@ -196,6 +206,9 @@ class SparkplugPublisher:
         save()
         for record, _ in records:
             self.alarm(record)
+
+    def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
+        """A device or tag that no birth names is stale since the death of the node before."""
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Say what a command came to that was written to a tag; the others have topics."""
@@ -266,7 +279,7 @@ class SparkplugPublisher:
         born = self._node.state in (NodeState.ONLINE, NodeState.LEAVING)
         return Entry((self._node.death(),), now) if born else None
 
-    def _received(self, event: Received) -> bool:
+    def _received(self, event: Received) -> Rival:
         """Another node of our name: each would make the other's tags stale for ever."""
         ours = self._node.received(event.topic, event.payload, event.retained, self._clock())
         for write in self._node.take_writes():
@@ -274,7 +287,7 @@ class SparkplugPublisher:
         if not ours:
             topic = self._settings.topics.topic(Type.NBIRTH)
             log_event(logger, logging.ERROR, "session_conflict", topic=topic, client=CLIENT)
-        return ours
+        return Rival.NONE if ours else Rival.OLDER
 
     def _birth_not_returned(self) -> None:
         """A denied QoS 0 publish is invisible in every version; our own birth would come back."""

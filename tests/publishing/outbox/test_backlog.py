@@ -11,8 +11,8 @@ import pytest
 from agent.publishing.outbox.rows import FAMILIES
 from agent.publishing.wire.messages import Entry, Message
 from agent.storage import capacity, database
-from agent.storage.database import FILE
 from agent.storage.rows import Kind
+from agent.storage.state_dir import FILE
 from tests.publishing.outbox.test_durable import Plant
 
 ROOM = 1024 * 1024

@@ -355,6 +355,20 @@ def test_with_a_primary_host_the_node_waits_leaves_when_it_goes_and_comes_back_w
         listener.wait(lambda h: ("Fruit/seq", 9, examples.STAMP) in h.historical, "the fruit")
 
 
+def test_a_node_that_is_to_stay_away_dies_in_order_and_is_born_when_it_may_come_back(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    """The agent stepped back from another of its id, and its edge node did not."""
+    with sparkplug(broker.url) as rig:
+        listener.wait(lambda h: h.online, "the births")
+        rig.publisher.hold(True)
+        listener.wait(lambda h: not h.online, "the death")
+        wait_until(lambda: not rig.publisher.link().connected, 10, "disconnected")
+        rig.publisher.hold(False)
+        listener.wait(lambda h: h.online, "born again")
+        assert rig.books.total("broker_disconnects") == 1
+
+
 # --- trouble --------------------------------------------------------------------------------------
 
 
@@ -458,6 +472,23 @@ def test_a_host_writes_to_an_alarm_and_reads_what_it_came_to(
     assert host.value(name("comment")) == "cable"
     assert host.value(name("shelve")) == "2025-10-09T08:54:20Z"
     assert host.value(name("shelved")) is True
+
+
+def test_an_alarm_of_a_camera_that_is_gone_is_normal_in_the_births_and_then_in_none(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    active = "Alarms/camera_lost-cam9/active"
+    with sparkplug(broker.url, wait=False) as rig:
+        gone = examples.alarm(
+            alarm_id="camera_lost-cam9", active=False, state=AlarmState.NORM, transition="cleared"
+        )
+        rig.publisher.alarms([(gone, None)], lambda: None)
+        host = listener.wait(lambda h: ("", active) in h.tags, "the births")
+        assert host.value(active) is False
+        assert host.value("Alarms/camera_lost-cam9/state") == "NORM"
+    with sparkplug(broker.url, bdseq=lambda: 7):
+        host = listener.wait(lambda h: h.online and h.bdseq == 7, "the next births")
+        assert ("", active) not in host.tags
 
 
 def test_a_stop_without_a_broker_returns_at_once() -> None:
