@@ -245,6 +245,7 @@ def _node(
 
     commands = TagCommands(
         stages.config.commands,
+        telemetry,
         clock,
         wall_clock_ms,
         TagHooks(stages.alarm_loop.post, answer),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,10 @@ from agent.publishing.commands import MESSAGE_LIMIT_BYTES, CommandReader, Moment
 from agent.publishing.connection.events import Received
 from agent.publishing.sparkplug.writes import Written
 from agent.records import Command, CommandOutcome
-from agent.telemetry import Clock
+from agent.telemetry import Clock, Telemetry
+
+OVER_RATE_EVERY_S = 10.0
+"""Of the commands over the rate one is answered so often, as of those by topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,16 @@ class TagCommands:
     """Turns what was written into commands; for the thread of the node's session."""
 
     def __init__(
-        self, settings: Commands, clock: Clock, utc_ms: Callable[[], int], hooks: TagHooks
+        self,
+        settings: Commands,
+        telemetry: Telemetry,
+        clock: Clock,
+        utc_ms: Callable[[], int],
+        hooks: TagHooks,
     ) -> None:
         self._reader = CommandReader(settings, base="")
+        self._telemetry = telemetry
+        self._over_rate_mono = -math.inf  # when a command over the rate was answered last
         self._clock = clock
         self._utc_ms = utc_ms
         self._hooks = hooks
@@ -43,10 +54,13 @@ class TagCommands:
     def written(self, write: Written) -> None:
         """Take what a host has written to one tag."""
         command = self.read(write)
-        if command.refusal is CommandOutcome.RATE_LIMITED:
+        if command.refusal is not CommandOutcome.RATE_LIMITED:
+            self._hooks.command(command)
+        elif self._clock() - self._over_rate_mono >= OVER_RATE_EVERY_S:
+            self._over_rate_mono = self._clock()
             self._hooks.answer(command, command.refusal, command.detail)
         else:
-            self._hooks.command(command)
+            self._telemetry.count("commands", command=command.name, outcome=command.refusal)
 
     def read(self, write: Written) -> Command:
         """Return the command; one with a ``refusal`` must not be carried out."""

@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
+from agent.publishing.sparkplug.writes import ANSWER
 from tests.publishing.sparkplug.host import Host
 from tests.publishing.sparkplug.rig import NCMD, Listener
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import running_agent
 
 pytestmark = pytest.mark.needs_mosquitto
-
-
-ANSWER = "Alarms/camera_lost-cam1/answer"
 
 
 def comment_on(listener: Listener, seen: Observer, event_id: str) -> None:

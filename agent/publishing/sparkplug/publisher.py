@@ -94,7 +94,6 @@ class SparkplugPublisher:
         self._telemetry = telemetry
         self._clock = clock
         self._bdseq = 0
-        self._answerable: set[str] = set()
         host = PrimaryHost(settings.mqtt.sparkplug.primary_host)
         node = EdgeNode(node_settings(settings), host, telemetry, settings.utc_ms, clock())
         self._node = node
@@ -215,16 +214,15 @@ class SparkplugPublisher:
         if not command.tag:
             return
         said = {
+            "alarm_id": command.tag,
             "command": command.name,
             "outcome": outcome.value,
             "event_id": command.arguments.get("event_id", ""),
             "user": command.user,
             "detail": detail,
         }
-        tag, now_ms = tag_name(command.tag, ANSWER), self._settings.utc_ms()
-        self._outbox.offer(
-            Sample(NODE, tag, json.dumps(said, ensure_ascii=False), Quality.GOOD, now_ms)
-        )
+        text = json.dumps(said, ensure_ascii=False)
+        self._outbox.offer(Sample(NODE, ANSWER, text, Quality.GOOD, self._settings.utc_ms()))
 
     def alarm(self, record: Alarm) -> None:
         """Report the state of one alarm. The node's tag: a dead camera must not hide its alarms."""
@@ -234,9 +232,6 @@ class SparkplugPublisher:
             "severity": record.severity,
             "message": record.message,
             "event_id": record.event_id,
-            "acked": record.acked,
-            "shelved": record.shelved,
-            "suppressed": record.suppressed,
         }
         for name, value in values.items():
             self._offer(record, name, value, record.quality)
@@ -248,9 +243,6 @@ class SparkplugPublisher:
         }
         for name in self._settings.writable:
             self._offer(record, name, shown[name], Quality.GOOD)
-        if self._settings.writable and record.alarm_id not in self._answerable:
-            self._answerable.add(record.alarm_id)
-            self._offer(record, ANSWER, "", Quality.GOOD)
 
     def _offer(self, record: Alarm, name: str, value: Scalar, quality: Quality) -> None:
         tag = tag_name(record.alarm_id, name)

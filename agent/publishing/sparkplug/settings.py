@@ -11,6 +11,7 @@ from agent.publishing.sparkplug.codec import DataType
 from agent.publishing.sparkplug.node import NodeSettings
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics
+from agent.publishing.sparkplug.writes import ANSWER
 from agent.publishing.wire.settings import Identity
 from agent.records import Quality
 from agent.telemetry import wall_clock_ms
@@ -84,6 +85,7 @@ def node_settings(settings: SparkplugSettings) -> NodeSettings:
         tags=(
             *(Tag(NODE, fact.name, DataType.STRING) for fact in facts),
             *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.lanes),
+            *((Tag(NODE, ANSWER, DataType.STRING, every=True),) if settings.writable else ()),
             *_metric_tags(NODE, (m for m in settings.metrics if m.of_agent)),
             *(tag for lane in settings.lanes for tag in _lane_tags(lane, settings)),
         ),

@@ -14,8 +14,8 @@ from agent.publishing.sparkplug.codec import Control
 FOLDER = "Alarms"
 WRITABLE = ("ack", "shelve", "comment")
 """Last level of the names, and the command that a text is for."""
-ANSWER = "answer"
-"""Last level of the tag that says what the newest write to an alarm came to."""
+ANSWER = "Commands/answer"
+"""The node's tag that says what each write came to: one for all alarms, to keep births small."""
 
 
 @dataclass(frozen=True, slots=True)
