@@ -212,6 +212,8 @@ class Publisher:
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Publish the result of a command to whoever asked for it."""
         self._telemetry.count("commands", command=command.name, outcome=outcome)
+        if command.tag:
+            return  # it was asked by a tag, and is answered there
         self._put(
             TopicFamily.COMMAND,
             partial(self._composer.command_result, command, outcome, detail),
