@@ -118,9 +118,10 @@ class Watch:
         self._storage = status
 
     def on_machine(self, info: MachineInfo) -> None:
-        for lane in self._lanes.values():
-            lane.machine.update(info, 0)
-            lane.charts.announce(info.variety, self._now)
+        for name, lane in self._lanes.items():
+            if info.lane in (None, name):
+                lane.machine.update(info, 0)
+                lane.charts.announce(info.variety, self._now)
 
     def tick(
         self,

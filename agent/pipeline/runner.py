@@ -29,7 +29,6 @@ from agent.observability.terminal.terminal import TerminalView
 from agent.pipeline.agent import Agent
 from agent.publishing.connection.tls import TlsError
 from agent.publishing.embedded.broker import BrokerError
-from agent.publishing.wire.composer import OversizedError
 from agent.storage.errors import StateDirError, StorageError
 from agent.supervision.notify import Notifier, Watchdog
 from agent.telemetry import log_event
@@ -75,9 +74,7 @@ def run(config: Config, options: RunOptions) -> int:
         if failed:
             told = "; ".join(f"camera {name} failed: {why}" for name, why in failed.items())
             refusal, code = told, EXIT_FAILED
-    except (
-        ModelError, OversizedError, ReferenceFileError, SlotError, StateDirError, TlsError,
-    ) as error:  # fmt: skip
+    except (ModelError, ReferenceFileError, SlotError, StateDirError, TlsError) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED
@@ -123,20 +120,23 @@ def _wait(
 
 @contextmanager
 def _signals(stop: threading.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for an orderly end; the second ends at once.
+    """The first SIGINT, SIGTERM or SIGHUP asks for an orderly end; a second SIGINT or SIGTERM ends
+    at once. SIGHUP never does: a terminal that closes sends it twice, as kernel and as shell. Where
+    it is ignored from the start (nohup), it stays so.
 
     ``os._exit`` skips every cleanup on purpose: children die with their parent by the kernel's
     parent-death signal, and their shared memory has no name that could stay behind.
     """
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number != signal.SIGHUP:
             os._exit(EXIT_FORCED)
         stop.set()
 
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:

@@ -52,6 +52,7 @@ from agent.records.frames import (
 )
 from agent.records.status import (
     LinkStatus,
+    PublishedLane,
     StorageCause,
     StorageStatus,
     TopicFamily,
@@ -88,6 +89,7 @@ __all__ = [
     "Origin",
     "Overlay",
     "PoolStatus",
+    "PublishedLane",
     "Quality",
     "Reading",
     "Region",

@@ -33,6 +33,15 @@ class LinkStatus:
     reconnects: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedLane:
+    """What is published of a lane and stays at the broker: its metrics, and heat maps by class."""
+
+    lane: str
+    metrics: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
 # --- storage -------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.storage.counters import Counters
 from agent.storage.database import Database
+from agent.storage.file.copying import note_forgotten
 
 ALARMS = "alarms"
 PREFIX = "alarms."
@@ -38,17 +39,17 @@ class AlarmState:
 
         self._database.run(write)
 
-    def keep_only(self, alarm_ids: Collection[str]) -> None:
+    def forget(self, alarm_ids: Collection[str]) -> None:
         """Forget alarms of what is no longer configured."""
 
-        def write(connection: sqlite3.Connection) -> None:
-            known = [str(row[0]) for row in connection.execute("SELECT alarm_id FROM alarm")]
+        def work(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                "DELETE FROM alarm WHERE alarm_id = ?",
-                [(alarm_id,) for alarm_id in known if alarm_id not in alarm_ids],
+                "DELETE FROM alarm WHERE alarm_id = ?", [(alarm_id,) for alarm_id in alarm_ids]
             )
+            if self._database.stands_in:
+                note_forgotten(connection, alarm_ids)
 
-        self._database.run(write)
+        self._database.run(work)
 
     def load(self) -> dict[str, Any] | None:
         """Return everything that was saved, in the form it was given in; None: nothing ever was."""

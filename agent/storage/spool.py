@@ -17,8 +17,8 @@ from typing import Any
 from agent.config import Storage
 from agent.storage.ages import Ages
 from agent.storage.capacity import Capacity
-from agent.storage.copying import ACKED, GONE, UNHEARD, note_fates, waiting
 from agent.storage.database import Database
+from agent.storage.file.copying import ACKED, GONE, UNHEARD, note_fates, waiting
 from agent.storage.rows import Dropped, Kind, NewRow, Row
 
 ROW_BYTES = 200

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.storage.state_dir import FILE
+from agent.storage.file.state_dir import FILE
 from tests.publishing.outbox.test_durable import DAY_MS, UTC_MS, Plant
 from tests.soak.alarm_source import Life, Source, publisher_settings
 from tests.support import wait_until

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage import migrations, opening
-from agent.storage.disk import RETRY_S
 from agent.storage.errors import StorageError
-from agent.storage.state_dir import FILE
+from agent.storage.file import migrations, opening
+from agent.storage.file.disk import RETRY_S
+from agent.storage.file.state_dir import FILE
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 from tests.support import require_tool
@@ -80,7 +80,7 @@ def test_a_second_process_on_the_same_folder_is_refused_by_name(
     first = store(tmp_path)
     code = f"""
 from pathlib import Path
-from agent.storage import opening
+from agent.storage.file import opening
 from agent.storage.errors import StorageError
 from tests.storage.test_database import store
 opening.BUSY_S = 0.1

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agent.records import StorageCause, TopicFamily
-from agent.storage.disk import REPLACED
-from agent.storage.health import DAMAGED
-from agent.storage.opening import open_file
-from agent.storage.state_dir import FILE
+from agent.storage.file.disk import REPLACED
+from agent.storage.file.health import DAMAGED
+from agent.storage.file.opening import open_file
+from agent.storage.file.state_dir import FILE
 from tests.publishing.outbox.test_durable import Plant
 
 

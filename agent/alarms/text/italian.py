@@ -189,6 +189,7 @@ ITALIAN = Language(
         "read_failed": "lettura fallita",
         "read_timeout": "lettura oltre il tempo",
         "child_died": "processo di acquisizione terminato",
+        "supervision_failed": "errore interno della sorveglianza",
         "permanent": "errore permanente",
         "end_of_source": "fine della sorgente",
         "the machine is not running": "la macchina non è in marcia",
@@ -232,6 +233,10 @@ ITALIAN = Language(
         ),
     },
     normal="Non è il caso su {camera}: {title}.",
+    gone=(
+        "Non più sorvegliato su {camera}: {title}. La telecamera, la corsia o il riferimento è "
+        "stato tolto dalla configurazione."
+    ),
     suppressed="{message} Non segnalato: {reason}.",
     this_agent="questo agente",
     nothing_known="nessun'altra indicazione",

@@ -25,7 +25,8 @@ from agent.publishing.outbox.backlog import Backlog
 from agent.publishing.outbox.books import Books
 from agent.publishing.outbox.housekeeping import Housekeeping
 from agent.publishing.outbox.memory import MemoryOutbox
-from agent.publishing.outbox.outbox import NO_SUBSCRIBERS
+from agent.publishing.outbox.outbox import LIVE_RANK, NO_SUBSCRIBERS, PERMANENT, REFUSED_RETRY_S
+from agent.publishing.outbox.recount import Recount
 from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.topics import ROUTES
@@ -36,11 +37,9 @@ from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry
 from agent.token_bucket import TokenBucket
 
-PERMANENT = frozenset({"packet_too_large", "topic_name_invalid", "payload_format_invalid"})
-"""Refusals that no later attempt can heal. After any other an alarm's event goes on waiting."""
-
-UNHEARD_RETRY_S = 30.0
-"""How long nothing is replayed after the broker had nobody to give an alarm's event to."""
+UNHEARD_RETRY_S = REFUSED_RETRY_S
+"""How long nothing of a kind is replayed after the broker refused a message of it, or had nobody to
+give an alarm's event to."""
 
 REPLAY_IN_FLIGHT_MAX = 5
 REPLAY_BURST = 2.0
@@ -77,15 +76,12 @@ class DurableOutbox:
         self._drained = False  # the snapshot of this connection has gone out
         self._replay_acked = store.counters.get(CLEAN) == 0
         self._acked_before = -math.inf
-        self._alarms_from = -math.inf  # no alarm's event is replayed before
+        self._replay_from = dict.fromkeys(Kind, -math.inf)  # nothing of a kind is replayed before
         self._closed: str | None = None
         self._housekeeping = Housekeeping(store, self._answers.flush, telemetry)
-        self._generation = store.database.generation
+        self._recount = Recount(store, self._answers.flush, self._ask)
         self._last_id = store.spool.last_id()
         self._entries = 0  # into the books, so that a count of the table can be compared with them
-        self._count: Job[tuple[int, dict[Kind, int]]] | None = None
-        self._counted_at = 0  # ``_entries`` when it was asked for; -1: the books moved meanwhile
-        self._recount = False
         self.on_ready: Callable[[], None] = lambda: None
         """Called when something new can be taken, by whichever thread made it."""
         store.counters.set(CLEAN, 0)
@@ -143,13 +139,18 @@ class DurableOutbox:
 
     # --- out -------------------------------------------------------------------------------------
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float, *, live: bool = False) -> Entry | None:
         with self._lock:
             first, last = ROUTES["event_alarm"].rank, ROUTES["evidence"].rank
             entry = (
                 self._memory.take(now, first)
                 or self._take_new(Kind.ALARM)
-                or self._memory.take(now, last)
+                or self._memory.take(now, LIVE_RANK)
+            )
+            if entry is not None or live:
+                return entry
+            entry = (
+                self._memory.take(now, last)
                 or self._take_new(Kind.EVIDENCE)
                 or self._take_new(Kind.EXPLANATION)
             )
@@ -172,7 +173,7 @@ class DurableOutbox:
         if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(1.0, now) > 0:
             return None
         for kind in Kind:
-            if kind is Kind.ALARM and now < self._alarms_from:
+            if now < self._replay_from[kind]:
                 continue
             row = self._backlog.next_old(kind, self._acked_before, self._is_passed)
             if row is None:
@@ -200,7 +201,7 @@ class DurableOutbox:
                 return math.inf
             waits = []
             for kind in Kind:
-                held_s = self._alarms_from - now if kind is Kind.ALARM else 0.0
+                held_s = self._replay_from[kind] - now
                 if held_s <= 0 and self._backlog.reading(kind):
                     break  # what is read now comes first, and wakes us
                 if self._backlog.has_old(kind):
@@ -213,7 +214,7 @@ class DurableOutbox:
 
     def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
         if not entry.is_durable:
-            self._memory.settle(entry, message, reason)
+            self._memory.settle(entry, message, reason, self._clock())
             return
         with self._lock:
             row_id, family = entry.spool_id, entry.family
@@ -227,18 +228,18 @@ class DurableOutbox:
                 self._answers.acked(row_id, now)
                 self._again.pop(row_id, None)
                 self._books.delivered(family)
-            elif family is TopicFamily.EVENT and reason not in PERMANENT:
-                self._wait_on(row_id, reason, now)
+            elif reason not in PERMANENT:
+                self._wait_on(KINDS[family], row_id, reason, now)
             else:
                 self._answers.gone(row_id, now)
                 self._again.pop(row_id, None)
                 self._books.dropped(family, 1, reason)
 
-    def _wait_on(self, row_id: int, reason: str, now: float) -> None:
+    def _wait_on(self, kind: Kind, row_id: int, reason: str, now: float) -> None:
         if reason == NO_SUBSCRIBERS:
             self._answers.unheard(row_id, now)
-        self._backlog.read_again(Kind.ALARM, row_id)
-        self._alarms_from = now + UNHEARD_RETRY_S
+        self._backlog.read_again(kind, row_id)
+        self._replay_from[kind] = now + UNHEARD_RETRY_S
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -258,8 +259,11 @@ class DurableOutbox:
         with self._lock:
             self._backlog.restart(self._last_id)
             self._acked_before = now if self._replay_acked else -math.inf
-            self._alarms_from = -math.inf
+            self._replay_from = dict.fromkeys(Kind, -math.inf)
             self._connected, self._drained = True, False
+
+    def repeat(self, now: float) -> None:
+        self._memory.repeat(now)
 
     def waiting(self) -> int:
         with self._lock:
@@ -290,6 +294,7 @@ class DurableOutbox:
     # --- time ------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
+        self._memory.tick(now)
         with self._lock:
             if self._answers.due(now):
                 self._answers.flush()
@@ -300,28 +305,12 @@ class DurableOutbox:
         self._store.database.tick()
 
     def _follow_the_tables(self) -> None:
-        """The tables are others than before: a disk failed or came back, or a file was replaced.
-
-        What only a failed disk has goes on waiting in the books, until that comes back.
-        """
-        database = self._store.database
-        if database.generation != self._generation:
-            self._generation = database.generation
-            self._count, self._recount = None, True
-        if not self._recount or database.stands_in:
+        """Let the books fit a table that has taken the place of another."""
+        counted = self._recount.tick(self._entries)
+        if counted is None:
             return
-        if self._count is None and database.quiet:
-            self._answers.flush()
-            self._counted_at = self._entries
-            self._count = self._ask(lambda _: (self._spool.last_id(), self._spool.waiting()))
-        if self._count is None or not self._count.done.is_set():
-            return
-        (last_id, waiting), self._count = self._count.result(), None
-        if self._entries != self._counted_at or not database.quiet:
-            return  # the count is of no moment of the books: once more
-        self._recount = False
-        self._last_id = max(self._last_id, last_id)
-        for kind, rows in waiting.items():
+        self._last_id = max(self._last_id, counted.last_id)
+        for kind, rows in counted.waiting.items():
             family = FAMILIES[kind]
             again = sum(one is kind for one in self._again.values())
             unknown = rows - (self._books.in_flight(family) - again)

@@ -302,13 +302,32 @@ def test_an_event_for_nobody_is_given_up_as_such_when_it_is_too_old(tmp_path: Pa
     plant.books.balance()
 
 
-def test_a_denied_event_waits_and_a_denied_explanation_goes(plant: Plant) -> None:
+@pytest.mark.parametrize("route", ["event_alarm", "evidence", "explanation"])
+def test_what_was_refused_for_a_reason_that_may_pass_waits_and_is_offered_again(
+    plant: Plant, route: str
+) -> None:
     plant.connect()
-    plant.put()
-    plant.put("explanation")
-    plant.deliver(count=2, reason="not_authorized")
-    assert plant.books.total("messages_dropped", "event") == 0
-    assert plant.books.total("messages_dropped", "explanation", "not_authorized") == 1
+    plant.put(route)
+    for _ in range(2):
+        refused = plant.take()
+        assert refused is not None
+        plant.box.settle(refused, refused.messages[0], "quota_exceeded")
+        assert plant.take() is None
+        plant.pass_time(UNHEARD_RETRY_S - 1)
+        assert plant.take() is None
+        plant.pass_time(1)
+    taken = plant.take()
+    assert taken is not None
+    plant.box.settle(taken, taken.messages[0], None)
+    plant.pass_time(UNHEARD_RETRY_S + 1)
+    assert plant.take() is None
+    assert plant.books.total("messages_dropped") == 0
+    assert plant.books.total("messages_delivered", taken.family) == 1
+    plant.books.balance()
+
+
+def test_what_is_refused_for_good_goes(plant: Plant) -> None:
+    plant.connect()
     plant.put()
     plant.deliver(count=1, reason="packet_too_large")
     assert plant.books.total("messages_dropped", "event", "packet_too_large") == 1
@@ -491,3 +510,20 @@ def test_a_refusal_of_a_durable_family_is_in_its_books(plant: Plant) -> None:
     assert plant.books.total("messages_dropped", "evidence", "oversized") == 1
     assert plant.books.total("messages_dropped", "cam", "oversized") == 1
     plant.books.balance()
+
+
+def test_an_alarm_and_its_event_go_before_the_answers_to_a_flood_of_commands() -> None:
+    plant = Plant(None)
+    plant.connect()
+    for i in range(50):
+        result = Message(f"B/answer/{i}", "cmd_result", b"{}")
+        plant.box.put(Entry((result,), plant.clock.now), plant.clock.now)
+    plant.put("event_alarm")
+    state = Message("B/alarm/a", "alarm", b"{}")
+    plant.box.put(Entry((state,), plant.clock.now), plant.clock.now)
+    taken = [plant.take() for _ in range(3)]
+    assert [entry.messages[0].route for entry in taken if entry] == [
+        "event_alarm",
+        "alarm",
+        "cmd_result",
+    ]

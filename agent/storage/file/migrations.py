@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from agent.storage.transaction import transaction
+from agent.storage.file.transaction import transaction
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -64,6 +64,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
     (
         # whether made_utc_ms is to be believed (``agent.storage.ages``); of older rows it is not
         "ALTER TABLE outbox ADD COLUMN stamp INTEGER NOT NULL DEFAULT 0",
+    ),
+    (
+        # small objects by name, as JSON: what runs on the line
+        "CREATE TABLE kept (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
     ),
 )
 VERSION = len(STEPS)
