@@ -147,13 +147,11 @@ def build(
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
     store = Store(config.state_dir, telemetry, clocks, config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
-    running = RunningWord(store.kept, lanes, clock)
+    running = RunningWord(store.kept, lanes, references, clock)
     running.restore()
     cameras = [camera.name for camera in config.cameras]
-    charted = [one.lane for one in running.in_force(references) if one.variety in references]
-    persistence = AlarmPersistence(
-        manager, store, watched_ids(lanes, cameras, charted), clock, wall_clock_ms
-    )
+    alarm_ids = watched_ids(lanes, cameras, running.charted())
+    persistence = AlarmPersistence(manager, store, alarm_ids, clock, wall_clock_ms)
     persistence.restore()
     targets = CommandTargets(
         explain=explain.request,

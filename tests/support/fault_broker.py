@@ -57,6 +57,7 @@ class Published:
     qos: int
     duplicate: bool
     retain: bool = False
+    at: float = field(default_factory=time.time)  # Unix time
 
 
 @dataclass
@@ -66,6 +67,7 @@ class FaultBroker:
     faults: Faults = field(default_factory=Faults)
     published: list[Published] = field(default_factory=list)
     connects: int = 0
+    before: int = 0  # so many of ``published`` came before the newest CONNECT
     closes: int = 0  # at packets that were too large, or too many
     will_flags: list[int] = field(default_factory=list)  # of each CONNECT: 0x20 retain, 0x18 QoS
     subscribed: list[str] = field(default_factory=list)
@@ -202,6 +204,8 @@ class FaultBroker:
         if kind == 0x10:
             self.connects += 1
             self._arrivals.clear()
+            with self._lock:
+                self.before = len(self.published)
             self.will_flags.append(body[7])
             if self.faults.retains_silently_not and body[7] & 0x20:
                 raise EOFError

@@ -7,9 +7,9 @@ is then closed in its middle again and again, and nobody ever sees the rest.
 So a connection that is closed in the middle of a burst is remembered with the messages that the
 broker took in its last second: at least those that it answered, at most those that were sent, and
 the answers may be lost with the connection. ``CLOSES_MAX`` of about the same size in a row are no
-accident: from then on ``SHARE`` of that is sent, half of it where even that is too fast. After a
-while the pace is doubled, until it limits nothing any more; each time that this was wrong, the
-while is doubled.
+accident: from then on ``SHARE`` of that is sent, and that part of it again where even that is too
+fast. After a while the pace is doubled, until it limits nothing any more; each time that this was
+wrong, the while is doubled.
 """
 
 from __future__ import annotations
@@ -97,13 +97,13 @@ class Pace:
             return None
         if not known and max(self._bursts) > 2 * min(self._bursts):
             return None
-        return self._learn(min(self._bursts), now)
+        return self._learn(sorted(self._bursts)[len(self._bursts) // 2], now)
 
     def _learn(self, burst: int, now: float) -> float:
         if self._learnt < math.inf:
             self._relax_s = min(RELAX_MAX_S, 2 * self._relax_s)
         self._bursts.clear()
-        self._learnt = max(1.0, min(SHARE * burst, 0.5 * self.limit_per_s))
+        self._learnt = max(1.0, SHARE * min(burst, self.limit_per_s))
         self._relax_at = now + self._relax_s
         self._set(now)
         return self._learnt

@@ -65,7 +65,11 @@ def test_connections_that_end_at_the_same_message_again_and_again_teach_a_pace()
     taught = [burst(pace, 20, 10.0 * i) for i in range(CLOSES_MAX)]
     assert taught == [None] * (CLOSES_MAX - 1) + [16.0]
     assert pace.limit_per_s == 16.0
-    assert burst(pace, 16, 100.0) == 8.0, "even that was too fast, and once is enough by now"
+    assert burst(pace, 16, 100.0) == 12.8, "even that was too fast, and once is enough by now"
+    assert burst(pace, 500, 200.0) == pytest.approx(10.24), "slower whatever it took"
+    for i in range(50):
+        burst(pace, 500, 300.0 + 10 * i)
+    assert pace.limit_per_s == 1.0
 
 
 def test_answers_that_are_lost_with_the_connection_are_made_up_for_by_what_was_sent() -> None:
@@ -114,7 +118,7 @@ def test_a_learnt_pace_relaxes_and_more_slowly_each_time_that_this_was_wrong() -
     assert pace.limit_per_s == 16.0
     pace.wait_s(learnt_at + RELAX_S)
     assert pace.limit_per_s == 32.0
-    assert burst(pace, 20, 700.0) == 16.0
+    assert burst(pace, 20, 700.0) == 16.0, "what it was before"
     pace.wait_s(701.0 + RELAX_S)
     assert pace.limit_per_s == 16.0, "twice as long this time"
     now = 701.0
@@ -129,7 +133,7 @@ def test_a_configured_limit_holds_whatever_is_learnt_or_forgotten() -> None:
     pace = Pace(30.0, 0.0)
     for i in range(CLOSES_MAX):
         burst(pace, 30, float(i))
-    assert pace.limit_per_s == 15.0
+    assert pace.limit_per_s == 24.0
     pace.wait_s(1e6)
     pace.wait_s(2e6)
     assert pace.limit_per_s == 30.0

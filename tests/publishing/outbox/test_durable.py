@@ -14,6 +14,7 @@ from agent.publishing.outbox.durable import NO_SUBSCRIBERS, UNHEARD_RETRY_S, Dur
 from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
+from agent.storage.rows import Kind
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 
@@ -54,6 +55,19 @@ class Plant:
         self.clock.now += seconds
         self.utc_ms += round(seconds * 1000)
         self.box.tick(self.clock.now)
+        self.settle()
+
+    def pass_time_in_memory(self, seconds: float) -> None:
+        """The same while memory stands in for a disk that does not answer."""
+        self.clock.now += seconds
+        self.utc_ms += round(seconds * 1000)
+        self.box.tick(self.clock.now)
+
+    def settle(self) -> None:
+        """Everything that the disk is to do is done, and the outbox knows it."""
+        for _ in range(2):  # the second time for what the first one asked for
+            assert self.store.database.settle()
+            self.box.tick(self.clock.now)
 
     def put(self, route: str = "event_alarm", *, size: int = 0) -> None:
         self.seq += 1
@@ -82,7 +96,12 @@ class Plant:
 
     def take(self) -> Entry | None:
         self.clock.now += 0.001
-        return self.box.take(self.clock.now)
+        entry = self.box.take(self.clock.now)
+        for _ in Kind:  # it may have to be read, kind after kind
+            if entry is None and not self.store.database.stands_in:
+                assert self.store.database.settle()
+                entry = self.box.take(self.clock.now)
+        return entry
 
     def deliver(self, count: int = 10_000, reason: str | None = None) -> list[dict[str, Any]]:
         """Send and settle up to ``count`` entries; return what a subscriber would read."""
