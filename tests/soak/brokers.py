@@ -22,7 +22,7 @@ ALARMS = 8
 """Of each camera, that have been published."""
 
 LIMIT_PER_S = 20
-SNAPSHOT_S, WAIT_S, NOBODY_S = 60.0, 1.0, 3.0
+SNAPSHOT_S, WAIT_S, NOBODY_S = 60.0, 1.0, 5.0
 FRUIT_PER_S, ALARM_EVERY_S = 3.0, 2.0
 """Of all cameras together: what a broker with such a limit has room for beside the states."""
 

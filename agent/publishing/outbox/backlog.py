@@ -111,6 +111,11 @@ class Backlog:
         """Whether no table has a page left to be read."""
         return all(queue.read for queue in self._queues.values())
 
+    def reread(self, kind: Kind) -> None:
+        """Read a kind from its first row again."""
+        queue = self._queues[kind]
+        queue.rewind(0, queue.horizon)
+
     def read_again(self, kind: Kind, row_id: int) -> None:
         """A row that was taken goes on waiting."""
         queue = self._queues[kind]

@@ -25,7 +25,7 @@ from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.topics import ROUTES
 from agent.records import TopicFamily
-from agent.storage.rows import Dropped, Kind
+from agent.storage.rows import Dropped, Kind, Row
 from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry
 from agent.token_bucket import TokenBucket
@@ -36,6 +36,10 @@ give an alarm's event to."""
 
 REPLAY_IN_FLIGHT_MAX = 5
 REPLAY_BURST = 2.0
+LATE_MAX = 50
+"""So many alarm events that nobody has been given yet go out before the snapshot of a connection:
+an alarm of the outage must not wait for what only says again how things are."""
+
 HOUSEKEEPING_S = 5.0
 CLEAN = "outbox.clean"
 
@@ -65,6 +69,7 @@ class DurableOutbox:
         self._pace = TokenBucket(settings.replay_per_s, REPLAY_BURST, clock())
         self._connected = False
         self._drained = False  # the snapshot of this connection has gone out
+        self._late_left = 0  # alarm events that may go out before it
         self._replay_acked = store.counters.get(CLEAN) == 0
         self._acked_before = -math.inf
         self._replay_from = dict.fromkeys(Kind, -math.inf)  # nothing of a kind is replayed before
@@ -130,6 +135,8 @@ class DurableOutbox:
             )
             if entry is not None or live:
                 return entry
+            if self._late_left and (entry := self._take_late(now)) is not None:
+                return entry
             entry = (
                 self._memory.take(now, last)
                 or self._take_new(Kind.EVIDENCE)
@@ -141,6 +148,7 @@ class DurableOutbox:
                 entry = self._memory.take(now)
             if entry is None and not self._drained and self._connected:
                 self._drained = True
+                self._end_late()
                 entry = self._take_replay(now)
             return entry
 
@@ -151,22 +159,42 @@ class DurableOutbox:
         return entry
 
     def _take_replay(self, now: float) -> Entry | None:
-        if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(1.0, now) > 0:
+        if not self._may_replay(now):
             return None
         for kind in Kind:
             if now < self._replay_from[kind]:
                 continue
             row = self._backlog.next_old(kind, self._acked_before, self._is_passed)
-            if row is None:
-                continue
-            self._pace.spend(1.0, now)
-            family = FAMILIES[kind]
-            if row.acked:  # delivered once already: it is entered into the books anew
-                self._books.enqueued(family)
-            self._telemetry.count("messages_replayed", topic_family=family)
-            self._in_flight[row.id] = True
-            return entry_of(row, replayed=True)
+            if row is not None:
+                return self._replayed(row, kind, now)
         return None
+
+    def _take_late(self, now: float) -> Entry | None:
+        if not self._may_replay(now) or now < self._replay_from[Kind.ALARM]:
+            return None
+        row = self._backlog.next_old(Kind.ALARM, -math.inf, self._is_passed)
+        self._late_left = self._late_left - 1 if row is not None else 0
+        if not self._late_left:
+            self._end_late()
+        return self._replayed(row, Kind.ALARM, now) if row is not None else None
+
+    def _end_late(self) -> None:
+        """From now on those that the broker has acknowledged before come too, from the first."""
+        self._late_left = 0
+        self._backlog.reread(Kind.ALARM)
+
+    def _may_replay(self, now: float) -> bool:
+        room = sum(self._in_flight.values()) < REPLAY_IN_FLIGHT_MAX
+        return room and self._pace.wait_s(1.0, now) <= 0
+
+    def _replayed(self, row: Row, kind: Kind, now: float) -> Entry:
+        self._pace.spend(1.0, now)
+        family = FAMILIES[kind]
+        if row.acked:  # delivered once already: it is entered into the books anew
+            self._books.enqueued(family)
+        self._telemetry.count("messages_replayed", topic_family=family)
+        self._in_flight[row.id] = True
+        return entry_of(row, replayed=True)
 
     def _is_passed(self, row_id: int) -> bool:
         return row_id in self._in_flight or row_id in self._evicted
@@ -230,7 +258,7 @@ class DurableOutbox:
             self._backlog.restart()
             self._acked_before = now if self._replay_acked else -math.inf
             self._replay_from = dict.fromkeys(Kind, -math.inf)
-            self._connected, self._drained = True, False
+            self._connected, self._drained, self._late_left = True, False, LATE_MAX
 
     def repeat(self, now: float) -> None:
         self._memory.repeat(now)
@@ -242,7 +270,7 @@ class DurableOutbox:
     def discard(self, reason: str) -> None:
         self._memory.discard(reason)
         with self._lock:
-            self._drained = False  # nothing more is replayed
+            self._drained, self._late_left = False, 0  # nothing more is replayed
             self._backlog.stop()
 
     def close(self, reason: str, *, clean: bool = False) -> None:

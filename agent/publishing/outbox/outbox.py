@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from agent.publishing.wire.messages import Entry, Message
+from agent.publishing.wire.topics import ROUTES
 
 NO_SUBSCRIBERS = "no_matching_subscribers"
 """The broker's reason when it had nobody to give a message to."""
@@ -16,8 +17,8 @@ PERMANENT = frozenset({"packet_too_large", "topic_name_invalid", "payload_format
 REFUSED_RETRY_S = 30.0
 """How long a message rests that the broker refused: an access list or a quota may change."""
 
-LIVE_RANK = 4.5
-"""What ranks below is live: status, answers, alarms and fruit never wait behind anything else."""
+LIVE_RANK = ROUTES["fruit"].rank + 0.5
+"""What ranks below is live: status, alarms, answers and fruit never wait behind anything else."""
 
 
 class Outbox(Protocol):

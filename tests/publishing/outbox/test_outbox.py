@@ -357,10 +357,10 @@ def test_who_waits_for_a_state_is_told_when_the_broker_has_taken_the_whole_of_it
     assert box.take(0.0) is old
     box.put(Entry((first, last), 1.0, delivered=lambda: told.append("new")), 1.0)
     for message in (first, last):
-        box.settle(old, message, None)  # a newer one has taken its place
+        box.settle(old, message, None, 1.0)  # a newer one has taken its place
     new = box.take(1.0)
     assert new is not None
-    box.settle(new, first, None)
+    box.settle(new, first, None, 1.0)
     assert told == []
-    box.settle(new, last, None)
+    box.settle(new, last, None, 1.0)
     assert told == ["new"]
