@@ -130,6 +130,7 @@ CATALOGUE: tuple[Metric, ...] = (
     # what survives a restart
     Metric("storage_durable", Kind.GAUGE, "1 while every commit reaches the disk"),
     Metric("storage_losses", Kind.COUNTER, "Files set aside, and failures of the disk", ("reason",)),
+    Metric("storage_pending", Kind.GAUGE, "Messages that wait in memory because no disk takes them"),
     Metric("storage_bytes", Kind.GAUGE, "Bytes of the database that hold something"),
     Metric("storage_limit_bytes", Kind.GAUGE, "Cap of the database"),
     Metric("spool_oldest_seconds", Kind.GAUGE, "Age of the oldest message that waits on the disk; 0: none", ("topic_family",)),

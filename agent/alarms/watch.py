@@ -26,6 +26,7 @@ from agent.records import (
     PoolStatus,
     Quality,
     SegmentedFrame,
+    StorageCause,
     StorageStatus,
 )
 
@@ -259,7 +260,9 @@ class Watch:
         recent = status is not None and now - status.lost_mono < LOSS_S
         degraded = status.degraded if status is not None else ""
         detail: Detail | str = ""
-        if degraded:
+        if degraded and status is not None and status.cause is StorageCause.DISK_HANGS:
+            detail = Detail(Fact.DISK_HANGS)
+        elif degraded:
             detail = Detail(Fact.DISK_UNREACHED, {"reason": degraded})
         elif recent and status is not None:
             detail = status.loss

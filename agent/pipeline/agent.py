@@ -44,6 +44,8 @@ kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
 LIGHT_EVERY_S = 0.2
 """Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
+STORE_STOP_S = 0.5
+"""What the disk has for the last words; one that hangs gets no more."""
 SINK_STOP_S = 0.5
 """What a sink has for its end, however late the shutdown is."""
 
@@ -63,6 +65,8 @@ class Agent:
         self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
+        self.kept = True
+        """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
 
     @property
@@ -81,7 +85,7 @@ class Agent:
         self._certificates.start()
         for word in stages.running.heard():  # before anybody can say anything newer
             self._hear(word)
-        stages.running.say(stages.config.alarms.reference)
+        stages.running.say()
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
@@ -98,6 +102,7 @@ class Agent:
         for published in stages.published.restore():
             for sink in stages.sinks:
                 sink.withdraw(published, partial(stages.published.told, published.lane))
+        stages.store.watch_for_hangs()
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -156,11 +161,11 @@ class Agent:
             stages.broker.stop(BROKER_STOP_S if acknowledged else 0.0)
         if stages.http:
             stages.http.stop()
+        stages.running.save()
+        self.kept = stages.store.close(max(STORE_STOP_S, deadline - self._clock()))
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
-        stages.running.save()
-        stages.store.close()
-        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
+        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged, kept=self.kept)
         return acknowledged
 
     def view(self) -> AgentView:

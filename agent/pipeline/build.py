@@ -18,7 +18,7 @@ from agent.alarms.catalogue import watched_ids
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
-from agent.config import Config
+from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
@@ -40,9 +40,17 @@ from agent.publishing.connection.link import Cause
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
-from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.publishing.sparkplug.publisher import NodeHooks, SparkplugPublisher
+from agent.publishing.tag_commands import TagCommands, TagHooks
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, CommandResult, LinkStatus, MachineInfo
+from agent.records import (
+    Alarm,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    LinkStatus,
+    MachineInfo,
+)
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -139,13 +147,11 @@ def build(
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
     store = Store(config.state_dir, telemetry, clocks, config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
-    running = RunningWord(store.kept, lanes, clock)
+    running = RunningWord(store.kept, lanes, references, clock)
     running.restore()
     cameras = [camera.name for camera in config.cameras]
-    charted = [one.lane for one in running.in_force(references) if one.variety in references]
-    persistence = AlarmPersistence(
-        manager, store, watched_ids(lanes, cameras, charted), clock, wall_clock_ms
-    )
+    alarm_ids = watched_ids(lanes, cameras, running.charted())
+    persistence = AlarmPersistence(manager, store, alarm_ids, clock, wall_clock_ms)
     persistence.restore()
     targets = CommandTargets(
         explain=explain.request,
@@ -206,13 +212,7 @@ def connect(
     stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
     node = None
     if mqtt.sparkplug.enabled:
-        node = SparkplugPublisher(
-            factories.make_sparkplug_settings(config, mqtt, stages.identity),
-            lambda: stages.store.counters.take("bdseq", 256),
-            telemetry,
-            clock,
-            stages.alarm_loop.post,
-        )
+        node = _node(stages, mqtt, telemetry, clock)
 
     def on_link(status: LinkStatus) -> None:
         """An agent that steps back from another of its id does so as an edge node too."""
@@ -230,6 +230,34 @@ def connect(
         stages.store,
     )
     stages.sinks = (publisher, node) if node is not None else (publisher,)
+
+
+def _node(
+    stages: Stages, mqtt: Mqtt, telemetry: PrometheusTelemetry, clock: Clock
+) -> SparkplugPublisher:
+    """The agent as a Sparkplug node; what hosts write to its tags becomes commands."""
+
+    def answer(command: Command, outcome: CommandOutcome, detail: str) -> None:
+        for sink in stages.sinks:
+            sink.answer(command, outcome, detail)
+
+    commands = TagCommands(
+        stages.config.commands,
+        telemetry,
+        clock,
+        wall_clock_ms,
+        TagHooks(stages.alarm_loop.post, answer),
+    )
+    return SparkplugPublisher(
+        factories.make_sparkplug_settings(stages.config, mqtt, stages.identity),
+        NodeHooks(
+            bdseq=lambda: stages.store.counters.take("bdseq", 256),
+            link=stages.alarm_loop.post,
+            written=commands.written,
+        ),
+        telemetry,
+        clock,
+    )
 
 
 def _http(

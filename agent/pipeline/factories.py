@@ -25,6 +25,7 @@ from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
+from agent.publishing.sparkplug.writes import WRITABLE
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
 from agent.records import PublishedLane
 from agent.redaction import mask_url
@@ -201,6 +202,7 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
         identity=identity,
         lanes=tuple(lanes_of(config)),
         metrics=tags(config.ablation.classes),
+        writable=tuple(name for name in WRITABLE if name in config.commands.allow),
     )
 
 

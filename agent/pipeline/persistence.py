@@ -38,7 +38,7 @@ class AlarmPersistence:
         self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._clock = clock
         self._utc_ms = utc_ms
-        self._losses = store.status().losses
+        self._seen = self._kept_in()
 
     def restore(self) -> None:
         """Restore what an earlier start saved; a state that cannot be read is counted as a loss."""
@@ -97,8 +97,12 @@ class AlarmPersistence:
             self._store.alarms.forget(gone)
 
     def save(self, records: Sequence[Alarm]) -> None:
-        """Save the alarms that these records changed; all of them after the store had a loss."""
-        losses = self._store.status().losses
-        changed = {record.alarm_id for record in records} if losses == self._losses else None
-        self._losses = losses
+        """Save the alarms that these records changed; all of them after the store had a loss, or
+        where another file or memory has taken its place."""
+        kept_in = self._kept_in()
+        changed = {record.alarm_id for record in records} if kept_in == self._seen else None
+        self._seen = kept_in
         self._store.alarms.save(self._manager.export(self._clock(), self._utc_ms(), changed))
+
+    def _kept_in(self) -> tuple[int, int]:
+        return self._store.status().losses, self._store.database.generation

@@ -49,6 +49,7 @@ class _Saved(BaseModel):
     version: Literal[1] = 1
     words: dict[str, _Word]
     machine: dict[str, tuple[str, str]]
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,16 @@ class InForce:
 
 
 class RunningWord:
-    """``lanes``: the names of all lanes. ``take`` may be called from any thread, the rest by one at
-    a time."""
+    """``lanes``: the names of all lanes; ``references``: the varieties that have one now. ``take``
+    may be called from any thread, the rest by one at a time."""
 
-    def __init__(self, kept: Kept, lanes: Collection[str], clock: Clock) -> None:
+    def __init__(
+        self, kept: Kept, lanes: Collection[str], references: Collection[str], clock: Clock
+    ) -> None:
         self._kept = kept
         self._lanes = tuple(lanes)
+        self._references = tuple(sorted(references))
+        self._taken_out: frozenset[str] = frozenset()  # references of the start before
         self._clock = clock
         self._lock = threading.Lock()
         self._words: dict[str, _Word] = {}  # by lane; ``EVERY_LANE``: where no lane has its own
@@ -79,6 +84,7 @@ class RunningWord:
 
     def restore(self) -> None:
         """Put in force what was when an earlier start ended."""
+        self._version += 1  # the references of this start are for the next one
         found = self._kept.get(NAME)
         if found is None:
             return
@@ -93,6 +99,7 @@ class RunningWord:
         known = (EVERY_LANE, *self._lanes)
         self._words = {lane: word for lane, word in saved.words.items() if lane in known}
         self._machine = {lane: pair for lane, pair in saved.machine.items() if lane in known}
+        self._taken_out = frozenset(saved.references) - set(self._references)
 
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""
@@ -152,19 +159,22 @@ class RunningWord:
     def save(self, *, now: bool = True) -> None:
         """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``."""
         with self._lock:
-            version, saved = self._version, _Saved(words=self._words, machine=self._machine)
+            version, saved = self._version, self._saved()
         waits = not now and self._clock() < self._save_from_mono
         if version == self._saved_version or waits:
             return
         self._save_from_mono = self._clock() + SAVE_EVERY_S
         self._kept.put(NAME, saved.model_dump(mode="json"), partial(self._written, version))
 
+    def _saved(self) -> _Saved:
+        return _Saved(words=self._words, machine=self._machine, references=self._references)
+
     def _written(self, version: int) -> None:
         self._saved_version = version
 
-    def in_force(self, references: Collection[str]) -> list[InForce]:
-        """Return the word of every lane; ``references``: the varieties that are configured."""
-        only = next(iter(references)) if len(references) == 1 else ""
+    def in_force(self) -> list[InForce]:
+        """Return the word of every lane."""
+        only = self._references[0] if len(self._references) == 1 else ""
         found = []
         for lane in self._lanes:
             word = self._words.get(lane) or self._words.get(EVERY_LANE)
@@ -176,10 +186,19 @@ class RunningWord:
             found.append(InForce(lane, word.variety, word.lot, by, word.since_utc_ms))
         return found
 
-    def say(self, references: Collection[str]) -> None:
+    def charted(self) -> list[str]:
+        """Return the lanes of which charts can judge alarms, now or when their variety runs again:
+        not those whose variety has lost its reference since the start before."""
+        return [
+            one.lane
+            for one in self.in_force()
+            if self._references and one.variety not in self._taken_out
+        ]
+
+    def say(self) -> None:
         """Log which word is in force on each lane: a warning where charts rest for it."""
-        for one in self.in_force(references):
-            rest = _why_charts_rest(one.variety, references)
+        for one in self.in_force():
+            rest = _why_charts_rest(one.variety, self._references)
             log_event(
                 logger,
                 logging.WARNING if rest else logging.INFO,
@@ -189,7 +208,7 @@ class RunningWord:
                 lot=one.lot or "unknown",
                 said_by=one.origin,
                 since_ms=one.since_utc_ms,
-                charts=rest or ("at work" if references else "none configured"),
+                charts=rest or ("at work" if self._references else "none configured"),
             )
 
 

@@ -92,6 +92,10 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "variety": {"variety": _text(64), "lot": _text(64, empty=True)},
 }
 """Every command and what it needs beside ``COMMON``; every key is required."""
+OPTIONAL: Mapping[str, Mapping[str, Check]] = {
+    name: {"event_id": _matching(_ID)} for name in ("shelve", "unshelve")
+}
+"""What a command may name besides: the occurrence, which must then be the newest."""
 
 
 def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], str]:
@@ -100,12 +104,14 @@ def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], s
     What could be read is returned even then, so that the answer names the command it belongs to.
     """
     read = read_object(payload, MESSAGE_LIMIT_BYTES)
-    fields = {**COMMON, **FIELDS[name]}
+    optional = OPTIONAL.get(name, {})
+    fields = {**COMMON, **FIELDS[name], **optional}
     values: dict[str, str | int | float] = {}
     wrong = [f"unknown key {key[:40]!r}" for key in read.values if key not in fields]
     for key, check in fields.items():
         if key not in read.values:
-            wrong.append(f"{key} is missing")
+            if key not in optional:
+                wrong.append(f"{key} is missing")
             continue
         try:
             values[key] = check(read.values[key])

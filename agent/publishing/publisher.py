@@ -165,7 +165,8 @@ class Publisher:
         """Publish transitions with the pictures behind them, in one transaction with ``save``.
 
         ``save`` writes the state of the alarms to the same store: after a kill either both are
-        there or neither. States are sent only once that is on the disk.
+        there or neither. States are sent only once that is on the disk, or in the memory that
+        stands in for it.
         """
         now = self._clock()
         entries = [entry for record, evidence in records for entry in self._alarm(record, evidence)]
@@ -175,8 +176,11 @@ class Publisher:
             for entry in entries:
                 if entry.is_durable:
                     self._outbox.put(entry, now)
+            self._store.database.after_commit(lambda: self._put_states(entries, now))
 
         self._store.database.run(work)
+
+    def _put_states(self, entries: Sequence[Entry], now: float) -> None:
         for entry in entries:
             if not entry.is_durable:
                 self._outbox.put(entry, now)
@@ -212,6 +216,8 @@ class Publisher:
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Publish the result of a command to whoever asked for it."""
         self._telemetry.count("commands", command=command.name, outcome=outcome)
+        if command.tag:
+            return  # it was asked by a tag, and is answered there
         self._put(
             TopicFamily.COMMAND,
             partial(self._composer.command_result, command, outcome, detail),

@@ -53,6 +53,7 @@ from agent.records.frames import (
 from agent.records.status import (
     LinkStatus,
     PublishedLane,
+    StorageCause,
     StorageStatus,
     TopicFamily,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "SamplingClass",
     "SegmentedFrame",
     "Selection",
+    "StorageCause",
     "StorageStatus",
     "TopicFamily",
 ]

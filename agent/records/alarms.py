@@ -104,10 +104,11 @@ class CommandOutcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command from a topic. With a ``refusal`` it is only to be answered.
+    """One command from a topic or a tag. With a ``refusal`` it is only to be answered.
 
     ``arguments`` are checked by the command's table; ``name`` is "other" for one that there is not.
-    ``response_topic`` empty: the answer goes to the agent's own topic of results.
+    ``response_topic`` empty: the answer goes to the agent's own topic of results. ``tag``: the
+    alarm whose Sparkplug tag was written, where the answer goes instead; empty for one of a topic.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Command:
     correlation: bytes = b""
     refusal: CommandOutcome | None = None
     detail: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,14 @@ from typing import Any
 from agent.config import Storage
 from agent.storage.ages import Ages
 from agent.storage.capacity import Capacity
+from agent.storage.copying import ACKED, GONE, UNHEARD, note_fates, waiting
 from agent.storage.database import Database
 from agent.storage.rows import Dropped, Kind, NewRow, Row
 
 ROW_BYTES = 200
 """What a row takes beside its payload, with its share of the index."""
 PACK_FROM_BYTES = 200
+EXPIRE_ROWS = 5000
 _ROWS = (
     "SELECT o.id, o.kind, o.route, o.topic, o.content_type, o.packed, o.payload, o.evidence_id, "
     "o.made_mono, o.unheard, o.acked_mono, e.data FROM outbox o "
@@ -51,7 +53,8 @@ class Spool:
         self._settings = settings
         self._ages = ages
         self.capacity = Capacity(database, settings, free_bytes)
-        self._database.run(ages.adopt)
+        database.on_join(ages.adopt)
+        database.run(ages.adopt)
 
     # --- rows in, rows out -----------------------------------------------------------------------
 
@@ -126,6 +129,10 @@ class Spool:
         def work(connection: sqlite3.Connection) -> None:
             now = self._ages.clock()
             self.capacity.forget()
+            if self._database.stands_in:  # the file may have them, and is told when it is back
+                note_fates(connection, ACKED, acked, now)
+                note_fates(connection, GONE, gone)
+                note_fates(connection, UNHEARD, unheard)
             connection.executemany(
                 "UPDATE outbox SET acked_mono = ? WHERE id = ? AND kind <> ?",
                 [(now, row_id, Kind.EXPLANATION) for row_id in acked],
@@ -153,22 +160,25 @@ class Spool:
         }
 
     def expire(self) -> list[Dropped]:
-        """Let go what was acknowledged long enough ago, and what has waited for too long."""
+        """Let go what was acknowledged long enough ago, and what has waited for too long; at most
+        ``EXPIRE_ROWS`` of a sort, so that a slow disk takes no longer than it may."""
 
         def work(connection: sqlite3.Connection) -> list[Dropped]:
             self._ages.catch_up(connection)
             now = self._ages.clock()
             connection.execute(
-                f"DELETE FROM outbox WHERE acked_mono < ? AND evidence_id NOT IN ({_STANDING})",  # noqa: S608
-                (now - self._settings.keep_acknowledged_s,),
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE acked_mono < ? "  # noqa: S608
+                f"AND evidence_id NOT IN ({_STANDING}) LIMIT ?)",
+                (now - self._settings.keep_acknowledged_s, EXPIRE_ROWS),
             )
             dropped = []
             for kind, age_s in self.age_limit_s.items():
                 for unheard, reason in ((0, "expired"), (1, "no_matching_subscribers")):
                     rows = connection.execute(
-                        "DELETE FROM outbox WHERE kind = ? AND made_mono < ? AND unheard = ? "
-                        "AND acked_mono IS NULL RETURNING id",
-                        (kind, now - age_s, unheard),
+                        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE kind = ? "
+                        "AND made_mono < ? AND unheard = ? AND acked_mono IS NULL LIMIT ?) "
+                        "RETURNING id",
+                        (kind, now - age_s, unheard, EXPIRE_ROWS),
                     ).fetchall()
                     if rows:
                         ids = tuple(int(row[0]) for row in rows)
@@ -181,8 +191,7 @@ class Spool:
 
     def waiting(self) -> dict[Kind, int]:
         """Return how many rows of each kind wait, by a count over the table."""
-        query = "SELECT kind, count(*) FROM outbox WHERE acked_mono IS NULL GROUP BY kind"
-        return dict.fromkeys(Kind, 0) | {Kind(kind): n for kind, n in self._database.rows(query)}
+        return dict.fromkeys(Kind, 0) | self._database.run(waiting)
 
     def oldest_mono(self, kind: Kind) -> float | None:
         """Return when the oldest waiting row was made."""

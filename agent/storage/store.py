@@ -13,7 +13,7 @@ from agent.storage.ages import Ages
 from agent.storage.alarm_state import AlarmState
 from agent.storage.audit import Audit
 from agent.storage.counters import Counters
-from agent.storage.database import Database
+from agent.storage.database import CLOSE_S, Database
 from agent.storage.kept import Kept
 from agent.storage.spool import Spool
 from agent.storage.state_dir import FILE
@@ -60,5 +60,10 @@ class Store:
     def status(self) -> StorageStatus:
         return self.database.status
 
-    def close(self) -> None:
-        self.database.close()
+    def watch_for_hangs(self) -> None:
+        """The start is over: from now on nobody waits for a disk that hangs."""
+        self.database.watch_for_hangs()
+
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Write what waits; false when something could not be kept, which is counted and told."""
+        return self.database.close(timeout_s)

@@ -169,3 +169,17 @@ def test_a_state_that_cannot_be_read_is_a_loss_and_no_reason_not_to_start(
     again = Control(tmp_path, raised=False)
     assert again.manager.current() == ()
     assert again.store.status().losses == 1
+
+
+@pytest.mark.parametrize("name", ["shelve", "unshelve"])
+def test_a_shelving_that_names_an_occurrence_is_for_that_one_alone(
+    control: Control, name: str
+) -> None:
+    event_id = control.alarm.event_id
+    if name == "unshelve":
+        assert control.ask("shelve", "s", alarm_id=ALARM, duration_s=60.0) is CommandOutcome.DONE
+    arguments = {"alarm_id": ALARM} | ({"duration_s": 60.0} if name == "shelve" else {})
+    stale = control.ask(name, "a", event_id="s0-1", **arguments)
+    assert (stale, control.alarm.shelved) == (CommandOutcome.STALE, name == "unshelve")
+    assert control.ask(name, "b", event_id=event_id, **arguments) is CommandOutcome.DONE
+    assert control.alarm.shelved is (name == "shelve")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +23,25 @@ REFERENCES = {"golden": reference(()), "blush": reference((), variety="blush")}
 
 
 class Line:
-    """A line whose agent can be restarted; ``heard`` is what came of each word."""
+    """A line whose agent can be restarted."""
 
-    def __init__(self, folder: Path, lanes: tuple[str, ...] = LANES) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.now, self.utc_ms = folder, 100.0, UTC_MS
-        self.heard: list[MachineInfo] = []
-        self.start(lanes)
+        self.start()
 
-    def start(self, lanes: tuple[str, ...] = LANES) -> None:
+    def start(self, lanes: tuple[str, ...] = LANES, references: Iterable[str] = REFERENCES) -> None:
         self.store = Store(self.folder, NullTelemetry())
-        self.word = RunningWord(self.store.kept, lanes, lambda: self.now)
+        self.word = RunningWord(self.store.kept, lanes, tuple(references), lambda: self.now)
         self.word.restore()
         self.restored = self.word.heard()
 
-    def restart(self, lanes: tuple[str, ...] = LANES) -> None:
+    def restart(
+        self, lanes: tuple[str, ...] = LANES, references: Iterable[str] = REFERENCES
+    ) -> None:
         self.word.save()
         self.store.close()
         self.now += 50.0
-        self.start(lanes)
+        self.start(lanes, references)
 
     def say(self, origin: Origin = Origin.MACHINE, **said: Any) -> MachineInfo:
         self.utc_ms += 1000
@@ -49,8 +51,8 @@ class Line:
     def operator(self, variety: str, lot: str | None = None) -> None:
         self.say(Origin.OPERATOR, variety=variety, lot=lot)
 
-    def runs(self, references: Any = REFERENCES) -> list[tuple[str, str, str]]:
-        return [(one.variety, one.lot, one.origin) for one in self.word.in_force(references)]
+    def runs(self) -> list[tuple[str, str, str]]:
+        return [(one.variety, one.lot, one.origin) for one in self.word.in_force()]
 
 
 @pytest.fixture
@@ -67,9 +69,7 @@ def test_a_word_is_in_force_after_a_restart_with_its_time_and_origin(
     line.say(origin, variety="blush", lot="L-7")  # again: no other word
     line.restart()
     by = "operator" if origin is Origin.OPERATOR else "machine"
-    assert line.word.in_force(REFERENCES) == [
-        InForce(lane, "blush", "L-7", by, said_ms) for lane in LANES
-    ]
+    assert line.word.in_force() == [InForce(lane, "blush", "L-7", by, said_ms) for lane in LANES]
     (info,) = line.restored
     assert (info.variety, info.lot, info.lane) == ("blush", "L-7", None)
     assert (info.received_utc_ms, info.arrived_mono) == (said_ms, line.now)
@@ -182,8 +182,9 @@ def test_until_somebody_says_it_the_configuration_does_where_it_has_one_variety(
     level: str,
     charts: str,
 ) -> None:
-    assert line.runs(references) == [runs] * 2
-    assert said_at_start(line, references, caplog) == [(level, charts)] * 2
+    line.restart(references=references)
+    assert line.runs() == [runs] * 2
+    assert said_at_start(line, caplog) == [(level, charts)] * 2
 
 
 @pytest.mark.parametrize("references", [("golden",), ("golden", "amber")])
@@ -191,17 +192,28 @@ def test_a_configuration_that_changed_meanwhile_changes_nothing_of_what_runs_and
     line: Line, caplog: pytest.LogCaptureFixture, references: tuple[str, ...]
 ) -> None:
     line.operator("blush")
-    line.restart()
-    assert line.runs(references) == [("blush", "", "operator")] * 2
+    line.restart(references=references)
+    assert line.runs() == [("blush", "", "operator")] * 2
     charts = "they rest: alarms.reference has no file of variety blush"
-    assert said_at_start(line, references, caplog) == [("WARNING", charts)] * 2
+    assert said_at_start(line, caplog) == [("WARNING", charts)] * 2
 
 
-def said_at_start(
-    line: Line, references: Any, caplog: pytest.LogCaptureFixture
-) -> list[tuple[str, str]]:
+def test_charts_can_judge_a_lane_until_the_reference_of_its_variety_is_taken_out(
+    line: Line,
+) -> None:
+    line.say(lane="left", variety="golden")
+    line.say(lane="right", variety="amber")  # which never had one: its charts rest meanwhile
+    line.restart()
+    assert line.word.charted() == ["left", "right"]
+    line.restart(references=("blush",))
+    assert line.word.charted() == ["right"]
+    line.restart(references=())
+    assert line.word.charted() == []
+
+
+def said_at_start(line: Line, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     with caplog.at_level(logging.INFO, "agent.pipeline.running_word"):
-        line.word.say(references)
+        line.word.say()
     said = [one for one in caplog.records if one.getMessage() == "running_word"]
     return [(one.levelname, one.fields["charts"]) for one in said]  # type: ignore[attr-defined]
 
@@ -240,7 +252,7 @@ def test_bytes_that_are_no_json_are_as_if_nothing_was_kept(line: Line) -> None:
 def test_a_machine_that_keeps_changing_its_mind_is_written_once_a_second(line: Line) -> None:
     def kept() -> str:
         found: Any = line.store.kept.get(NAME)
-        return str(found["words"][""]["variety"]) if found else ""
+        return str(found["words"][""]["variety"])
 
     line.say(variety="v0")
     line.word.save(now=False)

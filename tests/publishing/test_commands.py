@@ -20,6 +20,7 @@ from agent.publishing.commands import (
     BURST,
     FIELDS,
     MESSAGE_LIMIT_BYTES,
+    OPTIONAL,
     CommandReader,
     Moment,
 )
@@ -80,6 +81,15 @@ def test_a_valid_command_passes_the_gate_and_its_schema(name: str) -> None:
     assert command.refusal is None, command.detail
     assert dict(command.arguments) == VALID[name]
     assert (command.name, command.command_id, command.user) == (name, "c-1", "anna")
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_what_a_command_may_name_besides_is_in_its_schema_too(name: str) -> None:
+    said = payload(name, event_id="s1-4")
+    Draft202012Validator(load_schema(f"cmd_{name}")).validate(said)
+    assert judge(name, said).arguments["event_id"] == "s1-4"
+    assert judge(name, payload(name, event_id="")).refusal is CommandOutcome.INVALID
+    assert judge("disable", payload("disable", event_id="s1-4")).refusal is CommandOutcome.INVALID
 
 
 @pytest.mark.parametrize(

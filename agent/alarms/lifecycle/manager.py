@@ -158,13 +158,24 @@ class AlarmManager:
         return self._step("ack", Event.ACK, alarm_id, user, now, **by)
 
     def shelve(
-        self, alarm_id: str, duration_s: float, user: str, now_mono: float, now_utc_ms: int
+        self,
+        alarm_id: str,
+        duration_s: float,
+        user: str,
+        now_mono: float,
+        now_utc_ms: int,
+        event_id: str = "",
     ) -> CommandResult:
-        """Suppress the annunciation for a time, which ends by itself; again: for another time."""
+        """Suppress the annunciation for a time, which ends by itself; again: for another time.
+
+        With an ``event_id`` only while that is the newest occurrence.
+        """
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
         if entry is None:
             return self._answer("shelve", alarm_id, user, CommandOutcome.UNKNOWN)
+        if event_id not in ("", entry.record.event_id):
+            return self._answer("shelve", alarm_id, user, CommandOutcome.STALE)
         longest_s = self._settings.shelve_max_s
         if not 0 < duration_s <= longest_s:
             detail = f"duration must be above 0 and at most {longest_s:g} seconds"
@@ -174,8 +185,13 @@ class AlarmManager:
         record = self._recorder.step(entry, Event.SHELVE, now, shelved_until_ms=until_ms)
         return self._answer("shelve", alarm_id, user, CommandOutcome.DONE, record)
 
-    def unshelve(self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int) -> CommandResult:
+    def unshelve(
+        self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int, event_id: str = ""
+    ) -> CommandResult:
         now = Now(now_mono, now_utc_ms)
+        entry = self._entries.get(alarm_id)
+        if entry is not None and event_id not in ("", entry.record.event_id):
+            return self._answer("unshelve", alarm_id, user, CommandOutcome.STALE)
         return self._step("unshelve", Event.UNSHELVE, alarm_id, user, now, shelved_until_ms=0)
 
     def take_out_of_service(

@@ -97,6 +97,7 @@ ENGLISH = Language(
         ),
         Fact.SESSION_TAKEN: "the broker closed ours for it",
         Fact.DISK_UNREACHED: "nothing reaches the disk ({reason})",
+        Fact.DISK_HANGS: "the disk hangs",
     },
     findings={
         Fact.DARK: (

@@ -103,6 +103,7 @@ ITALIAN = Language(
         Fact.EXPLAINING_OFF: ("le spiegazioni sono spente dopo troppi processi falliti ({reason})"),
         Fact.SESSION_TAKEN: "il broker ha chiuso la nostra per questo",
         Fact.DISK_UNREACHED: "nulla arriva al disco ({reason})",
+        Fact.DISK_HANGS: "il disco non risponde",
     },
     findings={
         Fact.DARK: (
@@ -224,6 +225,9 @@ ITALIAN = Language(
             "lo stato degli allarmi non si è potuto leggere"
         ),
         "alarm messages did not fit any more": "messaggi di allarme non hanno più trovato posto",
+        "the state folder was removed or replaced": (
+            "la cartella di stato è stata rimossa o sostituita"
+        ),
         "the state file was damaged and set aside": (
             "il file di stato era danneggiato ed è stato messo da parte"
         ),

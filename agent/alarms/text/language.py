@@ -36,6 +36,7 @@ class Fact(enum.StrEnum):
     EXPLAINING_OFF = "explaining_off"
     SESSION_TAKEN = "session_taken"
     DISK_UNREACHED = "disk_unreached"
+    DISK_HANGS = "disk_hangs"
 
 
 def signal_detail(signal: str, value: float, usual: tuple[float, float]) -> Detail:

@@ -49,7 +49,7 @@ class Sparkplug(Section):
     """At least this long between two births of the node that hosts ask for."""
     datatype_in_data: bool = False
     """Every value carries its data type, not births alone: for clients that do not remember it."""
-    history_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    history_max: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000
     """Values kept while the broker is away; sent afterwards, marked as historical."""
 
 

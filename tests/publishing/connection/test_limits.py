@@ -8,7 +8,7 @@ from agent.publishing.connection import session, subscriptions
 from agent.publishing.connection.events import Opened
 from agent.publishing.connection.limits import CONSEQUENCES, NO_RETAIN, QOS_0, BrokerLimits
 from agent.publishing.connection.link import Cause
-from agent.publishing.outbox import durable, memory
+from agent.publishing.outbox import memory, replay
 from tests.publishing import examples
 from tests.publishing.connection.test_faults import raise_alarms, seqs
 from tests.publishing.rig import running
@@ -150,7 +150,7 @@ def test_what_was_refused_once_is_offered_again_on_the_connection_that_stands(
     """It waited for the next connect, which may be weeks away."""
     for module in (memory, subscriptions):
         monkeypatch.setattr(module, "REFUSED_RETRY_S", 0.2)
-    monkeypatch.setattr(durable, "UNHEARD_RETRY_S", 0.2)
+    monkeypatch.setattr(replay, "UNHEARD_RETRY_S", 0.2)
     with (
         caplog.at_level("INFO", subscriptions.__name__),
         fault_broker(puback_reason=QUOTA, suback_reason=135) as broker,
