@@ -2,16 +2,18 @@
 
 Each message is the whole state and replaces the one before: ``state`` is required, ``fruit_id``,
 ``encoder``, ``variety`` and ``lot`` are absent or null where the machine does not know them,
-``timestamp_ms`` where it has no clock, ``lane`` where the message concerns every lane. A key that
-is not understood is an error, so that a misspelt one is noticed at the first message. A value that
-cannot be used costs its key and nothing else; ``state`` and ``lane`` cost the message.
+``timestamp_ms`` where it has no clock, ``lane`` where the message concerns every lane. A value that
+cannot be used costs its key and nothing else, but for ``lane``: without it, the fruit of every lane
+would be named. A key that is not understood costs the message for the same reason: it may be a
+misspelt ``lane``. So does a state that does not exist where nothing else is said.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 
 from agent.records import MachineInfo, MachineState, Origin
+from agent.strict_json import read_object
 
 MESSAGE_LIMIT_BYTES = 65_536
 TEXT_LIMIT = 64
@@ -33,16 +35,19 @@ def parse_machine(
     ``received_utc_ms`` and ``arrived_mono`` are when it came in, on our clocks; ``stored``: a
     broker had kept it. A key whose value cannot be used is left out and named in ``left_out``.
     """
-    message = _object(payload)
+    read = read_object(payload, MESSAGE_LIMIT_BYTES)
+    if read.wrong:
+        raise MachineMessageError(read.wrong)
+    message = read.values
     for key in message:
         if key not in KEYS:
             raise MachineMessageError(f"unknown key {key[:40]!r}; allowed are {', '.join(KEYS)}")
     wrong: list[str] = []
     lane = _text(message, "lane", wrong)
-    if wrong:  # left out, it would name the fruit of every lane
+    if wrong:
         raise MachineMessageError(wrong[0])
-    return MachineInfo(
-        state=_state(message.get("state")),
+    info = MachineInfo(
+        state=_state(message, wrong),
         fruit_id=_text(message, "fruit_id", wrong, numbers=True),
         encoder=_whole(message, "encoder", ENCODER_MAX, wrong),
         variety=_text(message, "variety", wrong),
@@ -54,34 +59,30 @@ def parse_machine(
         origin=Origin.STORED if stored else Origin.MACHINE,
         left_out=tuple(wrong),
     )
+    if wrong and info.state is MachineState.UNKNOWN and not _says_anything(info):
+        raise MachineMessageError(wrong[0])
+    return info
 
 
-def _object(payload: bytes) -> dict[str, object]:
-    if len(payload) > MESSAGE_LIMIT_BYTES:
-        raise MachineMessageError(f"longer than {MESSAGE_LIMIT_BYTES} bytes")
-    try:
-        message = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise MachineMessageError(f"not JSON in UTF-8: {error}") from error
-    if not isinstance(message, dict):
-        raise MachineMessageError("not a JSON object")
-    return message
+def _says_anything(info: MachineInfo) -> bool:
+    return any(one is not None for one in (info.fruit_id, info.encoder, info.variety, info.lot))
 
 
-def _state(value: object) -> MachineState:
-    allowed = ", ".join(MachineState)
+def _state(message: Mapping[str, object], wrong: list[str]) -> MachineState:
+    allowed, value = ", ".join(MachineState), message.get("state")
     if value is None:
         raise MachineMessageError(f"state is missing; allowed are {allowed}")
     try:
         return MachineState(value)  # type: ignore[arg-type]  # any value is looked up
-    except ValueError as error:
-        raise MachineMessageError(f"state is {str(value)[:40]!r}; allowed are {allowed}") from error
+    except ValueError:
+        wrong.append(f"state is {str(value)[:40]!r}; allowed are {allowed}")
+        return MachineState.UNKNOWN
 
 
 def _text(
-    message: dict[str, object], key: str, wrong: list[str], *, numbers: bool = False
+    message: Mapping[str, object], key: str, wrong: list[str], *, numbers: bool = False
 ) -> str | None:
-    value = message.get(key)
+    value = _as_whole(message.get(key)) if numbers else message.get(key)
     if value is None:
         return None
     if numbers and isinstance(value, int) and not isinstance(value, bool):
@@ -92,13 +93,16 @@ def _text(
     return value
 
 
-def _whole(message: dict[str, object], key: str, largest: int, wrong: list[str]) -> int | None:
-    value = message.get(key)
+def _whole(message: Mapping[str, object], key: str, largest: int, wrong: list[str]) -> int | None:
+    value = _as_whole(message.get(key))
     if value is None:
         return None
-    if isinstance(value, float) and value.is_integer():  # some senders have no other numbers
-        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
         wrong.append(f"{key} must be a whole number from 0 to {largest}")
         return None
     return value
+
+
+def _as_whole(value: object) -> object:
+    """A float without a fraction as a whole number: some senders have no other numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -22,6 +22,7 @@ from agent.config.rules import Broken
 from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
 from agent.simulator.parameters import ParameterError, parse_url
+from agent.storage.state_dir import refusal
 
 
 def load_config(
@@ -55,7 +56,7 @@ def missing_things(config: Config) -> Iterator[Broken]:
             yield from _source_problems(path, section, getattr(config, "state_dir", None))
         for key, value in section:
             if isinstance(value, Path):
-                look = _folder_problems if key == "state_dir" else _file_problems
+                look = _state_dir_problems if key == "state_dir" else _file_problems
                 yield from look((*path, key), value)
         if isinstance(section, Alarms) and hasattr(section, "reference"):
             for variety, file in section.reference.items():
@@ -156,6 +157,14 @@ def _file_problems(path: KeyPath, file: Path) -> Iterator[Broken]:
         yield Broken(path, f"cannot be read: {error.strerror}", "a readable file")
     except ValueError:
         yield Broken(path, "is no path", "a readable file")
+
+
+def _state_dir_problems(path: KeyPath, folder: Path) -> Iterator[Broken]:
+    """A folder that takes a file must have locks, and no database of a later version."""
+    found = tuple(_folder_problems(path, folder))
+    yield from found
+    if not found and folder.is_dir() and (refused := refusal(folder)):
+        yield Broken(path, refused)
 
 
 def _folder_problems(path: KeyPath, folder: Path) -> Iterator[Broken]:

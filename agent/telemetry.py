@@ -107,7 +107,7 @@ CATALOGUE: tuple[Metric, ...] = (
     # alarms
     Metric("alarm_active", Kind.GAUGE, "1 while the condition is true", ("alarm",)),
     Metric("alarm_limit", Kind.GAUGE, "Configured limits of alarms, in the unit of what they limit", ("limit",)),
-    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made", ("alarm", "transition")),
+    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made; hidden: told to nobody", ("alarm", "transition")),
     # messages: enqueued = delivered + dropped + in flight
     Metric("messages_enqueued", Kind.COUNTER, "Messages handed to the publisher", ("topic_family",)),
     Metric("last_delivered_timestamp_seconds", Kind.GAUGE, "Unix time at which the broker was last seen to take messages", ()),
@@ -120,6 +120,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("broker_connected", Kind.GAUGE, "1 while the broker connection stands", ("client",)),
     Metric("broker_connects", Kind.COUNTER, "Connection attempts by outcome", ("outcome", "client")),
     Metric("broker_disconnects", Kind.COUNTER, "Connections that ended", ("reason", "client")),
+    Metric("publish_limit_per_second", Kind.GAUGE, "Messages a second that a connection is sent at most, as configured or learnt; 0: not limited", ("client",)),
     Metric("broker_restarts", Kind.COUNTER, "Processes of the embedded broker that were replaced", ("reason",)),
     Metric("machine_messages", Kind.COUNTER, "Machine state reports", ("transport", "outcome")),
     Metric("machine_words_unused", Kind.COUNTER, "Machine reports whose fruit id named no picture, by reason", ("camera", "reason")),
@@ -129,6 +130,7 @@ CATALOGUE: tuple[Metric, ...] = (
     # what survives a restart
     Metric("storage_durable", Kind.GAUGE, "1 while every commit reaches the disk"),
     Metric("storage_losses", Kind.COUNTER, "Files set aside, and failures of the disk", ("reason",)),
+    Metric("storage_pending", Kind.GAUGE, "Messages that wait in memory because no disk takes them"),
     Metric("storage_bytes", Kind.GAUGE, "Bytes of the database that hold something"),
     Metric("storage_limit_bytes", Kind.GAUGE, "Cap of the database"),
     Metric("spool_oldest_seconds", Kind.GAUGE, "Age of the oldest message that waits on the disk; 0: none", ("topic_family",)),
@@ -144,6 +146,7 @@ CATALOGUE: tuple[Metric, ...] = (
     # the agent itself
     Metric("news_lost", Kind.COUNTER, "News that the alarm desk had no room for", ("kind",)),
     Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),
+    Metric("certificate_expiry_timestamp_seconds", Kind.GAUGE, "Unix time until which a certificate of the configuration holds", ("use",)),
     Metric("clock_synchronised", Kind.GAUGE, "1 while the kernel holds its clock for synchronised"),
     Metric("process_memory_bytes", Kind.GAUGE, "Resident memory by kind of process", ("process",)),
     Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),

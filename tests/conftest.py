@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
+
+from agent.storage.disk import Disk
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Hundreds of processes of the agent are started; each would compile it anew.
@@ -18,6 +21,22 @@ sys.dont_write_bytecode = False
 
 settings.register_profile("loaded", deadline=None)  # a busy machine is no defect of the code
 settings.load_profile("loaded")
+
+
+@pytest.fixture(autouse=True)
+def every_file_is_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The thread of a file that a test leaves open would go on beside the tests that follow."""
+    opened: list[Disk] = []
+    start = Disk.start
+
+    def remembered(disk: Disk, longest_s: float) -> None:
+        opened.append(disk)
+        start(disk, longest_s)
+
+    monkeypatch.setattr(Disk, "start", remembered)
+    yield
+    for disk in opened:
+        disk.close(30.0)
 
 
 WHOLE_AGENT = (

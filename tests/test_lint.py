@@ -45,6 +45,7 @@ LIGHT = (
     "agent.telemetry",
     "agent.config",
     "agent.cli",
+    "agent.cli.health",
     "agent.config.load",
     "agent.capture.system",
     "agent.capture.process",

@@ -52,8 +52,10 @@ def test_each_message_is_the_whole_state() -> None:
         (b"[]", "not a JSON object"),
         (b"{}", "state is missing"),
         (b'{"state": "runing"}', "allowed are unknown, running, stopped"),
-        (b'{"state": ["running"]}', "state is"),
-        (b'{"state": {"a": 1}}', "state is"),
+        (b'{"state": ["running"], "lot": true, "timestamp_ms": 5}', "state is"),
+        (b'{"state": "running", "lot": "A", "lot": "B"}', "key 'lot' twice"),
+        (b'\xef\xbb\xbf{"state": "running"}', "byte order mark"),
+        ('{"state": "running"}'.encode("utf-16"), "UTF-16"),
         (b'{"state": "running", "fruitid": 1}', "unknown key 'fruitid'"),
         (b'{"state": "running", "lane": 3}', "lane must be"),
         (b'{"state": "running", "lane": ""}', "lane must be"),
@@ -67,10 +69,29 @@ def test_a_wrong_message_is_refused_with_the_key_and_what_is_allowed(
         parse_machine(payload, 0)
 
 
+def test_whole_numbers_may_come_as_floats_wherever_a_number_may_stand() -> None:
+    said = b'{"state": "running", "fruit_id": 4711.0, "encoder": 12.0, "lot": 7.0}'
+    info = parse_machine(said, 0)
+    assert (info.fruit_id, info.encoder, info.lot, info.left_out) == ("4711", 12, "7", ())
+
+
+@pytest.mark.parametrize("said", ['"runing"', '["running"]', '{"a": 1}', "NaN", "3"])
+def test_a_state_that_does_not_exist_is_unknown_and_costs_no_fruit_its_id(said: str) -> None:
+    info = parse_machine(f'{{"state": {said}, "fruit_id": "F1", "lot": "L"}}'.encode(), 0)
+    assert (info.state, info.fruit_id, info.lot) == (MachineState.UNKNOWN, "F1", "L")
+    (words,) = info.left_out
+    assert "state is" in words
+    assert "allowed are unknown, running, stopped" in words
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("fruit_id", '""'),
+        ("fruit_id", "1.5"),
+        ("fruit_id", "1e300"),
+        ("lot", "NaN"),
+        ("encoder", "9" * 5000),
         ("fruit_id", "true"),
         ("fruit_id", f'"{"7" * 10_240}"'),
         ("fruit_id", '["F1"]'),

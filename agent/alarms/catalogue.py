@@ -236,8 +236,23 @@ def by_cause(definitions: Collection[Definition]) -> dict[Cause, Definition]:
 BY_CAUSE = by_cause(DEFINITIONS)
 OF_EXPLANATIONS = tuple(row.cause for row in DEFINITIONS if row.part is Part.EXPLANATIONS)
 """Causes that nothing but explanations can raise."""
+OF_CAMERAS = (Cause.CAMERA_LOST, Cause.CAMERA_FROZEN)
+OF_CHARTS = (Cause.SEGMENTATION_DEGRADED, Cause.EXPLANATION_DRIFT)
+"""Causes that only the charts of a reference can judge."""
 ANNOUNCED_BY = {situation: row.cause for row in DEFINITIONS for situation in row.announces}
 """The alarm under which a situation is announced that a diagnosis found."""
+
+
+def watched_ids(
+    lanes: Collection[str], cameras: Collection[str], charted: Collection[str]
+) -> frozenset[str]:
+    """The ids of all alarms that there can be; ``charted``: lanes whose charts can work."""
+    causes = set(Cause) - set(OF_CAMERAS) - set(OF_CHARTS)
+    return frozenset(
+        {f"{cause}-{name}" for cause in causes for name in (*lanes, AGENT)}
+        | {f"{cause}-{name}" for cause in OF_CAMERAS for name in cameras}
+        | {f"{cause}-{name}" for cause in OF_CHARTS for name in charted}
+    )
 
 
 def definition_of(alarm: Alarm) -> Definition:

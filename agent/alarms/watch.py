@@ -26,6 +26,7 @@ from agent.records import (
     PoolStatus,
     Quality,
     SegmentedFrame,
+    StorageCause,
     StorageStatus,
 )
 
@@ -117,9 +118,10 @@ class Watch:
         self._storage = status
 
     def on_machine(self, info: MachineInfo) -> None:
-        for lane in self._lanes.values():
-            lane.machine.update(info, 0)
-            lane.charts.announce(info.variety, self._now)
+        for name, lane in self._lanes.items():
+            if info.lane in (None, name):
+                lane.machine.update(info, 0)
+                lane.charts.announce(info.variety, self._now)
 
     def tick(
         self,
@@ -258,7 +260,9 @@ class Watch:
         recent = status is not None and now - status.lost_mono < LOSS_S
         degraded = status.degraded if status is not None else ""
         detail: Detail | str = ""
-        if degraded:
+        if degraded and status is not None and status.cause is StorageCause.DISK_HANGS:
+            detail = Detail(Fact.DISK_HANGS)
+        elif degraded:
             detail = Detail(Fact.DISK_UNREACHED, {"reason": degraded})
         elif recent and status is not None:
             detail = status.loss

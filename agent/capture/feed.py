@@ -23,9 +23,11 @@ from agent.capture.source import Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
 from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
+from agent.redaction import without_credentials
 from agent.supervision.child import Child, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
 from agent.supervision.ring_memory import create_memory
+from agent.supervision.survivors import Survivors
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -67,8 +69,8 @@ class CaptureContext:
 class CameraFeed:
     """Everything about one physical camera; ``event_fd`` is raised by every new picture.
 
-    ``control``, ``ask_to_stop`` and ``shut_down`` belong to the supervisor's thread, which alone
-    touches children. All other methods are called with the system's lock held.
+    ``control``, ``give_up``, ``ask_to_stop`` and ``shut_down`` belong to the supervisor's thread,
+    which alone touches children. All other methods are called with the system's lock held.
     """
 
     def __init__(self, camera: Camera, context: CaptureContext, event_fd: int) -> None:
@@ -85,7 +87,7 @@ class CameraFeed:
         self._memory_fd: int | None = None
         self._spawn_error = ""
         self._earlier: SourceInfo | None = None
-        self._killed: list[Child] = []
+        self._survivors = Survivors()  # in a system call; they never run their code again
         self.pairing = CameraPairing(camera, context.machine_clock, context.telemetry)
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
@@ -114,29 +116,43 @@ class CameraFeed:
 
     def control(self, action: Action) -> None:
         """Start or kill the child; takes milliseconds, so the live loop must not wait for it."""
-        self._killed = [child for child in self._killed if child.alive()]
-        if action is Action.KILL and self._child is not None:
-            if not self._child.kill(KILL_WAIT_S):
-                self._killed.append(self._child)  # in a system call; it never runs its code again
-            self._child = None
+        self._survivors.again()
+        if action is Action.KILL:
+            self.give_up()
         elif action is Action.SPAWN:
             try:
+                self._survivors.check_room()
                 memory_fd = create_memory(f"pitwatch-{self.camera.name}")
                 self._memory_fd = memory_fd
                 self._child = spawn(self._spec(memory_fd))
             except OSError as error:  # no descriptor, memory or process left
-                self._spawn_error = f"cannot start a process: {error.strerror}"
+                self._spawn_error = f"cannot start a process: {error.strerror or error}"
+
+    def give_up(self) -> None:
+        """End the child, whatever state it is in; never raises."""
+        child, self._child = self._child, None
+        if child is not None:
+            self._survivors.end(child, KILL_WAIT_S)
 
     def settle(self, action: Action) -> None:
         """Book what ``control`` has changed."""
+        memory_fd, self._memory_fd = self._memory_fd, None
         if action is Action.KILL:
             self.queue.retire()
-        elif self._memory_fd is not None:
-            if self._child is None:
-                os.close(self._memory_fd)
-            else:
-                self.queue.begin(self._memory_fd)
-            self._memory_fd = None
+        if memory_fd is None:
+            return
+        if self._child is None:
+            os.close(memory_fd)
+        else:
+            self.queue.begin(memory_fd)
+
+    def supervision_failed(self, error: Exception, now: float) -> None:
+        """After ``give_up``: the error was the supervisor's own, and the camera is tried again."""
+        self._spawn_error = ""
+        detail = f"{type(error).__name__}: {error}"
+        self._states.supervision_failed(without_credentials(detail), now)
+        self._report_changes()
+        self.settle(Action.KILL)
 
     def ask_to_stop(self) -> None:
         """Tell the child to end; ``shut_down`` waits for it."""

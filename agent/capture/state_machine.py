@@ -137,6 +137,14 @@ class CameraStateMachine:
         """The process ended without a message."""
         return self._back_off(Cause.CHILD_DIED, now, how)
 
+    def supervision_failed(self, how: str, now: float) -> None:
+        """Whoever watches has made a mistake: whatever it was, the next session starts after the
+        back-off. The caller ends the process."""
+        if self.state is CameraState.BACKOFF:
+            self._retry_mono = now + self._backoff.next()
+        elif not self.over:
+            self._back_off(Cause.SUPERVISION_FAILED, now, how)
+
     # --- the machine's state and the time ---------------------------------------------------------
 
     def machine(self, state: MachineState, now: float) -> None:

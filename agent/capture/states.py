@@ -36,11 +36,20 @@ class Cause(enum.StrEnum):
     )
     SIZE_CHANGED = "size_changed"  # the pictures have another size than before
     CHILD_DIED = "child_died"
+    SUPERVISION_FAILED = "supervision_failed"  # an error of this program's own
     PERMANENT = "permanent"  # an error that no new try can mend
     END_OF_SOURCE = "end_of_source"
 
 
-_LOST = frozenset({Cause.READ_FAILED, Cause.READ_TIMEOUT, Cause.CHILD_DIED, Cause.SIZE_CHANGED})
+_LOST = frozenset(
+    {
+        Cause.READ_FAILED,
+        Cause.READ_TIMEOUT,
+        Cause.CHILD_DIED,
+        Cause.SIZE_CHANGED,
+        Cause.SUPERVISION_FAILED,
+    }
+)
 
 EDGES: Mapping[tuple[CameraState, CameraState], frozenset[Cause]] = MappingProxyType(
     {

@@ -210,13 +210,32 @@ class CaptureSystem:
             if action is not Action.NONE:
                 with self._lock:
                     feed.settle(action)
+        except Exception as error:
+            # The top of the thread: an error about one camera must not end the watch over all, nor
+            # over this one.
+            logger.exception("capture_supervision_failed", extra=_about(feed))
+            self._start_over(feed, error)
+
+    def _start_over(self, feed: CameraFeed, failure: Exception) -> None:
+        """End the camera's session, whatever it was at; the next one comes after the back-off."""
+        try:
+            feed.give_up()
+            with self._lock:
+                feed.supervision_failed(failure, self._clock())
         except Exception:
-            # The top of the thread: an error about one camera must not end the watch over all.
-            logger.exception("capture_supervision_failed")
+            logger.exception("capture_supervision_failed", extra=_about(feed))
 
     def _end_children(self) -> None:
         for feed in self._feeds:
             feed.ask_to_stop()
         end = time.monotonic() + CHILD_STOP_S
         for feed in self._feeds:
-            feed.shut_down(max(0.0, end - time.monotonic()))
+            try:
+                feed.shut_down(max(0.0, end - time.monotonic()))
+            except Exception:  # the others have an orderly end; this one ends with the thread
+                logger.exception("capture_supervision_failed", extra=_about(feed))
+
+
+def _about(feed: CameraFeed) -> dict[str, object]:
+    """The camera, as a field of a log event."""
+    return {"fields": {"camera": feed.camera.name}}

@@ -18,6 +18,7 @@ import typer
 from agent import __version__
 from agent.cli.alarms import calibrate, check_angle, score_alarms
 from agent.cli.explanations import explain, study
+from agent.cli.health import health
 from agent.cli.line import check_config, run
 from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
@@ -34,6 +35,7 @@ app = typer.Typer(
 for _command in (
     run,
     check_config,
+    health,
     explain,
     study,
     train,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from agent.alarms.signals.extract import of_explanation
+from agent.certificates import CertificateWatch
 from agent.config import Config
 from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
@@ -18,6 +19,7 @@ from agent.observability.view import AgentView
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
+from agent.pipeline.factories import certificate_files
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.live import count_fruit
 from agent.pipeline.report import Reporter, books
@@ -42,6 +44,8 @@ kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
 LIGHT_EVERY_S = 0.2
 """Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
+STORE_STOP_S = 0.5
+"""What the disk has for the last words; one that hangs gets no more."""
 SINK_STOP_S = 0.5
 """What a sink has for its end, however late the shutdown is."""
 
@@ -57,8 +61,12 @@ class Agent:
         self._clock = time.monotonic
         self.telemetry = telemetry
         self._stages = build(config, config_hash, telemetry, self._clock, self)
+        files = certificate_files(self._stages.config)
+        self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
+        self.kept = True
+        """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
 
     @property
@@ -74,6 +82,10 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         stages = self._stages
+        self._certificates.start()
+        for word in stages.running.heard():  # before anybody can say anything newer
+            self._hear(word)
+        stages.running.say()
         if stages.http:
             stages.http.start()
         connect(stages, self.telemetry, self._clock, self)
@@ -85,6 +97,12 @@ class Agent:
                 stages.newest.on_evidence(alarm.event_id, None)
             for sink in stages.sinks:
                 sink.alarm(alarm)
+        if gone := stages.persistence.retire():
+            self.on_alarms(gone)
+        for published in stages.published.restore():
+            for sink in stages.sinks:
+                sink.withdraw(published, partial(stages.published.told, published.lane))
+        stages.store.watch_for_hangs()
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -128,6 +146,7 @@ class Agent:
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
+        self._certificates.stop()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
         stages.capture.stop(0.1)
@@ -142,10 +161,11 @@ class Agent:
             stages.broker.stop(BROKER_STOP_S if acknowledged else 0.0)
         if stages.http:
             stages.http.stop()
+        stages.running.save()
+        self.kept = stages.store.close(max(STORE_STOP_S, deadline - self._clock()))
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
-        stages.store.close()
-        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged)
+        log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged, kept=self.kept)
         return acknowledged
 
     def view(self) -> AgentView:
@@ -200,8 +220,14 @@ class Agent:
         return self._reporter.machine
 
     def on_machine(self, machine: MachineInfo) -> None:
-        """The machine's word: for the pictures that it belongs to."""
-        before, self._reporter.machine = self._reporter.machine, machine
+        """The machine's word, or an operator's: for the pictures that it belongs to."""
+        self._hear(self._stages.running.take(machine))
+
+    def _hear(self, machine: MachineInfo) -> None:
+        before, self._reporter.machine = (
+            self._reporter.machine,
+            self._stages.running.shown(machine),
+        )
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
         self._stages.capture.set_machine(machine)
@@ -232,6 +258,7 @@ class Agent:
             if result.records:
                 self.on_alarms(result.records)
             self._stages.commands.audit(command, result)
+            self._stages.running.save()
 
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
@@ -239,4 +266,8 @@ class Agent:
 
     def on_tick(self) -> None:
         """Called several times a second."""
+        stages = self._stages
+        stages.running.save(now=False)
+        stages.persistence.tick()
+        stages.published.tick()
         self._reporter.tick()

@@ -18,7 +18,6 @@ from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges
 from agent.records import (
-    UNEVENTFUL,
     Alarm,
     CameraStatus,
     Command,
@@ -42,8 +41,8 @@ INBOX_MAX = 10_000
 """A second of reports at many thousand fruit a minute; beyond it the oldest is not worth more than
 the newest, so the new one is refused and counted."""
 
-SUPPRESSION = frozenset({"suppressed", "released"})
-"""Transitions that change nothing for an operator while the alarm is not active."""
+HIDDEN = "hidden"
+"""The ``transition`` that metrics know of an alarm that nobody is told of."""
 
 News = (
     FruitReading
@@ -166,13 +165,11 @@ class AlarmLoop:
         self._alarms = self._context.manager.current()
 
     def _announce(self, record: Alarm) -> None:
-        self._telemetry.count(
-            "alarm_transitions", alarm=record.alarm_id, transition=record.transition
-        )
+        transition = HIDDEN if record.quiet else record.transition
+        self._telemetry.count("alarm_transitions", alarm=record.alarm_id, transition=transition)
         self._telemetry.gauge("alarm_active", float(record.active), alarm=record.alarm_id)
-        hidden = record.transition in SUPPRESSION and not record.active
-        if hidden or record.transition in UNEVENTFUL:
-            level = logging.DEBUG  # SCADA gets it all the same
+        if not record.is_event:
+            level = logging.DEBUG  # SCADA gets the state all the same
         else:
             level = logging.WARNING if record.active else logging.INFO
         log_event(

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
+from agent.alarms.catalogue import watched_ids
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
-from agent.config import Config
+from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
@@ -26,18 +27,30 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.pipeline import factories
 from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
+from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.persistence import AlarmPersistence
+from agent.pipeline.published_lanes import PublishedLanes
+from agent.pipeline.running_word import RunningWord
+from agent.publishing.connection.link import Cause
 from agent.publishing.embedded.broker import EmbeddedBroker
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.sink import Sink
-from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.publishing.sparkplug.publisher import NodeHooks, SparkplugPublisher
+from agent.publishing.tag_commands import TagCommands, TagHooks
 from agent.publishing.wire.settings import Identity
-from agent.records import Alarm, Command, CommandResult, MachineInfo
+from agent.records import (
+    Alarm,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    LinkStatus,
+    MachineInfo,
+)
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
 from agent.storage.store import Clocks, Store
@@ -89,6 +102,8 @@ class Stages:
     explain: ExplainLoop
     store: Store
     persistence: AlarmPersistence
+    running: RunningWord
+    published: PublishedLanes
     commands: CommandHandler
     alarm_loop: AlarmLoop
     http: HttpServer | None
@@ -129,11 +144,14 @@ def build(
     segmenter = factories.make_segmenter(config, model, references, clock)
     frames = factories.make_live_stages(config, segmenter, capture, telemetry)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
-    store = Store(config.state_dir, telemetry, Clocks(clock, wall_clock_ms), config.storage)
+    clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
+    store = Store(config.state_dir, telemetry, clocks, config.storage)
     manager = AlarmManager(config.alarms, config.id, session)
-    persistence = AlarmPersistence(
-        manager, store, [*lanes, *(camera.name for camera in config.cameras)], clock, wall_clock_ms
-    )
+    running = RunningWord(store.kept, lanes, references, clock)
+    running.restore()
+    cameras = [camera.name for camera in config.cameras]
+    alarm_ids = watched_ids(lanes, cameras, running.charted())
+    persistence = AlarmPersistence(manager, store, alarm_ids, clock, wall_clock_ms)
     persistence.restore()
     targets = CommandTargets(
         explain=explain.request,
@@ -172,6 +190,8 @@ def build(
         explain=explain,
         store=store,
         persistence=persistence,
+        running=running,
+        published=PublishedLanes(store.kept, factories.published(config)),
         commands=commands,
         alarm_loop=alarm_loop,
         http=http,
@@ -190,23 +210,54 @@ def connect(
     elif parse_broker(mqtt.broker or "none").kind == "none":
         return
     stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
+    node = None
+    if mqtt.sparkplug.enabled:
+        node = _node(stages, mqtt, telemetry, clock)
+
+    def on_link(status: LinkStatus) -> None:
+        """An agent that steps back from another of its id does so as an edge node too."""
+        stages.alarm_loop.post(status)
+        if node is not None:
+            node.hold(not status.connected and status.reason == Cause.TAKEN_OVER)
+
     publisher = Publisher(
         factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
         telemetry,
         clock,
-        PublisherHooks(handlers.on_machine, stages.alarm_loop.post, stages.alarm_loop.post),
+        PublisherHooks(
+            handlers.on_machine, on_link, stages.alarm_loop.post, stages.persistence.told
+        ),
         stages.store,
     )
-    stages.sinks = (publisher,)
-    if mqtt.sparkplug.enabled:
-        node = SparkplugPublisher(
-            factories.make_sparkplug_settings(config, mqtt, stages.identity),
-            lambda: stages.store.counters.take("bdseq", 256),
-            telemetry,
-            clock,
-            stages.alarm_loop.post,
-        )
-        stages.sinks = (publisher, node)
+    stages.sinks = (publisher, node) if node is not None else (publisher,)
+
+
+def _node(
+    stages: Stages, mqtt: Mqtt, telemetry: PrometheusTelemetry, clock: Clock
+) -> SparkplugPublisher:
+    """The agent as a Sparkplug node; what hosts write to its tags becomes commands."""
+
+    def answer(command: Command, outcome: CommandOutcome, detail: str) -> None:
+        for sink in stages.sinks:
+            sink.answer(command, outcome, detail)
+
+    commands = TagCommands(
+        stages.config.commands,
+        telemetry,
+        clock,
+        wall_clock_ms,
+        TagHooks(stages.alarm_loop.post, answer),
+    )
+    return SparkplugPublisher(
+        factories.make_sparkplug_settings(stages.config, mqtt, stages.identity),
+        NodeHooks(
+            bdseq=lambda: stages.store.counters.take("bdseq", 256),
+            link=stages.alarm_loop.post,
+            written=commands.written,
+        ),
+        telemetry,
+        clock,
+    )
 
 
 def _http(
@@ -228,6 +279,7 @@ def _http(
             newest=newest,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
+            descriptions=factories.describe_topics(config),
         ),
     )
 

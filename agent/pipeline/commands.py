@@ -82,9 +82,11 @@ class CommandHandler:
             case "comment":
                 return manager.comment(alarm_id, event_id, str(arguments["text"]), *now)
             case "shelve":
-                return manager.shelve(alarm_id, float(arguments["duration_s"]), user, *now)
+                return manager.shelve(
+                    alarm_id, float(arguments["duration_s"]), user, *now, event_id=event_id
+                )
             case "unshelve":
-                return manager.unshelve(alarm_id, user, *now)
+                return manager.unshelve(alarm_id, user, *now, event_id=event_id)
             case "disable":
                 return manager.take_out_of_service(alarm_id, user, *now)
             case "enable":

@@ -18,12 +18,12 @@ RAISED = "raised"
 
 
 def evidence_of(alarm: Alarm, newest: Newest) -> Overlay | None:
-    """Return the picture for a raised alarm, None for other transitions or without one.
+    """Return the picture for an alarm that rings, None for other transitions or without one.
 
     Its row in the catalogue says which: the newest heat map of the suture, the newest frame with
     its mask, or none.
     """
-    if alarm.transition != RAISED:
+    if alarm.transition != RAISED or not alarm.is_event:
         return None
     match definition_of(alarm).evidence:
         case Evidence.NONE:

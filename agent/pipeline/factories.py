@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 from agent import __version__
 from agent.alarms.charts.reference import Bound, Reference, load_reference
@@ -22,8 +23,11 @@ from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
 from agent.publishing.embedded.broker import EmbeddedBroker
+from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
+from agent.publishing.sparkplug.writes import WRITABLE
 from agent.publishing.wire.settings import ExplanationShape, Identity, PublisherSettings
+from agent.records import PublishedLane
 from agent.redaction import mask_url
 from agent.segmentation import reading
 from agent.segmentation.fruit import FruitReader
@@ -177,6 +181,19 @@ def make_broker(config: Config, telemetry: Telemetry) -> EmbeddedBroker | None:
     return EmbeddedBroker("127.0.0.1", config.mqtt.embedded_port, telemetry)
 
 
+def certificate_files(config: Config) -> dict[str, Path]:
+    """The files of certificates that are in use, by what they are used for."""
+    mqtt, http = config.mqtt.tls, config.http.tls
+    secure = parse_broker(config.mqtt.broker or "none").tls
+    files = {
+        "client": mqtt.certificate if secure else None,
+        "ca": mqtt.ca if secure else None,
+        "http": http.certificate if config.http.enabled else None,
+        "http_client_ca": http.client_ca if config.http.enabled else None,
+    }
+    return {use: file for use, file in files.items() if file is not None}
+
+
 def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> SparkplugSettings:
     """``mqtt`` names the broker that is really there."""
     return SparkplugSettings(
@@ -185,7 +202,25 @@ def make_sparkplug_settings(config: Config, mqtt: Mqtt, identity: Identity) -> S
         identity=identity,
         lanes=tuple(lanes_of(config)),
         metrics=tags(config.ablation.classes),
+        writable=tuple(name for name in WRITABLE if name in config.commands.allow),
     )
+
+
+def published(config: Config) -> list[PublishedLane]:
+    """What is published of each lane and stays at the broker."""
+    classes = config.ablation.classes
+    metrics = tuple(tag.name for tag in tags(classes) if not tag.of_agent)
+    return [PublishedLane(lane, metrics, classes) for lane in lanes_of(config)]
+
+
+def describe_topics(config: Config) -> dict[str, object]:
+    """What the agent publishes: metrics, signals, alarms, and the schema of every payload."""
+    return {
+        "metrics": describe(config.ablation.classes),
+        "signals": describe_signals(),
+        "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
+        "schemas": load_schemas(),
+    }
 
 
 def make_publisher_settings(
@@ -196,11 +231,6 @@ def make_publisher_settings(
         mqtt=mqtt,
         site=config.site,
         identity=identity,
-        meta={
-            "metrics": describe(config.ablation.classes),
-            "signals": describe_signals(),
-            "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
-        },
         shape=ExplanationShape(
             classes=config.ablation.classes, fractions=config.ablation.fractions
         ),

@@ -13,5 +13,5 @@ shift does not take the explanations away from the other lanes."""
 
 def follow_up_s(alarm: Alarm) -> float:
     """Return for how many seconds this record asks for explanations of its lane's frames."""
-    raised = alarm.transition == "raised" and not (alarm.suppressed or alarm.shelved)
+    raised = alarm.transition == "raised" and alarm.is_event
     return FOLLOW_UP_S if raised and definition_of(alarm).followed_up else 0.0

@@ -1,4 +1,5 @@
-"""What ``meta`` describes, and the numbers of the ``metric/...`` topics, from the agent's view."""
+"""What is said of metrics and alarms, and the numbers of the ``metric/...`` topics, from the
+agent's view."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What ``meta`` says of a metric; ``low`` and ``high`` bound what it can be."""
+    """What is said of a metric; ``low`` and ``high`` bound what it can be."""
 
     name: str
     unit: str
@@ -85,7 +86,7 @@ AGENT_METRICS: tuple[tuple[Described, Callable[[AgentView], float]], ...] = (
 
 
 def describe(classes: tuple[str, ...]) -> dict[str, object]:
-    """What ``meta`` says of every metric: name, unit, type, range."""
+    """What is said of every metric: name, unit, type, range."""
     named = [described for described, _ in (*CAMERA_METRICS, *AGENT_METRICS)]
     named += [ANGLE, CONFIDENCE, PLAUSIBILITY]
     for class_name in classes:
@@ -106,7 +107,7 @@ def tags(classes: tuple[str, ...]) -> tuple[MetricTag, ...]:
 
 
 def describe_alarms(language: Language) -> dict[str, object]:
-    """What ``meta`` says of every alarm that can be raised; its id is ``cause-camera``."""
+    """What is said of every alarm that can be raised; its id is ``cause-camera``."""
     return {
         definition.cause.value: {
             "title": language.title(definition),

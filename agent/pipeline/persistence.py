@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import queue
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from agent.alarms.catalogue import AGENT, Cause
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.lifecycle.recorder import INITIAL
 from agent.alarms.lifecycle.snapshot import SnapshotError
@@ -18,22 +18,27 @@ logger = logging.getLogger(__name__)
 
 
 class AlarmPersistence:
-    """The state of one manager in one store. ``names``: of all lanes and all cameras."""
+    """The state of one manager in one store. ``alarm_ids``: of all that there can be.
+
+    What an earlier start saved of others is watched no more. It is published as normal, again at
+    each start until the broker has taken that. ``told`` may be called from any thread.
+    """
 
     def __init__(
         self,
         manager: AlarmManager,
         store: Store,
-        names: Iterable[str],
+        alarm_ids: Collection[str],
         clock: Clock,
         utc_ms: Callable[[], int],
     ) -> None:
         self._manager = manager
         self._store = store
-        self._alarm_ids = {f"{cause}-{name}" for cause in Cause for name in (*names, AGENT)}
+        self._alarm_ids = alarm_ids
+        self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._clock = clock
         self._utc_ms = utc_ms
-        self._losses = store.status().losses
+        self._seen = self._kept_in()
 
     def restore(self) -> None:
         """Restore what an earlier start saved; a state that cannot be read is counted as a loss."""
@@ -46,7 +51,6 @@ class AlarmPersistence:
             self._store.database.note_loss("the state of the alarms could not be read")
             log_event(logger, logging.ERROR, "alarm_state_unreadable", detail=str(error))
             return
-        self._store.alarms.keep_only(self._alarm_ids)
         active = [alarm.alarm_id for alarm in self._manager.current() if alarm.active]
         log_event(
             logger,
@@ -67,9 +71,38 @@ class AlarmPersistence:
             for alarm in self._manager.current()
         ]
 
+    def retire(self) -> list[Alarm]:
+        """Return the records of the alarms that are watched no more, to be published and saved."""
+        records = self._manager.retire(self._clock(), self._utc_ms())
+        for record in records:
+            log_event(
+                logger,
+                logging.WARNING if record.is_event else logging.INFO,
+                "alarm_no_longer_watched",
+                alarm=record.alarm_id,
+                transition=record.transition,
+            )
+        return records
+
+    def told(self, alarm_id: str) -> None:
+        """The broker has taken that an alarm is normal."""
+        self._told.put(alarm_id)
+
+    def tick(self) -> None:
+        """Forget the alarms that are watched no more, once the broker knows."""
+        told = set()
+        while not self._told.empty():
+            told.add(self._told.get_nowait())
+        if gone := [alarm_id for alarm_id in told if self._manager.forget(alarm_id)]:
+            self._store.alarms.forget(gone)
+
     def save(self, records: Sequence[Alarm]) -> None:
-        """Save the alarms that these records changed; all of them after the store had a loss."""
-        losses = self._store.status().losses
-        changed = {record.alarm_id for record in records} if losses == self._losses else None
-        self._losses = losses
+        """Save the alarms that these records changed; all of them after the store had a loss, or
+        where another file or memory has taken its place."""
+        kept_in = self._kept_in()
+        changed = {record.alarm_id for record in records} if kept_in == self._seen else None
+        self._seen = kept_in
         self._store.alarms.save(self._manager.export(self._clock(), self._utc_ms(), changed))
+
+    def _kept_in(self) -> tuple[int, int]:
+        return self._store.status().losses, self._store.database.generation

@@ -45,6 +45,7 @@ class Reporter:
             stages.alarm_loop.post(change)
             for sink in stages.sinks:
                 sink.camera(change)
+        stages.store.database.tick()
         storage = stages.store.status()
         if storage != self._storage:
             self._storage = storage

@@ -29,8 +29,7 @@ from agent.observability.terminal.terminal import TerminalView
 from agent.pipeline.agent import Agent
 from agent.publishing.connection.tls import TlsError
 from agent.publishing.embedded.broker import BrokerError
-from agent.publishing.wire.composer import OversizedError
-from agent.storage.errors import StorageError
+from agent.storage.errors import StateDirError, StorageError
 from agent.supervision.notify import Notifier, Watchdog
 from agent.telemetry import log_event
 
@@ -38,9 +37,11 @@ logger = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
+EXIT_NOT_KEPT = 74
 EXIT_CONFIG = 78
 EXIT_FORCED = 130
 WAIT_S = 0.2
+NOT_KEPT = "what waited could not be kept: the disk of state_dir does not take it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,24 @@ def run(config: Config, options: RunOptions) -> int:
     """Run the agent until a signal, the end of ``duration_s``, or the end of every source.
 
     Returns the exit code: 0 done, 78 for an error of configuration, 1 for what this machine
-    refuses (a port in use) and where a camera failed for good. An error is the last line on stderr,
-    and nothing is left running.
+    refuses (a port in use) and where a camera failed for good, 74 where the end was in order but
+    what should have survived it is not on the disk. An error is the last line on stderr, and
+    nothing is left running.
     """
     torch.set_num_threads(config.model.threads)
     cv2.setNumThreads(1)  # threads that OpenCV would start compete with the workers
     telemetry = PrometheusTelemetry(CollectorRegistry(), time.monotonic)
     logs = configure_logging(config.logging, telemetry)  # before anybody has something to say
     try:
-        failed = _run(Agent(config, options.config_hash, telemetry), options, logs)
-        if not failed:
+        agent = Agent(config, options.config_hash, telemetry)
+        failed = _run(agent, options, logs)
+        if not failed and agent.kept:
             return EXIT_OK
-        told = "; ".join(f"camera {name} failed: {why}" for name, why in failed.items())
-        refusal, code = told, EXIT_FAILED
-    except (ModelError, OversizedError, ReferenceFileError, SlotError, TlsError) as error:
+        refusal, code = NOT_KEPT, EXIT_NOT_KEPT
+        if failed:
+            told = "; ".join(f"camera {name} failed: {why}" for name, why in failed.items())
+            refusal, code = told, EXIT_FAILED
+    except (ModelError, ReferenceFileError, SlotError, StateDirError, TlsError) as error:
         refusal, code = str(error), EXIT_CONFIG
     except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED
@@ -115,20 +120,23 @@ def _wait(
 
 @contextmanager
 def _signals(stop: threading.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for an orderly end; the second ends at once.
+    """The first SIGINT, SIGTERM or SIGHUP asks for an orderly end; a second SIGINT or SIGTERM ends
+    at once. SIGHUP never does: a terminal that closes sends it twice, as kernel and as shell. Where
+    it is ignored from the start (nohup), it stays so.
 
     ``os._exit`` skips every cleanup on purpose: children die with their parent by the kernel's
     parent-death signal, and their shared memory has no name that could stay behind.
     """
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number != signal.SIGHUP:
             os._exit(EXIT_FORCED)
         stop.set()
 
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:

@@ -8,7 +8,6 @@ carried out again at every connect.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from agent.config import Commands
 from agent.publishing.connection.events import Received
 from agent.records import Command, CommandOutcome
+from agent.strict_json import read_object
 from agent.token_bucket import TokenBucket
 
 MESSAGE_LIMIT_BYTES = 4096
@@ -92,6 +92,10 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "variety": {"variety": _text(64), "lot": _text(64, empty=True)},
 }
 """Every command and what it needs beside ``COMMON``; every key is required."""
+OPTIONAL: Mapping[str, Mapping[str, Check]] = {
+    name: {"event_id": _matching(_ID)} for name in ("shelve", "unshelve")
+}
+"""What a command may name besides: the occurrence, which must then be the newest."""
 
 
 def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], str]:
@@ -99,45 +103,21 @@ def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], s
 
     What could be read is returned even then, so that the answer names the command it belongs to.
     """
-    try:
-        parsed = _object(payload)
-    except CommandError as error:
-        return {}, str(error)
-    fields = {**COMMON, **FIELDS[name]}
+    read = read_object(payload, MESSAGE_LIMIT_BYTES)
+    optional = OPTIONAL.get(name, {})
+    fields = {**COMMON, **FIELDS[name], **optional}
     values: dict[str, str | int | float] = {}
-    wrong = [f"unknown key {key[:40]!r}" for key in parsed if key not in fields]
+    wrong = [f"unknown key {key[:40]!r}" for key in read.values if key not in fields]
     for key, check in fields.items():
-        if key not in parsed:
-            wrong.append(f"{key} is missing")
+        if key not in read.values:
+            if key not in optional:
+                wrong.append(f"{key} is missing")
             continue
         try:
-            values[key] = check(parsed[key])
+            values[key] = check(read.values[key])
         except CommandError as error:
             wrong.append(f"{key} {error}")
-    return values, "; ".join(wrong)[:300]
-
-
-def _object(payload: bytes) -> dict[str, object]:
-    if len(payload) > MESSAGE_LIMIT_BYTES:
-        raise CommandError(f"longer than {MESSAGE_LIMIT_BYTES} bytes")
-    try:
-        parsed = json.loads(payload.decode(), object_pairs_hook=_unique, parse_constant=_constant)
-    except (ValueError, RecursionError) as error:
-        raise CommandError("no JSON object") from error
-    if not isinstance(parsed, dict):
-        raise CommandError("no JSON object")
-    return parsed
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key twice")
-    return found
-
-
-def _constant(text: str) -> float:
-    raise ValueError(text)
+    return values, (read.wrong or "; ".join(wrong))[:300]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +136,11 @@ class CommandReader:
         self._base = base
         self._prefix = f"{base}/cmd/"
         self._bucket = TokenBucket(settings.per_s, BURST, now=0.0)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of every command that there is, allowed or not."""
+        return tuple(self._prefix + name for name in FIELDS)
 
     def concerns(self, topic: str) -> bool:
         """Whether a topic is that of a command, rather than of our own answers."""
@@ -188,12 +173,12 @@ class CommandReader:
         wrong: str,
         now: Moment,
     ) -> tuple[CommandOutcome | None, str]:
+        if event.retained:  # before the rate: those of a connect must not use it up
+            return CommandOutcome.RETAINED, "a retained command would come again at every connect"
         if not self._bucket.take(now.mono):
             return CommandOutcome.RATE_LIMITED, f"more than {self._settings.per_s:g} a second"
         if name not in FIELDS:
             return CommandOutcome.INVALID, f"no such command; there are {', '.join(FIELDS)}"
-        if event.retained:
-            return CommandOutcome.RETAINED, "a retained command would come again at every connect"
         if wrong:
             return CommandOutcome.INVALID, wrong
         if name not in self._settings.allow:

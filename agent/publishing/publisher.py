@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, TypeVar
 
@@ -24,6 +24,7 @@ from agent.publishing.wire.settings import PublisherSettings
 from agent.publishing.wire.topics import TopicError
 from agent.records import (
     Alarm,
+    AlarmState,
     CameraStatus,
     Command,
     CommandOutcome,
@@ -32,6 +33,7 @@ from agent.records import (
     LinkStatus,
     MachineInfo,
     Overlay,
+    PublishedLane,
     Quality,
     TopicFamily,
 )
@@ -53,15 +55,15 @@ class PublisherHooks:
     machine: Callable[[MachineInfo], None]
     link: Callable[[LinkStatus], None]
     command: Callable[[Command], None]
+    normal: Callable[[str], None] = lambda _alarm_id: None  # the broker knows an alarm as normal
 
 
 class Publisher:
     """Publishes one machine's topics through one MQTT client.
 
     The hooks are called in the publisher's own thread and must return at once. Raises
-    ``ValueError`` when the broker's address is none or ``meta`` holds what has no flat form,
-    ``OversizedError`` when it is above the limit of a message, and ``TlsError`` for TLS files that
-    cannot be used; none of it needs the broker to be there.
+    ``ValueError`` when the broker's address is none, and ``TlsError`` for TLS files that cannot be
+    used; none of it needs the broker to be there.
     """
 
     starts_after_capture: ClassVar[bool] = False
@@ -81,15 +83,18 @@ class Publisher:
         self._clock = clock
         self._store = store
         self._composer = Composer(settings)
-        self._check_meta(clock())
         self._deadband = Deadband(mqtt.metric_deadband, mqtt.metric_interval_s)
         self._status = StatusTopic(self._composer, mqtt.status_interval_s, clock)
         # Guards the deadband. The live path takes no lock that is held while a picture is encoded.
         self._lock = threading.Lock()
         self._alarm_lock = threading.Lock()  # guards what the composer remembers of the evidence
         self._held_due_at = 0.0
+        self._normal = hooks.normal
         inbound = Inbound(
-            settings, telemetry, clock, InboundHooks(hooks.machine, hooks.command, self.answer)
+            settings,
+            telemetry,
+            clock,
+            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.connected),
         )
         self._outbox = DurableOutbox(
             MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock
@@ -99,7 +104,6 @@ class Publisher:
                 mqtt=mqtt,
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
-                state_topics=inbound.state_topics,
             ),
             self._outbox,
             telemetry,
@@ -114,13 +118,6 @@ class Publisher:
             ),
         )
         self._outbox.on_ready = self._session.wake
-
-    def _check_meta(self, now: float) -> None:
-        """What it cannot hold is an error now, not at each connect."""
-        try:
-            self._composer.meta(now)
-        except OversizedError as error:
-            raise OversizedError(f"mqtt.message_limit_bytes: meta has {error}") from error
 
     # --- for the wiring ---
 
@@ -168,7 +165,8 @@ class Publisher:
         """Publish transitions with the pictures behind them, in one transaction with ``save``.
 
         ``save`` writes the state of the alarms to the same store: after a kill either both are
-        there or neither. States are sent only once that is on the disk.
+        there or neither. States are sent only once that is on the disk, or in the memory that
+        stands in for it.
         """
         now = self._clock()
         entries = [entry for record, evidence in records for entry in self._alarm(record, evidence)]
@@ -178,8 +176,11 @@ class Publisher:
             for entry in entries:
                 if entry.is_durable:
                     self._outbox.put(entry, now)
+            self._store.database.after_commit(lambda: self._put_states(entries, now))
 
         self._store.database.run(work)
+
+    def _put_states(self, entries: Sequence[Entry], now: float) -> None:
         for entry in entries:
             if not entry.is_durable:
                 self._outbox.put(entry, now)
@@ -188,15 +189,35 @@ class Publisher:
     def _alarm(self, record: Alarm, evidence: Overlay | None) -> list[Entry]:
         image = self._picture(evidence) if evidence is not None else None
         with self._alarm_lock:
-            return self._made(TopicFamily.ALARM, partial(self._composer.alarm, record, image)) or []
+            made = self._made(TopicFamily.ALARM, partial(self._composer.alarm, record, image)) or []
+        if record.state is not AlarmState.NORM:
+            return made
+        told = partial(self._normal, record.alarm_id)
+        return [replace(one, delivered=told) if not one.is_event else one for one in made]
 
     def _picture(self, evidence: Overlay) -> Image | None:
         """A picture that cannot be sent costs itself and never the alarm that it belongs to."""
         return self._made(TopicFamily.EVIDENCE, lambda _now: self._composer.image(evidence))
 
+    def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
+        """Put values of quality bad in the place of what nobody measures any more."""
+        made = self._made(TopicFamily.METRIC, partial(self._composer.withdrawn, published)) or []
+        left = {entry.key for entry in made}
+
+        def taken(key: str) -> None:  # by the session's thread alone
+            left.discard(key)
+            if not left:
+                told()
+
+        for entry in made:
+            self._outbox.put(replace(entry, delivered=partial(taken, entry.key)), self._clock())
+        self._session.wake()
+
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
         """Publish the result of a command to whoever asked for it."""
         self._telemetry.count("commands", command=command.name, outcome=outcome)
+        if command.tag:
+            return  # it was asked by a tag, and is answered there
         self._put(
             TopicFamily.COMMAND,
             partial(self._composer.command_result, command, outcome, detail),

@@ -14,6 +14,7 @@ from agent.records import (
     FruitReading,
     LinkStatus,
     Overlay,
+    PublishedLane,
     Quality,
 )
 
@@ -66,6 +67,12 @@ class Sink(Protocol):
 
         ``save`` writes the state of the alarms. It is called before anything is sent; where events
         wait in the same store, in one transaction with them.
+        """
+
+    def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
+        """Take back what an earlier start reported of a lane or class that is not there any more.
+
+        ``told`` is called once the broker has taken all of it.
         """
 
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:

@@ -6,10 +6,8 @@ import threading
 
 from agent.publishing.wire.composer import Composer
 from agent.publishing.wire.messages import Entry, Message
+from agent.publishing.wire.payloads import LOST, STOPPED
 from agent.telemetry import Clock
-
-LOST = "lost"
-STOPPED = "stopped"
 
 
 class StatusTopic:
@@ -35,7 +33,7 @@ class StatusTopic:
             return self._changed
 
     def connected(self) -> None:
-        """A connection stands: the broker may hold the will, or nothing."""
+        """What the broker holds is not our word: the will, another's, or nothing."""
         with self._lock:
             self._changed = True
 

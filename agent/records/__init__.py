@@ -52,6 +52,8 @@ from agent.records.frames import (
 )
 from agent.records.status import (
     LinkStatus,
+    PublishedLane,
+    StorageCause,
     StorageStatus,
     TopicFamily,
 )
@@ -87,6 +89,7 @@ __all__ = [
     "Origin",
     "Overlay",
     "PoolStatus",
+    "PublishedLane",
     "Quality",
     "Reading",
     "Region",
@@ -95,6 +98,7 @@ __all__ = [
     "SamplingClass",
     "SegmentedFrame",
     "Selection",
+    "StorageCause",
     "StorageStatus",
     "TopicFamily",
 ]

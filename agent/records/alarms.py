@@ -76,6 +76,12 @@ class Alarm:
     seq: int  # gapless per agent over the events of all alarms
     captured_mono: float = 0.0  # of the frame behind the transition; 0 when there is none
     suppressed_by: str = ""  # why it is suppressed, in words; part of ``message`` too
+    quiet: bool = False  # of an occurrence that nobody was told of, which changes that only
+
+    @property
+    def is_event(self) -> bool:
+        """Whether anything has happened that people are told of by more than the state."""
+        return not (self.quiet or self.transition in UNEVENTFUL)
 
 
 # --- commands ------------------------------------------------------------------------------------
@@ -98,10 +104,11 @@ class CommandOutcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command from a topic. With a ``refusal`` it is only to be answered.
+    """One command from a topic or a tag. With a ``refusal`` it is only to be answered.
 
     ``arguments`` are checked by the command's table; ``name`` is "other" for one that there is not.
-    ``response_topic`` empty: the answer goes to the agent's own topic of results.
+    ``response_topic`` empty: the answer goes to the agent's own topic of results. ``tag``: the
+    alarm whose Sparkplug tag was written, where the answer goes instead; empty for one of a topic.
     """
 
     name: str
@@ -113,6 +120,7 @@ class Command:
     correlation: bytes = b""
     refusal: CommandOutcome | None = None
     detail: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ class LineReplay:
             self.raised += [
                 Raised(at, definition_of(one).cause, not one.suppressed, self.fruit)
                 for one in records
-                if one.transition == Event.RAISE.value
+                # its beginning, suppressed or not: not the end of a suppression that hid it
+                if one.transition == Event.RAISE.value and one.active_since_ms == stamp_ms
             ]
             self._next_tick += TICK_S
 

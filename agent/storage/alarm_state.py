@@ -38,17 +38,13 @@ class AlarmState:
 
         self._database.run(write)
 
-    def keep_only(self, alarm_ids: Collection[str]) -> None:
+    def forget(self, alarm_ids: Collection[str]) -> None:
         """Forget alarms of what is no longer configured."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            known = [str(row[0]) for row in connection.execute("SELECT alarm_id FROM alarm")]
-            connection.executemany(
-                "DELETE FROM alarm WHERE alarm_id = ?",
-                [(alarm_id,) for alarm_id in known if alarm_id not in alarm_ids],
+        self._database.run(
+            lambda connection: connection.executemany(
+                "DELETE FROM alarm WHERE alarm_id = ?", [(alarm_id,) for alarm_id in alarm_ids]
             )
-
-        self._database.run(write)
+        )
 
     def load(self) -> dict[str, Any] | None:
         """Return everything that was saved, in the form it was given in; None: nothing ever was."""

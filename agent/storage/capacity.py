@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.config import Storage
-from agent.storage.database import MEMORY_MAX_BYTES, Database
+from agent.storage.database import Database
+from agent.storage.disk import MEMORY_MAX_BYTES
 from agent.storage.rows import Dropped, Kind
 
 EVICT_ROWS = 32
@@ -25,8 +26,7 @@ DISK_LOW_BYTES = 4 * 1024 * 1024
 
 
 class Capacity:
-    """The cap over outbox and evidence. Every method but ``look_at_disk`` joins the transaction
-    that runs."""
+    """The cap over outbox and evidence. Every method is for the transaction that runs."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Capacity:
         self._free: int | None = None  # bytes of the disk; None: no limit of its own
         self._held: dict[Kind, int] | None = None
         database.on_rollback(self.forget)
-        self.look_at_disk()
+        database.run(lambda _connection: self.look_at_disk())
 
     @property
     def limit_bytes(self) -> int:
@@ -127,7 +127,7 @@ class Capacity:
     def _evict_pictures(self, connection: sqlite3.Connection) -> list[Dropped]:
         events = connection.execute(
             "DELETE FROM evidence WHERE event_id IN "
-            "(SELECT event_id FROM evidence ORDER BY made_utc_ms, event_id LIMIT 4) "
+            "(SELECT event_id FROM evidence ORDER BY rowid LIMIT 4) "
             "RETURNING event_id"
         ).fetchall()
         gone = "DELETE FROM outbox WHERE evidence_id = ? RETURNING id, acked_mono"

@@ -61,6 +61,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_acked ON outbox (acked_mono) WHERE acked_mono IS NOT NULL",
         "CREATE INDEX outbox_waiting ON outbox (kind, unheard, made_mono) WHERE acked_mono IS NULL",
     ),
+    (
+        # whether made_utc_ms is to be believed (``agent.storage.ages``); of older rows it is not
+        "ALTER TABLE outbox ADD COLUMN stamp INTEGER NOT NULL DEFAULT 0",
+    ),
+    (
+        # small objects by name, as JSON: what runs on the line
+        "CREATE TABLE kept (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
+    ),
 )
 VERSION = len(STEPS)
 

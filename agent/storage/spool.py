@@ -3,13 +3,11 @@
 Rows only: what is in flight and when it is sent again is decided by the outbox above. A message
 that the broker acknowledged stays for a while, because a broker acknowledges before it delivers.
 
-What goes at the cap is decided in ``capacity``. Ages are monotonic; those of rows from before a
-restart of the computer are taken from the wall clock where that is plausible.
+What goes at the cap is decided in ``capacity``, how old a row is in ``ages``.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import Storage
+from agent.storage.ages import Ages
 from agent.storage.capacity import Capacity
+from agent.storage.copying import ACKED, GONE, UNHEARD, note_fates, waiting
 from agent.storage.database import Database
 from agent.storage.rows import Dropped, Kind, NewRow, Row
 
 ROW_BYTES = 200
 """What a row takes beside its payload, with its share of the index."""
-PLAUSIBLE_UTC_MS = 1_577_836_800_000  # 2020: an older stamp was made before the clock was set
 PACK_FROM_BYTES = 200
+EXPIRE_ROWS = 5000
 _ROWS = (
     "SELECT o.id, o.kind, o.route, o.topic, o.content_type, o.packed, o.payload, o.evidence_id, "
     "o.made_mono, o.unheard, o.acked_mono, e.data FROM outbox o "
@@ -46,31 +46,15 @@ class Spool:
         self,
         database: Database,
         settings: Storage,
-        clock: Callable[[], float],
-        utc_ms: Callable[[], int],
+        ages: Ages,
         free_bytes: Callable[[Path], int] | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._clock = clock
-        self._utc_ms = utc_ms
-        self._boot = boot_id()
+        self._ages = ages
         self.capacity = Capacity(database, settings, free_bytes)
-        self._database.run(self._adopt)
-
-    def _adopt(self, connection: sqlite3.Connection) -> None:
-        """Put the rows of an earlier boot on this one's clock; an acknowledged one is as new."""
-        now, utc_ms = self._clock(), self._utc_ms()
-        connection.execute(
-            "UPDATE outbox SET acked_mono = ? WHERE acked_mono IS NOT NULL AND boot <> ?",
-            (now, self._boot),
-        )
-        connection.execute(
-            "UPDATE outbox SET boot = :boot, made_mono = CASE WHEN made_utc_ms < :plausible "
-            "OR made_utc_ms > :utc THEN :now ELSE :now - (:utc - made_utc_ms) / 1000.0 END "
-            "WHERE boot <> :boot",
-            {"boot": self._boot, "now": now, "utc": utc_ms, "plausible": PLAUSIBLE_UTC_MS},
-        )
+        database.on_join(ages.adopt)
+        database.run(ages.adopt)
 
     # --- rows in, rows out -----------------------------------------------------------------------
 
@@ -84,7 +68,7 @@ class Spool:
             dropped = self.capacity.make_room(connection, row.kind, size)
             if dropped is None:
                 return 0, []
-            utc_ms = self._utc_ms()
+            now, utc_ms, boot, stamp = self._ages.born()
             if row.evidence_id:
                 connection.execute(
                     "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)",
@@ -92,7 +76,7 @@ class Spool:
                 )
                 payload = b""
             cursor = connection.execute(
-                "INSERT INTO outbox VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, ?)",
+                "INSERT INTO outbox VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, ?, ?)",
                 (
                     row.kind,
                     row.route,
@@ -101,10 +85,11 @@ class Spool:
                     row.evidence_id,
                     size,
                     utc_ms,
-                    self._clock(),
-                    self._boot,
+                    now,
+                    boot,
                     packed,
                     payload,
+                    stamp,
                 ),
             )
             self.capacity.added(row.kind, size)
@@ -142,8 +127,12 @@ class Spool:
         """The broker took ``acked`` and will never take ``gone``; ``unheard`` go on waiting."""
 
         def work(connection: sqlite3.Connection) -> None:
-            now = self._clock()
+            now = self._ages.clock()
             self.capacity.forget()
+            if self._database.stands_in:  # the file may have them, and is told when it is back
+                note_fates(connection, ACKED, acked, now)
+                note_fates(connection, GONE, gone)
+                note_fates(connection, UNHEARD, unheard)
             connection.executemany(
                 "UPDATE outbox SET acked_mono = ? WHERE id = ? AND kind <> ?",
                 [(now, row_id, Kind.EXPLANATION) for row_id in acked],
@@ -171,21 +160,25 @@ class Spool:
         }
 
     def expire(self) -> list[Dropped]:
-        """Let go what was acknowledged long enough ago, and what has waited for too long."""
+        """Let go what was acknowledged long enough ago, and what has waited for too long; at most
+        ``EXPIRE_ROWS`` of a sort, so that a slow disk takes no longer than it may."""
 
         def work(connection: sqlite3.Connection) -> list[Dropped]:
-            now = self._clock()
+            self._ages.catch_up(connection)
+            now = self._ages.clock()
             connection.execute(
-                f"DELETE FROM outbox WHERE acked_mono < ? AND evidence_id NOT IN ({_STANDING})",  # noqa: S608
-                (now - self._settings.keep_acknowledged_s,),
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE acked_mono < ? "  # noqa: S608
+                f"AND evidence_id NOT IN ({_STANDING}) LIMIT ?)",
+                (now - self._settings.keep_acknowledged_s, EXPIRE_ROWS),
             )
             dropped = []
             for kind, age_s in self.age_limit_s.items():
                 for unheard, reason in ((0, "expired"), (1, "no_matching_subscribers")):
                     rows = connection.execute(
-                        "DELETE FROM outbox WHERE kind = ? AND made_mono < ? AND unheard = ? "
-                        "AND acked_mono IS NULL RETURNING id",
-                        (kind, now - age_s, unheard),
+                        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE kind = ? "
+                        "AND made_mono < ? AND unheard = ? AND acked_mono IS NULL LIMIT ?) "
+                        "RETURNING id",
+                        (kind, now - age_s, unheard, EXPIRE_ROWS),
                     ).fetchall()
                     if rows:
                         ids = tuple(int(row[0]) for row in rows)
@@ -198,8 +191,7 @@ class Spool:
 
     def waiting(self) -> dict[Kind, int]:
         """Return how many rows of each kind wait, by a count over the table."""
-        query = "SELECT kind, count(*) FROM outbox WHERE acked_mono IS NULL GROUP BY kind"
-        return dict.fromkeys(Kind, 0) | {Kind(kind): n for kind, n in self._database.rows(query)}
+        return dict.fromkeys(Kind, 0) | self._database.run(waiting)
 
     def oldest_mono(self, kind: Kind) -> float | None:
         """Return when the oldest waiting row was made."""
@@ -213,14 +205,6 @@ class Spool:
     def last_id(self) -> int:
         """Return the newest id that was ever given."""
         return int(self._database.rows("SELECT coalesce(max(id), 0) FROM outbox")[0][0])
-
-
-def boot_id() -> str:
-    """Return what names this run of the operating system; its monotonic clock starts with it."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return str(os.getpid())
 
 
 def _row(values: tuple[Any, ...]) -> Row:

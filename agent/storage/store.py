@@ -9,26 +9,35 @@ from pathlib import Path
 
 from agent.config import Storage
 from agent.records import StorageStatus
+from agent.storage.ages import Ages
 from agent.storage.alarm_state import AlarmState
 from agent.storage.audit import Audit
 from agent.storage.counters import Counters
-from agent.storage.database import FILE, Database
+from agent.storage.database import CLOSE_S, Database
+from agent.storage.kept import Kept
 from agent.storage.spool import Spool
+from agent.storage.state_dir import FILE
 from agent.telemetry import Clock, Telemetry, wall_clock_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Monotonic seconds for durations, Unix milliseconds for stamps."""
+    """Monotonic seconds for durations, Unix milliseconds for stamps.
+
+    ``synchronised``: whether the kernel holds the clock of the stamps for synchronised now; where
+    it does not say, it does not.
+    """
 
     mono: Clock = time.monotonic
     utc_ms: Callable[[], int] = wall_clock_ms
+    synchronised: Callable[[], bool] = lambda: False
 
 
 class Store:
     """The parts of one database. ``folder`` None: everything works, and nothing survives.
 
-    Raises ``StorageError`` when another process has the folder.
+    Raises ``StorageError`` when another process has the folder, ``StateDirError`` when it can never
+    serve.
     """
 
     def __init__(
@@ -44,10 +53,17 @@ class Store:
         self.counters = Counters(self.database)
         self.alarms = AlarmState(self.database, self.counters)
         self.audit = Audit(self.database)
-        self.spool = Spool(self.database, settings or Storage(), clocks.mono, clocks.utc_ms)
+        self.kept = Kept(self.database)
+        ages = Ages(clocks.mono, clocks.utc_ms, clocks.synchronised)
+        self.spool = Spool(self.database, settings or Storage(), ages)
 
     def status(self) -> StorageStatus:
         return self.database.status
 
-    def close(self) -> None:
-        self.database.close()
+    def watch_for_hangs(self) -> None:
+        """The start is over: from now on nobody waits for a disk that hangs."""
+        self.database.watch_for_hangs()
+
+    def close(self, timeout_s: float = CLOSE_S) -> bool:
+        """Write what waits; false when something could not be kept, which is counted and told."""
+        return self.database.close(timeout_s)

@@ -114,10 +114,10 @@ def main() -> None:
     """Entry point; never returns."""
     control_fd, parent_pid = int(sys.argv[1]), int(sys.argv[2])
     die_with_parent(parent_pid)
-    # The parent alone decides when a child ends: a Ctrl-C in the terminal or a SIGTERM to the
-    # whole service reaches the parent, whose orderly stop needs its children for a moment more.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # The parent alone decides when a child ends: a Ctrl-C, a terminal that closes or a SIGTERM to
+    # the whole service reaches the parent, whose orderly stop needs its children a moment more.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     _prepare_output()
     os.set_inheritable(control_fd, False)
     code = 1

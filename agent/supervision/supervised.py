@@ -10,6 +10,7 @@ from functools import partial
 
 from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
 from agent.supervision.restart import Backoff
+from agent.supervision.survivors import Survivors
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class SupervisedChild:
         self._clock = clock
         self._backoff = Backoff(0.2, 10.0, random.Random())  # noqa: S311 - jitter, not a secret
         self._spawned_mono = self._looked_mono = self._heard_mono = 0.0
+        self._survivors = Survivors()
         self.child: Child | None = None
         self.restarts = 0
         self.serving = threading.Event()
@@ -64,6 +66,7 @@ class SupervisedChild:
         """
         while not stopping.is_set():
             self._telemetry.beat(self._loop)
+            self._survivors.again()
             child = self.child
             step = partial(self._start, spec) if child is None else partial(turn, child)
             if reason := self.attempt(step):
@@ -103,6 +106,7 @@ class SupervisedChild:
         """Start a child; return why that failed, or nothing."""
         self._spawned_mono = self._heard_mono = self._clock()
         try:
+            self._survivors.check_room()
             self.child = spawn(spec())
         except OSError:
             return "no_process"
@@ -113,8 +117,7 @@ class SupervisedChild:
         child, self.child = self.child, None
         self.failure = reason
         if child is not None:
-            child.kill()
-            self.failure = f"{reason}: {child.describe_exit()}"
+            self.failure = f"{reason}: {self._survivors.end(child)}"
         if self.serving.is_set() and self._clock() - self._spawned_mono >= STABLE_S:
             self._backoff.reset()
         self.serving.clear()

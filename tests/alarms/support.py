@@ -71,6 +71,11 @@ class TimedManager:
         return [record.transition for record in records]
 
     @property
+    def events(self) -> list[str]:
+        """What people were told."""
+        return [record.transition for record in self.records if record.is_event]
+
+    @property
     def alarm(self) -> Alarm:
         (only,) = self.manager.current()
         return only

@@ -21,6 +21,7 @@ from agent.records import (
     SamplingClass,
     StorageStatus,
 )
+from tests.alarms.references import reference
 from tests.alarms.support import explanation, fruit, said, status, utc_ms
 
 RUNNING, STOPPED = MachineState.RUNNING, MachineState.STOPPED
@@ -491,3 +492,16 @@ def test_a_loss_of_stored_messages_is_an_alarm_for_an_hour_and_a_lost_disk_until
     line.wait(10_000)
     assert line["spool_loss-agent"].beyond is True
     assert "disk I/O error" in said(line["spool_loss-agent"])
+
+
+def test_a_word_for_one_lane_leaves_the_others_as_they_are() -> None:
+    references = {"golden": reference(()), "blush": reference((), variety="blush")}
+    watch = Watch(config.Alarms(), ("left", "right"), references)
+    watch.on_machine(MachineInfo(RUNNING, variety="golden"))
+    watch.on_machine(MachineInfo(STOPPED, variety="amber", lane="left"))
+    watch.tick(100.0)
+    charts = watch.charts()
+    assert (charts["left"].held, charts["right"].held) == ("the machine does not run", "")
+    watch.on_machine(MachineInfo(RUNNING, lane="left"))
+    watch.tick(200.0)
+    assert (charts["left"].held, charts["right"].held) == ("variety amber has no reference", "")

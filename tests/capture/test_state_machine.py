@@ -273,6 +273,23 @@ def test_waits_grow_with_each_failure_and_a_session_that_worked_resets_them() ->
     assert wait_after_failure() == pytest.approx(1.0, abs=2 * TICK_S)
 
 
+def test_a_mistake_of_whoever_watches_leads_to_a_start_after_the_back_off() -> None:
+    run = live(backoff_first_s=1.0, backoff_max_s=60.0)
+    run.automaton.supervision_failed("OSError: in a kill", run.now)
+    assert (run.state, run.cause) == (CameraState.BACKOFF, "supervision_failed")
+    assert run.automaton.change.detail == "OSError: in a kill"
+    changes = len(run.automaton.drain())
+    run.automaton.supervision_failed("again", run.now)
+    assert (run.state, run.automaton.drain()) == (CameraState.BACKOFF, [])
+    assert changes
+    begin = run.now
+    run.open()
+    assert run.now - begin == pytest.approx(2.0, abs=2 * TICK_S), "it waits longer each time"
+    run.automaton.ended(run.now)
+    run.automaton.supervision_failed("too late", run.now)
+    assert run.state is CameraState.ENDED
+
+
 def test_a_frozen_picture_is_noticed_within_three_seconds() -> None:
     run = live()
     begin = run.now
@@ -328,7 +345,7 @@ def test_a_frozen_camera_that_falls_silent_is_stalled() -> None:
 
 
 EVENTS = st.sampled_from(
-    ["picture", "frozen", "quiet", "hang", "fail", "fatal", "die", "end", "open", "late"]
+    ["picture", "frozen", "quiet", "hang", "fail", "fatal", "die", "end", "open", "late", "defect"]
     + [state.value for state in MachineState]
 )
 
@@ -358,6 +375,10 @@ def test_no_order_of_events_leaves_the_table_or_the_protocol(
     for event, times in events:
         if event in list(MachineState):
             run.automaton.machine(MachineState(event), run.now)
+            continue
+        if event == "defect":  # of whoever feeds it, who ends the process whatever it does
+            run.automaton.supervision_failed("a defect", run.now)
+            child = False
             continue
         if event in ("fail", "fatal", "die", "end"):
             if child:

@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.capture.messages import Failed
+from agent.capture.state_machine import Action
 from agent.records import CameraState, MachineInfo, MachineState
 from tests.capture.conftest import Capture
 from tests.capture.support import camera, write_pictures, write_video
+from tests.supervision.test_survivors import refuse_kills
 from tests.support import wait_until
 
 
@@ -98,6 +101,55 @@ def test_a_capture_child_killed_again_and_again_never_breaks_the_books(capture: 
         os.kill(run.system.pids()["cam1"], signal.SIGKILL)
         wait_until(lambda: run.state() is not CameraState.LIVE)
     run.wait_for_frames(5)
+
+
+def test_a_child_whose_end_fails_is_replaced_and_ended_later(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = capture(camera("test:steady?fps=100"))
+    run.wait_for_frames(10)
+    pid = run.system.pids()["cam1"]
+    refuse_kills(monkeypatch, 1)
+    feed = run.system._feeds[0]
+    receive = feed._receive
+
+    def failed(now: float) -> Action:  # its source, while its process goes on
+        monkeypatch.setattr(feed, "_receive", receive)
+        return feed._states.failed(Failed("read_failed", "", permanent=False), now)
+
+    monkeypatch.setattr(feed, "_receive", failed)
+    run.wait_for("backoff", "read_failed")
+    run.wait_for("connecting", "retry")
+    run.wait_for_frames(10)
+    wait_until(lambda: gone(pid), 20, "the first process is dead")
+    assert run.state() is CameraState.LIVE
+
+
+@pytest.mark.parametrize("where", ["observe", "control", "settle"])
+def test_a_defect_of_the_supervision_costs_one_session(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run = capture(camera("test:steady?fps=100"), camera("test:steady?fps=100", name="cam2"))
+    run.wait_for_frames(10)
+    run.wait_for_frames(10, "cam2")
+    pid = run.system.pids()["cam1"]
+    feed = run.system._feeds[0]
+    works = getattr(feed, where)
+
+    def fails(*arguments: object) -> object:
+        monkeypatch.setattr(feed, where, works)
+        works(*arguments)
+        raise MemoryError("a defect")
+
+    monkeypatch.setattr(feed, where, fails)
+    if where == "settle":
+        os.kill(pid, signal.SIGKILL)
+    run.wait_for("backoff", "child_died" if where == "settle" else "supervision_failed")
+    run.wait_for("connecting", "retry")
+    run.wait_for_frames(10)
+    wait_until(lambda: gone(pid), 20, "its process is dead")
+    assert run.state() is CameraState.LIVE
+    assert run.seen("cam2") == [("connecting", "start"), ("live", "first_frame")]
 
 
 @pytest.mark.parametrize("how", ["stopped", "hanging"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from agent.cli.health import health
 from agent.preflight import load_config
 from tests.support import free_port, require_tool, wait_until
 from tests.support.mosquitto import Mosquitto
@@ -24,6 +27,8 @@ DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 COMMAND = ["run", "--plain", "--config", "/etc/pitwatch/pitwatch.yaml"]
+PROGRAM = "/opt/pitwatch/bin/pitwatch"
+HEALTH = ["health", "--config", "/etc/pitwatch/pitwatch.yaml"]
 
 
 # --- the images ----------------------------------------------------------------------------------
@@ -58,7 +63,7 @@ def test_both_images_run_as_nobody_special_and_start_the_agent() -> None:
         assert text.strip().endswith("USER 10001:10001")
         assert stage(parent)[0] == "base"
     assert str(COMMAND).replace("'", '"') in stage("base")[1]
-    assert "http://127.0.0.1:9464/livez" in stage("base")[1]
+    assert f"CMD {json.dumps([PROGRAM, *HEALTH])}" in stage("base")[1]
     assert len(re.findall("-c constraints.txt", DOCKERFILE)) == 4, "torch is pinned in one place"
 
 
@@ -129,6 +134,21 @@ def test_no_secret_stands_in_a_file() -> None:
     assert "/deploy/docker/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_the_container_is_asked_by_the_command_that_reads_its_configuration() -> None:
+    service = SERVICES["pitwatch"]
+    assert service["healthcheck"]["test"] == ["CMD", PROGRAM, *HEALTH]
+    mounted = [volume.split(":")[1] for volume in service["volumes"]]
+    assert HEALTH[-1] in mounted
+    limits = re.search(r"--timeout=(\d+)s", DOCKERFILE)
+    assert limits is not None
+    assert service["healthcheck"]["timeout"] == f"{limits[1]}s"
+    assert asked_for_s() < int(limits[1]), "the command has its say before the daemon ends it"
+
+
+def asked_for_s() -> float:
+    return float(signature(health).parameters["timeout"].default)
+
+
 def test_the_gpu_variant_builds_the_other_image() -> None:
     gpu = yaml.safe_load((DOCKER / "compose.gpu.yaml").read_text())["services"]["pitwatch"]
     assert gpu["build"]["target"] == "cuda"
@@ -168,6 +188,13 @@ def broker(tmp_path: Path, secrets: Path) -> Iterator[Mosquitto]:
         there.close()
 
 
+def asked(file: Path, port: int, question: str) -> int:
+    """The exit code of the image's own check, by hand."""
+    words = [*HEALTH[:-1], str(file), "--http", f"127.0.0.1:{port}", question]
+    command = [sys.executable, "-m", "agent", *words]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+
 @pytest.mark.needs_mosquitto
 @pytest.mark.timeout(180)
 def test_the_command_of_the_image_runs_by_hand_against_the_broker_of_compose(
@@ -190,6 +217,8 @@ def test_the_command_of_the_image_runs_by_hand_against_the_broker_of_compose(
     with running_agent(tmp_path, "--config", str(file)) as agent:
         agent.wait(lambda: agent.get("/livez")[0] == 200, 90, "alive")
         assert agent.get("/")[0] == 401
+        for question in ("--live", "--ready"):
+            wait_until(lambda q=question: asked(file, agent.port, q) == 0, 60, question)
         token = (secrets / "http_token").read_text().strip()
         url = f"http://127.0.0.1:{agent.port}/api/v1/status"
         answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)

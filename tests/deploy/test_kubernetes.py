@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from agent.cli.health import health
 from agent.config.problems import ConfigErrors
 from agent.preflight import load_config
 
@@ -45,8 +47,16 @@ def test_the_pod_is_locked_down_and_probed() -> None:
     assert container["args"] == COMMAND
     assert pod["securityContext"]["runAsNonRoot"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    program = ["/opt/pitwatch/bin/pitwatch", "health"]
+    for probe, words in (
+        ("startupProbe", program),
+        ("livenessProbe", program),
+        ("readinessProbe", [*program, "--ready"]),
+    ):
+        command = container[probe]["exec"]["command"]
+        assert command == [*words, *COMMAND[-2:]]
+        limit_s = float(signature(health).parameters["timeout"].default)
+        assert container[probe]["timeoutSeconds"] > limit_s, "it says why before it is ended"
     assert container["resources"]["limits"]["memory"]
     assert manifest("Deployment")["spec"]["strategy"]["type"] == "Recreate"
     mounted = {mount["name"] for mount in container["volumeMounts"]}

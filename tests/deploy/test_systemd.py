@@ -69,6 +69,12 @@ def test_the_unit_starts_a_command_that_there_is() -> None:
     assert "/etc/pitwatch/pitwatch.yaml" in done.stderr
 
 
+def test_the_unit_asks_the_agent_that_it_has_started() -> None:
+    program, *words = shlex.split(value("ExecStartPost"))
+    assert program == f"-{shlex.split(value('ExecStart'))[0]}", "and goes on whatever it says"
+    assert words == ["health", *shlex.split(value("ExecStart"))[-2:]]
+
+
 def test_errors_that_stay_are_not_tried_again() -> None:
     assert str(EXIT_CONFIG) in value("RestartPreventExitStatus").split()
     assert int(value("StartLimitBurst")) * float(value("RestartSec")) < float(

@@ -166,7 +166,7 @@ def test_the_machine_state_by_http_rides_along_into_the_readings(tmp_path: Path)
         assert agent.total("pitwatch_machine_messages_total", outcome="invalid") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_order_within_five_seconds(tmp_path: Path, number: int) -> None:
     with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()

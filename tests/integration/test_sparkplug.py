@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
 
+from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
+from agent.publishing.sparkplug.writes import ANSWER
 from tests.publishing.sparkplug.host import Host
-from tests.publishing.sparkplug.rig import Listener
+from tests.publishing.sparkplug.rig import NCMD, Listener
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import running_agent
 
 pytestmark = pytest.mark.needs_mosquitto
+
+
+def comment_on(listener: Listener, seen: Observer, event_id: str) -> None:
+    """Write to the tag as a host does: by the alias that the birth has given."""
+    text = json.dumps({"event_id": event_id, "user": "anna", "text": "cable replaced"})
+    alias = listener.host.tags["", "Alarms/camera_lost-cam1/comment"].alias
+    value = value_of(DataType.STRING, text)
+    metric = Metric(alias=alias, timestamp_ms=round(1000 * time.time()), value=value)
+    seen.client.publish(NCMD, encode(Payload(metric.timestamp_ms, (metric,))))
 
 
 def read_a_fruit(host: Host) -> bool:
@@ -39,6 +52,10 @@ def test_the_agent_is_born_sends_fruit_dies_cleanly_and_is_born_with_the_next_bd
                 listener.wait(lambda h: h.value("Cameras/cam1/state") == "live", "its state")
                 assert host.value("Alarms/camera_lost-cam1/active") is False
                 assert host.value("Properties/Model") == "peach-sim-unet8"
+                comment_on(listener, seen, "s0-1")
+                answer = listener.wait(lambda h: h.value(ANSWER), "an answer").value(ANSWER)
+                assert json.loads(answer)["outcome"] == "stale", "it never rang"
+                assert agent.total("pitwatch_commands_total", outcome="stale") == 1
                 agent.stop()
             host = listener.wait(lambda h: not h.online, "the death")
             assert host.devices == {"cam1": False}

@@ -36,6 +36,9 @@ class FakeAgent:
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    descriptions: dict[str, object] = field(
+        default_factory=lambda: {"metrics": {"fps": {"unit": "Hz", "low": 0.0}}}
+    )
 
     def __post_init__(self) -> None:
         self.telemetry = PrometheusTelemetry(self.registry, time.monotonic, strict=True)
@@ -75,6 +78,7 @@ class FakeAgent:
             newest=self.newest,
             telemetry=self.telemetry,
             kept_evidence=self.kept_evidence.get,
+            descriptions=self.descriptions,
         )
 
 

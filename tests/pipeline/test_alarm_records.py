@@ -23,7 +23,7 @@ def alarm(cause: str, transition: str = "raised", **changes: object) -> Alarm:
 def test_an_alarm_about_what_the_model_sees_is_followed_up(cause: str) -> None:
     assert follow_up_s(alarm(cause)) == FOLLOW_UP_S
     assert follow_up_s(alarm(cause, "cleared")) == 0.0
-    assert follow_up_s(alarm(cause, suppressed=True)) == 0.0
+    assert follow_up_s(alarm(cause, quiet=True)) == 0.0
 
 
 @pytest.mark.parametrize("cause", ["latency_budget", "camera_lost", "workers_degraded"])
@@ -45,3 +45,4 @@ def test_the_picture_behind_an_alarm_is_that_of_its_raising_only() -> None:
     newest.on_segmented(samples.frame(), samples.segmentation(samples.frame()))
     assert evidence_of(alarm("camera_lost"), newest) is not None
     assert evidence_of(alarm("camera_lost", "cleared"), newest) is None
+    assert evidence_of(alarm("camera_lost", quiet=True), newest) is None

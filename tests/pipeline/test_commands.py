@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent import config
+from agent.alarms.catalogue import watched_ids
 from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.pipeline.commands import CommandHandler, CommandTargets
@@ -39,7 +40,9 @@ class Control:
         )
         clock, utc_ms = (lambda: self.now), (lambda: self.utc_ms)
         self.handler = CommandHandler(self.manager, targets, self.store, clock, utc_ms)
-        self.persistence = AlarmPersistence(self.manager, self.store, ["cam1"], clock, utc_ms)
+        self.persistence = AlarmPersistence(
+            self.manager, self.store, watched_ids(["cam1"], ["cam1"], ()), clock, utc_ms
+        )
         self.persistence.restore()
         if raised:
             self.condition(beyond=True)
@@ -168,15 +171,15 @@ def test_a_state_that_cannot_be_read_is_a_loss_and_no_reason_not_to_start(
     assert again.store.status().losses == 1
 
 
-def test_alarms_of_what_is_no_longer_configured_are_forgotten(
-    control: Control, tmp_path: Path
+@pytest.mark.parametrize("name", ["shelve", "unshelve"])
+def test_a_shelving_that_names_an_occurrence_is_for_that_one_alone(
+    control: Control, name: str
 ) -> None:
-    control.store.close()
-    store = Store(tmp_path, NullTelemetry())
-    manager = AlarmManager(config.Alarms(), "pitter", "s2")
-    AlarmPersistence(manager, store, ["another"], lambda: 0.0, lambda: UTC_MS).restore()
-    assert manager.current() == ()
-    exported = store.alarms.load()
-    assert exported is not None
-    assert exported["alarms"] == []
-    assert exported["seq"] == 1  # numbers go on all the same
+    event_id = control.alarm.event_id
+    if name == "unshelve":
+        assert control.ask("shelve", "s", alarm_id=ALARM, duration_s=60.0) is CommandOutcome.DONE
+    arguments = {"alarm_id": ALARM} | ({"duration_s": 60.0} if name == "shelve" else {})
+    stale = control.ask(name, "a", event_id="s0-1", **arguments)
+    assert (stale, control.alarm.shelved) == (CommandOutcome.STALE, name == "unshelve")
+    assert control.ask(name, "b", event_id=event_id, **arguments) is CommandOutcome.DONE
+    assert control.alarm.shelved is (name == "shelve")

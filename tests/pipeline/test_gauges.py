@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from agent.alarms.signals.signals import describe_signals
-from agent.alarms.text.languages import LANGUAGES
-from agent.config import Mqtt
 from agent.observability.view import (
     AgentView,
     CameraView,
@@ -18,10 +13,8 @@ from agent.observability.view import (
     ExplanationView,
     ReadingView,
 )
-from agent.pipeline.gauges import Reported, agent_state, describe, describe_alarms, reported
-from agent.publishing.wire.composer import Composer
+from agent.pipeline.gauges import Reported, agent_state, describe, reported
 from agent.records import Quality
-from tests.publishing import examples
 
 BAD, GOOD, UNCERTAIN = Quality.BAD, Quality.GOOD, Quality.UNCERTAIN
 READ = ReadingView("f1", 1000, 0.2, True, 37.5, "none", 0.9)
@@ -97,7 +90,7 @@ def test_a_number_that_is_not_known_is_zero_with_quality_bad() -> None:
     assert (one.value, one.quality) == (0.0, BAD)
 
 
-def test_meta_describes_every_metric_that_is_published() -> None:
+def test_every_metric_that_is_published_is_described() -> None:
     described = describe(("suture",))
     assert {name for _, name in all_of(view())} == set(described)
 
@@ -112,21 +105,3 @@ def test_an_agent_whose_cameras_connect_for_the_first_time_starts_and_is_not_deg
     )
     lost = replace(CAMERA, state="backoff", frames_captured=0)
     assert agent_state(view(lost)) == ("degraded", "cam1 backoff")
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_description_of_an_agent_fits_into_the_smallest_message_that_may_be_configured(
-    language: str,
-) -> None:
-    smallest = next(
-        rule.ge for rule in Mqtt.model_fields["message_limit_bytes"].metadata if hasattr(rule, "ge")
-    )
-    classes = tuple("x" * 38 + f"{i:02d}" for i in range(8))
-    meta = {
-        "metrics": describe(classes),
-        "signals": describe_signals(),
-        "alarms": describe_alarms(LANGUAGES[language]),
-    }
-    settings = replace(examples.settings(message_limit_bytes=smallest), meta=meta)
-    (message,) = Composer(settings).meta(0.0).messages
-    assert len(message.payload) <= smallest

@@ -120,7 +120,6 @@ def settings(
         mqtt=Mqtt(broker=broker, **(quick | mqtt)),
         site=site,
         identity=Identity("pitwatch", session, "0.1.0", "c0ffee", "default", "a" * 64),
-        meta={"metrics": {"fps": {"unit": "Hz", "type": "double", "min": 0.0, "max": 100.0}}},
         http_url="http://127.0.0.1:9464",
     )
 

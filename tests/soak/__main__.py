@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from tests.soak.audits import audits
+from tests.soak.brokers import brokers
 from tests.soak.cameras import cameras
 from tests.soak.delivery import delivery
 from tests.soak.endurance import endurance
@@ -34,7 +35,7 @@ def main() -> int:
         "proof",
         nargs="*",
         help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility, pairing; all when none is named",
+        "plausibility, pairing, brokers; all when none is named",
     )
     parser.add_argument(
         "--seconds",
@@ -70,6 +71,7 @@ def main() -> int:
         "every",
         "plausibility",
         "pairing",
+        "brokers",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -87,6 +89,8 @@ def main() -> int:
                 lines, failures = audits(where, options.share)
             elif name == "pairing":
                 lines, failures = pairing(where, options.seconds or 120.0)
+            elif name == "brokers":
+                lines, failures = brokers(where)
             elif name == "every":
                 lines, failures = every(where, options.seconds or 300.0)
             elif name == "ordinary":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
+from agent.alarms.catalogue import watched_ids
 from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.pipeline.persistence import AlarmPersistence
@@ -71,7 +72,7 @@ class Source:
         self.persistence = AlarmPersistence(
             self.manager,
             self.store,
-            CAMERAS,
+            watched_ids(CAMERAS, CAMERAS, ()),
             lambda: self._now,
             lambda: time.time_ns() // 1_000_000,
         )

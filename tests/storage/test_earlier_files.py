@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage.database import FILE
+from agent.storage import migrations
+from agent.storage.ages import UNKNOWN
 from agent.storage.rows import Kind
+from agent.storage.state_dir import FILE, file_version
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 
@@ -57,6 +59,12 @@ def test_the_events_wait_in_their_order_with_their_stamps_and_pictures(opened: S
     for event in events:
         content_type, picture = opened.spool.evidence(event["event_id"]) or ("", b"")
         assert (content_type, picture[:2]) == ("image/jpeg", b"\xff\xd8")
+
+
+def test_the_file_is_brought_up_to_date_and_no_stamp_of_before_is_believed(opened: Store) -> None:
+    assert file_version(FILES / "schema-2.db") == 2
+    assert opened.database.rows("PRAGMA user_version") == [(migrations.VERSION,)]
+    assert opened.database.rows("SELECT DISTINCT stamp FROM outbox") == [(UNKNOWN,)]
 
 
 def test_a_new_event_gets_a_number_of_its_own(opened: Store) -> None:

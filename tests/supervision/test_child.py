@@ -193,12 +193,12 @@ def test_a_hung_or_stopped_child_is_killed_and_reaped(
     assert state_of(child.pid) == "gone"
 
 
-def test_sigterm_and_ctrl_c_leave_the_child_to_its_parent(start: Start) -> None:
+def test_signals_to_end_leave_the_child_to_its_parent(start: Start) -> None:
     child = start("echo")
     child.send(1)
     next_message(child)
-    os.kill(child.pid, signal.SIGTERM)
-    os.kill(child.pid, signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(child.pid, number)
     child.send(2)
     assert next_message(child) == 2
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from agent.supervision.child import Child, ChildBusy, ChildSpec
 from agent.supervision.supervised import SupervisedChild
 from tests.publishing.examples import Books
+from tests.supervision.test_survivors import refuse_kills
 from tests.support import wait_until
 
 START_S = 30.0
@@ -98,3 +100,15 @@ def test_a_defect_at_the_start_of_a_child_does_not_end_its_keeper(keeper: Keeper
     wait_until(lambda: keeper.books.total("broker_restarts", "failed") >= 1, START_S, "no start")
     keeper.spec = lambda: SPEC
     wait_until(lambda: keeper.kept.pid != 0, START_S, "a child")
+
+
+def test_a_child_whose_end_fails_is_replaced_and_ended_later(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_kills(monkeypatch, 1)
+    first = keeper.kept.pid
+    keeper.turn = lambda _child: "memory"
+    wait_until(lambda: keeper.kept.restarts >= 1, START_S, "replaced")
+    keeper.turn = keeper.wait
+    wait_until(lambda: keeper.kept.pid not in (0, first), START_S, "another child")
+    wait_until(lambda: not Path(f"/proc/{first}").exists(), START_S, "the first is dead")

@@ -12,11 +12,13 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 TAKEN_OVER = bytes([0xE0, 2, 142, 0])
+TOO_FAST, NO_RETAIN, NO_QOS, NO_WILDCARDS, QUOTA = 150, 154, 155, 162, 151
 BAD_LOGIN = 134
 RETURN_CODES = {0: 0, BAD_LOGIN: 4}
 """What 3.1.1 (section 3.2.2.3) has for a reason code of MQTT 5."""
@@ -35,6 +37,15 @@ class Faults:
     swallow_pubacks: int = 0  # so many more
     read_bytes_per_s: float = 0.0  # 0: as fast as they come
     packet_max_bytes: int = 0  # hangs up at a larger PUBLISH without a word; 0: takes any
+    publish_max_per_s: int = 0  # hangs up at the next one within a second; 0: takes any
+    says_too_fast: bool = False  # and says why
+    maximum_qos: int = 2
+    retains: bool = True
+    retains_silently_not: bool = False  # hangs up without a word, as one of 3.1.1 has to
+    takes_wills: bool = False  # whatever the CONNACK says of retained ones
+    wildcards: bool = True
+    puback_reason: int = 0  # MQTT 5
+    suback_reason: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class Published:
     payload: bytes
     qos: int
     duplicate: bool
+    retain: bool = False
+    at: float = field(default_factory=time.time)  # Unix time
 
 
 @dataclass
@@ -54,7 +67,10 @@ class FaultBroker:
     faults: Faults = field(default_factory=Faults)
     published: list[Published] = field(default_factory=list)
     connects: int = 0
-    closes: int = 0  # at packets that were too large
+    before: int = 0  # so many of ``published`` came before the newest CONNECT
+    closes: int = 0  # at packets that were too large, or too many
+    will_flags: list[int] = field(default_factory=list)  # of each CONNECT: 0x20 retain, 0x18 QoS
+    subscribed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -62,6 +78,7 @@ class FaultBroker:
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self._closing = False
+        self._arrivals: deque[float] = deque()  # of PUBLISH packets of this connection, one second
         self.port = 0
         self.open()
 
@@ -186,15 +203,26 @@ class FaultBroker:
         kind, v5 = head & 0xF0, level == V5
         if kind == 0x10:
             self.connects += 1
-            reject = self.faults.reject
+            self._arrivals.clear()
+            with self._lock:
+                self.before = len(self.published)
+            self.will_flags.append(body[7])
+            if self.faults.retains_silently_not and body[7] & 0x20:
+                raise EOFError
+            reject = self._refused_will(body[7]) if v5 else 0
+            reject = reject or self.faults.reject
             code = reject if v5 else RETURN_CODES[reject]
-            peer.sendall(bytes([0x20, 3, 0, code, 0] if v5 else [0x20, 2, 0, code]))
-            if self.faults.reject:
+            said = self._properties() if v5 and not reject else b""
+            head_v5 = bytes([0x20, 3 + len(said), 0, code, len(said)]) + said
+            peer.sendall(head_v5 if v5 else bytes([0x20, 2, 0, code]))
+            if reject:
                 raise EOFError
         elif kind == 0x30:
             self._take(peer, head, body, v5)
         elif kind == 0x80:
-            peer.sendall(bytes([0x90, 3 + v5]) + body[:2] + bytes([0, 1] if v5 else [1]))
+            # One filter a packet, after number, properties (the agent's have none) and length.
+            reason = self._suback(body[4 + v5 : -1], v5)
+            peer.sendall(bytes([0x90, 3 + v5]) + body[:2] + bytes([0, reason] if v5 else [reason]))
         elif kind == 0xC0:
             peer.sendall(bytes([0xD0, 0]))
         elif kind == 0xE0:
@@ -208,7 +236,8 @@ class FaultBroker:
         # Only MQTT 5 has properties; the agent's are shorter than 128 bytes.
         payload = rest[1 + rest[0] :] if v5 else rest
         with self._lock:
-            self.published.append(Published(topic, payload, qos, bool(head & 8)))
+            self.published.append(Published(topic, payload, qos, bool(head & 8), bool(head & 1)))
+        self._judge(peer, qos, bool(head & 1))
         if not qos:
             return
         if self.faults.swallow_pubacks > 0:
@@ -216,7 +245,54 @@ class FaultBroker:
             return
         if self.faults.puback_delay_s:
             time.sleep(self.faults.puback_delay_s)
-        peer.sendall(bytes([0x40, 2]) + mid)
+        reason = self.faults.puback_reason if v5 else 0
+        peer.sendall(bytes([0x40, 3]) + mid + bytes([reason]) if reason else bytes([0x40, 2]) + mid)
+
+    # --- limits ----------------------------------------------------------------------------------
+
+    def _properties(self) -> bytes:
+        """What the CONNACK says of them (section 3.2.2.3)."""
+        said = b"" if self.faults.maximum_qos == 2 else bytes([0x24, self.faults.maximum_qos])
+        said += b"" if self.faults.retains else bytes([0x25, 0])
+        return said + (b"" if self.faults.wildcards else bytes([0x28, 0]))
+
+    def _refused_will(self, flags: int) -> int:
+        if self.faults.takes_wills:
+            return 0
+        if flags & 0x20 and not self.faults.retains:
+            return NO_RETAIN
+        return NO_QOS if (flags >> 3) & 3 > self.faults.maximum_qos else 0
+
+    def _suback(self, filter_: bytes, v5: bool) -> int:
+        with self._lock:
+            self.subscribed.append(filter_.decode())
+        if self.faults.suback_reason:
+            return self.faults.suback_reason
+        if not self.faults.wildcards and set(b"+#") & set(filter_):
+            return NO_WILDCARDS if v5 else 0x80
+        return min(1, self.faults.maximum_qos)
+
+    def _judge(self, peer: socket.socket, qos: int, retain: bool) -> None:
+        """End the connection at a message that is too much, with the reason of MQTT 5."""
+        now, limit = time.monotonic(), self.faults.publish_max_per_s
+        self._arrivals.append(now)
+        while self._arrivals[0] <= now - 1.0:
+            self._arrivals.popleft()
+        if retain and self.faults.retains_silently_not:
+            raise EOFError
+        reason = 0
+        if limit and len(self._arrivals) > limit:
+            self.closes += 1
+            reason = TOO_FAST
+            if not self.faults.says_too_fast:
+                raise EOFError
+        elif retain and not self.faults.retains:
+            reason = NO_RETAIN
+        elif qos > self.faults.maximum_qos:
+            reason = NO_QOS
+        if reason:
+            peer.sendall(bytes([0xE0, 2, reason, 0]))
+            raise EOFError
 
 
 @contextmanager

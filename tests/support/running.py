@@ -182,11 +182,15 @@ class RunningAgent:
             sys.stderr.write(self.log[-3000:])
             raise
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 15.0) -> tuple[int, float]:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 30.0) -> tuple[int, float]:
         """Send a signal; the exit code and the seconds it took."""
         started = time.monotonic()
         self.process.send_signal(number)
-        code = self.process.wait(timeout_s)
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            sys.stderr.write(self.log[-3000:])
+            raise
         return code, time.monotonic() - started
 
     def close(self) -> None:

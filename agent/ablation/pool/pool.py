@@ -69,6 +69,7 @@ class AblationPool:
         self._telemetry = telemetry
         self._clock = clock
         context = WorkerContext(spec, settings, telemetry, clock, self._end, live or LivePriority())
+        self._survivors = context.survivors
         rng = random.Random()  # noqa: S311 - jitter
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._slots = tuple(
@@ -163,18 +164,30 @@ class AblationPool:
             except Exception:  # a defect must not end explanations for good: say so, start over
                 logger.exception("pool_failed")
                 for slot in self._slots:
-                    slot.lose(End.CRASHED, "the pool itself failed")
+                    self._give_up(slot)
                 self._stopping.wait(FAILED_PAUSE_S)
             last = now
         self._shut_down()
 
     def _turn(self, now: float, gap_s: float) -> None:
+        self._survivors.again()
         for slot in self._slots:
             if gap_s > GAP_S:
                 slot.life.excuse(gap_s)
-            slot.turn(now)
+            try:
+                slot.turn(now)
+            except Exception:  # about one worker: the others go on
+                logger.exception("pool_failed", extra={"fields": {"slot": slot.name}})
+                self._give_up(slot)
         self._assign(now)
         self._report()
+
+    def _give_up(self, slot: WorkerSlot) -> None:
+        """Lose a slot's process, whatever it is at; its back-off says when the next one starts."""
+        try:
+            slot.lose(End.CRASHED, "the pool itself failed")
+        except Exception:
+            logger.exception("pool_failed", extra={"fields": {"slot": slot.name}})
 
     def _sleep(self) -> None:
         processes = [slot.process for slot in self._slots]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent import config
 from agent.ablation.pool.lifecycle import ROUTINE, End, WorkerLife, WorkerState
@@ -27,6 +27,7 @@ from agent.ablation.pool.shared_image import SharedImage, SharedImageError
 from agent.records import Explanation, JobFailure, Selection
 from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
 from agent.supervision.live_priority import LivePriority
+from agent.supervision.survivors import Survivors
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class WorkerContext:
     clock: Clock
     end: Callable[[Result], None]
     live: LivePriority
+    survivors: Survivors = field(default_factory=Survivors)
 
 
 class WorkerProcess:
@@ -97,11 +99,11 @@ class WorkerProcess:
             )
         )
 
-    def end(self) -> str:
+    def end(self, survivors: Survivors) -> str:
         """Kill and reap; returns how the process ended, in a few words."""
-        self.child.kill(REAP_S)
+        how = survivors.end(self.child, REAP_S)
         self._image.close()
-        return self.child.describe_exit()
+        return how
 
 
 class WorkerSlot:
@@ -181,6 +183,7 @@ class WorkerSlot:
 
     def _start(self) -> None:
         try:
+            self._context.survivors.check_room()
             self.process = WorkerProcess(
                 self.placement, self._context.spec, self._context.settings, self._context.live
             )
@@ -249,10 +252,9 @@ class WorkerSlot:
     def _kill(self) -> str:
         if self.process is None:
             return ""
-        how = self.process.end()
-        self.process = None
+        process, self.process = self.process, None
         self._weigh(0)
-        return how
+        return process.end(self._context.survivors)
 
     def _end_job(self, reason: str, detail: str) -> None:
         if self._job is not None:

@@ -18,6 +18,8 @@ CHATTER_REASON = "it came and went three times within a minute; ten quiet minute
 class Entry:
     """``record`` was published last; ``condition`` was judged last, None before the first.
 
+    ``rang``: the occurrence was told of, when it began or when its suppression ended; a clearing is
+    told of only then. ``suppression_told``: so was the beginning of its suppression by design.
     ``out_by_configuration``: the configuration took it out of service, and it returns to service
     once the configuration no longer lists it. One that a command took out waits for a command.
     """
@@ -29,6 +31,8 @@ class Entry:
     delay: Delay = field(default_factory=Delay)
     chatter: Chatter = field(default_factory=Chatter)
     shelved_until_mono: float = 0.0
+    rang: bool = True
+    suppression_told: bool = True
     out_by_configuration: bool = False
     message: str = ""
 

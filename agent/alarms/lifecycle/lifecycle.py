@@ -61,6 +61,7 @@ EDGES: dict[tuple[S, Event], Edge] = {
     (S.UNACK, E.CLEAR): Edge(S.NORM, f"{_CLEARED}; acknowledging is left to SCADA"),
     (S.UNACK, E.CLEAR_UNACKED): Edge(S.RTN_UNACK, f"{_CLEARED}; not acknowledged yet"),
     (S.ACKED, E.CLEAR): Edge(S.NORM, _CLEARED),
+    (S.RTN_UNACK, E.CLEAR): Edge(S.NORM, "what it is about is not watched any more"),
     (S.RTN_UNACK, E.ACK): Edge(S.NORM, "an operator acknowledged it after it had cleared"),
     (S.RTN_UNACK, E.RAISE): Edge(S.UNACK, f"{_RAISED} again: a new occurrence"),
     # annunciation suppressed

@@ -21,6 +21,8 @@ from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
+GONE_MAX = 1000
+"""Alarms of cameras that are gone and of which no broker was told: more come of no plant."""
 COMMENT_LENGTH = 200
 USER_LENGTH = 60
 
@@ -39,6 +41,7 @@ class AlarmManager:
         self._source = source
         self._session = session
         self._entries: dict[str, Entry] = {}
+        self._gone: dict[str, Entry] = {}  # of an earlier start, watched no more; all normal
         self._occurrences = 0
 
     # --- conditions and time ---------------------------------------------------------------------
@@ -49,10 +52,7 @@ class AlarmManager:
         records: list[Alarm] = []
         entry = self._entries.get(condition.alarm_id)
         if entry is None:
-            definition = BY_CAUSE[Cause(condition.cause)]
-            blank = blank_record(definition, condition.subject, self._source, self._language)
-            entry = Entry(definition, replace(blank, quality=condition.quality))
-            entry.message = blank.message
+            entry = self._revived(condition) or self._new(condition)
             self._entries[condition.alarm_id] = entry
             records.append(self._recorder.record(entry, INITIAL, now))
         first, entry.condition = entry.condition is None, condition
@@ -102,7 +102,8 @@ class AlarmManager:
         suppressed = AlarmState.SUPPRESSED in entry.life.suppressions
         if suppressed and not entry.suppressed_by(now.mono):
             records.append(self._recorder.step(entry, Event.RELEASE, now))
-        return records
+        rings = self._recorder.ring(entry, now)
+        return [*records, rings] if rings is not None else records
 
     def _raise(self, entry: Entry, condition: Condition, now: Now) -> list[Alarm]:
         self._occurrences += 1
@@ -130,7 +131,8 @@ class AlarmManager:
         return [raised]
 
     def _clear(self, entry: Entry, condition: Condition, now: Now) -> Alarm:
-        must_wait = self._settings.ack_mode == "operator" and not entry.life.acked
+        waits = self._settings.ack_mode == "operator" and entry.rang
+        must_wait = waits and not entry.life.acked
         entry.message = self._language.sentence_when_normal(entry.definition, condition.subject)
         return self._recorder.step(
             entry,
@@ -156,13 +158,24 @@ class AlarmManager:
         return self._step("ack", Event.ACK, alarm_id, user, now, **by)
 
     def shelve(
-        self, alarm_id: str, duration_s: float, user: str, now_mono: float, now_utc_ms: int
+        self,
+        alarm_id: str,
+        duration_s: float,
+        user: str,
+        now_mono: float,
+        now_utc_ms: int,
+        event_id: str = "",
     ) -> CommandResult:
-        """Suppress the annunciation for a time, which ends by itself; again: for another time."""
+        """Suppress the annunciation for a time, which ends by itself; again: for another time.
+
+        With an ``event_id`` only while that is the newest occurrence.
+        """
         now = Now(now_mono, now_utc_ms)
         entry = self._entries.get(alarm_id)
         if entry is None:
             return self._answer("shelve", alarm_id, user, CommandOutcome.UNKNOWN)
+        if event_id not in ("", entry.record.event_id):
+            return self._answer("shelve", alarm_id, user, CommandOutcome.STALE)
         longest_s = self._settings.shelve_max_s
         if not 0 < duration_s <= longest_s:
             detail = f"duration must be above 0 and at most {longest_s:g} seconds"
@@ -172,8 +185,13 @@ class AlarmManager:
         record = self._recorder.step(entry, Event.SHELVE, now, shelved_until_ms=until_ms)
         return self._answer("shelve", alarm_id, user, CommandOutcome.DONE, record)
 
-    def unshelve(self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int) -> CommandResult:
+    def unshelve(
+        self, alarm_id: str, user: str, now_mono: float, now_utc_ms: int, event_id: str = ""
+    ) -> CommandResult:
         now = Now(now_mono, now_utc_ms)
+        entry = self._entries.get(alarm_id)
+        if entry is not None and event_id not in ("", entry.record.event_id):
+            return self._answer("unshelve", alarm_id, user, CommandOutcome.STALE)
         return self._step("unshelve", Event.UNSHELVE, alarm_id, user, now, shelved_until_ms=0)
 
     def take_out_of_service(
@@ -242,7 +260,7 @@ class AlarmManager:
         self, now_mono: float, now_utc_ms: int, alarm_ids: Collection[str] | None = None
     ) -> dict[str, Any]:
         """Everything that a later start needs, as JSON types; of ``alarm_ids`` only, if given."""
-        entries = self._entries.values()
+        entries = [*self._entries.values(), *self._gone.values()]
         return export_state(
             entries
             if alarm_ids is None
@@ -261,17 +279,53 @@ class AlarmManager:
     ) -> None:
         """Restore an earlier start's state, before the first update.
 
-        Of ``alarm_ids`` only: an alarm of a lane that is no longer configured would stay for ever.
-        ``SnapshotError`` names what does not fit, and the manager stays empty.
+        An alarm that is none of ``alarm_ids``, as of a lane that is no longer configured, would
+        stay for ever: it waits for ``retire``. ``SnapshotError`` names what does not fit, and the
+        manager stays empty.
         """
         now = Now(now_mono, now_utc_ms)
         self._recorder.seq, self._occurrences, entries = restore_state(
-            exported, alarm_ids, now, self._settings.shelve_max_s
+            exported, now, self._settings.shelve_max_s
         )
         for entry in entries:  # another language may have been chosen meanwhile
             title = self._language.title(entry.definition)
             entry.record = replace(entry.record, title=title)
-        self._entries = {entry.record.alarm_id: entry for entry in entries}
+            if entry.life.state is AlarmState.NORM:
+                self._say_normal(entry)
+        by_id = {entry.record.alarm_id: entry for entry in entries}
+        self._entries = {key: entry for key, entry in by_id.items() if key in alarm_ids}
+        gone = [(key, entry) for key, entry in by_id.items() if key not in alarm_ids]
+        self._gone = dict(gone[-GONE_MAX:])
+
+    def retire(self, now_mono: float, now_utc_ms: int) -> list[Alarm]:
+        """Bring what is watched no more back to normal; again, it only says so. Each is exported
+        until ``forget``."""
+        now = Now(now_mono, now_utc_ms)
+        return [self._recorder.retire(entry, now) for entry in self._gone.values()]
+
+    def forget(self, alarm_id: str) -> bool:
+        """Forget an alarm that is watched no more; false for any other."""
+        return self._gone.pop(alarm_id, None) is not None
+
+    def _new(self, condition: Condition) -> Entry:
+        definition = BY_CAUSE[Cause(condition.cause)]
+        blank = blank_record(definition, condition.subject, self._source, self._language)
+        entry = Entry(definition, replace(blank, quality=condition.quality))
+        entry.message = blank.message
+        return entry
+
+    def _revived(self, condition: Condition) -> Entry | None:
+        """One that was given up, and is watched after all: its counts go on."""
+        entry = self._gone.pop(condition.alarm_id, None)
+        if entry is not None:
+            entry.record = replace(entry.record, quality=condition.quality)
+            self._say_normal(entry)
+        return entry
+
+    def _say_normal(self, entry: Entry) -> None:
+        subject = entry.record.camera_id
+        entry.message = self._language.sentence_when_normal(entry.definition, subject)
+        entry.record = replace(entry.record, message=entry.message)
 
     # --- configuration ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ to another process; delays that were running begin anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -52,6 +52,7 @@ class _Part(BaseModel):
 class _SavedAlarm(_Part):
     """What ``_export_entry`` writes. Earlier versions wrote no message of their own, and did not
     say who took an alarm out of service: it is annunciated then, rather than suppressed for ever.
+    They told of every occurrence and suppression.
     """
 
     cause: Cause
@@ -61,6 +62,8 @@ class _SavedAlarm(_Part):
     ] = ()
     message: str | None = None
     out_by_configuration: bool = True
+    rang: bool = True
+    suppression_told: bool = True
     shelved_until_ms: NonNegativeInt
     chatter_until_ms: NonNegativeInt
     record: Alarm
@@ -69,6 +72,7 @@ class _SavedAlarm(_Part):
         life = Life(self.occurrence, frozenset(self.covers))
         entry = Entry(BY_CAUSE[self.cause], replace(self.record, quality=Quality.BAD), life)
         entry.message = self.record.message if self.message is None else self.message
+        entry.rang, entry.suppression_told = self.rang, self.suppression_told
         out = AlarmState.OUT_OF_SERVICE in life.suppressions
         entry.out_by_configuration = self.out_by_configuration and out
         shelved_s = max(0, self.shelved_until_ms - now.utc_ms) / 1000
@@ -87,11 +91,9 @@ class _SavedState(_Part):
     alarms: list[_SavedAlarm]
 
 
-def restore_state(
-    exported: object, alarm_ids: Collection[str], now: Now, shelve_max_s: float
-) -> tuple[int, int, list[Entry]]:
-    """Read what ``export_state`` wrote: both counters, and the entries of ``alarm_ids`` only.
-    ``SnapshotError`` for anything else.
+def restore_state(exported: object, now: Now, shelve_max_s: float) -> tuple[int, int, list[Entry]]:
+    """Read what ``export_state`` wrote: both counters and the entries. ``SnapshotError`` for
+    anything else.
 
     Every restored alarm has quality bad until its condition is judged again. No shelving lasts
     longer than a command may ask for, however the wall clock was set meanwhile.
@@ -104,8 +106,7 @@ def restore_state(
         first = error.errors()[0]
         place = ".".join(str(part) for part in ("alarm state", *first["loc"]))
         raise SnapshotError(f"{place}: {first['msg']}") from error
-    kept = (one for one in saved.alarms if one.record.alarm_id in alarm_ids)
-    return saved.seq, saved.occurrences, [one.entry(now, shelve_max_s) for one in kept]
+    return saved.seq, saved.occurrences, [one.entry(now, shelve_max_s) for one in saved.alarms]
 
 
 def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:
@@ -115,6 +116,8 @@ def _export_entry(entry: Entry, now: Now) -> dict[str, Any]:
         "covers": sorted(one.value for one in entry.life.suppressions),
         "message": entry.message,
         "out_by_configuration": entry.out_by_configuration,
+        "rang": entry.rang,
+        "suppression_told": entry.suppression_told,
         "shelved_until_ms": entry.record.shelved_until_ms,
         "chatter_until_ms": now.utc_ms + round((entry.chatter.until_mono - now.mono) * 1000)
         if entry.chatter.going_on(now.mono)

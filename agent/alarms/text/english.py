@@ -97,6 +97,7 @@ ENGLISH = Language(
         ),
         Fact.SESSION_TAKEN: "the broker closed ours for it",
         Fact.DISK_UNREACHED: "nothing reaches the disk ({reason})",
+        Fact.DISK_HANGS: "the disk hangs",
     },
     findings={
         Fact.DARK: (
@@ -127,6 +128,10 @@ ENGLISH = Language(
     signals={signal.name: signal.title for signal in SIGNALS},
     terms={},
     normal="Not the case on {camera}: {title}.",
+    gone=(
+        "No longer watched on {camera}: {title}. The camera, lane or reference was taken out of "
+        "the configuration."
+    ),
     suppressed="{message} Suppressed: {reason}.",
     this_agent="this agent",
     nothing_known="no further word",

@@ -103,6 +103,7 @@ ITALIAN = Language(
         Fact.EXPLAINING_OFF: ("le spiegazioni sono spente dopo troppi processi falliti ({reason})"),
         Fact.SESSION_TAKEN: "il broker ha chiuso la nostra per questo",
         Fact.DISK_UNREACHED: "nulla arriva al disco ({reason})",
+        Fact.DISK_HANGS: "il disco non risponde",
     },
     findings={
         Fact.DARK: (
@@ -188,6 +189,7 @@ ITALIAN = Language(
         "read_failed": "lettura fallita",
         "read_timeout": "lettura oltre il tempo",
         "child_died": "processo di acquisizione terminato",
+        "supervision_failed": "errore interno della sorveglianza",
         "permanent": "errore permanente",
         "end_of_source": "fine della sorgente",
         "the machine is not running": "la macchina non è in marcia",
@@ -223,11 +225,18 @@ ITALIAN = Language(
             "lo stato degli allarmi non si è potuto leggere"
         ),
         "alarm messages did not fit any more": "messaggi di allarme non hanno più trovato posto",
+        "the state folder was removed or replaced": (
+            "la cartella di stato è stata rimossa o sostituita"
+        ),
         "the state file was damaged and set aside": (
             "il file di stato era danneggiato ed è stato messo da parte"
         ),
     },
     normal="Non è il caso su {camera}: {title}.",
+    gone=(
+        "Non più sorvegliato su {camera}: {title}. La telecamera, la corsia o il riferimento è "
+        "stato tolto dalla configurazione."
+    ),
     suppressed="{message} Non segnalato: {reason}.",
     this_agent="questo agente",
     nothing_known="nessun'altra indicazione",

@@ -36,6 +36,7 @@ class Fact(enum.StrEnum):
     EXPLAINING_OFF = "explaining_off"
     SESSION_TAKEN = "session_taken"
     DISK_UNREACHED = "disk_unreached"
+    DISK_HANGS = "disk_hangs"
 
 
 def signal_detail(signal: str, value: float, usual: tuple[float, float]) -> Detail:
@@ -68,6 +69,7 @@ class Language:
     signals: Mapping[str, str]
     terms: Mapping[str, str] = field(default_factory=dict)
     normal: str
+    gone: str
     suppressed: str
     this_agent: str
     nothing_known: str
@@ -100,6 +102,11 @@ class Language:
         """What an operator reads while the alarm is not active."""
         title = self.title(definition)
         return self.normal.format(camera=self._place(subject), title=title[0].lower() + title[1:])
+
+    def sentence_when_gone(self, definition: Definition, subject: str) -> str:
+        """What an operator reads where the configuration no longer has what an alarm was about."""
+        title = self.title(definition)
+        return self.gone.format(camera=self._place(subject), title=title[0].lower() + title[1:])
 
     def term(self, words: str) -> str:
         """A fixed word or reason in this language; ``words`` itself where there is no other."""

@@ -9,7 +9,7 @@ from agent.capture.pairing.clock import MachineClock
 from agent.capture.pairing.history import MachineHistory, Word
 from agent.capture.pairing.pictures import KEPT
 from agent.capture.pairing.triggers import PairingSettings, TriggerPairing
-from agent.records import CaptureMode, FruitReading, MachineInfo
+from agent.records import CaptureMode, FruitReading, MachineInfo, Origin
 
 
 class LanePairing:
@@ -25,6 +25,7 @@ class LanePairing:
         self._delay_s = settings.delay_s
         self._moments: dict[int, float] = {}  # of the newest pictures, by their number
         self._count = count
+        self._operator: MachineInfo | None = None  # what an operator said last, while it holds
         self._history = MachineHistory(clock, settings.tolerance_s)
         self._triggers = (
             TriggerPairing(settings, clock, count) if mode is CaptureMode.TRIGGERED else None
@@ -32,10 +33,25 @@ class LanePairing:
 
     def heard(self, word: Word) -> None:
         """Take a message of the machine that concerns this lane."""
+        word = replace(word, info=self._in_force(word.info))
         if self._history.heard(word):
             self._count("overflow")
         if self._triggers is not None:
             self._triggers.trigger(word)
+
+    def _in_force(self, info: MachineInfo) -> MachineInfo:
+        """The message, with the variety and lot that an operator said where it names none: a
+        machine that does not know them says so with each fruit."""
+        if info.origin is Origin.OPERATOR:
+            self._operator = info
+            return info
+        said = self._operator
+        if said is None or info.variety is not None:
+            self._operator = None
+            return info
+        if info.lot is not None:
+            said = self._operator = replace(said, lot=info.lot)
+        return replace(info, variety=said.variety, lot=said.lot)
 
     def picture(self, seq: int, mono: float, now: float) -> MachineInfo:
         """Take notice of a picture; return what was valid when it was captured.

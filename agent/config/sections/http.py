@@ -46,6 +46,8 @@ class Http(Section):
         "fe80::/10",
     )
     """Networks that may ask for probes and metrics where the host is not loopback."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count."""
     page: bool = True
     """False: probes and metrics only."""
     token: Annotated[SecretStr, Field(min_length=16, max_length=200)] | None = None
@@ -80,6 +82,22 @@ class Http(Section):
                 yield Broken(
                     ("allow", i), "is not a network", "10.0.0.0/8, 192.168.1.5, fd00::/8 ..."
                 )
+
+    def rule_trusted_proxies(self) -> Iterator[Broken]:
+        for i, text in enumerate(self.trusted_proxies):
+            try:
+                network = ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                yield Broken(
+                    ("trusted_proxies", i), "is not a network", "127.0.0.1, 10.1.2.3, fd00::/64 ..."
+                )
+            else:
+                if network.prefixlen == 0:
+                    yield Broken(
+                        ("trusted_proxies", i),
+                        "is every address there is: anyone could say who he is",
+                        "the addresses of the proxies",
+                    )
 
     def rule_certificate(self) -> Iterator[Broken]:
         yield from together(

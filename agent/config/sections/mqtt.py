@@ -49,7 +49,7 @@ class Sparkplug(Section):
     """At least this long between two births of the node that hosts ask for."""
     datatype_in_data: bool = False
     """Every value carries its data type, not births alone: for clients that do not remember it."""
-    history_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    history_max: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000
     """Values kept while the broker is away; sent afterwards, marked as historical."""
 
 
@@ -67,6 +67,10 @@ class Mqtt(Section):
     reconnect_penalty_s: Seconds = 60.0
     """Least wait after an authentication failure or a session takeover."""
     puback_timeout_s: Seconds = 20.0
+    retain: bool = True
+    """False: for a broker of MQTT 3.1.1 that hangs up at retained messages; MQTT 5 says so."""
+    publish_per_s: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    """Messages a second at most, live ones first; 0: not limited. See ``rule_pace``."""
     in_flight_max: Annotated[int, Field(ge=1, le=1000)] = 20
     queue_max: Annotated[int, Field(ge=10, le=100_000)] = 1000
     """Messages kept in memory while the broker is away; state topics keep only the newest."""
@@ -75,7 +79,7 @@ class Mqtt(Section):
     metric_deadband: Share = 0.01
     """Relative change below which a metric is not resent before its interval is over."""
     message_limit_bytes: Annotated[int, Field(ge=32 * 1024, le=10_000_000)] = 100 * 1024
-    """At the least what the description of the agent (``meta``) takes: 16 KiB for two classes."""
+    """A larger picture is encoded again, smaller; below the least nothing would be seen on one."""
     embedded_port: Annotated[int, Field(ge=0, le=65535)] = 18883
     sparkplug: Sparkplug = Sparkplug()
 
@@ -83,6 +87,12 @@ class Mqtt(Section):
         yield from not_above(
             "reconnect_first_s", self.reconnect_first_s, "reconnect_max_s", self.reconnect_max_s
         )
+
+    def rule_pace(self) -> Iterator[Broken]:
+        if 0 < self.publish_per_s < 1:
+            yield Broken(
+                ("publish_per_s",), "is below one a second", "1 or more, or 0: not limited"
+            )
 
     def rule_certificate(self) -> Iterator[Broken]:
         yield from together(

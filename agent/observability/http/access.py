@@ -2,25 +2,28 @@
 
 | route | this machine only (loopback) | another address |
 |---|---|---|
-| probes, metrics | everyone | networks of ``http.allow`` |
+| probes, metrics | everyone | networks of ``http.allow``, or as all else |
 | pictures | ``Host`` names this machine | token, certificate, or a signed link |
 | all else | ``Host`` names this machine | token or certificate |
 
 On loopback the ``Host`` must name this machine (or ``public_url``): without that, any web page
 could reach the agent through a name that its owner points at 127.0.0.1. A token that is configured
-is required on loopback too: a proxy on this machine lets others in.
+is required on loopback too: a proxy on this machine lets others in. Where such a proxy is trusted
+and names another address, that one counts for probes and metrics.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from agent import config
+from agent.observability.http.forwarded import parsed, within
 from agent.observability.http.signing import Signer
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -31,13 +34,14 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """What a decision depends on. ``headers`` have lower-case names; ``certified``: the client
-    showed a certificate that our authority signed."""
+    showed a certificate that our authority signed; ``own_address``: where it asked."""
 
     path: str
     query: str
     address: str
     headers: dict[str, str]
     certified: bool = False
+    own_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,61 +63,69 @@ class Access:
         self._allow = [ipaddress.ip_network(each, strict=False) for each in settings.allow]
         public = urlsplit(settings.public_url or "").hostname
         self._names = LOOPBACK_NAMES | ({public} if public else set())
-        self._token = settings.token.get_secret_value() if settings.token else None
+        secret = settings.token.get_secret_value() if settings.token else None
+        self._token = _digest(secret.encode()) if secret is not None else None
+
+    def proven(self, request: RequestFacts, now: float) -> bool:
+        """Whether the client shows what opens what it asks for: token, certificate or link."""
+        return request.certified or self._is_signed(request, now) or self._token_is_right(request)
 
     def denied(self, request: RequestFacts, now: float) -> Denied | None:
         """Return why not, or None."""
         if request.path in OPEN_PATHS:
-            if self._loopback or self._is_allowed(request.address):
+            if self._is_allowed(request) or self.proven(request, now):
                 return None
-            return Denied(403, "this address is not in http.allow")
+            guess = _given(request.headers.get("authorization", "")) is not None
+            return Denied(403, "this address is not in http.allow", guess)
         if not self._settings.page:
             return Denied(403, "only /livez, /readyz and /metrics are served (http.page is false)")
-        if request.path.startswith(PICTURES) and self._signer.holds(
-            request.path, request.query, now
-        ):
-            return None
-        if request.certified:
+        if self.proven(request, now):
             return None
         if self._token is not None:
-            return self._without_token(request)
+            if _given(request.headers.get("authorization", "")) is None:
+                return Denied(401, "a token is needed, as Bearer or as the password of Basic")
+            return Denied(401, "the token is wrong", guess=True)
         if not self._loopback:
             return Denied(403, "a client certificate is needed (http.tls.client_ca)")
         if _host(request.headers) not in self._names:
             return Denied(403, "the Host header does not name this machine")
         return None
 
-    def _is_allowed(self, address: str) -> bool:
-        try:
-            client = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
+    def _is_allowed(self, request: RequestFacts) -> bool:
+        client = parsed(request.address)
+        if client is None:
             return False
-        mapped = getattr(client, "ipv4_mapped", None)
-        client = mapped or client
-        return client.is_loopback or any(
-            client.version == network.version and client in network for network in self._allow
+        # Who asks from the address that it asks for is on this machine, as the health check is.
+        own = client.is_loopback or client == parsed(request.own_address)
+        return own or within(client, self._allow)
+
+    def _is_signed(self, request: RequestFacts, now: float) -> bool:
+        return request.path.startswith(PICTURES) and self._signer.holds(
+            request.path, request.query, now
         )
 
-    def _without_token(self, request: RequestFacts) -> Denied | None:
+    def _token_is_right(self, request: RequestFacts) -> bool:
         given = _given(request.headers.get("authorization", ""))
-        if given is None:
-            return Denied(401, "a token is needed, as Bearer or as the password of Basic")
-        assert self._token is not None
-        if hmac.compare_digest(given.encode(), self._token.encode()):
-            return None
-        return Denied(401, "the token is wrong", guess=True)
+        if given is None or self._token is None:
+            return False
+        # Digests are of one length: the time tells nothing of the token, not how long it is either.
+        return hmac.compare_digest(_digest(given), self._token)
 
 
-def _given(header: str) -> str | None:
+def _digest(secret: bytes) -> bytes:
+    return hashlib.sha256(secret).digest()
+
+
+def _given(header: str) -> bytes | None:
     """The token in an Authorization header: as Bearer, or as the password of Basic (browsers)."""
     kind, _, value = header.partition(" ")
     if kind.lower() == "bearer":
-        return value.strip()
+        return value.strip().encode("latin-1")  # the bytes as they came
     if kind.lower() != "basic":
         return None
     try:
-        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+        return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):  # ValueError: no ASCII
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
@@ -29,3 +29,4 @@ class AppState:
     newest: Newest
     telemetry: PrometheusTelemetry
     kept_evidence: Callable[[str], tuple[str, bytes] | None]
+    descriptions: Mapping[str, object] = field(default_factory=dict)  # of topics, as JSON types

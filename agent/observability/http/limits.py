@@ -8,7 +8,7 @@ from agent.token_bucket import TokenBucket
 
 ADDRESSES_MAX = 1024
 GUESSES_PER_S, GUESSES = 0.2, 10.0
-"""Wrong tokens: ten, then one in five seconds; meanwhile the right one is refused too."""
+"""Wrong tokens that are answered as such: ten, then one in five seconds. Right ones always are."""
 
 
 class AddressBuckets:
@@ -18,11 +18,6 @@ class AddressBuckets:
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
-
-    def left(self, address: str, now: float) -> float:
-        """Return what the bucket of ``address`` holds."""
-        bucket = self._buckets.get(address)
-        return bucket.level(now) if bucket else self._burst
 
     def take(self, address: str, now: float) -> bool:
         """Take one, or return False when there is less than one."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-import ssl
 import time
 from dataclasses import dataclass
 
 from agent import config
 from agent.observability.http.signing import Signer
+from agent.observability.http.tls import server_context
 
 REMEDIES: dict[int | None, str] = {
     errno.EADDRINUSE: (
@@ -69,12 +69,8 @@ def _check_tls(settings: config.HttpTls) -> None:
     """``HttpError`` for files that a server cannot be made of, before anything starts."""
     if settings.certificate is None:
         return
-    password = settings.key_password.get_secret_value() if settings.key_password else ""
     try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(settings.certificate, settings.key, password)
-        if settings.client_ca:
-            context.load_verify_locations(settings.client_ca)
+        server_context(settings)
     except OSError as error:  # of which ssl.SSLError is one
         raise HttpError(f"http.tls: certificate, key and client_ca do not fit: {error}") from error
 

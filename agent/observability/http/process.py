@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import uvicorn
 
-from agent import config
 from agent.observability.http.access import Access
 from agent.observability.http.listener import ServerSpec
 from agent.observability.http.protocol import BoundedLoop, bounded_protocol
+from agent.observability.http.refusals import RefusalLog
 from agent.observability.http.routes import Routes, make_app
 from agent.observability.http.rpc import AgentClient
+from agent.observability.http.tls import ServerTls
 from agent.supervision.channel import Channel
 
 WORKERS = 2
@@ -39,29 +38,35 @@ class WebServer(uvicorn.Server):
     def __init__(self, spec: ServerSpec, agent: AgentClient) -> None:
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         settings = spec.settings
+        self._tls = ServerTls(settings.tls) if settings.tls.certificate else None
         routes = Routes(agent, spec.lanes, settings.loop_limit_s, self._executor, time.monotonic)
         access = Access(settings, spec.signer, loopback=spec.loopback)
+        refusals = RefusalLog(time.monotonic)
         super().__init__(
             uvicorn.Config(
-                make_app(routes, agent, access, settings.limits, time.monotonic),
-                http=bounded_protocol(settings.limits.connections),
+                make_app(routes, agent, access, settings, refusals),
+                http=bounded_protocol(settings.limits.connections, HEADER_LIMIT_BYTES, refusals),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=False,  # the guard reads them, for who may ask depends on them
                 # Connections are capped by the protocol; this caps the tasks that outlive them.
                 limit_concurrency=settings.limits.connections + 16,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
-                **_tls(settings.tls),
             )
         )
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until the end; what did not finish by then is cut off."""
+        self.config.load()
+        if self._tls is not None:
+            self.config.ssl = self._tls.context  # uvicorn would read the files once
+            self._tls.start()
         await super().serve(sockets)
+        if self._tls is not None:
+            self._tls.stop()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -96,18 +101,3 @@ async def _live(channel: Channel, spec: ServerSpec, listener: socket.socket) -> 
             agent.flush()
         await asyncio.wait([serving], timeout=HEARTBEAT_S if ending is None else 0.02)
     await serving
-
-
-def _tls(settings: config.HttpTls) -> dict[str, Any]:
-    """Options of uvicorn; it loads the files when it starts."""
-    if settings.certificate is None:
-        return {}
-    password = settings.key_password.get_secret_value() if settings.key_password else None
-    return {
-        "ssl_certfile": str(settings.certificate),
-        "ssl_keyfile": str(settings.key),
-        "ssl_keyfile_password": password,
-        "ssl_ca_certs": str(settings.client_ca) if settings.client_ca else None,
-        # Optional, since probes come without one; who needs it is decided per route.
-        "ssl_cert_reqs": ssl.CERT_OPTIONAL if settings.client_ca else ssl.CERT_NONE,
-    }

@@ -10,9 +10,15 @@ The protocol sees a connection over TLS only after the handshake; that has a lim
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
+import h11
+from pydantic_core import to_json
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from agent.observability.http.connection import BadRequestError, StrictConnection
+from agent.observability.http.refusals import RefusalLog
 
 EXCHANGE_LIMIT_S = 10.0
 """From the connection (or the end of the last response) to the end of the next response."""
@@ -35,12 +41,16 @@ class BoundedLoop(asyncio.SelectorEventLoop):
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection that cannot stay longer than its exchanges take."""
+    """One connection that cannot stay longer than its exchanges take, and takes only requests that
+    everyone reads alike."""
 
     connections_max: int
+    header_limit_bytes: int
+    refusals: RefusalLog
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = StrictConnection(self.header_limit_bytes)
         self.waiting_since = 0.0
         self._limit: asyncio.TimerHandle | None = None
 
@@ -64,6 +74,35 @@ class BoundedProtocol(H11Protocol):
             self._limit.cancel()
         super().connection_lost(exc)
 
+    def handle_events(self) -> None:
+        """Take what has come; whatever is no request is answered, logged with its peer, and ends
+        the connection: nobody knows where a next request would begin."""
+        try:
+            super().handle_events()
+        except BadRequestError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: BadRequestError) -> None:
+        if self.cycle is not None:  # the body of a request that is being answered
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.refusals.tell(str(self.client[0]) if self.client else "", error.status, str(error))
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = to_json({"error": str(error)})
+            headers = [
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                ("connection", "close"),
+            ]
+            phrase = HTTPStatus(error.status).phrase
+            parts: list[h11.Event] = [
+                h11.Response(status_code=error.status, headers=headers, reason=phrase),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ]
+            self.transport.write(b"".join(self.conn.send(part) or b"" for part in parts))
+        self.transport.close()
+
     def on_response_complete(self) -> None:
         """Begin the time limit of the next exchange."""
         super().on_response_complete()
@@ -86,10 +125,12 @@ def _first_to_go(connection: BoundedProtocol) -> tuple[bool, float]:
     return connection.in_exchange(), connection.waiting_since
 
 
-def bounded_protocol(limit: int) -> type[BoundedProtocol]:
-    """Return the protocol of a server that holds ``limit`` connections; uvicorn wants a class."""
+def bounded_protocol(connections: int, header_bytes: int, log: RefusalLog) -> type[BoundedProtocol]:
+    """Return the protocol of a server that holds so many connections; uvicorn wants a class."""
 
     class Protocol(BoundedProtocol):
-        connections_max = limit
+        connections_max = connections
+        header_limit_bytes = header_bytes
+        refusals = log
 
     return Protocol

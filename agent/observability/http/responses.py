@@ -13,6 +13,8 @@ from agent.observability.health import Verdict
 from agent.observability.pictures import Picture
 
 BODY_LIMIT_S = 5.0
+REASON = "refused"
+"""Key of a request's scope: why it was refused, in words."""
 
 
 class Refused(HTTPException):
@@ -64,9 +66,10 @@ def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> 
     return response
 
 
-async def on_http_exception(_request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Turn an ``HTTPException`` into its refusal."""
     assert isinstance(error, HTTPException)
+    request.scope[REASON] = error.detail
     return refusal(error.status_code, error.detail, dict(error.headers or {}))
 
 

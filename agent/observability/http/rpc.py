@@ -151,6 +151,7 @@ class AgentService:
             "mean_map": state.newest.mean_map,  # the control beside it
             "evidence": self.evidence,
             "machine": state.on_machine,
+            "descriptions": self.descriptions,
         }
 
     def call(self, name: str, args: tuple[object, ...]) -> object:
@@ -168,6 +169,10 @@ class AgentService:
     def status(self) -> bytes:
         """The snapshot as JSON."""
         return to_json(self._state.view(), inf_nan_mode="null")
+
+    def descriptions(self) -> bytes:
+        """What the agent publishes, as JSON."""
+        return to_json(self._state.descriptions, inf_nan_mode="null")
 
     def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
         """The newest frame of a lane, at most as large as it is shown.

@@ -33,17 +33,24 @@ from agent.publishing.connection.events import (
     Subscribed,
 )
 from agent.publishing.connection.link import V5, Cause
+from agent.publishing.connection.tls import AlertSocket
 from agent.publishing.wire.messages import Message
 
 CONNECT_TIMEOUT_S = 10.0
 """From the first name look-up to the CONNACK."""
+
+VERDICT_S = 1.0
+"""How long a broker may take to say, after the handshake, that it does not trust us."""
 
 READS_PER_STEP = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectRequest:
-    """How to connect. ``will`` is asked once for each CONNECT packet, not for failed TCP tries."""
+    """How to connect. ``will`` is asked once for each CONNECT packet, not for failed TCP tries.
+
+    ``tls`` is asked for each attempt in a thread that may wait for a disk.
+    """
 
     address: BrokerAddress
     client_id: str
@@ -52,13 +59,16 @@ class ConnectRequest:
     will: Callable[[], Message]
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
+    will_retain: bool = True
+    will_qos: int = 1
 
 
 class Connection:
     """Drives one paho client. Every method but the constructor's thread is for the owner only."""
 
     def __init__(self, request: ConnectRequest, wake: Callable[[], None], now: float) -> None:
+        self.retain = True  # whether the broker takes messages that are to be retained
         self._request = request
         self._wake = wake
         self._events: deque[Event] = deque()
@@ -67,6 +77,8 @@ class Connection:
         self._abandoned = False
         self._open = False
         self._over = False
+        self._spoken = False  # whether anything of MQTT has been sent
+        self._secured: AlertSocket | None = None
         self._deadline = now + CONNECT_TIMEOUT_S
         self._client = self._make_client(request)
         self._connector = threading.Thread(target=self._connect, name="mqtt-connect", daemon=True)
@@ -95,6 +107,7 @@ class Connection:
         if self.fileno() is not None:
             # Reading first: a write that fails would hide why the broker closed.
             self._read()
+            self._spoken = True
             self._client.loop_write()
             self._client.loop_misc()
         events = list(self._events)
@@ -135,17 +148,23 @@ class Connection:
             message.topic,
             message.payload,
             qos=qos,
-            retain=message.spec.retain,
+            retain=message.spec.retain and self.retain,
             properties=packets.publish_properties(message, age_s) if v5 else None,
         )
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
-    def subscribe(self, topic: str, *, state: bool = False) -> None:
-        """``state``: its retained flag shall say whether the message was stored."""
+    def subscribe(self, topic: str, *, state: bool = False, stored: bool = True) -> int | None:
+        """Ask for a topic; its ``Subscribed`` carries the number returned. None: not sent.
+
+        ``state``: its retained flag shall say whether the message was stored. ``stored`` false:
+        what was stored shall not come, which only MQTT 5 can say.
+        """
         if self._request.protocol == V5:
-            self._client.subscribe(topic, options=packets.subscribe_options(state=state))
+            options = packets.subscribe_options(state=state, stored=stored)
+            code, mid = self._client.subscribe(topic, options=options)
         else:
-            self._client.subscribe(topic, qos=1)
+            code, mid = self._client.subscribe(topic, qos=1)
+        return mid if code == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def disconnect(self, *, with_will: bool = False) -> None:
         """Send DISCONNECT: the broker forgets the will. ``Ended`` follows.
@@ -176,12 +195,16 @@ class Connection:
         request = self._request
         outcome: Exception | bool = True
         try:
+            if request.tls is not None:
+                self._client.tls_set_context(request.tls())
             self._client.connect(
                 request.address.host,
                 request.address.port,
                 request.keepalive_s,
                 properties=packets.connect_properties() if request.protocol == V5 else None,
             )
+            if self._secured is not None:
+                self._secured.wait_for_verdict(VERDICT_S)
         except (OSError, ValueError) as error:  # a host name that no name can be is a ValueError
             outcome = error
         with self._lock:
@@ -195,8 +218,15 @@ class Connection:
         # Without this every PUBACK waits some 40 ms: Nagle's algorithm against delayed ACKs.
         if isinstance(sock, socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        will = self._request.will()
-        client.will_set(will.topic, will.payload, qos=will.spec.qos, retain=will.spec.retain)
+        if isinstance(sock, AlertSocket):
+            self._secured = sock
+        request, will = self._request, self._request.will()
+        client.will_set(
+            will.topic,
+            will.payload,
+            qos=min(will.spec.qos, request.will_qos),
+            retain=will.spec.retain and request.will_retain,
+        )
 
     # --- paho's callbacks: they only append ---
 
@@ -215,8 +245,6 @@ class Connection:
         client.max_inflight_messages = 0  # the owner has its own window
         if request.username is not None:
             client.username_pw_set(request.username, request.password)
-        if request.tls is not None:
-            client.tls_set_context(request.tls)
         client.on_socket_open = self._on_socket_open
         # Registered so that publish only queues: the socket is written in ``step`` alone, and no
         # answer can arrive before the caller of ``publish`` knows its number.
@@ -250,6 +278,13 @@ class Connection:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
+        if self._secured is not None and not self._open:
+            if self._secured.alert:
+                self._end(Ended(Cause.TLS, f"the broker refused: {self._secured.alert}"))
+                return
+            if not self._spoken:
+                self._end(Ended(Cause.TLS, "closed after the handshake: our certificate?"))
+                return
         self._end(packets.ended(flags, reason, was_open=self._open))
 
     def _on_publish(
@@ -266,12 +301,12 @@ class Connection:
         self,
         _client: paho.Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reasons: list[ReasonCode],
         _properties: object,
     ) -> None:
         refused = [reason for reason in reasons if reason.is_failure]
-        self._events.append(Subscribed(not refused, packets.label((refused or reasons)[0])))
+        self._events.append(Subscribed(mid, not refused, packets.label((refused or reasons)[0])))
 
     def _on_message(
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage

@@ -19,7 +19,13 @@ INBOUND_LIMIT_BYTES = 64 * 1024
 
 _UNAUTHORISED = (134, 135, 138, 140)  # bad user name or password, not authorised, banned, method
 _UNSUPPORTED = 132
-_TAKEN_OVER = 142
+_ENDINGS = {
+    142: Cause.TAKEN_OVER,
+    150: Cause.TOO_FAST,
+    154: Cause.NO_RETAIN,
+    155: Cause.NO_QOS,
+}
+"""DISCONNECT (section 3.14.2.1) and CONNACK of MQTT 5: what the next connection can do better."""
 _KEEPALIVE = 141
 _WITH_WILL = 4
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
@@ -44,10 +50,19 @@ def publish_properties(message: Message, age_s: float) -> Properties:
     return properties
 
 
-def subscribe_options(*, state: bool) -> SubscribeOptions:
+def subscribe_options(*, state: bool, stored: bool = True) -> SubscribeOptions:
     """Return those of a subscription. Retained messages keep their flag, so that a command that was
-    published retained is known by it; of a state the flag says that the broker had stored it."""
-    return SubscribeOptions(qos=1, retainAsPublished=not state)
+    published retained is known by it; of a state the flag says that the broker had stored it.
+
+    ``stored`` false: what the broker has stored is not wanted, at no subscription.
+    """
+    return SubscribeOptions(
+        qos=1,
+        retainAsPublished=not state,
+        retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+        if stored
+        else SubscribeOptions.RETAIN_DO_NOT_SEND,
+    )
 
 
 def disconnect_with_will() -> ReasonCode:
@@ -60,12 +75,17 @@ def opened(properties: Properties | None) -> Opened:
     return Opened(
         getattr(properties, "ReceiveMaximum", UNLIMITED),
         getattr(properties, "MaximumPacketSize", UNLIMITED),
+        getattr(properties, "MaximumQoS", 2),
+        bool(getattr(properties, "RetainAvailable", True)),
+        bool(getattr(properties, "WildcardSubscriptionAvailable", True)),
     )
 
 
 def refused(reason: ReasonCode) -> Ended:
     """Return the event of a CONNACK that says no."""
-    cause = Cause.REFUSED
+    cause = _ENDINGS.get(reason.value, Cause.REFUSED)
+    if cause in (Cause.TAKEN_OVER, Cause.TOO_FAST):  # no connection that these could be said of
+        cause = Cause.REFUSED
     if reason.value == _UNSUPPORTED:
         cause = Cause.UNSUPPORTED
     elif reason.value in _UNAUTHORISED:
@@ -76,9 +96,9 @@ def refused(reason: ReasonCode) -> Ended:
 def ended(flags: DisconnectFlags, reason: ReasonCode, *, was_open: bool) -> Ended:
     """Return the event of a connection that is closed, by whichever side."""
     cause = Cause.LOST if was_open else Cause.NO_ANSWER
-    if flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER:
-        cause = Cause.TAKEN_OVER
-    elif was_open and reason.value == _KEEPALIVE:
+    if flags.is_disconnect_packet_from_server and was_open:
+        cause = _ENDINGS.get(reason.value, cause)
+    if was_open and reason.value == _KEEPALIVE:
         cause = Cause.SILENT
     wanted = not reason.is_failure and not flags.is_disconnect_packet_from_server
     return Ended(cause, label(reason), wanted)

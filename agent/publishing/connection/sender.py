@@ -7,12 +7,14 @@ was accepted: a broker's denial of a QoS 0 publish is invisible in every version
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.config import Mqtt
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import UNLIMITED, Answered, Opened
+from agent.publishing.connection.pace import Pace
 from agent.publishing.connection.size_limit import VALID_S, SizeLimit
 from agent.publishing.outbox.outbox import NO_SUBSCRIBERS, Outbox
 from agent.publishing.wire.messages import Entry, Message
@@ -26,6 +28,10 @@ HEADER_BYTES = 100
 """More than the fixed header, the properties and the lengths of a publish take."""
 
 TOO_LARGE = "packet_too_large"
+
+LIVE_SHARE = 0.2
+"""Part of the window that is kept for live messages, so that a slow broker's answers to all others
+hold none of them up."""
 
 ALWAYS_SENT = frozenset({TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.EVENT})
 """Small, and what the agent is there for: a limit that was only found out does not hold them."""
@@ -44,13 +50,18 @@ class InFlight:
 class Sender:
     """Moves entries from the outbox to the connection, and the broker's answers back."""
 
-    def __init__(self, mqtt: Mqtt, outbox: Outbox, telemetry: Telemetry) -> None:
+    def __init__(
+        self, mqtt: Mqtt, client: str, outbox: Outbox, telemetry: Telemetry, now: float
+    ) -> None:
         self._mqtt = mqtt
+        self._client = client
         self._outbox = outbox
         self._telemetry = telemetry
         self._window: dict[int, InFlight] = {}  # by the number that paho gave, oldest first
         self._limits = Opened()
         self._size_limit = SizeLimit()
+        self._pace = Pace(mqtt.publish_per_s, now)
+        self._told_per_s = 0.0
         self._current: Entry | None = None
         self._next = 0  # index of the current entry's next message
         self._accepted: set[str] = set()
@@ -60,6 +71,7 @@ class Sender:
         """A new connection stands, with the broker's limits."""
         self._limits = limits
         self._size_limit.opened()
+        self._pace.opened()
         self._accepted.clear()
         self._refused.clear()
 
@@ -69,14 +81,26 @@ class Sender:
 
     def has_room(self) -> bool:
         """Whether another message may be handed over before the broker has answered."""
-        room = min(self._mqtt.in_flight_max, self._limits.receive_maximum)
-        return len(self._window) < room and not self._size_limit.probing()
+        return len(self._window) < self._room() and not self._size_limit.probing()
+
+    def due_in(self, now: float) -> float:
+        """Return in how many seconds there may be something to send; infinity: not by itself."""
+        if not self.has_room():
+            return math.inf
+        return self._pace.wait_s(now) or self._outbox.due_in(now)
+
+    def _room(self) -> int:
+        return min(self._mqtt.in_flight_max, self._limits.receive_maximum)
 
     def send(self, connection: Connection, now: float) -> None:
-        """Hand over what the window has room for."""
-        while self.has_room():
+        """Hand over what the window and the pace have room for."""
+        if self._pace.limit_per_s != self._told_per_s:
+            self._tell_pace()
+        while self.has_room() and not self._pace.wait_s(now):
             if self._current is None:
-                self._current, self._next = self._outbox.take(now), 0
+                room = self._room()
+                live = len(self._window) >= room - int(LIVE_SHARE * room)
+                self._current, self._next = self._outbox.take(now, live=live), 0
             entry = self._current
             if entry is None:
                 return
@@ -103,8 +127,9 @@ class Sender:
         """Publish one message; false when it cannot go out now."""
         size_bytes = _packet_bytes(message)
         known = message.topic in self._accepted or not message.spec.probed
-        qos = message.spec.qos if known else 1
-        if probe := message.spec.probed and self._size_limit.is_probe(size_bytes):
+        qos = min(message.spec.qos if known else 1, self._limits.maximum_qos)
+        probe = message.spec.probed and self._size_limit.is_probe(size_bytes)
+        if probe and self._limits.maximum_qos > 0:
             if self._window:
                 return False
             qos = 1
@@ -114,7 +139,8 @@ class Sender:
         if mid is None:
             return False  # the connection is gone, and says so in its next step
         self._window[mid] = InFlight(entry, message, qos, now)
-        if probe:
+        self._pace.sent(now)
+        if probe and qos:
             self._size_limit.probe_sent(size_bytes)
         return True
 
@@ -130,6 +156,7 @@ class Sender:
         flight = self._window.pop(event.mid, None)
         if flight is None:
             return None
+        self._pace.answered(now)
         message, reason = flight.message, event.reason
         if flight.qos > 0:
             self._size_limit.answered(_packet_bytes(message))
@@ -156,8 +183,21 @@ class Sender:
         self._telemetry.count("publish_results", topic_family=family, reason="timeout")
         return flight.message
 
-    def closed_by_broker(self, now: float) -> None:
-        """The broker has closed the connection; ``return_unanswered`` comes next."""
+    def closed_by_broker(self, now: float, *, too_fast: bool = False) -> None:
+        """The broker has closed the connection; ``return_unanswered`` comes next.
+
+        ``too_fast``: it gave our rate as the reason.
+        """
+        learnt = self._pace.closed(len(self._window), now, said=too_fast)
+        if learnt is not None:
+            log_event(
+                logger,
+                logging.WARNING,
+                "publish_pace_learnt",
+                client=self._client,
+                per_s=round(learnt, 1),
+                reason="the broker hangs up when it is sent more; see mqtt.publish_per_s",
+            )
         suspects = {
             _packet_bytes(flight.message): flight.message
             for flight in self._window.values()
@@ -191,6 +231,11 @@ class Sender:
         if self._current is not None:
             for message in self._current.messages[self._next :]:
                 yield self._current, message
+
+    def _tell_pace(self) -> None:
+        self._told_per_s = self._pace.limit_per_s
+        per_s = 0.0 if math.isinf(self._told_per_s) else self._told_per_s
+        self._telemetry.gauge("publish_limit_per_second", per_s, client=self._client)
 
     def _observe(self, message: Message, now: float) -> None:
         if message.captured_mono <= 0:

@@ -7,6 +7,7 @@ come in time ends the connection.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -15,21 +16,38 @@ from dataclasses import dataclass
 from agent.config import Mqtt
 from agent.config.url import parse_broker
 from agent.publishing.connection.connection import Connection, ConnectRequest
-from agent.publishing.connection.events import Answered, Ended, Event, Opened, Received, Subscribed
+from agent.publishing.connection.events import (
+    Answered,
+    Ended,
+    Event,
+    Opened,
+    Received,
+    Rival,
+    Subscribed,
+)
 from agent.publishing.connection.farewell import Farewell, Step
+from agent.publishing.connection.limits import CONSEQUENCES, NO_RETAIN, NO_WILDCARDS, BrokerLimits
 from agent.publishing.connection.link import Cause, Link, LinkState
+from agent.publishing.connection.report import LinkReport
 from agent.publishing.connection.sender import Sender
-from agent.publishing.connection.tls import tls_context
+from agent.publishing.connection.subscriptions import Subscription, Subscriptions
+from agent.publishing.connection.tls import TlsFiles
 from agent.publishing.outbox.outbox import Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import LinkStatus
 from agent.supervision.waker import Waker
-from agent.telemetry import Clock, Telemetry, log_event
+from agent.telemetry import Clock, Telemetry
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 0.5
 """The loop turns at least this often, whatever the broker does."""
+
+HOLD_S = 2.0
+"""For an orderly end when the session is to stay away."""
+
+REPEAT_S = 60.0
+"""How often a broker that retains nothing is told the alarms again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +56,15 @@ class SessionSettings:
 
     ``name`` tells this client's loop and metrics from another's in the same agent.
     ``farewell_with_will``: the DISCONNECT after a farewell asks for the will as well (MQTT 5).
+    ``retains``: some of its messages are to be retained.
     """
 
     mqtt: Mqtt
     client_id: str
-    subscriptions: tuple[str, ...] = ()
-    state_topics: tuple[str, ...] = ()  # of the subscriptions, those that state what is the case
+    subscriptions: tuple[Subscription, ...] = ()
     name: str = "uns"
     farewell_with_will: bool = False
+    retains: bool = True
 
     @property
     def loop(self) -> str:
@@ -60,7 +79,7 @@ class SessionHooks:
     online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
     tick: Callable[[float], None]  # every turn while online
     farewell: Callable[[float], Entry | None]  # the last message of a connection, if there is one
-    received: Callable[[Received], bool]  # false: another client uses our session
+    received: Callable[[Received], Rival]
     link: Callable[[LinkStatus], None]
 
 
@@ -83,7 +102,7 @@ class Session:
         if address.kind != "network":
             raise ValueError(f"mqtt.broker is {settings.mqtt.broker!r}, which names no host")
         self._address = address
-        self._tls = tls_context(settings.mqtt.tls) if address.tls else None
+        self._tls = TlsFiles(settings.mqtt.tls, settings.name) if address.tls else None
         self._settings = settings
         self._outbox = outbox
         self._telemetry = telemetry
@@ -91,11 +110,18 @@ class Session:
         self._hooks = hooks
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._link = Link(settings.mqtt, rng, clock())
-        self._sender = Sender(settings.mqtt, outbox, telemetry)
+        self._sender = Sender(settings.mqtt, settings.name, outbox, telemetry, clock())
+        self._subscriptions = Subscriptions(settings.subscriptions, settings.name)
+        unused = set() if settings.retains else {NO_RETAIN}
+        unused |= set() if self._subscriptions.need_wildcards else {NO_WILDCARDS}
+        needs = frozenset(CONSEQUENCES.keys() - unused)
+        self._limits = BrokerLimits(settings.name, needs, retain=settings.mqtt.retain)
+        self._repeat_at = math.inf
+        self._report = LinkReport(settings.name, address, telemetry, hooks.link, clock())
         self._connection: Connection | None = None
-        self._status = LinkStatus(False, "", "starting", clock())
         self._stop: Farewell | None = None  # set once, by any thread
         self._disconnect: Farewell | None = None  # of the owner thread alone
+        self._held = False
         self._waker = Waker()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=settings.loop, daemon=True)
@@ -109,7 +135,7 @@ class Session:
         self._waker.wake()
 
     def status(self) -> LinkStatus:
-        return self._status
+        return self._report.status
 
     def stop(self, timeout_s: float) -> bool:
         """Send what waits and a last message, then DISCONNECT; true when that was acknowledged."""
@@ -123,6 +149,11 @@ class Session:
     def disconnect(self, timeout_s: float, reason: str) -> None:
         """Disconnect in order; another connection may follow. For the hooks."""
         self._disconnect = self._disconnect or Farewell.within(timeout_s, self._clock(), reason)
+
+    def hold(self, held: bool) -> None:
+        """Whether to stay away from the broker until further notice."""
+        self._held = held
+        self._waker.wake()
 
     # --- the thread ---
 
@@ -139,15 +170,21 @@ class Session:
         now = self._clock()
         self._telemetry.beat(self._settings.loop)
         self._outbox.tick(now)
+        if self._held and self._link.state is LinkState.ONLINE:
+            self.disconnect(HOLD_S, "another agent has our id")
         farewell = self._stop or self._disconnect
         if farewell is not None:
             self._end_in_order(farewell, now)
-        elif self._link.due(now) and not self._still_connecting():
+        elif self._link.due(now) and not self._held and not self._still_connecting():
             self._connect(now)
         connection = self._connection
         if self._link.state is LinkState.ONLINE and connection is not None:
             if farewell is None:
                 self._hooks.tick(now)
+                self._subscriptions.tick(connection, now)
+            if now >= self._repeat_at:
+                self._repeat_at = now + REPEAT_S
+                self._outbox.repeat(now)
             self._sender.send(connection, now)
             self._check_timeout(connection, now)
         fd = connection.fileno() if connection is not None else None
@@ -164,8 +201,8 @@ class Session:
             return min(IDLE_S, max(0.001, farewell.due_at - now))
         if self._link.state is LinkState.WAITING:
             return min(IDLE_S, max(0.01, self._link.due_at - now))
-        if self._link.state is LinkState.ONLINE and self._sender.has_room():
-            return min(IDLE_S, max(0.001, self._outbox.due_in(now)))
+        if self._link.state is LinkState.ONLINE:
+            return min(IDLE_S, max(0.001, self._sender.due_in(now)))
         return IDLE_S
 
     def _recover(self) -> None:
@@ -200,9 +237,11 @@ class Session:
                 keepalive_s=mqtt.keepalive_s,
                 protocol=self._link.protocol,
                 will=self._hooks.will,
+                will_retain=self._limits.will_retain,
+                will_qos=self._limits.will_qos,
                 username=address.username if address.username is not None else mqtt.username,
                 password=address.password if address.password is not None else password,
-                tls=self._tls,
+                tls=self._tls.context if self._tls is not None else None,
             ),
             self._waker.wake,
             now,
@@ -221,54 +260,36 @@ class Session:
                     if entry is self._stop.message:
                         self._stop.acknowledged = delivered
             case Received():
-                if not self._hooks.received(event):
-                    self._yield_session(now)
-            case Subscribed(accepted=False):
-                self._log(logging.WARNING, "subscription_refused", reason=event.reason)
+                self._judge_rival(self._hooks.received(event), now)
             case Subscribed():
-                pass
+                self._subscriptions.answered(event, now)
 
     def _opened(self, event: Opened, now: float) -> None:
         assert self._connection is not None
+        can = self._limits.opened(event)
         self._link.on(Cause.CONNECTED, now)
-        self._sender.opened(event)
-        self._count("broker_connects", outcome=Cause.CONNECTED)
-        self._log(logging.INFO, "broker_connected", protocol=self._link.protocol)
-        self._report(True, Cause.CONNECTED, now)
-        for topic in self._settings.subscriptions:
-            self._connection.subscribe(topic, state=topic in self._settings.state_topics)
+        self._connection.retain = can.retain
+        self._repeat_at = math.inf if can.retain else now + REPEAT_S
+        self._sender.opened(can)
+        self._report.connected(self._link, now)
+        self._subscriptions.opened(self._connection, wildcards=can.wildcards)
         self._hooks.online(now)
         self._outbox.snapshot(now)
 
     def _ended(self, event: Ended, now: float) -> None:
-        if event.cause is Cause.LOST and not event.wanted:
-            self._sender.closed_by_broker(now)
+        if event.cause in (Cause.LOST, Cause.TOO_FAST) and not event.wanted:
+            self._sender.closed_by_broker(now, too_fast=event.cause is Cause.TOO_FAST)
         self._sender.return_unanswered()
         ordered, self._disconnect = self._disconnect, None
         if event.wanted and self._stop is not None:
             self._finish(now)
             return
         left = ordered.reason if ordered is not None else ""
-        was_online, spoken = self._link.state is LinkState.ONLINE, self._link.protocol
-        self._link.on(event.cause, now)
-        if was_online:
-            self._count("broker_disconnects", reason=event.cause)
-        else:
-            self._count("broker_connects", outcome=event.cause)
-        if event.cause is Cause.UNSUPPORTED and self._link.protocol != spoken:
-            self._log(
-                logging.INFO, "protocol_chosen", protocol=self._link.protocol, instead_of=spoken
-            )
-        else:
-            self._log(
-                logging.INFO if left else logging.WARNING,
-                "broker_lost" if was_online else "broker_connect_failed",
-                cause=str(event.cause),
-                reason=left or event.reason,
-                protocol=spoken,
-                retry_in_s=round(self._link.due_at - now, 1),
-            )
-        self._report(False, event.cause, now)
+        before = (self._link.state, self._link.protocol)
+        was_online = self._link.state is LinkState.ONLINE
+        asks_for_less = self._limits.refused(event.cause, online=was_online)
+        self._link.on(event.cause, now, at_once=asks_for_less and not was_online)
+        self._report.ended(self._link, event, now, before=before, left=left)
 
     def _check_timeout(self, connection: Connection, now: float) -> None:
         """Close a connection whose acknowledgements stay away: it is half open."""
@@ -277,22 +298,21 @@ class Session:
             connection.abort()
             self._ended(Ended(Cause.SILENT, f"no answer to {late.topic}"), now)
 
-    def _yield_session(self, now: float) -> None:
-        """Another client uses our id: each would take the session over from the other for ever."""
-        if self._link.state is LinkState.ONLINE and self._connection is not None:
-            self._connection.abort()
-            self._ended(Ended(Cause.TAKEN_OVER, "another session publishes as this agent"), now)
+    def _judge_rival(self, rival: Rival, now: float) -> None:
+        """Another agent has our name: each would take the session over from the other for ever.
 
-    def _report(self, connected: bool, reason: Cause, now: float) -> None:
-        self._telemetry.gauge("broker_connected", float(connected), client=self._settings.name)
-        self._status = LinkStatus(
-            connected=connected,
-            protocol=self._link.protocol if connected else "",
-            reason=str(reason),
-            since_mono=now if connected != self._status.connected else self._status.since_mono,
-            reconnects=max(0, self._link.connects - 1),
-        )
-        self._hooks.link(self._status)
+        The one that was there first stays, and takes the session back where it is taken.
+        """
+        if rival is Rival.NONE:
+            return
+        self._link.keeps_session = rival is Rival.YOUNGER
+        if self._link.state is not LinkState.ONLINE or self._connection is None:
+            return
+        if rival is Rival.YOUNGER:
+            self._report.rival(now)
+            return
+        self._connection.abort()
+        self._ended(Ended(Cause.TAKEN_OVER, "another session publishes as this agent"), now)
 
     # --- an orderly end ---
 
@@ -326,11 +346,4 @@ class Session:
         self._sender.return_unanswered()
         self._link.on(Cause.STOPPED, now)
         self._done.set()
-        self._report(False, Cause.STOPPED, now)
-
-    def _count(self, name: str, **labels: str) -> None:
-        self._telemetry.count(name, **labels, client=self._settings.name)
-
-    def _log(self, level: int, event: str, **fields: object) -> None:
-        broker = f"{self._address.host}:{self._address.port}"
-        log_event(logger, level, event, broker=broker, client=self._settings.name, **fields)
+        self._report.change(Cause.STOPPED, self._link, now)

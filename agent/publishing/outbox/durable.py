@@ -7,39 +7,44 @@ after the snapshot, paced, marked ``replayed``, and never before a message that 
 
 The answers of the broker are written in groups. One that a kill takes away is a message that is
 sent twice, with the same id.
+
+No call but ``put`` of a durable message waits for the disk: what has to be read or written for the
+connection is asked for, and the connection goes on meanwhile.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from agent.config import Storage
 from agent.publishing.outbox.answers import Answers
 from agent.publishing.outbox.backlog import Backlog
 from agent.publishing.outbox.books import Books
+from agent.publishing.outbox.housekeeping import Housekeeping
 from agent.publishing.outbox.memory import MemoryOutbox
-from agent.publishing.outbox.outbox import NO_SUBSCRIBERS
+from agent.publishing.outbox.outbox import LIVE_RANK, NO_SUBSCRIBERS, PERMANENT, REFUSED_RETRY_S
 from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.topics import ROUTES
 from agent.records import TopicFamily
+from agent.storage.jobs import Job
 from agent.storage.rows import Dropped, Kind
 from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry
 from agent.token_bucket import TokenBucket
 
-PERMANENT = frozenset({"packet_too_large", "topic_name_invalid", "payload_format_invalid"})
-"""Refusals that no later attempt can heal. After any other an alarm's event goes on waiting."""
-
-UNHEARD_RETRY_S = 30.0
-"""How long nothing is replayed after the broker had nobody to give an alarm's event to."""
+UNHEARD_RETRY_S = REFUSED_RETRY_S
+"""How long nothing of a kind is replayed after the broker refused a message of it, or had nobody to
+give an alarm's event to."""
 
 REPLAY_IN_FLIGHT_MAX = 5
 REPLAY_BURST = 2.0
-HOUSEKEEPING_S = 5.0
 CLEAN = "outbox.clean"
+
+T = TypeVar("T")
 
 
 class DurableOutbox:
@@ -59,23 +64,30 @@ class DurableOutbox:
         self._telemetry = telemetry
         self._clock = clock
         self._lock = threading.Lock()
-        self._answers = Answers(store.spool)
-        self._backlog = Backlog(store.spool, self._answers.flush)
+        self._answers = Answers(store.spool, store.database.post)
+        self._backlog = Backlog(store.spool, self._answers.flush, self._ask)
         self._books = Books(KINDS, telemetry)
         self._in_flight: dict[int, bool] = {}  # id -> whether it is a replay
+        self._again: dict[int, Kind] = {}  # in flight once more: the table has them as acknowledged
         self._evicted: set[int] = set()  # while in flight: counted already
         self._pace = TokenBucket(settings.replay_per_s, REPLAY_BURST, clock())
         self._connected = False
         self._drained = False  # the snapshot of this connection has gone out
         self._replay_acked = store.counters.get(CLEAN) == 0
         self._acked_before = -math.inf
-        self._alarms_from = -math.inf  # no alarm's event is replayed before
+        self._replay_from = dict.fromkeys(Kind, -math.inf)  # nothing of a kind is replayed before
         self._closed: str | None = None
-        self._housekeeping_at = -math.inf
+        self._housekeeping = Housekeeping(store, self._answers.flush, telemetry)
         self._generation = store.database.generation
+        self._last_id = store.spool.last_id()
+        self._entries = 0  # into the books, so that a count of the table can be compared with them
+        self._count: Job[tuple[int, dict[Kind, int]]] | None = None
+        self._counted_at = 0  # ``_entries`` when it was asked for; -1: the books moved meanwhile
+        self._recount = False
         self.on_ready: Callable[[], None] = lambda: None
         """Called when something new can be taken, by whichever thread made it."""
         store.counters.set(CLEAN, 0)
+        store.database.on_lost(self._lose)
         self._adopt()
 
     def _adopt(self) -> None:
@@ -90,7 +102,8 @@ class DurableOutbox:
             self._memory.put(entry, now)
             return
         if self._closed is not None:
-            self.refuse(entry.family, self._closed)
+            reason = self._closed
+            self._store.database.after_commit(lambda: self.refuse(entry.family, reason))
             return
         row = row_of(entry)
 
@@ -102,11 +115,13 @@ class DurableOutbox:
 
     def _added(self, entry: Entry, row_id: int, dropped: Sequence[Dropped]) -> None:
         with self._lock:
+            self._entries += 1
             self._books.enqueued(entry.family)
             self._apply(dropped)
             if row_id == 0:
                 self._books.dropped(entry.family, 1, "spool_full")
                 return
+            self._last_id = max(self._last_id, row_id)
             if self._connected:
                 self._backlog.added(row_id, entry)
         self.on_ready()
@@ -117,18 +132,27 @@ class DurableOutbox:
             self._memory.refuse(family, reason)
             return
         with self._lock:
+            self._entries += 1
             self._books.enqueued(family)
             self._books.dropped(family, 1, reason)
 
+    def _ask(self, work: Callable[[object], T]) -> Job[T]:
+        return self._store.database.post(work, lambda: self.on_ready())
+
     # --- out -------------------------------------------------------------------------------------
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float, *, live: bool = False) -> Entry | None:
         with self._lock:
             first, last = ROUTES["event_alarm"].rank, ROUTES["evidence"].rank
             entry = (
                 self._memory.take(now, first)
                 or self._take_new(Kind.ALARM)
-                or self._memory.take(now, last)
+                or self._memory.take(now, LIVE_RANK)
+            )
+            if entry is not None or live:
+                return entry
+            entry = (
+                self._memory.take(now, last)
                 or self._take_new(Kind.EVIDENCE)
                 or self._take_new(Kind.EXPLANATION)
             )
@@ -151,15 +175,19 @@ class DurableOutbox:
         if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(1.0, now) > 0:
             return None
         for kind in Kind:
-            if kind is Kind.ALARM and now < self._alarms_from:
+            if now < self._replay_from[kind]:
                 continue
             row = self._backlog.next_old(kind, self._acked_before, self._is_passed)
             if row is None:
+                if self._backlog.reading(kind):
+                    return None  # the less important ones wait for it
                 continue
             self._pace.spend(1.0, now)
             family = FAMILIES[kind]
             if row.acked:  # delivered once already: it is entered into the books anew
                 self._books.enqueued(family)
+                self._again[row.id] = kind
+                self._entries += 1
             self._telemetry.count("messages_replayed", topic_family=family)
             self._in_flight[row.id] = True
             return entry_of(row, replayed=True)
@@ -172,11 +200,13 @@ class DurableOutbox:
         with self._lock:
             if not (self._connected and self._drained):
                 return math.inf
-            waits = [
-                max(0.0, self._alarms_from - now) if kind is Kind.ALARM else 0.0
-                for kind in Kind
-                if self._backlog.has_old(kind)
-            ]
+            waits = []
+            for kind in Kind:
+                held_s = self._replay_from[kind] - now
+                if held_s <= 0 and self._backlog.reading(kind):
+                    break  # what is read now comes first, and wakes us
+                if self._backlog.has_old(kind):
+                    waits.append(max(0.0, held_s))
             if not waits or sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX:
                 return math.inf
             return max(min(waits), self._pace.wait_s(1.0, now))
@@ -185,11 +215,13 @@ class DurableOutbox:
 
     def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
         if not entry.is_durable:
-            self._memory.settle(entry, message, reason)
+            self._memory.settle(entry, message, reason, self._clock())
             return
         with self._lock:
             row_id, family = entry.spool_id, entry.family
+            self._entries += 1
             self._in_flight.pop(row_id, None)
+            self._again.pop(row_id, None)
             if row_id in self._evicted:
                 self._evicted.discard(row_id)
                 return
@@ -197,17 +229,17 @@ class DurableOutbox:
             if reason is None:
                 self._answers.acked(row_id, now)
                 self._books.delivered(family)
-            elif family is TopicFamily.EVENT and reason not in PERMANENT:
-                self._wait_on(row_id, reason, now)
+            elif reason not in PERMANENT:
+                self._wait_on(KINDS[family], row_id, reason, now)
             else:
                 self._answers.gone(row_id, now)
                 self._books.dropped(family, 1, reason)
 
-    def _wait_on(self, row_id: int, reason: str, now: float) -> None:
+    def _wait_on(self, kind: Kind, row_id: int, reason: str, now: float) -> None:
         if reason == NO_SUBSCRIBERS:
             self._answers.unheard(row_id, now)
-        self._backlog.read_again(Kind.ALARM, row_id)
-        self._alarms_from = now + UNHEARD_RETRY_S
+        self._backlog.read_again(kind, row_id)
+        self._replay_from[kind] = now + UNHEARD_RETRY_S
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -216,6 +248,7 @@ class DurableOutbox:
         with self._lock:
             self._replay_acked = self._replay_acked or self._connected
             self._connected = self._drained = False
+            self._entries += 1
             self._in_flight.clear()
             self._evicted.clear()
             self._backlog.forget_new()
@@ -224,10 +257,13 @@ class DurableOutbox:
     def snapshot(self, now: float) -> None:
         self._memory.snapshot(now)
         with self._lock:
-            self._backlog.restart()
+            self._backlog.restart(self._last_id)
             self._acked_before = now if self._replay_acked else -math.inf
-            self._alarms_from = -math.inf
+            self._replay_from = dict.fromkeys(Kind, -math.inf)
             self._connected, self._drained = True, False
+
+    def repeat(self, now: float) -> None:
+        self._memory.repeat(now)
 
     def waiting(self) -> int:
         with self._lock:
@@ -247,55 +283,60 @@ class DurableOutbox:
             if self._store.database.path is None:
                 for family in KINDS:
                     self._books.dropped(family, self._books.in_flight(family), reason)
-        self._store.counters.set(CLEAN, int(clean))
+        self._store.database.post(lambda _: self._store.counters.set(CLEAN, int(clean)))
+
+    def _lose(self, lost: Mapping[Kind, int]) -> None:
+        """The end has come, and no disk took these."""
+        with self._lock:
+            for kind, rows in lost.items():
+                self._books.dropped(FAMILIES[kind], rows, "storage_lost")
 
     # --- time ------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
+        self._memory.tick(now)
         with self._lock:
             if self._answers.due(now):
                 self._answers.flush()
-            if now < self._housekeeping_at:
-                return
-            self._housekeeping_at = now + HOUSEKEEPING_S
-            self._answers.flush()
-            self._apply(self._spool.expire())
-        self._store.database.tick(now)
-        self._spool.capacity.look_at_disk()
-        if self._store.database.generation != self._generation:
-            self._reload()
-        self._measure(now)
+            dropped = self._housekeeping.tick(now)
+            self._entries += bool(dropped)
+            self._apply(dropped)
+            self._follow_the_tables()
+        self._store.database.tick()
 
-    def _reload(self) -> None:
+    def _follow_the_tables(self) -> None:
         """The tables are others than before: a disk failed or came back, or a file was replaced.
 
         What only a failed disk has goes on waiting in the books, until that comes back.
         """
-        with self._lock:
-            self._generation = self._store.database.generation
+        database = self._store.database
+        if database.generation != self._generation:
+            self._generation = database.generation
+            self._count, self._recount = None, True
+        if not self._recount or database.stands_in:
+            return
+        if self._count is None and database.quiet:
             self._answers.flush()
-            if self._store.status().degraded:
-                return
-            for kind, rows in self._spool.waiting().items():
-                family = FAMILIES[kind]
-                unknown = rows - self._books.in_flight(family)
-                # above 0: sent meanwhile, and waiting in the file all the same
-                self._books.enqueued(family, max(0, unknown))
-                self._books.dropped(family, max(0, -unknown), "storage_lost")
-            if self._connected:
-                if self._backlog.read_to_the_end():
-                    self._acked_before = -math.inf  # they have been sent again already
-                self._backlog.restart()
-
-    def _measure(self, now: float) -> None:
-        used, _file = self._store.database.size_bytes()
-        self._telemetry.gauge("storage_bytes", used)
-        self._telemetry.gauge("storage_limit_bytes", self._spool.capacity.limit_bytes)
-        for kind, limit_s in self._spool.age_limit_s.items():
-            family, made = FAMILIES[kind], self._spool.oldest_mono(kind)
-            age_s = max(0.0, now - made) if made is not None else 0.0
-            self._telemetry.gauge("spool_oldest_seconds", age_s, topic_family=family)
-            self._telemetry.gauge("spool_age_limit_seconds", limit_s, topic_family=family)
+            self._counted_at = self._entries
+            self._count = self._ask(lambda _: (self._spool.last_id(), self._spool.waiting()))
+        if self._count is None or not self._count.done.is_set():
+            return
+        (last_id, waiting), self._count = self._count.result(), None
+        if self._entries != self._counted_at or not database.quiet:
+            return  # the count is of no moment of the books: once more
+        self._recount = False
+        self._last_id = max(self._last_id, last_id)
+        for kind, rows in waiting.items():
+            family = FAMILIES[kind]
+            again = sum(one is kind for one in self._again.values())
+            unknown = rows - (self._books.in_flight(family) - again)
+            # above 0: sent meanwhile, and waiting in the file all the same
+            self._books.enqueued(family, max(0, unknown))
+            self._books.dropped(family, max(0, -unknown), "storage_lost")
+        if self._connected:
+            if self._backlog.read_to_the_end():
+                self._acked_before = -math.inf  # they have been sent again already
+            self._backlog.restart(self._last_id)
 
     # --- books -----------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agent.publishing.outbox.books import Books
+from agent.publishing.outbox.outbox import LIVE_RANK, PERMANENT, REFUSED_RETRY_S
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.telemetry import Telemetry
@@ -15,25 +17,34 @@ from agent.telemetry import Telemetry
 EVENT_BYTES_MAX = 16 * 1024 * 1024
 """Memory that the waiting events of one family may hold, whatever their number."""
 
+NEWS_FIRST = 2
+"""States that rank below go first in a snapshot too: that the agent is there, and what it is."""
+
 
 @dataclass(slots=True)
 class _State:
     entry: Entry
-    waiting: bool = True
+    rank: float | None = None  # at which it waits; None: it does not
     delivered: bool = False
 
 
 class MemoryOutbox:
-    """Keeps the newest of up to ``cap`` state topics, and up to ``cap`` events a family."""
+    """Keeps the newest of up to ``cap`` state topics, and up to ``cap`` events a family.
+
+    A state that is only said again, after a connect or a refusal, goes out after the live messages.
+    """
 
     def __init__(self, cap: int, telemetry: Telemetry) -> None:
         self._cap = cap
         self._lock = threading.Lock()
         self._closed: str | None = None  # why nothing is accepted any more
         self._states: dict[str, _State] = {}
-        self._ready: dict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
-        self._events: dict[int, deque[Entry]] = defaultdict(deque)
-        self._event_bytes: dict[int, int] = defaultdict(int)
+        # What the broker refused, and when it is offered again: states by their keys, events.
+        self._refused: dict[str, float] = {}
+        self._refused_events: deque[tuple[float, Entry]] = deque(maxlen=cap)
+        self._ready: dict[float, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        self._events: dict[float, deque[Entry]] = defaultdict(deque)
+        self._event_bytes: dict[float, int] = defaultdict(int)
         self._books = Books(TopicFamily, telemetry)
 
     # --- for ``DurableOutbox``: what its methods of the same names do with what is not durable ---
@@ -53,7 +64,7 @@ class MemoryOutbox:
             self._books.enqueued(family)
             self._books.dropped(family, 1, reason)
 
-    def take(self, now: float, below_rank: int = 1000) -> Entry | None:
+    def take(self, now: float, below_rank: float = math.inf) -> Entry | None:
         with self._lock:
             for rank in sorted({*self._ready, *self._events}):
                 if rank >= below_rank:
@@ -64,18 +75,29 @@ class MemoryOutbox:
                     self._books.dropped(entry.family, len(entry.messages), "expired")
             return None
 
-    def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
+    def settle(self, entry: Entry, message: Message, reason: str | None, now: float) -> None:
         with self._lock:
+            state = self._states.get(entry.key)
+            newest = state is not None and state.entry is entry
             if reason is not None:
                 self._books.dropped(message.family, 1, reason)
+                if reason in PERMANENT or self._closed is not None:
+                    return
+                if newest:
+                    self._refused[entry.key] = now + REFUSED_RETRY_S
+                elif entry.is_event and not entry.expired(now + REFUSED_RETRY_S):
+                    self._refused_events.append((now + REFUSED_RETRY_S, entry))
                 return
-            state = self._states.get(entry.key)
-            if state is not None and state.entry is entry and message is entry.messages[-1]:
+            whole = state is not None and newest and message is entry.messages[-1]
+            if state is not None and whole:
                 state.delivered = True
             self._books.delivered(message.family)
+        if whole and entry.delivered is not None:
+            entry.delivered()
 
     def lost(self, entries: Sequence[tuple[Entry, tuple[Message, ...]]]) -> None:
         with self._lock:
+            self._refused.clear()  # the snapshot of the next connection offers them
             for entry, messages in reversed(entries):
                 if entry.is_event:
                     self._events[entry.route.rank].appendleft(entry)
@@ -86,16 +108,25 @@ class MemoryOutbox:
 
     def snapshot(self, now: float) -> None:
         with self._lock:
+            for key in list(self._states):
+                self._say_again(key, now)
+
+    def repeat(self, now: float) -> None:
+        with self._lock:
             for key, state in list(self._states.items()):
-                if state.waiting:
-                    continue
-                if state.entry.expired(now):
-                    del self._states[key]
-                    continue
-                if state.delivered:
-                    state.entry = _without_latency(state.entry)
-                self._enqueue(state.entry)
-                self._make_ready(key, state)
+                if state.rank is None and state.entry.route.rank < LIVE_RANK:
+                    self._say_again(key, now)
+
+    def tick(self, now: float) -> None:
+        with self._lock:
+            for key in [key for key, due in self._refused.items() if due <= now]:
+                del self._refused[key]
+                if self._states[key].rank is None:
+                    self._say_again(key, now)
+            while self._refused_events and self._refused_events[0][0] <= now:
+                _, entry = self._refused_events.popleft()
+                self._enqueue(entry)
+                self._put_event(entry, now)
 
     def waiting(self) -> int:
         with self._lock:
@@ -104,6 +135,8 @@ class MemoryOutbox:
 
     def discard(self, reason: str) -> None:
         with self._lock:
+            self._refused.clear()
+            self._refused_events.clear()
             for rank in {*self._ready, *self._events}:
                 for entry in self._take_rank(rank):
                     self._books.dropped(entry.family, len(entry.messages), reason)
@@ -120,24 +153,47 @@ class MemoryOutbox:
         if state is None:
             if len(self._states) >= self._cap:
                 self._evict()
-            self._states[entry.key] = state = _State(entry, waiting=False)
-        elif state.waiting:
+            self._states[entry.key] = state = _State(entry)
+        elif state.rank is not None:
             self._books.dropped(state.entry.family, len(state.entry.messages), "superseded")
         state.entry, state.delivered = entry, False
-        if not state.waiting:
-            self._make_ready(entry.key, state)
+        self._refused.pop(entry.key, None)
+        if state.rank is None or state.rank > entry.route.rank:
+            self._wait(entry.key, state, entry.route.rank)
 
-    def _make_ready(self, key: str, state: _State) -> None:
-        state.waiting = True
-        self._ready[state.entry.route.rank][key] = None
+    def _say_again(self, key: str, now: float) -> None:
+        state = self._states[key]
+        rank = state.entry.route.rank
+        again = float(rank) if rank < NEWS_FIRST else max(rank, LIVE_RANK)
+        if state.rank is None:
+            if state.entry.expired(now):
+                self._forget(key)
+                return
+            if state.delivered:
+                state.entry = _without_latency(state.entry)
+            self._enqueue(state.entry)
+        self._wait(key, state, again)
+
+    def _wait(self, key: str, state: _State, rank: float) -> None:
+        """Let a state wait at a rank, wherever it waited before."""
+        if state.rank == rank:
+            return
+        if state.rank is not None:
+            self._ready[state.rank].pop(key)
+        state.rank = rank
+        self._ready[rank][key] = None
+
+    def _forget(self, key: str) -> _State:
+        self._refused.pop(key, None)
+        return self._states.pop(key)
 
     def _evict(self) -> None:
         """Forget the oldest of the least important states."""
         worst = max(state.entry.route.rank for state in self._states.values())
         key = next(key for key, state in self._states.items() if state.entry.route.rank == worst)
-        state = self._states.pop(key)
-        if state.waiting:
-            self._ready[worst].pop(key)
+        state = self._forget(key)
+        if state.rank is not None:
+            self._ready[state.rank].pop(key)
             self._books.dropped(state.entry.family, len(state.entry.messages), "state_full")
 
     # --- events ---
@@ -157,12 +213,12 @@ class MemoryOutbox:
         self._event_bytes[rank] -= entry.size_bytes
         self._books.dropped(entry.family, len(entry.messages), reason)
 
-    def _take_rank(self, rank: int) -> Iterator[Entry]:
+    def _take_rank(self, rank: float) -> Iterator[Entry]:
         ready, queue = self._ready[rank], self._events[rank]
         while ready:
             key, _ = ready.popitem(last=False)
             state = self._states[key]
-            state.waiting = False
+            state.rank = None
             yield state.entry
         while queue:
             entry = queue.popleft()

@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from agent.publishing.wire.messages import Entry, Message
+from agent.publishing.wire.topics import ROUTES
 
 NO_SUBSCRIBERS = "no_matching_subscribers"
 """The broker's reason when it had nobody to give a message to."""
+
+PERMANENT = frozenset({"packet_too_large", "topic_name_invalid", "payload_format_invalid"})
+"""Refusals that no later attempt can heal. After any other the message is offered again."""
+
+REFUSED_RETRY_S = 30.0
+"""How long a message rests that the broker refused: an access list or a quota may change."""
+
+LIVE_RANK = ROUTES["fruit"].rank + 0.5
+"""What ranks below is live: status, answers, alarms and fruit never wait behind anything else."""
 
 
 class Outbox(Protocol):
@@ -18,8 +28,11 @@ class Outbox(Protocol):
     def put(self, entry: Entry, now: float) -> None:
         """Accept an entry; at the cap something older goes, counted."""
 
-    def take(self, now: float) -> Entry | None:
-        """Return what goes out next, or None. What is taken stays in flight until settled."""
+    def take(self, now: float, *, live: bool = False) -> Entry | None:
+        """Return what goes out next, or None. What is taken stays in flight until settled.
+
+        ``live``: there is room only for what must not wait behind anything else.
+        """
 
     def settle(self, entry: Entry, message: Message, reason: str | None) -> None:
         """Close the book on one message: delivered (None) or dropped for a reason."""
@@ -29,6 +42,9 @@ class Outbox(Protocol):
 
     def snapshot(self, now: float) -> None:
         """A connection stands: everything that is state goes out (again)."""
+
+    def repeat(self, now: float) -> None:
+        """The broker retains nothing: whoever subscribed since the last time has to be told."""
 
     def waiting(self) -> int:
         """Number of entries that could be taken now."""

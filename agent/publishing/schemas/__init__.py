@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of the payloads, one file each; ``meta`` lists their ids."""
+"""JSON Schemas (draft 2020-12) of the payloads, one file each."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def schema_id(name: str) -> str:
     return f"urn:pitwatch:v1:{name}"
 
 
-def schema_ids() -> dict[str, str]:
-    """Return the id of every schema by its name."""
-    return {name: schema_id(name) for name in NAMES}
+def load_schemas() -> dict[str, dict[str, Any]]:
+    """Read every schema, by the name of its payload."""
+    return {name: load_schema(name) for name in NAMES}
 
 
 def load_schema(name: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Sparkplug B payloads as bytes, after the schema in section 6.4.1 of the specification. Pure.
 
 What an edge node without templates, data sets and files has to write, and of a host's command what
-it reads: names and booleans. What another sender adds beyond that is skipped in reading.
+it reads: names, booleans and text. What another sender adds beyond that is skipped in reading.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.publishing.sparkplug.protobuf import (
@@ -153,24 +153,46 @@ def _encode_value(member: int, value: Value) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What one metric of a command asks for; ``value`` is None where it is no boolean, or null."""
+    """What one metric of a command asks for, by its name or its alias (0: none).
+
+    ``value`` is None where it is no boolean, ``text`` where it is no text; both are for null.
+    ``timestamp_ms`` is the metric's own or the message's; 0 without either.
+    """
 
     name: str
     value: bool | None
+    text: str | None = None
+    alias: int = 0
+    timestamp_ms: int = 0
 
 
 def read_controls(data: bytes) -> list[Control]:
     """Read the payload of a command; ``CodecError`` says at which byte it stopped making sense."""
-    return [_read_control(as_bytes(item, wire)) for key, wire, item in fields(data) if key == 2]
+    controls, sent_ms = [], 0
+    for key, wire, item in fields(data):
+        if key == 1:
+            sent_ms = as_number(item, wire)
+        elif key == 2:
+            controls.append(_read_control(as_bytes(item, wire)))
+    return [one if one.timestamp_ms else replace(one, timestamp_ms=sent_ms) for one in controls]
 
 
 def _read_control(data: bytes) -> Control:
-    name, value, null = "", None, False
+    name, value, text, null = "", None, None, False
+    alias = timestamp_ms = 0
     for key, wire, content in fields(data):
         if key == 1:
             name = as_text(content, wire)
+        elif key == 2:
+            alias = as_number(content, wire)
+        elif key == 3:
+            timestamp_ms = as_number(content, wire)
         elif key == 7:
             null = bool(as_number(content, wire))
         elif key == _FIELD[DataType.BOOLEAN]:
             value = bool(as_number(content, wire))
-    return Control(name, None if null else value)
+        elif key == _FIELD[DataType.STRING]:
+            text = as_text(content, wire)
+    if null:
+        value = text = None
+    return Control(name, value, text, alias, timestamp_ms)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.publishing.sparkplug.births import REBIRTH, Composer, Packet, death_packet
-from agent.publishing.sparkplug.codec import DataType, read_controls
+from agent.publishing.sparkplug.codec import Control, DataType, read_controls
 from agent.publishing.sparkplug.echo import BirthEcho
 from agent.publishing.sparkplug.history import History
 from agent.publishing.sparkplug.host import PrimaryHost, StateMessage
@@ -22,6 +22,7 @@ from agent.publishing.sparkplug.rebirth import Rebirth
 from agent.publishing.sparkplug.states import EDGES, Cause, NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag, TagError, TagTable
 from agent.publishing.sparkplug.topics import NodeTopics, Type
+from agent.publishing.sparkplug.writes import Written, written
 from agent.telemetry import Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ RECENT_MAX = 5000
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """``facts`` are values known from the start, of tags among ``tags``."""
+    """``facts`` are values known from the start, of tags among ``tags``. ``writable``: what of an
+    alarm a host may write to."""
 
     topics: NodeTopics
     devices: tuple[str, ...]
@@ -42,11 +44,12 @@ class NodeSettings:
     deadband: float = 0.01
     batch_s: float = 0.2
     debounce_s: float = 5.0
-    history_max: int = 10_000
+    history_max: int = 20_000
     settle_s: float = 1.0
     recent_s: float = 50.0
     echo_s: float = 10.0
     typed_data: bool = False
+    writable: tuple[str, ...] = ()
 
 
 class EdgeNode:
@@ -78,6 +81,7 @@ class EdgeNode:
         self._batch_due = now
         self._rebirth = Rebirth(settings.debounce_s)
         self._echo = BirthEcho(settings.echo_s)
+        self._writes: list[Written] = []
         for fact in settings.facts:
             self._table.offer(fact)
 
@@ -200,13 +204,34 @@ class EdgeNode:
             )
             return
         for control in controls:
-            if control.name != REBIRTH or control.value is None:
-                outcome = "unknown"
-            elif self.state is not NodeState.ONLINE or not control.value:
-                outcome = "ignored"
-            else:
-                outcome = "rebirth" if self._rebirth.ask("command", now) else "debounced"
-            self._telemetry.count("sparkplug_commands", outcome=outcome)
+            self._telemetry.count("sparkplug_commands", outcome=self._obey(control, now))
+
+    def _obey(self, control: Control, now: float) -> str:
+        """Do what one metric of a command asks for; return what became of it."""
+        if control.name != REBIRTH:
+            write = self._write(control)
+            if write is None:
+                return "unknown"
+            self._writes.append(write)
+            return "written"
+        if control.value is None:
+            return "unknown"
+        if self.state is not NodeState.ONLINE or not control.value:
+            return "ignored"
+        return "rebirth" if self._rebirth.ask("command", now) else "debounced"
+
+    def _write(self, control: Control) -> Written | None:
+        """What is written to a tag of the node that births have named."""
+        tag = self._table.by_alias(control.alias) if not control.name else None
+        name = tag.name if tag is not None and tag.device == NODE else control.name
+        if (NODE, name) not in self._table:
+            return None
+        return written(name, control, self._settings.writable)
+
+    def take_writes(self) -> list[Written]:
+        """Return and forget what hosts have written to tags."""
+        writes, self._writes = self._writes, []
+        return writes
 
     # --- what goes out ---------------------------------------------------------------------------
 

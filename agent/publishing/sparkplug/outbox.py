@@ -60,7 +60,8 @@ class NodeOutbox:
         """Take the death of the node."""
         self._ready.append(entry)
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float, *, live: bool = False) -> Entry | None:
+        """``live`` makes no difference: a node's messages are numbered in their order."""
         if not self._ready and not self._ending:
             self._ready.extend(Entry((packet,), now) for packet in self._node.tick(now))
         return self._ready.popleft() if self._ready else None
@@ -76,6 +77,9 @@ class NodeOutbox:
 
     def snapshot(self, now: float) -> None:
         self._ending = False
+
+    def repeat(self, now: float) -> None:
+        """Nothing of a node is retained anyway: hosts ask for births."""
 
     def waiting(self) -> int:
         return len(self._ready)

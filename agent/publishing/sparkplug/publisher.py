@@ -7,14 +7,18 @@ alone: sequence numbers are in the order of the wire.
 
 from __future__ import annotations
 
+import datetime
+import json
 import logging
 import math
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.publishing.connection.events import Received
+from agent.publishing.connection.events import Received, Rival
 from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
+from agent.publishing.connection.subscriptions import Subscription
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.codec import Scalar
 from agent.publishing.sparkplug.host import PrimaryHost
@@ -24,8 +28,9 @@ from agent.publishing.sparkplug.settings import FRUIT_TAGS, SparkplugSettings, n
 from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample
 from agent.publishing.sparkplug.topics import Type
+from agent.publishing.sparkplug.writes import ANSWER, Written, tag_name
 from agent.publishing.wire.messages import Entry
-from agent.publishing.wire.payloads import angle_quality, id_quality
+from agent.publishing.wire.payloads import ENCODER_UNKNOWN, angle_quality, id_quality
 from agent.publishing.wire.topics import AGENT
 from agent.records import (
     ANGLE_NO_READ,
@@ -38,6 +43,7 @@ from agent.records import (
     FruitReading,
     LinkStatus,
     Overlay,
+    PublishedLane,
     Quality,
     TopicFamily,
 )
@@ -53,12 +59,24 @@ DELIVERING = frozenset({CameraState.LIVE, CameraState.FROZEN})
 """A frozen camera sends pictures: its tags are there, of quality bad. Any other is dead."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeHooks:
+    """What the node asks and tells, in the session's thread: nothing here may wait.
+
+    ``bdseq`` is asked once for each CONNECT packet and returns 0 to 255, rising by one at each
+    call, over restarts too; ``link`` hears every change of the connection; ``written`` what a host
+    has written to a tag.
+    """
+
+    bdseq: Callable[[], int]
+    link: Callable[[LinkStatus], None]
+    written: Callable[[Written], None]
+
+
 class SparkplugPublisher:
     """The agent as a Sparkplug edge node. No call waits for the network.
 
-    ``bdseq`` is asked once for each CONNECT packet and returns 0 to 255, rising by one at each
-    call, over restarts too; ``on_link`` hears every change of the connection, in the session's
-    thread. Raises ``ValueError`` and ``TlsError`` as ``Publisher`` does.
+    Raises ``ValueError`` and ``TlsError`` as ``Publisher`` does.
     """
 
     starts_after_capture: ClassVar[bool] = True
@@ -67,13 +85,12 @@ class SparkplugPublisher:
     def __init__(
         self,
         settings: SparkplugSettings,
-        bdseq: Callable[[], int],
+        hooks: NodeHooks,
         telemetry: Telemetry,
         clock: Clock,
-        on_link: Callable[[LinkStatus], None],
     ) -> None:
         self._settings = settings
-        self._next_bdseq = bdseq
+        self._hooks = hooks
         self._telemetry = telemetry
         self._clock = clock
         self._bdseq = 0
@@ -86,13 +103,17 @@ class SparkplugPublisher:
                 mqtt=settings.mqtt,
                 client_id=settings.client_id,
                 # Commands, the primary host, and our own birth: that it came, and who else's.
-                subscriptions=(
-                    *host.topics,
-                    settings.topics.topic(Type.NCMD),
-                    settings.topics.topic(Type.NBIRTH),
+                subscriptions=tuple(
+                    Subscription(topic)
+                    for topic in (
+                        *host.topics,
+                        settings.topics.topic(Type.NCMD),
+                        settings.topics.topic(Type.NBIRTH),
+                    )
                 ),
                 name=CLIENT,
                 farewell_with_will=True,
+                retains=False,
             ),
             self._outbox,
             telemetry,
@@ -103,7 +124,7 @@ class SparkplugPublisher:
                 tick=self._tick,
                 farewell=self._farewell,
                 received=self._received,
-                link=on_link,
+                link=hooks.link,
             ),
         )
 
@@ -119,6 +140,10 @@ class SparkplugPublisher:
     def stop(self, timeout_s: float) -> bool:
         """Say NDEATH and disconnect, within ``timeout_s``; true when it was acknowledged."""
         return self._session.stop(timeout_s)
+
+    def hold(self, held: bool) -> None:
+        """Whether to stay away from the broker: another agent has our id and was there first."""
+        self._session.hold(held)
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
@@ -143,6 +168,10 @@ class SparkplugPublisher:
         known = Quality.BAD if reading.camera_frozen else Quality.GOOD
         plausible = math.isfinite(result.plausibility)
         named = Quality.BAD if reading.camera_frozen else id_quality(reading)
+        encoder, stem_found = seen.machine.encoder, math.isfinite(result.stem_x_px)
+        counted = named if encoder is not None else Quality.BAD
+        stem = known if stem_found else Quality.BAD
+        in_mm = known if math.isfinite(result.stem_x_mm) else Quality.BAD
         values: tuple[tuple[Scalar, Quality], ...] = (
             (result.angle_deg if result.read else ANGLE_NO_READ, angle_quality(reading)),
             (result.read, known),
@@ -153,6 +182,15 @@ class SparkplugPublisher:
             (seen.seq, known),
             (seen.machine.fruit_id or "", named),
             (seen.machine.machine_timestamp_ms, named),
+            (ENCODER_UNKNOWN if encoder is None else encoder, counted),
+            (stem_found, known),
+            (result.stem_x_px, stem),
+            (result.stem_y_px, stem),
+            (result.stem_x_mm, in_mm),
+            (result.stem_y_mm, in_mm),
+            (seen.done_mono - seen.captured_mono + reading.waited_s, known),
+            (seen.machine.variety or "", known),
+            (seen.machine.lot or "", known),
         )
         for (name, _, _), (value, of_value) in zip(FRUIT_TAGS, values, strict=True):
             self._outbox.offer(Sample(lane, name, value, of_value, seen.captured_utc_ms))
@@ -168,8 +206,23 @@ class SparkplugPublisher:
         for record, _ in records:
             self.alarm(record)
 
+    def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
+        """A device or tag that no birth names is stale since the death of the node before."""
+
     def answer(self, command: Command, outcome: CommandOutcome, detail: str) -> None:
-        """Operators' commands and their answers are for the JSON topics."""
+        """Say what a command came to that was written to a tag; the others have topics."""
+        if not command.tag:
+            return
+        said = {
+            "alarm_id": command.tag,
+            "command": command.name,
+            "outcome": outcome.value,
+            "event_id": command.arguments.get("event_id", ""),
+            "user": command.user,
+            "detail": detail,
+        }
+        text = json.dumps(said, ensure_ascii=False)
+        self._outbox.offer(Sample(NODE, ANSWER, text, Quality.GOOD, self._settings.utc_ms()))
 
     def alarm(self, record: Alarm) -> None:
         """Report the state of one alarm. The node's tag: a dead camera must not hide its alarms."""
@@ -181,15 +234,26 @@ class SparkplugPublisher:
             "event_id": record.event_id,
         }
         for name, value in values.items():
-            tag = f"Alarms/{record.alarm_id}/{name}"
-            self._outbox.offer(Sample(NODE, tag, value, record.quality, record.timestamp_ms))
+            self._offer(record, name, value, record.quality)
+        # What may be written to shows what is in force.
+        shown = {
+            "ack": record.acked_by,
+            "shelve": _utc_text(record.shelved_until_ms),
+            "comment": record.comment,
+        }
+        for name in self._settings.writable:
+            self._offer(record, name, shown[name], Quality.GOOD)
+
+    def _offer(self, record: Alarm, name: str, value: Scalar, quality: Quality) -> None:
+        tag = tag_name(record.alarm_id, name)
+        self._outbox.offer(Sample(NODE, tag, value, quality, record.timestamp_ms))
 
     # --- hooks: called by the session's thread ---
 
     def _will(self) -> Packet:
         """Called once for each CONNECT packet, in the thread that connects, after TCP and TLS."""
         try:
-            self._bdseq = self._next_bdseq() % SEQ_MODULUS
+            self._bdseq = self._hooks.bdseq() % SEQ_MODULUS
         except (OSError, sqlite3.Error) as error:
             # Without a will the node would never be seen to die: go on from what is known.
             self._bdseq = (self._bdseq + 1) % SEQ_MODULUS
@@ -207,13 +271,15 @@ class SparkplugPublisher:
         born = self._node.state in (NodeState.ONLINE, NodeState.LEAVING)
         return Entry((self._node.death(),), now) if born else None
 
-    def _received(self, event: Received) -> bool:
+    def _received(self, event: Received) -> Rival:
         """Another node of our name: each would make the other's tags stale for ever."""
         ours = self._node.received(event.topic, event.payload, event.retained, self._clock())
+        for write in self._node.take_writes():
+            self._hooks.written(write)
         if not ours:
             topic = self._settings.topics.topic(Type.NBIRTH)
             log_event(logger, logging.ERROR, "session_conflict", topic=topic, client=CLIENT)
-        return ours
+        return Rival.NONE if ours else Rival.OLDER
 
     def _birth_not_returned(self) -> None:
         """A denied QoS 0 publish is invisible in every version; our own birth would come back."""
@@ -228,3 +294,9 @@ class SparkplugPublisher:
             topic_family=str(TopicFamily.SPARKPLUG),
             reason="our own birth did not come back: may this user write and read it?",
         )
+
+
+def _utc_text(utc_ms: int) -> str:
+    """Unix time in ms as text with the second; empty for 0."""
+    moment = datetime.datetime.fromtimestamp(utc_ms / 1000, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if utc_ms else ""

@@ -11,6 +11,7 @@ from agent.publishing.sparkplug.codec import DataType
 from agent.publishing.sparkplug.node import NodeSettings
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics
+from agent.publishing.sparkplug.writes import ANSWER
 from agent.publishing.wire.settings import Identity
 from agent.records import Quality
 from agent.telemetry import wall_clock_ms
@@ -28,7 +29,19 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
     ("Fruit/seq", DataType.INT64, ""),
     ("Fruit/fruit_id", DataType.STRING, ""),
     ("Fruit/machine_timestamp_ms", DataType.INT64, "ms"),
+    ("Fruit/encoder", DataType.INT64, ""),
+    ("Fruit/stem_found", DataType.BOOLEAN, ""),
+    ("Fruit/stem_x_px", DataType.DOUBLE, "px"),
+    ("Fruit/stem_y_px", DataType.DOUBLE, "px"),
+    ("Fruit/stem_x_mm", DataType.DOUBLE, "mm"),
+    ("Fruit/stem_y_mm", DataType.DOUBLE, "mm"),
+    ("Fruit/latency_s", DataType.DOUBLE, "s"),
+    ("Fruit/variety", DataType.STRING, ""),
+    ("Fruit/lot", DataType.STRING, ""),
 )
+"""Of every fruit, under the names that the JSON payload of a fruit has for the same."""
+BY_EXCEPTION = frozenset({"Fruit/variety", "Fruit/lot"})
+"""The same for thousands of fruit, and sent when they change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,7 @@ class SparkplugSettings:
     identity: Identity
     lanes: tuple[str, ...]
     metrics: tuple[MetricTag, ...] = ()
+    writable: tuple[str, ...] = ()  # of an alarm, by hosts: commands that operators may give
     echo_s: float = 10.0  # until our own birth must have come back
     utc_ms: Callable[[], int] = wall_clock_ms
 
@@ -71,6 +85,7 @@ def node_settings(settings: SparkplugSettings) -> NodeSettings:
         tags=(
             *(Tag(NODE, fact.name, DataType.STRING) for fact in facts),
             *(Tag(NODE, f"Cameras/{name}/state", DataType.STRING) for name in settings.lanes),
+            *((Tag(NODE, ANSWER, DataType.STRING, every=True),) if settings.writable else ()),
             *_metric_tags(NODE, (m for m in settings.metrics if m.of_agent)),
             *(tag for lane in settings.lanes for tag in _lane_tags(lane, settings)),
         ),
@@ -81,6 +96,7 @@ def node_settings(settings: SparkplugSettings) -> NodeSettings:
         history_max=keys.history_max,
         echo_s=settings.echo_s,
         typed_data=keys.datatype_in_data,
+        writable=settings.writable,
         # A PINGREQ after one keep-alive without a packet, given up after another without PINGRESP.
         recent_s=2 * settings.mqtt.keepalive_s + keys.batch_s + NOTICED_S,
     )
@@ -109,4 +125,4 @@ def _metric_tags(device: str, metrics: Iterable[MetricTag]) -> Iterable[Tag]:
 def _lane_tags(lane: str, settings: SparkplugSettings) -> Iterable[Tag]:
     yield from _metric_tags(lane, (m for m in settings.metrics if not m.of_agent))
     for name, datatype, unit in FRUIT_TAGS:
-        yield Tag(lane, name, datatype, unit, every=True)
+        yield Tag(lane, name, datatype, unit, every=name not in BY_EXCEPTION)

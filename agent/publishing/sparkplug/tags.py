@@ -79,6 +79,7 @@ class TagTable:
         self._deadband = relative_deadband
         self._typed_data = typed_data
         self._states: dict[tuple[str, str], _State] = {}
+        self._by_alias: list[Tag] = []
         for tag in tags:
             self.add(tag)
 
@@ -91,7 +92,8 @@ class TagTable:
             return
         if len(self._states) >= TAGS_MAX:
             raise TagError(f"no room for tag {tag.name!r}: there are {TAGS_MAX}")
-        self._states[tag.key] = _State(tag, len(self._states) + 1)
+        self._by_alias.append(tag)
+        self._states[tag.key] = _State(tag, len(self._by_alias))
 
     def offer(self, sample: Sample) -> bool:
         """Remember a value; whether it is worth sending. ``KeyError`` for an unknown tag."""
@@ -105,6 +107,10 @@ class TagTable:
     def is_every(self, key: tuple[str, str]) -> bool:
         """Whether each value of this tag counts."""
         return self._states[key].tag.every
+
+    def by_alias(self, alias: int) -> Tag | None:
+        """Return the tag that births name with this alias; None when there is none."""
+        return self._by_alias[alias - 1] if 0 < alias <= len(self._by_alias) else None
 
     def birth(self, device: str, now_ms: int) -> Iterator[Metric]:
         """Yield the full description of every tag of ``device``, with its newest value.

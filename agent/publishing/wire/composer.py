@@ -5,29 +5,31 @@ pictures that are encoded again, and for ``alarm``, which remembers where the ev
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from dataclasses import replace
 
-from agent.publishing.schemas import schema_ids
 from agent.publishing.wire import payloads
 from agent.publishing.wire.deadband import Sample
 from agent.publishing.wire.encoding import Flat, encode
-from agent.publishing.wire.images import Image, fit
+from agent.publishing.wire.images import Image, fit, grey_pixel
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.settings import PublisherSettings
 from agent.publishing.wire.topics import Topics
 from agent.records import (
-    UNEVENTFUL,
     Alarm,
     AlarmState,
     Command,
     Explanation,
     FruitReading,
     Overlay,
+    PublishedLane,
     Quality,
 )
 
 EVIDENCE_KNOWN_MAX = 1000
+DESCRIPTIONS = "/api/v1/descriptions"
+"""Where the agent's own pages describe metrics, alarms and payloads."""
 
 
 class OversizedError(ValueError):
@@ -69,8 +71,8 @@ class Composer:
 
     def meta(self, now: float) -> Entry:
         settings = self._settings
-        tree = {**settings.meta, "schema": schema_ids()}
-        payload = payloads.meta(settings.identity, tree, settings.utc_ms())
+        url = f"{settings.http_url}{DESCRIPTIONS}" if settings.http_url else ""
+        payload = payloads.meta(settings.identity, url, settings.utc_ms())
         return self._entry("meta", payload, now)
 
     def metric(self, lane: str, name: str, sample: Sample, now: float) -> Entry:
@@ -122,6 +124,38 @@ class Composer:
         picture = Message(image_topic, "cam_image", image.data, image.content_type)
         return Entry((picture, described), now)
 
+    def withdrawn(self, published: PublishedLane, now: float) -> list[Entry]:
+        """What takes the place of retained values that nobody measures any more: each of quality
+        bad, and the heat maps a single grey pixel. An empty message would be no JSON."""
+        stamp_ms, lane = self._settings.utc_ms(), published.lane
+        nothing = Sample(math.nan, Quality.BAD, stamp_ms)
+        entries = [self.metric(lane, name, nothing, now) for name in published.metrics]
+        image = grey_pixel()
+        for class_name in published.classes:
+            levels = {"camera": lane, "class": class_name}
+            image_topic = self._topics.of("cam_image", **levels)
+            payload: Flat = {
+                "timestamp_ms": stamp_ms,
+                "camera_id": lane,
+                "class": class_name,
+                "quality": Quality.BAD,
+                "image_topic": image_topic,
+                "image_url": "",
+                "content_type": image.content_type,
+                "sha256": hashlib.sha256(image.data).hexdigest(),
+                "bytes": len(image.data),
+                "width": image.width_px,
+                "height": image.height_px,
+                "layer": "",
+                "method": "",
+                "frame_id": "",
+                "model": "",
+            }
+            described = Message(self._topics.of("cam_meta", **levels), "cam_meta", encode(payload))
+            picture = Message(image_topic, "cam_image", image.data, image.content_type)
+            entries.append(Entry((picture, described), now))
+        return entries
+
     # --- alarms ---
 
     def alarm(self, record: Alarm, evidence: Image | None, now: float) -> list[Entry]:
@@ -151,7 +185,7 @@ class Composer:
             frame_id=record.frame_id,
         )
         after = [Entry((state,), now), *entries]
-        if record.transition in UNEVENTFUL:
+        if not record.is_event:
             return after
         return [self._entry("event_alarm", payloads.alarm_event(record), now), *after]
 

@@ -69,21 +69,3 @@ def whole(value: int) -> int:
 def name(text: str) -> str:
     """Return ``text`` as (part of) a key: what is not ``A-Z a-z 0-9 _ -`` becomes ``_``."""
     return _NAME.sub("_", text)
-
-
-def flatten(tree: Mapping[str, object], prefix: str = "") -> Flat:
-    """Return nested mappings as one level, the names joined by ``_``; sequences become text."""
-    flat: Flat = {}
-    for key, value in tree.items():
-        path = f"{prefix}{name(str(key))}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{path}_")
-        elif isinstance(value, float):
-            flat[path] = number(value)
-        elif isinstance(value, str | bool | int):
-            flat[path] = value
-        elif isinstance(value, list | tuple):
-            flat[path] = " ".join(str(item) for item in value)
-        else:
-            raise PayloadError(f"{path}: {type(value).__name__} has no flat form")
-    return flat

@@ -25,6 +25,12 @@ class Image:
     height_px: int
 
 
+def grey_pixel() -> Image:
+    """Return the smallest picture that there is: nothing is to be seen."""
+    _, encoded = cv2.imencode(".png", np.full((1, 1), 128, np.uint8))
+    return Image(encoded.tobytes(), "image/png", 1, 1)
+
+
 def fit(overlay: Overlay, limit_bytes: int) -> Image | None:
     """Return the picture within ``limit_bytes``: unchanged if it is, else as a smaller JPEG.
 

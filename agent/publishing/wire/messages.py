@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.publishing.wire.topics import ROUTES, Buffering, Route
@@ -42,6 +43,7 @@ class Entry:
     messages: tuple[Message, ...]
     made_mono: float
     spool_id: int = 0  # of the row that keeps it over a restart; 0: none does
+    delivered: Callable[[], None] | None = None  # of a state: called once the broker has taken it
 
     @property
     def key(self) -> str:

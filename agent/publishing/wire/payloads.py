@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 
-from agent.publishing.wire.encoding import Flat, flatten, name, number, whole
+from agent.publishing.schemas import schema_id
+from agent.publishing.wire.encoding import Flat, name, number, whole
 from agent.publishing.wire.settings import ExplanationShape, Identity
 from agent.records import (
     ANGLE_NO_READ,
@@ -27,6 +28,10 @@ from agent.records import (
     Quality,
     Region,
 )
+
+LOST = "lost"
+STOPPED = "stopped"
+"""States of the agent when it is not there: by the will, and by its own last word."""
 
 ENCODER_UNKNOWN = -1
 DICE_UNKNOWN = -1.0
@@ -59,8 +64,9 @@ def status(
     }
 
 
-def meta(identity: Identity, tree: dict[str, object], timestamp_ms: int) -> Flat:
-    """Versions, model, and the wiring's own description of metrics and alarms, flattened."""
+def meta(identity: Identity, descriptions_url: str, timestamp_ms: int) -> Flat:
+    """Versions and model, and where metrics, alarms and payloads are described: small clients keep
+    a whole retained message in memory."""
     return {
         "timestamp_ms": whole(timestamp_ms),
         "quality": Quality.GOOD,
@@ -70,7 +76,8 @@ def meta(identity: Identity, tree: dict[str, object], timestamp_ms: int) -> Flat
         "config_hash": identity.config_hash,
         "model": identity.model_name,
         "model_sha256": identity.model_sha256,
-        **flatten(tree),
+        "schema_prefix": schema_id(""),
+        "descriptions_url": descriptions_url,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.config import Commands, Mqtt, Site, Storage
@@ -37,15 +37,13 @@ class ExplanationShape:
 class PublisherSettings:
     """Everything that the publisher needs to know; ``mqtt.broker`` is an ``mqtt(s)://`` URL here.
 
-    ``meta`` may be nested: it is flattened. ``http_url`` is where the agent's own pages can be
-    reached, without a final slash; empty: no links to pictures are published. ``signed`` makes the
-    path of a picture one that opens without a password.
+    ``http_url`` is where the agent's own pages can be reached, without a final slash; empty: no
+    links are published. ``signed`` makes the path of a picture one that opens without a password.
     """
 
     mqtt: Mqtt
     site: Site
     identity: Identity
-    meta: Mapping[str, object] = field(default_factory=dict)
     shape: ExplanationShape = ExplanationShape()
     http_url: str = ""
     signed: Callable[[str], str] = str

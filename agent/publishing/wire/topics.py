@@ -54,22 +54,23 @@ STATE, EVENT, DURABLE = Buffering.STATE, Buffering.EVENT, Buffering.DURABLE
 ROUTES: dict[str, Route] = {
     "status": Route(TopicFamily.STATUS, "status", 1, True, 0, STATE, 0),
     "meta": Route(TopicFamily.META, "meta", 1, True, 0, STATE, 1),
-    "cmd_result": Route(TopicFamily.COMMAND, "cmd/result", 1, False, 60, EVENT, 1),
     "event_alarm": Route(TopicFamily.EVENT, "event/alarm", 1, False, 86_400, DURABLE, 2),
     # No expiry while the alarm is not normal; a normal one expires, since emptying a retained
     # topic would hand a JSON client an empty payload.
     "alarm": Route(TopicFamily.ALARM, "alarm/{alarm_id}", 1, True, 0, STATE, 3),
     "alarm_normal": Route(TopicFamily.ALARM, "alarm/{alarm_id}", 1, True, 86_400, STATE, 3),
-    "fruit": Route(TopicFamily.FRUIT, "fruit/{camera}", 0, False, 10, EVENT, 4),
-    "metric": Route(TopicFamily.METRIC, "metric/{camera}/{name}", 0, True, 300, STATE, 5),
+    # After what they answer for: a flood of commands must not hold up an alarm.
+    "cmd_result": Route(TopicFamily.COMMAND, "cmd/result", 1, False, 60, EVENT, 4),
+    "fruit": Route(TopicFamily.FRUIT, "fruit/{camera}", 0, False, 10, EVENT, 5),
+    "metric": Route(TopicFamily.METRIC, "metric/{camera}/{name}", 0, True, 300, STATE, 6),
     "evidence": Route(
-        TopicFamily.EVIDENCE, "evidence/{event_id}/image", 1, True, 86_400, DURABLE, 6
+        TopicFamily.EVIDENCE, "evidence/{event_id}/image", 1, True, 86_400, DURABLE, 7
     ),
     "explanation": Route(
-        TopicFamily.EXPLANATION, "explanation/{camera}", 1, False, 600, DURABLE, 7
+        TopicFamily.EXPLANATION, "explanation/{camera}", 1, False, 600, DURABLE, 8
     ),
-    "cam_image": Route(TopicFamily.CAM, "cam/{camera}/{class}/image", 0, True, 120, STATE, 8),
-    "cam_meta": Route(TopicFamily.CAM, "cam/{camera}/{class}/meta", 1, True, 120, STATE, 8),
+    "cam_image": Route(TopicFamily.CAM, "cam/{camera}/{class}/image", 0, True, 120, STATE, 9),
+    "cam_meta": Route(TopicFamily.CAM, "cam/{camera}/{class}/meta", 1, True, 120, STATE, 9),
 }
 MACHINE = "machine"
 """The topic of the machine's state that is subscribed: QoS 1, retained ones accepted."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.ablation.pool.lifecycle import End
 from agent.ablation.pool.pool import ENDED_PER_SLOT, AblationPool
 from agent.records import Explanation, JobFailure, Selection
 from tests.ablation.pool import targets as what
@@ -29,6 +30,7 @@ from tests.ablation.pool.support import (
     wait_ready,
     wait_results,
 )
+from tests.supervision.test_survivors import refuse_kills
 from tests.support import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -393,6 +395,48 @@ def test_a_defect_of_the_supervisor_costs_the_running_jobs_and_not_the_pool(
     (failure,) = wait_results(pool)
     assert isinstance(failure, JobFailure)
     assert (failure.job_id, failure.reason) == (job.job_id, "crashed")
+    assert isinstance(run_job(pool, selection()), Explanation)
+
+
+def test_a_defect_about_one_worker_costs_the_others_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, telemetry = start(count=2)
+    wait_ready(pool, 2)
+    broken, other = pool._slots
+    pids = pool.pids()
+    turn = broken.turn
+
+    def fail_once(now: float) -> None:
+        monkeypatch.setattr(broken, "turn", turn)
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(broken, "turn", fail_once)
+    wait_until(lambda: pool.pids().get(broken.name, pids[broken.name]) != pids[broken.name])
+    wait_ready(pool, 2)
+    assert pool.pids()[other.name] == pids[other.name]
+    assert telemetry.counted["worker_restarts crashed"] == 1
+
+
+def test_a_worker_whose_end_fails_is_replaced_and_ended_later(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, _ = start()
+    wait_ready(pool)
+    first = next(iter(pool.pids().values()))
+    refuse_kills(monkeypatch, 1)
+    os.kill(first, signal.SIGSTOP)  # silent from now on
+    life = pool._slots[0].life
+    overdue = life.overdue
+
+    def hung(_now: float) -> End:
+        monkeypatch.setattr(life, "overdue", overdue)
+        return End.HUNG
+
+    monkeypatch.setattr(life, "overdue", hung)
+    wait_until(lambda: pool.pids() and first not in pool.pids().values(), START_S, "a new one")
+    wait_ready(pool)
+    wait_until(lambda: gone(first), START_S, "the first is dead")
     assert isinstance(run_job(pool, selection()), Explanation)
 
 

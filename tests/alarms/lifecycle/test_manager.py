@@ -245,9 +245,99 @@ def test_suppression_hides_and_says_why_and_the_condition_stays_visible() -> Non
     assert timed.alarm.state is AlarmState.SUPPRESSED
     assert timed.alarm.active
     assert timed.alarm.message.endswith(f"Suppressed: {stopped}.")
-    assert timed.update(condition(True)) == ["released"]
+    assert timed.update(condition(True)) == ["released", "raised"]
     assert timed.alarm.state is AlarmState.UNACK
     assert "Suppressed" not in timed.alarm.message
+
+
+STOPPED = "the machine is not running"
+
+
+def test_what_came_and_went_while_it_was_suppressed_is_no_event() -> None:
+    timed = TimedManager()
+    timed.update(condition(False))
+    timed.update(condition(False, suppressed_by=STOPPED))
+    timed.update(condition(True, suppressed_by=STOPPED))
+    timed.wait(ON_S)
+    assert timed.alarm.active
+    timed.update(condition(False, suppressed_by=STOPPED))
+    timed.wait(OFF_S)
+    timed.update(condition(False))
+    assert timed.alarm.state is AlarmState.NORM
+    assert timed.events == []
+    assert {record.seq for record in timed.records} == {0}
+    states = [record.state for record in timed.records]
+    assert states.count(AlarmState.SUPPRESSED) == 3  # which SCADA is told all the same
+
+
+def test_an_occurrence_that_outlasts_its_suppression_rings_when_that_ends() -> None:
+    timed = TimedManager()
+    timed.update(condition(True, suppressed_by=STOPPED))
+    timed.wait(ON_S)
+    began_ms, event_id = utc_ms(timed.now), timed.alarm.event_id
+    timed.update(condition(True), after_s=600)
+    assert timed.events == ["raised"]
+    rings = timed.records[-1]
+    assert (rings.event_id, rings.active_since_ms, rings.count) == (event_id, began_ms, 1)
+    assert (rings.state, rings.seq) == (AlarmState.UNACK, 1)
+    timed.update(condition(False))
+    timed.wait(OFF_S)
+    assert timed.events == ["raised", "cleared"]
+
+
+def test_an_alarm_that_rang_is_told_to_its_end_also_while_it_is_suppressed() -> None:
+    timed = raised()
+    timed.update(condition(True, suppressed_by=STOPPED))
+    timed.update(condition(False, suppressed_by=STOPPED))
+    timed.wait(OFF_S)
+    timed.update(condition(False))
+    assert timed.events == ["raised", "suppressed", "cleared", "released"]
+
+
+def test_shelving_hides_an_occurrence_until_it_ends() -> None:
+    timed = TimedManager()
+    timed.update(condition(False))
+    timed.manager.shelve("no_read_rate-cam1", 60, "ann", timed.now, utc_ms(timed.now))
+    timed.update(condition(True))
+    timed.wait(ON_S)
+    assert timed.alarm.active
+    assert timed.events == []
+    assert timed.wait(60 - ON_S) == ["unshelved", "raised"]
+    assert timed.events == ["unshelved", "raised"]
+
+
+def test_what_an_operator_acknowledged_unheard_is_told_from_then_on() -> None:
+    timed = TimedManager()
+    timed.update(condition(True, suppressed_by=STOPPED))
+    timed.wait(ON_S)
+    answer = timed.manager.acknowledge(
+        timed.alarm.alarm_id, timed.alarm.event_id, "ann", timed.now, utc_ms(timed.now)
+    )
+    assert [record.is_event for record in answer.records] == [True]
+    timed.update(condition(True))
+    timed.update(condition(False))
+    timed.wait(OFF_S)
+    assert timed.events == ["cleared"]
+
+
+def test_nobody_has_to_acknowledge_what_never_rang() -> None:
+    timed = TimedManager(ack_mode="operator")
+    timed.update(condition(True, suppressed_by=STOPPED))
+    timed.wait(ON_S)
+    timed.update(condition(False, suppressed_by=STOPPED))
+    timed.wait(OFF_S)
+    timed.update(condition(False))
+    assert timed.alarm.state is AlarmState.NORM
+    assert timed.events == []
+
+
+def test_a_delay_that_was_not_over_is_no_event_and_no_record() -> None:
+    timed = TimedManager()
+    timed.update(condition(False))
+    timed.update(condition(True))
+    timed.update(condition(False), after_s=ON_S - 0.1)
+    timed.wait(OFF_S)
+    assert [record.transition for record in timed.records] == ["initial"]
 
 
 def test_a_condition_that_ends_with_its_suppression_is_never_annunciated() -> None:

@@ -12,7 +12,7 @@ from agent import config
 from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.lifecycle.lifecycle import EDGES, Event
 from agent.alarms.lifecycle.manager import AlarmManager
-from agent.records import UNEVENTFUL, Alarm, AlarmState, Quality
+from agent.records import Alarm, AlarmState, Quality
 from tests.alarms.support import condition, utc_ms
 
 CAUSES = (Cause.CAMERA_LOST, Cause.NO_READ_RATE)
@@ -56,13 +56,20 @@ class Books(RuleBasedStateMachine):
         for record in records:
             before = self.last.get(record.alarm_id)
             event = EVENTS.get(record.transition)
-            if before is None or event is None:
+            rings = record.transition == "raised" and record.event_id in self.event_ids
+            if rings:  # begun while it was suppressed, and suppressed no more
+                assert before is not None
+                assert (record.state, record.event_id) == (before.state, before.event_id)
+                assert record.active
+                assert not record.suppressed
+                assert not record.shelved
+            elif before is None or event is None:
                 assert record.transition in ("initial", "quality", "comment")
                 assert before is None or record.state is before.state
             else:
                 edge = EDGES[before.state, event]
                 assert edge.target in (None, record.state)
-            if record.transition == "raised":
+            if record.transition == "raised" and not rings:
                 assert record.event_id not in self.event_ids
                 assert record.count == (before.count if before else 0) + 1
                 self.event_ids.add(record.event_id)
@@ -129,8 +136,19 @@ class Books(RuleBasedStateMachine):
 
     @invariant()
     def sequence_numbers_have_no_gap(self) -> None:
-        events = [record for record in self.records if record.transition not in UNEVENTFUL]
+        events = [record for record in self.records if record.is_event]
         assert [record.seq for record in events] == list(range(1, len(events) + 1))
+
+    @invariant()
+    def what_clears_in_the_journal_was_told_of_before_and_rings_once(self) -> None:
+        told: dict[str, list[str]] = {}
+        for record in self.records:
+            if record.is_event:
+                told.setdefault(record.event_id, []).append(record.transition)
+        for transitions in told.values():
+            assert transitions.count("raised") <= 1
+            if {"cleared", "cleared_unacked"} & set(transitions):
+                assert {"raised", "acked"} & set(transitions)
 
     @invariant()
     def active_is_the_condition_after_its_delays(self) -> None:

@@ -76,7 +76,21 @@ def test_a_suppressed_alarm_waits_for_its_condition_before_it_is_released() -> N
     after = restarted(timed.manager.export(timed.now, utc_ms(timed.now)))
     assert after.wait(1000) == []
     assert after.alarm.suppressed
-    assert after.update(condition(True))[-1] == "released"
+    assert after.update(condition(True))[-2:] == ["released", "raised"]
+    assert after.events == ["raised"]
+
+
+def test_an_earlier_version_told_of_everything() -> None:
+    timed = TimedManager()
+    timed.update(condition(True, suppressed_by="the machine is not running"))
+    timed.wait(5)
+    state = saved(timed)
+    for alarm in state["alarms"]:
+        del alarm["rang"], alarm["suppression_told"], alarm["record"]["quiet"]
+    after = restarted(state)
+    after.update(condition(False))
+    after.wait(30)
+    assert after.events == ["released", "cleared"]
 
 
 def saved(timed: TimedManager) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 from agent import config
 from agent.config.problems import ConfigErrors
 from agent.observability.http.access import Access, RequestFacts
-from agent.observability.http.limits import ADDRESSES_MAX, AddressBuckets
+from agent.observability.http.limits import ADDRESSES_MAX, GUESSES, AddressBuckets
 from agent.observability.http.listener import HttpError, Listener
 from agent.observability.http.signing import Signer
 from agent.preflight import load_config
@@ -183,14 +185,60 @@ def test_on_loopback_a_link_is_the_plain_path(server: Served) -> None:
     assert server.signed("/api/v1/frame/cam1.jpg") == "/api/v1/frame/cam1.jpg"
 
 
-def test_who_guesses_tokens_is_made_to_wait(agent: FakeAgent, public: Served) -> None:
+def test_who_guesses_tokens_is_refused_and_keeps_nobody_of_that_address_out(
+    agent: FakeAgent, public: Served
+) -> None:
+    overlay = Overlay("suture", "image/png", b"\x89PNG not really", 8, 8)
+    agent.newest.on_explanation(explanation(frame(), (overlay,)))
     with client_of(public) as client:
-        guesses = [client.get("/", auth=("x", f"wrong-{i}")).status_code for i in range(20)]
-        assert guesses[0] == 401
-        assert guesses[-1] == 429
-        assert client.get("/", auth=("x", TOKEN)).status_code == 429, "no oracle while waiting"
+        guesses = [client.get("/", auth=("x", f"wrong-{i}")) for i in range(int(GUESSES) + 10)]
+        assert guesses[0].status_code == 401
+        assert (guesses[-1].status_code, guesses[-1].headers["retry-after"]) == (429, "5")
+        assert "www-authenticate" not in guesses[-1].headers
+        for _ in range(3):
+            assert client.get("/", auth=("x", TOKEN)).status_code == 200
+            bearer = {"Authorization": f"Bearer {TOKEN}"}
+            assert client.get("/api/v1/status", headers=bearer).status_code == 200
+            assert client.get(public.signed("/api/v1/cam/cam1/suture")).status_code == 200
+        assert client.get("/").status_code == 401, "a browser is still asked for its password"
         assert client.get("/livez").status_code == 200
     wait_until(lambda: agent.telemetry.total("http_requests", status="429") >= 1)
+
+
+def test_who_floods_without_a_token_keeps_nobody_with_one_out(serve: ServeAgent) -> None:
+    server = serve(host="0.0.0.0", token=TOKEN, limits={"burst": 3, "requests_per_s": 1.0})
+    with client_of(server) as client:
+        answers = [client.get("/").status_code for _ in range(20)]
+        assert 429 in answers
+        right = [client.get("/api/v1/status", auth=("x", TOKEN)).status_code for _ in range(20)]
+        assert set(right) == {200}
+        link = server.signed("/api/v1/frame/cam1.jpg")
+        assert {client.get(link).status_code for _ in range(20)} == {404}, "none yet, not refused"
+
+
+def test_a_right_token_opens_probes_and_metrics_from_anywhere() -> None:
+    gate = access(host="0.0.0.0", token=TOKEN)
+    for path in OPEN:
+        denied = gate.denied(asked(path, "8.8.8.8", authorization="Bearer wrong"), 0.0)
+        assert denied is not None
+        assert (denied.status, denied.guess) == (403, True)
+        assert gate.denied(asked(path, "8.8.8.8", authorization=f"Bearer {TOKEN}"), 0.0) is None
+
+
+def test_who_asks_from_the_servers_own_address_is_on_this_machine() -> None:
+    gate = access(host="0.0.0.0", token=TOKEN, allow=["192.168.0.0/16"])
+    assert gate.denied(replace(asked("/livez", "8.8.8.8"), own_address="8.8.8.8"), 0.0) is None
+    denied = gate.denied(replace(asked("/livez", "8.8.8.9"), own_address="8.8.8.8"), 0.0)
+    assert denied is not None
+
+
+def test_a_token_beyond_ascii_opens_as_browsers_and_scripts_send_it() -> None:
+    token = "schlüssel-des-werks"
+    gate = access(host="0.0.0.0", token=token)
+    basic = base64.b64encode(f"anna:{token}".encode()).decode()
+    sent = token.encode().decode("latin-1")  # how a server reads the bytes of a header
+    for header in (f"Basic {basic}", f"Bearer {sent}"):
+        assert gate.denied(asked("/", authorization=header), 0.0) is None
 
 
 # --- the rate ------------------------------------------------------------------------------------

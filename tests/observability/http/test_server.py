@@ -52,6 +52,14 @@ def test_livez_names_a_loop_that_stalls_and_is_well_when_it_moves_again(
         assert client.get("/livez").status_code == 200
 
 
+def test_what_the_topics_hold_is_described_in_one_object(
+    agent: FakeAgent, client: httpx.Client
+) -> None:
+    answer = client.get("/api/v1/descriptions")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(answer.text, parse_constant=no_nan) == agent.descriptions
+
+
 def test_readyz_names_the_state_of_every_source(agent: FakeAgent, client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"ok": True, "reasons": []}
     agent.sources = {"cam1": CameraState.STALLED, "cam2": CameraState.BACKOFF}

@@ -187,7 +187,7 @@ def test_a_header_that_is_too_long_is_refused(server: Served) -> None:
         with contextlib.suppress(ConnectionError):
             one.sendall(long)
         began = time.monotonic()
-        wait_until(lambda: closed(one) or b"400" in one.recv(4096), 10)
+        wait_until(lambda: closed(one) or b"431" in one.recv(4096), 10)
         assert time.monotonic() - began < 10
     assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TRUST).status_code == 200
 

@@ -149,7 +149,7 @@ def test_a_window_holds_no_more_than_the_broker_or_the_configuration_allows() ->
         time.sleep(0.3)
         stream = b"".join(received)
         published = stream.count(b'"job_id"') + stream.count(b'"uptime_s"')
-        published += stream.count(b'"schema_status"')
+        published += stream.count(b'"schema_prefix"')
         assert published == 3
 
 

@@ -7,7 +7,16 @@ import random
 import pytest
 
 from agent.config import Mqtt
-from agent.publishing.connection.link import EDGES, V5, V311, Cause, Link, LinkState
+from agent.publishing.connection.link import (
+    EDGES,
+    STOOD_ALONE_S,
+    TAKEOVERS_MAX,
+    V5,
+    V311,
+    Cause,
+    Link,
+    LinkState,
+)
 
 AUTO = Mqtt(reconnect_first_s=1.0, reconnect_max_s=60.0, reconnect_penalty_s=60.0)
 RETRIES = [cause for (state, cause), after in EDGES.items() if state is LinkState.CONNECTING
@@ -78,6 +87,38 @@ def test_refused_credentials_wait_at_least_the_penalty(cause: Cause) -> None:
 
 def test_a_taken_session_waits_at_least_the_penalty() -> None:
     assert stand(link(rng=random.Random(1)), 0.0, 5.0, Cause.TAKEN_OVER) >= 60.0
+
+
+def test_each_takeover_waits_for_longer_until_a_connection_stood_alone() -> None:
+    subject = link(AUTO.model_copy(update={"reconnect_max_s": 1.0}))
+    waits = [stand(subject, 10_000.0 * i, 5.0, Cause.TAKEN_OVER) for i in range(8)]
+    assert waits == [60.0 * 2 * 2 ** min(i, TAKEOVERS_MAX) + 1.0 for i in range(8)]
+    assert stand(subject, 90_000.0, STOOD_ALONE_S, Cause.TAKEN_OVER) == 121.0
+
+
+def test_two_that_were_taken_over_do_not_come_back_together() -> None:
+    waits = [stand(link(rng=random.Random(i)), 0.0, 5.0, Cause.TAKEN_OVER) for i in range(50)]
+    assert min(waits) >= 60.0
+    assert max(waits) - min(waits) > 30.0
+
+
+def test_one_that_knows_that_the_other_steps_back_takes_its_session_back_soon() -> None:
+    subject = link()
+    subject.keeps_session = True
+    waits = [stand(subject, 1000.0 * i, 5.0, Cause.TAKEN_OVER) for i in range(4)]
+    assert waits == [1.0, 2.0, 4.0, 8.0], "two that both believe so slow down all the same"
+
+
+@pytest.mark.parametrize("cause", [Cause.NO_RETAIN, Cause.NO_QOS])
+def test_an_attempt_that_asks_for_less_follows_at_once_and_the_same_one_does_not(
+    cause: Cause,
+) -> None:
+    subject = link()
+    subject.on(Cause.DUE, 0.0)
+    subject.on(cause, 0.0, at_once=True)
+    assert subject.due_at == 0.0
+    assert subject.protocol == V5
+    assert fail(subject, cause, 0.0) > 0.0
 
 
 def test_a_connection_that_stood_starts_the_back_off_over() -> None:

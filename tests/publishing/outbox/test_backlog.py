@@ -10,9 +10,9 @@ import pytest
 
 from agent.publishing.outbox.rows import FAMILIES
 from agent.publishing.wire.messages import Entry, Message
-from agent.storage import capacity, database
-from agent.storage.database import FILE
+from agent.storage import capacity, disk
 from agent.storage.rows import Kind
+from agent.storage.state_dir import FILE
 from tests.publishing.outbox.test_durable import Plant
 
 ROOM = 1024 * 1024
@@ -20,7 +20,7 @@ ROOM = 1024 * 1024
 
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
-    for module in (database, capacity):
+    for module in (disk, capacity):
         monkeypatch.setattr(module, "MEMORY_MAX_BYTES", ROOM)
     return Plant(tmp_path)
 

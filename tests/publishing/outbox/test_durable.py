@@ -14,10 +14,12 @@ from agent.publishing.outbox.durable import NO_SUBSCRIBERS, UNHEARD_RETRY_S, Dur
 from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
+from agent.storage.rows import Kind
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 
 UTC_MS = 1_760_000_000_000
+DAY_MS = 86_400_000
 
 
 class Plant:
@@ -28,6 +30,7 @@ class Plant:
         self.settings = Storage(**({"replay_per_s": 10_000.0} | settings))
         self.clock = FakeClock()
         self.utc_ms = UTC_MS
+        self.synchronised = True
         self.seq = 0
         self.restart(close=False)
 
@@ -37,15 +40,34 @@ class Plant:
                 self.box.close("shutdown", clean=True)
             self.store.close()  # also what the kernel does for a process that was killed
         self.books = Books()
-        clocks = Clocks(self.clock, lambda: self.utc_ms)
+        clocks = Clocks(self.clock, lambda: self.utc_ms, lambda: self.synchronised)
         self.store = Store(self.folder, self.books, clocks, self.settings)
         memory = MemoryOutbox(100, self.books)
         self.box = DurableOutbox(memory, self.store, self.settings, self.books, self.clock)
+
+    def reboot(self) -> None:
+        """The computer starts again, and its monotonic clock with it."""
+        self.store.database.run(lambda c: c.execute("UPDATE outbox SET boot = boot || '-before'"))
+        self.clock.now = 5.0
+        self.restart()
 
     def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
         self.utc_ms += round(seconds * 1000)
         self.box.tick(self.clock.now)
+        self.settle()
+
+    def pass_time_in_memory(self, seconds: float) -> None:
+        """The same while memory stands in for a disk that does not answer."""
+        self.clock.now += seconds
+        self.utc_ms += round(seconds * 1000)
+        self.box.tick(self.clock.now)
+
+    def settle(self) -> None:
+        """Everything that the disk is to do is done, and the outbox knows it."""
+        for _ in range(2):  # the second time for what the first one asked for
+            assert self.store.database.settle()
+            self.box.tick(self.clock.now)
 
     def put(self, route: str = "event_alarm", *, size: int = 0) -> None:
         self.seq += 1
@@ -74,7 +96,12 @@ class Plant:
 
     def take(self) -> Entry | None:
         self.clock.now += 0.001
-        return self.box.take(self.clock.now)
+        entry = self.box.take(self.clock.now)
+        for _ in Kind:  # it may have to be read, kind after kind
+            if entry is None and not self.store.database.stands_in:
+                assert self.store.database.settle()
+                entry = self.box.take(self.clock.now)
+        return entry
 
     def deliver(self, count: int = 10_000, reason: str | None = None) -> list[dict[str, Any]]:
         """Send and settle up to ``count`` entries; return what a subscriber would read."""
@@ -251,13 +278,32 @@ def test_an_event_for_nobody_is_given_up_as_such_when_it_is_too_old(tmp_path: Pa
     plant.books.balance()
 
 
-def test_a_denied_event_waits_and_a_denied_explanation_goes(plant: Plant) -> None:
+@pytest.mark.parametrize("route", ["event_alarm", "evidence", "explanation"])
+def test_what_was_refused_for_a_reason_that_may_pass_waits_and_is_offered_again(
+    plant: Plant, route: str
+) -> None:
     plant.connect()
-    plant.put()
-    plant.put("explanation")
-    plant.deliver(count=2, reason="not_authorized")
-    assert plant.books.total("messages_dropped", "event") == 0
-    assert plant.books.total("messages_dropped", "explanation", "not_authorized") == 1
+    plant.put(route)
+    for _ in range(2):
+        refused = plant.take()
+        assert refused is not None
+        plant.box.settle(refused, refused.messages[0], "quota_exceeded")
+        assert plant.take() is None
+        plant.pass_time(UNHEARD_RETRY_S - 1)
+        assert plant.take() is None
+        plant.pass_time(1)
+    taken = plant.take()
+    assert taken is not None
+    plant.box.settle(taken, taken.messages[0], None)
+    plant.pass_time(UNHEARD_RETRY_S + 1)
+    assert plant.take() is None
+    assert plant.books.total("messages_dropped") == 0
+    assert plant.books.total("messages_delivered", taken.family) == 1
+    plant.books.balance()
+
+
+def test_what_is_refused_for_good_goes(plant: Plant) -> None:
+    plant.connect()
     plant.put()
     plant.deliver(count=1, reason="packet_too_large")
     assert plant.books.total("messages_dropped", "event", "packet_too_large") == 1
@@ -320,28 +366,69 @@ def test_ages_do_not_follow_a_wall_clock_that_steps(plant: Plant) -> None:
     assert plant.seqs() == [1]
 
 
-def test_a_stamp_from_before_the_clock_was_set_does_not_expire_an_alarm(tmp_path: Path) -> None:
-    plant = Plant(tmp_path)
-    plant.utc_ms = 60_000  # 1970
-    plant.put()
-    plant.store.database.run(lambda c: c.execute("UPDATE outbox SET boot = 'another'"))
-    plant.utc_ms = UTC_MS
-    plant.restart()
-    plant.pass_time(10)
-    plant.connect()
-    assert plant.seqs() == [1]
-
-
-def test_after_a_reboot_the_age_is_that_of_the_wall_clock(tmp_path: Path) -> None:
+def test_after_a_reboot_the_age_is_that_of_a_synchronised_wall_clock(tmp_path: Path) -> None:
     plant = Plant(tmp_path, alarm_age_s=3600.0)
     plant.put()
-    plant.store.database.run(lambda c: c.execute("UPDATE outbox SET boot = 'another'"))
-    plant.clock.now = 5.0  # the monotonic clock starts again
     plant.utc_ms += 3_700_000
-    plant.restart()
-    plant.pass_time(1)
+    plant.reboot()
+    plant.pass_time(10)
     assert plant.books.total("messages_dropped", "event", "expired") == 1
     plant.books.balance()
+
+
+@pytest.mark.parametrize("days", [-30, 3650])
+def test_events_of_a_clock_that_was_wrong_wait_as_long_as_those_of_this_start(
+    tmp_path: Path, days: int
+) -> None:
+    """They went all at once when the clock was set right."""
+    plant = Plant(tmp_path)
+    plant.synchronised = False
+    plant.utc_ms = UTC_MS + days * DAY_MS
+    plant.put_many(9, "event_alarm")
+    plant.utc_ms, plant.synchronised = UTC_MS, True
+    plant.reboot()
+    plant.pass_time(plant.settings.alarm_age_s - 10)
+    assert plant.books.total("messages_dropped") == 0
+    plant.connect()
+    assert plant.seqs() == list(range(1, 10))
+    plant.books.balance()
+
+
+@pytest.mark.parametrize("days", [-3650, 3650])
+def test_a_start_with_a_wrong_clock_gives_up_no_event_that_was_stamped_right(
+    tmp_path: Path, days: int
+) -> None:
+    plant = Plant(tmp_path)
+    plant.put_many(9, "event_alarm")
+    plant.utc_ms, plant.synchronised = UTC_MS + days * DAY_MS, False
+    plant.reboot()
+    plant.pass_time(60)
+    plant.reboot()  # and so does the next one
+    plant.pass_time(60)
+    plant.utc_ms, plant.synchronised = UTC_MS + DAY_MS, True
+    plant.pass_time(60)
+    assert plant.books.total("messages_dropped") == 0
+    plant.connect()
+    assert plant.seqs() == list(range(1, 10))
+
+
+def test_an_event_that_was_stamped_right_has_its_true_age_once_the_time_server_is_found(
+    tmp_path: Path,
+) -> None:
+    plant = Plant(tmp_path)
+    plant.put()
+    plant.utc_ms, plant.synchronised = UTC_MS - 3650 * DAY_MS, False
+    plant.reboot()
+    plant.pass_time(60)
+    plant.utc_ms, plant.synchronised = UTC_MS + 6 * DAY_MS, True
+    plant.pass_time(10)
+    age_s = plant.books.gauges[("spool_oldest_seconds", "event")]
+    assert age_s == pytest.approx(6 * 86_400, abs=60)
+    plant.put()
+    plant.pass_time(86_400 + 60)
+    assert plant.books.total("messages_dropped", "event", "expired") == 1
+    plant.connect()
+    assert plant.seqs() == [2]
 
 
 def test_without_a_disk_what_waits_is_lost_at_the_end_and_counted() -> None:
@@ -399,3 +486,20 @@ def test_a_refusal_of_a_durable_family_is_in_its_books(plant: Plant) -> None:
     assert plant.books.total("messages_dropped", "evidence", "oversized") == 1
     assert plant.books.total("messages_dropped", "cam", "oversized") == 1
     plant.books.balance()
+
+
+def test_an_alarm_and_its_event_go_before_the_answers_to_a_flood_of_commands() -> None:
+    plant = Plant(None)
+    plant.connect()
+    for i in range(50):
+        result = Message(f"B/answer/{i}", "cmd_result", b"{}")
+        plant.box.put(Entry((result,), plant.clock.now), plant.clock.now)
+    plant.put("event_alarm")
+    state = Message("B/alarm/a", "alarm", b"{}")
+    plant.box.put(Entry((state,), plant.clock.now), plant.clock.now)
+    taken = [plant.take() for _ in range(3)]
+    assert [entry.messages[0].route for entry in taken if entry] == [
+        "event_alarm",
+        "alarm",
+        "cmd_result",
+    ]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from agent.publishing.outbox.memory import EVENT_BYTES_MAX, MemoryOutbox
+from agent.publishing.outbox.outbox import LIVE_RANK, REFUSED_RETRY_S
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from tests.publishing.examples import Books
@@ -90,7 +91,7 @@ def test_a_snapshot_sends_every_state_again_and_no_event() -> None:
         box.put(first, 0.0)
     for taken in list(iter(lambda: box.take(0.0), None)):
         for part in taken.messages:
-            box.settle(taken, part, None)
+            box.settle(taken, part, None, 0.0)
     box.snapshot(1.0)
     again = [taken.family for taken in iter(lambda: box.take(1.0), None)]
     assert again == [TopicFamily.STATUS, TopicFamily.ALARM, TopicFamily.CAM]
@@ -103,7 +104,7 @@ def test_a_state_that_has_expired_is_not_sent_again() -> None:
     box.put(entry("metric", now=0.0), 0.0)
     taken = box.take(0.0)
     assert taken is not None
-    box.settle(taken, taken.messages[0], None)
+    box.settle(taken, taken.messages[0], None, 0.0)
     box.snapshot(301.0)
     assert box.take(301.0) is None
 
@@ -118,7 +119,7 @@ def test_the_latency_of_a_delivered_state_is_not_observed_again_with_the_snapsho
     undelivered = box.take(0.0)
     assert undelivered is not None
     assert undelivered.messages[0].captured_mono == 5.0
-    box.settle(undelivered, undelivered.messages[0], None)
+    box.settle(undelivered, undelivered.messages[0], None, 0.0)
     box.snapshot(0.0)
     again = box.take(0.0)
     assert again is not None
@@ -142,7 +143,7 @@ def test_states_that_a_lost_connection_left_unanswered_are_counted_and_come_with
     box.put(cam(), 0.0)
     taken = box.take(0.0)
     assert taken is not None
-    box.settle(taken, taken.messages[0], None)
+    box.settle(taken, taken.messages[0], None, 0.0)
     box.lost([(taken, taken.messages[1:])])
     books.balance()
     assert books.total("messages_dropped", "cam", "connection_lost") == 1
@@ -173,6 +174,107 @@ def test_closing_drops_and_counts_everything_that_waits() -> None:
 ROUTES = st.sampled_from(["status", "metric", "alarm", "fruit", "explanation", "event_alarm"])
 
 
+def refuse_all(box: MemoryOutbox, reason: str, now: float) -> list[Entry]:
+    taken = list(iter(lambda: box.take(now), None))
+    for one in taken:
+        for part in one.messages:
+            box.settle(one, part, reason, now)
+    return taken
+
+
+def test_a_state_that_was_refused_is_offered_again_after_a_while_for_as_long_as_it_is() -> None:
+    box, books = outbox()
+    box.put(entry("alarm", "B/alarm/a"), 0.0)
+    box.put(cam(), 0.0)
+    for now in (0.0, REFUSED_RETRY_S, 2 * REFUSED_RETRY_S):
+        box.tick(now)
+        assert len(refuse_all(box, "quota_exceeded", now)) == 2
+        box.tick(now + REFUSED_RETRY_S - 1.0)
+        assert box.take(now + REFUSED_RETRY_S - 1.0) is None
+    box.tick(3 * REFUSED_RETRY_S)
+    for one in iter(lambda: box.take(3 * REFUSED_RETRY_S), None):
+        for part in one.messages:
+            box.settle(one, part, None, 3 * REFUSED_RETRY_S)
+    box.tick(1000.0)
+    assert box.take(1000.0) is None, "what was taken at last is not offered again"
+    assert books.total("messages_dropped", "alarm", "quota_exceeded") == 3
+    assert books.total("messages_delivered", "alarm") == 1
+    assert books.total("messages_delivered", "cam") == 2
+    books.balance()
+
+
+def test_a_refused_state_is_offered_as_it_is_by_then() -> None:
+    box, _ = outbox()
+    box.put(entry("alarm", payload=b"old"), 0.0)
+    refuse_all(box, "not_authorized", 0.0)
+    box.put(entry("alarm", payload=b"new"), 5.0)
+    assert payloads(box, 5.0) == [b"new"], "a change does not wait for the next offer"
+    box.tick(100.0)
+    assert box.take(100.0) is None
+
+
+def test_what_has_expired_or_never_can_be_taken_is_not_offered_again() -> None:
+    box, books = outbox()
+    box.put(cam(), 0.0)
+    refuse_all(box, "packet_too_large", 0.0)
+    box.put(entry("metric"), 0.0)
+    refuse_all(box, "not_authorized", 299.0)
+    box.tick(400.0)
+    assert box.take(400.0) is None
+    books.balance()
+
+
+def test_an_answer_that_was_refused_is_offered_again_and_a_fruit_is_too_old_by_then() -> None:
+    box, books = outbox()
+    box.put(entry("cmd_result", payload=b"answer"), 0.0)
+    box.put(entry("fruit", payload=b"fruit"), 0.0)
+    refuse_all(box, "not_authorized", 0.0)
+    box.tick(REFUSED_RETRY_S)
+    assert payloads(box, REFUSED_RETRY_S) == [b"answer"]
+    books.balance()
+
+
+def test_nothing_is_offered_again_after_the_end() -> None:
+    box, books = outbox()
+    box.put(entry("alarm"), 0.0)
+    refuse_all(box, "not_authorized", 0.0)
+    box.close("shutdown")
+    box.tick(100.0)
+    assert box.take(100.0) is None
+    books.balance()
+
+
+def test_fruit_and_what_is_new_of_alarms_go_before_the_snapshot() -> None:
+    box, books = outbox()
+    for name in ("a", "b"):
+        box.put(entry("alarm", f"B/alarm/{name}", b"before " + name.encode()), 0.0)
+    box.put(entry("metric", payload=b"metric"), 0.0)
+    box.put(entry("status", payload=b"status"), 1.0)
+    box.snapshot(1.0)
+    box.put(entry("fruit", payload=b"fruit"), 1.0)
+    box.put(entry("alarm", "B/alarm/b", b"now b"), 1.0)
+    live = [one.messages[0].payload for one in iter(lambda: box.take(1.0, LIVE_RANK), None)]
+    assert live == [b"status", b"now b", b"fruit"]
+    assert payloads(box, 1.0) == [b"before a", b"metric"]
+    books.balance()
+
+
+def test_a_broker_that_retains_nothing_is_told_status_and_alarms_again_and_no_pictures() -> None:
+    box, books = outbox()
+    for one in (entry("status"), entry("alarm"), entry("metric"), cam()):
+        box.put(one, 0.0)
+        taken = box.take(0.0)
+        assert taken is not None
+        for part in taken.messages:
+            box.settle(taken, part, None, 0.0)
+    box.repeat(60.0)
+    assert [one.family for one in iter(lambda: box.take(60.0), None)] == [
+        TopicFamily.STATUS,
+        TopicFamily.ALARM,
+    ]
+    books.balance()
+
+
 class OutboxMachine(RuleBasedStateMachine):
     """Whatever happens in whatever order: the books balance and the caps hold."""
 
@@ -200,7 +302,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def settle(self, reason: str | None, index: int) -> None:
         if self.taken:
             taken, left = self.taken[index % len(self.taken)]
-            self.box.settle(taken, left.pop(0), reason)
+            self.box.settle(taken, left.pop(0), reason, self.now)
             if not left:
                 self.taken.remove((taken, left))
 
@@ -220,6 +322,11 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 20.0, 1000.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
+        self.box.tick(self.now)
+
+    @rule()
+    def repeat(self) -> None:
+        self.box.repeat(self.now)
 
     @invariant()
     def balanced(self) -> None:
@@ -238,3 +345,22 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxMachine = OutboxMachine.TestCase
 TestOutboxMachine.settings = hypothesis_settings(max_examples=60, deadline=None)
+
+
+def test_who_waits_for_a_state_is_told_when_the_broker_has_taken_the_whole_of_it() -> None:
+    told: list[str] = []
+    box = MemoryOutbox(10, Books())
+    first = Message("B/cam/a/suture/image", "cam_image", b"x", "image/png")
+    last = Message("B/cam/a/suture/meta", "cam_meta", b"{}")
+    old = Entry((first, last), 0.0, delivered=lambda: told.append("old"))
+    box.put(old, 0.0)
+    assert box.take(0.0) is old
+    box.put(Entry((first, last), 1.0, delivered=lambda: told.append("new")), 1.0)
+    for message in (first, last):
+        box.settle(old, message, None, 1.0)  # a newer one has taken its place
+    new = box.take(1.0)
+    assert new is not None
+    box.settle(new, first, None, 1.0)
+    assert told == []
+    box.settle(new, last, None, 1.0)
+    assert told == ["new"]

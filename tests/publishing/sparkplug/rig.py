@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
-from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.publishing.sparkplug.publisher import NodeHooks, SparkplugPublisher
 from agent.publishing.sparkplug.settings import MetricTag, SparkplugSettings
+from agent.publishing.sparkplug.writes import WRITABLE, Written
 from agent.records import CameraState, CameraStatus, LinkStatus
 from tests.publishing import examples
 from tests.publishing.examples import Books
@@ -40,6 +41,7 @@ class SparkplugRig:
         general = examples.settings(broker, sparkplug=sparkplug, **mqtt)
         self.books = Books()
         self.links: list[LinkStatus] = []
+        self.writes: list[Written] = []
         counter = itertools.count()
         self.publisher = SparkplugPublisher(
             SparkplugSettings(
@@ -48,12 +50,16 @@ class SparkplugRig:
                 identity=replace(general.identity, agent_id=agent_id),
                 lanes=("cam1", "cam2"),
                 echo_s=echo_s,
+                writable=WRITABLE,
                 metrics=(MetricTag("fps", "Hz"), MetricTag("uptime_s", "s", of_agent=True)),
             ),
-            bdseq or (lambda: next(counter) % 256),
+            NodeHooks(
+                bdseq=bdseq or (lambda: next(counter) % 256),
+                link=self.links.append,
+                written=self.writes.append,
+            ),
             self.books,
             time.monotonic,
-            self.links.append,
         )
 
     def camera(self, name: str, state: CameraState = CameraState.LIVE) -> None:

@@ -9,13 +9,26 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.publishing.sparkplug.codec import Payload, encode
-from agent.records import AlarmState, CameraState, Quality
+from agent.publishing.sparkplug.codec import DataType, Metric, Payload, encode, value_of
+from agent.publishing.sparkplug.settings import FRUIT_TAGS
+from agent.publishing.sparkplug.writes import ANSWER, WRITABLE, Written
+from agent.publishing.wire import payloads
+from agent.records import (
+    AlarmState,
+    CameraState,
+    Command,
+    CommandOutcome,
+    MachineInfo,
+    NoReadReason,
+    Quality,
+    Reading,
+)
 from tests.publishing import examples
 from tests.publishing.scripted_broker import CONNACK_V5, ScriptedBroker
 from tests.publishing.sparkplug.host import Host
@@ -342,6 +355,20 @@ def test_with_a_primary_host_the_node_waits_leaves_when_it_goes_and_comes_back_w
         listener.wait(lambda h: ("Fruit/seq", 9, examples.STAMP) in h.historical, "the fruit")
 
 
+def test_a_node_that_is_to_stay_away_dies_in_order_and_is_born_when_it_may_come_back(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    """The agent stepped back from another of its id, and its edge node did not."""
+    with sparkplug(broker.url) as rig:
+        listener.wait(lambda h: h.online, "the births")
+        rig.publisher.hold(True)
+        listener.wait(lambda h: not h.online, "the death")
+        wait_until(lambda: not rig.publisher.link().connected, 10, "disconnected")
+        rig.publisher.hold(False)
+        listener.wait(lambda h: h.online, "born again")
+        assert rig.books.total("broker_disconnects") == 1
+
+
 # --- trouble --------------------------------------------------------------------------------------
 
 
@@ -369,6 +396,100 @@ def test_an_alarm_that_clears_is_told_with_every_attribute(
         assert host.value(tag("state")) == "NORM"
         assert host.value(tag("severity")) == 700
         assert host.value(tag("message")).startswith("Camera cam1")
+
+
+def test_what_a_fruit_has_as_tags_is_what_it_has_as_json(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    reading = examples.fruit(
+        reading=Reading(True, 37.5, NoReadReason.NONE, 0.93, 120.5, 130.0, 3.25, -1.5, 0.82),
+        machine=replace(examples.fruit().segmentation.machine, encoder=81_234, variety="redhaven"),
+    )
+    said = payloads.fruit(reading)
+    with sparkplug(broker.url) as rig:
+        rig.publisher.fruit(reading, "cam1")
+        listener.wait(
+            lambda h: ("cam1", "Fruit/lot") in h.tags and h.value("Fruit/lot", "cam1"), "the fruit"
+        )
+        for name, _, unit in FRUIT_TAGS:
+            tag = listener.host.tags["cam1", name]
+            value = said[name.removeprefix("Fruit/")]
+            expected = pytest.approx(value, abs=1e-3) if isinstance(value, float) else value
+            assert (tag.value, tag.unit) == (expected, unit), name
+            assert tag.quality == 192, name
+
+
+def test_what_is_not_known_of_a_fruit_is_bad_and_never_an_old_value(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    with sparkplug(broker.url) as rig:
+        rig.publisher.fruit(examples.fruit(seq=1), "cam1")
+        unknown = examples.fruit(seq=2, reading=examples.NO_READ, machine=MachineInfo())
+        rig.publisher.fruit(unknown, "cam1")
+        host = listener.wait(
+            lambda h: ("cam1", "Fruit/seq") in h.tags and h.value("Fruit/seq", "cam1") == 2,
+            "the second",
+        )
+        for name in ("stem_x_px", "stem_y_px", "stem_x_mm", "stem_y_mm"):
+            tag = host.tags["cam1", f"Fruit/{name}"]
+            assert (tag.value, tag.quality) == (None, 0), name
+        encoder = host.tags["cam1", "Fruit/encoder"]
+        assert (encoder.value, encoder.quality) == (2**64 - 1, 0), "-1, without its sign"
+        assert host.value("Fruit/stem_found", "cam1") is False
+        assert (host.value("Fruit/lot", "cam1"), host.value("Fruit/variety", "cam1")) == ("", "")
+
+
+def test_a_host_writes_to_an_alarm_and_reads_what_it_came_to(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    name = "Alarms/camera_lost-cam1/{}".format
+    text = '{"event_id": "event-1", "user": "anna"}'
+    with sparkplug(broker.url) as rig:
+        rig.publisher.alarm(examples.alarm())
+        listener.wait(lambda h: ("", name("comment")) in h.tags, "its tags")
+        assert {listener.host.value(name(each)) for each in WRITABLE} == {""}
+        assert listener.host.value(ANSWER) is None
+        written = Metric(
+            alias=listener.host.tags["", name("ack")].alias,
+            timestamp_ms=examples.STAMP,
+            value=value_of(DataType.STRING, text),
+        )
+        listener._observer.client.publish(NCMD, encode(Payload(1, (written,))))
+        wait_until(lambda: rig.writes, 10, "it arrives")
+        assert rig.writes == [Written("camera_lost-cam1", "ack", text, examples.STAMP)]
+        command = Command("ack", "c", "anna", {"event_id": "event-1"}, 1, tag="camera_lost-cam1")
+        rig.publisher.answer(replace(command, tag=""), CommandOutcome.REFUSED, "of a topic")
+        rig.publisher.answer(command, CommandOutcome.DONE, "")
+        later = 1_760_000_060_000
+        rig.publisher.alarm(
+            examples.alarm(acked_by="anna", comment="cable", shelved_until_ms=later, shelved=True)
+        )
+        host = listener.wait(lambda h: h.value(name("ack")), "the acknowledgement")
+        listener.wait(lambda h: h.value(ANSWER), "the answer")
+    assert json.loads(host.value(ANSWER)) == {
+        "alarm_id": "camera_lost-cam1", "command": "ack", "outcome": "done",
+        "event_id": "event-1", "user": "anna", "detail": "",
+    }  # fmt: skip
+    assert host.value(name("ack")) == "anna"
+    assert host.value(name("comment")) == "cable"
+    assert host.value(name("shelve")) == "2025-10-09T08:54:20Z"
+
+
+def test_an_alarm_of_a_camera_that_is_gone_is_normal_in_the_births_and_then_in_none(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    active = "Alarms/camera_lost-cam9/active"
+    with sparkplug(broker.url, wait=False) as rig:
+        gone = examples.alarm(
+            alarm_id="camera_lost-cam9", active=False, state=AlarmState.NORM, transition="cleared"
+        )
+        rig.publisher.alarms([(gone, None)], lambda: None)
+        host = listener.wait(lambda h: ("", active) in h.tags, "the births")
+        assert host.value(active) is False
+        assert host.value("Alarms/camera_lost-cam9/state") == "NORM"
+    with sparkplug(broker.url, bdseq=lambda: 7):
+        host = listener.wait(lambda h: h.online and h.bdseq == 7, "the next births")
+        assert ("", active) not in host.tags
 
 
 def test_a_stop_without_a_broker_returns_at_once() -> None:

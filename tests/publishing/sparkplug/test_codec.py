@@ -99,18 +99,25 @@ def test_what_is_written_is_read_alike_by_googles_library(payload: Payload) -> N
     assert read_by_oracle(encode(payload)) == payload
 
 
-def control_of(metric: Metric) -> Control:
+def control_of(metric: Metric, sent_ms: int) -> Control:
     """What ``read_controls`` must make of a metric."""
-    value = metric.value
-    asks = value is not None and value.datatype is DataType.BOOLEAN
-    return Control(metric.name or "", bool(value.raw) if asks and value is not None else None)
+    datatype = metric.value.datatype if metric.value is not None else None
+    raw = metric.value.raw if metric.value is not None else None
+    return Control(
+        metric.name or "",
+        bool(raw) if datatype is DataType.BOOLEAN else None,
+        str(raw) if datatype is DataType.STRING else None,
+        metric.alias or 0,
+        metric.timestamp_ms or sent_ms,
+    )
 
 
 @given(PAYLOADS)
 @settings(max_examples=100, deadline=None)
-def test_of_what_googles_library_writes_names_and_booleans_are_read(payload: Payload) -> None:
+def test_of_what_googles_library_writes_commands_are_read(payload: Payload) -> None:
     data = OraclePayload.FromString(encode(payload)).SerializeToString()
-    assert read_controls(data) == [control_of(metric) for metric in payload.metrics]
+    sent_ms = payload.timestamp_ms or 0
+    assert read_controls(data) == [control_of(metric, sent_ms) for metric in payload.metrics]
 
 
 @given(st.binary(max_size=200) | PAYLOADS.map(encode).flatmap(
@@ -151,7 +158,8 @@ def test_what_a_command_needs_nothing_of_is_skipped() -> None:
     message.metrics.add(name="c", boolean_value=True).properties.keys.append("without a value")
     message.metrics.add(name="d", boolean_value=True, is_null=True)
     assert read_controls(message.SerializeToString()) == [
-        Control("a", None), Control("b", None), Control("c", True), Control("d", None),
+        Control("a", None, timestamp_ms=5), Control("b", None, alias=3, timestamp_ms=5),
+        Control("c", True, timestamp_ms=5), Control("d", None, timestamp_ms=5),
     ]  # fmt: skip
 
 

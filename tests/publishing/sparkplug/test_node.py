@@ -17,6 +17,7 @@ from agent.publishing.sparkplug.node import EdgeNode, NodeSettings
 from agent.publishing.sparkplug.states import EDGES, Cause, NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample, Tag
 from agent.publishing.sparkplug.topics import NodeTopics, Type
+from agent.publishing.sparkplug.writes import Written
 from agent.records import Quality
 from tests.publishing.examples import Books
 from tests.publishing.sparkplug.host import DOUBLE, STRING, Host
@@ -667,3 +668,70 @@ def test_whatever_happens_a_host_finds_no_fault_and_ends_with_the_newest_values(
         rig.pass_time(6.0)
     assert rig.host.value("fps", "cam1") == value + 1.0
     assert rig.books.gauges.get(("sparkplug_samples_waiting",), 0) == 0
+
+
+# --- tags to write to -----------------------------------------------------------------------------
+
+ACK = "Alarms/camera_lost-cam1/ack"
+TEXT = '{"event_id": "s1-4", "user": "anna"}'
+
+
+def writable(**changes: Any) -> Rig:
+    """A node with one alarm, born with its tags."""
+    rig = Rig(**{"writable": ("ack", "comment"), **changes})
+    for attribute in ("active", "ack", "shelve", "event_id"):
+        rig.offer(f"Alarms/camera_lost-cam1/{attribute}", attribute == "active" or "", device=NODE)
+    rig.connect()
+    return rig
+
+
+def text(name: str | None, said: str, **metric: Any) -> Metric:
+    return Metric(name, value=value_of(DataType.STRING, said), **metric)
+
+
+def test_what_a_host_writes_is_handed_on_with_its_time_by_name_or_by_alias() -> None:
+    rig = writable()
+    alias = rig.host.tags[NODE, ACK].alias
+    rig.command(text(ACK, TEXT, timestamp_ms=START_MS), text(None, TEXT, alias=alias))
+    assert rig.node.take_writes() == [
+        Written("camera_lost-cam1", "ack", TEXT, START_MS),
+        Written("camera_lost-cam1", "ack", TEXT, 1),  # the time of the message
+    ]
+    assert rig.node.take_writes() == []
+    assert rig.count("commands", "written") == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Alarms/camera_lost-cam1/active", "Alarms/camera_lost-cam1/shelve", "Alarms/other/ack",
+     "Alarms/camera_lost-cam1/comment", "camera_lost-cam1/ack", "Alarms//ack", "uptime_s", ""],
+)  # fmt: skip
+def test_no_other_tag_can_be_written_to(name: str) -> None:
+    rig = writable()
+    rig.command(text(name, TEXT))
+    assert rig.node.take_writes() == []
+    assert rig.count("commands", "unknown") == 1
+
+
+@pytest.mark.parametrize("alias", [0, 3, 10_000, 2**63])
+def test_an_alias_of_another_tag_or_of_none_writes_nothing(alias: int) -> None:
+    rig = writable()
+    assert alias not in {rig.host.tags[NODE, ACK].alias}
+    rig.command(text(None, TEXT, alias=alias))
+    assert rig.node.take_writes() == []
+
+
+def test_a_write_that_is_no_text_is_handed_on_to_be_refused_and_a_retained_one_is_not() -> None:
+    rig = writable()
+    rig.command(Metric(ACK, timestamp_ms=7, value=value_of(DataType.BOOLEAN, True)))
+    assert rig.node.take_writes() == [Written("camera_lost-cam1", "ack", "", 7)]
+    rig.command(text(ACK, TEXT), retained=True)
+    assert rig.node.take_writes() == []
+    assert rig.count("commands", "retained") == 1
+
+
+def test_a_write_asks_for_no_rebirth_and_sends_nothing_by_itself() -> None:
+    rig = writable()
+    rig.pass_time(10)
+    rig.command(text(ACK, TEXT))
+    assert kinds(rig.pass_time(10)) == []

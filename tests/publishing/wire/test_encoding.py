@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from agent.publishing.wire.encoding import (
     PayloadError,
     encode,
-    flatten,
     format_float,
     number,
     whole,
@@ -80,15 +79,3 @@ def test_numbers_that_do_not_exist_become_what_the_caller_says() -> None:
     assert number(1.23456789, digits=2) == 1.23
     assert math.copysign(1.0, number(-0.0)) == 1.0
     assert whole(2**60) == 2**53 - 1
-
-
-def test_nested_mappings_become_one_level_with_usable_names() -> None:
-    tree = {"metrics": {"fps": {"unit": "Hz", "max": 10.0}}, "a.b%c": True, "lanes": ["l1", "l2"]}
-    assert flatten(tree) == {
-        "metrics_fps_unit": "Hz",
-        "metrics_fps_max": 10.0,
-        "a_b_c": True,
-        "lanes": "l1 l2",
-    }
-    with pytest.raises(PayloadError, match="x_y"):
-        flatten({"x": {"y": None}})

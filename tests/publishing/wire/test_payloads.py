@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from agent.publishing.schemas import NAMES, load_schema, schema_id, schema_ids
+from agent.publishing.schemas import load_schema, load_schemas, schema_id
 from agent.publishing.wire.composer import Composer, OversizedError
 from agent.publishing.wire.deadband import Sample
 from agent.publishing.wire.messages import Entry
@@ -45,19 +45,24 @@ def only(entry: Entry, schema: str) -> dict[str, Any]:
     return validate(message.payload, schema)
 
 
-def test_every_schema_is_valid_and_carries_the_id_that_meta_lists() -> None:
-    meta = only(COMPOSER.meta(0.0), "meta")
-    for name in NAMES:
-        schema = load_schema(name)
+def test_every_schema_is_valid_and_has_the_id_whose_beginning_meta_says() -> None:
+    prefix = only(COMPOSER.meta(0.0), "meta")["schema_prefix"]
+    for name, schema in load_schemas().items():
         Draft202012Validator.check_schema(schema)
-        assert schema["$id"] == schema_id(name) == schema_ids()[name] == meta[f"schema_{name}"]
+        assert schema["$id"] == schema_id(name) == f"{prefix}{name}"
         assert schema.get("additionalProperties") is False
 
 
-def test_meta_flattens_what_the_wiring_says_of_metrics() -> None:
-    meta = only(COMPOSER.meta(0.0), "meta")
-    assert meta["metrics_fps_unit"] == "Hz"
-    assert meta["metrics_fps_max"] == 100.0
+@pytest.mark.parametrize(
+    ("http_url", "url"),
+    [("", ""), ("https://line/p", "https://line/p/api/v1/descriptions")],
+)
+def test_meta_is_small_and_says_where_the_rest_is_described(http_url: str, url: str) -> None:
+    """A client with little memory keeps the whole of a retained message."""
+    settings = replace(examples.settings(), http_url=http_url, signed=lambda path: f"{path}?s=1")
+    (message,) = Composer(settings).meta(0.0).messages
+    assert only(Composer(settings).meta(0.0), "meta")["descriptions_url"] == url
+    assert len(message.payload) < 1024
 
 
 def test_the_will_has_the_keys_of_the_status() -> None:

@@ -1,0 +1,178 @@
+"""``pitwatch health``: what container, cluster and service manager ask, again and again.
+
+So it costs little: of the configuration it reads where the HTTP server listens, and nothing else.
+An error of another key is for ``run`` and ``check-config``; it must not end an agent that runs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent.cli.options import EXIT_CONFIG, EXIT_FAILED, ConfigOption, one_line
+
+ANSWER_LIMIT_BYTES = 65536
+REASON_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server listens; the defaults are those of ``agent.config.Http``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 9464
+    encrypted: bool = False
+
+
+def health(
+    config: ConfigOption = None,
+    ready: Annotated[
+        bool,
+        typer.Option("--ready/--live", help="Can fruit be read? Or: does every loop move?"),
+    ] = False,
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="As given to run, where it was.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="To wait for the answer.")
+    ] = 3.0,
+) -> None:
+    """Ask the running agent how it is: exit code 0 well, 1 not, 78 an error of the configuration.
+
+    Port, address and TLS come from the configuration. Where it switches the HTTP server off there
+    is nobody to ask, and the exit code is 0.
+    """
+    place = _listens(config, http)
+    if not place.enabled:
+        typer.echo("not asked: http.enabled is false")
+        return
+    if place.port == 0:
+        typer.echo("pitwatch: http.port is 0, any free one: nobody can know which", err=True)
+        raise typer.Exit(EXIT_CONFIG)
+    question = "ready" if ready else "alive"
+    wrong = _ask(place, "/readyz" if ready else "/livez", timeout)
+    if wrong:
+        typer.echo(f"pitwatch: not {question}: {wrong}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+    typer.echo(question)
+
+
+def _listens(config: Path | None, http: str | None) -> Place:
+    """Where the agent of this configuration listens; the end of the program for an error in it."""
+    place = Place() if config is None else _plain(config) or _modelled(config)
+    if http is None:
+        return place
+    from agent.config.url import parse_host_port
+
+    try:
+        host, port = parse_host_port(http)
+    except ValueError as error:
+        raise typer.BadParameter(f"the address {error}", param_hint="--http") from error
+    return Place(True, host, port, place.encrypted)
+
+
+def _modelled(config: Path) -> Place:
+    """Read the whole configuration as the agent does, but for what it names outside."""
+    from agent.config.load import ConfigErrors, load_config
+
+    with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
+        section = load_config(config).config.http
+    encrypted = section.tls.certificate is not None
+    return Place(section.enabled, section.host, section.port, encrypted)
+
+
+def _plain(config: Path) -> Place | None:
+    """Read the section without the models, which take half a second to load; None: not so plain.
+
+    A reference, a number in quotes, whatever is wrong: all of it is for the models.
+    """
+    import yaml
+
+    try:
+        with config.open("rb") as file:
+            whole = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - it is the safe one
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    section = _mapping(whole, "http")
+    tls = _mapping(section, "tls")
+    if section is None or tls is None:
+        return None
+    values: dict[str, Any] = {
+        key: section[key] for key in ("enabled", "host", "port") if key in section
+    }
+    plain = {"enabled": bool, "host": str, "port": int}
+    if any(type(value) is not plain[key] for key, value in values.items()):
+        return None
+    if "${" in values.get("host", "") or not 0 <= values.get("port", 0) <= 65535:
+        return None
+    return Place(**values, encrypted=tls.get("certificate") is not None)
+
+
+def _mapping(parent: Any, key: str) -> dict[Any, Any] | None:
+    """A section; an empty one where there is none, None where it is something else."""
+    if not isinstance(parent, dict):
+        return {} if parent is None else None
+    section = parent.get(key)
+    return {} if section is None else section if isinstance(section, dict) else None
+
+
+def _ask(place: Place, path: str, timeout_s: float) -> str:
+    """Ask, and return what is wrong; nothing when all is well."""
+    host = _reachable(place.host)
+    connection = (
+        http.client.HTTPSConnection(
+            host, place.port, timeout=timeout_s, context=_without_checking()
+        )
+        if place.encrypted
+        else http.client.HTTPConnection(host, place.port, timeout=timeout_s)
+    )
+    url = f"{'https' if place.encrypted else 'http'}://{place.host}:{place.port}{path}"
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        body = answer.read(ANSWER_LIMIT_BYTES)
+    except TimeoutError:
+        return f"{url} has not answered within {timeout_s:g} s"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url} does not answer: {getattr(error, 'strerror', None) or repr(error)}"
+    finally:
+        connection.close()
+    return "" if answer.status == 200 else f"{_reasons(body) or url} ({answer.status})"
+
+
+def _reachable(host: str) -> str:
+    """Where to connect to for an address to listen on; of all addresses, this machine's own."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "::1" if address.version == 6 else "127.0.0.1"
+
+
+def _without_checking() -> ssl.SSLContext:
+    """It asks its own machine and sends no secret. The certificate is for the name that others use,
+    and one that has run out must not end an agent that reads fruit."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _reasons(body: bytes) -> str:
+    """What the agent says; nothing from somebody else who listens there."""
+    try:
+        said = json.loads(body)
+        reasons = said.get("reasons") or [said["error"]]
+        return "; ".join(map(str, reasons))[:REASON_CHARS]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""

@@ -1,0 +1,91 @@
+"""What a session listens to: subscribed at each connect, and again where the broker refused."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.publishing.connection.connection import Connection
+from agent.publishing.connection.events import Subscribed
+from agent.publishing.outbox.outbox import REFUSED_RETRY_S
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One topic filter.
+
+    ``state``: it states what is the case, so that its retained flag shall say whether it was
+    stored. ``stored`` false: it tells events, of which nothing that a broker has stored is wanted.
+    ``instead``: topics for a broker that takes no wildcards.
+    """
+
+    topic: str
+    state: bool = False
+    stored: bool = True
+    instead: tuple[str, ...] = ()
+
+
+class Subscriptions:
+    """For the thread that owns the connection."""
+
+    def __init__(self, wanted: Sequence[Subscription], client: str) -> None:
+        self._wanted = tuple(wanted)
+        self._client = client
+        self._asked: dict[int, Subscription] = {}  # by the number that paho gave
+        self._refused: dict[Subscription, float] = {}  # -> when it is asked for again
+        self._told: set[str] = set()
+
+    @property
+    def need_wildcards(self) -> bool:
+        """Whether any of them holds one."""
+        return any(one.instead for one in self._wanted)
+
+    def opened(self, connection: Connection, *, wildcards: bool) -> None:
+        """A new connection stands."""
+        self._asked.clear()
+        self._refused.clear()
+        for one in self._wanted:
+            for topic in (one.topic,) if wildcards or not one.instead else one.instead:
+                self._ask(connection, replace(one, topic=topic, instead=()))
+
+    def tick(self, connection: Connection, now: float) -> None:
+        """Ask again for what was refused a while ago."""
+        for asked in [asked for asked, due in self._refused.items() if due <= now]:
+            self._refused[asked] = math.inf
+            self._ask(connection, asked)
+
+    def answered(self, event: Subscribed, now: float) -> None:
+        """The broker's word for one of them."""
+        asked = self._asked.pop(event.mid, None)
+        if asked is None:
+            return
+        topic = asked.topic
+        if event.accepted:
+            self._refused.pop(asked, None)
+            if topic in self._told:
+                self._told.discard(topic)
+                self._log(logging.INFO, "subscription_accepted", topic)
+            return
+        self._refused[asked] = now + REFUSED_RETRY_S
+        if topic not in self._told:
+            self._told.add(topic)
+            self._log(
+                logging.WARNING,
+                "subscription_refused",
+                topic,
+                reason=event.reason,
+                retry_in_s=REFUSED_RETRY_S,
+            )
+
+    def _ask(self, connection: Connection, asked: Subscription) -> None:
+        mid = connection.subscribe(asked.topic, state=asked.state, stored=asked.stored)
+        if mid is not None:
+            self._asked[mid] = asked
+
+    def _log(self, level: int, event: str, topic: str, **fields: object) -> None:
+        log_event(logger, level, event, client=self._client, topic=topic, **fields)

@@ -1,0 +1,34 @@
+"""Small JSON objects that outlive the process, by name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from agent.storage.database import Database
+
+
+class Kept:
+    """Named objects; each replaces the one before it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, name: str) -> object:
+        """Return what was put last as it reads now; None where nothing was, or nothing readable."""
+        found = self._database.rows("SELECT state FROM kept WHERE name = ?", (name,))
+        try:
+            return json.loads(found[0][0]) if found else None
+        except ValueError:
+            return None
+
+    def put(self, name: str, state: Mapping[str, object], then: Callable[[], None]) -> None:
+        """Write an object of JSON types; ``then`` is called once it is committed."""
+        text = json.dumps(state, separators=(",", ":"))
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, text))
+            self._database.after_commit(then)
+
+        self._database.run(write)
