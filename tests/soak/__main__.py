@@ -36,7 +36,7 @@ def main() -> int:
         "proof",
         nargs="*",
         help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility, pairing, storage, brokers; all when none is named",
+        "plausibility, pairing, brokers, storage; all when none is named",
     )
     parser.add_argument(
         "--seconds",
@@ -72,8 +72,8 @@ def main() -> int:
         "every",
         "plausibility",
         "pairing",
-        "storage",
         "brokers",
+        "storage",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.publishing.outbox import durable
+from agent.publishing.outbox import replay as outbox_replay
 from agent.publishing.outbox.durable import DurableOutbox
 from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.wire.composer import Composer
@@ -128,7 +128,7 @@ def broker_kills(folder: Path, count: int, seed: int = 2) -> Proof:
     """kill -9 and restart a broker without persistence while alarms are raised."""
     folder.mkdir(parents=True, exist_ok=True)
     rng, account = random.Random(seed), Account()
-    patient, durable.UNHEARD_RETRY_S = durable.UNHEARD_RETRY_S, 0.3
+    patient, outbox_replay.UNHEARD_RETRY_S = outbox_replay.UNHEARD_RETRY_S, 0.3
     with mosquitto(folder) as broker, Observer(broker.port, "#") as observer:
         settings = publisher_settings(Life(folder, broker.url, "b"))
         storage = config.Storage(replay_per_s=5000.0)
@@ -162,7 +162,7 @@ def broker_kills(folder: Path, count: int, seed: int = 2) -> Proof:
         source.publisher.stop(5.0)
         source.store.close()
         rows, failures = account.close(observer)
-    durable.UNHEARD_RETRY_S = patient
+    outbox_replay.UNHEARD_RETRY_S = patient
     title = f"kill -9 and restart of a broker without persistence, {count} times"
     return [title, "", *_table(rows)], failures
 
