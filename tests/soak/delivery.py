@@ -201,6 +201,7 @@ def outage(folder: Path, hours: float) -> Proof:
     for first in range(0, seconds, 60):
         store.database.run(lambda _connection, at=first: minute(at))
         box.tick(clock.now)
+        store.database.settle()
         largest = max(largest, sum(f.stat().st_size for f in folder.iterdir()))
     wrote_s = time.monotonic() - began
     lost_while_away = books.total("messages_dropped", "event")
@@ -212,6 +213,7 @@ def outage(folder: Path, hours: float) -> Proof:
         entry = box.take(clock.now)
         idle = 0 if entry is not None else idle + 1
         if entry is None:
+            store.database.settle()  # the next page is read
             continue
         if entry.family is TopicFamily.EVENT:
             seqs.append(json.loads(entry.messages[0].payload)["seq"])

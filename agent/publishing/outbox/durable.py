@@ -62,7 +62,7 @@ class DurableOutbox:
         self._backlog = Backlog(store.spool, self._answers.flush, self._ask)
         self._books = Books(KINDS, telemetry)
         self._in_flight: dict[int, bool] = {}  # id -> whether it is a replay
-        self._again: dict[int, Kind] = {}  # in flight once more: the table has them as acknowledged
+        self._again: dict[int, Kind] = {}  # entered anew: the table has them as acknowledged
         self._evicted: set[int] = set()  # while in flight: counted already
         self._replay = Replay(self._backlog, self._is_passed, settings.replay_per_s, clock())
         self._connected = False
@@ -172,7 +172,8 @@ class DurableOutbox:
         if row is None:
             return None
         family = FAMILIES[row.kind]
-        if row.acked:  # delivered once already: it is entered into the books anew
+        if row.acked and row.id not in self._again:
+            # delivered once already: it is entered into the books anew
             self._books.enqueued(family)
             self._again[row.id] = row.kind
             self._entries += 1
@@ -199,18 +200,19 @@ class DurableOutbox:
             row_id, family = entry.spool_id, entry.family
             self._entries += 1
             self._in_flight.pop(row_id, None)
-            self._again.pop(row_id, None)
             if row_id in self._evicted:
                 self._evicted.discard(row_id)
                 return
             now = self._clock()
             if reason is None:
                 self._answers.acked(row_id, now)
+                self._again.pop(row_id, None)
                 self._books.delivered(family)
             elif reason not in PERMANENT:
                 self._wait_on(KINDS[family], row_id, reason, now)
             else:
                 self._answers.gone(row_id, now)
+                self._again.pop(row_id, None)
                 self._books.dropped(family, 1, reason)
 
     def _wait_on(self, kind: Kind, row_id: int, reason: str, now: float) -> None:
@@ -324,6 +326,8 @@ class DurableOutbox:
             answered = self._answers.settled(ids)
             self._evicted |= ids.intersection(self._in_flight)
             self._backlog.evicted(ids)
+            for row_id in ids & self._again.keys():  # the broker took it the first time
+                self._books.delivered(FAMILIES[self._again.pop(row_id)])
             lost = max(0, one.count - answered)
             self._books.dropped(FAMILIES[one.kind], lost, one.reason)
             if one.kind is Kind.ALARM and one.reason == "spool_full" and lost:

@@ -294,6 +294,30 @@ def test_an_event_for_nobody_waits_and_is_tried_again(plant: Plant) -> None:
     plant.books.balance()
 
 
+def test_an_event_that_is_sent_again_for_nobody_is_in_the_books_once(plant: Plant) -> None:
+    """Each further try entered it anew, and two messages were in flight for ever."""
+    plant.connect()
+    plant.put_many(2, "event_alarm")
+    plant.deliver()
+    plant.lose()
+    plant.connect()
+    assert len(plant.deliver(count=1, reason=NO_SUBSCRIBERS)) == 1
+    taken = plant.take()
+    plant.lose(*([taken] if taken else []))
+    plant.connect()
+    assert len(plant.deliver(count=1, reason=NO_SUBSCRIBERS)) == 1
+    plant.pass_time(UNHEARD_RETRY_S + 1)
+    assert plant.seqs() == [1, 2]
+    assert set(plant.books.in_flight().values()) == {0}
+    plant.lose()
+    plant.connect()
+    plant.deliver(count=1, reason=NO_SUBSCRIBERS)
+    plant.pass_time(700)  # kept for long enough
+    plant.pass_time(10)
+    assert set(plant.books.in_flight().values()) == {0}
+    plant.books.balance()
+
+
 def test_an_event_for_nobody_is_given_up_as_such_when_it_is_too_old(tmp_path: Path) -> None:
     plant = Plant(tmp_path, alarm_age_s=3600.0)
     plant.connect()
