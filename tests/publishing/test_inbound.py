@@ -185,3 +185,12 @@ def test_taking_a_retained_message_away_is_no_message() -> None:
         assert words.inbound.received(Received(topic, b"", False)) is Rival.NONE
     assert (words.heard, words.commands, words.answers) == ([], [], [])
     assert words.ledger.counts == {("machine_messages", "mqtt", "empty"): 2}
+
+
+def test_another_that_answers_each_status_of_ours_is_answered_once_a_second() -> None:
+    words = Words()
+    words.see_status(**OURS)
+    for _ in range(1000):
+        words.now += 0.01
+        assert words.see_status(**YOUNGER) is Rival.YOUNGER
+    assert 9 <= words.replaced <= 11
