@@ -32,10 +32,6 @@ own, and go before what matters."""
 RETAINED_KNOWN_MAX = 1000
 
 
-REPLACE_S = 1.0
-"""Our status takes the place of another's no more often: two that answer each other would flood the
-broker."""
-
 SAME_START_MS = 2000
 """Two starts that are no further apart are told apart by their sessions: the two stamps of one
 status are not taken at the same moment."""
@@ -102,7 +98,6 @@ class Inbound:
         self._commands = CommandReader(settings.commands, self._topics.base)
         self._machine_words = TokenBucket(MACHINE_PER_S, MACHINE_BURST, clock())
         self._ours: Start | None = None  # as the broker has shown us in our own status
-        self._replaced_mono = -math.inf
         self._over_rate_mono = -math.inf  # when a command over the rate was answered last
         self._retained: set[bytes] = set()  # digests of retained commands that were answered
 
@@ -140,9 +135,7 @@ class Inbound:
             return Rival.NONE
         if self._ours is None:
             return Rival.NONE
-        if self._clock() - self._replaced_mono >= REPLACE_S:
-            self._replaced_mono = self._clock()
-            self._hooks.status_replaced()
+        self._hooks.status_replaced()
         if start.stopped:
             return Rival.NONE
         rival = Rival.OLDER if start.before(self._ours) else Rival.YOUNGER

@@ -17,6 +17,8 @@ from agent.publishing.inbound import (
     Inbound,
     InboundHooks,
 )
+from agent.publishing.status import StatusTopic
+from agent.publishing.wire.composer import Composer
 from agent.records import Command, CommandOutcome, MachineInfo, Origin
 from tests.capture.support import Ledger
 from tests.publishing import examples
@@ -188,9 +190,12 @@ def test_taking_a_retained_message_away_is_no_message() -> None:
 
 
 def test_another_that_answers_each_status_of_ours_is_answered_once_a_second() -> None:
-    words = Words()
-    words.see_status(**OURS)
-    for _ in range(1000):
-        words.now += 0.01
-        assert words.see_status(**YOUNGER) is Rival.YOUNGER
-    assert 9 <= words.replaced <= 11
+    status = StatusTopic(Composer(examples.settings()), 10.0, lambda: 0.0)
+    status.connected()
+    sent = 0
+    for i in range(1000):
+        status.replaced()
+        sent += status.due(5.0 + 0.01 * i) is not None
+    assert 9 <= sent <= 11
+    status.update("degraded", "no camera", 0)
+    assert status.due(15.001) is not None, "what has changed does not wait"
