@@ -17,6 +17,8 @@ from agent.publishing.inbound import (
     Inbound,
     InboundHooks,
 )
+from agent.publishing.status import StatusTopic
+from agent.publishing.wire.composer import Composer
 from agent.records import Command, CommandOutcome, MachineInfo, Origin
 from tests.capture.support import Ledger
 from tests.publishing import examples
@@ -185,3 +187,15 @@ def test_taking_a_retained_message_away_is_no_message() -> None:
         assert words.inbound.received(Received(topic, b"", False)) is Rival.NONE
     assert (words.heard, words.commands, words.answers) == ([], [], [])
     assert words.ledger.counts == {("machine_messages", "mqtt", "empty"): 2}
+
+
+def test_another_that_answers_each_status_of_ours_is_answered_once_a_second() -> None:
+    status = StatusTopic(Composer(examples.settings()), 10.0, lambda: 0.0)
+    status.connected()
+    sent = 0
+    for i in range(1000):
+        status.replaced()
+        sent += status.due(5.0 + 0.01 * i) is not None
+    assert 9 <= sent <= 11
+    status.update("degraded", "no camera", 0)
+    assert status.due(15.001) is not None, "what has changed does not wait"
