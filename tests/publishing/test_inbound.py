@@ -12,7 +12,7 @@ from agent.publishing.connection.events import Received, Rival
 from agent.publishing.inbound import (
     MACHINE_BURST,
     MACHINE_PER_S,
-    OVER_RATE_EVERY_S,
+    REFUSED_EVERY_S,
     RETAINED_KNOWN_MAX,
     Inbound,
     InboundHooks,
@@ -159,23 +159,29 @@ def test_a_flood_that_goes_on_is_told_again_after_a_while() -> None:
     for _ in range(2):
         for i in range(BURST + 50):
             words.ask(f"c-{i}")
-        words.now += OVER_RATE_EVERY_S
+        words.now += REFUSED_EVERY_S
     assert len(words.answers) == 2
 
 
-def test_a_retained_command_is_answered_once_however_often_it_is_delivered() -> None:
+def test_of_what_was_retained_below_cmd_one_is_answered_however_much_it_is_and_however_often() -> (
+    None
+):
     words = Words()
     for _connect in range(3):
         for i in range(5):
             words.ask(f"c-{i}", retained=True)
-    assert [c.refusal for c in words.commands] == [CommandOutcome.RETAINED] * 5
-    assert words.ledger.counts["commands", "explain", "retained"] == 10
+        words.now += 2 * REFUSED_EVERY_S
+    assert [(c.command_id, c.refusal) for c in words.commands] == [("c-0", CommandOutcome.RETAINED)]
+    assert words.ledger.counts["commands", "explain", "retained"] == 14
+    words.ask("c-new", retained=True)
+    assert [c.command_id for c in words.commands] == ["c-0", "c-new"]
 
 
 def test_of_junk_without_end_only_so_much_is_answered() -> None:
     words = Words()
     for i in range(RETAINED_KNOWN_MAX + 20):
         words.ask(f"c-{i}", retained=True)
+        words.now += REFUSED_EVERY_S
     assert len(words.commands) == RETAINED_KNOWN_MAX
     assert words.ledger.counts["commands", "explain", "retained"] == 20
 
