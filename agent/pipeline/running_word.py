@@ -84,7 +84,6 @@ class RunningWord:
 
     def restore(self) -> None:
         """Put in force what was when an earlier start ended."""
-        self._version += 1  # the references of this start are for the next one
         found = self._kept.get(NAME)
         if found is None:
             return
@@ -100,6 +99,7 @@ class RunningWord:
         self._words = {lane: word for lane, word in saved.words.items() if lane in known}
         self._machine = {lane: pair for lane, pair in saved.machine.items() if lane in known}
         self._taken_out = frozenset(saved.references) - set(self._references)
+        self._version += saved.references != self._references  # they are for the next start
 
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""

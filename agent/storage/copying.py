@@ -167,6 +167,7 @@ def changes_of(memory: sqlite3.Connection) -> Changes:
         tables={
             "counter": found("SELECT * FROM counter WHERE name NOT IN (?, ?)", NAME, OPENED),
             "alarm": found("SELECT * FROM alarm"),
+            "kept": found("SELECT * FROM kept"),
             "audit": found("SELECT * FROM audit WHERE id NOT IN (SELECT id FROM taken_audit)"),
             "evidence": pictures,
             "outbox": rows,

@@ -240,6 +240,12 @@ def test_a_word_that_cannot_be_read_costs_itself_and_is_named(
     assert line.runs() == [("blush", "", "operator")] * 2
 
 
+def test_a_start_that_cannot_read_the_word_does_not_write_over_it(line: Line) -> None:
+    """A disk that hangs at the start: memory joins the file later."""
+    line.word.save()
+    assert line.store.kept.get(NAME) is None
+
+
 def test_bytes_that_are_no_json_are_as_if_nothing_was_kept(line: Line) -> None:
     line.store.database.run(
         lambda connection: connection.execute("INSERT INTO kept VALUES (?, 'no json')", (NAME,))

@@ -176,6 +176,22 @@ def test_a_full_disk_costs_durability_and_nothing_else(tmp_path: Path) -> None:
     assert big == 50_000
 
 
+def test_what_is_kept_by_name_while_the_disk_is_full_is_in_the_file_later(tmp_path: Path) -> None:
+    clock = FakeClock()
+    opened = store(tmp_path, clock=clock)
+    opened.kept.put("word", {"variety": "golden"}, lambda: None)
+    pages = opened.database.rows("PRAGMA page_count")[0][0]
+    opened.database.rows(f"PRAGMA max_page_count = {pages}")
+    opened.kept.put("more", {"filler": "x" * 50_000}, lambda: None)
+    assert opened.status().degraded
+    assert opened.kept.get("word") == {"variety": "golden"}
+    opened.kept.put("word", {"variety": "blush"}, lambda: None)
+    clock.now += RETRY_S + 1
+    assert opened.database.settle()
+    opened.close()
+    assert store(tmp_path).kept.get("word") == {"variety": "blush"}
+
+
 def test_a_folder_that_cannot_be_written_is_lived_with(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder")
