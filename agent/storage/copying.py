@@ -167,6 +167,7 @@ def changes_of(memory: sqlite3.Connection) -> Changes:
         tables={
             "counter": found("SELECT * FROM counter WHERE name NOT IN (?, ?)", NAME, OPENED),
             "alarm": found("SELECT * FROM alarm"),
+            "kept": found("SELECT * FROM kept"),
             "audit": found("SELECT * FROM audit WHERE id NOT IN (SELECT id FROM taken_audit)"),
             "evidence": pictures,
             "outbox": rows,
@@ -218,7 +219,7 @@ def joined(changes: Changes, memory: sqlite3.Connection) -> None:
 def carry_over(left: sqlite3.Connection, disk: sqlite3.Connection) -> None:
     """Copy the whole of a file that has lost its place into the one that lies there now."""
     with transaction(disk):
-        for table in ("alarm", "audit", "evidence", "outbox"):
+        for table in ("alarm", "kept", "audit", "evidence", "outbox"):
             _copy(left.execute(f"SELECT * FROM {table}"), disk, table)  # noqa: S608
         own = "SELECT * FROM counter WHERE name NOT IN (?, ?)"
         _copy(left.execute(own, (NAME, OPENED)), disk, "counter")
