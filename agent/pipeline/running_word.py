@@ -158,8 +158,10 @@ class RunningWord:
         return replace(info, variety=word.variety or None, lot=word.lot or None)
 
     def save(self, *, now: bool = True) -> None:
-        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``. All of it where
-        another file or memory has taken the place of the one that had it."""
+        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``.
+
+        All of it where another file or memory has taken the place of the one that had it.
+        """
         saved_in = self._kept.generation
         with self._lock:
             if saved_in != self._saved_in:
