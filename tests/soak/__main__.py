@@ -20,6 +20,7 @@ from tests.soak.endurance import endurance
 from tests.soak.every import every
 from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
+from tests.soak.matrix import matrix
 from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
 from tests.soak.pairing import pairing
@@ -36,7 +37,7 @@ def main() -> int:
         "proof",
         nargs="*",
         help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility, pairing, brokers, storage; all when none is named",
+        "plausibility, pairing, brokers, matrix, storage; all when none is named",
     )
     parser.add_argument(
         "--seconds",
@@ -49,13 +50,16 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of delivery, leaks, audits, plausibility and storage",
+        help="of the counts of delivery, leaks, audits, plausibility, matrix and storage",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
     )
     parser.add_argument(
         "--leave-out", action="append", default=[], metavar="WORD", help="names of its peaches"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TROUBLE", help="pairs of matrix with it"
     )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
@@ -73,6 +77,7 @@ def main() -> int:
         "plausibility",
         "pairing",
         "brokers",
+        "matrix",
         "storage",
     ]
     missed: list[str] = []
@@ -93,6 +98,8 @@ def main() -> int:
                 lines, failures = audits(where, options.share)
             elif name == "pairing":
                 lines, failures = pairing(where, options.seconds or 120.0)
+            elif name == "matrix":
+                lines, failures = matrix(where, options.share, options.only)
             elif name == "brokers":
                 lines, failures = brokers(where)
             elif name == "every":
