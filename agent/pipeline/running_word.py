@@ -80,11 +80,11 @@ class RunningWord:
         self._words: dict[str, _Word] = {}  # by lane; ``EVERY_LANE``: where no lane has its own
         self._machine: dict[str, tuple[str, str]] = {}  # what the machine itself named last
         self._version = self._saved_version = 0
+        self._saved_in = kept.generation
         self._save_from_mono = 0.0
 
     def restore(self) -> None:
         """Put in force what was when an earlier start ended."""
-        self._version += 1  # the references of this start are for the next one
         found = self._kept.get(NAME)
         if found is None:
             return
@@ -100,6 +100,7 @@ class RunningWord:
         self._words = {lane: word for lane, word in saved.words.items() if lane in known}
         self._machine = {lane: pair for lane, pair in saved.machine.items() if lane in known}
         self._taken_out = frozenset(saved.references) - set(self._references)
+        self._version += saved.references != self._references  # they are for the next start
 
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""
@@ -157,8 +158,13 @@ class RunningWord:
         return replace(info, variety=word.variety or None, lot=word.lot or None)
 
     def save(self, *, now: bool = True) -> None:
-        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``."""
+        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``. All of it where
+        another file or memory has taken the place of the one that had it."""
+        saved_in = self._kept.generation
         with self._lock:
+            if saved_in != self._saved_in:
+                self._version += 1
+                self._saved_in = saved_in
             version, saved = self._version, self._saved()
         waits = not now and self._clock() < self._save_from_mono
         if version == self._saved_version or waits:

@@ -15,6 +15,11 @@ class Kept:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def generation(self) -> int:
+        """Rises whenever the objects may lie elsewhere: another file, or memory, in place of it."""
+        return self._database.generation
+
     def get(self, name: str) -> object:
         """Return what was put last as it reads now; None where nothing was, or nothing readable."""
         found = self._database.rows("SELECT state FROM kept WHERE name = ?", (name,))

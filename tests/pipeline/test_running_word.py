@@ -12,10 +12,12 @@ import pytest
 from agent.alarms.watch import Watch
 from agent.config import Alarms
 from agent.pipeline.running_word import NAME, SAVE_EVERY_S, InForce, RunningWord
-from agent.records import MachineInfo, MachineState, Origin
+from agent.records import MachineInfo, MachineState, Origin, StorageCause
+from agent.storage import opening
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.alarms.references import reference
+from tests.support import wait_until
 
 LANES = ("left", "right")
 UTC_MS = 1_760_000_000_000
@@ -240,6 +242,12 @@ def test_a_word_that_cannot_be_read_costs_itself_and_is_named(
     assert line.runs() == [("blush", "", "operator")] * 2
 
 
+def test_a_start_that_cannot_read_the_word_does_not_write_over_it(line: Line) -> None:
+    """A disk that hangs at the start: memory joins the file later."""
+    line.word.save()
+    assert line.store.kept.get(NAME) is None
+
+
 def test_bytes_that_are_no_json_are_as_if_nothing_was_kept(line: Line) -> None:
     line.store.database.run(
         lambda connection: connection.execute("INSERT INTO kept VALUES (?, 'no json')", (NAME,))
@@ -278,3 +286,41 @@ def test_a_word_whose_transaction_was_undone_is_written_by_the_next(line: Line) 
     assert line.store.kept.get(NAME) is None
     line.restart()
     assert line.runs() == [("blush", "", "operator")] * 2
+
+
+def test_a_word_that_was_said_while_memory_stood_in_for_the_disk_is_in_the_file_later(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator's word while the disk was full was forgotten at the next restart."""
+    line.operator("golden")
+    line.word.save()
+    disk = line.store.database._disk
+    assert disk is not None
+    disk.take_over(StorageCause.DISK_HANGS, "no answer")
+    line.operator("blush", "L 9")
+    line.word.save()
+    monkeypatch.setattr(disk, "_is_due", lambda: True)
+    wait_until(lambda: not line.store.status().degraded, 30, "back on the disk")
+    line.store.close()  # as a kill: nothing is said or saved in between
+    line.start()
+    assert line.runs() == [("blush", "L 9", "operator")] * 2
+
+
+def test_a_word_is_written_again_where_another_file_has_taken_the_place_of_a_damaged_one(
+    line: Line,
+) -> None:
+    line.operator("golden")
+    line.word.save()
+    healthy = [True]
+
+    def damaged(_connection: object) -> None:
+        if healthy and healthy.pop():
+            raise opening.corrupt("database disk image is malformed")
+
+    line.store.database.run(damaged)
+    assert line.store.kept.get(NAME) is None
+    line.now += SAVE_EVERY_S
+    line.word.save(now=False)
+    line.store.close()
+    line.start()
+    assert line.runs() == [("golden", "", "operator")] * 2

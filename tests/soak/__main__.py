@@ -25,6 +25,7 @@ from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
 from tests.soak.pairing import pairing
 from tests.soak.plausibility import plausibility
+from tests.soak.storage import storage
 from tests.soak.streams import streams
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -36,7 +37,7 @@ def main() -> int:
         "proof",
         nargs="*",
         help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility, pairing, brokers, matrix; all when none is named",
+        "plausibility, pairing, brokers, matrix, storage; all when none is named",
     )
     parser.add_argument(
         "--seconds",
@@ -49,7 +50,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of delivery, leaks, audits, plausibility and matrix",
+        help="of the counts of delivery, leaks, audits, plausibility, matrix and storage",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
@@ -77,6 +78,7 @@ def main() -> int:
         "pairing",
         "brokers",
         "matrix",
+        "storage",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -86,6 +88,8 @@ def main() -> int:
                 lines, failures = endurance(where, options.seconds or 600.0)
             elif name == "delivery":
                 lines, failures = delivery(where, options.share)
+            elif name == "storage":
+                lines, failures = storage(where, options.share)
             elif name == "leaks":
                 lines, failures = leaks(where, options.share)
             elif name == "plausibility":
