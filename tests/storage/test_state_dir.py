@@ -127,7 +127,8 @@ def test_a_disk_that_hangs_does_not_hold_up_the_look_at_the_configuration(
     monkeypatch.setattr(preflight, "refusal", lambda _folder: answers.wait(60) and None)
     monkeypatch.setattr(preflight, "LOOK_S", 0.01)
     file = tmp_path / "pitwatch.yaml"
-    file.write_text(f"state_dir: {tmp_path}\ncameras: [{{name: cam1, source: 'sim:'}}]\n")
+    cameras = "cameras: [{name: cam1, source: 'sim:'}]"
+    file.write_text(f"state_dir: {tmp_path}\nmqtt: {{broker: none}}\n{cameras}\n")
     try:
         assert load_config(file).config.state_dir == tmp_path
         assert not answers.is_set()
