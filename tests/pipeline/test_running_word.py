@@ -13,7 +13,7 @@ from agent.alarms.watch import Watch
 from agent.config import Alarms
 from agent.pipeline.running_word import NAME, SAVE_EVERY_S, InForce, RunningWord
 from agent.records import MachineInfo, MachineState, Origin, StorageCause
-from agent.storage import opening
+from agent.storage.file import opening
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.alarms.references import reference
