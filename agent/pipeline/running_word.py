@@ -158,12 +158,15 @@ class RunningWord:
         return replace(info, variety=word.variety or None, lot=word.lot or None)
 
     def save(self, *, now: bool = True) -> None:
-        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``. All of it
-        where another file or memory has taken the place of the one that had it."""
+        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``.
+
+        All of it where another file or memory has taken the place of the one that had it; but not
+        where nothing is known: a file that could not be read at the start may know more.
+        """
         saved_in = self._kept.generation
         with self._lock:
             if saved_in != self._saved_in:
-                self._version += 1
+                self._version += bool(self._words)
                 self._saved_in = saved_in
             version, saved = self._version, self._saved()
         waits = not now and self._clock() < self._save_from_mono

@@ -11,11 +11,6 @@ import platform
 import sys
 from pathlib import Path
 
-import torch
-
-from tests.benchmarks import channels, explanation, foreign, patches
-from tests.benchmarks.tables import run_tables
-
 INTRODUCTION = """Medians of several runs, the sides taking turns. Ratios are by the clock, and by
 processor time in brackets: on a busy machine only those mean something. A peer's time for all
 channels is taken from two smaller numbers of them."""
@@ -31,6 +26,13 @@ def main() -> int:
         "tables", nargs="*", help="channels, patches, explanation, foreign; all when none is named"
     )
     options = parser.parse_args()
+
+    # Not for --help: together they take seconds.
+    import torch
+
+    from tests.benchmarks import channels, explanation, foreign, patches
+    from tests.benchmarks.tables import run_tables
+
     torch.set_num_threads(options.threads)
     made = {
         "explanation": explanation.table,
@@ -57,6 +59,8 @@ def main() -> int:
 
 
 def _machine(threads: int) -> str:
+    import torch
+
     return (
         f"{platform.machine()}, torch {torch.__version__}, "
         f"{torch.backends.cpu.get_cpu_capability()}, {threads} threads"

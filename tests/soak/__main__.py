@@ -8,27 +8,33 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-
-import torch
-
-from tests.soak.audits import audits
-from tests.soak.brokers import brokers
-from tests.soak.cameras import cameras
-from tests.soak.delivery import delivery
-from tests.soak.endurance import endurance
-from tests.soak.every import every
-from tests.soak.isolation import isolation
-from tests.soak.leaks import leaks
-from tests.soak.matrix import matrix
-from tests.soak.ordinary import ordinary
-from tests.soak.pages import pages
-from tests.soak.pairing import pairing
-from tests.soak.plausibility import plausibility
-from tests.soak.storage import storage
-from tests.soak.streams import streams
+from typing import Any
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+
+PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
+    "endurance": lambda where, o: (where, o.seconds or 600.0),
+    "isolation": lambda where, o: (where, o.rounds, o.seconds or 40.0),
+    "pages": lambda where, o: (where, o.rounds, o.seconds or 40.0),
+    "cameras": lambda where, o: (where, o.rounds, o.seconds or 40.0),
+    "streams": lambda where, o: (where, o.rounds, o.seconds or 40.0),
+    "leaks": lambda where, o: (where, o.share),
+    "delivery": lambda where, o: (where, o.share),
+    "audits": lambda where, o: (where, o.share),
+    "ordinary": lambda where, o: (where, o.seconds or 1800.0, o.reference),
+    "every": lambda where, o: (where, o.seconds or 300.0),
+    "plausibility": lambda where, o: (o.share, o.pictures, o.leave_out),
+    "pairing": lambda where, o: (where, o.seconds or 120.0),
+    "brokers": lambda where, o: (where,),
+    "matrix": lambda where, o: (where, o.share, o.only),
+    "storage": lambda where, o: (where, o.share),
+}
+"""In the order in which all are run: what each function, named as its module, is given. A proof is
+imported when it is run: ``--help`` waits for none."""
 
 
 def main() -> int:
@@ -36,8 +42,7 @@ def main() -> int:
     parser.add_argument(
         "proof",
         nargs="*",
-        help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility, pairing, brokers, matrix, storage; all when none is named",
+        help=f"{', '.join(PROOFS)}; all when none is named",
     )
     parser.add_argument(
         "--seconds",
@@ -63,57 +68,15 @@ def main() -> int:
     )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
-    wanted = options.proof or [
-        "endurance",
-        "isolation",
-        "pages",
-        "cameras",
-        "streams",
-        "leaks",
-        "delivery",
-        "audits",
-        "ordinary",
-        "every",
-        "plausibility",
-        "pairing",
-        "brokers",
-        "matrix",
-        "storage",
-    ]
+    wanted = options.proof or list(PROOFS)
+    if unknown := sorted(set(wanted) - set(PROOFS)):
+        parser.error(f"no proof {unknown[0]!r}; there are: {', '.join(PROOFS)}")
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
             where = Path(folder) / name
-            if name == "endurance":
-                lines, failures = endurance(where, options.seconds or 600.0)
-            elif name == "delivery":
-                lines, failures = delivery(where, options.share)
-            elif name == "storage":
-                lines, failures = storage(where, options.share)
-            elif name == "leaks":
-                lines, failures = leaks(where, options.share)
-            elif name == "plausibility":
-                lines, failures = plausibility(options.share, options.pictures, options.leave_out)
-            elif name == "audits":
-                lines, failures = audits(where, options.share)
-            elif name == "pairing":
-                lines, failures = pairing(where, options.seconds or 120.0)
-            elif name == "matrix":
-                lines, failures = matrix(where, options.share, options.only)
-            elif name == "brokers":
-                lines, failures = brokers(where)
-            elif name == "every":
-                lines, failures = every(where, options.seconds or 300.0)
-            elif name == "ordinary":
-                lines, failures = ordinary(where, options.seconds or 1800.0, options.reference)
-            else:
-                proof = {
-                    "isolation": isolation,
-                    "pages": pages,
-                    "cameras": cameras,
-                    "streams": streams,
-                }[name]
-                lines, failures = proof(where, options.rounds, options.seconds or 40.0)
+            proof = getattr(import_module(f"tests.soak.{name}"), name)
+            lines, failures = proof(*PROOFS[name](where, options))
             lines.append("Missed: " + "; ".join(failures) if failures else "All bars met.")
             print("\n".join(lines), flush=True)
             missed += failures
@@ -129,7 +92,7 @@ def _record(name: str, lines: list[str]) -> None:
     before, _, rest = text.partition(head)
     _, mark, after = rest.partition("\n## ")
     today = datetime.datetime.now(datetime.UTC).date()
-    where = f"{today}, {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
+    where = f"{today}, {os.cpu_count()} cores, {platform.machine()}, torch {version('torch')}"
     section = f"{head}\n{where}\n\n" + "\n".join(lines) + "\n"
     RESULTS.write_text(before.rstrip("\n") + "\n" + section + (mark + after if mark else ""))
 

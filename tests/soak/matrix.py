@@ -195,7 +195,7 @@ def _stopped_amid(plant: Plant, trouble: Trouble, row: Row) -> None:
     finally:
         trouble.end(plant)
     allowed = {DONE, NOT_SAVED} if trouble.name in DISK else {DONE}
-    _after(plant, row, family, allowed)
+    _after(plant, row, family, allowed, waiting=trouble.name == "broker killed")
     _start(plant)
 
 
@@ -213,8 +213,16 @@ def _ended(plant: Plant, row: Row, allowed: set[int]) -> None:
         row.wrong.append(f"retained after the end: {status['online']}, {status['state']}")
 
 
-def _after(plant: Plant, row: Row, family: list[psutil.Process], allowed: set[int]) -> None:
-    """The exit code, the books, and that nothing is left."""
+def _after(
+    plant: Plant,
+    row: Row,
+    family: list[psutil.Process],
+    allowed: set[int],
+    *,
+    waiting: bool = False,
+) -> None:
+    """The exit code, the books, and that nothing is left. ``waiting``: there is no broker, and what
+    waits in the file is for the next start, of which the events must then have no gap."""
     agent = plant.running
     code = agent.process.wait(ENDS_S)
     row.codes.append(code)
@@ -225,7 +233,7 @@ def _after(plant: Plant, row: Row, family: list[psutil.Process], allowed: set[in
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", agent.port)) == 0:
             row.wrong.append("its port still answers")
-    _books(agent, row)
+    _books(agent, row, waiting)
 
 
 def _close(plant: Plant) -> None:
@@ -236,7 +244,7 @@ def _close(plant: Plant) -> None:
 # --- what must be so ------------------------------------------------------------------------------
 
 
-def _books(agent: RunningAgent, row: Row) -> None:
+def _books(agent: RunningAgent, row: Row, waiting: bool) -> None:
     for camera, books in agent.final_books().items():
         sums = books["captured"], books["segmented"], books["dropped"]
         row.frames += f"{camera} {sums[0]} = {sums[1]} + {sums[2]} "
@@ -244,8 +252,12 @@ def _books(agent: RunningAgent, row: Row) -> None:
             row.wrong.append(f"frames of {camera}: {books}")
     messages, jobs = agent.message_books(), agent.job_books()
     row.messages += f"{messages['enqueued']} = {messages['delivered']} + {messages['dropped']} "
+    if waiting:
+        row.messages += f"+ {messages['in_flight']} waiting "
     row.jobs += f"{jobs['selected']} = {jobs['completed']} + {jobs['dropped']} "
-    if messages["enqueued"] != messages["delivered"] + messages["dropped"]:
+    if messages["in_flight"] and not waiting:
+        row.wrong.append(f"messages under way at the end: {messages}")
+    if messages["enqueued"] != sum(messages[n] for n in ("delivered", "dropped", "in_flight")):
         row.wrong.append(f"messages: {messages}")
     if jobs["selected"] != jobs["completed"] + jobs["dropped"]:
         row.wrong.append(f"explanations: {jobs}")
