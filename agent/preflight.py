@@ -6,8 +6,10 @@ Looks, and changes nothing: no directory is made, no device opened, no host aske
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,12 @@ from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
 from agent.simulator.parameters import ParameterError, parse_url
 from agent.storage.file.state_dir import refusal
+from agent.telemetry import log_event
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+"""How long the disk of ``state_dir`` may take to show it."""
 
 
 def load_config(
@@ -160,6 +168,23 @@ def _file_problems(path: KeyPath, file: Path) -> Iterator[Broken]:
 
 
 def _state_dir_problems(path: KeyPath, folder: Path) -> Iterator[Broken]:
+    """What is wrong with it. Nothing is where the disk does not answer in time: a start that waited
+    for it would wait for as long as it hangs, and the storage lives with such a disk."""
+    found: list[Broken] = []
+
+    def look() -> None:
+        found.extend(_state_dir_refusals(path, folder))
+
+    looking = threading.Thread(target=look, name="preflight", daemon=True)
+    looking.start()
+    looking.join(LOOK_S)
+    if looking.is_alive():
+        log_event(logger, logging.WARNING, "state_dir_does_not_answer", waited_s=LOOK_S)
+        return
+    yield from found
+
+
+def _state_dir_refusals(path: KeyPath, folder: Path) -> Iterator[Broken]:
     """A folder that takes a file must have locks, and no database of a later version."""
     found = tuple(_folder_problems(path, folder))
     yield from found

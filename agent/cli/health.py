@@ -134,7 +134,8 @@ def _ask(place: Place, path: str, timeout_s: float) -> str:
         if place.encrypted
         else http.client.HTTPConnection(host, place.port, timeout=timeout_s)
     )
-    url = f"{'https' if place.encrypted else 'http'}://{place.host}:{place.port}{path}"
+    named = f"[{place.host}]" if ":" in place.host else place.host
+    url = f"{'https' if place.encrypted else 'http'}://{named}:{place.port}{path}"
     try:
         connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()

@@ -267,6 +267,8 @@ class Agent:
     def on_tick(self) -> None:
         """Called several times a second."""
         stages = self._stages
+        for word in stages.running.recovered():
+            self._hear(word)
         stages.running.save(now=False)
         stages.persistence.tick()
         stages.published.tick()

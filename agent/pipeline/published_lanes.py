@@ -47,9 +47,17 @@ class PublishedLanes:
         self._now = {one.lane: one for one in now}
         self._gone: dict[str, PublishedLane] = {}
         self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._unread = False  # the file may have a list that could not be read yet
 
     def restore(self) -> list[PublishedLane]:
-        """Return what is to be withdrawn, and keep what this start publishes."""
+        """Return what is to be withdrawn, and keep what this start publishes. Of a file that cannot
+        be read now nothing is; what it lists is withdrawn by the next start."""
+        self._unread = self._kept.out_of_reach
+        if not self._unread:
+            self._take_earlier()
+        return list(self._gone.values())
+
+    def _take_earlier(self) -> None:
         for lane, was in self._earlier().items():
             left = _without(was, self._now.get(lane))
             if left.metrics or left.classes:
@@ -57,7 +65,6 @@ class PublishedLanes:
         for lane in list(self._gone)[:-LANES_MAX]:
             del self._gone[lane]
         self._save()
-        return list(self._gone.values())
 
     def told(self, lane: str) -> None:
         """The broker has taken that a lane's values are withdrawn."""
@@ -65,6 +72,9 @@ class PublishedLanes:
 
     def tick(self) -> None:
         """Forget what was withdrawn."""
+        if self._unread and not self._kept.out_of_reach:
+            self._unread = False
+            self._take_earlier()
         told = False
         while not self._told.empty():
             told = self._gone.pop(self._told.get_nowait(), None) is not None or told

@@ -121,16 +121,22 @@ def _wait(
 @contextmanager
 def _signals(stop: threading.Event) -> Iterator[None]:
     """The first SIGINT, SIGTERM or SIGHUP asks for an orderly end; a second SIGINT or SIGTERM ends
-    at once. SIGHUP never does: a terminal that closes sends it twice, as kernel and as shell. Where
-    it is ignored from the start (nohup), it stays so.
+    at once. SIGHUP is never one of the two: a terminal that closes sends it twice, as kernel and as
+    shell, and whoever sent it to have files read again stops the agent in order later. Where it is
+    ignored from the start (nohup), it stays so.
 
     ``os._exit`` skips every cleanup on purpose: children die with their parent by the kernel's
     parent-death signal, and their shared memory has no name that could stay behind.
     """
 
+    asked = False
+
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number != signal.SIGHUP:
-            os._exit(EXIT_FORCED)
+        nonlocal asked
+        if number != signal.SIGHUP:
+            if asked:
+                os._exit(EXIT_FORCED)
+            asked = True
         stop.set()
 
     numbers = [signal.SIGINT, signal.SIGTERM]

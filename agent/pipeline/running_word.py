@@ -81,11 +81,16 @@ class RunningWord:
         self._machine: dict[str, tuple[str, str]] = {}  # what the machine itself named last
         self._version = self._saved_version = 0
         self._saved_in = kept.generation
+        self._unread = False  # the file may have a word that could not be read yet
         self._save_from_mono = 0.0
 
     def restore(self) -> None:
         """Put in force what was when an earlier start ended."""
         found = self._kept.get(NAME)
+        self._unread = found is None and self._kept.out_of_reach
+        if self._unread:
+            return
+        self._version += 1  # the references of this start are for the next one
         if found is None:
             return
         try:
@@ -106,6 +111,18 @@ class RunningWord:
         """Return the words in force as messages, for those who have not heard them."""
         every = sorted(self._words.items())  # of every lane first: a lane's own comes over it
         return [self._heard(lane, word) for lane, word in every]
+
+    def recovered(self) -> list[MachineInfo]:
+        """Return, as ``heard`` does, the words of a file that can be read only now; none where
+        somebody has said a newer one meanwhile."""
+        if not self._unread or self._kept.out_of_reach:
+            return []
+        self._unread = False
+        if self._words:
+            return []
+        self.restore()
+        self.say()
+        return self.heard()
 
     def _heard(self, lane: str, word: _Word) -> MachineInfo:
         return MachineInfo(
@@ -158,16 +175,20 @@ class RunningWord:
         return replace(info, variety=word.variety or None, lot=word.lot or None)
 
     def save(self, *, now: bool = True) -> None:
-        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``. All of it where
-        another file or memory has taken the place of the one that had it."""
+        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``.
+
+        All of it where another file or memory has taken the place of the one that had it; but not
+        where nothing is known: a file that could not be read at the start may know more.
+        """
         saved_in = self._kept.generation
         with self._lock:
             if saved_in != self._saved_in:
-                self._version += 1
+                self._version += bool(self._words)
                 self._saved_in = saved_in
             version, saved = self._version, self._saved()
         waits = not now and self._clock() < self._save_from_mono
-        if version == self._saved_version or waits:
+        unsaid = self._unread and not saved.words  # it would take the place of the file's own
+        if version == self._saved_version or waits or unsaid:
             return
         self._save_from_mono = self._clock() + SAVE_EVERY_S
         self._kept.put(NAME, saved.model_dump(mode="json"), partial(self._written, version))

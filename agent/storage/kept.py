@@ -20,6 +20,11 @@ class Kept:
         """Rises whenever the objects may lie elsewhere: another file, or memory, in place of it."""
         return self._database.generation
 
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether memory stands in for a file that may hold objects which cannot be read now."""
+        return self._database.stands_in
+
     def get(self, name: str) -> object:
         """Return what was put last as it reads now; None where nothing was, or nothing readable."""
         found = self._database.rows("SELECT state FROM kept WHERE name = ?", (name,))

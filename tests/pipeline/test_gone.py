@@ -23,6 +23,8 @@ from agent.pipeline.published_lanes import LANES_MAX, NAME, PublishedLanes
 from agent.records import Alarm, AlarmState, LinkStatus, MachineInfo, Overlay, PublishedLane
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
+from tests.storage.hanging import hangs_at_the_start
+from tests.support import wait_until
 
 UTC_MS = 1_760_000_000_000
 
@@ -249,3 +251,24 @@ def test_an_agent_that_starts_without_a_camera_says_what_ended_and_which_variety
     agent, sink, _ = started(tmp_path, monkeypatch, "cam1")
     agent.stop()
     assert (sink.events, sink.gone) == ([], [])
+
+
+def test_a_list_that_could_not_be_read_at_the_start_is_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This start's own list took its place: the values of the lane stayed for ever."""
+    store = Store(tmp_path, NullTelemetry())
+    withdrawn(store, lane("a", "fps"), lane("b", "fps"))
+    store.close()
+    answers = hangs_at_the_start(monkeypatch)
+    store = Store(tmp_path, NullTelemetry())
+    lanes, gone = withdrawn(store, lane("a", "fps"))
+    assert gone == []
+    answers.set()
+    wait_until(lambda: not store.status().degraded, 30, "back on the disk")
+    monkeypatch.undo()
+    lanes.tick()
+    store.close()
+    store = Store(tmp_path, NullTelemetry())
+    assert withdrawn(store, lane("a", "fps"))[1] == [lane("b", "fps")]
+    store.close()

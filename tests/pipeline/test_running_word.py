@@ -13,10 +13,11 @@ from agent.alarms.watch import Watch
 from agent.config import Alarms
 from agent.pipeline.running_word import NAME, SAVE_EVERY_S, InForce, RunningWord
 from agent.records import MachineInfo, MachineState, Origin, StorageCause
-from agent.storage import opening
+from agent.storage.file import opening
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.alarms.references import reference
+from tests.storage.hanging import hangs_at_the_start
 from tests.support import wait_until
 
 LANES = ("left", "right")
@@ -323,4 +324,44 @@ def test_a_word_is_written_again_where_another_file_has_taken_the_place_of_a_dam
     line.word.save(now=False)
     line.store.close()
     line.start()
+    assert line.runs() == [("golden", "", "operator")] * 2
+
+
+def test_a_word_in_a_file_that_could_not_be_read_at_the_start_is_in_force_once_it_can(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing had been said since the start, which took the place of what the file had."""
+    line.operator("blush", "L 9")
+    line.word.save()
+    line.store.close()
+    answers = hangs_at_the_start(monkeypatch)
+    line.start()
+    assert (line.restored, line.runs()) == ([], [("", "", "nobody")] * 2)
+    line.word.save()
+    assert line.word.recovered() == []
+    answers.set()
+    wait_until(lambda: not line.store.status().degraded, 30, "back on the disk")
+    monkeypatch.undo()
+    (heard,) = line.word.recovered()
+    assert (heard.variety, heard.lot, heard.origin) == ("blush", "L 9", Origin.OPERATOR)
+    assert line.word.recovered() == []
+    line.restart()
+    assert line.runs() == [("blush", "L 9", "operator")] * 2
+
+
+def test_a_word_said_before_the_file_could_be_read_is_newer_than_the_one_in_it(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.operator("blush")
+    line.word.save()
+    line.store.close()
+    answers = hangs_at_the_start(monkeypatch)
+    line.start()
+    line.operator("golden")
+    line.word.save()
+    answers.set()
+    wait_until(lambda: not line.store.status().degraded, 30, "back on the disk")
+    monkeypatch.undo()
+    assert line.word.recovered() == []
+    line.restart()
     assert line.runs() == [("golden", "", "operator")] * 2

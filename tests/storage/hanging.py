@@ -6,10 +6,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from agent.storage import database
 from agent.storage.database import Database
+from agent.storage.file import opening
 from tests.support import wait_until
 
 AT_ONCE_S = 0.01
@@ -55,3 +58,17 @@ class HangingDisk:
         database.watch_for_hangs(AT_ONCE_S)
         wait_until(lambda: (database.tick(), database.status.degraded)[1], 30, "the disk hangs")
         database.watch_for_hangs(60.0)
+
+
+def hangs_at_the_start(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Files are opened once what is returned is set; a start goes on in memory before."""
+    answers = threading.Event()
+    open_folder = opening.open_folder
+
+    def held(path: Path) -> object:
+        answers.wait(60)
+        return open_folder(path)
+
+    monkeypatch.setattr(opening, "open_folder", held)
+    monkeypatch.setattr(database, "OPEN_S", AT_ONCE_S)
+    return answers

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from agent.records import StorageCause
-from agent.storage import database
-from agent.storage.file import copying, opening
+from agent.storage.audit import AuditRow
+from agent.storage.file import copying
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.publishing.examples import Books
 from tests.publishing.outbox.test_durable import Plant
-from tests.storage.hanging import AT_ONCE_S, HangingDisk
+from tests.storage.hanging import AT_ONCE_S, HangingDisk, hangs_at_the_start
 from tests.support import wait_until
 
 
@@ -248,16 +248,7 @@ def test_a_start_on_a_disk_that_hangs_goes_on_in_memory_and_finds_the_file_later
     first = Plant(tmp_path)
     first.put()
     first.store.close()
-    answers = threading.Event()
-
-    open_folder = opening.open_folder
-
-    def held(path: Path) -> object:
-        answers.wait(60)
-        return open_folder(path)
-
-    monkeypatch.setattr(opening, "open_folder", held)
-    monkeypatch.setattr(database, "OPEN_S", 0.01)
+    answers = hangs_at_the_start(monkeypatch)
     plant = Plant(tmp_path)
     assert plant.store.status().cause is StorageCause.DISK_HANGS
     plant.store.database.watch_for_hangs(60.0)
@@ -283,3 +274,23 @@ def test_a_caller_waits_no_longer_than_the_disk_may_take(disk: HangingDisk, tmp_
     store.close()
     again = Store(tmp_path, NullTelemetry())
     assert again.counters.get("n") == 1
+
+
+def test_commands_of_a_start_without_the_file_take_no_rows_of_its_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(command_id: str) -> AuditRow:
+        return AuditRow(1, "ack", command_id, "anna", "{}", "done", "")
+
+    first = Store(tmp_path, NullTelemetry())
+    first.audit.add(row("before"))
+    first.close()
+    answers = hangs_at_the_start(monkeypatch)
+    second = Store(tmp_path, NullTelemetry())
+    second.audit.add(row("meanwhile"))
+    answers.set()
+    wait_until(lambda: not second.status().degraded, 30, "back on the disk")
+    second.audit.add(row("after"))
+    found = second.database.rows("SELECT command_id FROM audit ORDER BY id")
+    assert [name for (name,) in found] == ["before", "meanwhile", "after"]
+    second.close()

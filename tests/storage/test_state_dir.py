@@ -9,10 +9,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from agent import preflight
 from agent.config.problems import ConfigErrors
 from agent.preflight import load_config
 from agent.storage.errors import StateDirError
@@ -115,3 +117,20 @@ def test_a_file_system_without_locks_is_an_error_of_the_configuration(
         load_config(file)
     (said,) = [one.message for one in caught.value.problems if one.path == "state_dir"]
     assert "without locks" in said
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_look_at_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start stood for as long as the disk, before it had said or begun anything."""
+    answers = threading.Event()
+    monkeypatch.setattr(preflight, "refusal", lambda _folder: answers.wait(60) and None)
+    monkeypatch.setattr(preflight, "LOOK_S", 0.01)
+    file = tmp_path / "pitwatch.yaml"
+    cameras = "cameras: [{name: cam1, source: 'sim:'}]"
+    file.write_text(f"state_dir: {tmp_path}\nmqtt: {{broker: none}}\n{cameras}\n")
+    try:
+        assert load_config(file).config.state_dir == tmp_path
+        assert not answers.is_set()
+    finally:
+        answers.set()

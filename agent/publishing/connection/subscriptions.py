@@ -15,6 +15,10 @@ from agent.telemetry import log_event
 logger = logging.getLogger(__name__)
 
 
+NO_WILDCARDS = "wildcard_subscription_not_supported"
+"""Reason 162 of a SUBACK (section 3.9.3 of MQTT 5)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """One topic filter.
@@ -50,8 +54,8 @@ class Subscriptions:
         self._asked.clear()
         self._refused.clear()
         for one in self._wanted:
-            for topic in (one.topic,) if wildcards or not one.instead else one.instead:
-                self._ask(connection, replace(one, topic=topic, instead=()))
+            for asked in (one,) if wildcards else _without_wildcards(one):
+                self._ask(connection, asked)
 
     def tick(self, connection: Connection, now: float) -> None:
         """Ask again for what was refused a while ago."""
@@ -71,6 +75,14 @@ class Subscriptions:
                 self._told.discard(topic)
                 self._log(logging.INFO, "subscription_accepted", topic)
             return
+        if asked.instead and event.reason == NO_WILDCARDS:  # which its CONNACK has not said
+            self._refused.pop(asked, None)
+            self._refused.update(dict.fromkeys(_without_wildcards(asked), now))
+            if topic not in self._told:
+                self._told.add(topic)
+                instead = len(asked.instead)
+                self._log(logging.WARNING, "wildcards_refused", topic, subscriptions=instead)
+            return
         self._refused[asked] = now + REFUSED_RETRY_S
         if topic not in self._told:
             self._told.add(topic)
@@ -89,3 +101,9 @@ class Subscriptions:
 
     def _log(self, level: int, event: str, topic: str, **fields: object) -> None:
         log_event(logger, level, event, client=self._client, topic=topic, **fields)
+
+
+def _without_wildcards(one: Subscription) -> tuple[Subscription, ...]:
+    if not one.instead:
+        return (one,)
+    return tuple(replace(one, topic=topic, instead=()) for topic in one.instead)

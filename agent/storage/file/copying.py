@@ -199,7 +199,10 @@ def join(changes: Changes, disk: sqlite3.Connection) -> None:
         disk.executemany("DELETE FROM alarm WHERE alarm_id = ?", changes.forgotten)
         _enter_fates(disk, changes.fates)
         for table, rows in changes.tables.items():
-            _put(disk, table, rows)
+            if table == "audit":
+                _put_audit(disk, rows)
+            else:
+                _put(disk, table, rows)
         _raise_sequences(disk, changes.sequences)
 
 
@@ -268,6 +271,19 @@ def _count(connection: sqlite3.Connection) -> int:
 def _copy(rows: sqlite3.Cursor, target: sqlite3.Connection, table: str) -> None:
     while some := rows.fetchmany(100):
         _put(target, table, some)
+
+
+def _put_audit(disk: sqlite3.Connection, rows: Rows) -> None:
+    """Add rows of the audit. Where memory did not know the file, its numbers are taken there."""
+    for row in rows:
+        disk.execute(
+            "INSERT INTO audit SELECT "
+            "CASE WHEN EXISTS (SELECT 1 FROM audit WHERE id = ?1) THEN NULL ELSE ?1 END, "
+            "?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM audit "
+            "WHERE command_id = ?4 AND received_utc_ms = ?2 AND command = ?3 AND user = ?5 "
+            "AND arguments = ?6 AND outcome = ?7 AND detail = ?8)",
+            row,
+        )
 
 
 def _put(target: sqlite3.Connection, table: str, rows: Rows) -> None:
