@@ -24,7 +24,7 @@ from agent.config.rules import Broken
 from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
 from agent.simulator.parameters import ParameterError, parse_url
-from agent.storage.state_dir import refusal
+from agent.storage.file.state_dir import refusal
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-from agent.storage.disk import Disk
+from agent.storage.file.disk import Disk
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Hundreds of processes of the agent are started; each would compile it anew.

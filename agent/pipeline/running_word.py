@@ -88,9 +88,6 @@ class RunningWord:
         """Put in force what was when an earlier start ended."""
         found = self._kept.get(NAME)
         self._unread = found is None and self._kept.out_of_reach
-        if self._unread:
-            return
-        self._version += 1  # the references of this start are for the next one
         if found is None:
             return
         try:
@@ -105,6 +102,7 @@ class RunningWord:
         self._words = {lane: word for lane, word in saved.words.items() if lane in known}
         self._machine = {lane: pair for lane, pair in saved.machine.items() if lane in known}
         self._taken_out = frozenset(saved.references) - set(self._references)
+        self._version += saved.references != self._references  # they are for the next start
 
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""
@@ -174,8 +172,10 @@ class RunningWord:
         return replace(info, variety=word.variety or None, lot=word.lot or None)
 
     def save(self, *, now: bool = True) -> None:
-        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``. All of it
-        where another file or memory has taken the place of the one that had it."""
+        """Write what has changed; without ``now``, at most once in ``SAVE_EVERY_S``.
+
+        All of it where another file or memory has taken the place of the one that had it.
+        """
         saved_in = self._kept.generation
         with self._lock:
             if saved_in != self._saved_in:

@@ -26,9 +26,9 @@ MACHINE_PER_S = 200.0
 """Machine's words on average: forty times as many as fruit. More cost the live path its time."""
 MACHINE_BURST = 500
 """At once: what waits after the agent was stopped for a while."""
-OVER_RATE_EVERY_S = 10.0
-"""Of the commands over the rate one is answered so often: an answer to each would be a flood of our
-own, and go before what matters."""
+REFUSED_EVERY_S = 10.0
+"""Of commands over the rate, and of retained ones, one is answered so often: answers to all of them
+would be a flood of our own."""
 RETAINED_KNOWN_MAX = 1000
 
 
@@ -99,7 +99,8 @@ class Inbound:
         self._machine_words = TokenBucket(MACHINE_PER_S, MACHINE_BURST, clock())
         self._ours: Start | None = None  # as the broker has shown us in our own status
         self._over_rate_mono = -math.inf  # when a command over the rate was answered last
-        self._retained: set[bytes] = set()  # digests of retained commands that were answered
+        self._retained_mono = -math.inf  # when a retained one was
+        self._retained: set[bytes] = set()  # digests of those that came
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -155,30 +156,35 @@ class Inbound:
         if not event.payload:  # somebody takes a retained command away
             return
         command = self._commands.read(event, Moment(self._clock(), self._settings.utc_ms()))
-        if command.refusal is CommandOutcome.RETAINED and self._answered_before(event):
+        if command.refusal is CommandOutcome.RETAINED and not self._is_news(event):
             self._telemetry.count("commands", command=command.name, outcome=command.refusal)
         elif command.refusal is CommandOutcome.RATE_LIMITED:
             self._over_rate(command)
         else:
             self._hooks.command(command)
 
-    def _answered_before(self, event: Received) -> bool:
-        """Whether a broker without MQTT 5's Retain Handling delivers this at one more connect."""
+    def _is_news(self, event: Received) -> bool:
+        """Whether a retained command is to be answered: a broker without the Retain Handling of
+        MQTT 5 delivers all that it has at each connect."""
         digest = hashlib.sha256(event.topic.encode() + b"\0" + event.payload).digest()
         if digest in self._retained or len(self._retained) >= RETAINED_KNOWN_MAX:
-            return True
+            return False
         self._retained.add(digest)
-        return False
+        now = self._clock()
+        if now - self._retained_mono < REFUSED_EVERY_S:
+            return False
+        self._retained_mono = now
+        return True
 
     def _over_rate(self, command: Command) -> None:
         now = self._clock()
-        if now - self._over_rate_mono < OVER_RATE_EVERY_S:
+        if now - self._over_rate_mono < REFUSED_EVERY_S:
             self._telemetry.count(
                 "commands", command=command.name, outcome=CommandOutcome.RATE_LIMITED
             )
             return
         self._over_rate_mono = now
-        detail = f"{command.detail}; of those that follow, one each {OVER_RATE_EVERY_S:g} s is told"
+        detail = f"{command.detail}; of those that follow, one each {REFUSED_EVERY_S:g} s is told"
         self._hooks.answer(command, CommandOutcome.RATE_LIMITED, detail)
 
     def _read_machine(self, event: Received) -> None:

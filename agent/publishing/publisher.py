@@ -94,7 +94,7 @@ class Publisher:
             settings,
             telemetry,
             clock,
-            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.connected),
+            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.replaced),
         )
         self._outbox = DurableOutbox(
             MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock

@@ -9,6 +9,10 @@ from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.payloads import LOST, STOPPED
 from agent.telemetry import Clock
 
+REPLACE_S = 1.0
+"""Our word takes the place of another's no more often: two that answer each other would flood the
+broker."""
+
 
 class StatusTopic:
     """Says the state at once when it changed, and again every ``interval_s``. For any thread."""
@@ -23,6 +27,7 @@ class StatusTopic:
         self._reason = ""
         self._last_frame_ms = 0
         self._changed = True
+        self._replaced = False
         self._sent_mono = float("-inf")
 
     def update(self, state: str, reason: str, last_frame_ms: int) -> bool:
@@ -37,12 +42,18 @@ class StatusTopic:
         with self._lock:
             self._changed = True
 
+    def replaced(self) -> None:
+        """Another's word stands where ours was."""
+        with self._lock:
+            self._replaced = True
+
     def due(self, now: float) -> Entry | None:
         """Return the message when it is to be sent now, and count it as sent."""
         with self._lock:
-            if not self._changed and now - self._sent_mono < self._interval_s:
+            wait_s = REPLACE_S if self._replaced else self._interval_s
+            if not self._changed and now - self._sent_mono < wait_s:
                 return None
-            self._changed, self._sent_mono = False, now
+            self._changed, self._replaced, self._sent_mono = False, False, now
             return self._entry(self._state, self._reason, now, online=True)
 
     def will(self) -> Message:

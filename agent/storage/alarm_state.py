@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.storage.counters import Counters
 from agent.storage.database import Database
+from agent.storage.file.copying import note_forgotten
 
 ALARMS = "alarms"
 PREFIX = "alarms."
@@ -40,11 +41,15 @@ class AlarmState:
 
     def forget(self, alarm_ids: Collection[str]) -> None:
         """Forget alarms of what is no longer configured."""
-        self._database.run(
-            lambda connection: connection.executemany(
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
                 "DELETE FROM alarm WHERE alarm_id = ?", [(alarm_id,) for alarm_id in alarm_ids]
             )
-        )
+            if self._database.stands_in:
+                note_forgotten(connection, alarm_ids)
+
+        self._database.run(work)
 
     def load(self) -> dict[str, Any] | None:
         """Return everything that was saved, in the form it was given in; None: nothing ever was."""

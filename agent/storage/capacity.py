@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.config import Storage
 from agent.storage.database import Database
-from agent.storage.disk import MEMORY_MAX_BYTES
+from agent.storage.file.disk import MEMORY_MAX_BYTES
 from agent.storage.rows import Dropped, Kind
 
 EVICT_ROWS = 32

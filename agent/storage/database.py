@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.records import StorageCause, StorageStatus
-from agent.storage import copying
-from agent.storage.disk import Disk
-from agent.storage.executor import Executor, Mode
-from agent.storage.health import Health
+from agent.storage.file import copying
+from agent.storage.file.disk import Disk
+from agent.storage.file.executor import Executor, Mode
+from agent.storage.file.health import Health
+from agent.storage.file.opening import open_file
 from agent.storage.jobs import Job, T, Work
-from agent.storage.opening import open_file
 from agent.storage.rows import Kind
 from agent.telemetry import Clock, Telemetry, log_event
 

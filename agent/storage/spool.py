@@ -17,8 +17,8 @@ from typing import Any
 from agent.config import Storage
 from agent.storage.ages import Ages
 from agent.storage.capacity import Capacity
-from agent.storage.copying import ACKED, GONE, UNHEARD, note_fates, waiting
 from agent.storage.database import Database
+from agent.storage.file.copying import ACKED, GONE, UNHEARD, note_fates, waiting
 from agent.storage.rows import Dropped, Kind, NewRow, Row
 
 ROW_BYTES = 200
@@ -166,12 +166,16 @@ class Spool:
         def work(connection: sqlite3.Connection) -> list[Dropped]:
             self._ages.catch_up(connection)
             now = self._ages.clock()
-            connection.execute(
+            kept = connection.execute(
                 "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE acked_mono < ? "  # noqa: S608
-                f"AND evidence_id NOT IN ({_STANDING}) LIMIT ?)",
+                f"AND evidence_id NOT IN ({_STANDING}) LIMIT ?) RETURNING kind, id",
                 (now - self._settings.keep_acknowledged_s, EXPIRE_ROWS),
-            )
-            dropped = []
+            ).fetchall()
+            dropped = [
+                Dropped(kind, "acknowledged", 0, tuple(row[1] for row in kept if row[0] == kind))
+                for kind in Kind
+                if any(row[0] == kind for row in kept)
+            ]
             for kind, age_s in self.age_limit_s.items():
                 for unheard, reason in ((0, "expired"), (1, "no_matching_subscribers")):
                     rows = connection.execute(

@@ -14,9 +14,9 @@ from agent.storage.alarm_state import AlarmState
 from agent.storage.audit import Audit
 from agent.storage.counters import Counters
 from agent.storage.database import CLOSE_S, Database
+from agent.storage.file.state_dir import FILE
 from agent.storage.kept import Kept
 from agent.storage.spool import Spool
-from agent.storage.state_dir import FILE
 from agent.telemetry import Clock, Telemetry, wall_clock_ms
 
 

@@ -72,6 +72,16 @@ class SupervisedChild:
             if reason := self.attempt(step):
                 self._replace_later(reason, stopping)
 
+    def end(self, patience_s: float = 0.0) -> None:
+        """End the last child: by itself within ``patience_s``, else by force. Never raises."""
+        child, self.child = self.child, None
+        if child is None:
+            return
+        try:
+            child.stop(patience_s)
+        except Exception:  # it ends with this thread at the latest
+            logger.exception("supervision_failed", extra={"fields": {"loop": self._loop}})
+
     def attempt(self, step: Callable[[], str]) -> str:
         """Take one step, a start or a turn; return why the child must be replaced, or nothing."""
         try:

@@ -19,6 +19,7 @@ from agent.records import (
     PoolStatus,
     Quality,
     SamplingClass,
+    StorageCause,
     StorageStatus,
 )
 from tests.alarms.references import reference
@@ -492,6 +493,10 @@ def test_a_loss_of_stored_messages_is_an_alarm_for_an_hour_and_a_lost_disk_until
     line.wait(10_000)
     assert line["spool_loss-agent"].beyond is True
     assert "disk I/O error" in said(line["spool_loss-agent"])
+    hangs = replace(lost, degraded="no answer for 2 s", cause=StorageCause.DISK_HANGS)
+    line.watch.on_storage(hangs)
+    line.wait(1)
+    assert said(line["spool_loss-agent"]) == "the disk hangs"
 
 
 def test_a_word_for_one_lane_leaves_the_others_as_they_are() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,9 +17,19 @@ import torch
 from safetensors.torch import save_file
 
 from agent.models.unet import UNet
+from tests.support.forked import Ended, forked_commands
+from tests.support.running import START_S, RunningAgent, running_agent
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Whatever:
+    """The folder of a run, and the agent, which has ended."""
+
+    folder: Path
+    agent: RunningAgent
 
 
 def pitwatch(*arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
@@ -105,15 +117,29 @@ CASES: dict[str, tuple[Callable[[Path], str] | str, tuple[str, ...]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """What ``pitwatch run`` says to each of ``CASES``."""
+    files = {}
+    for name, (make, _) in CASES.items():
+        folder = tmp_path_factory.mktemp("bad")
+        text = make if isinstance(make, str) else make(folder)
+        if "mqtt:" not in text:
+            text += "\nmqtt: {broker: none}"
+        files[name] = folder / "bad.yaml"
+        files[name].write_text(text + "\nhttp: {port: 0}\n")
+    commands = [
+        ("run", "--plain", "--duration", "3", "--config", str(file)) for file in files.values()
+    ]
+    ended = forked_commands(tmp_path_factory.mktemp("said"), commands)
+    return dict(zip(files, ended, strict=True))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_bad_configuration_is_refused_with_its_place(tmp_path: Path, name: str) -> None:
-    make, words = CASES[name]
-    text = make if isinstance(make, str) else make(tmp_path)
-    if "mqtt:" not in text:
-        text += "\nmqtt: {broker: none}"
-    answer = run_with(tmp_path, text + "\nhttp: {port: 0}\n")
+def test_bad_configuration_is_refused_with_its_place(refusals: dict[str, Ended], name: str) -> None:
+    answer = refusals[name]
     assert answer.returncode == EXIT_CONFIG, answer.stderr
-    for word in words:
+    for word in CASES[name][1]:
         assert word in answer.stderr
     assert "Traceback" not in answer.stderr
     assert "agent_started" not in answer.stderr
@@ -128,78 +154,93 @@ def test_a_missing_broker_is_an_error_with_a_configuration_file(tmp_path: Path) 
 def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        answer = pitwatch("run", "--plain", "--broker", "none", "--http", f"127.0.0.1:{port}")
-        assert (answer.returncode, str(port) in answer.stderr) == (EXIT_FAILED, True)
-        answer = run_with(
-            tmp_path, f"mqtt: {{broker: embedded, embedded_port: {port}}}\nhttp: {{port: 0}}\n"
+        (tmp_path / "broker.yaml").write_text(
+            f"mqtt: {{broker: embedded, embedded_port: {port}}}\nhttp: {{port: 0}}\n"
         )
+        answers = forked_commands(
+            tmp_path,
+            [
+                ("run", "--plain", "--broker", "none", "--http", f"127.0.0.1:{port}"),
+                ("run", "--plain", "--config", str(tmp_path / "broker.yaml")),
+            ],
+        )
+    for answer in answers:
         assert (answer.returncode, str(port) in answer.stderr) == (EXIT_FAILED, True)
-    assert "Traceback" not in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "picture"),
-    [
-        ("gray", np.full((200, 220), 120, np.uint8)),
-        ("tall", np.full((900, 300, 3), 120, np.uint8)),
-        ("sixteen bits", np.full((256, 256, 3), 30_000, np.uint16)),
-    ],
-)
-def test_pictures_of_another_size_or_channel_count_are_read(
-    tmp_path: Path, name: str, picture: np.ndarray
-) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    cv2.imwrite(str(folder / "a.png"), picture)
-    answer = run_with(
-        tmp_path,
-        f"cameras: [{{name: cam1, source: 'file://{folder}?loop=0'}}]\n"
-        "mqtt: {broker: none}\nhttp: {port: 0}\nablation: {workers: {count: 0}}\n",
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert "captured=1 segmented=1 dropped=0" in answer.stderr
+PICTURES = {
+    "gray": np.full((200, 220), 120, np.uint8),
+    "tall": np.full((900, 300, 3), 120, np.uint8),
+    "deep": np.full((256, 256, 3), 30_000, np.uint16),
+}
 
 
-def test_a_broker_that_refuses_is_retried_while_fruit_go_on(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whatever_comes(tmp_path_factory: pytest.TempPathFactory) -> Whatever:
+    """One run with a broker that refuses, and cameras each of which but one is a trouble."""
+    folder = tmp_path_factory.mktemp("whatever")
+    cameras = [
+        "{name: healthy, source: 'sim:?rate=60'}",
+        "{name: absent, source: 'v4l2:///dev/video97'}",
+    ]
+    for name, picture in PICTURES.items():
+        (folder / name).mkdir()
+        cv2.imwrite(str(folder / name / "a.png"), picture)
+        cameras.append(f"{{name: {name}, source: 'file://{folder}/{name}?loop=0'}}")
+    (folder / "empty").mkdir()
+    cameras += [f"{{name: {name}, source: {folder}/{name}}}" for name in ("empty", "away")]
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
-        port = closed.getsockname()[1]
-        answer = run_with(
-            tmp_path,
-            f"mqtt: {{broker: 'mqtt://127.0.0.1:{port}'}}\nhttp: {{port: 0}}\n"
-            "ablation: {workers: {count: 0}}\n",
+        (folder / "bad.yaml").write_text(
+            f"cameras: [{', '.join(cameras)}]\n"
+            f"mqtt: {{broker: 'mqtt://127.0.0.1:{closed.getsockname()[1]}'}}\n"
+            "ablation: {workers: {count: 0}}\n"
         )
-    assert answer.returncode == 0, answer.stderr
-    assert "event=broker_connect_failed" in answer.stderr
-    assert "dropped=0" in answer.stderr
+        with running_agent(folder, "--config", str(folder / "bad.yaml")) as agent:
+            for name in PICTURES:
+                agent.wait(lambda name=name: agent.books(name).segmented, START_S, f"{name} read")
+            for name in ("absent", "empty", "away"):
+                agent.wait(lambda name=name: f"camera={name} state=backoff" in agent.log, 30, name)
+            agent.wait(lambda: agent.events("broker_connect_failed"), 30, "a refusal")
+            agent.wait(lambda: agent.books("healthy").segmented > 3, 30, "fruit that go on")
+            assert agent.stop()[0] == 0
+    return Whatever(folder, agent)
 
 
-def test_a_camera_that_is_absent_is_retried_and_named(tmp_path: Path) -> None:
-    answer = run_with(
-        tmp_path,
-        "cameras: [{name: cam1, source: 'v4l2:///dev/video97'}, {name: cam2, source: 'sim:'}]\n"
-        "mqtt: {broker: none}\nhttp: {port: 0}\nablation: {workers: {count: 0}}\n",
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert "camera=cam1 state=backoff" in answer.stderr
-    assert "camera=cam2 state=live" in answer.stderr
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_another_size_or_channel_count_are_read(
+    whatever_comes: Whatever, name: str
+) -> None:
+    books = whatever_comes.agent.final_books()[name]
+    assert (books["captured"], books["segmented"], books["dropped"]) == (1, 1, 0)
 
 
-def test_a_folder_that_is_away_or_empty_is_waited_for_as_any_camera(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    text = (
-        f"cameras: [{{name: cam1, source: {tmp_path}/empty}}, "
-        f"{{name: cam2, source: {tmp_path}/no}}]\n"
-        "mqtt: {broker: none}\nhttp: {port: 0}\nablation: {workers: {count: 0}}\n"
-    )
-    answer = run_with(tmp_path, text)
-    assert answer.returncode == 0, answer.stderr
-    assert "warning: cameras[0].source is waited for:" in answer.stderr
-    assert "camera=cam1 state=backoff" in answer.stderr
-    assert "camera=cam2 state=backoff" in answer.stderr
-    checked = pitwatch("check-config", str(tmp_path / "bad.yaml"))
+def test_a_broker_that_refuses_is_retried_while_fruit_go_on(whatever_comes: Whatever) -> None:
+    assert whatever_comes.agent.events("broker_connect_failed")
+    books = whatever_comes.agent.final_books()["healthy"]
+    assert books["segmented"] > 3
+    assert books["captured"] == books["segmented"] + books["dropped"]
+
+
+def test_a_camera_that_is_absent_is_retried_and_named(whatever_comes: Whatever) -> None:
+    assert "camera=absent state=backoff" in whatever_comes.agent.log
+    assert "camera=healthy state=live" in whatever_comes.agent.log
+
+
+def test_a_folder_that_is_away_or_empty_is_waited_for_as_any_camera(
+    whatever_comes: Whatever,
+) -> None:
+    folder = whatever_comes.folder
+    for name in ("empty", "away"):
+        assert f"camera={name} state=backoff" in whatever_comes.agent.log
+        assert re.search(
+            rf"warning: cameras\[\d\]\.source is waited for: {folder}/{name}",
+            whatever_comes.agent.log,
+        )
+    checked = pitwatch("check-config", str(folder / "bad.yaml"))
     assert (checked.returncode, "no errors" in checked.stdout) == (0, True)
-    assert f"waited for: {tmp_path}/no: No such file" in checked.stderr
+    assert f"waited for: {folder}/away: No such file" in checked.stderr
 
 
 def test_a_camera_that_failed_for_good_is_an_exit_code_and_a_last_line(tmp_path: Path) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import select
 import signal
 import socket
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -166,7 +173,7 @@ def test_the_machine_state_by_http_rides_along_into_the_readings(tmp_path: Path)
         assert agent.total("pitwatch_machine_messages_total", outcome="invalid") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_order_within_five_seconds(tmp_path: Path, number: int) -> None:
     with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()
@@ -176,6 +183,42 @@ def test_a_signal_ends_it_in_order_within_five_seconds(tmp_path: Path, number: i
     assert seconds < 5
     assert not psutil.wait_procs(family, timeout=0)[1]
     assert_the_books_balance(agent)
+
+
+def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path) -> None:
+    """The live view loses its terminal in the middle of a picture; the log is in a file."""
+    ours, its = os.openpty()
+    port, log = free_port(), tmp_path / "agent.log"
+    arguments = [*demonstration(tmp_path), "--http", f"127.0.0.1:{port}"]
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+
+    def ready() -> bool:
+        while select.select([ours], [], [], 0.0)[0]:
+            os.read(ours, 65536)
+        try:
+            url = f"http://127.0.0.1:{port}/readyz"
+            return httpx.get(url, trust_env=False, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    with log.open("wb") as file:
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "agent", "run", *arguments],
+            stdin=its, stdout=its, stderr=file, preexec_fn=take_terminal,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm"},
+        )  # fmt: skip
+    os.close(its)
+    try:
+        wait_until(ready, 90, "ready", every_s=0.1)
+        os.close(ours)
+        assert agent.wait(30) == 0
+    finally:
+        agent.kill()
+    assert "event=stopping logger=pipeline.runner reason=signal" in log.read_text()
+    assert "event=agent_stopped logger=pipeline.agent acknowledged=true" in log.read_text()
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

@@ -55,3 +55,34 @@ def test_the_picture_behind_an_alarm_is_served_after_a_restart(tmp_path: Path) -
             assert said["evidence_topic"] == TOPIC.format(event_id)
             path = said["evidence_url"].removeprefix(f"http://127.0.0.1:{agent.port}")
             assert agent.get(path) == (200, picture)
+
+
+def test_an_end_without_a_disk_has_an_exit_code_of_its_own_and_says_what_is_lost(
+    tmp_path: Path,
+) -> None:
+    """Everything in memory was thrown away, with exit code 0."""
+    state = tmp_path / "state"
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(
+        f"state_dir: {state}\n"
+        "mqtt: {broker: 'mqtt://127.0.0.1:9'}\n"
+        "cameras: [{name: cam1, source: 'sim:?seed=5'}]\n"
+        "ablation: {workers: {count: 0}}\n"
+    )
+    with running_agent(tmp_path, "--config", str(config)) as agent:
+        agent.wait_ready()
+        state.rename(tmp_path / "elsewhere")
+        state.write_text("no folder")
+        agent.wait(lambda: agent.total("pitwatch_storage_durable") == 0, 30, "noticed")
+        alarm = "spool_loss-agent"
+        agent.wait(lambda: agent.total("pitwatch_alarm_active", alarm=alarm) == 1, 30, "alarm")
+        agent.wait(lambda: agent.total("pitwatch_storage_pending") > 0, 30, "counted")
+        code, _ = agent.stop(timeout_s=60.0)
+    assert code == 74, agent.log[-2000:]
+    (said,) = agent.events("storage_not_kept")
+    assert int(said["messages"]) > 0
+    assert agent.events("storage_degraded")[0]["cause"] == "folder_replaced"
+    books = agent.message_books()
+    assert books["enqueued"] == books["delivered"] + books["dropped"] + books["in_flight"]
+    assert books["dropped"] >= int(said["messages"])
+    assert "could not be kept" in agent.log.splitlines()[-1]

@@ -72,31 +72,41 @@ def test_nothing_false_stays_of_a_camera_that_is_gone_and_the_operators_variety_
         with running_agent(
             tmp_path, "--config", configured(tmp_path, broker, pictures, gone=False)
         ) as agent:
-            agent.wait(lambda: said(scada, "event/alarm"), 60, "the end of the alarm")
+            agent.wait(lambda: ends(scada), 60, "the end of the alarm")
             agent.wait(lambda: len(varieties(scada)) >= 8, 60, "fruit")
             (word,) = agent.events("running_word")
             assert (word["variety"], word["said_by"]) == ("blush", "operator")
-            agent.wait(lambda: not standing(broker), 30, "nothing of the camera stands")
+            agent.wait(lambda: nothing_stands(broker), 30, "nothing of the camera stands")
             assert agent.stop()[0] == 0
-        ends = [one for one in said(scada, "event/alarm") if one["alarm_id"] == GONE]
-        assert [(one["transition"], one["state"]) for one in ends] == [("cleared", "NORM")]
-        assert "taken out of the configuration" in ends[0]["message"]
+        (end,) = ends(scada).values()
+        assert (end["state"], end["active"]) == ("NORM", False)
+        assert "taken out of the configuration" in end["message"]
         assert set(varieties(scada)) == {"blush"}
+
+
+def ends(scada: Observer) -> dict[int, dict[str, Any]]:
+    """The events by which the alarm of the camera ended, each once however often it was sent."""
+    return {
+        one["seq"]: one
+        for one in said(scada, "event/alarm")
+        if one["alarm_id"] == GONE and one["transition"] == "cleared"
+    }
 
 
 def varieties(scada: Observer) -> list[str]:
     return [one["variety"] for one in said(scada, "fruit/cam1")]
 
 
-def standing(broker: Mosquitto) -> list[str]:
-    """Retained topics of the camera that look like something that is so."""
-    found = []
-    for seen in retained(broker.port, f"{BASE}/#"):
-        if "gone" in seen.topic and not seen.topic.endswith("/image"):
-            payload = json.loads(seen.payload)
-            if payload.get("active") or payload["quality"] != "bad":
-                found.append(seen.topic)
-    return found
+def nothing_stands(broker: Mosquitto) -> bool:
+    """Whether no retained topic of the camera looks like something that is so."""
+    kept = {
+        seen.topic.removeprefix(f"{BASE}/"): json.loads(seen.payload)
+        for seen in retained(broker.port, f"{BASE}/#")
+        if "gone" in seen.topic and not seen.topic.endswith("/image")
+    }
+    normal = kept.get(f"alarm/{GONE}", {}).get("state") == "NORM"
+    measured = kept.get("metric/gone/fps", {}).get("quality") == "bad"
+    return normal and measured and not any(one.get("active") for one in kept.values())
 
 
 def ask_for(scada: Observer, agent: RunningAgent, variety: str) -> None:

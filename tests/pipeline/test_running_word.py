@@ -13,7 +13,7 @@ from agent.alarms.watch import Watch
 from agent.config import Alarms
 from agent.pipeline.running_word import NAME, SAVE_EVERY_S, InForce, RunningWord
 from agent.records import MachineInfo, MachineState, Origin, StorageCause
-from agent.storage import opening
+from agent.storage.file import opening
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.alarms.references import reference
@@ -241,6 +241,12 @@ def test_a_word_that_cannot_be_read_costs_itself_and_is_named(
     line.operator("blush")
     line.restart()
     assert line.runs() == [("blush", "", "operator")] * 2
+
+
+def test_a_start_that_cannot_read_the_word_does_not_write_over_it(line: Line) -> None:
+    """A disk that hangs at the start: memory joins the file later."""
+    line.word.save()
+    assert line.store.kept.get(NAME) is None
 
 
 def test_bytes_that_are_no_json_are_as_if_nothing_was_kept(line: Line) -> None:

@@ -12,11 +12,13 @@ from agent.publishing.connection.events import Received, Rival
 from agent.publishing.inbound import (
     MACHINE_BURST,
     MACHINE_PER_S,
-    OVER_RATE_EVERY_S,
+    REFUSED_EVERY_S,
     RETAINED_KNOWN_MAX,
     Inbound,
     InboundHooks,
 )
+from agent.publishing.status import StatusTopic
+from agent.publishing.wire.composer import Composer
 from agent.records import Command, CommandOutcome, MachineInfo, Origin
 from tests.capture.support import Ledger
 from tests.publishing import examples
@@ -157,23 +159,29 @@ def test_a_flood_that_goes_on_is_told_again_after_a_while() -> None:
     for _ in range(2):
         for i in range(BURST + 50):
             words.ask(f"c-{i}")
-        words.now += OVER_RATE_EVERY_S
+        words.now += REFUSED_EVERY_S
     assert len(words.answers) == 2
 
 
-def test_a_retained_command_is_answered_once_however_often_it_is_delivered() -> None:
+def test_of_what_was_retained_below_cmd_one_is_answered_however_much_it_is_and_however_often() -> (
+    None
+):
     words = Words()
     for _connect in range(3):
         for i in range(5):
             words.ask(f"c-{i}", retained=True)
-    assert [c.refusal for c in words.commands] == [CommandOutcome.RETAINED] * 5
-    assert words.ledger.counts["commands", "explain", "retained"] == 10
+        words.now += 2 * REFUSED_EVERY_S
+    assert [(c.command_id, c.refusal) for c in words.commands] == [("c-0", CommandOutcome.RETAINED)]
+    assert words.ledger.counts["commands", "explain", "retained"] == 14
+    words.ask("c-new", retained=True)
+    assert [c.command_id for c in words.commands] == ["c-0", "c-new"]
 
 
 def test_of_junk_without_end_only_so_much_is_answered() -> None:
     words = Words()
     for i in range(RETAINED_KNOWN_MAX + 20):
         words.ask(f"c-{i}", retained=True)
+        words.now += REFUSED_EVERY_S
     assert len(words.commands) == RETAINED_KNOWN_MAX
     assert words.ledger.counts["commands", "explain", "retained"] == 20
 
@@ -185,3 +193,15 @@ def test_taking_a_retained_message_away_is_no_message() -> None:
         assert words.inbound.received(Received(topic, b"", False)) is Rival.NONE
     assert (words.heard, words.commands, words.answers) == ([], [], [])
     assert words.ledger.counts == {("machine_messages", "mqtt", "empty"): 2}
+
+
+def test_another_that_answers_each_status_of_ours_is_answered_once_a_second() -> None:
+    status = StatusTopic(Composer(examples.settings()), 10.0, lambda: 0.0)
+    status.connected()
+    sent = 0
+    for i in range(1000):
+        status.replaced()
+        sent += status.due(5.0 + 0.01 * i) is not None
+    assert 9 <= sent <= 11
+    status.update("degraded", "no camera", 0)
+    assert status.due(15.001) is not None, "what has changed does not wait"

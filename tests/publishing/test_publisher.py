@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from agent.publishing.outbox import durable
+from agent.publishing.outbox import replay
 from agent.publishing.publisher import Publisher, PublisherHooks
 from agent.publishing.schemas import load_schema
 from agent.publishing.wire.composer import Composer
@@ -460,7 +460,7 @@ def test_a_denied_topic_is_counted_under_its_family_also_where_it_is_sent_at_qos
 def test_an_alarm_event_without_a_subscriber_waits_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durable, "UNHEARD_RETRY_S", 1.0)
+    monkeypatch.setattr(replay, "UNHEARD_RETRY_S", 1.0)
     with mosquitto(tmp_path) as broker, running(broker.url) as rig:
         rig.publisher.alarm(examples.alarm())
         rig.publisher.explanation(examples.explanation(overlays=()))

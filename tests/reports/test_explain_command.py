@@ -47,7 +47,7 @@ def options(fruit, model, **changes):
     return ExplainOptions(**{"picture": fruit, "model": model, **changes})
 
 
-def test_figure_numbers_and_arrays_come_out_of_one_picture(tmp_path, fruit, model, capsys):
+def test_figure_numbers_and_arrays_come_out_of_one_picture(timed, tmp_path, fruit, model, capsys):
     mask = tmp_path / "mask.png"
     colours = np.zeros((80, 80, 3), np.uint8)
     colours[cv2.resize(bar_and_disc(64), (80, 80), interpolation=cv2.INTER_NEAREST) == 1] = 255

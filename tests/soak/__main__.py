@@ -20,10 +20,12 @@ from tests.soak.endurance import endurance
 from tests.soak.every import every
 from tests.soak.isolation import isolation
 from tests.soak.leaks import leaks
+from tests.soak.matrix import matrix
 from tests.soak.ordinary import ordinary
 from tests.soak.pages import pages
 from tests.soak.pairing import pairing
 from tests.soak.plausibility import plausibility
+from tests.soak.storage import storage
 from tests.soak.streams import streams
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -35,7 +37,7 @@ def main() -> int:
         "proof",
         nargs="*",
         help="endurance, isolation, pages, cameras, streams, leaks, delivery, audits, ordinary, every, "
-        "plausibility, pairing, brokers; all when none is named",
+        "plausibility, pairing, brokers, matrix, storage; all when none is named",
     )
     parser.add_argument(
         "--seconds",
@@ -48,13 +50,16 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of delivery, leaks, audits and plausibility",
+        help="of the counts of delivery, leaks, audits, plausibility, matrix and storage",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
     )
     parser.add_argument(
         "--leave-out", action="append", default=[], metavar="WORD", help="names of its peaches"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TROUBLE", help="pairs of matrix with it"
     )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
@@ -72,6 +77,8 @@ def main() -> int:
         "plausibility",
         "pairing",
         "brokers",
+        "matrix",
+        "storage",
     ]
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +88,8 @@ def main() -> int:
                 lines, failures = endurance(where, options.seconds or 600.0)
             elif name == "delivery":
                 lines, failures = delivery(where, options.share)
+            elif name == "storage":
+                lines, failures = storage(where, options.share)
             elif name == "leaks":
                 lines, failures = leaks(where, options.share)
             elif name == "plausibility":
@@ -89,6 +98,8 @@ def main() -> int:
                 lines, failures = audits(where, options.share)
             elif name == "pairing":
                 lines, failures = pairing(where, options.seconds or 120.0)
+            elif name == "matrix":
+                lines, failures = matrix(where, options.share, options.only)
             elif name == "brokers":
                 lines, failures = brokers(where)
             elif name == "every":

@@ -22,7 +22,7 @@ ALARMS = 8
 """Of each camera, that have been published."""
 
 LIMIT_PER_S = 20
-SNAPSHOT_S, WAIT_S, NOBODY_S = 60.0, 1.0, 3.0
+SNAPSHOT_S, WAIT_S, NOBODY_S = 60.0, 1.0, 5.0
 FRUIT_PER_S, ALARM_EVERY_S = 3.0, 2.0
 """Of all cameras together: what a broker with such a limit has room for beside the states."""
 
@@ -31,7 +31,7 @@ POLL_S = 0.05
 
 TWIN = """
 state_dir: {state}
-mqtt: {{broker: '{broker}', reconnect_penalty_s: 10.0}}
+mqtt: {{broker: '{broker}', reconnect_penalty_s: 10.0, sparkplug: {{enabled: true}}}}
 ablation: {{workers: {{count: 0}}}}
 cameras: [{{name: cam1, source: 'sim:?rate=60&seed=3'}}]
 """
@@ -191,7 +191,11 @@ def _twins(folder: Path) -> tuple[list[str], float]:
                 shares, longest_s = _watch((first, second))
                 alarms = [_has_alarm(agent) for agent in (first, second)]
                 connects = [len(agent.events("broker_connected")) for agent in (first, second)]
-                wait_until(lambda: _connected(first), 10, "the first is connected at the end")
+                wait_until(
+                    lambda: _as_node(first) and _connected(first) and not _as_node(second),
+                    30,
+                    "the first is connected at the end as both, the second as neither",
+                )
                 second.stop()
             first.stop()
     return [
@@ -228,6 +232,10 @@ def _watch(agents: tuple[RunningAgent, RunningAgent]) -> tuple[list[float], floa
 
 def _connected(agent: RunningAgent) -> bool:
     return bool(agent.status()["link"]["connected"])
+
+
+def _as_node(agent: RunningAgent) -> bool:
+    return agent.total("pitwatch_broker_connected", client="spb") > 0
 
 
 def _has_alarm(agent: RunningAgent) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.publishing.outbox import durable
+from agent.publishing.outbox import replay as outbox_replay
 from agent.publishing.outbox.durable import DurableOutbox
 from agent.publishing.outbox.memory import MemoryOutbox
 from agent.publishing.wire.composer import Composer
@@ -128,7 +128,7 @@ def broker_kills(folder: Path, count: int, seed: int = 2) -> Proof:
     """kill -9 and restart a broker without persistence while alarms are raised."""
     folder.mkdir(parents=True, exist_ok=True)
     rng, account = random.Random(seed), Account()
-    patient, durable.UNHEARD_RETRY_S = durable.UNHEARD_RETRY_S, 0.3
+    patient, outbox_replay.UNHEARD_RETRY_S = outbox_replay.UNHEARD_RETRY_S, 0.3
     with mosquitto(folder) as broker, Observer(broker.port, "#") as observer:
         settings = publisher_settings(Life(folder, broker.url, "b"))
         storage = config.Storage(replay_per_s=5000.0)
@@ -162,7 +162,7 @@ def broker_kills(folder: Path, count: int, seed: int = 2) -> Proof:
         source.publisher.stop(5.0)
         source.store.close()
         rows, failures = account.close(observer)
-    durable.UNHEARD_RETRY_S = patient
+    outbox_replay.UNHEARD_RETRY_S = patient
     title = f"kill -9 and restart of a broker without persistence, {count} times"
     return [title, "", *_table(rows)], failures
 
@@ -201,6 +201,7 @@ def outage(folder: Path, hours: float) -> Proof:
     for first in range(0, seconds, 60):
         store.database.run(lambda _connection, at=first: minute(at))
         box.tick(clock.now)
+        store.database.settle()
         largest = max(largest, sum(f.stat().st_size for f in folder.iterdir()))
     wrote_s = time.monotonic() - began
     lost_while_away = books.total("messages_dropped", "event")
@@ -212,6 +213,7 @@ def outage(folder: Path, hours: float) -> Proof:
         entry = box.take(clock.now)
         idle = 0 if entry is not None else idle + 1
         if entry is None:
+            store.database.settle()  # the next page is read
             continue
         if entry.family is TopicFamily.EVENT:
             seqs.append(json.loads(entry.messages[0].payload)["seq"])

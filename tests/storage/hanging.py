@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage import database, opening
+from agent.storage import database
 from agent.storage.database import Database
+from agent.storage.file import opening
 from tests.support import wait_until
 
 AT_ONCE_S = 0.01

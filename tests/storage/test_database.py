@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage import migrations, opening
-from agent.storage.disk import RETRY_S
 from agent.storage.errors import StorageError
-from agent.storage.state_dir import FILE
+from agent.storage.file import migrations, opening
+from agent.storage.file.disk import RETRY_S
+from agent.storage.file.state_dir import FILE
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 from tests.support import require_tool
@@ -80,7 +80,7 @@ def test_a_second_process_on_the_same_folder_is_refused_by_name(
     first = store(tmp_path)
     code = f"""
 from pathlib import Path
-from agent.storage import opening
+from agent.storage.file import opening
 from agent.storage.errors import StorageError
 from tests.storage.test_database import store
 opening.BUSY_S = 0.1
@@ -174,6 +174,22 @@ def test_a_full_disk_costs_durability_and_nothing_else(tmp_path: Path) -> None:
     assert (again.counters.get("before"), again.counters.get("during")) == (1, 2)
     big = again.database.rows("SELECT length(state) FROM alarm")[0][0]
     assert big == 50_000
+
+
+def test_what_is_kept_by_name_while_the_disk_is_full_is_in_the_file_later(tmp_path: Path) -> None:
+    clock = FakeClock()
+    opened = store(tmp_path, clock=clock)
+    opened.kept.put("word", {"variety": "golden"}, lambda: None)
+    pages = opened.database.rows("PRAGMA page_count")[0][0]
+    opened.database.rows(f"PRAGMA max_page_count = {pages}")
+    opened.kept.put("more", {"filler": "x" * 50_000}, lambda: None)
+    assert opened.status().degraded
+    assert opened.kept.get("word") == {"variety": "golden"}
+    opened.kept.put("word", {"variety": "blush"}, lambda: None)
+    clock.now += RETRY_S + 1
+    assert opened.database.settle()
+    opened.close()
+    assert store(tmp_path).kept.get("word") == {"variety": "blush"}
 
 
 def test_a_folder_that_cannot_be_written_is_lived_with(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage import migrations
 from agent.storage.ages import UNKNOWN
+from agent.storage.file import migrations
+from agent.storage.file.state_dir import FILE, file_version
 from agent.storage.rows import Kind
-from agent.storage.state_dir import FILE, file_version
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
 

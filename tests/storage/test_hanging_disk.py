@@ -9,6 +9,7 @@ import pytest
 
 from agent.records import StorageCause
 from agent.storage.audit import AuditRow
+from agent.storage.file import copying
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 from tests.publishing.examples import Books
@@ -156,6 +157,22 @@ def test_what_the_broker_answers_while_the_disk_hangs_is_not_asked_again(
     plant.books.balance()
 
 
+def test_what_is_kept_and_forgotten_while_the_disk_hangs_is_so_in_the_file(
+    plant: Plant, disk: HangingDisk
+) -> None:
+    alarms = [{"record": {"alarm_id": name}, "n": 1} for name in ("a", "b")]
+    plant.store.alarms.save({"seq": 1, "alarms": alarms})
+    with disk.hangs():
+        disk.find_out(plant.store.database)
+        plant.store.alarms.save({"seq": 2, "alarms": [alarms[1] | {"n": 2}]})
+        plant.store.alarms.forget(["a"])
+        plant.store.kept.put("word", {"variety": "golden"}, lambda: None)
+    back(plant)
+    plant.restart()
+    assert plant.store.alarms.load() == {"seq": 2, "alarms": [alarms[1] | {"n": 2}]}
+    assert plant.store.kept.get("word") == {"variety": "golden"}
+
+
 def test_what_waits_in_the_file_waits_until_it_answers_and_is_sent_then(
     plant: Plant, disk: HangingDisk
 ) -> None:
@@ -178,7 +195,6 @@ def test_what_waits_in_the_file_waits_until_it_answers_and_is_sent_then(
 def test_a_disk_that_hangs_again_while_memory_joins_it_costs_nothing(
     plant: Plant, disk: HangingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agent.storage import copying
 
     joining, go_on = threading.Event(), threading.Event()
     join = copying.join

@@ -17,9 +17,9 @@ import pytest
 from agent import preflight
 from agent.config.problems import ConfigErrors
 from agent.preflight import load_config
-from agent.storage import migrations
 from agent.storage.errors import StateDirError
-from agent.storage.state_dir import FILE, file_version
+from agent.storage.file import migrations
+from agent.storage.file.state_dir import FILE, file_version
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 

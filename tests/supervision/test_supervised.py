@@ -41,8 +41,7 @@ class Keeper:
 
     def _run(self) -> None:
         self.kept.keep(lambda: self.spec(), lambda child: self.turn(child), self._stopping)
-        if self.kept.child is not None:
-            self.kept.child.kill()
+        self.kept.end()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -112,3 +111,15 @@ def test_a_child_whose_end_fails_is_replaced_and_ended_later(
     keeper.turn = keeper.wait
     wait_until(lambda: keeper.kept.pid not in (0, first), START_S, "another child")
     wait_until(lambda: not Path(f"/proc/{first}").exists(), START_S, "the first is dead")
+
+
+def test_an_end_that_fails_is_no_error_of_the_shutdown(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = keeper.kept.child
+    assert child is not None
+    refuse_kills(monkeypatch, 1)
+    keeper.stop()
+    assert keeper.kept.child is None
+    assert "supervision_failed" in [record.getMessage() for record in caplog.records]
+    wait_until(lambda: not child.alive(), START_S, "it ended with the thread that kept it")

@@ -169,6 +169,14 @@ class Observer:
             if self._recorded is not None:
                 self._recorded.append(seen)
 
+    def unsubscribed(self) -> None:
+        """The broker is gone: ``wait_subscribed`` waits for the next subscription."""
+        self._ready.clear()
+
+    def wait_subscribed(self, timeout_s: float = 10.0) -> None:
+        """Until the broker that is there now has taken the subscription."""
+        assert self._ready.wait(timeout_s), "the observer could not subscribe again"
+
     def all(self, ending: str = "") -> list[Seen]:
         """Everything so far whose topic ends so, in order."""
         with self._lock:

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,13 @@ class RunningAgent:
     """``pitwatch run ...`` with its log in a file; ``http``: on a port that is free here, or as
     its configuration says."""
 
-    def __init__(self, folder: Path, *arguments: str, http: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        http: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = free_port()
         self.log_path = folder / f"agent-{self.port}.log"
         with self.log_path.open("wb") as log:
@@ -61,7 +67,7 @@ class RunningAgent:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
             )
 
     # --- what it says ----------------------------------------------------------------------------

@@ -28,7 +28,8 @@ class HttpLimits(Section):
     connections: Annotated[int, Field(ge=8, le=4096)] = 128
     """Beyond so many, the one that has waited longest makes room."""
     requests_per_s: Annotated[float, Field(ge=1, le=10_000)] = 100.0
-    """Of one address, once it has used its burst; probes and metrics are exempt."""
+    """Of one address, once it has used its burst; exempt are probes and metrics, and whoever shows
+    a right token, certificate or signed link."""
     burst: Annotated[int, Field(ge=1, le=100_000)] = 400
     """Ten open pages ask about forty times a second, and together when a machine room wakes up."""
 

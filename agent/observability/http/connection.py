@@ -34,20 +34,27 @@ class StrictConnection(h11.Connection):
     def __init__(self, header_limit_bytes: int) -> None:
         super().__init__(h11.SERVER, header_limit_bytes)
         self._header_limit_bytes = header_limit_bytes
+        self._buffered = 0
+
+    def receive_data(self, data: bytes) -> None:
+        """As h11 has it; what waits is counted."""
+        self._buffered += len(data)
+        super().receive_data(data)
 
     def next_event(self) -> Any:
         """As h11 has it, but for what is refused, and for the target of a request."""
-        before = len(self.trailing_data[0])
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
             # What the client wrote comes after the colon, and may be a secret with a typing error.
             reason = str(error).partition(": ")[0]
             raise BadRequestError(error.error_status_hint, reason) from error
-        if isinstance(event, h11.Request | h11.EndOfMessage):
-            length = before - len(self.trailing_data[0])
-            if length > self._header_limit_bytes:
-                raise BadRequestError(431, f"headers longer than {self._header_limit_bytes} bytes")
+        if event in (h11.NEED_DATA, h11.PAUSED):
+            return event
+        before, self._buffered = self._buffered, len(self.trailing_data[0])
+        too_long = before - self._buffered > self._header_limit_bytes
+        if too_long and not isinstance(event, h11.Data):
+            raise BadRequestError(431, f"headers longer than {self._header_limit_bytes} bytes")
         return checked(event) if isinstance(event, h11.Request) else event
 
 

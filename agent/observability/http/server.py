@@ -154,5 +154,4 @@ class HttpServer(Listener):
         turn = partial(self._turn, child)
         while self._clock() < end and not self._supervised.attempt(turn):
             pass
-        child.kill()
-        self._supervised.child = None
+        self._supervised.end()

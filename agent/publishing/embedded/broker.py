@@ -108,9 +108,7 @@ class EmbeddedBroker:
 
     def _run(self) -> None:
         self._supervised.keep(self._spec, self._turn, self._stop)
-        if self._supervised.child is not None:
-            self._supervised.child.stop(self._stop_timeout_s)
-            self._supervised.child = None
+        self._supervised.end(self._stop_timeout_s)
 
     def _spec(self) -> ChildSpec:
         assert self._listener is not None

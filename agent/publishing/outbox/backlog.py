@@ -133,18 +133,23 @@ class Backlog:
                     return row
             if queue.read:
                 return None
-            if queue.asked is None:
-                self._flush()
-                page = (kind, queue.cursor, queue.horizon, acked_before, PAGE_ROWS)
-                queue.asked = self._ask(partial(self._page, page))
-            if not queue.asked.done.is_set():
+            asked = queue.asked or self.ask_ahead(kind, acked_before)
+            if not asked.done.is_set():
                 return None
-            rows, queue.asked = queue.asked.result(), None
+            rows, queue.asked = asked.result(), None
             queue.read = len(rows) < PAGE_ROWS
             queue.page.extend(row for row in rows if row.id not in queue.gone)
             queue.gone.clear()
             if rows:
                 queue.cursor = rows[-1].id
+
+    def ask_ahead(self, kind: Kind, acked_before: float) -> Job[list[Row]]:
+        """Have the next page read, so that it may be there when the first row is taken."""
+        self._flush()
+        queue = self._queues[kind]
+        page = (kind, queue.cursor, queue.horizon, acked_before, PAGE_ROWS)
+        queue.asked = self._ask(partial(self._page, page))
+        return queue.asked
 
     def _page(self, page: tuple[Kind, int, int, float, int], _connection: object) -> list[Row]:
         return self._spool.page(*page)
@@ -162,6 +167,11 @@ class Backlog:
     def read_to_the_end(self) -> bool:
         """Whether no table has a page left to be read."""
         return all(queue.read for queue in self._queues.values())
+
+    def reread(self, kind: Kind) -> None:
+        """Read a kind from its first row again."""
+        queue = self._queues[kind]
+        queue.rewind(0, queue.horizon)
 
     def read_again(self, kind: Kind, row_id: int) -> None:
         """A row that was taken goes on waiting."""

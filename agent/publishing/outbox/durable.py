@@ -25,23 +25,18 @@ from agent.publishing.outbox.backlog import Backlog
 from agent.publishing.outbox.books import Books
 from agent.publishing.outbox.housekeeping import Housekeeping
 from agent.publishing.outbox.memory import MemoryOutbox
-from agent.publishing.outbox.outbox import LIVE_RANK, NO_SUBSCRIBERS, PERMANENT, REFUSED_RETRY_S
+from agent.publishing.outbox.outbox import LIVE_RANK, NO_SUBSCRIBERS, PERMANENT
+from agent.publishing.outbox.recount import Recount
+from agent.publishing.outbox.replay import Replay
 from agent.publishing.outbox.rows import FAMILIES, KINDS, entry_of, row_of
 from agent.publishing.wire.messages import Entry, Message
 from agent.publishing.wire.topics import ROUTES
 from agent.records import TopicFamily
 from agent.storage.jobs import Job
-from agent.storage.rows import Dropped, Kind
+from agent.storage.rows import Dropped, Kind, Row
 from agent.storage.store import Store
 from agent.telemetry import Clock, Telemetry
-from agent.token_bucket import TokenBucket
 
-UNHEARD_RETRY_S = REFUSED_RETRY_S
-"""How long nothing of a kind is replayed after the broker refused a message of it, or had nobody to
-give an alarm's event to."""
-
-REPLAY_IN_FLIGHT_MAX = 5
-REPLAY_BURST = 2.0
 CLEAN = "outbox.clean"
 
 T = TypeVar("T")
@@ -68,22 +63,17 @@ class DurableOutbox:
         self._backlog = Backlog(store.spool, self._answers.flush, self._ask)
         self._books = Books(KINDS, telemetry)
         self._in_flight: dict[int, bool] = {}  # id -> whether it is a replay
-        self._again: dict[int, Kind] = {}  # in flight once more: the table has them as acknowledged
+        self._again: dict[int, Kind] = {}  # entered anew: the table has them as acknowledged
         self._evicted: set[int] = set()  # while in flight: counted already
-        self._pace = TokenBucket(settings.replay_per_s, REPLAY_BURST, clock())
+        self._replay = Replay(self._backlog, self._is_passed, settings.replay_per_s, clock())
         self._connected = False
         self._drained = False  # the snapshot of this connection has gone out
         self._replay_acked = store.counters.get(CLEAN) == 0
-        self._acked_before = -math.inf
-        self._replay_from = dict.fromkeys(Kind, -math.inf)  # nothing of a kind is replayed before
         self._closed: str | None = None
         self._housekeeping = Housekeeping(store, self._answers.flush, telemetry)
-        self._generation = store.database.generation
+        self._recount = Recount(store, self._answers.flush, self._ask)
         self._last_id = store.spool.last_id()
         self._entries = 0  # into the books, so that a count of the table can be compared with them
-        self._count: Job[tuple[int, dict[Kind, int]]] | None = None
-        self._counted_at = 0  # ``_entries`` when it was asked for; -1: the books moved meanwhile
-        self._recount = False
         self.on_ready: Callable[[], None] = lambda: None
         """Called when something new can be taken, by whichever thread made it."""
         store.counters.set(CLEAN, 0)
@@ -152,17 +142,19 @@ class DurableOutbox:
             if entry is not None or live:
                 return entry
             entry = (
-                self._memory.take(now, last)
+                self._replayed(self._replay.take_late(now, self._replays()))
+                or self._memory.take(now, last)
                 or self._take_new(Kind.EVIDENCE)
                 or self._take_new(Kind.EXPLANATION)
             )
             if entry is None and self._drained:
-                entry = self._take_replay(now)
+                entry = self._replayed(self._replay.take(now, self._replays()))
             if entry is None:
                 entry = self._memory.take(now)
             if entry is None and not self._drained and self._connected:
                 self._drained = True
-                entry = self._take_replay(now)
+                self._replay.end_late()
+                entry = self._replayed(self._replay.take(now, self._replays()))
             return entry
 
     def _take_new(self, kind: Kind) -> Entry | None:
@@ -171,27 +163,21 @@ class DurableOutbox:
             self._in_flight[entry.spool_id] = False
         return entry
 
-    def _take_replay(self, now: float) -> Entry | None:
-        if sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX or self._pace.wait_s(1.0, now) > 0:
+    def _replays(self) -> int:
+        return sum(self._in_flight.values())
+
+    def _replayed(self, row: Row | None) -> Entry | None:
+        if row is None:
             return None
-        for kind in Kind:
-            if now < self._replay_from[kind]:
-                continue
-            row = self._backlog.next_old(kind, self._acked_before, self._is_passed)
-            if row is None:
-                if self._backlog.reading(kind):
-                    return None  # the less important ones wait for it
-                continue
-            self._pace.spend(1.0, now)
-            family = FAMILIES[kind]
-            if row.acked:  # delivered once already: it is entered into the books anew
-                self._books.enqueued(family)
-                self._again[row.id] = kind
-                self._entries += 1
-            self._telemetry.count("messages_replayed", topic_family=family)
-            self._in_flight[row.id] = True
-            return entry_of(row, replayed=True)
-        return None
+        family = FAMILIES[row.kind]
+        if row.acked and row.id not in self._again:
+            # delivered once already: it is entered into the books anew
+            self._books.enqueued(family)
+            self._again[row.id] = row.kind
+            self._entries += 1
+        self._telemetry.count("messages_replayed", topic_family=family)
+        self._in_flight[row.id] = True
+        return entry_of(row, replayed=True)
 
     def _is_passed(self, row_id: int) -> bool:
         return row_id in self._in_flight or row_id in self._evicted
@@ -200,16 +186,7 @@ class DurableOutbox:
         with self._lock:
             if not (self._connected and self._drained):
                 return math.inf
-            waits = []
-            for kind in Kind:
-                held_s = self._replay_from[kind] - now
-                if held_s <= 0 and self._backlog.reading(kind):
-                    break  # what is read now comes first, and wakes us
-                if self._backlog.has_old(kind):
-                    waits.append(max(0.0, held_s))
-            if not waits or sum(self._in_flight.values()) >= REPLAY_IN_FLIGHT_MAX:
-                return math.inf
-            return max(min(waits), self._pace.wait_s(1.0, now))
+            return self._replay.due_in(now, self._replays())
 
     # --- answers ---------------------------------------------------------------------------------
 
@@ -221,25 +198,25 @@ class DurableOutbox:
             row_id, family = entry.spool_id, entry.family
             self._entries += 1
             self._in_flight.pop(row_id, None)
-            self._again.pop(row_id, None)
             if row_id in self._evicted:
                 self._evicted.discard(row_id)
                 return
             now = self._clock()
             if reason is None:
                 self._answers.acked(row_id, now)
+                self._again.pop(row_id, None)
                 self._books.delivered(family)
             elif reason not in PERMANENT:
                 self._wait_on(KINDS[family], row_id, reason, now)
             else:
                 self._answers.gone(row_id, now)
+                self._again.pop(row_id, None)
                 self._books.dropped(family, 1, reason)
 
     def _wait_on(self, kind: Kind, row_id: int, reason: str, now: float) -> None:
         if reason == NO_SUBSCRIBERS:
             self._answers.unheard(row_id, now)
-        self._backlog.read_again(kind, row_id)
-        self._replay_from[kind] = now + UNHEARD_RETRY_S
+        self._replay.refused(row_id, kind, now)
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -258,8 +235,7 @@ class DurableOutbox:
         self._memory.snapshot(now)
         with self._lock:
             self._backlog.restart(self._last_id)
-            self._acked_before = now if self._replay_acked else -math.inf
-            self._replay_from = dict.fromkeys(Kind, -math.inf)
+            self._replay.start(now if self._replay_acked else -math.inf)
             self._connected, self._drained = True, False
 
     def repeat(self, now: float) -> None:
@@ -273,6 +249,7 @@ class DurableOutbox:
         self._memory.discard(reason)
         with self._lock:
             self._drained = False  # nothing more is replayed
+            self._replay.stop()
             self._backlog.stop()
 
     def close(self, reason: str, *, clean: bool = False) -> None:
@@ -305,28 +282,12 @@ class DurableOutbox:
         self._store.database.tick()
 
     def _follow_the_tables(self) -> None:
-        """The tables are others than before: a disk failed or came back, or a file was replaced.
-
-        What only a failed disk has goes on waiting in the books, until that comes back.
-        """
-        database = self._store.database
-        if database.generation != self._generation:
-            self._generation = database.generation
-            self._count, self._recount = None, True
-        if not self._recount or database.stands_in:
+        """Let the books fit a table that has taken the place of another."""
+        counted = self._recount.tick(self._entries)
+        if counted is None:
             return
-        if self._count is None and database.quiet:
-            self._answers.flush()
-            self._counted_at = self._entries
-            self._count = self._ask(lambda _: (self._spool.last_id(), self._spool.waiting()))
-        if self._count is None or not self._count.done.is_set():
-            return
-        (last_id, waiting), self._count = self._count.result(), None
-        if self._entries != self._counted_at or not database.quiet:
-            return  # the count is of no moment of the books: once more
-        self._recount = False
-        self._last_id = max(self._last_id, last_id)
-        for kind, rows in waiting.items():
+        self._last_id = max(self._last_id, counted.last_id)
+        for kind, rows in counted.waiting.items():
             family = FAMILIES[kind]
             again = sum(one is kind for one in self._again.values())
             unknown = rows - (self._books.in_flight(family) - again)
@@ -335,7 +296,7 @@ class DurableOutbox:
             self._books.dropped(family, max(0, -unknown), "storage_lost")
         if self._connected:
             if self._backlog.read_to_the_end():
-                self._acked_before = -math.inf  # they have been sent again already
+                self._replay.all_sent_again()
             self._backlog.restart(self._last_id)
 
     # --- books -----------------------------------------------------------------------------------
@@ -347,6 +308,8 @@ class DurableOutbox:
             answered = self._answers.settled(ids)
             self._evicted |= ids.intersection(self._in_flight)
             self._backlog.evicted(ids)
+            for row_id in ids & self._again.keys():  # the broker took it the first time
+                self._books.delivered(FAMILIES[self._again.pop(row_id)])
             lost = max(0, one.count - answered)
             self._books.dropped(FAMILIES[one.kind], lost, one.reason)
             if one.kind is Kind.ALARM and one.reason == "spool_full" and lost:

@@ -18,7 +18,7 @@ REFUSED_RETRY_S = 30.0
 """How long a message rests that the broker refused: an access list or a quota may change."""
 
 LIVE_RANK = ROUTES["fruit"].rank + 0.5
-"""What ranks below is live: status, answers, alarms and fruit never wait behind anything else."""
+"""What ranks below is live: status, alarms, answers and fruit never wait behind anything else."""
 
 
 class Outbox(Protocol):

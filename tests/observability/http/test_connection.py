@@ -69,6 +69,13 @@ def test_a_body_whose_end_is_unclear_ends_the_connection(
     assert agent.views == 0, "what stood behind was not taken for a request"
 
 
+def test_a_chunked_body_of_http_1_0_ends_the_connection(agent: FakeAgent, server: Served) -> None:
+    ask = POST.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Transfer-Encoding: chunked\r\n"
+    answer = exchanged(server, ask + b"Connection: keep-alive\r\n\r\n0\r\n\r\n" + SMUGGLED)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert agent.views == 0
+
+
 def test_a_chunked_body_alone_is_taken(agent: FakeAgent, server: Served) -> None:
     body = b'{"state": "running"}'
     chunked = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"

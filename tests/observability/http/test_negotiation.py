@@ -16,12 +16,19 @@ PROMETHEUS = (
 )
 
 
+PROMETHEUS_3 = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;"
+    f"q=0.6,{OPENMETRICS};version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.3,"
+    "*/*;q=0.2"
+)
+
+
 @pytest.mark.parametrize(
     ("accept", "openmetrics"),
     [
         ("", False), ("*/*", False), ("text/plain", False), ("text/html, */*;q=0.1", False),
         (OPENMETRICS, True), (f"{OPENMETRICS}; version=1.0.0; charset=utf-8", True),
-        (OPENMETRICS.upper(), True), (PROMETHEUS, True),
+        (OPENMETRICS.upper(), True), (PROMETHEUS, True), (PROMETHEUS_3, True),
         (f"{OPENMETRICS};q=0", False), (f"{OPENMETRICS}; q=0.0, */*", False),
         (f"text/plain, {OPENMETRICS};q=0.9", False), (f"text/*;q=0.5, {OPENMETRICS};q=0.9", True),
         (f"text/plain;q=0.2, {OPENMETRICS};version=0.0.1;q=0.1, {OPENMETRICS};q=0.3", True),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.publishing.connection import session, subscriptions
 from agent.publishing.connection.events import Opened
 from agent.publishing.connection.limits import CONSEQUENCES, NO_RETAIN, QOS_0, BrokerLimits
 from agent.publishing.connection.link import Cause
-from agent.publishing.outbox import durable, memory
+from agent.publishing.outbox import memory, replay
 from tests.publishing import examples
 from tests.publishing.connection.test_faults import raise_alarms, seqs
 from tests.publishing.rig import running
 from tests.publishing.sparkplug.rig import sparkplug
 from tests.support import wait_until
 from tests.support.fault_broker import QUOTA, fault_broker
+from tests.support.mosquitto import Observer, mosquitto
 
 WILL_RETAIN, WILL_QOS = 0x20, 0x18
 
@@ -150,7 +153,7 @@ def test_what_was_refused_once_is_offered_again_on_the_connection_that_stands(
     """It waited for the next connect, which may be weeks away."""
     for module in (memory, subscriptions):
         monkeypatch.setattr(module, "REFUSED_RETRY_S", 0.2)
-    monkeypatch.setattr(durable, "UNHEARD_RETRY_S", 0.2)
+    monkeypatch.setattr(replay, "UNHEARD_RETRY_S", 0.2)
     with (
         caplog.at_level("INFO", subscriptions.__name__),
         fault_broker(puback_reason=QUOTA, suback_reason=135) as broker,
@@ -196,3 +199,37 @@ def test_a_broker_that_takes_a_retained_will_and_retains_nothing_is_sent_none() 
         rig.settled()
         assert broker.connects == 1
         assert not any(one.retain for one in broker.published)
+
+
+@pytest.mark.needs_mosquitto
+@pytest.mark.parametrize(
+    ("protocol", "extra", "limits"),
+    [
+        ("5", "retain_available false", [NO_RETAIN]),
+        ("5", "max_qos 0", [QOS_0]),
+        ("5", "retain_available false\nmax_qos 0", [QOS_0, NO_RETAIN]),
+        ("5", "max_qos 1", []),
+        ("3.1.1", "retain_available false", [NO_RETAIN]),
+    ],
+)
+def test_a_mosquitto_with_limits_gets_everything(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    protocol: str,
+    extra: str,
+    limits: list[str],
+) -> None:
+    told = {} if protocol == "5" else {"retain": False}
+    with (
+        mosquitto(tmp_path, extra) as broker,
+        Observer(broker.port) as observer,
+        running(broker.url, protocol=protocol, **told) as rig,
+    ):
+        rig.publisher.alarm(examples.alarm())
+        rig.publisher.fruit(examples.fruit(), "cam1")
+        rig.publisher.explanation(examples.explanation())
+        for ending in ("event/alarm", "fruit/cam1", "alarm/camera_lost-cam1", "suture/image"):
+            observer.wait(ending)
+        rig.settled()
+        assert rig.books.total("broker_disconnects") == 0
+    assert sorted(limits_told(caplog)) == sorted(limits)

@@ -10,9 +10,10 @@ import pytest
 
 from agent.publishing.outbox.rows import FAMILIES
 from agent.publishing.wire.messages import Entry, Message
-from agent.storage import capacity, disk
+from agent.storage import capacity
+from agent.storage.file import disk
+from agent.storage.file.state_dir import FILE
 from agent.storage.rows import Kind
-from agent.storage.state_dir import FILE
 from tests.publishing.outbox.test_durable import Plant
 
 ROOM = 1024 * 1024

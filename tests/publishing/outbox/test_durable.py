@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from agent.config import Storage
-from agent.publishing.outbox.durable import NO_SUBSCRIBERS, UNHEARD_RETRY_S, DurableOutbox
+from agent.publishing.outbox.durable import NO_SUBSCRIBERS, DurableOutbox
 from agent.publishing.outbox.memory import MemoryOutbox
+from agent.publishing.outbox.replay import LATE_MAX, UNHEARD_RETRY_S
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
 from agent.storage.rows import Kind
@@ -202,7 +203,9 @@ def test_what_was_in_flight_when_the_connection_went_is_sent_again(plant: Plant)
     plant.books.balance()
 
 
-def test_new_alarms_go_before_old_ones_and_old_ones_after_the_snapshot(plant: Plant) -> None:
+def test_new_alarms_go_before_those_of_the_outage_and_these_before_the_snapshot(
+    plant: Plant,
+) -> None:
     for _ in range(3):
         plant.put()
     plant.box.put(Entry((Message("B/status", "status", b"{}"),), plant.clock.now), plant.clock.now)
@@ -210,14 +213,39 @@ def test_new_alarms_go_before_old_ones_and_old_ones_after_the_snapshot(plant: Pl
     plant.box.put(Entry(cam, plant.clock.now), plant.clock.now)
     plant.connect()
     plant.put()
+    assert plant.store.database.settle(), "what is asked for at the connect is read"
     order = []
     while (entry := plant.take()) is not None:
         order.append(entry.messages[-1].topic + str(json.loads(entry.messages[-1].payload)))
         plant.box.settle(entry, entry.messages[-1], None)
     assert [topic.split("{")[0] for topic in order] == [
-        "B/status", "B/event_alarm", "B/m", "B/event_alarm", "B/event_alarm", "B/event_alarm",
+        "B/status", "B/event_alarm", "B/event_alarm", "B/event_alarm", "B/event_alarm", "B/m",
     ]  # fmt: skip
-    assert "'seq': 4" in order[1]
+    assert [word for line in order for word in line.split("'seq': ")[1:]] == [
+        f"{seq}, 'filler': '', 'replayed': {replayed}}}"
+        for seq, replayed in ((4, False), (1, True), (2, True), (3, True))
+    ]
+
+
+def test_what_has_been_given_out_once_and_more_than_a_few_come_after_the_snapshot(
+    plant: Plant,
+) -> None:
+    plant.connect()
+    plant.put_many(2, "event_alarm")
+    assert plant.seqs() == [1, 2]
+    plant.lose()
+    plant.put_many(LATE_MAX + 5, "event_alarm")
+    cam = (Message("B/i", "cam_image", b"x"), Message("B/m", "cam_meta", b'{"seq":"states"}'))
+    plant.box.put(Entry(cam, plant.clock.now), plant.clock.now)
+    plant.connect()
+    assert plant.store.database.settle()
+    told: list[object] = []
+    while (entry := plant.take()) is not None:
+        told.append(json.loads(entry.messages[-1].payload)["seq"])
+        plant.box.settle(entry, entry.messages[-1], None)
+    late = list(range(3, LATE_MAX + 8))
+    assert told == [*late[:LATE_MAX], "states", 1, 2, *late[LATE_MAX:]], "each once, in order"
+    plant.books.balance()
 
 
 def test_replay_is_paced_and_never_fills_the_window(tmp_path: Path) -> None:
@@ -263,6 +291,30 @@ def test_an_event_for_nobody_waits_and_is_tried_again(plant: Plant) -> None:
     assert plant.books.total("messages_dropped") == 0
     plant.pass_time(UNHEARD_RETRY_S + 1)
     assert plant.seqs() == [1]
+    plant.books.balance()
+
+
+def test_an_event_that_is_sent_again_for_nobody_is_in_the_books_once(plant: Plant) -> None:
+    """Each further try entered it anew, and two messages were in flight for ever."""
+    plant.connect()
+    plant.put_many(2, "event_alarm")
+    plant.deliver()
+    plant.lose()
+    plant.connect()
+    assert len(plant.deliver(count=1, reason=NO_SUBSCRIBERS)) == 1
+    taken = plant.take()
+    plant.lose(*([taken] if taken else []))
+    plant.connect()
+    assert len(plant.deliver(count=1, reason=NO_SUBSCRIBERS)) == 1
+    plant.pass_time(UNHEARD_RETRY_S + 1)
+    assert plant.seqs() == [1, 2]
+    assert set(plant.books.in_flight().values()) == {0}
+    plant.lose()
+    plant.connect()
+    plant.deliver(count=1, reason=NO_SUBSCRIBERS)
+    plant.pass_time(700)  # kept for long enough
+    plant.pass_time(10)
+    assert set(plant.books.in_flight().values()) == {0}
     plant.books.balance()
 
 

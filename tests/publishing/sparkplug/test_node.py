@@ -730,6 +730,14 @@ def test_a_write_that_is_no_text_is_handed_on_to_be_refused_and_a_retained_one_i
     assert rig.count("commands", "retained") == 1
 
 
+def test_what_else_stands_in_a_command_does_not_keep_a_write_from_its_tag() -> None:
+    rig = writable()
+    bdseq = Metric("bdSeq", value=value_of(DataType.INT64, 3))
+    rig.command(bdseq, text(ACK, TEXT), text("another/tag", TEXT))
+    assert [write.text for write in rig.node.take_writes()] == [TEXT]
+    assert (rig.count("commands", "unknown"), rig.count("commands", "written")) == (2, 1)
+
+
 def test_a_write_asks_for_no_rebirth_and_sends_nothing_by_itself() -> None:
     rig = writable()
     rig.pass_time(10)

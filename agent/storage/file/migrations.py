@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from agent.storage.transaction import transaction
+from agent.storage.file.transaction import transaction
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (

@@ -8,13 +8,13 @@ noted (``fate``) and entered when the two join.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.storage.opening import NAME, OPENED
+from agent.storage.file.opening import NAME, OPENED
+from agent.storage.file.transaction import transaction
 from agent.storage.rows import Kind
-from agent.storage.transaction import transaction
 
 STATES = ("counter", "alarm", "kept")
 ALARM_SHARE = 0.5
@@ -94,6 +94,7 @@ def _prepare(memory: sqlite3.Connection) -> None:
         "taken_picture (event_id PRIMARY KEY, made_utc_ms)",
         "taken_audit (id INTEGER PRIMARY KEY)",
         "fate (id INTEGER PRIMARY KEY, what INTEGER, mono REAL)",
+        "forgotten (alarm_id PRIMARY KEY)",
     ):
         memory.execute(f"CREATE TABLE {columns}")
 
@@ -106,6 +107,13 @@ def note_fates(
         "INSERT OR REPLACE INTO fate SELECT :id, :what, :mono "
         "WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE id = :id)",
         [{"id": row_id, "what": what, "mono": mono} for row_id in ids],
+    )
+
+
+def note_forgotten(memory: sqlite3.Connection, alarm_ids: Iterable[str]) -> None:
+    """Remember alarms that the file is to forget, too."""
+    memory.executemany(
+        "INSERT OR REPLACE INTO forgotten VALUES (?)", [(alarm_id,) for alarm_id in alarm_ids]
     )
 
 
@@ -142,6 +150,7 @@ class Changes:
     gone: Rows
     gone_pictures: Rows
     fates: Rows
+    forgotten: Rows
     sequences: Rows = field(default_factory=list)
 
 
@@ -176,6 +185,7 @@ def changes_of(memory: sqlite3.Connection) -> Changes:
         gone_pictures=found(
             "SELECT event_id FROM taken_picture EXCEPT SELECT event_id FROM evidence"
         ),
+        forgotten=found("SELECT alarm_id FROM forgotten"),
         fates=found("SELECT what, id, mono FROM fate ORDER BY id"),
         sequences=found("SELECT name, seq FROM sqlite_sequence"),
     )
@@ -186,6 +196,7 @@ def join(changes: Changes, disk: sqlite3.Connection) -> None:
     with transaction(disk):
         disk.executemany("DELETE FROM outbox WHERE id = ?", changes.gone)
         disk.executemany("DELETE FROM evidence WHERE event_id = ?", changes.gone_pictures)
+        disk.executemany("DELETE FROM alarm WHERE alarm_id = ?", changes.forgotten)
         _enter_fates(disk, changes.fates)
         for table, rows in changes.tables.items():
             if table == "audit":

@@ -11,7 +11,7 @@ import struct
 import tempfile
 from pathlib import Path
 
-from agent.storage.migrations import VERSION
+from agent.storage.file.migrations import VERSION
 
 FILE = "pitwatch.db"
 NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.records import StorageCause
-from agent.storage import copying, opening
 from agent.storage.errors import StorageError
-from agent.storage.executor import Executor, Mode
-from agent.storage.health import Health
+from agent.storage.file import copying, opening
+from agent.storage.file.executor import Executor, Mode
+from agent.storage.file.health import Health
+from agent.storage.file.transaction import transaction
 from agent.storage.jobs import AbandonedError, Job, Work
 from agent.storage.rows import Kind
-from agent.storage.transaction import transaction
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)

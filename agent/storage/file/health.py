@@ -12,6 +12,8 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
+DAMAGED = "the state file was damaged and set aside"
+
 
 class Health:
     """``generation`` rises whenever another file, or memory, has taken the place of what was
@@ -35,7 +37,7 @@ class Health:
     def set_aside(self, path: Path, why: str, stamp: int) -> None:
         """A damaged file was renamed."""
         self._telemetry.count("storage_losses", reason="corrupt")
-        self.note_loss("the state file was damaged and set aside")
+        self.note_loss(DAMAGED)
         log_event(logger, logging.ERROR, "spool_loss", file=str(path), reason=why, kept=stamp)
 
     def degrade(self, cause: StorageCause, why: str) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.storage.errors import StateDirError, StorageError
-from agent.storage.migrations import STEPS, migrate
-from agent.storage.state_dir import refusal
-from agent.storage.transaction import transaction
+from agent.storage.file.migrations import STEPS, migrate
+from agent.storage.file.state_dir import refusal
+from agent.storage.file.transaction import transaction
 
 WAL_KEPT_BYTES = 8 * 1024 * 1024
 BUSY_S = 2.0

@@ -1,0 +1,1 @@
+"""The file itself: its thread, how it fails, what is copied into memory and back."""

@@ -1,0 +1,23 @@
+"""No test of a report depends on which of two ways was the faster on this machine, and none but
+those that ask for ``timed`` waits until that is found out."""
+
+import pytest
+
+from agent.ablation import engine
+from agent.ablation.core import timing
+
+BATCH = 8
+
+
+@pytest.fixture
+def timed():
+    """Batch and way are chosen by their times, as by the commands."""
+
+
+@pytest.fixture(autouse=True)
+def rows_wherever_they_agree(request, monkeypatch):
+    if "timed" not in request.fixturenames:
+        monkeypatch.setattr(timing, "slower", lambda *_: None)
+        monkeypatch.setattr(
+            engine, "choose_batch", lambda model, *_: BATCH if model.batchable else 1
+        )
