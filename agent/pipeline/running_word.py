@@ -88,9 +88,6 @@ class RunningWord:
         """Put in force what was when an earlier start ended."""
         found = self._kept.get(NAME)
         self._unread = found is None and self._kept.out_of_reach
-        if self._unread:
-            return
-        self._version += 1  # the references of this start are for the next one
         if found is None:
             return
         try:
