@@ -192,6 +192,7 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path) -> None:
     arguments = [*demonstration(tmp_path), "--http", f"127.0.0.1:{port}"]
 
     def take_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup themselves
         os.setsid()
         fcntl.ioctl(its, termios.TIOCSCTTY, 0)
 

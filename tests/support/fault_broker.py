@@ -79,7 +79,11 @@ class FaultBroker:
         self._listener: socket.socket | None = None
         self._closing = False
         self._arrivals: deque[float] = deque()  # of PUBLISH packets of this connection, one second
-        self.port = 0
+        # Bound and never listening: while the broker refuses, nobody else can have its port.
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.port = int(self._holder.getsockname()[1])
         self.open()
 
     @property
@@ -87,9 +91,8 @@ class FaultBroker:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def open(self) -> None:
-        """Accept connections, on the port of before if there was one."""
+        """Accept connections, on the same port each time."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = int(listener.getsockname()[1])
         listener.settimeout(POLL_S)
         self._listener = listener
         self._start(self._accept, listener)
@@ -98,6 +101,8 @@ class FaultBroker:
         """Close the port and every connection: the next attempt is refused."""
         listener, self._listener = self._listener, None
         if listener is not None:
+            # The thread in ``accept`` would keep it listening until its poll ends.
+            listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         self.cut()
 
@@ -126,6 +131,7 @@ class FaultBroker:
     def close(self) -> None:
         self._closing = True
         self.refuse()
+        self._holder.close()
         for thread in self._threads:
             thread.join(5)
 
