@@ -79,7 +79,7 @@ def test_worker_capture_and_broker_are_killed_and_the_agent_recovers(tmp_path: P
             assert agent.process.pid == pid
             code, seconds = agent.stop()
         assert code == 0
-        assert seconds < 5
+        assert seconds < 15, "5 s where nothing else loads the machine"
     books = agent.final_books()["cam1"]
     assert books["in_flight"] == 0
     assert books["captured"] == books["segmented"] + books["dropped"]
@@ -102,7 +102,7 @@ def test_the_end_does_not_wait_for_children_that_hang(tmp_path: Path) -> None:
             child.suspend()
         code, seconds = agent.stop()
         assert code == 0
-        assert seconds < 20, "5 s where nothing else loads the machine"
+        assert seconds < 15, "5 s where nothing else loads the machine"
         assert not [child for child in children if child.is_running()]
 
 

@@ -155,9 +155,9 @@ class FaultBroker:
             self._start(self._serve, peer)
 
     def _serve(self, peer: socket.socket) -> None:
-        peer.settimeout(POLL_S)
         level = V5
         with contextlib.suppress(OSError, EOFError):
+            peer.settimeout(POLL_S)
             while True:
                 head, body = self._packet(peer)
                 if head & 0xF0 == 0x10:
