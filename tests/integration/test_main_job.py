@@ -71,7 +71,8 @@ def assert_the_books_balance(agent: RunningAgent, dropped: int = 0) -> None:
 
 
 def test_without_configuration_the_demonstration_runs_and_ends_cleanly(tmp_path: Path) -> None:
-    with running_agent(tmp_path, *demonstration(tmp_path), "--duration", "25") as agent:
+    # On a loaded machine it is 22 s before the worker is ready.
+    with running_agent(tmp_path, *demonstration(tmp_path), "--duration", "45") as agent:
         agent.wait_ready()
         agent.wait(lambda: agent.status()["explanations"]["completed"] >= 1, 60, "an explanation")
         view = agent.status()
