@@ -11,11 +11,10 @@ import queue
 from collections.abc import Collection
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from agent.records import PublishedLane
-from agent.storage.kept import Kept
-from agent.telemetry import log_event
+from agent.storage.kept import Kept, parse_kept
 
 logger = logging.getLogger(__name__)
 
@@ -83,15 +82,8 @@ class PublishedLanes:
 
     def _earlier(self) -> dict[str, PublishedLane]:
         found = self._kept.get(NAME)
-        if found is None:
-            return {}
-        try:
-            saved = _Saved.model_validate(found)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in (NAME, *first["loc"]))
-            detail = f"{place}: {first['msg']}"
-            log_event(logger, logging.WARNING, "published_lanes_unreadable", detail=detail)
+        saved = parse_kept(found, NAME, _Saved, logger) if found is not None else None
+        if saved is None:
             return {}
         return {
             lane: PublishedLane(lane, one.metrics, one.classes) for lane, one in saved.lanes.items()

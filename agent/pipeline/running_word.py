@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from agent.records import MachineInfo, Origin
-from agent.storage.kept import Kept
+from agent.storage.kept import Kept, parse_kept
 from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
@@ -90,13 +90,8 @@ class RunningWord:
         self._unread = found is None and self._kept.out_of_reach
         if found is None:
             return
-        try:
-            saved = _Saved.model_validate(found)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in (NAME, *first["loc"]))
-            detail = f"{place}: {first['msg']}"
-            log_event(logger, logging.WARNING, "running_word_unreadable", detail=detail)
+        saved = parse_kept(found, NAME, _Saved, logger)
+        if saved is None:
             return
         known = (EVERY_LANE, *self._lanes)
         self._words = {lane: word for lane, word in saved.words.items() if lane in known}

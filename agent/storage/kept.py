@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from agent.storage.database import Database
+from agent.telemetry import log_event
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Kept:
@@ -42,3 +49,16 @@ class Kept:
             self._database.after_commit(then)
 
         self._database.run(write)
+
+
+def parse_kept(found: object, name: str, model: type[M], logger: logging.Logger) -> M | None:
+    """Return what was found under a name as what it should be; None, with a warning of the place,
+    where it is not."""
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (name, *first["loc"]))
+        detail = f"{place}: {first['msg']}"
+        log_event(logger, logging.WARNING, f"{name}_unreadable", detail=detail)
+        return None
