@@ -20,6 +20,9 @@ from agent.token_bucket import TokenBucket
 
 MESSAGE_LIMIT_BYTES = 4096
 BURST = 20
+REFUSED_EVERY_S = 10.0
+"""Of commands over the rate, and of retained ones, one is answered so often: answers to all of them
+would be a flood of our own."""
 RESPONSE_TOPIC_LIMIT = 200
 RESULT = "result"
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -118,6 +121,11 @@ def parse(name: str, payload: bytes) -> tuple[Mapping[str, str | int | float], s
         except CommandError as error:
             wrong.append(f"{key} {error}")
     return values, (read.wrong or "; ".join(wrong))[:300]
+
+
+def answers_to_refused(now: float) -> TokenBucket:
+    """Return who says which of the commands that are refused for one reason is answered."""
+    return TokenBucket(1.0 / REFUSED_EVERY_S, 1.0, now)
 
 
 @dataclass(frozen=True, slots=True)

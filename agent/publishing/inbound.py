@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.machine import MachineMessageError, parse_machine
-from agent.publishing.commands import CommandReader, Moment
+from agent.publishing.commands import REFUSED_EVERY_S, CommandReader, Moment, answers_to_refused
 from agent.publishing.connection.events import Received, Rival
 from agent.publishing.connection.subscriptions import Subscription
 from agent.publishing.wire.payloads import STOPPED
@@ -26,9 +25,6 @@ MACHINE_PER_S = 200.0
 """Machine's words on average: forty times as many as fruit. More cost the live path its time."""
 MACHINE_BURST = 500
 """At once: what waits after the agent was stopped for a while."""
-REFUSED_EVERY_S = 10.0
-"""Of commands over the rate, and of retained ones, one is answered so often: answers to all of them
-would be a flood of our own."""
 RETAINED_KNOWN_MAX = 1000
 
 
@@ -98,8 +94,8 @@ class Inbound:
         self._commands = CommandReader(settings.commands, self._topics.base)
         self._machine_words = TokenBucket(MACHINE_PER_S, MACHINE_BURST, clock())
         self._ours: Start | None = None  # as the broker has shown us in our own status
-        self._over_rate_mono = -math.inf  # when a command over the rate was answered last
-        self._retained_mono = -math.inf  # when a retained one was
+        self._over_rate = answers_to_refused(clock())
+        self._retained_answers = answers_to_refused(clock())
         self._retained: set[bytes] = set()  # digests of those that came
 
     @property
@@ -159,7 +155,7 @@ class Inbound:
         if command.refusal is CommandOutcome.RETAINED and not self._is_news(event):
             self._telemetry.count("commands", command=command.name, outcome=command.refusal)
         elif command.refusal is CommandOutcome.RATE_LIMITED:
-            self._over_rate(command)
+            self._refuse_over_rate(command)
         else:
             self._hooks.command(command)
 
@@ -170,20 +166,14 @@ class Inbound:
         if digest in self._retained or len(self._retained) >= RETAINED_KNOWN_MAX:
             return False
         self._retained.add(digest)
-        now = self._clock()
-        if now - self._retained_mono < REFUSED_EVERY_S:
-            return False
-        self._retained_mono = now
-        return True
+        return self._retained_answers.take(self._clock())
 
-    def _over_rate(self, command: Command) -> None:
-        now = self._clock()
-        if now - self._over_rate_mono < REFUSED_EVERY_S:
+    def _refuse_over_rate(self, command: Command) -> None:
+        if not self._over_rate.take(self._clock()):
             self._telemetry.count(
                 "commands", command=command.name, outcome=CommandOutcome.RATE_LIMITED
             )
             return
-        self._over_rate_mono = now
         detail = f"{command.detail}; of those that follow, one each {REFUSED_EVERY_S:g} s is told"
         self._hooks.answer(command, CommandOutcome.RATE_LIMITED, detail)
 

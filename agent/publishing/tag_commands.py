@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.config import Commands
-from agent.publishing.commands import MESSAGE_LIMIT_BYTES, CommandReader, Moment
+from agent.publishing.commands import MESSAGE_LIMIT_BYTES, CommandReader, Moment, answers_to_refused
 from agent.publishing.connection.events import Received
 from agent.publishing.sparkplug.writes import Written
 from agent.records import Command, CommandOutcome
 from agent.telemetry import Clock, Telemetry
-
-OVER_RATE_EVERY_S = 10.0
-"""Of the commands over the rate one is answered so often, as of those by topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class TagCommands:
     ) -> None:
         self._reader = CommandReader(settings, base="")
         self._telemetry = telemetry
-        self._over_rate_mono = -math.inf  # when a command over the rate was answered last
+        self._over_rate = answers_to_refused(clock())
         self._clock = clock
         self._utc_ms = utc_ms
         self._hooks = hooks
@@ -56,8 +52,7 @@ class TagCommands:
         command = self.read(write)
         if command.refusal is not CommandOutcome.RATE_LIMITED:
             self._hooks.command(command)
-        elif self._clock() - self._over_rate_mono >= OVER_RATE_EVERY_S:
-            self._over_rate_mono = self._clock()
+        elif self._over_rate.take(self._clock()):
             self._hooks.answer(command, command.refusal, command.detail)
         else:
             self._telemetry.count("commands", command=command.name, outcome=command.refusal)

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from agent.publishing.commands import BURST
+from agent.publishing.commands import BURST, REFUSED_EVERY_S
 from agent.publishing.connection.events import Received, Rival
 from agent.publishing.inbound import (
     MACHINE_BURST,
     MACHINE_PER_S,
-    REFUSED_EVERY_S,
     RETAINED_KNOWN_MAX,
     Inbound,
     InboundHooks,
