@@ -301,9 +301,6 @@ AGENT = (
     Panel("Broker's answers", "A second, by reason.", "cps",
           ((rate("pitwatch_publish_results_total", "topic_family, reason", OWN),
             "{{topic_family}} {{reason}}"),)),
-    Panel("Certificates", "Time for which each certificate of the agent still holds.", "s",
-          ((f"min by (use) (pitwatch_certificate_expiry_timestamp_seconds{{{OWN}}}) - time()",
-            "{{use}}"),)),
     Panel("Embedded broker replaced", "Processes of the embedded broker in the last hour.", "none",
           ((or_zero("sum by (job, instance, reason) "
                     f"(increase(pitwatch_broker_restarts_total{{{OWN}}}[1h]))",
