@@ -109,6 +109,19 @@ def _fill(plant: Plant) -> None:
     with suppress(OSError), (plant.disk / "fill").open("ab", buffering=0) as file:
         while True:
             file.write(bytes(512))
+    _write(plant)
+
+
+def _freeze(plant: Plant) -> None:
+    _does("fsfreeze", "-f", plant.disk)
+    _write(plant)
+
+
+def _write(plant: Plant) -> None:
+    """Have the agent keep something, whatever else goes on: a variety is kept at once."""
+    word = {"variety": f"v{time.monotonic_ns()}"}
+    if plant.running.post("/machine", json.dumps(word).encode()) != 204:
+        raise CannotBeMadeError("the agent takes no word of the machine")
 
 
 def _empty(plant: Plant) -> None:
@@ -186,7 +199,7 @@ TROUBLES = (
     Trouble("full disk", _fill, _logged("storage_degraded"), _empty, _own_disk),
     Trouble(
         "hung disk",
-        lambda plant: _does("fsfreeze", "-f", plant.disk),
+        _freeze,
         _logged("storage_degraded"),
         lambda plant: _does("fsfreeze", "-u", plant.disk),
         _own_disk,
