@@ -18,7 +18,8 @@ from agent import config
 from agent.ablation.core.errors import AblationError
 from agent.ablation.result import not_explainable
 from agent.ablation.studies.curves import DELETION, INSERTION, Curve
-from agent.ablation.studies.studies import GroupDelta, MapSets, Studied
+from agent.ablation.studies.each_map import MapSets
+from agent.ablation.studies.studies import GroupDelta, Studied
 from agent.config import Preprocessing
 from agent.records import Region, RegionOcclusion
 from agent.reports import tables

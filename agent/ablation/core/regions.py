@@ -57,6 +57,15 @@ def nearest(mask: Mask, size: tuple[int, int]) -> Mask:
     return np.asarray(grown, np.bool_)
 
 
+def at_places(values: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
+    """(H, W) of any integers -> ``size`` = (h, w): each pixel takes the value at its centre."""
+    rows, columns = (
+        ((np.arange(count) + 0.5) * (have / count)).astype(np.int64)
+        for count, have in zip(size, values.shape, strict=True)
+    )
+    return values[np.ix_(rows, columns)]
+
+
 def class_cells(
     region: Mask, aperture: Mask, grid: tuple[int, int], threshold: float
 ) -> ClassCells:
