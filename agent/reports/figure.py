@@ -148,6 +148,8 @@ FIGURES: dict[str, Callable[[Scene], Image]] = {
     "ablation-cam": partial(map_figure, name="Ablation-CAM at the layer"),
     "occlusion": occlusion_figure,
     "hires": partial(map_figure, name="HiRes gradient map at the layer"),
+    "seg-grad-cam": partial(map_figure, name="Seg-Grad-CAM at the layer"),
+    "seg-eigen-cam": partial(map_figure, name="Seg-Eigen-CAM at the layer"),
     "region-occlusion": region_figure,
 }
 

@@ -26,8 +26,12 @@ class ClassCells:
 
 def area_shares(mask: Mask, grid: tuple[int, int]) -> NDArray[np.float64]:
     """(h, w) bool -> (gh, gw): the share of each cell's area that the mask covers, exactly."""
-    columns = _means(mask.astype(np.float64), grid[0])
-    return _means(columns.T, grid[1]).T
+    return area_means(mask.astype(np.float64), grid)
+
+
+def area_means(values: NDArray[np.float64], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """(h, w) -> (gh, gw): the mean over each cell's area, pixels cut where needed."""
+    return _means(_means(values, grid[0]).T, grid[1]).T
 
 
 def _means(values: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
