@@ -71,7 +71,10 @@ class Studies:
     methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_methods(self.methods)
+        # One name alone is a string, which is a sequence of letters too.
+        names = (self.methods,) if isinstance(self.methods, str) else tuple(self.methods)
+        object.__setattr__(self, "methods", names)
+        check_methods(names)
         if self.block_cells < 0:
             raise AblationError(f"blocks of {self.block_cells} cells at the layer")
 

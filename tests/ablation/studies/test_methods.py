@@ -145,6 +145,8 @@ def test_a_random_map_is_the_seeds_and_nothing_elses():
 def test_a_method_that_is_none_is_refused_with_the_list():
     with pytest.raises(AblationError, match="no method 'grad'; there are: ablation-cam, seg-grad"):
         Studies(methods=("grad",))
+    assert Studies(methods=HIRES).methods == (HIRES,)
+    assert Studies(methods=[HIRES, MEAN]).methods == (HIRES, MEAN)
 
 
 def test_grad_cam_gives_the_same_maps():
