@@ -48,7 +48,7 @@ def train(
     from rich.console import Console
 
     from agent.models.errors import ModelError
-    from agent.models.weights import read_file, sha256_of
+    from agent.models.files import read_file, sha256_of
     from agent.training.command import train_with_progress
     from agent.training.errors import TrainingError
     from agent.training.recipe import Recipe

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
-from agent.models import programs, weights
+from agent.models import files, programs, weights
 from agent.models.card import ModelCard, card_path, read_card
 from agent.models.checks import fits_batches, probe_batch, self_test, to_eval
 from agent.models.errors import ModelError
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel
 from agent.models.pictures import channels_of
+from agent.models.state_dicts import check_against
 from agent.models.unet import SIZE_MULTIPLE, UNet, unet_from_state_dict
 from agent.records import BACKGROUND, CLASSES, SUTURE
 
@@ -28,6 +29,8 @@ FORMATS = {
     ".pt2": ModelFormat.EXPORT,
     ".ts": ModelFormat.TORCHSCRIPT,
 }
+UNUSED = "num_batches_tracked"
+"""BatchNorm's counter, which plays no part in inference and may be missing."""
 UNET_CLASSES = {1: (BACKGROUND, SUTURE), 2: (BACKGROUND, SUTURE), 3: CLASSES}
 UNET_LAYER = "encoder4.enc4relu2"
 """The last encoder layer, after its non-linearity: where the method ablates by default."""
@@ -125,13 +128,13 @@ def _read(
         return _read_factory(settings, path, card)
     assert path is not None
     name = str(path)
-    data = weights.read_file(path)
-    sha256 = weights.sha256_of(data)
+    data = files.read_file(path)
+    sha256 = files.sha256_of(data)
     if kind is ModelFormat.WEIGHTS:
-        weights.check_sha256(name, sha256, settings.sha256, "model.sha256")
+        files.check_sha256(name, sha256, settings.sha256, "model.sha256")
     else:
         programs.require_trust(settings, name, f"a {kind} file", sha256)
-    weights.check_sha256(name, sha256, card.sha256 if card else None, "its model card")
+    files.check_sha256(name, sha256, card.sha256 if card else None, "its model card")
     if kind is ModelFormat.TORCHSCRIPT:
         return programs.load_torchscript(data, name), sha256, name
     if kind is ModelFormat.EXPORT:
@@ -153,21 +156,28 @@ def _read_factory(
     factory = settings.factory
     assert factory is not None
     source_path = programs.factory_source(factory)
-    source = weights.read_file(source_path)
-    sha256 = weights.sha256_of(source)
+    source = files.read_file(source_path)
+    sha256 = files.sha256_of(source)
     programs.require_trust(settings, factory, "a factory", sha256)
     module = programs.load_factory(factory, source, source_path)
     if path is None:
         return module, sha256, factory
-    data = weights.read_file(path)
-    found = weights.sha256_of(data)
-    weights.check_sha256(str(path), found, card.sha256 if card else None, "its model card")
+    data = files.read_file(path)
+    found = files.sha256_of(data)
+    files.check_sha256(str(path), found, card.sha256 if card else None, "its model card")
+    own = module.state_dict()
+    state = weights.read_state_dict(data, str(path), own)
+    counters = {k: v for k, v in own.items() if k.endswith(UNUSED) and k not in state}
     try:
-        module.load_state_dict(weights.read_state_dict(data, str(path)))
+        check_against(state, own)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    try:
+        module.load_state_dict({**counters, **state})
     except RuntimeError as error:
         lines = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ModelError(f"{path}: does not fit {factory}: {lines}") from error
-    return module, weights.sha256_of((sha256 + found).encode()), factory
+    return module, files.sha256_of((sha256 + found).encode()), factory
 
 
 def _classes(

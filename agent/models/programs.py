@@ -20,7 +20,7 @@ from torch import nn
 
 from agent import config
 from agent.models.errors import ModelError
-from agent.models.weights import check_sha256
+from agent.models.files import check_archive, check_sha256
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def require_trust(settings: config.Model, name: str, what: str, sha256: str) -> 
 
 def load_torchscript(data: bytes, name: str) -> nn.Module:
     """The TorchScript module in ``data``, on the CPU."""
+    check_archive(data, name)
     try:
         module: nn.Module = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
@@ -57,6 +58,7 @@ def load_export(data: bytes, name: str) -> nn.Module:
     As modules of the names they had where the program knows them, so that layers can be named;
     otherwise as one flat graph.
     """
+    check_archive(data, name)
     try:
         program = torch.export.load(io.BytesIO(data))
     except Exception as error:  # the deserialiser raises whatever the file made it meet

@@ -16,10 +16,10 @@ from agent.config import Head, Preprocessing
 from agent.models import loading
 from agent.models.card import ModelCard, card_path, card_text, read_card
 from agent.models.errors import ModelError
+from agent.models.files import sha256_of
 from agent.models.loaded import logits, preprocess
 from agent.models.loading import load_model
 from agent.models.unet import UNet
-from agent.models.weights import sha256_of
 
 SMALL = Preprocessing(width_px=64, height_px=64)
 

@@ -8,9 +8,9 @@ import torch
 
 from agent import config
 from agent.models.card import ModelCard, card_path, read_card
+from agent.models.files import sha256_of
 from agent.models.loading import load_model
 from agent.models.unet import UNet
-from agent.models.weights import sha256_of
 from agent.records import CLASSES
 from agent.training import train as module
 from agent.training.errors import TrainingError
