@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from agent.models.checks import fits_batches, probe_batch, self_test, to_eval
 from agent.models.errors import ModelError
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel
+from agent.models.onnx_in.file import OnnxFile
 from agent.models.pictures import channels_of
 from agent.models.state_dicts import check_against
 from agent.models.unet import SIZE_MULTIPLE, UNet, unet_from_state_dict
@@ -26,6 +28,7 @@ FORMATS = {
     ".safetensors": ModelFormat.WEIGHTS,
     ".pt": ModelFormat.WEIGHTS,
     ".pth": ModelFormat.WEIGHTS,
+    ".onnx": ModelFormat.ONNX,
     ".pt2": ModelFormat.EXPORT,
     ".ts": ModelFormat.TORCHSCRIPT,
 }
@@ -60,7 +63,7 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
     if path is None and kind is ModelFormat.WEIGHTS:
         path = default_weights()
     found_card = read_card(card_path(path)) if path is not None else None
-    module, sha256, name = _read(settings, kind, path, found_card)
+    module, sha256, name, several = _read(settings, kind, path, found_card)
     tensors = {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
     weights.check_finite(tensors, name)
     to_eval(module, name)
@@ -81,7 +84,7 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
         card=card,
         path=str(path or settings.factory or ""),
     )
-    if not builtin and not fits_batches(model):
+    if not builtin and not (several and fits_batches(model)):
         model = dataclasses.replace(model, batchable=False)
     self_test(model)
     if model.layer is not None and (names := layer_names(model.module, probe_batch(model)[:1])):
@@ -120,15 +123,26 @@ def _format(settings: config.Model) -> ModelFormat:
     return kind
 
 
+class _Read(NamedTuple):
+    """``name`` is what errors call it by; ``several`` is false where the file says that the network
+    takes one picture at a time."""
+
+    module: nn.Module
+    sha256: str
+    name: str
+    several: bool = True
+
+
 def _read(
     settings: config.Model, kind: ModelFormat, path: Path | None, card: ModelCard | None
-) -> tuple[nn.Module, str, str]:
-    """The module, its sha256 and the name that errors call it by."""
+) -> _Read:
     if kind is ModelFormat.FACTORY:
         return _read_factory(settings, path, card)
     assert path is not None
     name = str(path)
     data = files.read_file(path)
+    if kind is ModelFormat.ONNX:
+        return _read_onnx(settings, OnnxFile(data, path), name, card)
     sha256 = files.sha256_of(data)
     if kind is ModelFormat.WEIGHTS:
         files.check_sha256(name, sha256, settings.sha256, "model.sha256")
@@ -136,19 +150,26 @@ def _read(
         programs.require_trust(settings, name, f"a {kind} file", sha256)
     files.check_sha256(name, sha256, card.sha256 if card else None, "its model card")
     if kind is ModelFormat.TORCHSCRIPT:
-        return programs.load_torchscript(data, name), sha256, name
+        return _Read(programs.load_torchscript(data, name), sha256, name)
     if kind is ModelFormat.EXPORT:
-        return programs.load_export(data, name), sha256, name
+        return _Read(programs.load_export(data, name), sha256, name)
     state = weights.read_state_dict(data, name)
     try:
-        return unet_from_state_dict(state), sha256, name
+        return _Read(unet_from_state_dict(state), sha256, name)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
 
 
-def _read_factory(
-    settings: config.Model, path: Path | None, card: ModelCard | None
-) -> tuple[nn.Module, str, str]:
+def _read_onnx(settings: config.Model, file: OnnxFile, name: str, card: ModelCard | None) -> _Read:
+    """What is made of the file depends on how large the pictures are."""
+    files.check_sha256(name, file.sha256, settings.sha256, "model.sha256")
+    files.check_sha256(name, file.sha256, card.sha256 if card else None, "its model card")
+    pictures = settings.preprocessing or (card.preprocessing if card else None)
+    network = file.network(pictures or _unknown_preprocessing(name))
+    return _Read(network.module, file.sha256, name, network.batchable)
+
+
+def _read_factory(settings: config.Model, path: Path | None, card: ModelCard | None) -> _Read:
     """A factory's module; with a path, its weights are read from there, as data.
 
     The sha256 of the pair is that of both digests one after the other.
@@ -161,7 +182,7 @@ def _read_factory(
     programs.require_trust(settings, factory, "a factory", sha256)
     module = programs.load_factory(factory, source, source_path)
     if path is None:
-        return module, sha256, factory
+        return _Read(module, sha256, factory)
     data = files.read_file(path)
     found = files.sha256_of(data)
     files.check_sha256(str(path), found, card.sha256 if card else None, "its model card")
@@ -177,7 +198,7 @@ def _read_factory(
     except RuntimeError as error:
         lines = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ModelError(f"{path}: does not fit {factory}: {lines}") from error
-    return module, files.sha256_of((sha256 + found).encode()), factory
+    return _Read(module, files.sha256_of((sha256 + found).encode()), factory)
 
 
 def _classes(
@@ -210,9 +231,7 @@ def _preprocessing(
 ) -> Preprocessing:
     chosen = settings.preprocessing or card.preprocessing
     if chosen is None and not isinstance(module, UNet):
-        raise ModelError(
-            f"{name}: how its input is made of a picture is not known: set model.preprocessing"
-        )
+        chosen = _unknown_preprocessing(name)
     chosen = chosen or Preprocessing()
     channels = channels_of(chosen)
     if isinstance(module, UNet):
@@ -228,3 +247,9 @@ def _preprocessing(
                     "which the built-in U-Net needs"
                 )
     return chosen
+
+
+def _unknown_preprocessing(name: str) -> NoReturn:
+    raise ModelError(
+        f"{name}: how its input is made of a picture is not known: set model.preprocessing"
+    )

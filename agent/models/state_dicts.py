@@ -8,6 +8,7 @@ before every key. Both are taken off, in whatever order they lie around each oth
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE = (torch.bool, torch.int16, torch.int32, torch.int64)
 
 
-def unwrapped(raw: Mapping[object, object], name: str) -> dict[str, Tensor]:
+def unwrapped(raw: Mapping[Any, Any], name: str) -> dict[str, Tensor]:
     """The innermost mapping of a checkpoint that a wrapper's key leads to, as named tensors."""
     for _ in range(DEEPEST):
         inside = (raw.get(wrapper) for wrapper in WRAPPERS)

@@ -6,6 +6,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -38,14 +39,14 @@ def check_finite(state: Mapping[str, Tensor], name: str) -> None:
             raise ModelError(f"{name}: {key}: {bad} of {value.numel()} values are NaN or infinite")
 
 
-def _safetensors(data: bytes, name: str) -> Mapping[object, object]:
+def _safetensors(data: bytes, name: str) -> Mapping[Any, Any]:
     try:
-        return {**load_safetensors(data)}
+        return load_safetensors(data)
     except (SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{name}: not a safetensors file: {error}") from error
 
 
-def _checkpoint(data: bytes, name: str) -> Mapping[object, object]:
+def _checkpoint(data: bytes, name: str) -> Mapping[Any, Any]:
     check_archive(data, name)
     if _is_program(data):
         raise ModelError(

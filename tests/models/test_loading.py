@@ -126,8 +126,8 @@ def test_errors_in_the_weights_name_the_file(tmp_path, net):
 
 
 def test_a_suffix_that_names_no_format_lists_those_that_do(tmp_path):
-    with pytest.raises(ModelError, match=r"model\.onnx: its suffix names no format.*\.safetensors"):
-        load_model(small(tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r"model\.h5: its suffix names no format.*\.safetensors"):
+        load_model(small(tmp_path / "model.h5"))
 
 
 def test_a_layer_that_does_not_exist_lists_the_nearest_first(weights):
