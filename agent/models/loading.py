@@ -16,6 +16,7 @@ from agent.models import files, programs, weights
 from agent.models.card import ModelCard, card_path, read_card
 from agent.models.checks import fits_batches, probe_batch, self_test, to_eval
 from agent.models.errors import ModelError
+from agent.models.formats import factory_source, format_of
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel
 from agent.models.onnx_in.file import OnnxFile
@@ -24,16 +25,9 @@ from agent.models.state_dicts import check_against
 from agent.models.unet import SIZE_MULTIPLE, UNet, unet_from_state_dict
 from agent.records import BACKGROUND, CLASSES, SUTURE
 
-FORMATS = {
-    ".safetensors": ModelFormat.WEIGHTS,
-    ".pt": ModelFormat.WEIGHTS,
-    ".pth": ModelFormat.WEIGHTS,
-    ".onnx": ModelFormat.ONNX,
-    ".pt2": ModelFormat.EXPORT,
-    ".ts": ModelFormat.TORCHSCRIPT,
-}
 UNUSED = "num_batches_tracked"
 """BatchNorm's counter, which plays no part in inference and may be missing."""
+WHERE = " in a configuration (--config), or write a card beside the file"
 UNET_CLASSES = {1: (BACKGROUND, SUTURE), 2: (BACKGROUND, SUTURE), 3: CLASSES}
 UNET_LAYER = "encoder4.enc4relu2"
 """The last encoder layer, after its non-linearity: where the method ablates by default."""
@@ -58,7 +52,7 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
     Raises ``ModelError`` naming the file or setting at fault.
     """
     where = choose_device(device or settings.device)
-    kind = _format(settings)
+    kind = format_of(settings)
     path = settings.path
     if path is None and kind is ModelFormat.WEIGHTS:
         path = default_weights()
@@ -101,26 +95,6 @@ def choose_device(wanted: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
         raise ModelError(f"device {wanted}: this machine offers {count} CUDA devices to torch")
     return chosen
-
-
-def _format(settings: config.Model) -> ModelFormat:
-    if settings.format is not ModelFormat.AUTO:
-        if settings.format is ModelFormat.FACTORY and settings.factory is None:
-            raise ModelError("model.format: factory needs model.factory: package.module:function")
-        if settings.format in (ModelFormat.EXPORT, ModelFormat.TORCHSCRIPT) and not settings.path:
-            raise ModelError(f"model.format: {settings.format} needs model.path")
-        return settings.format
-    if settings.factory is not None:
-        return ModelFormat.FACTORY
-    if settings.path is None:
-        return ModelFormat.WEIGHTS
-    kind = FORMATS.get(settings.path.suffix.lower())
-    if kind is None:
-        known = ", ".join(f"{suffix} ({value})" for suffix, value in FORMATS.items())
-        raise ModelError(
-            f"{settings.path}: its suffix names no format: set model.format; known: {known}"
-        )
-    return kind
 
 
 class _Read(NamedTuple):
@@ -176,7 +150,7 @@ def _read_factory(settings: config.Model, path: Path | None, card: ModelCard | N
     """
     factory = settings.factory
     assert factory is not None
-    source_path = programs.factory_source(factory)
+    source_path = factory_source(factory)
     source = files.read_file(source_path)
     sha256 = files.sha256_of(source)
     programs.require_trust(settings, factory, "a factory", sha256)
@@ -208,7 +182,9 @@ def _classes(
     if classes is None and isinstance(module, UNet):
         classes = UNET_CLASSES.get(module.out_channels)
     if classes is None:
-        raise ModelError(f"{name}: its classes are not known: set model.classes, background first")
+        raise ModelError(
+            f"{name}: its classes are not known: set model.classes, background first{WHERE}"
+        )
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise ModelError(
             f"{name}: expected two or more different classes, found: {', '.join(classes)}"
@@ -221,7 +197,7 @@ def _head(settings: config.Model, card: ModelCard, module: nn.Module, name: str)
     head = Head.LOGITS if isinstance(module, UNet) else settings.head or card.head
     if head is None:
         raise ModelError(
-            f"{name}: what it returns is not known: set model.head to {', '.join(Head)}"
+            f"{name}: what it returns is not known: set model.head to {', '.join(Head)}{WHERE}"
         )
     return head
 
@@ -251,5 +227,5 @@ def _preprocessing(
 
 def _unknown_preprocessing(name: str) -> NoReturn:
     raise ModelError(
-        f"{name}: how its input is made of a picture is not known: set model.preprocessing"
+        f"{name}: how its input is made of a picture is not known: set model.preprocessing{WHERE}"
     )

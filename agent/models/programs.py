@@ -12,7 +12,6 @@ import importlib.util
 import io
 import logging
 import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import torch
@@ -33,7 +32,8 @@ def require_trust(settings: config.Model, name: str, what: str, sha256: str) -> 
     if settings.trust != "program":
         raise ModelError(
             f"{name}: {what} is a program, not data, and runs code when loaded: if its origin "
-            f"is trusted, set model.trust: program and model.sha256 (this one has {sha256})"
+            "is trusted, set model.trust: program and model.sha256, or say --trust program "
+            f"--sha256 HEX (this one has {sha256})"
         )
     if settings.sha256 is None:
         raise ModelError(
@@ -79,22 +79,6 @@ def load_export(data: bytes, name: str) -> nn.Module:
         return program.module()
 
 
-def factory_source(factory: str) -> Path:
-    """The source file of ``package.module:function``'s module, found without importing it."""
-    module_name = factory.partition(":")[0]
-    search: list[str] | None = None
-    spec: ModuleSpec | None = None
-    parts = module_name.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = _find(".".join(parts[:depth]), search)
-        if spec is None:
-            break
-        search = list(spec.submodule_search_locations or [])
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise ModelError(f"{factory}: no Python source of the module {module_name!r} is importable")
-    return Path(spec.origin)
-
-
 def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
     """Run ``source``, the module of ``package.module:function``, and return the function's module.
 
@@ -118,11 +102,6 @@ def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"{factory}: expected a torch.nn.Module, got {type(module).__name__}")
     return module
-
-
-def _find(name: str, search: list[str] | None) -> ModuleSpec | None:
-    found = (finder.find_spec(name, search) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
 
 
 def _first_line(error: Exception) -> str:

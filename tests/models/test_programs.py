@@ -15,11 +15,12 @@ from agent.config import Head, ModelFormat, Preprocessing
 from agent.models.card import ModelCard, card_path, card_text
 from agent.models.errors import ModelError
 from agent.models.files import sha256_of
+from agent.models.formats import factory_source
 from agent.models.fusing import fused
 from agent.models.layers import layer_names
 from agent.models.loaded import logits
 from agent.models.loading import load_model
-from agent.models.programs import factory_source, require_trust
+from agent.models.programs import require_trust
 
 SMALL = Preprocessing(width_px=32, height_px=32)
 CLASSES = ("background", "suture", "stem")
