@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -29,9 +29,9 @@ SMOOTHING = 0.98
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """``folder`` None: ``count`` fruit of this simulator seed. ``model`` None: the shipped one."""
+    """``folder`` None: ``count`` fruit of this simulator seed."""
 
-    model: Path | None = None
+    model: config.Model = field(default_factory=config.Model)
     folder: Path | None = None
     seed: int = 1
     count: int = 500
@@ -67,7 +67,7 @@ def train_with_progress(options: TrainOptions, console: Console) -> Trained:
 
 def evaluate_with_progress(options: EvaluateOptions, console: Console) -> Evaluation:
     """Judge a model, print the table, write JSON and the sheet of the worst cases where wanted."""
-    model = load_model(config.Model(path=options.model), options.device)
+    model = load_model(options.model, options.device)
     if options.folder is not None:
         cases = folder_cases(options.folder)
         title = str(options.folder)

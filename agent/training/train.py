@@ -52,7 +52,7 @@ class TrainOptions:
     device: str = "cpu"
     resume: bool = False
     cases: int = 2000
-    start: Path | None = None
+    start: config.Model | None = None
 
     @property
     def reference(self) -> int:
@@ -89,7 +89,7 @@ def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) 
         options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
     )
     if options.start is not None:
-        trainer.start_from(load_model(config.Model(path=options.start), "cpu").module.state_dict())
+        trainer.start_from(load_model(options.start, "cpu").module.state_dict())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.resume and options.checkpoint.exists():
         trainer.resume(options.checkpoint)
