@@ -50,6 +50,9 @@ class Overrides:
     broker: str | None = None
     http: str | None = None
     model: Path | None = None
+    factory: str | None = None
+    trust: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def load_config(
     for broken in outside(config):
         book.add(broken)
     if problems := book.problems():
-        raise ConfigErrors(source, problems)
+        raise ConfigErrors(source, problems, config)
     notes = [] if path is None or "cameras" in book.data else [NO_CAMERAS]
     notes += warnings(config, from_file=path is not None, references=book.origins.keys())
     return Loaded(config, effective_hash(config), tuple(notes), source)
@@ -132,10 +135,7 @@ def _apply(overrides: Overrides, book: ProblemBook) -> None:
         book.override("--source", ("cameras",), cameras)
     if overrides.broker is not None:
         book.override("--broker", BROKER, overrides.broker)
-    if overrides.model is not None:
-        about_it = {"format": "auto", "trust": "data", "sha256": None, "factory": None}
-        for key, value in {"path": str(overrides.model), **about_it}.items():
-            book.override("--model", ("model", key), value)
+    _apply_network(overrides, book)
     if overrides.http is not None:
         try:
             host, port = parse_host_port(overrides.http)
@@ -146,3 +146,16 @@ def _apply(overrides: Overrides, book: ProblemBook) -> None:
             book.override("--http", ("http", "enabled"), True)
             book.override("--http", ("http", "host"), host)
             book.override("--http", ("http", "port"), port)
+
+
+def _apply_network(overrides: Overrides, book: ProblemBook) -> None:
+    """Another file or factory is another network: what the configuration trusts is not it."""
+    if overrides.model is not None or overrides.factory is not None:
+        option = "--factory" if overrides.model is None else "--model"
+        path = None if overrides.model is None else str(overrides.model)
+        about_it = {"format": "auto", "trust": "data", "sha256": None, "factory": None}
+        for key, value in {"path": path, **about_it}.items():
+            book.override(option, ("model", key), value)
+    for key in ("factory", "trust", "sha256"):
+        if (said := getattr(overrides, key)) is not None:
+            book.override(f"--{key}", ("model", key), said)

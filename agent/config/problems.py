@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from agent.config import words
+from agent.config.models import Config
 from agent.config.rules import Broken
 from agent.config.sections.base import WRONG
 from agent.config.values import get, path_text, put
@@ -41,10 +42,14 @@ class ConfigProblem:
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it holds several
-    """A configuration that cannot be used; ``problems`` holds every error, in order of the file."""
+    """A configuration that cannot be used; ``problems`` holds every error, in order of the file.
+    ``config`` is what it says as far as that is right, where it could be read."""
 
-    def __init__(self, source: str, problems: Iterable[ConfigProblem]) -> None:
+    def __init__(
+        self, source: str, problems: Iterable[ConfigProblem], config: Config | None = None
+    ) -> None:
         self.source = source
+        self.config = config
         self.problems = tuple(problems)
         count = len(self.problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)

@@ -256,6 +256,7 @@ def _node(
             bdseq=lambda: stages.store.counters.take("bdseq", 256),
             link=stages.alarm_loop.post,
             written=commands.written,
+            committed=stages.store.database.after_commit,
         ),
         telemetry,
         clock,

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -31,9 +31,9 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """``folder`` None: ``count`` fruit of this simulator seed. ``model`` None: the shipped one."""
+    """``folder`` None: ``count`` fruit of this simulator seed."""
 
-    model: Path | None = None
+    model: config.Model = field(default_factory=config.Model)
     folder: Path | None = None
     seed: int = 1
     count: int = 500
@@ -67,7 +67,7 @@ def evaluate_with_progress(options: EvaluateOptions, console: Console) -> Evalua
     for out in filter(None, (options.json, options.sheet)):
         if refused := output_refusal(out, out.suffix):
             raise TrainingError(refused)
-    model = load_model(config.Model(path=options.model), options.device)
+    model = load_model(options.model, options.device)
     if options.folder is not None:
         cases = folder_cases(options.folder)
         title = str(options.folder)

@@ -66,7 +66,7 @@ class TrainOptions:
     device: str = "cpu"
     resume: bool = False
     cases: int = 2000
-    start: Path | None = None
+    start: config.Model | None = None
 
     @property
     def reference(self) -> int:
@@ -113,7 +113,7 @@ def train(
         options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
     )
     if options.start is not None:
-        trainer.start_from(load_model(config.Model(path=options.start), "cpu").module.state_dict())
+        trainer.start_from(load_model(options.start, "cpu").module.state_dict())
     if options.resume and options.checkpoint.exists():
         trainer.resume(options.checkpoint)
     phases.begin("training", options.recipe.steps)

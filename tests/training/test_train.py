@@ -9,9 +9,9 @@ import torch
 
 from agent import config
 from agent.models.card import ModelCard, card_path, read_card
+from agent.models.files import sha256_of
 from agent.models.loading import load_model
 from agent.models.unet import UNet
-from agent.models.weights import sha256_of
 from agent.phases import Unseen
 from agent.records import CLASSES
 from agent.training import train as module
@@ -131,7 +131,9 @@ def test_weights_are_refined_and_the_card_names_them(
     start = tmp_path / "start.safetensors"
     card = ship(UNet(3, 3, 4).state_dict(), ModelCard(name="start"), start)
     recipe = replace(TINY, lr=1e-12, start_sha256=card.sha256)
-    chosen = TrainOptions(tmp_path / "refined.safetensors", recipe, cases=8, start=start)
+    chosen = TrainOptions(
+        tmp_path / "refined.safetensors", recipe, cases=8, start=config.Model(path=start)
+    )
     assert card.sha256 in notes_of(chosen)
     monkeypatch.setattr(module, "finish", lambda trainer, *_: trainer)
     refined = train(chosen)
