@@ -23,6 +23,7 @@ from agent.ablation.rows.program import BATCH
 from agent.ablation.run import controls, estimate
 from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
 from agent.ablation.run.runners import Runners, Setup
+from agent.ablation.split.left import is_final
 from agent.records import ClassExplanation, Rung
 
 ANYTIME_BATCH = 16
@@ -191,9 +192,10 @@ class Job:
         go the other items that are read on M alone."""
         setup, ledger = self._setup, self.ledger
         with self._timed(plan.METHOD_CHANNELS):
-            self._estimates = estimate.gradient_times_activation(
-                setup.model, setup.split, self._prepared, setup.baseline, ledger.targets
-            )
+            self._estimates = self._estimated()
+        if self._estimates is None:
+            self._run_items(runner, [*plan.channels(range(self._depth)), *narrow])
+            return
         rest = [int(k) for k in estimate.order(self._estimates)]
         batch_s, batch = self._batch_s, runner.batch
         last = estimate.SAMPLE + len(narrow)
@@ -212,6 +214,22 @@ class Job:
                 )
             unknown = ~ledger.exact
             ledger.deltas[place, unknown] = self._estimates[place, unknown]
+
+    def _estimated(self) -> NDArray[np.float64] | None:
+        """None where the model has no gradient behind the layer: all channels are exact then."""
+        setup = self._setup
+        try:
+            found = estimate.gradient_times_activation(
+                setup.model, setup.split, self._prepared, setup.baseline, self.ledger.targets
+            )
+            if np.isfinite(found).all():
+                return found
+            setup.left.leave("estimate", "its gradients are not finite")
+        except Exception as error:
+            if is_final(error):
+                raise
+            setup.left.leave("estimate", error)
+        return None
 
     def _estimate_error(self, place: int) -> float:
         if self._estimates is None or bool(self.ledger.exact.all()):

@@ -25,6 +25,7 @@ from agent.ablation.core.regions import Mask, class_cells, nested, to_grid
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.job import Job
 from agent.ablation.run.whole_model import WholeModel
+from agent.ablation.split.left import study_failed
 from agent.ablation.studies.curves import Curve, CurveSettings, curves, gains
 from agent.ablation.studies.patches import PatchMaps, PatchSettings, patch_maps
 from agent.records import ClassExplanation, CrossChecks, Region
@@ -133,9 +134,10 @@ class StudyContext:
 def run_studies(
     wanted: Studies, context: StudyContext, tick: Callable[[str], None]
 ) -> tuple[list[Studied], tuple[str, ...]]:
-    """One result per target, and the names of what was wanted but given up for lack of time.
+    """One result per target, and the names of what was wanted but given up.
 
-    ``tick`` is told the study's name before each batch and ends that study by ``LateError``.
+    ``tick`` is told the study's name before each batch and ends that study by ``LateError``. One
+    that fails is given up as well; what is asked for and cannot be had is an ``AblationError``.
     """
     parts: list[dict[str, object]] = [{} for _ in context.records]
     late, seconds = [], {}
@@ -144,6 +146,10 @@ def run_studies(
         try:
             found = study(lambda name=name: tick(name))  # type: ignore[misc]
         except LateError:
+            late.append(name)
+            continue
+        except Exception as error:  # noqa: BLE001 - the explanation is there; a refusal goes on
+            study_failed(name, error)
             late.append(name)
             continue
         seconds[name] = context.clock() - started
