@@ -22,6 +22,7 @@ from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.core.regions import Mask, to_grid
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.gradients import NoGradientError
+from agent.ablation.split.left import study_failed
 from agent.ablation.studies.context import StudyContext, Values
 from agent.ablation.studies.curves import Curve, CurveSettings, curves, gains
 from agent.ablation.studies.each_map import MapOcclusions, MapSets, each_map
@@ -116,10 +117,11 @@ class Studied:
 def run_studies(
     wanted: Studies, context: StudyContext, tick: Callable[[str], None]
 ) -> tuple[list[Studied], tuple[str, ...]]:
-    """One result per target, and the names of what was wanted but given up: for lack of time, or of
-    a gradient.
+    """One result per target, and the names of what was wanted but given up: for lack of time or of
+    a gradient, or for a fault.
 
-    ``tick`` is told the study's name before each batch and ends that study by ``LateError``.
+    ``tick`` is told the study's name before each batch and ends that study by ``LateError``. One
+    that fails is given up as well; what is asked for and cannot be had is an ``AblationError``.
     """
     parts: list[dict[str, object]] = [{} for _ in context.records]
     late: list[str] = []
@@ -135,6 +137,10 @@ def run_studies(
         except NoGradientError as error:
             late.append(name)
             refused[name] = str(error)
+            continue
+        except Exception as error:  # noqa: BLE001 - the explanation is there; a refusal goes on
+            study_failed(name, error)
+            late.append(name)
             continue
         seconds[name] = context.clock() - started
         for part, values in zip(parts, found, strict=True):
