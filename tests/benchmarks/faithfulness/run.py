@@ -25,12 +25,13 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """``cache``: where the trained network and what was measured lie; ``seconds``: no picture is
-    begun after so many; ``steps`` of training."""
+    begun after so many; ``steps`` and ``size_px`` of training."""
 
     pictures: int
     cache: Path
     seconds: float
-    steps: int = 400
+    steps: int
+    size_px: int
 
 
 def measured(wanted: Wanted, say: Say) -> list[Measured]:
@@ -39,10 +40,10 @@ def measured(wanted: Wanted, say: Say) -> list[Measured]:
     started = time.monotonic()
     torch.set_num_threads(1)
     shipped = networks.shipped()
-    foreign = networks.foreign(wanted.cache, wanted.steps, say)
+    foreign = networks.foreign(wanted.cache, wanted.size_px, wanted.steps, say)
     sides = {
         f"shipped model, {shipped.preprocessing.width_px} px": _engine(shipped),
-        f"Unet({networks.ENCODER}) of segmentation_models_pytorch, {networks.SIZE} px, "
+        f"Unet({networks.ENCODER}) of segmentation_models_pytorch, {wanted.size_px} px, "
         f"{wanted.steps} steps of {networks.BATCH} simulated fruit": _engine(foreign),
     }
     renderer = Renderer(RENDER_PX)
