@@ -35,7 +35,7 @@ def shipped() -> LoadedModel:
 
 
 def foreign(cache: Path, size_px: int, steps: int, say: Say) -> LoadedModel:
-    """Unet of segmentation_models_pytorch for pictures of ``size_px``, random weights trained for so
+    """Unet of segmentation_models_pytorch for inputs of ``size_px``, random weights trained for so
     many ``steps``; kept in ``cache``, and taken from there the next time."""
     torch.manual_seed(0)
     library = peer("segmentation_models_pytorch")
