@@ -10,13 +10,18 @@ import typer
 from agent.cli.options import (
     BASELINES,
     BIT_DEPTHS,
+    SEED,
     BaselineOption,
+    FactoryOption,
     GroupsOption,
     LayerOption,
     ModelOption,
+    NetworkOption,
     ReferenceOption,
     ScoreOption,
-    load,
+    Sha256Option,
+    TrustOption,
+    load_network,
     one_of,
 )
 from agent.cli.pictures import reference_shots, shots
@@ -53,7 +58,11 @@ def explain(
         str | None,
         typer.Option(metavar="BITS", help="Of 16 bits so many are used: 8, 10, 12, 14 or 16."),
     ] = None,
+    config: NetworkOption = None,
     model: ModelOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     layer: LayerOption = None,
     class_name: Annotated[
         str | None,
@@ -120,7 +129,7 @@ def explain(
             dice=dice,
         ),
         mask=mask,
-        model=load(model=model).config.model,
+        model=load_network(config, model, factory, trust, sha256),
         layer=layer,
         class_name=class_name,
     )
@@ -139,7 +148,11 @@ def study(
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Repeatable; default: all but the first."),
     ] = None,
+    config: NetworkOption = None,
     model: ModelOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     layer: LayerOption = None,
     score: ScoreOption = "margin",
     baseline: BaselineOption = "zero",
@@ -153,7 +166,7 @@ def study(
         bool,
         typer.Option("--methods/--no-methods", help="Maps of other methods beside Ablation-CAM's."),
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of random cells, channels and orders.")] = 0,
+    seed: Annotated[int, typer.Option(**SEED, help="Of random cells, channels and orders.")] = 0,
 ) -> None:
     """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
     from agent.config import Score
@@ -163,7 +176,7 @@ def study(
         shots=shots(source, count),
         source=source,
         out=out,
-        model=load(model=model).config.model,
+        model=load_network(config, model, factory, trust, sha256),
         layer=layer,
         classes=tuple(class_names or ()),
         score=one_of(Score, score, "--score"),
