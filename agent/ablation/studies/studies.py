@@ -69,7 +69,7 @@ class Studies:
     other_baseline: bool = False
     input_features: InputFeatures | None = None
     layer_features: LayerFeatures | None = None
-    methods: tuple[str, ...] = ()
+    methods: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         # One name alone is a string, which is a sequence of letters too.
