@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agent.ablation.core.arguments import named
 from agent.ablation.core.case import Case
 from agent.ablation.core.regions import Mask
 from agent.ablation.run.batching import Tick
@@ -31,6 +32,7 @@ def filled(case: Case, fill: Fill) -> NDArray[np.float32]:
     ``zero`` is the 0 of the network's own input, ``mean`` the mean colour inside the aperture,
     ``blur`` the picture blurred so far that no line is left. Outside the aperture nothing changes.
     """
+    fill = named(Fill, "fill", fill)
     x = case.x[0].float().cpu().numpy()
     if fill is Fill.BLUR:
         return blurred(x, case.aperture)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agent.ablation.core.arguments import integer, named, switch
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import effects
 from agent.ablation.core.errors import AblationError
@@ -37,6 +38,10 @@ class PatchSettings:
     dice: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size_px", integer("size_px", self.size_px))
+        object.__setattr__(self, "stride_px", integer("stride_px", self.stride_px))
+        object.__setattr__(self, "fill", named(Fill, "fill", self.fill))
+        object.__setattr__(self, "dice", switch("dice", self.dice))
         if not 1 <= self.stride_px <= self.size_px:
             raise AblationError(
                 f"patches of {self.size_px} px at a stride of {self.stride_px} px: the stride must "

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import config
+from agent.ablation.core.arguments import instance, integer, switch
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import Effect
 from agent.ablation.core.errors import AblationError, LateError
-from agent.ablation.core.groups import Group, parse_groups
+from agent.ablation.core.groups import Group, check_groups, parse_groups
 from agent.ablation.core.perturbation import Item
 from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.core.regions import Mask, class_cells, nested, to_grid
@@ -46,8 +47,8 @@ CHECKS = (PATCHES, BLOCKS, CURVES, HIRES)
 class Studies:
     """What to make beyond an explanation; each is left out where it is None, 0, empty or false.
 
-    ``block_cells``: side of the square blocks at the layer, in cells; ``groups``: see
-    ``groups.FORMS``; ``maps``: regions in each map separately, and in
+    ``block_cells``: side of the square blocks at the layer, in cells; ``groups``: given, or
+    in words (``groups.FORMS``); ``maps``: regions in each map separately, and in
     the strongest of them; ``other_baseline``: channels against
     the baseline that the explanation does not use (its means must be known).
     """
@@ -56,11 +57,19 @@ class Studies:
     block_cells: int = 0
     curves: CurveSettings | None = None
     hires: bool = False
-    groups: str = ""
+    groups: str | Sequence[Group] = ""
     maps: bool = False
     other_baseline: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "block_cells", integer("block_cells", self.block_cells))
+        object.__setattr__(self, "groups", check_groups(self.groups))
+        for name in ("hires", "maps", "other_baseline"):
+            object.__setattr__(self, name, switch(name, getattr(self, name)))
+        if self.patches is not None:
+            instance(PatchSettings, "patches", self.patches)
+        if self.curves is not None:
+            instance(CurveSettings, "curves", self.curves)
         if self.block_cells < 0:
             raise AblationError(f"blocks of {self.block_cells} cells at the layer")
 
@@ -208,8 +217,8 @@ def _hires(context: StudyContext, tick: Tick) -> Values:
     return [{"hires_map": one} for one in context.job.hires()]
 
 
-def _groups(words: str, context: StudyContext, tick: Tick) -> Values:
-    groups = parse_groups(words, context.job.activation[0].float().cpu().numpy())
+def _groups(wanted: str | Sequence[Group], context: StudyContext, tick: Tick) -> Values:
+    groups = parse_groups(wanted, context.job.activation[0].float().cpu().numpy())
     drops = context.job.drops([Item(channels=group) for group in groups], tick)
     return [
         {

@@ -1,0 +1,149 @@
+"""A network cut at one layer, and whatever its pictures share: ways, baselines, turns."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from agent import config
+from agent.ablation.core.arguments import instance
+from agent.ablation.core.case import (
+    Case,
+    Picture,
+    check_classes,
+    check_dtype,
+    layer_name,
+    load_case,
+)
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.focus import Focus
+from agent.ablation.core.regions import Mask
+from agent.ablation.request import Tuning
+from agent.ablation.run.baselines import Baselines
+from agent.ablation.run.batching import choose_batch
+from agent.ablation.run.fast_path import build_fast_path
+from agent.ablation.run.runners import Setup
+from agent.ablation.run.whole_model import WholeModel
+from agent.ablation.split.split import (
+    HookSplit,
+    build_split,
+    check_mode,
+    check_weights,
+    find_layer,
+    watchable,
+)
+from agent.ablation.turns import TURNS
+from agent.models.checks import probe_batch
+from agent.models.loaded import LoadedModel
+
+
+class CutModel:
+    """What ``Engine`` explains with; arguments and errors are there."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        settings: config.Ablation,
+        layer: str | nn.Module | None = None,
+        tuning: Tuning | None = None,
+    ) -> None:
+        instance(LoadedModel, "model (made by explainable or load_model)", model)
+        instance(config.Ablation, "settings", settings)
+        self._tuning = tuning = Tuning() if tuning is None else tuning
+        instance(Tuning, "tuning", tuning)
+        layer = layer_name(model, layer)
+        check_mode(model)
+        check_dtype(model)
+        check_weights(model)
+        check_classes(model, settings.classes)
+        self.model, self.settings = model, settings
+        with TURNS.building(), torch.no_grad():
+            example = probe_batch(model)[:1]
+            model = watchable(model, example)
+            self.layer = find_layer(model, layer, example)
+            split = build_split(model, self.layer, example)
+            prepared = split.prefix(example)
+            zero = torch.zeros_like(prepared.activation[:, :, :1, :1])
+            self._baselines = Baselines(model, self.layer, zero, tuning.reference)
+            baseline = self._baselines.of(settings.baseline)
+            self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
+            operations = None
+            if tuning.rows:
+                operations = build_fast_path(
+                    model, self.layer, split, example, baseline, tuning.clock
+                )
+            self._setup = Setup(
+                model=model,
+                settings=settings,
+                plain=HookSplit(model, self.layer),
+                split=split,
+                baseline=baseline,
+                batch=tuning.batch or choose_batch(model, split, prepared, tuning.clock),
+                clock=tuning.clock,
+                operations=operations,
+                halved=self._remember,
+            )
+            self._watched, self._example = model, example
+        self._whole: WholeModel | None = None
+        self._spot_rng = np.random.default_rng(settings.seed)
+
+    def _remember(self, batch: int) -> None:
+        """No more than this a pass from now on: the device ran out of memory, once allowed."""
+        self._setup = replace(self._setup, batch=batch, halved=None)
+
+    @property
+    def _whole_model(self) -> WholeModel:
+        """Made when it is first needed: deltas alone never do."""
+        if self._whole is None:
+            with TURNS.building(), torch.no_grad():
+                self._whole = self._whole or WholeModel(self._watched, self._example)
+        return self._whole
+
+    @property
+    def channels(self) -> int:
+        """How many maps the layer has."""
+        return int(self._setup.baseline.shape[1])
+
+    @property
+    def has_both_baselines(self) -> bool:
+        """Whether the means of the layer's channels are known."""
+        return len(self._baselines) > 1
+
+    @property
+    def path(self) -> str:
+        """How the model is run from the layer on: ``hook`` (whole, with a hook), ``replay`` (what
+        ended before the layer is replayed), ``fx`` or ``export`` (cut in two), with ``+rows`` where
+        only the pixels that are read are run."""
+        return self._setup.split.name + ("+rows" if self._setup.operations is not None else "")
+
+    def load(
+        self,
+        picture: Picture,
+        aperture: Mask | None = None,
+        region: Focus | NDArray[np.uint8] | str | None = None,
+    ) -> Case:
+        """A picture's plain prediction, which engines of other layers of this model take in the
+        picture's place. Arguments as in ``explain``."""
+        check_mode(self.model)
+        with self._turn(), torch.no_grad():
+            return load_case(self.model, picture, aperture, region)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return TURNS.using(self.model.module, self._watched.module)
+
+    def _case(
+        self,
+        picture: Picture | Case,
+        aperture: Mask | None,
+        region: Focus | NDArray[np.uint8] | str | None,
+    ) -> Case:
+        if not isinstance(picture, Case):
+            return load_case(self.model, picture, aperture, region)
+        if aperture is not None or region is not None:
+            raise AblationError("a loaded case has its aperture and region: give them to load")
+        return picture
