@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.ablation.core.own_scores import own_score as own_score
     from agent.ablation.core.ranks import rank_correlation as rank_correlation
     from agent.ablation.engine import Engine as Engine
+    from agent.ablation.engine import LayerEngines as LayerEngines
     from agent.ablation.overlay import render_overlay as render_overlay
     from agent.ablation.request import Tuning as Tuning
     from agent.ablation.result import Deltas as Deltas
@@ -54,6 +55,7 @@ _WHERE = {
     "load_model": "agent.models.loading",
     "explainable": "agent.ablation.adapt",
     "Engine": "agent.ablation.engine",
+    "LayerEngines": "agent.ablation.engine",
     "Tuning": "agent.ablation.request",
     "Deltas": "agent.ablation.result",
     "EngineResult": "agent.ablation.result",

@@ -89,7 +89,7 @@ class CutModel:
                 halved=self._remember,
             )
             self._watched, self._example = model, example
-        self._whole: WholeModel | None = None
+        self._whole: list[WholeModel] = []  # one at most; engines of other layers share it
         self._spot_rng = np.random.default_rng(settings.seed)
 
     def _remember(self, batch: int) -> None:
@@ -99,10 +99,11 @@ class CutModel:
     @property
     def _whole_model(self) -> WholeModel:
         """Made when it is first needed: deltas alone never do."""
-        if self._whole is None:
+        if not self._whole:
             with TURNS.building(), torch.no_grad():
-                self._whole = self._whole or WholeModel(self._watched, self._example)
-        return self._whole
+                if not self._whole:
+                    self._whole.append(WholeModel(self._watched, self._example))
+        return self._whole[0]
 
     @property
     def channels(self) -> int:
@@ -143,7 +144,9 @@ class CutModel:
         region: Focus | NDArray[np.uint8] | str | None,
     ) -> Case:
         if not isinstance(picture, Case):
-            return load_case(self.model, picture, aperture, region)
+            return self.load(picture, aperture, region)
+        if picture.module is not self.model.module:
+            raise AblationError("a loaded case belongs to the model that loaded it")
         if aperture is not None or region is not None:
             raise AblationError("a loaded case has its aperture and region: give them to load")
         return picture

@@ -6,22 +6,26 @@ go through the second half of the model, and all classes are read from the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from agent import config
 from agent.ablation.core import plan
-from agent.ablation.core.arguments import instance, named, number
+from agent.ablation.core.arguments import instance, named, number, words
 from agent.ablation.core.case import (
     Case,
     Picture,
+    layer_name,
     target,
     why_not,
 )
+from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.core.regions import Mask
 from agent.ablation.core.relevance import class_shares, relevance_mass
@@ -46,6 +50,7 @@ from agent.ablation.studies.studies import (
     missing,
     run_studies,
 )
+from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
 
 
@@ -100,9 +105,9 @@ class Engine(CutModel):
         studies_wanted = Studies() if studies is None else studies
         instance(Studies, "studies", studies_wanted)
         wanted = self._asked(classes, scores, baseline)
+        case = self._case(picture, aperture, region)
         whole_model = self._whole_model  # before the turn: it may have to be made
         with self._turn(), torch.no_grad():
-            case = self._case(picture, aperture, region)
             targets, reasons = self._targets(case, wanted)
             records: dict[tuple[str, str], ClassExplanation] = {}
             left_out: tuple[str, ...] = CHECKS
@@ -175,8 +180,8 @@ class Engine(CutModel):
         wanted = self._asked(classes, scores, baseline)
         found = []
         for one in several:
+            case = self._case(one, aperture, region)
             with self._turn(), torch.no_grad():
-                case = self._case(one, aperture, region)
                 targets, reasons = self._targets(case, wanted)
                 job = self._job(case, targets, wanted, Rung.EXACT) if targets else None
                 checked = job.run_channels(chosen, None) if job else []
@@ -269,6 +274,69 @@ class Engine(CutModel):
             other=again,
             clock=self._tuning.clock,
         )
+
+
+class LayerEngines(Mapping[str, Engine]):
+    """Engines of several layers of one model, by the layers' names in the order given. A picture's
+    plain prediction is made once, and the whole model is laid out once.
+
+    ``layers`` are names or modules. ``tuning`` holds for each of them; a reference of means belongs
+    to one layer and is refused, those of the model's card are found by the layer.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        settings: config.Ablation,
+        layers: Sequence[str | nn.Module],
+        tuning: Tuning | None = None,
+    ) -> None:
+        if tuning is not None and tuning.reference is not None:
+            raise AblationError("reference: the means of one layer are none of the others'")
+        instance(LoadedModel, "model (made by explainable or load_model)", model)
+        several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+        names = words("layers", [layer_name(model, one) for one in several])
+        made = [Engine(model, settings, name, tuning) for name in names]
+        for one in made:
+            one._whole = made[0]._whole
+        self._engines = dict(zip(names, made, strict=True))
+
+    def __getitem__(self, layer: str) -> Engine:
+        return self._engines[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._engines)
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+    def explain(
+        self,
+        picture: Picture,
+        aperture: Mask | None = None,
+        *,
+        region: Focus | NDArray[np.uint8] | str | None = None,
+        **options: Any,
+    ) -> dict[str, EngineResult]:
+        """``Engine.explain`` at every layer."""
+        case = self._first.load(picture, aperture, region)
+        return {name: one.explain(case, **options) for name, one in self._engines.items()}
+
+    def deltas(
+        self,
+        pictures: Picture | Sequence[Picture],
+        aperture: Mask | None = None,
+        *,
+        region: Focus | NDArray[np.uint8] | str | None = None,
+        **options: Any,
+    ) -> dict[str, Deltas]:
+        """``Engine.deltas`` at every layer."""
+        cases = [self._first.load(one, aperture, region) for one in one_by_one(pictures)]
+        return {name: one.deltas(cases, **options) for name, one in self._engines.items()}
+
+    @property
+    def _first(self) -> Engine:
+        return next(iter(self._engines.values()))
 
 
 def _unhurried(_study: str) -> None:

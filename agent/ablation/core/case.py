@@ -28,7 +28,7 @@ EXACT = (torch.float32, torch.float64)
 class Case:
     """``x`` (1, C, h, w), ``logits`` (1, classes, h, w) of the plain model, ``mask`` their argmax
     (h, w) uint8, ``aperture`` (h, w) bool on the network's grid, ``focus`` what M is. ``size``
-    (H, W) is the picture's own.
+    (H, W) is the picture's own, ``module`` the network that predicted.
     """
 
     x: Tensor
@@ -37,6 +37,7 @@ class Case:
     aperture: Mask
     focus: Focus
     size: tuple[int, int]
+    module: nn.Module | None = None
 
 
 def load_case(
@@ -57,7 +58,7 @@ def load_case(
     inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
     if not isinstance(focus, Focus):
         focus = Classes(on_grid(focus, grid))
-    return Case(x, logits, mask, inside_grid, focus, size)
+    return Case(x, logits, mask, inside_grid, focus, size, model.module)
 
 
 def network_input(
@@ -110,7 +111,7 @@ def own_input(model: LoadedModel, given: Tensor) -> Tensor:
         )
     if not bool(torch.isfinite(given).all()):
         raise AblationError("a tensor in must be finite, found NaN or infinite values")
-    return x.detach()
+    return x.detach().clone()  # a network may write to its input
 
 
 def input_form(model: LoadedModel) -> tuple[tuple[int, int, int], torch.dtype]:

@@ -71,7 +71,7 @@ class OwnScore(ScoreFunction):
         if not self._has_gradient:
             return MARGIN.smooth(logits, target)
         y = self._called(self._given(logits, target))
-        if not y.requires_grad:
+        if logits.requires_grad and not y.requires_grad:
             raise AblationError(
                 f"score {self.name}: it gives no gradient (is something detached or rounded?); the "
                 "estimates of the rungs partial and coarse and gradient maps need one: declare "
@@ -90,6 +90,7 @@ class OwnScore(ScoreFunction):
             pushes = torch.cat((pushes, _class_signs(wide) * off))
         y = self.value(wide, target)
         moved = (self.value(wide + pushes, target) - y).abs()
+        self._check_same(y, self.value(wide, target))  # what is random would pass for rounding
         steps = float(moved[:DRAWS].max()) * SPREAD
         return max(steps, float(moved.max()), measured or 0.0)
 
@@ -97,14 +98,16 @@ class OwnScore(ScoreFunction):
         pair = torch.cat((logits, logits * 0.5))
         together = self.value(pair, target)
         alone = torch.cat([self.value(pair[i : i + 1], target) for i in (0, 1)])
-        limit = SAME * (1 + alone.abs())
-        if not bool(((self.value(pair, target) - together).abs() <= limit).all()):
-            raise AblationError(f"score {self.name}: two calls with the same logits differ")
-        if not bool(((together - alone).abs() <= limit).all()):
+        self._check_same(self.value(pair, target), together)
+        if not _same(together, alone):
             raise AblationError(
                 f"score {self.name}: an item's score changes with the items beside it; item i of "
                 "the N it returns may depend on logits[i] alone"
             )
+
+    def _check_same(self, one: Tensor, other: Tensor) -> None:
+        if not _same(one, other):
+            raise AblationError(f"score {self.name}: two calls with the same logits differ")
 
     def _slope_rounding(self, wide: Tensor, off: Tensor, target: Target) -> float | None:
         """None where there is no slope."""
@@ -198,6 +201,10 @@ def as_score(given: object) -> ScoreFunction:
     if not isinstance(given, str) and callable(given):
         return own_score(given)
     return score_named(one_of("score", given, SCORES))
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return bool(((one - other).abs() <= SAME * (1 + other.abs())).all())
 
 
 def _random_signs(logits: Tensor) -> Tensor:
