@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from agent.ablation.core.arguments import instance, integer, named, words
 from agent.ablation.core.case import EXACT, check_dtype, layer_name, own_input
 from agent.ablation.core.errors import AblationError
+from agent.ablation.turns import TURNS, plainly
 from agent.config import Head, Preprocessing
 from agent.models.card import ModelCard
 from agent.models.checks import fits_batches, self_test
@@ -77,12 +78,13 @@ def explainable(
     check_dtype(model)
     if example is not None:
         own_input(model, example[0])
-    if not fits_batches(model):
-        model = replace(model, batchable=False)
-    try:
-        self_test(model)
-    except ModelError as error:
-        raise AblationError(str(error)) from error
+    with TURNS.using(module), plainly(device):
+        if not fits_batches(model):
+            model = replace(model, batchable=False)
+        try:
+            self_test(model)
+        except ModelError as error:
+            raise AblationError(str(error)) from error
     return model
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +38,7 @@ from agent.ablation.split.split import (
     find_layer,
     watchable,
 )
-from agent.ablation.turns import TURNS
+from agent.ablation.turns import TURNS, plainly
 from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel
 
@@ -62,7 +63,7 @@ class CutModel:
         check_weights(model)
         check_classes(model, settings.classes)
         self.model, self.settings = model, settings
-        with TURNS.building(), torch.no_grad():
+        with TURNS.building(), plainly(model.device):
             example = probe_batch(model)[:1]
             model = watchable(model, example)
             self.layer = find_layer(model, layer, example)
@@ -100,7 +101,7 @@ class CutModel:
     def _whole_model(self) -> WholeModel:
         """Made when it is first needed: deltas alone never do."""
         if not self._whole:
-            with TURNS.building(), torch.no_grad():
+            with TURNS.building(), plainly(self.model.device):
                 if not self._whole:
                     self._whole.append(WholeModel(self._watched, self._example))
         return self._whole[0]
@@ -131,11 +132,14 @@ class CutModel:
         """A picture's plain prediction, which engines of other layers of this model take in the
         picture's place. Arguments as in ``explain``."""
         check_mode(self.model)
-        with self._turn(), torch.no_grad():
+        with self._turn():
             return load_case(self.model, picture, aperture, region)
 
-    def _turn(self) -> AbstractContextManager[None]:
-        return TURNS.using(self.model.module, self._watched.module)
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Whatever runs the network, runs in it."""
+        with TURNS.using(self.model.module, self._watched.module), plainly(self.model.device):
+            yield
 
     def _case(
         self,

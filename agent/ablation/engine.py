@@ -11,13 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from agent import config
 from agent.ablation.core import plan
-from agent.ablation.core.arguments import instance, named, number, words
+from agent.ablation.core.arguments import callback, instance, named, number, words
 from agent.ablation.core.case import (
     Case,
     Picture,
@@ -104,10 +103,12 @@ class Engine(CutModel):
         deadline = None if deadline_s is None else started + number("deadline_s", deadline_s)
         studies_wanted = Studies() if studies is None else studies
         instance(Studies, "studies", studies_wanted)
+        callback("tick", tick)
+        callback("progress", progress)
         wanted = self._asked(classes, scores, baseline)
         case = self._case(picture, aperture, region)
         whole_model = self._whole_model  # before the turn: it may have to be made
-        with self._turn(), torch.no_grad():
+        with self._turn():
             targets, reasons = self._targets(case, wanted)
             records: dict[tuple[str, str], ClassExplanation] = {}
             left_out: tuple[str, ...] = CHECKS
@@ -181,7 +182,7 @@ class Engine(CutModel):
         found = []
         for one in several:
             case = self._case(one, aperture, region)
-            with self._turn(), torch.no_grad():
+            with self._turn():
                 targets, reasons = self._targets(case, wanted)
                 job = self._job(case, targets, wanted, Rung.EXACT) if targets else None
                 checked = job.run_channels(chosen, None) if job else []
@@ -312,26 +313,26 @@ class LayerEngines(Mapping[str, Engine]):
 
     def explain(
         self,
-        picture: Picture,
+        picture: Picture | Case,
         aperture: Mask | None = None,
         *,
         region: Focus | NDArray[np.uint8] | str | None = None,
         **options: Any,
     ) -> dict[str, EngineResult]:
         """``Engine.explain`` at every layer."""
-        case = self._first.load(picture, aperture, region)
+        case = self._first._case(picture, aperture, region)
         return {name: one.explain(case, **options) for name, one in self._engines.items()}
 
     def deltas(
         self,
-        pictures: Picture | Sequence[Picture],
+        pictures: Pictures,
         aperture: Mask | None = None,
         *,
         region: Focus | NDArray[np.uint8] | str | None = None,
         **options: Any,
     ) -> dict[str, Deltas]:
         """``Engine.deltas`` at every layer."""
-        cases = [self._first.load(one, aperture, region) for one in one_by_one(pictures)]
+        cases = [self._first._case(one, aperture, region) for one in one_by_one(pictures)]
         return {name: one.deltas(cases, **options) for name, one in self._engines.items()}
 
     @property

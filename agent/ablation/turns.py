@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from agent.ablation.core.errors import AblationError
@@ -79,3 +80,16 @@ class Turns:
 
 TURNS = Turns()
 """Of this process, whose modules all engines share."""
+
+
+@contextmanager
+def plainly(device: torch.device) -> Iterator[None]:
+    """Without gradients, and whatever modes the caller is in: autocast would round differences
+    away, and has no say over the threads that batches run in; under inference mode no estimate
+    could have a gradient."""
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield

@@ -359,12 +359,13 @@ def test_one_picture_is_explained_at_a_time_and_many_in_order(engine):
         ({"baseline": "mean"}, "baseline mean needs one mean per channel"),
         ({"region": "circle:3"}, "no region 'circle:3'; a region is predicted, component"),
         ({"region": "mask:a.png"}, "region mask:a.png: give the mask itself"),
+        ({"region": np.ones((16, 32), bool)}, "the mask of the region is 32 x 16 pixels"),
         ({"region": 3}, "a region is a focus, .* found int"),
         ({"aperture": np.ones((32, 32))}, r"an aperture must be \(H, W\) bool"),
         ({"aperture": np.ones((16, 32), bool)}, r"aperture \(16, 32\) does not fit"),
         ({"aperture": "round"}, r"an aperture must be \(H, W\) bool"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_arguments_that_mean_nothing_are_refused_and_never_the_default(engine, options, words):
     for call in (engine.explain, engine.deltas):
@@ -379,8 +380,10 @@ def test_arguments_that_mean_nothing_are_refused_and_never_the_default(engine, o
         ({"deadline_s": float("nan")}, "deadline_s: expected a finite number"),
         ({"deadline_s": "1"}, "deadline_s: expected a number"),
         ({"studies": "all"}, "studies: expected Studies, found 'all'"),
+        ({"progress": 3}, "progress: expected a function, found 3"),
+        ({"tick": "now"}, "tick: expected a function, found 'now'"),
     ],
-    ids=range(4),
+    ids=range(6),
 )
 def test_what_only_explanations_take_is_converted_as_well(engine, options, words):
     with pytest.raises(AblationError, match=words):
@@ -411,6 +414,20 @@ def test_words_give_what_their_members_give(engine):
     assert by_word.left_out[0] == "region_fractions"
     deltas = engine.deltas(picture(32), region=REGION, scores=("logit_sum",)).of("suture")[0]
     close(by_word.of("suture").deltas, deltas)
+
+
+def test_neither_autocast_nor_inference_mode_of_the_caller_changes_a_number(engine):
+    mask = REGION == 1
+    expected = engine.explain(picture(32), region=mask, rung="partial", deadline_s=0.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = engine.explain(picture(32), region=mask, rung="partial", deadline_s=0.0)
+    with torch.inference_mode():
+        x = preprocess(engine.model, picture(32))
+        region = torch.from_numpy(mask)
+        inferred = engine.explain(x, region=region, rung="partial", deadline_s=0.0)
+    for found in (cast, inferred):
+        close(found.of("suture").deltas, expected.of("suture").deltas)
+        assert found.region_source == "mask"
 
 
 NET = seeded(OneByOne())

@@ -89,6 +89,12 @@ def switch(what: str, value: object) -> bool:
     return bool(value)
 
 
+def callback(what: str, value: object) -> None:
+    """``AblationError`` unless ``value`` is None or can be called."""
+    if value is not None and not callable(value):
+        raise AblationError(f"{what}: expected a function, found {_shown(value)}")
+
+
 def instance(kind: type, what: str, value: object) -> None:
     """``AblationError`` unless ``value`` is of ``kind``."""
     if not isinstance(value, kind):

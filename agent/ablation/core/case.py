@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agent.ablation.core import scores
 from agent.ablation.core.errors import AblationError
-from agent.ablation.core.focus import FORMS, PREDICTED, Classes, Focus, parse_focus
+from agent.ablation.core.focus import FORMS, PREDICTED, Classes, Focus, given, parse_focus
 from agent.ablation.core.regions import Mask, to_grid
 from agent.ablation.core.scores import MARGIN, ScoreFunction, Target
 from agent.models import pictures
@@ -85,16 +85,16 @@ def network_input(
     return x, inside, (standard.shape[0], standard.shape[1])
 
 
-def own_input(model: LoadedModel, given: Tensor) -> Tensor:
+def own_input(model: LoadedModel, tensor: Tensor) -> Tensor:
     """(1, C, h, w): a tensor that is the network's input already, checked and cut off from any
     graph. It is never moved or converted: that would cost without a word."""
     shape, dtype = input_form(model)
-    if given.layout is not torch.strided or given.is_quantized:
-        kind = "quantized" if given.is_quantized else str(given.layout)
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        kind = "quantized" if tensor.is_quantized else str(tensor.layout)
         raise AblationError(f"a tensor in must be dense, found {kind}")
-    if given.dtype != dtype:
-        raise AblationError(f"a tensor in must be {dtype}, as the network takes it: {given.dtype}")
-    x = given.unsqueeze(0) if given.ndim == 3 else given
+    if tensor.dtype != dtype:
+        raise AblationError(f"a tensor in must be {dtype}, as the network takes it: {tensor.dtype}")
+    x = tensor.unsqueeze(0) if tensor.ndim == 3 else tensor
     if x.ndim == 4 and len(x) != 1:
         raise AblationError(
             f"{len(x)} pictures in one tensor: explain_all and deltas take so many, explain one"
@@ -103,13 +103,13 @@ def own_input(model: LoadedModel, given: Tensor) -> Tensor:
         )
     if tuple(x.shape[1:]) != shape or x.ndim != 4:
         raise AblationError(
-            f"{model.name} takes tensors of {shape}, found one of {tuple(given.shape)}"
+            f"{model.name} takes tensors of {shape}, found one of {tuple(tensor.shape)}"
         )
-    if given.device != model.device:
+    if tensor.device != model.device:
         raise AblationError(
-            f"the tensor lies on {given.device}, the model on {model.device}: move one of them"
+            f"the tensor lies on {tensor.device}, the model on {model.device}: move one of them"
         )
-    if not bool(torch.isfinite(given).all()):
+    if not bool(torch.isfinite(tensor).all()):
         raise AblationError("a tensor in must be finite, found NaN or infinite values")
     return x.detach().clone()  # a network may write to its input
 
@@ -148,9 +148,14 @@ def _focus(region: object) -> Focus | NDArray[np.uint8]:
         if isinstance(found, str):
             raise AblationError(f"region mask:{found}: give the mask itself, given(mask)")
         return found
+    if isinstance(region, Tensor):
+        region = region.detach().cpu().numpy()
+    if isinstance(region, np.ndarray) and region.dtype == np.bool_:
+        return given(region)
     if not isinstance(region, Focus | np.ndarray):
         raise AblationError(
-            f"a region is a focus, {FORMS} or (h, w) class indices, found {type(region).__name__}"
+            f"a region is a focus, {FORMS}, (H, W) bool or (h, w) class indices, "
+            f"found {type(region).__name__}"
         )
     return region
 

@@ -13,6 +13,7 @@ from agent.ablation.core.case import Picture, layer_name, network_input
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask
 from agent.ablation.split.split import HookSplit, find_layer
+from agent.ablation.turns import TURNS, plainly
 from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel
 
@@ -30,7 +31,7 @@ def channel_means(
     for an empty set, a picture that cannot be read, a layer that is none, or values that are not
     finite.
     """
-    with torch.no_grad():
+    with TURNS.using(model.module), plainly(model.device):
         example = probe_batch(model)[:1]
         name = find_layer(model, layer_name(model, layer), example)
         hooked = HookSplit(model, name)
