@@ -75,7 +75,6 @@ def explainable(
     )
     layer = layer_name(model, layer)
     model = replace(model, layer=layer, card=ModelCard(name=name, layer=layer))
-    check_dtype(model)
     if example is not None:
         own_input(model, example[0])
     with TURNS.using(module), plainly(device):
@@ -84,6 +83,7 @@ def explainable(
         try:
             self_test(model)
         except ModelError as error:
+            check_dtype(model)
             raise AblationError(str(error)) from error
     return model
 

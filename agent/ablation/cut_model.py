@@ -59,14 +59,17 @@ class CutModel:
         instance(Tuning, "tuning", tuning)
         layer = layer_name(model, layer)
         check_mode(model)
-        check_dtype(model)
         check_weights(model)
         check_classes(model, settings.classes)
         self.model, self.settings = model, settings
         with TURNS.building(), plainly(model.device):
             example = probe_batch(model)[:1]
-            model = watchable(model, example)
-            self.layer = find_layer(model, layer, example)
+            try:
+                model = watchable(model, example)
+                self.layer = find_layer(model, layer, example)
+            except RuntimeError:  # the first time that the network runs
+                check_dtype(model)
+                raise
             split = build_split(model, self.layer, example)
             prepared = split.prefix(example)
             zero = torch.zeros_like(prepared.activation[:, :, :1, :1])

@@ -40,11 +40,11 @@ from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split.split import (
     check_mode,
 )
+from agent.ablation.studies.context import StudyContext
 from agent.ablation.studies.studies import (
     CHECKS,
     Studied,
     Studies,
-    StudyContext,
     cross_checked,
     missing,
     run_studies,
@@ -59,9 +59,9 @@ class Engine(CutModel):
     ``layer`` is a name or the module itself. An engine may be called from any thread: those of
     networks that share a module take turns, whoever made them.
 
-    Raises ``AblationError`` for a model in train mode, weights that are not finite or have too few
-    digits, a model whose two runs differ, a layer that is no feature map, a class that is not
-    there.
+    Raises ``AblationError`` for a model in train mode, weights that are not finite or of another
+    dtype than the input, a model whose two runs differ, a layer that is no feature map, a class
+    that is not there.
     """
 
     def explain(

@@ -463,7 +463,7 @@ def test_a_module_is_made_ready_from_what_fits_it_alone(arguments, options, word
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
-def test_weights_with_too_few_digits_for_differences_are_refused(dtype):
+def test_weights_of_another_dtype_than_the_input_are_refused_by_name(dtype):
     with pytest.warns(UserWarning, match="Complex modules") if dtype.is_complex else nullcontext():
         module = seeded(OneByOne()).to(dtype)
     for call in (

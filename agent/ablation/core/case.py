@@ -57,6 +57,7 @@ def load_case(
     mask = scores.winners(logits[0]).cpu().numpy()
     inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
     if not isinstance(focus, Focus):
+        _check_region(model, focus, size, grid)
         focus = Classes(on_grid(focus, grid))
     return Case(x, logits, mask, inside_grid, focus, size, model.module)
 
@@ -124,14 +125,14 @@ def input_form(model: LoadedModel) -> tuple[tuple[int, int, int], torch.dtype]:
 
 
 def check_dtype(model: LoadedModel) -> None:
-    """``AblationError`` for weights of another dtype than the network's input, or of too few digits
-    for differences."""
+    """``AblationError`` for weights of another dtype than the network's input, which is why it does
+    not run. (One that converts within does run.)"""
     wanted = input_form(model)[1]
     for name, tensor in (*model.module.named_parameters(), *model.module.named_buffers()):
         if tensor.is_complex() or (tensor.is_floating_point() and tensor.dtype not in EXACT):
             raise AblationError(
-                f"{model.name}: {name} is {tensor.dtype}: drops are differences of nearly equal "
-                "numbers and need float32 or float64; call module.float() first"
+                f"{model.name}: {name} is {tensor.dtype}, the network's input {wanted}, and drops "
+                "are differences of nearly equal numbers: call module.float() first"
             )
         if tensor.is_floating_point() and tensor.dtype != wanted:
             raise AblationError(
@@ -194,6 +195,23 @@ def layer_name(model: LoadedModel, layer: str | nn.Module | None) -> str | None:
             return str(name)
     kind = type(layer).__name__
     raise AblationError(f"the layer, a {kind}, is no part of {model.name}; give its name or module")
+
+
+def _check_region(
+    model: LoadedModel, region: NDArray[np.uint8], size: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    """``AblationError`` for a mask of class indices that belongs to another picture or model."""
+    if region.ndim == 2 and region.shape not in (size, grid):
+        raise AblationError(
+            f"the mask of the region is {region.shape[1]} x {region.shape[0]} pixels, the picture "
+            f"{size[1]} x {size[0]}, the network's input {grid[1]} x {grid[0]}"
+        )
+    highest = int(region.max(initial=0)) if region.dtype == np.uint8 else 0
+    if highest >= len(model.classes):
+        raise AblationError(
+            f"the mask of the region holds class {highest}, but {model.name} has "
+            f"{len(model.classes)} classes: {', '.join(model.classes)}"
+        )
 
 
 def target(model: LoadedModel, case: Case, name: str, score: ScoreFunction = MARGIN) -> Target:
