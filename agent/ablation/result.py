@@ -57,8 +57,9 @@ class EngineResult:
         raise KeyError(f"no {class_name} by {wanted}; there are: {there}")
 
     def study(self, class_name: str, score: str | None = None) -> Studied:
-        """What was studied of one class; all empty where nothing was."""
-        return self.studies.get((class_name, score or self.score), Studied())
+        """What was studied of one class; all empty where nothing was. ``KeyError`` as for ``of``."""
+        found = self.of(class_name, score)
+        return self.studies.get((found.class_name, found.score), Studied())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -177,8 +177,10 @@ def test_an_engine_explains_by_own_scores_beside_the_built_in_ones(engine):
         np.testing.assert_allclose(mine.deltas, expected.deltas, rtol=1e-9)
         assert mine.y == pytest.approx(expected.y)
         assert abs(mine.y - mine.y_null) <= mine.null_tolerance
-    with pytest.raises(KeyError, match="no stem by margin; there are: suture by margin"):
-        found.of("stem")
+    for asked in (found.of, found.study):
+        with pytest.raises(KeyError, match="no stem by margin; there are: suture by margin"):
+            asked("stem")
+    assert found.study("suture").patches is None
 
 
 def test_estimates_take_the_slope_of_an_own_score_or_the_margins(engine):
