@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from agent.alarms.catalogue import Cause, watched_ids
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.capture.urls import parse
@@ -27,6 +28,7 @@ from agent.models.card import card_path, read_card
 from agent.models.errors import ModelError
 from agent.models.files import BEGINNING, check_beginning, check_sha256, read_file, sha256_of
 from agent.models.formats import factory_source, format_of
+from agent.nearest import nearest
 from agent.simulator.parameters import ParameterError, parse_url
 from agent.storage.file.state_dir import refusal
 from agent.telemetry import log_event
@@ -109,6 +111,28 @@ def missing_things(config: Config) -> Iterator[Broken]:
             for variety, file in section.reference.items():
                 yield from _file_problems((*path, "reference", variety), file)
     yield from _shared_folders(config)
+    yield from _unknown_alarms(config)
+
+
+def _unknown_alarms(config: Config) -> Iterator[Broken]:
+    """An alarm that is to be out of service and is written otherwise would annunciate."""
+    try:
+        cameras = [camera.name for camera in config.cameras]
+        lanes = [lane.name for camera in config.cameras for lane in camera.effective_lanes()]
+        listed = config.alarms.out_of_service
+    except AttributeError:  # a key with an error of its own: which names there are is not known
+        return
+    if not lanes:
+        return
+    known = sorted({*Cause, *watched_ids(lanes, cameras, lanes)})
+    for place, name in enumerate(listed):
+        if name not in known:
+            yield Broken(
+                ("alarms", "out_of_service", place),
+                "is no alarm",
+                f"{', '.join(Cause)}; or of one camera, as {Cause.NO_READ_RATE}-{lanes[0]}",
+                nearest(name, known),
+            )
 
 
 def _explains(config: Config) -> bool:
@@ -164,7 +188,7 @@ def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> I
             check_source(Camera(name="camera", source=camera.source))
             yield from _watch_problems(place, camera.source, state_dir)
     except ParameterError as error:
-        yield Broken(place, f"is no simulated camera: {error}")
+        yield from (Broken(place, f"is no simulated camera: {wrong}") for wrong in error.wrong)
     except SourceError as error:
         yield Broken(place, f"cannot be used: {error.detail or error.reason}", SOURCE_FORMS)
     except OSError as error:
@@ -226,7 +250,8 @@ def _sim_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
     try:
         lanes = parse_url(camera.source, getattr(camera, "sim", None)).machine.lanes
     except ParameterError as error:
-        yield Broken((*path, "sim"), f"cannot be simulated: {error}")
+        sim = (*path, "sim")
+        yield from (Broken(sim, f"cannot be simulated: {wrong}") for wrong in error.wrong)
         return
     if lanes > 1 and getattr(camera, "lanes", None) == ():
         yield Broken(

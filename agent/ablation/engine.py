@@ -29,21 +29,24 @@ from agent.ablation.run.batching import Progress, Tick, choose_batch
 from agent.ablation.run.fast_path import build_fast_path
 from agent.ablation.run.input_occlusion import InputSensitivity, input_sensitivities, with_input
 from agent.ablation.run.job import Job
+from agent.ablation.run.ladder import climb, slower_ways
 from agent.ablation.run.runners import Setup
 from agent.ablation.run.whole_model import WholeModel
+from agent.ablation.split.left import LeftWays
 from agent.ablation.split.split import (
     HookSplit,
     build_split,
     check_mode,
     check_weights,
     find_layer,
+    no_slower,
     watchable,
 )
+from agent.ablation.studies.context import StudyContext
 from agent.ablation.studies.studies import (
     CHECKS,
     Studied,
     Studies,
-    StudyContext,
     cross_checked,
     missing,
     run_studies,
@@ -92,7 +95,8 @@ class Engine:
             example = probe_batch(model)[:1]
             model = watchable(model, example)
             self.layer = find_layer(model, layer, example)
-            split = build_split(model, self.layer, example)
+            self._left = LeftWays()
+            split = build_split(model, self.layer, example, self._left)
             prepared = split.prefix(example)
             zero = torch.zeros_like(prepared.activation[:, :, :1, :1])
             self._baselines = self._known_baselines(zero)
@@ -101,20 +105,27 @@ class Engine:
             operations = None
             if tuning.rows:
                 operations = build_fast_path(
-                    model, self.layer, split, example, baseline, tuning.clock
+                    model, self.layer, split, example, baseline, tuning.clock, self._left
                 )
+            plain = HookSplit(model, self.layer)
+            if operations is None:
+                split = no_slower(split, plain, example, self._left, tuning.clock)
+            prepared = split.prefix(example)
+            batch = tuning.batch if split.together else 1
             self._setup = Setup(
                 model=model,
                 settings=settings,
-                plain=HookSplit(model, self.layer),
+                plain=plain,
                 split=split,
                 baseline=baseline,
-                batch=tuning.batch or choose_batch(model, split, prepared, tuning.clock),
+                batch=batch or choose_batch(split, prepared, tuning.clock),
                 clock=tuning.clock,
                 operations=operations,
                 halved=self._remember,
+                left=self._left,
             )
-            self._whole_model = WholeModel(model, example)
+            self._slower = slower_ways(self._setup)
+            self._whole_model = WholeModel(model, example, self._left)
         self._spot_rng = np.random.default_rng(settings.seed)
 
     def _remember(self, batch: int) -> None:
@@ -136,7 +147,12 @@ class Engine:
         """How the model is run from the layer on: ``hook`` (whole, with a hook), ``replay`` (what
         ended before the layer is replayed), ``fx`` or ``export`` (cut in two), with ``+rows`` where
         only the pixels that are read are run."""
-        return self._setup.split.name + ("+rows" if self._setup.operations is not None else "")
+        return self._setup.path
+
+    @property
+    def ways_left(self) -> tuple[str, ...]:
+        """The faster ways that are not taken, ``way: reason`` each; see ``EngineResult``."""
+        return self._left.lines
 
     def explain(
         self,
@@ -191,9 +207,15 @@ class Engine:
                 prepared = clock()
                 in_input = self._occluded_inputs(case, targets)
                 occluded = clock()
-                setup = replace(self._setup, baseline=self._chosen_baseline(used))
-                job = Job(setup, case, targets, rung, self._spot_rng)
-                job.run(None if deadline_s is None else started + deadline_s, progress)
+                deadline = None if deadline_s is None else started + deadline_s
+
+                def attempt(setup: Setup) -> Job:
+                    based = replace(setup, baseline=self._chosen_baseline(used))
+                    made = Job(based, case, targets, rung, self._spot_rng)
+                    made.run(deadline, progress)
+                    return made
+
+                job = self._by_the_first_way(attempt)
                 records = self._records(job, case, in_input)
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - prepared}
                 context = self._context(job, case, list(records.values()), used)
@@ -215,6 +237,7 @@ class Engine:
             method=plan.METHOD_CHANNELS,
             layer=self.layer,
             path=self.path,
+            ways_left=self.ways_left,
             score=str(kinds[0].name),
             baseline=used,
             region_threshold=self.settings.region_threshold,
@@ -228,6 +251,15 @@ class Engine:
             aperture=case.aperture,
             studies=studied,
         )
+
+    def _by_the_first_way(self, attempt: Callable[[Setup], Job]) -> Job:
+        """By the fastest way that does it; those that failed on the way there are left."""
+        setups = (self._setup, *self._slower)
+        job, remaining = climb(setups, attempt)
+        if len(remaining) < len(setups):
+            self._setup, *slower = remaining
+            self._slower = tuple(slower)
+        return job
 
     def _occluded_inputs(
         self, case: Case, targets: Sequence[Target]

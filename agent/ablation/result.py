@@ -18,7 +18,8 @@ class EngineResult:
 
     ``input`` (3, h, w) float32 is the picture as the network saw it, ``logits`` (C, h, w) float32
     the plain model's, ``mask`` (h, w) uint8 their argmax, ``aperture`` (h, w) bool on that grid.
-    ``path`` names the way the model was run from the layer on. ``seconds`` is the whole call.
+    ``path`` names the way the model was run from the layer on, ``ways_left`` the faster ones that
+    were not taken, ``way: reason`` each. ``seconds`` is the whole call.
     ``classes`` are by the first score asked for, which ``score`` names; ``more`` by the others.
     ``studies`` holds the arrays of what was studied, by class and score.
     """
@@ -41,6 +42,7 @@ class EngineResult:
     aperture: NDArray[np.bool_]
     more: tuple[ClassExplanation, ...] = ()
     studies: Mapping[tuple[str, str], Studied] = field(default_factory=dict)
+    ways_left: tuple[str, ...] = ()
 
     def of(self, class_name: str, score: str | None = None) -> ClassExplanation:
         """The explanation of one class, by the first score or the one named; ``KeyError``."""

@@ -70,7 +70,11 @@ def explain(
     ] = None,
     method: Annotated[
         str,
-        typer.Option(metavar="NAME", help="ablation-cam, occlusion, region-occlusion, or hires."),
+        typer.Option(
+            metavar="NAME",
+            help="ablation-cam, occlusion, region-occlusion, hires, seg-grad-cam, or "
+            "seg-eigen-cam.",
+        ),
     ] = "ablation-cam",
     score: ScoreOption = "margin",
     baseline: BaselineOption = "zero",
@@ -87,8 +91,10 @@ def explain(
         bool,
         typer.Option("--checks", help="Insertion, deletion, agreement with blocks and gradients."),
     ] = False,
-    patch: Annotated[int, typer.Option(metavar="PX", help="Side of --method occlusion.")] = 16,
-    stride: Annotated[int, typer.Option(metavar="PX", help="Of --method occlusion.")] = 8,
+    patch: Annotated[
+        str, typer.Option(metavar="PX|WxH", help="Side or sides of --method occlusion.")
+    ] = "16",
+    stride: Annotated[str, typer.Option(metavar="PX|WxH", help="Of --method occlusion.")] = "8",
     fill: Annotated[
         str, typer.Option(metavar="NAME", help="Of --method occlusion: zero, mean, or blur.")
     ] = "blur",
@@ -116,7 +122,12 @@ def explain(
         region=region,
         groups=groups,
         checks=checks,
-        patch=PatchOptions(size_px=patch, stride_px=stride, fill=fill, dice=dice),
+        patch=PatchOptions(
+            size_px=_sides(patch, "--patch"),
+            stride_px=_sides(stride, "--stride"),
+            fill=fill,
+            dice=dice,
+        ),
         mask=mask,
         model=load_network(config, model, factory, trust, sha256),
         layer=layer,
@@ -151,6 +162,10 @@ def study(
     maps: Annotated[
         bool, typer.Option("--maps/--no-maps", help="Regions in each map separately: slow.")
     ] = True,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods/--no-methods", help="Maps of other methods beside Ablation-CAM's."),
+    ] = True,
     seed: Annotated[int, typer.Option(**SEED, help="Of random cells, channels and orders.")] = 0,
 ) -> None:
     """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
@@ -170,6 +185,15 @@ def study(
         groups=groups,
         examples=examples,
         maps=maps,
+        methods=methods,
         seed=seed,
     )
     raise typer.Exit(run_study(options))
+
+
+def _sides(given: str, option: str) -> int | tuple[int, int]:
+    """``16``, or the (height, width) of ``24x8``, which is the width and the height."""
+    width, cross, height = given.lower().partition("x")
+    if not width.isdecimal() or (cross and not height.isdecimal()):
+        raise typer.BadParameter(f"{given!r} is no size such as 16 or 24x8", param_hint=option)
+    return (int(height), int(width)) if cross else int(width)

@@ -17,7 +17,7 @@ def timed():
 @pytest.fixture(autouse=True)
 def rows_wherever_they_agree(request, monkeypatch):
     if "timed" not in request.fixturenames:
-        monkeypatch.setattr(timing, "slower", lambda *_: None)
+        monkeypatch.setattr(timing, "slower", lambda *_, **__: None)
         monkeypatch.setattr(
-            engine, "choose_batch", lambda model, *_: BATCH if model.batchable else 1
+            engine, "choose_batch", lambda split, *_: BATCH if split.together else 1
         )

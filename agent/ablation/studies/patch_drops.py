@@ -22,13 +22,15 @@ from agent.ablation.core.scores import Target
 from agent.ablation.rows.parallel_batches import in_parallel
 from agent.ablation.rows.patches import Box, PatchProgram
 from agent.ablation.run.batching import Tick, pixel_logits
-from agent.ablation.run.controls import null_control, spot_check
-from agent.ablation.run.fills import hidden_runs
+from agent.ablation.run.controls import null_control
+from agent.ablation.run.fills import check_hidden, hidden_runs
 from agent.ablation.run.whole_model import WholeModel
+from agent.ablation.split.left import is_final
 from agent.ablation.split.trace import CutError
-from agent.models.loaded import LoadedModel, as_logits
+from agent.models.loaded import LoadedModel
 
 BATCH = 32
+PAIRS = "patch-pairs"
 
 
 def patch_drops(
@@ -46,25 +48,49 @@ def patch_drops(
     """
     pixels = torch.stack([t.region for t in targets]).any(0)
     with torch.no_grad():
-        program = _patch_program(whole_model, case, pixels)
-        if program is None:
-            reader = whole_model.reader(case, pixels, targets)
-            masks = (box_mask(case.aperture, box) for box in places)
-            runs = hidden_runs(reader, case, masks, instead, tick)
-            return _read(((reader.base, rows) for rows in runs), reader.seen)
-        seen = view(pixels, targets)
-        inside = torch.from_numpy(case.aperture).to(case.x.device)
-        other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
-        found = _read(
-            _run_patches(whole_model.model, case, program, seen, places, other, tick), seen
-        )
-        _spot_check(whole_model.model, case, seen, other, places, found)
+        fault: Exception | None = None
+        try:
+            program = _patch_program(whole_model, case, pixels)
+            if program is not None:
+                return _by_pairs(whole_model.model, case, program, targets, places, instead, tick)
+        except Exception as error:
+            if is_final(error):
+                raise
+            fault = error
+        reader = whole_model.reader(case, pixels, targets)
+        masks = (box_mask(case.aperture, box) for box in places)
+        runs = hidden_runs(reader, case, masks, instead, tick)
+        found = _read(((reader.base, rows) for rows in runs), reader.seen)
+    if fault is not None:
+        whole_model.leave(PAIRS, fault)
+    return found
+
+
+def _by_pairs(
+    model: LoadedModel,
+    case: Case,
+    program: PatchProgram,
+    targets: Sequence[Target],
+    places: Sequence[Box],
+    instead: NDArray[np.float32],
+    tick: Tick,
+) -> NDArray[np.float64]:
+    seen = view(torch.stack([t.region for t in targets]).any(0), targets)
+    inside = torch.from_numpy(case.aperture).to(case.x.device)
+    other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
+    found = _read(_run_patches(model, case, program, seen, places, other, tick), seen)
+    # Which one depends on the picture, so that a stream of pictures checks all of them.
+    spot = int(case.mask.sum(dtype=np.int64)) % len(places)
+    name = f"the patch at {places[spot][1]}, {places[spot][0]}"
+    hidden = box_mask(case.aperture, places[spot])
+    drops = found[:, spot].tolist()
+    check_hidden(model, case, seen, hidden, instead, name, drops)
     return found
 
 
 def _patch_program(whole_model: WholeModel, case: Case, pixels: Tensor) -> PatchProgram | None:
-    """None where the model is not made of operations that have pairs."""
-    if whole_model.operations is None:
+    """None where the model is not made of operations that have pairs, or those failed before."""
+    if whole_model.operations is None or not whole_model.pairs:
         return None
     try:
         return PatchProgram(whole_model.operations, case.x, pixels.cpu().numpy())
@@ -111,23 +137,3 @@ def box_mask(aperture: Mask, box: Box) -> Mask:
     out = np.zeros_like(aperture)
     out[box[0] : box[2], box[1] : box[3]] = True
     return out
-
-
-def _spot_check(
-    model: LoadedModel,
-    case: Case,
-    seen: View,
-    instead: Tensor,
-    places: Sequence[Box],
-    found: NDArray[np.float64],
-) -> None:
-    """One patch through the plain model; ``AblationError`` where it differs beyond rounding. Which
-    one depends on the picture, so that a stream of pictures checks all of them."""
-    number = int(case.mask.sum(dtype=np.int64)) % len(places)
-    top, left, bottom, right = places[number]
-    x = case.x.clone()
-    x[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
-    again = as_logits(model, model.module(x), (x.shape[2], x.shape[3]))
-    for place in range(len(seen.targets)):
-        name, drop = f"the patch at {left}, {top}", float(found[place, number])
-        spot_check(model.head, case.logits, seen, place, name, drop, again)

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from agent.config import Mqtt
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import UNLIMITED, Answered, Opened
+from agent.publishing.connection.link import Cause
 from agent.publishing.connection.pace import Pace
 from agent.publishing.connection.size_limit import VALID_S, SizeLimit
+from agent.publishing.connection.topic_limit import VALID_S as TOPIC_VALID_S
+from agent.publishing.connection.topic_limit import TopicLimit
 from agent.publishing.outbox.outbox import NO_SUBSCRIBERS, Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
@@ -28,6 +31,8 @@ HEADER_BYTES = 100
 """More than the fixed header, the properties and the lengths of a publish take."""
 
 TOO_LARGE = "packet_too_large"
+DENIED = "topic_denied"
+"""The broker closes the connection at messages of this topic, or may be doing so."""
 
 LIVE_SHARE = 0.2
 """Part of the window that is kept for live messages, so that a slow broker's answers to all others
@@ -60,20 +65,25 @@ class Sender:
         self._window: dict[int, InFlight] = {}  # by the number that paho gave, oldest first
         self._limits = Opened()
         self._size_limit = SizeLimit()
+        self._topic_limit = TopicLimit()
         self._pace = Pace(mqtt.publish_per_s, now)
         self._told_per_s = 0.0
         self._current: Entry | None = None
         self._next = 0  # index of the current entry's next message
         self._accepted: set[str] = set()
         self._refused: set[str] = set()
+        self.heard = False
+        """Whether the broker has answered a message on this connection."""
 
     def opened(self, limits: Opened) -> None:
         """A new connection stands, with the broker's limits."""
         self._limits = limits
         self._size_limit.opened()
+        self._topic_limit.opened()
         self._pace.opened()
         self._accepted.clear()
         self._refused.clear()
+        self.heard = False
 
     def idle(self) -> bool:
         """Whether nothing is half sent or unanswered."""
@@ -81,7 +91,7 @@ class Sender:
 
     def has_room(self) -> bool:
         """Whether another message may be handed over before the broker has answered."""
-        return len(self._window) < self._room() and not self._size_limit.probing()
+        return len(self._window) < self._room() and not self.probing()
 
     def due_in(self, now: float) -> float:
         """Return in how many seconds there may be something to send; infinity: not by itself."""
@@ -89,11 +99,18 @@ class Sender:
             return math.inf
         return self._pace.wait_s(now) or self._outbox.due_in(now)
 
+    def probing(self) -> bool:
+        """Whether one message is in flight alone, to see what the broker makes of it."""
+        return self._size_limit.probing() or self._topic_limit.probing()
+
     def _room(self) -> int:
         return min(self._mqtt.in_flight_max, self._limits.receive_maximum)
 
-    def send(self, connection: Connection, now: float) -> None:
-        """Hand over what the window and the pace have room for."""
+    def send(self, connection: Connection, now: float, *, may_probe: bool = True) -> None:
+        """Hand over what the window and the pace have room for.
+
+        ``may_probe`` false: something else is under way alone, and suspects wait.
+        """
         if self._pace.limit_per_s != self._told_per_s:
             self._tell_pace()
         while self.has_room() and not self._pace.wait_s(now):
@@ -110,6 +127,12 @@ class Sender:
                 self._refuse(entry, rest, limit_bytes)  # what belongs together goes together
                 self._current = None
                 continue
+            if self._is_barred(rest[0].topic, now):
+                self._rest(entry, rest)
+                self._current = None
+                continue
+            if not may_probe and self._topic_limit.is_probe(rest[0].topic):
+                return
             if not self._hand_over(connection, entry, rest[0], now):
                 return
             self._next += 1
@@ -128,8 +151,9 @@ class Sender:
         size_bytes = _packet_bytes(message)
         known = message.topic in self._accepted or not message.spec.probed
         qos = min(message.spec.qos if known else 1, self._limits.maximum_qos)
-        probe = message.spec.probed and self._size_limit.is_probe(size_bytes)
-        if probe and self._limits.maximum_qos > 0:
+        by_size = message.spec.probed and self._size_limit.is_probe(size_bytes)
+        by_topic = not by_size and self._topic_limit.is_probe(message.topic)
+        if (by_size or by_topic) and self._limits.maximum_qos > 0:
             if self._window:
                 return False
             qos = 1
@@ -140,9 +164,20 @@ class Sender:
             return False  # the connection is gone, and says so in its next step
         self._window[mid] = InFlight(entry, message, qos, now)
         self._pace.sent(now)
-        if probe and qos:
+        if by_size and qos:
             self._size_limit.probe_sent(size_bytes)
+        elif by_topic and qos:
+            self._topic_limit.probe_sent(message.topic)
         return True
+
+    def _is_barred(self, topic: str, now: float) -> bool:
+        return self._topic_limit.is_denied(topic, now) or self._topic_limit.is_held(topic)
+
+    def _rest(self, entry: Entry, messages: Sequence[Message]) -> None:
+        """Let it wait as what a broker has refused: it is offered again."""
+        for message in messages:
+            self._outbox.settle(entry, message, DENIED)
+            self._log_refusal(message, DENIED)
 
     def _refuse(self, entry: Entry, messages: Sequence[Message], limit_bytes: int) -> None:
         for message in messages:
@@ -159,7 +194,9 @@ class Sender:
         self._pace.answered(now)
         message, reason = flight.message, event.reason
         if flight.qos > 0:
+            self.heard = True
             self._size_limit.answered(_packet_bytes(message))
+            self._topic_limit.answered(message.topic)
             self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
         # An alarm that nobody was given has not been delivered; for any other topic "no
         # subscribers" is information.
@@ -183,12 +220,12 @@ class Sender:
         self._telemetry.count("publish_results", topic_family=family, reason="timeout")
         return flight.message
 
-    def closed_by_broker(self, now: float, *, too_fast: bool = False) -> None:
+    def closed_by_broker(self, cause: Cause, subscribing: bool, now: float) -> None:
         """The broker has closed the connection; ``return_unanswered`` comes next.
 
-        ``too_fast``: it gave our rate as the reason.
+        ``subscribing``: a subscription may be the reason.
         """
-        learnt = self._pace.closed(len(self._window), now, said=too_fast)
+        learnt = self._pace.closed(len(self._window), now, said=cause is Cause.TOO_FAST)
         if learnt is not None:
             log_event(
                 logger,
@@ -198,6 +235,7 @@ class Sender:
                 per_s=round(learnt, 1),
                 reason="the broker hangs up when it is sent more; see mqtt.publish_per_s",
             )
+        self._learn_topic(now, subscribing)
         suspects = {
             _packet_bytes(flight.message): flight.message
             for flight in self._window.values()
@@ -213,6 +251,20 @@ class Sender:
                 topic=suspects[max(suspects)].topic,
                 reason="the broker hangs up at messages of this size",
                 believed_for_s=VALID_S,
+            )
+
+    def _learn_topic(self, now: float, subscribing: bool) -> None:
+        topics = {flight.message.topic for flight in self._window.values()}
+        denied = self._topic_limit.closed(topics, now, unclear=subscribing)
+        if denied is not None:
+            log_event(
+                logger,
+                logging.WARNING,
+                "topic_denied",
+                client=self._client,
+                topic=denied,
+                reason="the broker hangs up at messages of this topic; see its access list",
+                believed_for_s=TOPIC_VALID_S,
             )
 
     def return_unanswered(self) -> None:
