@@ -40,14 +40,14 @@ def main() -> int:
         "tables",
         nargs="*",
         help="channels, patches, explanation, foreign; all of these when none is named; "
-        "faithfulness where it is named",
+        "architectures, which takes twenty minutes, or faithfulness where it is named",
     )
     options = parser.parse_args()
 
     # Not for --help: together they take seconds.
     import torch
 
-    from tests.benchmarks import channels, explanation, foreign, patches
+    from tests.benchmarks import architectures, channels, explanation, foreign, patches
     from tests.benchmarks.tables import run_tables
 
     torch.set_num_threads(options.threads)
@@ -56,6 +56,7 @@ def main() -> int:
         "channels": channels.table,
         "patches": patches.table,
         "foreign": foreign.table,
+        "architectures": architectures.table,
     }
     if unknown := set(options.tables) - {*made, FAITHFULNESS}:
         known = ", ".join((*made, FAITHFULNESS))
@@ -77,7 +78,9 @@ def main() -> int:
         parser.error(f"{FAITHFULNESS} runs alone")
     say(f"{_machine(options.threads)}\n\n{INTRODUCTION}")
     wanted = [
-        make(options.quick) for name, make in made.items() if name in (options.tables or made)
+        make(options.quick)
+        for name, make in made.items()
+        if name in (options.tables or set(made) - {"architectures"})
     ]
     return 1 if run_tables(wanted, say, 60 * options.minutes) else 0
 
