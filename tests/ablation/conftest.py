@@ -8,4 +8,4 @@ from agent.ablation.core import timing
 @pytest.fixture(autouse=True)
 def rows_wherever_they_agree(request, monkeypatch):
     if "timed" not in request.fixturenames:
-        monkeypatch.setattr(timing, "slower", lambda *_: None)
+        monkeypatch.setattr(timing, "slower", lambda *_, **__: None)

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0, help="begin no row after so many")
     parser.add_argument("--pictures", type=int, default=100, help="of faithfulness")
     parser.add_argument("--steps", type=int, default=400, help="of training, for faithfulness")
+    parser.add_argument("--size", type=int, default=96, help="px, of what it trains")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -38,14 +39,14 @@ def main() -> int:
         "tables",
         nargs="*",
         help="channels, patches, explanation, foreign; all of these when none is named; "
-        "faithfulness where it is named",
+        "architectures, which takes twenty minutes, or faithfulness where it is named",
     )
     options = parser.parse_args()
 
     # Not for --help: together they take seconds.
     import torch
 
-    from tests.benchmarks import channels, explanation, foreign, patches
+    from tests.benchmarks import architectures, channels, explanation, foreign, patches
     from tests.benchmarks.tables import run_tables
 
     torch.set_num_threads(options.threads)
@@ -54,6 +55,7 @@ def main() -> int:
         "channels": channels.table,
         "patches": patches.table,
         "foreign": foreign.table,
+        "architectures": architectures.table,
     }
     if unknown := set(options.tables) - {*made, FAITHFULNESS}:
         known = ", ".join((*made, FAITHFULNESS))
@@ -75,7 +77,9 @@ def main() -> int:
         parser.error(f"{FAITHFULNESS} runs alone")
     say(f"{_machine(options.threads)}\n\n{INTRODUCTION}")
     wanted = [
-        make(options.quick) for name, make in made.items() if name in (options.tables or made)
+        make(options.quick)
+        for name, make in made.items()
+        if name in (options.tables or set(made) - {"architectures"})
     ]
     return 1 if run_tables(wanted, say, 60 * options.minutes) else 0
 
@@ -85,7 +89,9 @@ def _faithfulness(options: argparse.Namespace, say: Callable[[str], None]) -> in
     from tests.benchmarks.faithfulness.tables import NOTES, tables
     from tests.benchmarks.tables import run_tables
 
-    asked = Wanted(options.pictures, options.cache, 60 * options.minutes, options.steps)
+    asked = Wanted(
+        options.pictures, options.cache, 60 * options.minutes, options.steps, options.size
+    )
     found = measured(asked, lambda line: print(line, file=sys.stderr, flush=True))
     made = [table for one in found for table in tables(one, ("suture", "stem"))]
     say(f"{_machine(1)}\n\n{NOTES}")

@@ -11,6 +11,17 @@ class LateError(Exception):
     """The time is up, or will be: ends an explanation between two batches."""
 
 
+NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
+"""Words of the plain ``RuntimeError`` that torch raises where a CPU has no memory."""
+
+
+def is_no_memory(error: Exception) -> bool:
+    """Whether there was no memory, after which a process should not go on."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
 class NullControlError(AblationError):
     """With nothing ablated, the ablated path did not give what the plain model gives.
 

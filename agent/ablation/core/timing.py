@@ -27,11 +27,16 @@ def small_region(size: tuple[int, int]) -> Mask:
 
 
 def slower(
-    rows: Callable[[], object], general: Callable[[], object], device: torch.device, clock: Clock
+    rows: Callable[[], object],
+    general: Callable[[], object],
+    device: torch.device,
+    clock: Clock,
+    noise: float = NOISE,
 ) -> str | None:
-    """Why not to take rows: that they are slower for the same items; None where they are not."""
+    """Why not to take rows, or another way: that they are slower for the same items; None where
+    they are not."""
     mine, other = (seconds(way, device, clock) for way in (rows, general))
-    if mine <= NOISE * other:
+    if mine <= noise * other:
         return None
     return f"slower: {1000 * mine:.3g} ms, the general way {1000 * other:.3g} ms"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ablation.core.errors import AblationError, LateError, NullControlError
+from agent.ablation.core.errors import AblationError, LateError, NullControlError, is_no_memory
 from agent.ablation.pool.messages import (
     Beat,
     Done,
@@ -41,7 +41,6 @@ CHECK_SIDE_PX = 128
 Phase = Callable[[str], None]
 Answer = Callable[[Order, NDArray[np.uint8], "NDArray[np.bool_] | None"], Explanation]
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
-_NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
 
 
 def main(channel: Channel, args: WorkerArgs, fds: Mapping[str, int]) -> None:
@@ -120,15 +119,11 @@ def _judge(error: Exception) -> tuple[str, bool]:
     """The failure's reason, and whether the process can be trusted after it.
 
     After a shortage of memory the allocator's caches are full, after an error of the device its
-    context is unusable: both need a new process. CPU memory that torch cannot get is a plain
-    ``RuntimeError``, told from others by its words only.
+    context is unusable: both need a new process.
     """
-    text = str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if is_no_memory(error):
         return "out_of_memory", True
-    if isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY):
-        return "out_of_memory", True
-    if type(error).__name__ == "AcceleratorError" or "CUDA error" in text:
+    if type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error):
         return "device_error", True
     if isinstance(error, NullControlError):
         return "null_control", False

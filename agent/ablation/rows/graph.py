@@ -11,7 +11,7 @@ from agent.ablation.rows.geometry import Size
 from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.values import size_of
 from agent.ablation.split.prepared import Prepared
-from agent.ablation.split.trace import NOT_TRACEABLE, CutError
+from agent.ablation.split.trace import CutError
 
 CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -29,8 +29,8 @@ class Found(fx.Interpreter):
         self.like = prepared.activation
         try:
             self.run(prepared.activation.clone(), *prepared.constants)
-        except NOT_TRACEABLE as error:
-            raise CutError(f"the graph does not run: {error}") from error
+        except Exception as error:  # a foreign graph may raise anything
+            raise CutError(f"the graph does not run: {type(error).__name__}: {error}") from error
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
@@ -88,8 +88,9 @@ class Reading:
         self._places[node] = (source,)
 
     def same(self, node: fx.Node, *sources: Any) -> None:
-        """``node`` is its sources, one after the other."""
-        self._places[node] = tuple(place for source in sources for place in self.several(source))
+        """``node`` is its sources, one after the other; those without a channel add nothing."""
+        places = [place for source in sources for place in self.several(source)]
+        self._places[node] = tuple(p for p in places if self.width(p) > 0) or tuple(places[:1])
 
     def permute(self, node: fx.Node, dims: tuple[int, ...]) -> None:
         """Maps with their channels last, (N, h, w, C), and back."""

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 Tick = Callable[[], None]
 """Called between two batches; whoever runs out of time raises ``LateError`` in it."""
 
-BATCHES = (4, 8, 16, 32)
+BATCHES = (1, 4, 8, 16, 32)
 WORTH = 0.97
 """A larger batch is taken only when it costs less than this share of the smaller one's time."""
 
@@ -156,13 +156,19 @@ def pixel_logits(model: LoadedModel, rows: Tensor) -> Tensor:
     return as_logits(model, rows.unsqueeze(3)).squeeze(3)
 
 
-def choose_batch(model: LoadedModel, split: Split, prepared: Prepared, clock: Clock) -> int:
-    """The smallest batch beyond which more items a pass save no time: it fits the cache."""
-    if not model.batchable:
+def choose_batch(split: Split, prepared: Prepared, clock: Clock) -> int:
+    """The smallest batch beyond which more items a pass save no time: it fits the cache. One where
+    items are not proven to stay apart; none that the model fails on."""
+    if not split.together:
         return 1
     best, best_s = BATCHES[0], _seconds_per_item(split, prepared, BATCHES[0], clock)
     for size in BATCHES[1:]:
-        took_s = _seconds_per_item(split, prepared, size, clock)
+        try:
+            took_s = _seconds_per_item(split, prepared, size, clock)
+        except Exception as error:  # noqa: BLE001 - a foreign graph may raise anything
+            fields = {"batch": size, "reason": f"{type(error).__name__}: {error}"}
+            log_event(logger, logging.WARNING, "ablation_batch_unused", **fields)
+            break
         if took_s > WORTH * best_s:
             break
         best, best_s = size, took_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 import numpy as np
@@ -17,12 +16,10 @@ from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
 from agent.ablation.run.batching import pixel_logits
-from agent.ablation.split import trace
+from agent.ablation.split.left import LeftWays
 from agent.ablation.split.split import FxSplit, HookSplit, Split
 from agent.models.loaded import LoadedModel
-from agent.telemetry import Clock, log_event
-
-logger = logging.getLogger(__name__)
+from agent.telemetry import Clock
 
 ITEMS = 8
 """Channels that both ways are timed on, in one batch."""
@@ -35,22 +32,25 @@ def build_fast_path(
     example: Tensor,
     baseline: Tensor,
     clock: Clock = time.perf_counter,
+    left: LeftWays | None = None,
 ) -> list[Operation] | None:
     """The fast path of a cut model where it agrees with hook re-runs on ``example`` and takes no
-    longer for channels than the general way, else None."""
+    longer for channels than the general way, else None: whatever is wrong with it, ``left`` is
+    told."""
     if not isinstance(split, FxSplit):
         return None
+    why: str | Exception | None
     try:
         prepared = split.prefix(example)
         operations = ops.operations(split.after, model.output_key, prepared)
-        disagreement = _compare(model, layer, split, operations, example, baseline)
-        if disagreement is None:
-            disagreement = _slower(split, Shared(operations, prepared, baseline), clock)
-    except trace.CutError as error:
-        disagreement = str(error)
-    if disagreement is None:
+        why = _compare(model, layer, split, operations, example, baseline)
+        if why is None:
+            why = _slower(split, Shared(operations, prepared, baseline), clock)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the explanation
+        why = error
+    if why is None:
         return operations
-    log_event(logger, logging.INFO, "ablation_rows_unused", layer=layer, reason=disagreement)
+    (left or LeftWays()).leave("rows", why, event="ablation_rows_unused", layer=layer)
     return None
 
 

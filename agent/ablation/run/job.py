@@ -25,6 +25,7 @@ from agent.ablation.run import controls, estimate
 from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
 from agent.ablation.run.gradients import NoGradientError, slopes
 from agent.ablation.run.runners import Runners, Setup
+from agent.ablation.split.left import is_final
 from agent.records import ClassExplanation, Rung
 
 ANYTIME_BATCH = 16
@@ -88,6 +89,21 @@ class Job:
             self._checked = self._spot_checked()
         if progress is not None:
             progress(self._total, self._total)
+
+    def run_channels(self, channels: Sequence[int], progress: Progress | None) -> list[Checked]:
+        """These channels and the controls, in place of ``run``: what the controls found, a target
+        each. Nothing is run that they do not need, and no pixel read beyond M."""
+        self._progress, self._total = progress, len(channels)
+        planned = plan.channels(channels)
+        runner = self._runners.alone(len(planned))
+        if not isinstance(runner, ChannelRunner):
+            planned = [*plan.controls((0, 0))[:1], *planned]
+        self._run_items(runner, planned, alone=True)
+        with self._timed(plan.METHOD_CONTROLS):
+            self._checked = self._channels_checked()
+        if progress is not None:
+            progress(self._total, self._total)
+        return self._checked
 
     def explanations(self) -> tuple[ClassExplanation, ...]:
         """One record per class that can be explained."""
@@ -179,15 +195,17 @@ class Job:
         with self._timed(plan.METHOD_CHANNELS):
             return self._runners.channels(items, most)
 
-    def _run_items(self, runner: Runner, planned: Sequence[plan.Planned]) -> None:
-        """Run items and write them down.
+    def _run_items(
+        self, runner: Runner, planned: Sequence[plan.Planned], *, alone: bool = False
+    ) -> None:
+        """Run items and write them down; ``alone``: they are read on M alone, whatever runs them.
 
         The null control stands right after the first batch: nothing is read off the others when
         the path they share is wrong.
         """
         setup, ledger = self._setup, self.ledger
         started = setup.clock()
-        alone = isinstance(runner, ChannelRunner)
+        alone = alone or isinstance(runner, ChannelRunner)
         view = ledger.narrow if alone else ledger.wide
         for part, rows in runner.run(planned):
             if part[0].item is NULL:
@@ -207,7 +225,11 @@ class Job:
         go the other items that are read on M alone."""
         setup, ledger = self._setup, self.ledger
         with self._timed(plan.METHOD_CHANNELS):
-            self._estimates, order = self._estimated()
+            estimated = self._estimated()
+        if estimated is None:
+            self._run_items(runner, [*plan.channels(range(self._depth)), *narrow])
+            return
+        self._estimates, order = estimated
         rest = [int(k) for k in order]
         batch_s, batch = self._batch_s, runner.batch
         last = estimate.SAMPLE + len(narrow)
@@ -227,17 +249,26 @@ class Job:
             unknown = ~ledger.exact
             ledger.deltas[place, unknown] = self._estimates[place, unknown]
 
-    def _estimated(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(targets, K) of all channels, and their order: the likely largest first."""
+    def _estimated(self) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """(targets, K) of all channels, and their order: the likely largest first. None where the
+        gradient fails: all channels are exact then."""
         setup, targets = self._setup, self.ledger.targets
         try:
             found = estimate.gradient_times_activation(
                 setup.model, setup.split, self._prepared, setup.baseline, targets
             )
-        except NoGradientError:
+            if np.isfinite(found).all():
+                return found, estimate.order(found)
+            setup.left.leave("estimate", "its gradients are not finite")
+        except NoGradientError as error:
+            setup.left.leave("estimate", error)
             self._has_gradient = False
             return estimate.without_gradient(self._prepared, setup.baseline, len(targets))
-        return found, estimate.order(found)
+        except Exception as error:
+            if is_final(error):
+                raise
+            setup.left.leave("estimate", error)
+        return None
 
     def _estimate_error(self, place: int) -> float:
         if self._estimates is None or bool(self.ledger.exact.all()):
@@ -249,8 +280,7 @@ class Job:
     def _spot_checked(self) -> list[Checked]:
         """Re-run a random channel and a random occlusion through the plain model and compare."""
         setup, ledger = self._setup, self.ledger
-        if not np.isfinite(ledger.deltas).all():
-            raise AblationError(f"{setup.model.name}: logits that are not finite under ablation")
+        self._check_finite()
         place = int(self._spot_rng.integers(len(ledger.targets)))
         known = ledger.occlusions[place]
         planned, effect = known[int(self._spot_rng.integers(len(known)))]
@@ -258,12 +288,24 @@ class Job:
         again = self._rerun(planned.item)
         head, plain = setup.model.head, self._case.logits
         controls.spot_check(head, plain, ledger.narrow, place, name, effect.drop, again)
+        return self._channels_checked()
+
+    def _check_finite(self) -> None:
+        if not np.isfinite(self.ledger.deltas).all():
+            name = self._setup.model.name
+            raise AblationError(f"{name}: logits that are not finite under ablation")
+
+    def _channels_checked(self) -> list[Checked]:
+        """Re-run a random channel, the same for all targets; one that is not at its baseline."""
+        setup, ledger = self._setup, self.ledger
+        self._check_finite()
         away = (self._prepared.activation != setup.baseline).flatten(2).any(2)[0].cpu().numpy()
         pool = np.flatnonzero(ledger.exact & away)
         if pool.size == 0:
             pool = np.flatnonzero(ledger.exact)
         spot = int(self._spot_rng.choice(pool))
         again = self._rerun(channel(spot))
+        head, plain = setup.model.head, self._case.logits
         return [
             controls.checked(head, plain, ledger, place, spot, again)
             for place in range(len(ledger.targets))

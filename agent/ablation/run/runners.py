@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from agent.ablation.rows.operation import Operation
 from agent.ablation.rows.program import BATCH, Program
 from agent.ablation.rows.shared import Shared
 from agent.ablation.run.batching import ChannelRunner, MapsRunner, RunContext, Runner, SplitRunner
+from agent.ablation.split.left import LeftWays
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import HookSplit, Split
 from agent.models.loaded import LoadedModel
@@ -28,7 +29,8 @@ class Setup:
     """What all pictures share: the model, the ways of running it, and the settings.
 
     ``operations`` computes only the pixels that are read; None where the model does not allow it.
-    ``halved`` is told the new batch where a device ran out of memory.
+    ``halved`` is told the new batch where a device ran out of memory. ``left`` is told of faster
+    ways that are not taken.
     """
 
     model: LoadedModel
@@ -40,6 +42,12 @@ class Setup:
     clock: Clock
     operations: list[Operation] | None = None
     halved: Callable[[int], None] | None = None
+    left: LeftWays = field(default_factory=LeftWays)
+
+    @property
+    def path(self) -> str:
+        """The way by its name: see ``EngineResult.path``."""
+        return self.split.name + ("+rows" if self.operations is not None else "")
 
 
 class Runners:
@@ -80,6 +88,14 @@ class Runners:
         need = ledger.narrow.pixels.cpu().numpy()
         program = Program(self._shared, need, STUDY_BATCH, single=False, items=STUDY_BATCH)
         return MapsRunner(self._context, program)
+
+    def alone(self, items: int) -> Runner:
+        """So many channels and nothing else, read on the pixels of M (of the aperture for a Dice);
+        the null item has to come first."""
+        setup, ledger = self._setup, self._ledger
+        if self._shared is not None:
+            return self.channels(items)
+        return SplitRunner(self._context, setup.split, ledger.narrow, setup.batch, setup.halved)
 
     def channels(self, items: int, most: int = BATCH) -> Runner:
         """So many channels and other items, read on the pixels of M (of the aperture for a Dice).

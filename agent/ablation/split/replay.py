@@ -5,9 +5,10 @@ of their encoder, four (UNet++, MAnet, Segformer with two encoders). A channel's
 one thread then takes 466, 152, 131 and 31 ms, by a hook 525, 219, 234 and 52.
 
 One plain forward records what every module gives that ends before the layer is reached; nothing
-that ran before the layer can depend on it. For a batch of items the model is run again, but those
-modules hand out their records instead of computing, and the layer hands out the replaced maps. What
-the model computes between modules is computed again.
+that ran before the layer can depend on it. For each item the model is run again, but those modules
+hand out their records instead of computing, and the layer hands out the replaced maps. What the
+model computes between modules is computed again. One item a pass: nobody knows what such a
+``forward`` does with a batch (``apart``).
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from agent.ablation.core.errors import AblationError
-from agent.ablation.split.prepared import Prepared, copied
-from agent.ablation.split.trace import expanded
+from agent.ablation.split.prepared import Prepared, copied, one_by_one
 from agent.models.loaded import LoadedModel
 
 
@@ -29,6 +29,7 @@ class ReplaySplit:
     """``layer`` of a model; see the module's text. The model is left as it was after each call."""
 
     name = "replay"
+    together = False
 
     def __init__(self, model: LoadedModel, layer: str) -> None:
         self._module = model.module
@@ -55,14 +56,14 @@ class ReplaySplit:
 
     def suffix(self, batch: Tensor, prepared: Prepared) -> object:
         """(N, K, h, w) outputs of the layer to the model's raw output."""
+        if len(batch) > 1:
+            return one_by_one(self, batch, prepared)
         x, *records = prepared.constants
-        count = len(batch)
         outputs: dict[nn.Module, list[Any]] = {self._layer: [batch]}
         for module, output in records:
-            grown = tree_map(lambda value: expanded(value, count), output)
-            outputs.setdefault(module, []).append(grown)
+            outputs.setdefault(module, []).append(output)
         with _handing_out(outputs):
-            return self._module(x.expand(count, *x.shape[1:]))
+            return self._module(x)
 
 
 class _Recorder:

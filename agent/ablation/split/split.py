@@ -3,8 +3,11 @@
 ``fx`` traces the model and runs only what depends on the layer; ``export`` does so with the graph
 of torch.export where torch.fx cannot follow; ``replay`` runs the whole model again, but for the
 modules that ended before the layer; ``hook`` runs all of it again with the layer's output replaced,
-which works for every module that calls the layer once. A way is used only after
-it agreed with hook re-runs on a random picture.
+which works for every module that calls the layer once. A way is used only after it agreed with hook
+re-runs on a random picture and was no slower than they are. Whatever it raises leads to the next.
+
+Several items go through a graph in one pass where they are proven to stay apart in it (``apart``);
+everywhere else each has a pass of its own.
 """
 
 from __future__ import annotations
@@ -18,21 +21,25 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
+from agent.ablation.core import timing
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.perturbation import NULL, Item, channel, replaced
 from agent.ablation.core.tolerance import excess
 from agent.ablation.split import trace
-from agent.ablation.split.prepared import Prepared, copied
+from agent.ablation.split.apart import why_mixed
+from agent.ablation.split.left import LeftWays
+from agent.ablation.split.prepared import Prepared, copied, one_by_one
 from agent.ablation.split.replay import ReplaySplit
 from agent.models.errors import ModelError
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel, as_logits
 from agent.models.replica import replica
-from agent.telemetry import log_event
+from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
+
+SLOW_PATH = "ablation_slow_path"
 
 
 class Split(Protocol):
@@ -41,6 +48,10 @@ class Split(Protocol):
     @property
     def name(self) -> str:
         """Which way this is, for the record."""
+
+    @property
+    def together(self) -> bool:
+        """Whether the items of a batch run in one pass."""
 
     def prefix(self, x: Tensor) -> Prepared:
         """(1, C, h, w) input -> the layer's output and whatever else the second half needs."""
@@ -53,6 +64,7 @@ class HookSplit:
     """The whole model again, with a forward hook that hands out the replaced activations."""
 
     name = "hook"
+    together = False
 
     def __init__(self, model: LoadedModel, layer: str) -> None:
         self._model = model
@@ -79,12 +91,10 @@ class HookSplit:
         return Prepared(activation, (x.shape[2], x.shape[3]), (x,))
 
     def suffix(self, batch: Tensor, prepared: Prepared) -> object:
-        x: Tensor = prepared.constants[0]
-        if not self._model.batchable and len(batch) > 1:
-            parts = [self.suffix(batch[i : i + 1], prepared) for i in range(len(batch))]
-            return tree_map(lambda *items: torch.cat(items), *parts)
+        if len(batch) > 1:
+            return one_by_one(self, batch, prepared)
         with self._hooked(lambda _output: batch.clone()):
-            return self._module(x.expand(len(batch), *x.shape[1:]))
+            return self._module(prepared.constants[0])
 
     def rerun(self, x: Tensor, item: Item, baseline: Tensor) -> Tensor:
         """(1, classes, h, w) logits of the model for (1, C, h, w) input with one item replaced on
@@ -104,15 +114,26 @@ class HookSplit:
 class FxSplit:
     """The two halves of the traced graph; BatchNorm of the second is folded, channels last.
 
-    ``after`` is the second: (batch, *constants) -> the model's raw output.
+    ``after`` is the second: (batch, *constants) -> the model's raw output. ``mixed`` is why its
+    items are not proven to stay apart, empty where they are.
     """
 
     def __init__(self, halves: trace.Halves, name: str = "fx") -> None:
-        self.name = name
+        self.name, self.mixed = name, "it was not looked into"
         self._before = halves.before
         self.after = halves.after
         # Convolutions run faster in this memory.
         self.after.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def proven(self, example: Tensor) -> FxSplit:
+        """Itself, having found out ``mixed``."""
+        prepared = self.prefix(example)
+        self.mixed = why_mixed(self.after, [prepared.activation], prepared.constants)
+        return self
+
+    @property
+    def together(self) -> bool:
+        return not self.mixed
 
     def prefix(self, x: Tensor) -> Prepared:
         activation, *constants = self._before(x)
@@ -124,6 +145,8 @@ class FxSplit:
 
     def suffix(self, batch: Tensor, prepared: Prepared) -> object:
         count = len(batch)
+        if count > 1 and self.mixed:
+            return one_by_one(self, batch, prepared)
         return self.after(batch, *(trace.expanded(value, count) for value in prepared.constants))
 
 
@@ -167,45 +190,70 @@ def find_layer(model: LoadedModel, layer: str | None, example: Tensor) -> str:
     return wanted
 
 
-def build_split(model: LoadedModel, layer: str, example: Tensor) -> Split:
-    """The fastest way that agrees with plain hook re-runs on ``example`` (1, C, h, w)."""
+def build_split(
+    model: LoadedModel,
+    layer: str,
+    example: Tensor,
+    left: LeftWays | None = None,
+) -> Split:
+    """The first way that agrees with plain hook re-runs on ``example`` (1, C, h, w). ``left`` is
+    told which were not used."""
     reference = HookSplit(model, layer)
+    left = left or LeftWays()
     with torch.no_grad():
         _check_deterministic(model, example)
         reference.prefix(example)
         if not model.batchable:
             return reference
-        reasons = []
-        ways: dict[str, Callable[[], Split]] = {
-            "fx": lambda: FxSplit(trace.cut(model.module, layer, model.output_key)),
-            "export": lambda: FxSplit(
-                trace.cut_exported(model.module, layer, model.output_key, example), "export"
-            ),
-            "replay": lambda: ReplaySplit(model, layer),
-        }
-        found: Split = reference
-        for name, way in ways.items():
+        for name, way in _ways(model, layer, example).items():
+            why: str | Exception | None
             try:
                 split = way()
-                disagreement = compare(model, split, reference, example)
-            except (trace.CutError, AblationError) as error:
-                disagreement = str(error)
-            except trace.NOT_TRACEABLE as error:
-                disagreement = f"the cut graph does not run: {error}"
-            if disagreement is None:
-                found = split
-                break
-            reasons.append(f"{name}: {disagreement}")
-    if not isinstance(found, FxSplit):
-        log_event(
-            logger,
-            logging.WARNING,
-            "ablation_slow_path",
-            layer=layer,
-            way=found.name,
-            reason="; ".join(reasons),
-        )
-    return found
+                why = compare(model, split, reference, example)
+            except Exception as error:  # noqa: BLE001 - a foreign forward may raise anything
+                why = error
+            if why is None:
+                _say_mixed(split, layer)
+                return split
+            left.leave(name, why, event=SLOW_PATH, layer=layer)
+    return reference
+
+
+def _ways(model: LoadedModel, layer: str, example: Tensor) -> dict[str, Callable[[], Split]]:
+    module, key = model.module, model.output_key
+    return {
+        "fx": lambda: FxSplit(trace.cut(module, layer, key)).proven(example),
+        "export": lambda: FxSplit(trace.cut_exported(module, layer, key, example), "export").proven(
+            example
+        ),
+        "replay": lambda: ReplaySplit(model, layer),
+    }
+
+
+def _say_mixed(split: Split, layer: str) -> None:
+    if isinstance(split, FxSplit) and split.mixed:
+        fields = {"layer": layer, "way": split.name, "reason": split.mixed}
+        log_event(logger, logging.INFO, "ablation_one_by_one", **fields)
+
+
+def no_slower(
+    split: Split, plain: HookSplit, example: Tensor, left: LeftWays, clock: Clock
+) -> Split:
+    """``split``, or ``plain`` where a re-run of the whole model takes no longer for an item."""
+    if split.name == plain.name:
+        return split
+    ours, theirs = split.prefix(example), plain.prefix(example)
+    why = timing.slower(
+        lambda: split.suffix(ours.activation.clone(), ours),
+        lambda: plain.suffix(theirs.activation.clone(), theirs),
+        example.device,
+        clock,
+        noise=1.0,
+    )
+    if why is None:
+        return split
+    left.leave(split.name, why, event=SLOW_PATH)
+    return plain
 
 
 def compare(model: LoadedModel, split: Split, reference: Split, example: Tensor) -> str | None:

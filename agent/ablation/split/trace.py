@@ -6,7 +6,9 @@ second half as constants of batch one and are expanded to the batch, never copie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -15,19 +17,6 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_unflatten
 
 from agent.models.fusing import fold_batchnorm
-
-NOT_TRACEABLE = (
-    fx.proxy.TraceError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    NotImplementedError,
-    RuntimeError,
-    AssertionError,
-)
-"""What a foreign ``forward`` raises when it meets a proxy instead of a tensor."""
 
 
 class CutError(Exception):
@@ -46,6 +35,43 @@ class _Tracer(fx.Tracer):
         return named or bool(super().is_leaf_module(m, module_qualified_name))
 
 
+@contextmanager
+def unchanged(module: nn.Module) -> Iterator[None]:
+    """What a ``forward`` keeps on its modules (a map to look at, a count of calls) is as before
+    when a tracer has run it: it would be a proxy otherwise."""
+    before = [(part, _attributes(part)) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, (own, inside) in before:
+            _restore(part.__dict__, own)
+            for name, kept in inside.items():
+                _restore(own[name], kept)
+
+
+def _attributes(part: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its attributes, and copies of those that are lists or dictionaries."""
+    own = dict(part.__dict__)
+    return own, {k: copy.copy(v) for k, v in own.items() if type(v) in (list, dict)}
+
+
+def _restore(value: Any, kept: Any) -> None:
+    """What is as it was is not touched: another thread may be reading it."""
+    if isinstance(value, list):
+        if len(value) != len(kept) or any(a is not b for a, b in zip(value, kept, strict=True)):
+            value[:] = kept
+        return
+    for name in [name for name in value if name not in kept]:
+        del value[name]
+    for name, one in kept.items():
+        if name not in value or value[name] is not one:
+            value[name] = one
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 class Halves(NamedTuple):
     """``before(x)`` -> (layer's output, *constants); ``after(batch, *constants)`` -> output."""
 
@@ -56,9 +82,10 @@ class Halves(NamedTuple):
 def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
     """Trace ``module`` and cut it at ``layer``; raises ``CutError`` where that cannot be done."""
     try:
-        graph = _Tracer(layer).trace(module)
-    except NOT_TRACEABLE as error:
-        raise CutError(f"not traceable: {error}") from error
+        with unchanged(module):
+            graph = _Tracer(layer).trace(module)
+    except Exception as error:  # a foreign forward that meets a proxy may raise anything
+        raise CutError(f"not traceable: {type(error).__name__}: {_first_line(error)}") from error
     targets = [n for n in graph.nodes if n.op == "call_module" and n.target == layer]
     if len(targets) != 1:
         raise CutError(f"{layer} is called {len(targets)} times in the traced graph")
@@ -77,12 +104,12 @@ def cut_exported(module: nn.Module, layer: str, output_key: str | None, example:
     several = any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())
     pair = torch.cat((example, example.flip(3)))
     try:
-        program = torch.export.export(
-            module, (pair,), dynamic_shapes=((batch,),) if several else (batch,)
-        )
+        with unchanged(module):
+            program = torch.export.export(
+                module, (pair,), dynamic_shapes=((batch,),) if several else (batch,)
+            )
     except Exception as error:  # the exporter and a foreign forward may raise anything
-        line = str(error).strip().partition("\n")[0]
-        raise CutError(f"not exportable: {type(error).__name__}: {line}") from error
+        raise CutError(f"not exportable: {type(error).__name__}: {_first_line(error)}") from error
     flat = program.module(check_guards=False)
     assert isinstance(flat, fx.GraphModule)
     inside = [node for node in flat.graph.nodes if layer in _modules_around(node)]

@@ -25,10 +25,12 @@ from agent.ablation.run.batching import Tick, pixel_logits
 from agent.ablation.run.controls import null_control
 from agent.ablation.run.fills import check_hidden, hidden_runs
 from agent.ablation.run.whole_model import WholeModel
+from agent.ablation.split.left import is_final
 from agent.ablation.split.trace import CutError
 from agent.models.loaded import LoadedModel
 
 BATCH = 32
+PAIRS = "patch-pairs"
 
 
 def patch_drops(
@@ -46,30 +48,49 @@ def patch_drops(
     """
     pixels = torch.stack([t.region for t in targets]).any(0)
     with torch.no_grad():
-        program = _patch_program(whole_model, case, pixels)
-        if program is None:
-            reader = whole_model.reader(case, pixels, targets)
-            masks = (box_mask(case.aperture, box) for box in places)
-            runs = hidden_runs(reader, case, masks, instead, tick)
-            return _read(((reader.base, rows) for rows in runs), reader.seen)
-        seen = view(pixels, targets)
-        inside = torch.from_numpy(case.aperture).to(case.x.device)
-        other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
-        found = _read(
-            _run_patches(whole_model.model, case, program, seen, places, other, tick), seen
-        )
-        # Which one depends on the picture, so that a stream of pictures checks all of them.
-        spot = int(case.mask.sum(dtype=np.int64)) % len(places)
-        name = f"the patch at {places[spot][1]}, {places[spot][0]}"
-        hidden = box_mask(case.aperture, places[spot])
-        drops = found[:, spot].tolist()
-        check_hidden(whole_model.model, case, seen, hidden, instead, name, drops)
+        fault: Exception | None = None
+        try:
+            program = _patch_program(whole_model, case, pixels)
+            if program is not None:
+                return _by_pairs(whole_model.model, case, program, targets, places, instead, tick)
+        except Exception as error:
+            if is_final(error):
+                raise
+            fault = error
+        reader = whole_model.reader(case, pixels, targets)
+        masks = (box_mask(case.aperture, box) for box in places)
+        runs = hidden_runs(reader, case, masks, instead, tick)
+        found = _read(((reader.base, rows) for rows in runs), reader.seen)
+    if fault is not None:
+        whole_model.leave(PAIRS, fault)
+    return found
+
+
+def _by_pairs(
+    model: LoadedModel,
+    case: Case,
+    program: PatchProgram,
+    targets: Sequence[Target],
+    places: Sequence[Box],
+    instead: NDArray[np.float32],
+    tick: Tick,
+) -> NDArray[np.float64]:
+    seen = view(torch.stack([t.region for t in targets]).any(0), targets)
+    inside = torch.from_numpy(case.aperture).to(case.x.device)
+    other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
+    found = _read(_run_patches(model, case, program, seen, places, other, tick), seen)
+    # Which one depends on the picture, so that a stream of pictures checks all of them.
+    spot = int(case.mask.sum(dtype=np.int64)) % len(places)
+    name = f"the patch at {places[spot][1]}, {places[spot][0]}"
+    hidden = box_mask(case.aperture, places[spot])
+    drops = found[:, spot].tolist()
+    check_hidden(model, case, seen, hidden, instead, name, drops)
     return found
 
 
 def _patch_program(whole_model: WholeModel, case: Case, pixels: Tensor) -> PatchProgram | None:
-    """None where the model is not made of operations that have pairs."""
-    if whole_model.operations is None:
+    """None where the model is not made of operations that have pairs, or those failed before."""
+    if whole_model.operations is None or not whole_model.pairs:
         return None
     try:
         return PatchProgram(whole_model.operations, case.x, pixels.cpu().numpy())

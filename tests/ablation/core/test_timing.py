@@ -63,7 +63,7 @@ def test_the_region_that_is_timed_is_small_and_never_empty():
 
 
 def test_rows_that_agree_but_are_slower_are_not_used_and_the_log_says_so(monkeypatch, caplog):
-    monkeypatch.setattr(timing, "slower", lambda *_: "slower: 2 ms, the general way 1 ms")
+    monkeypatch.setattr(timing, "slower", lambda *_, **__: "slower: 2 ms, the general way 1 ms")
     model = unet()
     with torch.no_grad(), caplog.at_level(logging.INFO):
         x = probe_batch(model)[:1]

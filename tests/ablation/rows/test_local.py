@@ -21,7 +21,7 @@ from agent.ablation.run.whole_model import whole_model_operations
 from agent.ablation.split import split
 from agent.ablation.split.trace import CutError
 from agent.models.checks import probe_batch
-from tests.ablation.networks import bar_and_disc, loaded, picture, seeded
+from tests.ablation.networks import bar_and_disc, loaded, only_way, picture, seeded
 from tests.ablation.rows.test_patches import compared as occluded
 
 SIZE = 32
@@ -281,7 +281,7 @@ def engine_of(middle):
     model = loaded(seeded(Around(middle, first=True)), "relu", SIZE)
     engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4))
     assert engine.path == "fx+rows"
-    return engine
+    return only_way(engine)
 
 
 def explain(engine, times=1):

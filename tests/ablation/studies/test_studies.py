@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from agent import config
 from agent.ablation.core import scores
 from agent.ablation.core.case import load_case
-from agent.ablation.core.errors import AblationError, LateError, NullControlError
+from agent.ablation.core.errors import AblationError, LateError
 from agent.ablation.core.focus import box
 from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.core.scores import MARGIN, Target
@@ -357,7 +357,7 @@ def test_no_hook_is_left_behind(linear):
     assert not any(p.requires_grad for p in linear.model.module.parameters())
 
 
-def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(monkeypatch):
+def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(monkeypatch, caplog):
     engine = Engine(unet(64), config.Ablation(classes=("suture",)))
     assert engine.path == "fx+rows"
     right = batching.pixel_logits
@@ -367,13 +367,16 @@ def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(m
         shifted[:, 1] += 0.5
         return shifted
 
-    with pytest.raises(NullControlError, match=r"differs from the plain model's forward by 0\.5"):
-        engine.explain(
-            picture(64),
-            region=bar_and_disc(64),
-            studies=Studies(block_cells=4),
-            tick=lambda _name: monkeypatch.setattr(batching, "pixel_logits", wrong),
-        )
+    found = engine.explain(
+        picture(64),
+        region=bar_and_disc(64),
+        studies=Studies(block_cells=4),
+        tick=lambda _name: monkeypatch.setattr(batching, "pixel_logits", wrong),
+    )
+    assert "spatial_agreement" in found.left_out
+    assert found.classes[0].deltas.any()
+    (line,) = (r.fields["reason"] for r in caplog.records if r.msg == "ablation_study_failed")
+    assert "differs from the plain model's forward by 0.5" in line
 
 
 def test_the_area_under_a_straight_line_is_a_half():

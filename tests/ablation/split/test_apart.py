@@ -1,0 +1,183 @@
+"""Whether items of one batch stay apart: what mixes them is never called proven."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from agent import config
+from agent.ablation.engine import Engine, Tuning
+from agent.ablation.run.whole_model import WholeModel
+from agent.ablation.split import trace
+from agent.ablation.split.apart import why_mixed
+from agent.ablation.split.followed import ITEMS
+from agent.ablation.split.split import HookSplit
+from agent.ablation.split.trace import CutError
+from agent.models.checks import probe_batch
+from tests.ablation.networks import OneByOne, bar_and_disc, loaded, picture, seeded
+
+CONV = nn.Conv2d(6, 6, 3, padding=1).requires_grad_(False)
+HEADS = nn.MultiheadAttention(6, 2, batch_first=True).eval().requires_grad_(False)
+LINEAR = nn.Linear(6, 6).requires_grad_(False)
+
+
+def heads(y):
+    """(N, 6, 8, 8) -> (N, 2, 64, 3): two heads of an attention over the pixels."""
+    return y.flatten(2).reshape(y.shape[0], 2, 3, 64).transpose(2, 3)
+
+
+def windows(y):
+    parts = y.view(-1, 6, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 6).softmax(1)
+    return parts.view(-1, 2, 2, 4, 4, 6).permute(0, 5, 1, 3, 2, 4).reshape(-1, 6, 8, 8)
+
+
+APART = {
+    "convolution and what follows": lambda y: F.max_pool2d(CONV(y).relu_().add_(y), 2),
+    "largest of each item": lambda y: y / y.amax((1, 2, 3), keepdim=True),
+    "concatenation": lambda y: torch.cat((y, y.sigmoid()), 1).sort(1)[0],
+    "a token for all": lambda y: torch.cat((torch.ones(1, 1, 8, 8).expand(len(y), -1, 8, 8), y), 1),
+    "norms of each": lambda y: F.layer_norm(F.group_norm(y, 3), (8, 8)),
+    "gate": lambda y: F.adaptive_avg_pool2d(y, 1).sigmoid() * y,
+    "interpolation": lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"),
+    "linear": lambda y: LINEAR(y.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(y.shape),
+    "attention": lambda y: F.scaled_dot_product_attention(heads(y), heads(y), heads(y)),
+    "attention by hand": lambda y: (heads(y) @ heads(y).transpose(-1, -2)).softmax(-1) @ heads(y),
+    "attention as a module": lambda y: HEADS(*[y.flatten(2).transpose(1, 2)] * 3)[0],
+    "windows": windows,
+    "einsum": lambda y: torch.einsum("bchw,cd->bdhw", y, torch.eye(6)),
+    "padding": lambda y: F.pad(y, (1, 1, 1, 1))[:, 1:, 1:-1],
+}
+
+MIXED = {
+    "mean over items": lambda y: y - y.mean(0, keepdim=True),
+    "largest of all": lambda y: y / y.max(),
+    "branch": lambda y: y if y[:, 3].max() > 0 else -y,
+    "branch that is caught": lambda y: caught(y),
+    "branch without a branch": lambda y: torch.where(y[:, 3].max() > 0, y, -y),
+    "number read off": lambda y: y * y[0, 0, 0, 0].item(),
+    "numpy": lambda y: y * float(y.numpy().sum()),
+    "list": lambda y: y * y.flatten().tolist()[0],
+    "sorted over items": lambda y: y.sort(0)[0],
+    "sum so far": lambda y: y.cumsum(0),
+    "turned round": lambda y: y + y.flip(0),
+    "moved on": lambda y: y.roll(1),
+    "picked": lambda y: y[torch.arange(len(y) - 1, -1, -1)],
+    "first item": lambda y: y - y[:1],
+    "dropout": lambda y: F.dropout(y, 0.5),
+    "noise": lambda y: y + torch.randn(y.shape),
+    "by place": lambda y: y * torch.arange(len(y)).view(-1, 1, 1, 1),
+    "written to one for all": lambda y: torch.zeros(y.shape).copy_(y),
+    "statistics of the batch": lambda y: F.batch_norm(y, None, None, training=True),
+    "items by items": lambda y: (y.flatten(1) @ y.flatten(1).t()).mean(1)[:, None] * y.flatten(1),
+    "every pair": lambda y: (y[:, None] * y[None]).sum(1),
+    "a fixed shape": lambda y: y.reshape(6, -1).softmax(1).reshape(y.shape),
+    "nothing of the items": lambda y: torch.ones(y.shape),
+    "an operator without a rule": lambda y: torch.fft.fft(y).real,
+}
+
+
+def caught(y):
+    try:
+        return y * float(y.sum())
+    except Exception:  # noqa: BLE001
+        return y
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_works_on_each_item_alone_is_proven_to(name):
+    x = torch.rand(1, 6, 8, 8)
+    with torch.no_grad():
+        assert why_mixed(APART[name], [x], ()) == ""
+        several = torch.rand(4, 6, 8, 8)
+        together, alone = APART[name](several), [APART[name](several[i : i + 1]) for i in range(4)]
+        torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_what_mixes_items_or_might_is_not(name):
+    with torch.no_grad():
+        assert why_mixed(MIXED[name], [torch.rand(1, 6, 8, 8)], ()) != ""
+
+
+def test_what_is_the_same_for_all_items_is_no_mixing_and_what_is_not_is():
+    x, skip = torch.rand(1, 6, 8, 8), torch.rand(1, 6, 8, 8)
+    with torch.no_grad():
+        assert why_mixed(lambda y, s: torch.cat((y, s), 1), [x], [skip]) == ""
+        assert why_mixed(lambda y, s: y + s, [x], [torch.rand(6, 8, 8)]) == ""
+        assert "by their place" in why_mixed(lambda y, s: y + s, [x], [torch.rand(ITEMS, 6, 8, 8)])
+
+
+class Branch(OneByOne):
+    """What it does with a picture depends on all of the batch."""
+
+    def forward(self, x):
+        y = self.relu(self.features(x))
+        if y[:, 3].max() > 0:
+            return self.head(y)
+        return self.head(y).flip(1)
+
+
+class Where(OneByOne):
+    """The same without a branch, so that a tracer can follow it."""
+
+    def forward(self, x):
+        y = self.relu(self.features(x))
+        z = self.head(y)
+        return torch.where(y[:, 3].max() > 0, z, z.flip(1))
+
+
+class Centred(OneByOne):
+    """Takes from each item the mean of the batch."""
+
+    def forward(self, x):
+        y = self.relu(self.features(x))
+        return self.head(y) - 0.5 * self.head(y).mean(0, keepdim=True)
+
+
+@pytest.mark.parametrize("network", [Branch, Where, Centred])
+def test_deltas_are_those_of_single_runs_whatever_a_network_does_with_a_batch(network, monkeypatch):
+    """Channel 3 decides: run beside items that have it, its own removal changed nothing."""
+
+    def not_today(*_):
+        raise CutError("not exported here")
+
+    monkeypatch.setattr(trace, "cut_exported", not_today)
+    model = loaded(seeded(network()), "relu")
+    engine = Engine(model, config.Ablation(classes=("suture",)), tuning=Tuning(batch=4))
+    found = engine.explain(picture(16), region=bar_and_disc(16))
+    assert engine.path == {Branch: "replay", Where: "fx", Centred: "fx"}[network]
+    plain, x = HookSplit(model, "relu"), torch.from_numpy(found.input)[None]
+    mask = torch.from_numpy(bar_and_disc(16) == 1)
+    with torch.no_grad():
+        maps = plain.prefix(x).activation
+        logits = [model.module(x)]
+        for k in range(5):
+            batch = maps.clone()
+            batch[:, k] = 0
+            logits.append(plain.suffix(batch, plain.prefix(x)))
+    margins = [z[0, 1].double() - torch.logsumexp(z[0, [0, 2]].double(), 0) for z in logits]
+    expected = [float((margins[0] - one)[mask].mean()) for one in margins[1:]]
+    np.testing.assert_allclose(found.classes[0].deltas, expected, atol=1e-5)
+
+
+def test_pictures_that_would_share_a_branch_go_through_the_whole_model_one_by_one(monkeypatch):
+    seen = []
+    model = loaded(seeded(Centred()), "relu")
+    with torch.no_grad():
+        made = WholeModel(model, probe_batch(model)[:1])
+    engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4))
+    monkeypatch.setattr(made._folded.module, "forward", _counted(made._folded.module, seen))
+    engine._whole_model = made
+    engine.explain(picture(16), region=bar_and_disc(16))
+    assert set(seen) == {1}
+
+
+def _counted(module, seen):
+    right = module.forward
+
+    def forward(x):
+        seen.append(len(x))
+        return right(x)
+
+    return forward

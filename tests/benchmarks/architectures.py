@@ -1,0 +1,275 @@
+"""Every architecture of segmentation_models_pytorch, and three trained networks: are the deltas as
+exact as plain float32 re-runs, and is a plain re-run ever faster?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agent import config
+from agent.ablation.core import plan
+from agent.ablation.core.case import Case, load_case, target
+from agent.ablation.core.errors import AblationError
+from agent.ablation.core.perturbation import NULL, channel, replaced
+from agent.ablation.engine import Engine
+from agent.ablation.run.job import Job
+from agent.models.checks import probe_batch
+from agent.models.loaded import LoadedModel, as_logits
+from agent.records import Rung
+from agent.simulator.render import Renderer
+from tests.ablation.networks import bar_and_disc, loaded, picture
+from tests.ablation.split.test_foreign_models import BARE, SEGMENTATION, spread
+from tests.benchmarks.measuring import Took, median, ratio, took
+from tests.benchmarks.tables import Cells, Row, Table
+from tests.support.peers import peer
+
+SIZE, STRIDE = 96, 16
+"""Pixels of the input, and of it in a cell of the layer that is ablated."""
+RANDOM, STRONGEST, PICTURES, TIMED, ROUNDS = 10, 3, 3, 16, 5
+SLOWER = 1.05
+"""A plain re-run may be faster by so much: two runs of one thing differ by as much."""
+STEPS, TRAINED = 60, 4
+"""Of the training of the trained ones, and pictures a step."""
+UNETS = ("resnet18", "mobilenet_v2", "efficientnet-b0", "densenet121", "vgg11_bn", "mit_b0")
+OTHERS = {
+    "UnetPlusPlus": "resnet18",
+    "FPN": "resnet18",
+    "Linknet": "resnet18",
+    "MAnet": "resnet18",
+    "PAN": "resnet18",
+    "DeepLabV3": "resnet18",
+    "DeepLabV3Plus": "resnet18",
+    "UPerNet": "resnet18",
+    "Segformer": "mit_b0",
+    "DPT": "tu-vit_tiny_patch16_224",
+}
+
+LARGER = {"PAN": 128, "DPT": 224}
+"""Sizes that these need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """``key``: of its output; ``trained``: for some steps on simulated pictures."""
+
+    make: Callable[[], nn.Module]
+    key: str | None = None
+    trained: bool = False
+    size: int = SIZE
+
+
+def _smp(architecture: str, encoder: str) -> nn.Module:
+    library = peer("segmentation_models_pytorch")
+    options: dict[str, Any] = {"encoder_weights": None, "classes": 3}
+    made: nn.Module = getattr(library, architecture)(encoder, **options)
+    return made
+
+
+def _torchvision(name: str) -> nn.Module:
+    made: nn.Module = getattr(peer(SEGMENTATION), name)(**BARE)
+    return made
+
+
+NETWORKS: dict[str, Network] = {
+    "LR-ASPP, trained": Network(
+        partial(_torchvision, "lraspp_mobilenet_v3_large"), "out", trained=True
+    ),
+    "DeepLabV3(mobilenet_v3), trained": Network(
+        partial(_torchvision, "deeplabv3_mobilenet_v3_large"), "out", trained=True
+    ),
+    "Unet(mobilenet_v2), trained": Network(partial(_smp, "Unet", "mobilenet_v2"), trained=True),
+    **{f"Unet({name})": Network(partial(_smp, "Unet", name)) for name in UNETS},
+    **{
+        f"{kind}({name})": Network(partial(_smp, kind, name), size=LARGER.get(kind, SIZE))
+        for kind, name in OTHERS.items()
+    },
+}
+
+
+def table(quick: bool) -> Table:
+    names = list(NETWORKS)[3:5] if quick else list(NETWORKS)
+    return Table(
+        f"Networks that others made, {SIZE} px, all channels of a layer of {STRIDE} px a cell: "
+        f"{TIMED} of them timed, {RANDOM} random and the {STRONGEST} strongest against float64",
+        (
+            "network",
+            "layer",
+            "channels",
+            "way",
+            "plain re-run ms",
+            "Pitwatch ms",
+            "ratio",
+            "error: plain float32",
+            "Pitwatch",
+            "bars",
+            "faster ways that were not taken",
+        ),
+        [Row(name, partial(_row, NETWORKS[name])) for name in names],
+    )
+
+
+def _row(network: Network) -> Cells:
+    torch.manual_seed(0)
+    module = network.make()
+    module = _trained(module, network) if network.trained else spread(module)
+    size = network.size
+    model = loaded(module, None, size, output_key=network.key)
+    layer = _layer(model)
+    try:
+        engine = Engine(model, config.Ablation(classes=("suture",)), layer)
+    except AblationError as error:
+        return [layer, f"refused: {error}"]
+    plain, ours = _errors(engine, size)
+    his, mine = _times(engine, size)
+    slower = mine.wall_s / his.wall_s
+    return (
+        layer,
+        str(engine.channels),
+        engine.path,
+        f"{1000 * his.wall_s:.1f}",
+        f"{1000 * mine.wall_s:.1f}",
+        ratio(his, mine),
+        f"{plain:.1e}",
+        f"{ours:.1e}",
+        f"error: {'met' if ours <= plain else 'missed'}; time: "
+        f"{'met' if slower <= SLOWER else 'missed'}",
+        "; ".join(line.replace("|", "/")[:120] for line in engine.ways_left),
+    )
+
+
+def _layer(model: LoadedModel) -> str:
+    """The last layer of the encoder that has ``STRIDE`` pixels a cell, or half of them."""
+    x = probe_batch(model)[:1]
+    calls: dict[str, int] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
+    handles = []
+
+    def seen(name: str, output: object) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        if isinstance(output, Tensor) and output.ndim == 4:
+            sizes[name] = tuple(output.shape[2:])
+
+    for name, part in model.module.named_modules():
+        if name:
+            handles.append(part.register_forward_hook(lambda _m, _i, o, n=name: seen(n, o)))
+    with torch.no_grad():
+        model.module(x)
+    for handle in handles:
+        handle.remove()
+    for stride in (STRIDE, STRIDE // 2):
+        cells = (int(x.shape[2]) // stride, int(x.shape[3]) // stride)
+        once = [name for name, size in sizes.items() if size == cells and calls[name] == 1]
+        encoder = [name for name in once if name.startswith(("encoder", "backbone"))]
+        if encoder:
+            return encoder[-1]
+    raise LookupError("no layer of the encoder has maps of that size")
+
+
+def _case(engine: Engine, size: int, seed: int) -> Case:
+    with torch.no_grad():
+        return load_case(engine.model, picture(size, seed), None, bar_and_disc(size))
+
+
+def _errors(engine: Engine, size: int) -> tuple[float, float]:
+    """Of plain float32 re-runs and of Pitwatch, against float64: root of the mean square over
+    channels and pictures, of the largest delta."""
+    rng = np.random.default_rng(0)
+    plain, ours = [], []
+    wide = copy.deepcopy(engine.model.module).double()
+    for seed in range(PICTURES):
+        found = engine.explain(picture(size, seed), region=bar_and_disc(size)).of("suture").deltas
+        chosen = np.unique(
+            [
+                *np.argsort(-np.abs(found))[:STRONGEST],
+                *rng.choice(found.size, min(RANDOM, found.size), replace=False),
+            ]
+        )
+        x = _case(engine, size, seed).x
+        exact = _drops(engine, wide, x.double(), chosen, size)
+        single = _drops(engine, engine.model.module, x, chosen, size)
+        scale = float(np.abs(exact).max())
+        plain.append((single - exact) / scale)
+        ours.append((found[chosen] - exact) / scale)
+    return tuple(float(np.sqrt(np.mean(np.square(one)))) for one in (plain, ours))  # type: ignore[return-value]
+
+
+def _drops(
+    engine: Engine, module: nn.Module, x: Tensor, channels: NDArray[np.int64], size: int
+) -> NDArray[np.float64]:
+    """The drop of the mean margin over M, one plain re-run a channel."""
+    mask = torch.from_numpy(bar_and_disc(size) == 1)
+    margins = []
+    for k in (-1, *channels):
+        z = _plain(engine, module, x, int(k))[0].double()[:, mask]
+        margins.append(z[1] - torch.logsumexp(z[[0, 2]], 0))
+    return np.array([float((margins[0] - one).mean()) for one in margins[1:]])
+
+
+def _plain(engine: Engine, module: nn.Module, x: Tensor, k: int) -> Tensor:
+    """(1, classes, h, w) logits by a hook, as anybody would write it; no channel for -1."""
+
+    def ablate(_module: object, _inputs: object, output: Tensor) -> Tensor:
+        item = NULL if k < 0 else channel(k)
+        return replaced(output, torch.zeros_like(output[:, :, :1, :1]), [item])
+
+    handle = module.get_submodule(engine.layer).register_forward_hook(ablate)
+    try:
+        with torch.no_grad():
+            return as_logits(engine.model, module(x), (int(x.shape[2]), int(x.shape[3])))
+    finally:
+        handle.remove()
+
+
+def _times(engine: Engine, size: int) -> tuple[Took, Took]:
+    """A channel's share of all that some channels need, from the picture to their logits."""
+    case = _case(engine, size, 0)
+    count = min(TIMED, engine.channels)
+
+    def theirs() -> None:
+        for k in range(-1, count):
+            _plain(engine, engine.model.module, case.x, k)
+
+    def ours() -> None:
+        with torch.no_grad():
+            found = [target(engine.model, case, "suture")]
+            job = Job(engine._setup, case, found, Rung.EXACT, np.random.default_rng(0))
+            if engine._setup.operations is not None:
+                runner = job._runners.channels(count)
+            else:
+                runner = job._runners.wide(count)
+            for _ in runner.run(plan.channels(range(count))):
+                pass
+
+    his, mine = [], []
+    theirs(), ours()
+    for _ in range(ROUNDS):
+        his.append(took(theirs)[0].times(1 / count))
+        mine.append(took(ours)[0].times(1 / count))
+    return median(his), median(mine)
+
+
+def _trained(module: nn.Module, network: Network) -> nn.Module:
+    """Some steps of Adam on simulated fruit, so that its numbers are those of a trained network."""
+    module.train()
+    optimiser = torch.optim.Adam(module.parameters(), 1e-3)
+    renderer = Renderer(network.size)
+    for step in range(STEPS):
+        shots = [renderer.fruit(TRAINED * step + number) for number in range(TRAINED)]
+        pictures = np.stack([shot.image for shot in shots])[..., ::-1] / 255.0
+        x = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float()
+        output = module(x)
+        z = output if network.key is None else output[network.key]
+        loss = F.cross_entropy(z, torch.from_numpy(np.stack([s.mask for s in shots])).long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return module.eval()
