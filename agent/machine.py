@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from agent.records import MachineInfo, MachineState, Origin
 from agent.strict_json import read_object
+from agent.unix_time import meant_ms
 
 MESSAGE_LIMIT_BYTES = 65_536
 TEXT_LIMIT = 64
@@ -46,6 +47,10 @@ def parse_machine(
     lane = _text(message, "lane", wrong)
     if wrong:
         raise MachineMessageError(wrong[0])
+    stamp_ms = _whole(message, "timestamp_ms", STAMP_MAX_MS, wrong) or 0
+    if unit := meant_ms(stamp_ms, received_utc_ms):
+        wrong.append(f"timestamp_ms {unit}")
+        stamp_ms = 0
     info = MachineInfo(
         state=_state(message, wrong),
         fruit_id=_text(message, "fruit_id", wrong, numbers=True),
@@ -53,7 +58,7 @@ def parse_machine(
         variety=_text(message, "variety", wrong),
         lot=_text(message, "lot", wrong, numbers=True),
         received_utc_ms=received_utc_ms,
-        machine_timestamp_ms=_whole(message, "timestamp_ms", STAMP_MAX_MS, wrong) or 0,
+        machine_timestamp_ms=stamp_ms,
         arrived_mono=arrived_mono,
         lane=lane,
         origin=Origin.STORED if stored else Origin.MACHINE,

@@ -14,21 +14,35 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from agent.alarms.catalogue import Cause, watched_ids
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.capture.urls import parse
-from agent.config import Alarms, Camera, Config
-from agent.config.load import Loaded, Overrides
+from agent.config import Alarms, Camera, Config, Head, Model, ModelFormat
+from agent.config.load import ConfigErrors, ConfigProblem, Loaded, Overrides
 from agent.config.load import load_config as load
 from agent.config.rules import Broken
 from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
+from agent.models.card import card_path, read_card
+from agent.models.errors import ModelError
+from agent.models.files import check_sha256, read_file, sha256_of
+from agent.models.formats import factory_source, format_of
+from agent.nearest import nearest
 from agent.simulator.parameters import ParameterError, parse_url
 from agent.storage.file.state_dir import refusal
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
+NEEDED = {
+    "classes": "names in the order of the channels, background first",
+    "head": ", ".join(Head),
+    "preprocessing": "width_px, height_px, colour, and scale, mean, std where they matter",
+    "layer": "the layer whose maps are ablated",
+}
+"""What no file of a foreign network says about itself."""
+LAYER = "model.layer"
 LOOK_S = 5.0
 """How long the disk of ``state_dir`` may take to show it."""
 
@@ -41,6 +55,29 @@ def load_config(
     """``agent.config.load.load_config`` that also looks at what the values name outside."""
     loaded = load(path, overrides, environment, missing_things)
     return replace(loaded, warnings=(*loaded.warnings, *not_yet_there(loaded.config)))
+
+
+def load_model_settings(path: Path | None, overrides: Overrides | None = None) -> Model:
+    """The section ``model`` of a configuration whose other sections may be wrong here: a plant's
+    own names cameras, folders and secrets that another computer does not have.
+
+    ``ConfigErrors`` with what is wrong with the section, or with the file itself.
+    """
+    try:
+        return load_config(path, overrides).config.model
+    except ConfigErrors as errors:
+        about_it = [one for one in errors.problems if _about_model(one)]
+        if about_it or errors.config is None:
+            raise ConfigErrors(errors.source, about_it or errors.problems) from errors
+        return errors.config.model
+
+
+def _about_model(problem: ConfigProblem) -> bool:
+    """Of the section, or of a key that may be meant to be it."""
+    first, _, rest = problem.path.partition(".")
+    if first == "model":
+        return problem.path != LAYER  # a command has an option for it, or does without
+    return not rest and problem.message == "is no key"
 
 
 def not_yet_there(config: Config) -> Iterator[str]:
@@ -66,10 +103,74 @@ def missing_things(config: Config) -> Iterator[Broken]:
             if isinstance(value, Path):
                 look = _state_dir_problems if key == "state_dir" else _file_problems
                 yield from look((*path, key), value)
+        if isinstance(section, Model):
+            for broken in incomplete(section):
+                if broken.path != ("layer",) or _explains(config):
+                    yield replace(broken, path=(*path, *broken.path))
         if isinstance(section, Alarms) and hasattr(section, "reference"):
             for variety, file in section.reference.items():
                 yield from _file_problems((*path, "reference", variety), file)
     yield from _shared_folders(config)
+    yield from _unknown_alarms(config)
+
+
+def _unknown_alarms(config: Config) -> Iterator[Broken]:
+    """An alarm that is to be out of service and is written otherwise would annunciate."""
+    try:
+        cameras = [camera.name for camera in config.cameras]
+        lanes = [lane.name for camera in config.cameras for lane in camera.effective_lanes()]
+        listed = config.alarms.out_of_service
+    except AttributeError:  # a key with an error of its own: which names there are is not known
+        return
+    if not lanes:
+        return
+    known = sorted({*Cause, *watched_ids(lanes, cameras, lanes)})
+    for place, name in enumerate(listed):
+        if name not in known:
+            yield Broken(
+                ("alarms", "out_of_service", place),
+                "is no alarm",
+                f"{', '.join(Cause)}; or of one camera, as {Cause.NO_READ_RATE}-{lanes[0]}",
+                nearest(name, known),
+            )
+
+
+def _explains(config: Config) -> bool:
+    try:
+        return config.ablation.workers.count != 0
+    except AttributeError:  # an error of its own
+        return True
+
+
+def incomplete(model: Model) -> Iterator[Broken]:
+    """Yield what a network that is not the built-in one has to say and does not, here or in its
+    card; and a factory whose source is not there, or is another than the one trusted."""
+    try:
+        if model.path is not None and not model.path.is_file():
+            return  # told already
+        kind = format_of(model)
+        if kind is ModelFormat.WEIGHTS:
+            return
+        card = read_card(card_path(model.path)) if model.path is not None else None
+        path, factory = model.path, model.factory
+        if factory is not None:
+            source = read_file(factory_source(factory))
+            wanted = model.sha256 if model.trust == "program" else None
+            check_sha256(factory, sha256_of(source), wanted, "model.sha256")
+    except AttributeError:  # a key with an error of its own
+        return
+    except ModelError as error:
+        yield Broken(
+            ("path",) if model.factory is None else ("factory",), f"cannot be used: {error}"
+        )
+        return
+    beside = "" if path is None else f", or in {card_path(path).name} beside the file"
+    for key, what in NEEDED.items():
+        said = getattr(model, key, None), getattr(card, key, None)
+        if hasattr(model, key) and said == (None, None):
+            yield Broken(
+                (key,), f"is missing: only the built-in network goes without{beside}", what
+            )
 
 
 def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> Iterator[Broken]:
@@ -84,7 +185,7 @@ def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> I
             check_source(Camera(name="camera", source=camera.source))
             yield from _watch_problems(place, camera.source, state_dir)
     except ParameterError as error:
-        yield Broken(place, f"is no simulated camera: {error}")
+        yield from (Broken(place, f"is no simulated camera: {wrong}") for wrong in error.wrong)
     except SourceError as error:
         yield Broken(place, f"cannot be used: {error.detail or error.reason}", SOURCE_FORMS)
     except OSError as error:
@@ -146,7 +247,8 @@ def _sim_problems(path: KeyPath, camera: Camera) -> Iterator[Broken]:
     try:
         lanes = parse_url(camera.source, getattr(camera, "sim", None)).machine.lanes
     except ParameterError as error:
-        yield Broken((*path, "sim"), f"cannot be simulated: {error}")
+        sim = (*path, "sim")
+        yield from (Broken(sim, f"cannot be simulated: {wrong}") for wrong in error.wrong)
         return
     if lanes > 1 and getattr(camera, "lanes", None) == ():
         yield Broken(

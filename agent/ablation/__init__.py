@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from agent.ablation.run.channel_means import channel_means as channel_means
     from agent.ablation.run.fills import Fill as Fill
     from agent.ablation.studies.curves import CurveSettings as CurveSettings
+    from agent.ablation.studies.features import FeatureDrops as FeatureDrops
+    from agent.ablation.studies.features import InputFeatures as InputFeatures
+    from agent.ablation.studies.features import LayerFeatures as LayerFeatures
+    from agent.ablation.studies.methods import METHODS as METHODS
+    from agent.ablation.studies.methods import MethodMap as MethodMap
     from agent.ablation.studies.patches import PatchSettings as PatchSettings
     from agent.ablation.studies.studies import CROSS_CHECKS as CROSS_CHECKS
     from agent.ablation.studies.studies import Studied as Studied
@@ -61,6 +66,11 @@ _WHERE = {
     "Studies": "agent.ablation.studies.studies",
     "CurveSettings": "agent.ablation.studies.curves",
     "PatchSettings": "agent.ablation.studies.patches",
+    "FeatureDrops": "agent.ablation.studies.features",
+    "InputFeatures": "agent.ablation.studies.features",
+    "LayerFeatures": "agent.ablation.studies.features",
+    "METHODS": "agent.ablation.studies.methods",
+    "MethodMap": "agent.ablation.studies.methods",
     "Fill": "agent.ablation.run.fills",
     "clustered": "agent.ablation.core.groups",
     "contiguous": "agent.ablation.core.groups",

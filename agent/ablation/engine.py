@@ -42,11 +42,11 @@ from agent.ablation.split.split import (
     no_slower,
     watchable,
 )
+from agent.ablation.studies.context import StudyContext
 from agent.ablation.studies.studies import (
     CHECKS,
     Studied,
     Studies,
-    StudyContext,
     cross_checked,
     missing,
     run_studies,

@@ -101,6 +101,11 @@ class CameraFeed:
         """Whether no new frame will ever come."""
         return self._states.over
 
+    def begin(self, now: float) -> None:
+        """The supervisor's first turn is next."""
+        self._states.begin(now)
+        self._changes[-1] = self.status()
+
     # --- the supervisor's turn: observe (lock), control (no lock), settle (lock) -----------------
 
     def observe(self, now: float) -> Action:

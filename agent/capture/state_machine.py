@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.capture.fingerprint import Fingerprint
 from agent.capture.frozen import FrozenDetector, Verdict, judged
@@ -61,6 +61,11 @@ class CameraStateMachine:
         self.info = SourceInfo(0, 0, 0.0, live=True)
         self.change = Change(CameraState.CONNECTING, Cause.START, now, "", 0)
         self._changes: list[Change] = [self.change]
+
+    def begin(self, now: float) -> None:
+        """The camera is tried from now on: what the agent waited for before is no silence."""
+        self._newest_mono = self._retry_mono = now
+        self.change = replace(self.change, since_mono=now)
 
     @property
     def state(self) -> CameraState:

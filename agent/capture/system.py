@@ -48,6 +48,8 @@ class CaptureSystem:
 
     def start(self) -> None:
         """Start watching; the children come up by themselves."""
+        for feed in self._feeds:
+            feed.begin(self._clock())
         self._thread.start()
 
     def take(self, max_frames: int, timeout_s: float) -> list[Frame]:

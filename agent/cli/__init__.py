@@ -22,11 +22,12 @@ from agent.cli.health import health
 from agent.cli.line import check_config, run
 from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
+from agent.cli.shown import Command, Group, never_fail_on_a_character
 
 app = typer.Typer(
     name="pitwatch",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Group,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # a person reads one line; a developer the plain traceback
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -44,11 +45,12 @@ for _command in (
     score_alarms,
     evaluate,
 ):
-    app.command(_command.__name__.replace("_", "-"))(_command)
+    app.command(_command.__name__.replace("_", "-"), cls=Command)(_command)
 
 
 def main() -> None:
     """Entry point of the installed command."""
+    never_fail_on_a_character()
     try:
         app()
     except BrokenPipeError:  # `pitwatch ... | head`: the reader has what it wanted

@@ -10,13 +10,18 @@ import typer
 from agent.cli.options import (
     BASELINES,
     BIT_DEPTHS,
+    SEED,
     BaselineOption,
+    FactoryOption,
     GroupsOption,
     LayerOption,
     ModelOption,
+    NetworkOption,
     ReferenceOption,
     ScoreOption,
-    load,
+    Sha256Option,
+    TrustOption,
+    load_network,
     one_of,
 )
 from agent.cli.pictures import reference_shots, shots
@@ -53,7 +58,11 @@ def explain(
         str | None,
         typer.Option(metavar="BITS", help="Of 16 bits so many are used: 8, 10, 12, 14 or 16."),
     ] = None,
+    config: NetworkOption = None,
     model: ModelOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     layer: LayerOption = None,
     class_name: Annotated[
         str | None,
@@ -61,7 +70,11 @@ def explain(
     ] = None,
     method: Annotated[
         str,
-        typer.Option(metavar="NAME", help="ablation-cam, occlusion, region-occlusion, or hires."),
+        typer.Option(
+            metavar="NAME",
+            help="ablation-cam, occlusion, region-occlusion, hires, seg-grad-cam, or "
+            "seg-eigen-cam.",
+        ),
     ] = "ablation-cam",
     score: ScoreOption = "margin",
     baseline: BaselineOption = "zero",
@@ -78,8 +91,10 @@ def explain(
         bool,
         typer.Option("--checks", help="Insertion, deletion, agreement with blocks and gradients."),
     ] = False,
-    patch: Annotated[int, typer.Option(metavar="PX", help="Side of --method occlusion.")] = 16,
-    stride: Annotated[int, typer.Option(metavar="PX", help="Of --method occlusion.")] = 8,
+    patch: Annotated[
+        str, typer.Option(metavar="PX|WxH", help="Side or sides of --method occlusion.")
+    ] = "16",
+    stride: Annotated[str, typer.Option(metavar="PX|WxH", help="Of --method occlusion.")] = "8",
     fill: Annotated[
         str, typer.Option(metavar="NAME", help="Of --method occlusion: zero, mean, or blur.")
     ] = "blur",
@@ -107,9 +122,14 @@ def explain(
         region=region,
         groups=groups,
         checks=checks,
-        patch=PatchOptions(size_px=patch, stride_px=stride, fill=fill, dice=dice),
+        patch=PatchOptions(
+            size_px=_sides(patch, "--patch"),
+            stride_px=_sides(stride, "--stride"),
+            fill=fill,
+            dice=dice,
+        ),
         mask=mask,
-        model=load(model=model).config.model,
+        model=load_network(config, model, factory, trust, sha256),
         layer=layer,
         class_name=class_name,
     )
@@ -128,7 +148,11 @@ def study(
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Repeatable; default: all but the first."),
     ] = None,
+    config: NetworkOption = None,
     model: ModelOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     layer: LayerOption = None,
     score: ScoreOption = "margin",
     baseline: BaselineOption = "zero",
@@ -138,7 +162,11 @@ def study(
     maps: Annotated[
         bool, typer.Option("--maps/--no-maps", help="Regions in each map separately: slow.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of random cells, channels and orders.")] = 0,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods/--no-methods", help="Maps of other methods beside Ablation-CAM's."),
+    ] = True,
+    seed: Annotated[int, typer.Option(**SEED, help="Of random cells, channels and orders.")] = 0,
 ) -> None:
     """Ablate every channel, hide regions in one, some and all maps: one report on many pictures."""
     from agent.config import Score
@@ -148,7 +176,7 @@ def study(
         shots=shots(source, count),
         source=source,
         out=out,
-        model=load(model=model).config.model,
+        model=load_network(config, model, factory, trust, sha256),
         layer=layer,
         classes=tuple(class_names or ()),
         score=one_of(Score, score, "--score"),
@@ -157,6 +185,15 @@ def study(
         groups=groups,
         examples=examples,
         maps=maps,
+        methods=methods,
         seed=seed,
     )
     raise typer.Exit(run_study(options))
+
+
+def _sides(given: str, option: str) -> int | tuple[int, int]:
+    """``16``, or the (height, width) of ``24x8``, which is the width and the height."""
+    width, cross, height = given.lower().partition("x")
+    if not width.isdecimal() or (cross and not height.isdecimal()):
+        raise typer.BadParameter(f"{given!r} is no size such as 16 or 24x8", param_hint=option)
+    return (int(height), int(width)) if cross else int(width)

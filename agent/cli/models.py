@@ -7,7 +7,27 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import DeviceOption, ModelOption, one_line
+from agent.cli.options import (
+    SEED,
+    SHARE,
+    DeviceOption,
+    FactoryOption,
+    ModelOption,
+    NetworkOption,
+    Sha256Option,
+    TrustOption,
+    load_network,
+    one_line,
+)
+
+LONGEST_NAME = 100
+"""What a model card takes."""
+
+
+def _card_name(given: str) -> str:
+    if not 0 < len(given) <= LONGEST_NAME:
+        raise typer.BadParameter(f"must have 1 to {LONGEST_NAME} letters, found {len(given)}")
+    return given
 
 
 def train(
@@ -22,22 +42,30 @@ def train(
         ),
     ] = None,
     folder_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of the samples; the rest is simulated.")
+        float, typer.Option(**SHARE, help="Of the samples; the rest is simulated.")
     ] = 0.5,
     effort: Annotated[
         float, typer.Option(metavar="FACTOR", help="Steps relative to the shipped model's recipe.")
     ] = 1.0,
-    features: Annotated[int, typer.Option(help="Width of the network's first level.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of weights and data.")] = 0,
+    features: Annotated[
+        int, typer.Option(min=1, max=256, help="Width of the network's first level.")
+    ] = 8,
+    seed: Annotated[int, typer.Option(**SEED, help="Of weights and data.")] = 0,
     cases: Annotated[
-        int, typer.Option(help="Simulated fruit to calibrate and to judge on.")
+        int, typer.Option(min=1, help="Simulated fruit to calibrate and to judge on.")
     ] = 2000,
     device: DeviceOption = "cpu",
-    name: Annotated[str, typer.Option(help="Of the model, for its card.")] = "peach-unet",
+    name: Annotated[
+        str, typer.Option(callback=_card_name, help="Of the model, for its card.")
+    ] = "peach-unet",
     start: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Refine these weights instead of starting from none."),
     ] = None,
+    config: NetworkOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from FILE.checkpoint if there is one.")
     ] = False,
@@ -48,29 +76,40 @@ def train(
     from rich.console import Console
 
     from agent.models.errors import ModelError
-    from agent.models.weights import read_file, sha256_of
+    from agent.models.loading import choose_device, load_model
     from agent.training.command import train_with_progress
     from agent.training.errors import TrainingError
     from agent.training.recipe import Recipe
     from agent.training.train import TrainOptions
 
-    with one_line(TrainingError, ModelError):
-        base = Recipe() if start is None else Recipe.refining(sha256_of(read_file(start)))
+    refined = any(one is not None for one in (start, config, factory))
+    if not refined and not (trust is None and sha256 is None):
+        raise typer.BadParameter("belongs to --start, --factory or --config", param_hint="--trust")
+    first = load_network(config, start, factory, trust, sha256) if refined else None
+    with one_line(TrainingError, ModelError, OSError):
+        where = str(choose_device(device))
+        base = Recipe() if first is None else Recipe.refining(load_model(first, "cpu").sha256)
         recipe = replace(base, features=features, seed=seed).scaled(effort)
-        options = TrainOptions(
-            out, recipe, name, folder, folder_share, device, resume, cases, start
-        )
+        options = TrainOptions(out, recipe, name, folder, folder_share, where, resume, cases, first)
         train_with_progress(options, Console())
 
 
 def evaluate(
+    config: NetworkOption = None,
     model: ModelOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Pictures and masks, as for train.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the simulated fruit, without a folder.")] = 1,
-    count: Annotated[int, typer.Option(help="Simulated fruit.")] = 500,
-    faint: Annotated[float, typer.Option(help="Share of faint sutures among them.")] = 0.25,
+    seed: Annotated[
+        int, typer.Option(**SEED, help="Of the simulated fruit, without a folder.")
+    ] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Simulated fruit.")] = 500,
+    faint: Annotated[
+        float, typer.Option(**SHARE, help="Share of faint sutures among them.")
+    ] = 0.25,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Every number of every case.")
     ] = None,
@@ -86,6 +125,7 @@ def evaluate(
     from agent.training.command import EvaluateOptions, evaluate_with_progress
     from agent.training.errors import TrainingError
 
-    with one_line(TrainingError, ModelError):
-        options = EvaluateOptions(model, folder, seed, count, faint, json, sheet, device)
+    network = load_network(config, model, factory, trust, sha256)
+    with one_line(TrainingError, ModelError, OSError):
+        options = EvaluateOptions(network, folder, seed, count, faint, json, sheet, device)
         evaluate_with_progress(options, Console())

@@ -5,16 +5,18 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from agent.score_names import Score
 
 if TYPE_CHECKING:
+    from agent.config import Model
     from agent.config.load import Loaded
 
 T = TypeVar("T", bound=str)
@@ -29,9 +31,47 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", metavar="FILE", help="YAML file; see config/pitwatch.yaml."),
 ]
 ModelOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights; default: the shipped model.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights, ONNX, TorchScript, torch.export; default: as configured, or as shipped.",
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+NetworkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="YAML file whose section model says what it is."
+    ),
+]
+FactoryOption = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE:FUNCTION", help="What makes the network; --model: its weights."),
+]
+TrustOption = Annotated[
+    str | None,
+    typer.Option(metavar="data|program", help="A program runs only with: program, and --sha256."),
+]
+Sha256Option = Annotated[
+    str | None, typer.Option(metavar="HEX", help="Of the file, or of the factory's module.")
+]
+DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+
+
+def _device(given: str) -> str:
+    if not DEVICE.fullmatch(given):
+        raise typer.BadParameter(f"{given!r} is none of auto, cpu, cuda, cuda:N")
+    return given
+
+
+def _share(given: float) -> float:
+    if not 0.0 <= given <= 1.0:  # typer's own bounds let what is no number pass
+        raise typer.BadParameter(f"{given:g} is not from 0 to 1")
+    return given
+
+
+DeviceOption = Annotated[str, typer.Option(callback=_device, help="auto, cpu, cuda or cuda:N.")]
+SHARE: dict[str, Any] = {"metavar": "SHARE", "callback": _share}
+SEED: dict[str, Any] = {"min": 0, "max": 2**63 - 1}
 LayerOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Any named layer; default: the model card's.")
 ]
@@ -78,6 +118,28 @@ def load(
 
     with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
         return load_config(path, Overrides(tuple(sources), broker, http, model))
+
+
+def load_network(
+    config: Path | None,
+    model: Path | None,
+    factory: str | None,
+    trust: str | None,
+    sha256: str | None,
+) -> Model:
+    """The network that these options name, whatever else the configuration holds; the end of the
+    program where they do not say all of it."""
+    from agent.config.load import ConfigErrors, Overrides
+    from agent.preflight import load_model_settings
+
+    given = Overrides(
+        model=model,
+        factory=factory,
+        trust=trust,
+        sha256=None if sha256 is None else sha256.strip().lower(),
+    )
+    with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
+        return load_model_settings(config, given)
 
 
 def show_warnings(loaded: Loaded) -> None:

@@ -1,8 +1,9 @@
 """The configuration file: read, resolved, overridden, checked; every error named at once.
 
-YAML -> references to secrets -> options of the command line -> models and their rules -> what they
-name outside. A problem says where it is (line or option, path), what stands there (never a secret),
-what is allowed, and for an unknown key the one that was most likely meant.
+YAML -> references to secrets -> relative paths, which start at the file's folder -> options of the
+command line -> models and their rules -> what they name outside. A problem says where it is (line
+or option, path), what stands there (never a secret), what is allowed, and for an unknown key the
+one that was most likely meant.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from pathlib import Path
 from agent.config.check import check
 from agent.config.effective import effective_hash, effective_yaml
 from agent.config.models import Config
+from agent.config.paths import from_folder
 from agent.config.problems import ConfigErrors, ConfigProblem, ProblemBook
 from agent.config.references import resolve
 from agent.config.rules import Broken
 from agent.config.sections.base import WRONG
-from agent.config.url import BROKER_FORMS, parse_host_port
+from agent.config.url import BROKER_FORMS, parse_broker, parse_host_port
 from agent.config.values import get, path_text, put
 from agent.config.warnings import warnings
 from agent.config.yaml import TEXT_LIMIT_BYTES, Document, YamlError, read_yaml
@@ -34,7 +36,10 @@ __all__ = [
 ]
 
 BROKER = ("mqtt", "broker")
+CAMERAS = ("cameras",)
 NO_CAMERAS = "no cameras are configured: the simulated machine is watched"
+SIMULATED = "is missing: simulated fruit goes to mqtt.broker only where it is said"
+SAID = 'cameras, as [{name: cam1, source: "sim:"}], or --source sim:'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,9 @@ class Overrides:
     broker: str | None = None
     http: str | None = None
     model: Path | None = None
+    factory: str | None = None
+    trust: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +81,32 @@ def load_config(
     source = str(path) if path is not None else "built-in configuration"
     document = _read(path, source)
     book = ProblemBook(document, document.data)
-    resolve(
-        book,
-        os.environ if environment is None else environment,
-        path.parent if path is not None else Path(),
-    )
+    folder = path.absolute().parent if path is not None else Path()
+    resolve(book, os.environ if environment is None else environment, folder)
+    from_folder(book, folder)
     _apply(overrides or Overrides(), book)
     if path is None and get(book.data, BROKER) is None:
         put(book.data, BROKER, "embedded")
     config = check(book)
     if get(book.data, BROKER) is None and not book.knows(BROKER):
         book.add(Broken(BROKER, "is missing", BROKER_FORMS))
+    if _would_simulate_for_others(config, book):
+        book.add(Broken(CAMERAS, SIMULATED, SAID))
     for broken in outside(config):
         book.add(broken)
     if problems := book.problems():
-        raise ConfigErrors(source, problems)
+        raise ConfigErrors(source, problems, config)
     notes = [] if path is None or "cameras" in book.data else [NO_CAMERAS]
     notes += warnings(config, from_file=path is not None, references=book.origins.keys())
     return Loaded(config, effective_hash(config), tuple(notes), source)
+
+
+def _would_simulate_for_others(config: Config, book: ProblemBook) -> bool:
+    """Whether nobody named a camera, and what the simulator makes would go to a broker that is not
+    our own."""
+    if "cameras" in book.data or book.knows(BROKER):
+        return False
+    return parse_broker(config.mqtt.broker or "none").kind == "network"
 
 
 def _read(path: Path | None, source: str) -> Document:
@@ -119,10 +135,7 @@ def _apply(overrides: Overrides, book: ProblemBook) -> None:
         book.override("--source", ("cameras",), cameras)
     if overrides.broker is not None:
         book.override("--broker", BROKER, overrides.broker)
-    if overrides.model is not None:
-        about_it = {"format": "auto", "trust": "data", "sha256": None, "factory": None}
-        for key, value in {"path": str(overrides.model), **about_it}.items():
-            book.override("--model", ("model", key), value)
+    _apply_network(overrides, book)
     if overrides.http is not None:
         try:
             host, port = parse_host_port(overrides.http)
@@ -133,3 +146,16 @@ def _apply(overrides: Overrides, book: ProblemBook) -> None:
             book.override("--http", ("http", "enabled"), True)
             book.override("--http", ("http", "host"), host)
             book.override("--http", ("http", "port"), port)
+
+
+def _apply_network(overrides: Overrides, book: ProblemBook) -> None:
+    """Another file or factory is another network: what the configuration trusts is not it."""
+    if overrides.model is not None or overrides.factory is not None:
+        option = "--factory" if overrides.model is None else "--model"
+        path = None if overrides.model is None else str(overrides.model)
+        about_it = {"format": "auto", "trust": "data", "sha256": None, "factory": None}
+        for key, value in {"path": path, **about_it}.items():
+            book.override(option, ("model", key), value)
+    for key in ("factory", "trust", "sha256"):
+        if (said := getattr(overrides, key)) is not None:
+            book.override(f"--{key}", ("model", key), said)

@@ -23,6 +23,7 @@ from agent.config.sections.segmentation import Segmentation
 from agent.config.sections.site import Site
 from agent.config.sections.storage import Storage
 from agent.config.yaml import KeyPath
+from agent.nearest import nearest
 
 
 class Config(Section):
@@ -78,6 +79,7 @@ class Config(Section):
                     ("ablation", "classes", i),
                     "is no class of the model",
                     ", ".join(self.model.classes),
+                    nearest(name, self.model.classes),
                 )
 
     def rule_ports(self) -> Iterator[Broken]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from agent.config import words
+from agent.config.models import Config
 from agent.config.rules import Broken
 from agent.config.sections.base import WRONG
 from agent.config.values import get, path_text, put
@@ -41,10 +42,14 @@ class ConfigProblem:
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it holds several
-    """A configuration that cannot be used; ``problems`` holds every error, in order of the file."""
+    """A configuration that cannot be used; ``problems`` holds every error, in order of the file.
+    ``config`` is what it says as far as that is right, where it could be read."""
 
-    def __init__(self, source: str, problems: Iterable[ConfigProblem]) -> None:
+    def __init__(
+        self, source: str, problems: Iterable[ConfigProblem], config: Config | None = None
+    ) -> None:
         self.source = source
+        self.config = config
         self.problems = tuple(problems)
         count = len(self.problems)
         lines = "".join(f"\n  {problem}" for problem in self.problems)
@@ -94,7 +99,7 @@ class ProblemBook:
                 place=option or (f"line {line}" if line else ""),
                 value=self._shown(broken.path, value),
                 allowed=broken.allowed,
-                nearest=nearest,
+                nearest=nearest or broken.nearest,
             ),
         )
 
@@ -112,14 +117,16 @@ class ProblemBook:
             return
         kind, expected = error["type"], str(error.get("ctx", {}).get("expected", ""))
         text_wanted = kind == "string_type" or (kind == "literal_error" and "'" in expected)
-        message = "is not allowed"
+        message, nearest = "is not allowed", ""
         if error["type"] == "missing":
             message = "is missing"
         elif error["input"] is None:
             message = "null is not allowed"
         elif text_wanted and isinstance(error["input"], int | float):
             message = "is a number; text needs quotes here"
-        self.add(Broken(path, message, words.allowed(path)))
+        elif isinstance(error["input"], str):
+            nearest = words.nearest_value(path, error["input"])
+        self.add(Broken(path, message, words.allowed(path)), nearest)
 
     def problems(self) -> list[ConfigProblem]:
         """In order of the file; what comes from an option or is missing altogether stands first."""
@@ -139,7 +146,10 @@ class ProblemBook:
             return "***"
         if isinstance(value, str):
             text = repr(mask_url(value))
-            return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}...'"
+            if len(text) > SHOWN_LENGTH:  # the end of a path says more than its beginning
+                is_path = words.is_path(path)
+                text = f"'...{text[-SHOWN_LENGTH:]}" if is_path else f"{text[:SHOWN_LENGTH]}...'"
+            return text
         numbers = value if isinstance(value, list) else [value]
         if all(isinstance(number, int | float) for number in numbers):
             return f"{value}".lower()[:SHOWN_LENGTH]  # true and false as YAML has them

@@ -17,11 +17,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One broken rule. ``path`` is relative to the section that the rule belongs to."""
+    """One broken rule. ``path`` is relative to the section that the rule belongs to; ``nearest`` is
+    what was most likely meant."""
 
     path: KeyPath
     message: str
     allowed: str = ""
+    nearest: str = ""
 
 
 def having(key: str, sections: Iterable[T]) -> Iterator[tuple[int, T]]:

@@ -11,6 +11,7 @@ from agent.config.models import Config
 from agent.config.url import BROKER_FORMS, SOURCE_FORMS
 from agent.config.values import path_text
 from agent.config.yaml import KeyPath
+from agent.nearest import nearest as nearest_name
 
 _KEYS = {
     "broker": BROKER_FORMS,
@@ -46,6 +47,12 @@ def is_secret(path: KeyPath) -> bool:
     return at(path).get("format") == "password"
 
 
+def is_path(path: KeyPath) -> bool:
+    """Whether a key is a path, or one of a mapping of names to paths."""
+    of_names: Mapping[str, Node] = at(path[:-1]).get("patternProperties", {})
+    return any(node.get("format") == "path" for node in (at(path), *of_names.values()))
+
+
 def is_section(path: KeyPath) -> bool:
     """True where a mapping is wanted and null is none."""
     node = at(path)
@@ -74,12 +81,16 @@ def allowed(path: KeyPath) -> str:
 def nearest(path: KeyPath) -> str:
     """The valid key that an unknown one most likely means, with its whole path; or empty."""
     section, key = path[:-1], str(path[-1])
-    close = difflib.get_close_matches(key, keys(section), n=1, cutoff=0.6)
-    if close:
-        return path_text((*section, close[0]))
+    if close := nearest_name(key, keys(section)):
+        return path_text((*section, close))
     by_key = {known.rpartition(".")[2]: known for known in reversed(all_paths())}
     elsewhere = difflib.get_close_matches(key, by_key, n=1, cutoff=0.85)
     return by_key[elsewhere[0]] if elsewhere else ""
+
+
+def nearest_value(path: KeyPath, value: str) -> str:
+    """The value that an unknown one most likely means, where a key has a list of them; or empty."""
+    return nearest_name(value, [str(one) for one in at(path).get("enum", ())])
 
 
 def all_paths() -> tuple[str, ...]:

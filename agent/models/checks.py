@@ -47,13 +47,20 @@ def probe_batch(model: LoadedModel) -> Tensor:
     return to_tensor([noise, noise // 4 + 128], settings, model.device)
 
 
+def _precision(model: LoadedModel) -> str:
+    """What a network that is not in float32 is told, for its inputs are."""
+    kinds = {str(one.dtype).removeprefix("torch.") for one in model.module.parameters()}
+    others = ", ".join(sorted(kinds - {"float32"}))
+    return f" (its weights are {others}, its input is float32)" if others else ""
+
+
 def fits_batches(model: LoadedModel) -> bool:
     """Whether the network takes two pictures at once (programs may be made for exactly one)."""
     batch = probe_batch(model)
     try:
         with torch.inference_mode():
             model.module(batch)
-    except (RuntimeError, ValueError, AssertionError):
+    except Exception:  # noqa: BLE001 - a foreign forward may raise anything; the self-test names it
         return False
     return True
 
@@ -72,9 +79,11 @@ def self_test(model: LoadedModel) -> None:
     except ModelError:
         raise
     except Exception as error:  # a foreign forward may raise anything
-        line = str(error).strip().partition("\n")[0]
+        line = str(error).strip().partition("\n")[0] or type(error).__name__
         size = tuple(batch.shape[1:])
-        raise ModelError(f"{model.label}: fails on an input of shape {size}: {line}") from error
+        raise ModelError(
+            f"{model.label}: fails on an input of shape {size}: {line}{_precision(model)}"
+        ) from error
     if not bool(torch.isfinite(first).all()):
         raise ModelError(f"{model.label}: gives NaN or infinite logits")
     scale = max(1.0, float(first.abs().max()))

@@ -124,4 +124,10 @@ def _selected(model: LoadedModel, output: object) -> Tensor:
     if not isinstance(output, Tensor) or output.ndim != 4:
         found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ModelError(f"{model.label}: expected an output of shape (N, C, h, w), found {found}")
+    if not output.is_floating_point():
+        kind = str(output.dtype).removeprefix("torch.")
+        raise ModelError(
+            f"{model.label}: its output is {kind}: expected scores of every class in floating "
+            "point (class numbers, as argmax gives them, cannot be explained)"
+        )
     return output

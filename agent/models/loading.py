@@ -5,29 +5,29 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
-from agent.models import programs, weights
+from agent.models import files, programs, weights
 from agent.models.card import ModelCard, card_path, read_card
 from agent.models.checks import fits_batches, probe_batch, self_test, to_eval
 from agent.models.errors import ModelError
+from agent.models.formats import factory_source, format_of
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel
+from agent.models.onnx_in.file import OnnxFile
 from agent.models.pictures import channels_of
+from agent.models.state_dicts import check_against
 from agent.models.unet import SIZE_MULTIPLE, UNet, unet_from_state_dict
 from agent.records import BACKGROUND, CLASSES, SUTURE
 
-FORMATS = {
-    ".safetensors": ModelFormat.WEIGHTS,
-    ".pt": ModelFormat.WEIGHTS,
-    ".pth": ModelFormat.WEIGHTS,
-    ".pt2": ModelFormat.EXPORT,
-    ".ts": ModelFormat.TORCHSCRIPT,
-}
+UNUSED = "num_batches_tracked"
+"""BatchNorm's counter, which plays no part in inference and may be missing."""
+WHERE = " in a configuration (--config), or write a card beside the file"
 UNET_CLASSES = {1: (BACKGROUND, SUTURE), 2: (BACKGROUND, SUTURE), 3: CLASSES}
 UNET_LAYER = "encoder4.enc4relu2"
 """The last encoder layer, after its non-linearity: where the method ablates by default."""
@@ -52,12 +52,12 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
     Raises ``ModelError`` naming the file or setting at fault.
     """
     where = choose_device(device or settings.device)
-    kind = _format(settings)
+    kind = format_of(settings)
     path = settings.path
     if path is None and kind is ModelFormat.WEIGHTS:
         path = default_weights()
     found_card = read_card(card_path(path)) if path is not None else None
-    module, sha256, name = _read(settings, kind, path, found_card)
+    module, sha256, name, several = _read(settings, kind, path, found_card)
     tensors = {k: v for k, v in module.state_dict().items() if isinstance(v, Tensor)}
     weights.check_finite(tensors, name)
     to_eval(module, name)
@@ -78,7 +78,7 @@ def load_model(settings: config.Model, device: str | None = None) -> LoadedModel
         card=card,
         path=str(path or settings.factory or ""),
     )
-    if not builtin and not fits_batches(model):
+    if not builtin and not (several and fits_batches(model)):
         model = dataclasses.replace(model, batchable=False)
     self_test(model)
     if model.layer is not None and (names := layer_names(model.module, probe_batch(model)[:1])):
@@ -97,77 +97,82 @@ def choose_device(wanted: str) -> torch.device:
     return chosen
 
 
-def _format(settings: config.Model) -> ModelFormat:
-    if settings.format is not ModelFormat.AUTO:
-        if settings.format is ModelFormat.FACTORY and settings.factory is None:
-            raise ModelError("model.format: factory needs model.factory: package.module:function")
-        if settings.format in (ModelFormat.EXPORT, ModelFormat.TORCHSCRIPT) and not settings.path:
-            raise ModelError(f"model.format: {settings.format} needs model.path")
-        return settings.format
-    if settings.factory is not None:
-        return ModelFormat.FACTORY
-    if settings.path is None:
-        return ModelFormat.WEIGHTS
-    kind = FORMATS.get(settings.path.suffix.lower())
-    if kind is None:
-        known = ", ".join(f"{suffix} ({value})" for suffix, value in FORMATS.items())
-        raise ModelError(
-            f"{settings.path}: its suffix names no format: set model.format; known: {known}"
-        )
-    return kind
+class _Read(NamedTuple):
+    """``name`` is what errors call it by; ``several`` is false where the file says that the network
+    takes one picture at a time."""
+
+    module: nn.Module
+    sha256: str
+    name: str
+    several: bool = True
 
 
 def _read(
     settings: config.Model, kind: ModelFormat, path: Path | None, card: ModelCard | None
-) -> tuple[nn.Module, str, str]:
-    """The module, its sha256 and the name that errors call it by."""
+) -> _Read:
     if kind is ModelFormat.FACTORY:
         return _read_factory(settings, path, card)
     assert path is not None
     name = str(path)
-    data = weights.read_file(path)
-    sha256 = weights.sha256_of(data)
+    data = files.read_file(path)
+    if kind is ModelFormat.ONNX:
+        return _read_onnx(settings, OnnxFile(data, path), name, card)
+    sha256 = files.sha256_of(data)
     if kind is ModelFormat.WEIGHTS:
-        weights.check_sha256(name, sha256, settings.sha256, "model.sha256")
+        files.check_sha256(name, sha256, settings.sha256, "model.sha256")
     else:
         programs.require_trust(settings, name, f"a {kind} file", sha256)
-    weights.check_sha256(name, sha256, card.sha256 if card else None, "its model card")
+    files.check_sha256(name, sha256, card.sha256 if card else None, "its model card")
     if kind is ModelFormat.TORCHSCRIPT:
-        return programs.load_torchscript(data, name), sha256, name
+        return _Read(programs.load_torchscript(data, name), sha256, name)
     if kind is ModelFormat.EXPORT:
-        return programs.load_export(data, name), sha256, name
+        return _Read(programs.load_export(data, name), sha256, name)
     state = weights.read_state_dict(data, name)
     try:
-        return unet_from_state_dict(state), sha256, name
+        return _Read(unet_from_state_dict(state), sha256, name)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
 
 
-def _read_factory(
-    settings: config.Model, path: Path | None, card: ModelCard | None
-) -> tuple[nn.Module, str, str]:
+def _read_onnx(settings: config.Model, file: OnnxFile, name: str, card: ModelCard | None) -> _Read:
+    """What is made of the file depends on how large the pictures are."""
+    files.check_sha256(name, file.sha256, settings.sha256, "model.sha256")
+    files.check_sha256(name, file.sha256, card.sha256 if card else None, "its model card")
+    pictures = settings.preprocessing or (card.preprocessing if card else None)
+    network = file.network(pictures or _unknown_preprocessing(name))
+    return _Read(network.module, file.sha256, name, network.batchable)
+
+
+def _read_factory(settings: config.Model, path: Path | None, card: ModelCard | None) -> _Read:
     """A factory's module; with a path, its weights are read from there, as data.
 
     The sha256 of the pair is that of both digests one after the other.
     """
     factory = settings.factory
     assert factory is not None
-    source_path = programs.factory_source(factory)
-    source = weights.read_file(source_path)
-    sha256 = weights.sha256_of(source)
+    source_path = factory_source(factory)
+    source = files.read_file(source_path)
+    sha256 = files.sha256_of(source)
     programs.require_trust(settings, factory, "a factory", sha256)
     module = programs.load_factory(factory, source, source_path)
     if path is None:
-        return module, sha256, factory
-    data = weights.read_file(path)
-    found = weights.sha256_of(data)
-    weights.check_sha256(str(path), found, card.sha256 if card else None, "its model card")
+        return _Read(module, sha256, factory)
+    data = files.read_file(path)
+    found = files.sha256_of(data)
+    files.check_sha256(str(path), found, card.sha256 if card else None, "its model card")
+    own = module.state_dict()
+    state = weights.read_state_dict(data, str(path), own)
+    counters = {k: v for k, v in own.items() if k.endswith(UNUSED) and k not in state}
     try:
-        module.load_state_dict(weights.read_state_dict(data, str(path)))
+        check_against(state, own)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    try:
+        module.load_state_dict({**counters, **state})
     except RuntimeError as error:
         lines = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ModelError(f"{path}: does not fit {factory}: {lines}") from error
-    return module, weights.sha256_of((sha256 + found).encode()), factory
+    return _Read(module, files.sha256_of((sha256 + found).encode()), factory)
 
 
 def _classes(
@@ -177,7 +182,9 @@ def _classes(
     if classes is None and isinstance(module, UNet):
         classes = UNET_CLASSES.get(module.out_channels)
     if classes is None:
-        raise ModelError(f"{name}: its classes are not known: set model.classes, background first")
+        raise ModelError(
+            f"{name}: its classes are not known: set model.classes, background first{WHERE}"
+        )
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise ModelError(
             f"{name}: expected two or more different classes, found: {', '.join(classes)}"
@@ -190,7 +197,7 @@ def _head(settings: config.Model, card: ModelCard, module: nn.Module, name: str)
     head = Head.LOGITS if isinstance(module, UNet) else settings.head or card.head
     if head is None:
         raise ModelError(
-            f"{name}: what it returns is not known: set model.head to {', '.join(Head)}"
+            f"{name}: what it returns is not known: set model.head to {', '.join(Head)}{WHERE}"
         )
     return head
 
@@ -200,9 +207,7 @@ def _preprocessing(
 ) -> Preprocessing:
     chosen = settings.preprocessing or card.preprocessing
     if chosen is None and not isinstance(module, UNet):
-        raise ModelError(
-            f"{name}: how its input is made of a picture is not known: set model.preprocessing"
-        )
+        chosen = _unknown_preprocessing(name)
     chosen = chosen or Preprocessing()
     channels = channels_of(chosen)
     if isinstance(module, UNet):
@@ -218,3 +223,9 @@ def _preprocessing(
                     "which the built-in U-Net needs"
                 )
     return chosen
+
+
+def _unknown_preprocessing(name: str) -> NoReturn:
+    raise ModelError(
+        f"{name}: how its input is made of a picture is not known: set model.preprocessing{WHERE}"
+    )

@@ -12,7 +12,6 @@ import importlib.util
 import io
 import logging
 import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from torch import nn
 
 from agent import config
 from agent.models.errors import ModelError
-from agent.models.weights import check_sha256
+from agent.models.files import check_archive, check_sha256
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,8 @@ def require_trust(settings: config.Model, name: str, what: str, sha256: str) -> 
     if settings.trust != "program":
         raise ModelError(
             f"{name}: {what} is a program, not data, and runs code when loaded: if its origin "
-            f"is trusted, set model.trust: program and model.sha256 (this one has {sha256})"
+            "is trusted, set model.trust: program and model.sha256, or say --trust program "
+            f"--sha256 HEX (this one has {sha256})"
         )
     if settings.sha256 is None:
         raise ModelError(
@@ -44,6 +44,7 @@ def require_trust(settings: config.Model, name: str, what: str, sha256: str) -> 
 
 def load_torchscript(data: bytes, name: str) -> nn.Module:
     """The TorchScript module in ``data``, on the CPU."""
+    check_archive(data, name)
     try:
         module: nn.Module = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
@@ -57,6 +58,7 @@ def load_export(data: bytes, name: str) -> nn.Module:
     As modules of the names they had where the program knows them, so that layers can be named;
     otherwise as one flat graph.
     """
+    check_archive(data, name)
     try:
         program = torch.export.load(io.BytesIO(data))
     except Exception as error:  # the deserialiser raises whatever the file made it meet
@@ -75,22 +77,6 @@ def load_export(data: bytes, name: str) -> nn.Module:
         reason = _first_line(error)
         log_event(logger, logging.WARNING, "model_layers_unknown", model=name, reason=reason)
         return program.module()
-
-
-def factory_source(factory: str) -> Path:
-    """The source file of ``package.module:function``'s module, found without importing it."""
-    module_name = factory.partition(":")[0]
-    search: list[str] | None = None
-    spec: ModuleSpec | None = None
-    parts = module_name.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = _find(".".join(parts[:depth]), search)
-        if spec is None:
-            break
-        search = list(spec.submodule_search_locations or [])
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise ModelError(f"{factory}: no Python source of the module {module_name!r} is importable")
-    return Path(spec.origin)
 
 
 def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
@@ -116,11 +102,6 @@ def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"{factory}: expected a torch.nn.Module, got {type(module).__name__}")
     return module
-
-
-def _find(name: str, search: list[str] | None) -> ModuleSpec | None:
-    found = (finder.find_spec(name, search) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
 
 
 def _first_line(error: Exception) -> str:

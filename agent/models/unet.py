@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from agent.models.errors import ModelError
+from agent.models.state_dicts import check_against
 
 LEVELS = (1, 2, 3, 4)
 SIZE_MULTIPLE = 16
@@ -100,6 +101,7 @@ def unet_from_state_dict(state: Mapping[str, Tensor]) -> UNet:
                 f"{key}: expected shape {tuple(wanted.shape)} for a U-Net of "
                 f"{model.init_features} first features, found {tuple(found.shape)}"
             )
+    check_against(state, expected)
     # ``to_empty`` would import sympy, which takes longer than all the rest of loading.
     own = {key: torch.empty(wanted.shape, dtype=wanted.dtype) for key, wanted in expected.items()}
     model.load_state_dict(own, assign=True)

@@ -120,10 +120,11 @@ def build(
 ) -> Stages:
     """Build everything but the sinks.
 
-    Raises ``ModelError``, ``ReferenceFileError``, ``SlotError``, ``HttpError`` and
-    ``StorageError`` for what cannot work.
+    Raises ``ModelError``, ``ReferenceFileError``, ``SlotError``, ``HttpError``, ``BrokerError``
+    and ``StorageError`` for what cannot work; a port in use before the model is loaded.
     """
     session = secrets.token_hex(4)
+    factories.check_ports(config)
     model = factories.load(config)
     config = fitted(config, model)
     references = factories.load_references(config, model)
@@ -158,6 +159,7 @@ def build(
         sampling=explain.set_period,
         machine=handlers.machine,
         set_machine=handlers.on_machine,
+        lanes=tuple(lanes),
     )
     commands = CommandHandler(manager, targets, store, clock, wall_clock_ms)
     alarms = AlarmLoopContext(
@@ -254,6 +256,7 @@ def _node(
             bdseq=lambda: stages.store.counters.take("bdseq", 256),
             link=stages.alarm_loop.post,
             written=commands.written,
+            committed=stages.store.database.after_commit,
         ),
         telemetry,
         clock,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from agent.alarms.lifecycle.manager import AlarmManager
+from agent.nearest import unknown
 from agent.records import Command, CommandOutcome, CommandResult, MachineInfo, Origin
 from agent.storage.audit import AuditRow
 from agent.storage.store import Store
 from agent.telemetry import Clock
 
+DETAIL_CHARS = 300
+
 
 @dataclass(frozen=True, slots=True)
 class CommandTargets:
-    """What commands act on beside the alarms. ``explain`` returns false for an unknown lane."""
+    """What commands act on beside the alarms. ``explain`` returns false for a lane of which there
+    are no pictures; ``lanes`` are the names of all."""
 
     explain: Callable[[str], bool]
     sampling: Callable[[float], None]
     machine: Callable[[], MachineInfo]
     set_machine: Callable[[MachineInfo], None]
+    lanes: Collection[str] = ()
 
 
 class CommandHandler:
@@ -51,8 +56,12 @@ class CommandHandler:
         arguments = command.arguments
         match command.name:
             case "explain":
-                done = self._targets.explain(str(arguments["camera"]))
-                return _done() if done else _refused("no pictures of such a camera")
+                camera = str(arguments["camera"])
+                if self._targets.explain(camera):
+                    return _done()
+                if camera in self._targets.lanes:
+                    return _refused(f"no pictures of {camera}")
+                return _refused(unknown("camera", camera, self._targets.lanes)[:DETAIL_CHARS])
             case "sampling":
                 self._targets.sampling(float(arguments["period_s"]))
                 return _done()

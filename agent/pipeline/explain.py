@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 WAIT_S = 0.1
 """Longest sleep of the loop; a new candidate or a result wakes it earlier."""
 
+SHUTDOWN = "shutdown"
+"""The reason by which the pool ends what is under way when it is stopped."""
+
 Result = Explanation | JobFailure
 
 
@@ -148,15 +151,18 @@ class ExplainLoop:
             self._telemetry.count(
                 "jobs_dropped", camera=result.lane, stage="pool", reason=result.reason
             )
-            wanted = result.reason == "shutdown"
-            log_event(
-                logger,
-                logging.INFO if wanted else logging.WARNING,
-                "job_failed",
-                job=result.job_id,
-                reason=result.reason,
-                detail=result.detail,
-            )
+            if result.reason == SHUTDOWN:  # nothing has failed
+                why = "the agent stops"
+                log_event(logger, logging.INFO, "job_cancelled", job=result.job_id, reason=why)
+            else:
+                log_event(
+                    logger,
+                    logging.WARNING,
+                    "job_failed",
+                    job=result.job_id,
+                    reason=result.reason,
+                    detail=result.detail,
+                )
         self._report_in_flight([result.lane])
         self._on_result(result)
 

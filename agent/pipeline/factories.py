@@ -18,11 +18,12 @@ from agent.config.url import parse_broker
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
+from agent.observability.http.listener import HttpError, check_address
 from agent.observability.http.server import HttpServer
 from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
-from agent.publishing.embedded.broker import EmbeddedBroker
+from agent.publishing.embedded.broker import BrokerError, EmbeddedBroker, listen
 from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
 from agent.publishing.sparkplug.writes import WRITABLE
@@ -37,6 +38,7 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
+EMBEDDED_HOST = "127.0.0.1"
 OPENERS = {"sim": "agent.simulator.source:open_source"}
 
 Lanes = dict[str, LaneGeometry]
@@ -174,11 +176,35 @@ def make_identity(config: Config, session: str, config_hash: str, model: LoadedM
     )
 
 
+def check_ports(config: Config) -> None:
+    """Look, before anything takes long, whether the ports of our own servers can be had.
+
+    ``BrokerError`` or ``HttpError`` names the key; both, where neither can.
+    """
+    refused: list[HttpError | BrokerError] = []
+    if config.http.enabled:
+        try:
+            check_address(config.http)
+        except HttpError as error:
+            refused.append(error)
+    if _is_embedded(config):
+        try:
+            listen(EMBEDDED_HOST, config.mqtt.embedded_port).close()
+        except BrokerError as error:
+            refused.append(error)
+    if refused:
+        raise type(refused[0])("; ".join(map(str, refused)))
+
+
+def _is_embedded(config: Config) -> bool:
+    return parse_broker(config.mqtt.broker or "embedded").kind == "embedded"
+
+
 def make_broker(config: Config, telemetry: Telemetry) -> EmbeddedBroker | None:
     """The embedded broker, where one is wanted."""
-    if parse_broker(config.mqtt.broker or "embedded").kind != "embedded":
+    if not _is_embedded(config):
         return None
-    return EmbeddedBroker("127.0.0.1", config.mqtt.embedded_port, telemetry)
+    return EmbeddedBroker(EMBEDDED_HOST, config.mqtt.embedded_port, telemetry)
 
 
 def certificate_files(config: Config) -> dict[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.config import Config
 from agent.models.errors import ModelError
 from agent.models.loaded import LoadedModel
+from agent.nearest import unknown
 
 
 def fitted(config: Config, model: LoadedModel) -> Config:
@@ -18,10 +19,10 @@ def fitted(config: Config, model: LoadedModel) -> Config:
     wanted = config.ablation.classes if chosen else model.classes[1:]  # background comes first
     missing = [name for name in wanted if name not in model.classes]
     if missing:
-        raise ModelError(
-            f"ablation.classes: {missing[0]!r} is no class of {model.label}; "
-            f"it has {', '.join(model.classes)}"
+        told = "; ".join(
+            unknown(f"class of {model.label}", name, model.classes) for name in missing
         )
+        raise ModelError(f"ablation.classes: {told}")
     fit = config.model_copy(
         update={"ablation": config.ablation.model_copy(update={"classes": tuple(wanted)})}
     )

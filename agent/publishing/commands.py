@@ -17,6 +17,7 @@ from agent.publishing.connection.events import Received
 from agent.records import Command, CommandOutcome
 from agent.strict_json import read_object
 from agent.token_bucket import TokenBucket
+from agent.unix_time import meant_ms
 
 MESSAGE_LIMIT_BYTES = 4096
 BURST = 20
@@ -56,12 +57,13 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
     return check
 
 
-def _number(low: float, high: float) -> Callable[[object], float]:
+def _seconds(low: float, high: float) -> Callable[[object], float]:
     def check(value: object) -> float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:  # type: ignore[operator]
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise CommandError(f"must be a number from {low:g} to {high:g}")
-        assert isinstance(value, int | float)
+        if not low <= value <= high:
+            hint = "; in milliseconds? seconds are meant" if high < value <= 1000 * high else ""
+            raise CommandError(f"must be a number from {low:g} to {high:g}{hint}")
         return float(value)
 
     return check
@@ -86,12 +88,12 @@ _OCCURRENCE: Mapping[str, Check] = {**_ALARM, "event_id": _matching(_ID)}
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "ack": _OCCURRENCE,
     "comment": {**_OCCURRENCE, "text": _text(200, empty=True)},
-    "shelve": {**_ALARM, "duration_s": _number(1, 86_400)},
+    "shelve": {**_ALARM, "duration_s": _seconds(1, 86_400)},
     "unshelve": _ALARM,
     "disable": _ALARM,
     "enable": _ALARM,
     "explain": {"camera": _matching(_CAMERA)},
-    "sampling": {"period_s": _number(0.1, 86_400)},
+    "sampling": {"period_s": _seconds(0.1, 86_400)},
     "variety": {"variety": _text(64), "lot": _text(64, empty=True)},
 }
 """Every command and what it needs beside ``COMMON``; every key is required."""
@@ -191,11 +193,15 @@ class CommandReader:
             return CommandOutcome.INVALID, wrong
         if name not in self._settings.allow:
             return CommandOutcome.NOT_ALLOWED, "not in commands.allow of this agent"
-        age_s = (now.utc_ms - int(values["issued_ms"])) / 1000
+        issued_ms = int(values["issued_ms"])
+        age_s = (now.utc_ms - issued_ms) / 1000
+        unit = meant_ms(issued_ms, now.utc_ms)
+        hint = f"; issued_ms {unit}" if unit else ""
         if age_s > self._settings.max_age_s:
-            return CommandOutcome.EXPIRED, f"issued {age_s:.0f} s ago"
+            return CommandOutcome.EXPIRED, f"issued {age_s:.0f} s ago{hint}"
         if age_s < -self._settings.max_age_s:
-            return CommandOutcome.INVALID, f"issued_ms is {-age_s:.0f} s ahead of this computer"
+            ahead = f"issued_ms is {-age_s:.0f} s ahead of this computer"
+            return CommandOutcome.INVALID, f"{ahead}{hint}"
         return None, ""
 
     def _response_topic(self, topic: str) -> str:

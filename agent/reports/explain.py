@@ -18,6 +18,7 @@ from agent.ablation.overlay import card_ranges, colour_range
 from agent.ablation.result import EngineResult
 from agent.ablation.run.fills import Fill
 from agent.ablation.studies.curves import CurveSettings
+from agent.ablation.studies.methods import EIGEN, GRAD, HIRES
 from agent.ablation.studies.patches import PatchSettings, boxes
 from agent.ablation.studies.studies import Studies
 from agent.drawing import Image, in_colour
@@ -36,6 +37,10 @@ from agent.reports.sources import Shot, file_shot, folder_shots
 from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
+
+
+SIDE_BY_SIDE = (GRAD, HIRES, EIGEN)
+"""Methods whose maps take the place of Ablation-CAM's in its figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,8 @@ def _studies(options: ExplainOptions, patches: PatchSettings) -> Studies:
         patches=patches if maps or options.method == "occlusion" else None,
         block_cells=2 if maps or options.checks else 0,
         curves=CurveSettings(seed=options.seed) if options.checks else None,
-        hires=maps or options.checks or options.method == "hires",
+        hires=maps or options.checks or options.method == HIRES,
+        methods=(options.method,) if options.method in SIDE_BY_SIDE else (),
         groups=options.groups,
         other_baseline=options.baseline == "mean",
     )
@@ -210,15 +216,15 @@ def _explain(worker: Worker, name: str, pair: tuple[Image, Image | None], bar: P
 def _scene(
     worker: Worker, name: str, result: EngineResult, image: Image, drawn: Image | None
 ) -> Scene:
-    found = result.classes[0]
-    shown = found
-    hires = result.study(found.class_name).hires_map
-    own = worker.options.method == "hires" and hires is not None
-    if own and hires is not None:
-        shown = replace(found, map=hires)
+    found = shown = result.classes[0]
+    other = next(iter(result.study(found.class_name).methods), None)
+    if other is not None:
+        if other.map is None:
+            raise AblationError(f"no map by {other.name}: {other.reason}")
+        shown = replace(found, map=other.map)
     batch = torch.from_numpy(result.input).to(worker.model.device)[None]
     plausible = float(plausibility_of_batch(worker.model, worker.plausibility, batch)[0])
-    ranges = None if own else card_ranges(worker.model.card, result)
+    ranges = None if other is not None else card_ranges(worker.model.card, result)
     return Scene(
         image_bgr=image,
         drawn=drawn,

@@ -23,6 +23,7 @@ from agent.ablation.core.regions import class_cells
 from agent.ablation.core.scores import class_margin, rows
 from agent.ablation.overlay import ColourRange, blended
 from agent.ablation.result import EngineResult
+from agent.ablation.studies.patches import extent
 from agent.drawing import FAINT, Image
 from agent.models.plausibility import LEAST_PLAUSIBLE
 from agent.records import ClassExplanation
@@ -125,7 +126,7 @@ def occlusion_figure(scene: Scene) -> Image:
         )
         dice = (f"{said} (1 in full colour)", _signed(grey, lost, 1.0))
     how = maps.settings
-    title = f"Drop, {how.size_px} px hidden every {how.stride_px} ({how.fill})"
+    title = f"Drop, {extent(how.size)} px hidden every {extent(how.stride)} ({how.fill})"
     return _assembled(
         replace(scene, limits=ColourRange(limit, fixed=False)),
         [
@@ -147,6 +148,8 @@ FIGURES: dict[str, Callable[[Scene], Image]] = {
     "ablation-cam": partial(map_figure, name="Ablation-CAM at the layer"),
     "occlusion": occlusion_figure,
     "hires": partial(map_figure, name="HiRes gradient map at the layer"),
+    "seg-grad-cam": partial(map_figure, name="Seg-Grad-CAM at the layer"),
+    "seg-eigen-cam": partial(map_figure, name="Seg-Eigen-CAM at the layer"),
     "region-occlusion": region_figure,
 }
 

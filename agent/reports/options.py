@@ -15,16 +15,23 @@ from agent import config
 if TYPE_CHECKING:
     from agent.reports.sources import Shot
 
-METHODS = ("ablation-cam", "occlusion", "region-occlusion", "hires")
+METHODS = (
+    "ablation-cam",
+    "occlusion",
+    "region-occlusion",
+    "hires",
+    "seg-grad-cam",
+    "seg-eigen-cam",
+)
 FILLS = ("zero", "mean", "blur")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchOptions:
-    """Of the occlusion of the input, on the network's grid."""
+    """Of the occlusion of the input, on the network's grid: one number or (height, width)."""
 
-    size_px: int = 16
-    stride_px: int = 8
+    size_px: int | tuple[int, int] = 16
+    stride_px: int | tuple[int, int] = 8
     fill: str = "blur"
     dice: bool = True
 
@@ -76,7 +83,7 @@ class StudyOptions(EngineOptions):
     """``shots`` are the pictures and ``source`` what they were called; ``out`` is the folder of the
     report, made where it is missing. ``classes`` empty: all foreground classes. ``examples``: of
     how many pictures the figures go into the report. ``maps``: regions in each map separately,
-    which is most of the work."""
+    which is most of the work. ``methods``: the maps of other methods beside Ablation-CAM's."""
 
     shots: Sequence[Shot]
     source: str
@@ -84,3 +91,4 @@ class StudyOptions(EngineOptions):
     classes: tuple[str, ...] = ()
     examples: int = 3
     maps: bool = True
+    methods: bool = True

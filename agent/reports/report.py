@@ -34,8 +34,14 @@ SUMMARY: tuple[tuple[str, str], ...] = (
 )
 
 
-def write(folder: Path, found: Survey, figures: Sequence[tuple[str, bytes]]) -> Path:
-    """Everything into ``folder``; the path of the page. ``figures`` are captions and JPEG data."""
+def write(
+    folder: Path,
+    found: Survey,
+    figures: Sequence[tuple[str, bytes]],
+    side_by_side: Sequence[tuple[str, bytes]] = (),
+) -> Path:
+    """Everything into ``folder``; the path of the page. ``figures`` and ``side_by_side`` (the maps
+    of all methods) are captions and JPEG data."""
     (folder / "tables").mkdir(exist_ok=True)
     (folder / "plots").mkdir(exist_ok=True)
     content = {name: make(found) for name, make in tables.TABLES.items()}
@@ -49,7 +55,7 @@ def write(folder: Path, found: Survey, figures: Sequence[tuple[str, bytes]]) -> 
     for name, plot in plots.items():
         (folder / "plots" / f"{name}.svg").write_text(plot + "\n", encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(html(found, plots, figures), encoding="utf-8")
+    page.write_text(html(found, plots, figures, side_by_side), encoding="utf-8")
     return page
 
 
@@ -61,7 +67,12 @@ def write_csv(path: Path, rows: Table) -> None:
         writer.writerows(to_jsonable_python(rows, inf_nan_mode="null"))
 
 
-def html(found: Survey, plots: dict[str, str], figures: Sequence[tuple[str, bytes]]) -> str:
+def html(
+    found: Survey,
+    plots: dict[str, str],
+    figures: Sequence[tuple[str, bytes]],
+    side_by_side: Sequence[tuple[str, bytes]] = (),
+) -> str:
     """The whole page; nothing in it is loaded from anywhere."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -77,11 +88,17 @@ def html(found: Survey, plots: dict[str, str], figures: Sequence[tuple[str, byte
         found=found,
         plots=plots,
         figures=figures,
+        side_by_side=side_by_side,
         summary=_summary(found),
         worst_null=max(nulls),
         worst_spot=max(o.record.spot_error for o in everyone),
         classes={
-            name: {"strongest": _strongest(own), "groups": _groups(own), "gains": _gains(own, name)}
+            name: {
+                "strongest": _strongest(own),
+                "groups": _groups(own),
+                "gains": _gains(own, name),
+                "methods": _methods(own),
+            }
             for name, own in ((name, found.of(name)) for name in found.observations)
         },
     )
@@ -136,8 +153,20 @@ def _gains(own: Survey, name: str) -> list[list[str]]:
     ]
 
 
+def _methods(own: Survey) -> list[list[str]]:
+    rows = []
+    for row in tables.methods(own):
+        times = ["-", "-"] if row["n"] == 0 else [f"{row['seconds']:.3f}", f"{row['passes']:.0f}"]
+        numbers = [(row["rank_correlation"], row["sd"]), (row["mass_on_class"], row["mass_sd"])]
+        rows.append([row["method"], str(row["n"]), *(_pair(*one) for one in numbers), *times])
+    return rows
+
+
 def _spread(found: Sequence[Observation], key: str) -> str:
-    mean, sd = mean_sd([NUMBERS[key](one) for one in found])
+    return _pair(*mean_sd([NUMBERS[key](one) for one in found]))
+
+
+def _pair(mean: float, sd: float) -> str:
     return "-" if math.isnan(mean) else f"{_short(mean)} ± {_short(sd)}"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,22 +36,37 @@ class Shot:
 def folder_shots(folder: Path, bit_depth: int | None = None) -> list[Shot]:
     """The pictures of a folder by name, ``NAME_mask.*`` beside ``NAME.*`` being its drawn mask.
 
-    ``bit_depth`` as ``run`` has it for a camera. ``AblationError`` for a folder that cannot be
-    listed or holds no picture.
+    No two have the same name: of ``a.png`` and ``a.jpg`` it is the whole one. ``bit_depth`` as
+    ``run`` has it for a camera. ``AblationError`` for a folder that cannot be listed, holds no
+    picture, or has two masks of one.
     """
     try:
         names = picture_files(folder)
     except OSError as error:
         raise AblationError(f"{folder}: cannot be listed: {error.strerror or error}") from error
-    masks = {
-        path.stem.removesuffix(MASK_ENDING): path
-        for path in names
-        if path.stem.endswith(MASK_ENDING)
-    }
+    masks: dict[str, Path] = {}
+    for path in names:
+        if path.stem.endswith(MASK_ENDING):
+            first = masks.setdefault(path.stem.removesuffix(MASK_ENDING), path)
+            if first is not path:
+                raise AblationError(
+                    f"{folder}: two masks of one picture: {first.name}, {path.name}"
+                )
     pictures = [path for path in names if not path.stem.endswith(MASK_ENDING)]
     if not pictures:
         raise AblationError(f"{folder}: holds no picture ({', '.join(SUFFIXES)})")
-    return [file_shot(path, masks.get(path.stem), bit_depth) for path in pictures]
+    return [
+        replace(file_shot(path, masks.get(path.stem), bit_depth), name=name)
+        for path, name in zip(pictures, _names(pictures), strict=True)
+    ]
+
+
+def _names(pictures: Sequence[Path]) -> list[str]:
+    """The stem of each; the whole name of those that share it with another (``a.png``, ``a.jpg``),
+    for the name is that of what is made of the picture."""
+    stems = Counter(path.stem for path in pictures)
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in pictures]
+    return names if len(set(names)) == len(names) else [path.name for path in pictures]
 
 
 def references(shots: list[Shot]) -> Iterator[tuple[NDArray[np.uint8], None]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,20 +13,24 @@ from rich.progress import Progress
 
 from agent.ablation.core.case import check_classes, on_grid
 from agent.ablation.core.errors import AblationError
+from agent.ablation.core.relevance import class_shares
 from agent.ablation.engine import Engine
 from agent.ablation.overlay import card_ranges, colour_range
 from agent.ablation.result import EngineResult
 from agent.ablation.studies.curves import CurveSettings
+from agent.ablation.studies.methods import METHODS
 from agent.ablation.studies.studies import Studies
 from agent.drawing import in_colour
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
+from agent.records import ClassExplanation
 from agent.reports import report
 from agent.reports.console import progress_bar
 from agent.reports.engines import engine_of
 from agent.reports.exit_codes import OptionError
 from agent.reports.figure import Scene, figure, plain_margin
 from agent.reports.masks import dices
+from agent.reports.method_sheet import method_sheet
 from agent.reports.options import StudyOptions
 from agent.reports.sources import Shot
 from agent.reports.tables import Observation, Survey
@@ -36,12 +40,14 @@ FIGURE_QUALITY = 88
 
 @dataclass(slots=True)
 class _State:
-    """What has been found so far; ``groups`` in words, fixed by the first picture."""
+    """What has been found so far; ``groups`` in words, fixed by the first picture. ``figures`` and
+    ``side_by_side`` (the maps of all methods) are captions and JPEG data."""
 
     observations: dict[str, list[Observation]]
     problems: list[str]
     figures: list[tuple[str, bytes]]
     groups: str
+    side_by_side: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 def survey_and_report(options: StudyOptions) -> bool:
@@ -72,7 +78,7 @@ def survey_and_report(options: StudyOptions) -> bool:
             f"{'; '.join(state.problems[:3])}"
         )
     found = Survey(facts, seen, state.problems)
-    written = report.write(options.out, found, state.figures)
+    written = report.write(options.out, found, state.figures, state.side_by_side)
     out = Console(soft_wrap=True, highlight=False, markup=False)
     for problem in state.problems:
         out.print(problem)
@@ -103,6 +109,7 @@ def _explained(
         hires=True,
         groups=state.groups,
         maps=options.maps,
+        methods=METHODS if options.methods else (),
         other_baseline=engine.has_both_baselines,
     )
     try:
@@ -120,6 +127,7 @@ def _explained(
         state.groups = ";".join(",".join(map(str, g.channels)) for g in groups) or state.groups
     if len(state.figures) < options.examples * len(engine.settings.classes):
         state.figures += _figures(engine.model, shot.name, image, drawn, result)
+        state.side_by_side += _side_by_side(engine.model, shot.name, image, result)
     return result, drawn
 
 
@@ -145,8 +153,37 @@ def _observe(
                 result.study(record.class_name),
                 plain_margin(result, model.classes.index(record.class_name)),
                 scores.get(record.class_name, float("nan")),
+                result.aperture,
+                _share(model, result, record),
             )
         )
+
+
+def _share(
+    model: LoadedModel, result: EngineResult, record: ClassExplanation
+) -> NDArray[np.float64]:
+    grid = (record.map.shape[0], record.map.shape[1])
+    return class_shares(result.mask, result.aperture, model.classes, grid)[record.class_name]
+
+
+def _side_by_side(
+    model: LoadedModel, name: str, image: NDArray[np.uint8], result: EngineResult
+) -> list[tuple[str, bytes]]:
+    out = []
+    for found in result.classes:
+        maps = result.study(found.class_name).methods
+        if maps:
+            own = (result.mask == model.classes.index(found.class_name)) & result.aperture
+            data = _jpeg(method_sheet(f"{name}: {found.class_name}", image, own, maps))
+            out += [(f"{name}, {found.class_name}: all methods", data)]
+    return out
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY])
+    if not done:
+        raise AblationError("a figure cannot be encoded as JPEG")
+    return data.tobytes()
 
 
 def _figures(
@@ -168,9 +205,7 @@ def _figures(
             limits=colour_range(found, None, card_ranges(model.card, result)),
             title=f"{name}: {found.class_name}   {model.name}, {result.layer}",
         )
-        done, data = cv2.imencode(".jpg", figure(scene), [cv2.IMWRITE_JPEG_QUALITY, FIGURE_QUALITY])
-        if done:
-            out.append((f"{name}, {found.class_name}", data.tobytes()))
+        out.append((f"{name}, {found.class_name}", _jpeg(figure(scene))))
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.ablation.core.ranks import rank_correlation
+from agent.ablation.core.regions import area_means, area_shares, to_grid
 from agent.ablation.studies.studies import Studied
 from agent.records import ClassExplanation, CrossChecks
 
@@ -24,13 +25,16 @@ Seen = tuple[tuple[Any, ...], Sequence[float]]
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One class in one picture; ``margin`` is that of its region with nothing hidden, and
-    ``dice_to_mask`` NaN where no mask was drawn."""
+    ``dice_to_mask`` NaN where no mask was drawn. ``aperture`` (h, w) is on the network's grid, and
+    ``share`` (gh, gw) how much of each of the layer's cells the prediction covers."""
 
     picture: str
     record: ClassExplanation
     studied: Studied
     margin: float
     dice_to_mask: float = math.nan
+    aperture: NDArray[np.bool_] = field(default_factory=lambda: np.ones((1, 1), np.bool_))
+    share: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1, 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +248,56 @@ def groups(survey: Survey) -> Table:
     ]
 
 
+def methods(survey: Survey) -> Table:
+    """One row for each class and method: its map beside Ablation-CAM's, its time and passes. ``n``
+    are the pictures that it has a map of."""
+
+    def seen(one: Observation) -> Iterator[Seen]:
+        own = one.record.map
+        grid = (own.shape[0], own.shape[1])
+        for found in one.studied.methods:
+            if found.map is None:
+                yield (found.name,), (0.0, math.nan, math.nan, math.nan, math.nan)
+                continue
+            inside, coarse = to_grid(one.aperture, grid, 0.5), on_cells(found.map, grid)
+            positive = np.where(inside, np.maximum(coarse, 0), 0)
+            mass = float(positive.sum())
+            on_class = float((positive * one.share).sum()) / mass if mass > 0 else math.nan
+            same = rank_correlation(own[inside], coarse[inside])
+            yield (found.name,), (1.0, same, on_class, found.seconds, float(found.passes))
+
+    return [
+        {
+            "class": name,
+            "method": method,
+            "n": round(there * n),
+            "rank_correlation": same,
+            "sd": sd,
+            "mass_on_class": mass,
+            "mass_sd": mass_sd,
+            "seconds": seconds,
+            "passes": passes,
+        }
+        for name, (method,), n, (
+            (there, _),
+            (same, sd),
+            (mass, mass_sd),
+            (seconds, _),
+            (passes, _),
+        ) in _over_pictures(survey, seen)
+    ]
+
+
+def on_cells(values: NDArray[np.float32], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """A map of any grid on the layer's (gh, gw): the mean of what lies in a cell, NaN left out."""
+    if values.shape == grid:
+        return values.astype(np.float64)
+    known = np.isfinite(values)
+    area = area_shares(known, grid)
+    sums = area_means(np.where(known, values, 0).astype(np.float64), grid)
+    return np.where(area > 0, sums / np.where(area > 0, area, 1), 0.0)
+
+
 def _over_pictures(
     survey: Survey, seen: Callable[[Observation], Iterator[Seen]]
 ) -> Iterator[tuple[str, tuple[Any, ...], int, list[tuple[float, float]]]]:
@@ -265,4 +319,5 @@ TABLES: dict[str, Callable[[Survey], Table]] = {
     "map_sets": map_sets,
     "insertion_deletion": curves,
     "groups": groups,
+    "methods": methods,
 }

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.alarms.catalogue import Cause
 from agent.config.yaml import YamlError, read_yaml
+from agent.nearest import unknown
 from agent.scoring.errors import ScoringError
 from agent.simulator.fault_pictures import PICTURE_FAULTS
-from agent.simulator.faults import Delivery, unknown
+from agent.simulator.faults import Delivery
 from agent.simulator.varieties import ALL_VARIETIES
 from agent.training.faulty import MODEL_FAULTS
 

@@ -7,13 +7,13 @@ minutes, and does not end. Seconds count from the first picture.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agent.nearest import unknown
 from agent.simulator.fault_pictures import PICTURE_FAULTS
 
 
@@ -65,13 +65,6 @@ class Active:
     name: str
     level: float
     onset_s: float
-
-
-def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """Says that there is no such thing, what may have been meant, and what there is."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}" if near else ""
-    return f"unknown {what} {name!r}{hint}; there are {', '.join(known)}"
 
 
 def parse_fault(text: str) -> Fault:

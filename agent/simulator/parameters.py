@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from agent.simulator.faults import Fault, parse_fault, unknown
+from agent.nearest import unknown
+from agent.simulator.faults import Fault, parse_fault
 from agent.simulator.machine import MachineSettings
 from agent.simulator.render import MAX_SIZE_PX, MIN_SIZE_PX, Look
 from agent.simulator.varieties import ALL_VARIETIES
@@ -43,7 +44,14 @@ LANES_MAX = 16
 
 
 class ParameterError(ValueError):
-    """A parameter that is unknown or has a value out of range; the text names both."""
+    """Parameters that are unknown or have a value out of range; the text names each of them.
+
+    ``wrong`` has a sentence of each.
+    """
+
+    def __init__(self, *wrong: str) -> None:
+        super().__init__("; ".join(wrong))
+        self.wrong = wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +91,11 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
 
 def _varieties(name: str, text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    for variety in names:
-        if variety not in ALL_VARIETIES:
-            known = ", ".join(ALL_VARIETIES)
-            raise ParameterError(f"{name}={variety}: unknown variety; there are {known}")
+    wrong = [one for one in names if one not in ALL_VARIETIES]
+    if wrong:
+        raise ParameterError(
+            *(f"{name}={one}: {unknown('variety', one, ALL_VARIETIES)}" for one in wrong)
+        )
     return names
 
 
@@ -119,26 +128,37 @@ def parse_url(url: str, more: Mapping[str, object] | None = None) -> SimParamete
     """Read ``sim:?name=value&...``; ``fault`` may be repeated, the others may not.
 
     ``more``: parameters from elsewhere, as plain values or lists of text, under the same names.
-    Raises ``ParameterError``.
+    Raises ``ParameterError`` with all that is wrong.
     """
     parts = urlsplit(url)
     if parts.scheme != "sim" or parts.netloc or parts.path.strip("/") or parts.fragment:
         raise ParameterError(f"{url}: expected sim: or sim:?name=value&name=value")
     values: dict[str, Any] = {}
     faults: list[Fault] = []
+    wrong: list[str] = []
     for name, text in (*_of_query(parts.query), *_of_mapping(more or {})):
-        if name == "fault":
-            try:
-                faults.append(parse_fault(text))
-            except ValueError as error:
-                raise ParameterError(f"fault={text}: {error}") from error
-            continue
-        if name not in _READERS:
-            raise ParameterError(unknown("parameter", name, PARAMETERS))
         if name in values:
-            raise ParameterError(f"{name}: given twice")
-        values[name] = _READERS[name](name, text)
+            wrong.append(f"{name}: given twice")
+            continue
+        try:
+            if name == "fault":
+                faults.append(_fault(text))
+            elif name in _READERS:
+                values[name] = _READERS[name](name, text)
+            else:
+                wrong.append(unknown("parameter", name, PARAMETERS))
+        except ParameterError as error:
+            wrong += error.wrong
+    if wrong:
+        raise ParameterError(*wrong)
     return _assemble(values, tuple(faults))
+
+
+def _fault(text: str) -> Fault:
+    try:
+        return parse_fault(text)
+    except ValueError as error:
+        raise ParameterError(f"fault={text}: {error}") from error
 
 
 def _of_query(query: str) -> Iterator[tuple[str, str]]:

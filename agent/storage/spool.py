@@ -133,8 +133,10 @@ class Spool:
                 note_fates(connection, ACKED, acked, now)
                 note_fates(connection, GONE, gone)
                 note_fates(connection, UNHEARD, unheard)
+            # The first time counts: on a connection that is lost every few minutes, what is sent
+            # again each time would be kept for ever.
             connection.executemany(
-                "UPDATE outbox SET acked_mono = ? WHERE id = ? AND kind <> ?",
+                "UPDATE outbox SET acked_mono = COALESCE(acked_mono, ?) WHERE id = ? AND kind <> ?",
                 [(now, row_id, Kind.EXPLANATION) for row_id in acked],
             )
             connection.executemany(

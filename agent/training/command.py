@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agent import config
 from agent.models.loading import load_model
+from agent.output_file import output_refusal
+from agent.phases import shown
 from agent.segmentation.segmenter import Analysis
 from agent.simulator.render import Look
 from agent.training.cases import Case, simulated_cases
 from agent.training.errors import TrainingError
 from agent.training.evaluate import Evaluation, Outcome, evaluate
 from agent.training.train import Trained, TrainOptions, folder_cases, train
-from agent.training.trainer import Step
 from agent.training.worst import WorstSheet
 
-SMOOTHING = 0.98
+EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """``folder`` None: ``count`` fruit of this simulator seed. ``model`` None: the shipped one."""
+    """``folder`` None: ``count`` fruit of this simulator seed."""
 
-    model: Path | None = None
+    model: config.Model = field(default_factory=config.Model)
     folder: Path | None = None
     seed: int = 1
     count: int = 500
@@ -42,23 +44,18 @@ class EvaluateOptions:
 
 
 def train_with_progress(options: TrainOptions, console: Console) -> Trained:
-    """Train with a bar on ``console``, then print the numbers."""
-    columns = (
-        TextColumn("training at {task.fields[size]} px, loss {task.fields[loss]:.3f}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=options.recipe.steps, size=0, loss=math.nan)
-        mean = math.nan
+    """Train with a bar for each phase on ``console``, or lines in a log file; print the numbers.
 
-        def show(step: Step) -> None:
-            nonlocal mean
-            mean = step.loss if math.isnan(mean) else SMOOTHING * mean + (1 - SMOOTHING) * step.loss
-            progress.update(task, completed=step.step, loss=mean, size=step.size_px)
-
-        trained = train(options, show)
+    Ctrl-C ends the program (130) and says how to go on.
+    """
+    try:
+        with shown(console) as phases:
+            trained = train(options, phases=phases)
+    except KeyboardInterrupt:
+        kept = options.checkpoint
+        resume = f"; {kept} goes on with --resume" if kept.exists() else ""
+        sys.stderr.write(f"pitwatch: interrupted{resume}\n")
+        raise SystemExit(EXIT_INTERRUPTED) from None
     for name, result in trained.evaluations.items():
         console.print(table(result.summary(), f"held-out data: {name}"))
     console.print(f"wrote {options.out} and its card, sha256 {trained.card.sha256}")
@@ -67,7 +64,10 @@ def train_with_progress(options: TrainOptions, console: Console) -> Trained:
 
 def evaluate_with_progress(options: EvaluateOptions, console: Console) -> Evaluation:
     """Judge a model, print the table, write JSON and the sheet of the worst cases where wanted."""
-    model = load_model(config.Model(path=options.model), options.device)
+    for out in filter(None, (options.json, options.sheet)):
+        if refused := output_refusal(out, out.suffix):
+            raise TrainingError(refused)
+    model = load_model(options.model, options.device)
     if options.folder is not None:
         cases = folder_cases(options.folder)
         title = str(options.folder)
@@ -75,11 +75,12 @@ def evaluate_with_progress(options: EvaluateOptions, console: Console) -> Evalua
         cases = simulated_cases(options.seed, options.count, look=Look(faint=options.faint))
         title = f"simulator seed {options.seed}"
     sheet = WorstSheet()
-    with Progress(console=console) as progress:
-        task = progress.add_task("evaluating", total=None if options.folder else options.count)
+    with shown(console) as phases:
+        phases.begin("evaluating", None if options.folder else options.count)
+        count = itertools.count(1)
 
         def on_case(case: Case, analysis: Analysis, outcome: Outcome) -> None:
-            progress.advance(task)
+            phases.done(next(count))
             if options.sheet is not None:
                 sheet.add(case, analysis, outcome)
 

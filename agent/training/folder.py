@@ -8,6 +8,7 @@ channel: 0 background, 1 suture, 2 stem). Everything wrong with a folder is repo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,10 +96,11 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     return tuple(Pair(stem, images[stem], masks[stem]) for stem in sorted(images))
 
 
-def check_pairs(pairs: tuple[Pair, ...]) -> None:
+def check_pairs(pairs: tuple[Pair, ...], done: Callable[[int], None] = lambda _: None) -> None:
     """Read every pair once; ``TrainingError`` naming all that cannot be used."""
     problems = []
-    for pair in pairs:
+    for count, pair in enumerate(pairs):
+        done(count)
         try:
             pair.load()
         except TrainingError as error:

@@ -48,6 +48,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages or any(s.steps < 1 or s.batch < 1 for s in self.stages):
             raise TrainingError("a recipe needs stages of at least one step and one picture")
+        if self.features < 1 or self.seed < 0:
+            raise TrainingError(f"features {self.features}, seed {self.seed}: at least 1 and 0")
         for stage in self.stages:
             if stage.size_px % 16 or stage.size_px < 32:
                 raise TrainingError(

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from agent import config
 from agent.config import Head, Preprocessing
 from agent.models.card import ModelCard
 from agent.models.loading import UNET_LAYER, load_model
+from agent.models.unet import UNet
+from agent.output_file import output_refusal
+from agent.phases import Phases, Unseen
 from agent.records import CLASSES
+from agent.segmentation.segmenter import Analysis
 from agent.training.calibrate import fit_confidence
 from agent.training.cases import Case, annotated_case, simulated_cases
 from agent.training.errors import TrainingError
-from agent.training.evaluate import Evaluation, evaluate
+from agent.training.evaluate import Evaluation, Outcome, evaluate
 from agent.training.folder import FolderSamples, Pair, check_pairs, find_pairs, split_pairs
 from agent.training.plausibility import fruit_statistics
 from agent.training.recipe import Recipe, Stage
 from agent.training.reference import layer_means, overlay_ranges
-from agent.training.samples import MixedSamples, Samples, SimulatedSamples
+from agent.training.samples import MixedSamples, Sample, Samples, SimulatedSamples
 from agent.training.ship import rounded, ship, update_card
 from agent.training.trainer import Step, Trainer
 
 PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 CALIBRATION_SEED, EVALUATION_SEED, REFERENCE_SEED = 8001, 9001, 8501
 CHECKPOINT_EVERY_S = 60.0
+SMOOTHING = 0.98
+"""Of the loss that is shown."""
+SUFFIX = ".safetensors"
+CHECKPOINT_COPIES = 8
+"""Numbers of a network, its average and its optimiser, twice while a checkpoint is replaced."""
+ROOM_FOR_OTHERS_BYTES = 4_000_000
+"""The weights themselves in half precision, and the card."""
 SIMULATED_NOTES = (
     "Trained on simulated fruit only; it has seen no real peach. Its numbers are measured on "
     "simulated fruit of other seeds and say little about a real line: train on the line's own "
@@ -52,7 +66,7 @@ class TrainOptions:
     device: str = "cpu"
     resume: bool = False
     cases: int = 2000
-    start: Path | None = None
+    start: config.Model | None = None
 
     @property
     def reference(self) -> int:
@@ -72,43 +86,73 @@ class Trained:
     evaluations: dict[str, Evaluation]
 
 
-def train(options: TrainOptions, on_step: Callable[[Step], None] | None = None) -> Trained:
+def train(
+    options: TrainOptions,
+    on_step: Callable[[Step], None] | None = None,
+    phases: Phases | None = None,
+) -> Trained:
     """Run the recipe, then ship, calibrate and judge the result.
 
-    A checkpoint is written every minute and at the end; with ``resume`` an interrupted run goes on
-    from it. Raises ``TrainingError`` for unusable data before anything is computed.
+    A checkpoint is written every minute, at the end and when interrupted; with ``resume`` an
+    interrupted run goes on from it. Raises ``TrainingError`` for a result that could not be written
+    and for unusable data before anything is computed.
     """
+    phases = phases or Unseen()
+    room = ROOM_FOR_OTHERS_BYTES + CHECKPOINT_COPIES * 4 * parameters(options.recipe)
+    if refused := output_refusal(options.out, SUFFIX, room):
+        raise TrainingError(f"--out: {refused}")
     if not 0.0 <= options.folder_share <= 1.0:
         raise TrainingError(f"folder share {options.folder_share} is outside 0..1")
     pairs: tuple[Pair, ...] = ()
     if options.folder is not None:
         pairs = find_pairs(options.folder)
-        check_pairs(pairs)
+        phases.begin("reading samples", len(pairs))
+        check_pairs(pairs, phases.done)
     kept, _ = split_pairs(pairs)
     trainer = Trainer(
         options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
     )
     if options.start is not None:
-        trainer.start_from(load_model(config.Model(path=options.start), "cpu").module.state_dict())
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+        trainer.start_from(load_model(options.start, "cpu").module.state_dict())
     if options.resume and options.checkpoint.exists():
         trainer.resume(options.checkpoint)
+    phases.begin("training", options.recipe.steps)
     saved = time.monotonic()
-    for step in trainer.run():
-        if on_step is not None:
-            on_step(step)
-        if time.monotonic() - saved >= CHECKPOINT_EVERY_S:
-            trainer.save(options.checkpoint)
-            saved = time.monotonic()
+    mean: float | None = None
+    try:
+        for step in trainer.run():
+            mean = step.loss if mean is None else SMOOTHING * mean + (1 - SMOOTHING) * step.loss
+            phases.done(step.step, f"{step.size_px} px, loss {mean:.3f}")
+            if on_step is not None:
+                on_step(step)
+            if time.monotonic() - saved >= CHECKPOINT_EVERY_S:
+                trainer.save(options.checkpoint)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        trainer.save(options.checkpoint)
+        raise
     trainer.save(options.checkpoint)
-    return finish(trainer, options, pairs)
+    return finish(trainer, options, pairs, phases)
 
 
-def finish(trainer: Trainer, options: TrainOptions, pairs: tuple[Pair, ...] = ()) -> Trained:
+def parameters(recipe: Recipe) -> int:
+    """How many numbers the network of this recipe has."""
+    with torch.device("meta"):
+        model = UNet(3, len(recipe.class_weights), recipe.features)
+    return sum(one.numel() for one in model.parameters())
+
+
+def finish(
+    trainer: Trainer,
+    options: TrainOptions,
+    pairs: tuple[Pair, ...] = (),
+    phases: Phases | None = None,
+) -> Trained:
     """Ship the averaged weights of ``trainer``, calibrate, evaluate, and complete the card.
 
     ``pairs``: the line's own pictures, of which those that training holds out are evaluated.
     """
+    phases = phases or Unseen()
     _, held = split_pairs(pairs)
     notes = notes_of(options)
     size = options.recipe.stages[-1].size_px
@@ -120,10 +164,13 @@ def finish(trainer: Trainer, options: TrainOptions, pairs: tuple[Pair, ...] = ()
         layer=UNET_LAYER,
         notes=notes,
     )
+    phases.begin("writing the weights")
     card = ship(trainer.averaged(), card, options.out)
     settings = config.Model(path=options.out)
     model = load_model(settings, options.device)
-    calibration = evaluate(model, simulated_cases(CALIBRATION_SEED, options.cases))
+    phases.begin("calibration", options.cases)
+    cases = simulated_cases(CALIBRATION_SEED, options.cases)
+    calibration = evaluate(model, cases, on_case=_counted(phases))
     try:
         card = card.model_copy(update={"confidence": fit_confidence(calibration.outcomes)})
     except (
@@ -132,31 +179,54 @@ def finish(trainer: Trainer, options: TrainOptions, pairs: tuple[Pair, ...] = ()
         card = card.model_copy(update={"notes": f"{notes} No confidence calibration: {error}."})
     update_card(card, options.out)
     model = load_model(settings, options.device)
-    evaluations = {"simulated": evaluate(model, simulated_cases(EVALUATION_SEED, options.cases))}
+    phases.begin("judging on simulated fruit", options.cases)
+    cases = simulated_cases(EVALUATION_SEED, options.cases)
+    evaluations = {"simulated": evaluate(model, cases, on_case=_counted(phases))}
     if held:
-        evaluations["folder"] = evaluate(model, _annotated(held))
+        phases.begin("judging on the folder", len(held))
+        evaluations["folder"] = evaluate(model, _annotated(held), on_case=_counted(phases))
     metrics = {
         name if kind == "simulated" else f"{kind}_{name}": value
         for kind, result in evaluations.items()
         for name, value in result.summary().items()
     }
-    reference = [
-        case.sample for case in simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
-    ]
     try:
-        statistics = fruit_statistics(model, 2 * options.cases, pairs)
+        phases.begin("plausibility")
+        told = _heard(phases)
+        statistics = fruit_statistics(model, 2 * options.cases, pairs, told=told)
     except TrainingError as error:  # so few cases are for trying things out
         statistics = None
         card = card.model_copy(update={"notes": f"{card.notes} No plausibility: {error}."})
+    phases.begin("colour ranges", options.reference)
+    reference = [
+        case.sample for case in simulated_cases(REFERENCE_SEED, options.reference, empty=0.0)
+    ]
     update = {
         "metrics": rounded(metrics),
         "plausibility": statistics,
-        "overlay_range": overlay_ranges(model, reference) or None,
+        "overlay_range": overlay_ranges(model, _counting(reference, phases)) or None,
         "channel_means": layer_means(model, reference) or None,
     }
+    phases.begin("writing the card")
     card = card.model_copy(update=update)
     update_card(card, options.out)
     return Trained(card, evaluations)
+
+
+def _counted(phases: Phases) -> Callable[[Case, Analysis, Outcome], None]:
+    count = itertools.count(1)
+    return lambda _case, _analysis, _outcome: phases.done(next(count))
+
+
+def _heard(phases: Phases) -> Callable[[str], None]:
+    count = itertools.count(1)
+    return lambda words: phases.done(next(count), words)
+
+
+def _counting(samples: Iterable[Sample], phases: Phases) -> Iterator[Sample]:
+    for count, sample in enumerate(samples):
+        phases.done(count)
+        yield sample
 
 
 def notes_of(options: TrainOptions) -> str:

@@ -134,6 +134,15 @@ LINE = (
                                             "job, instance, transport, outcome", OWN),
                                        ENQUEUED, "job, instance") + ")",
                     "{{transport}} {{outcome}}"),)),
+    Panel("Fruit ids", "Fruit a minute of a machine that names them; none: the id is certain, any "
+          "other word says why it is not.", "none",
+          (("60 * (" + or_zero(rate("pitwatch_fruit_ids_total", "job, instance, camera, reason"),
+                               FRUIT, "job, instance, camera") + ")", "{{camera}} {{reason}}"),)),
+    Panel("Machine words for no picture", "Fruit ids a minute that named no picture, by reason.",
+          "none",
+          (("60 * (" + or_zero(rate("pitwatch_machine_words_unused_total",
+                                    "job, instance, camera, reason"),
+                               FRUIT, "job, instance, camera") + ")", "{{camera}} {{reason}}"),)),
 )  # fmt: skip
 
 MODEL = (
@@ -273,6 +282,8 @@ AGENT = (
           ((f"max by (topic_family) (pitwatch_spool_oldest_seconds{{{OWN}}})", "{{topic_family}}"),
            (f"min by (topic_family) (pitwatch_spool_age_limit_seconds{{{OWN}}})",
             "{{topic_family}} limit"))),
+    Panel("Waiting for a disk", "Messages in memory alone: after a kill they are gone.", "none",
+          ((f"max by (instance) (pitwatch_storage_pending{{{OWN}}})", "{{instance}}"),)),
     Panel("Replayed", "Messages a second sent from the disk after an outage.", "cps",
           ((or_zero(rate("pitwatch_messages_replayed_total", "job, instance, topic_family", OWN),
                     ENQUEUED, "job, instance"), "{{topic_family}}"),)),

@@ -305,17 +305,28 @@ class Infinite(Small):
 
 
 @pytest.mark.parametrize("network", [Detached, Infinite])
-def test_channels_without_a_gradient_are_all_exact_instead_of_estimated(network, expected):
+def test_a_model_without_a_gradient_is_explained_where_channels_would_be_estimated(
+    network, expected
+):
     found = explained(engine_of(network()), rung=Rung.COARSE, deadline_s=0.0)
-    one = found.classes[0]
-    assert one.exact.all()
-    assert "estimate" in reasons(found)
-    np.testing.assert_allclose(one.deltas, expected, atol=1e-5)
+    assert "gradient" in reasons(found)["estimate"]
+    np.testing.assert_allclose(found.classes[0].deltas, expected, atol=1e-5)
 
 
-def test_a_study_that_fails_is_left_out_and_costs_the_explanation_nothing(caplog, expected):
-    found = explained(engine_of(Detached()), studies=Studies(hires=True, block_cells=8))
+def test_a_fault_in_the_estimate_costs_the_explanation_nothing(monkeypatch, expected):
+    monkeypatch.setattr("agent.ablation.run.estimate.slopes", boom)
+    found = explained(engine_of(), rung=Rung.COARSE, deadline_s=0.0)
+    assert reasons(found)["estimate"] == "ZeroDivisionError: planted"
+    np.testing.assert_allclose(found.classes[0].deltas, expected, atol=1e-5)
+
+
+def test_a_study_that_fails_is_left_out_and_costs_the_explanation_nothing(
+    caplog, monkeypatch, expected
+):
+    monkeypatch.setattr("agent.ablation.run.estimate.slopes", boom)
+    found = explained(engine_of(), studies=Studies(hires=True, block_cells=8))
     assert "hires_map" in found.left_out
+    assert found.study("suture").refused == {"hires_map": "ZeroDivisionError: planted"}
     assert "spatial_agreement" not in found.left_out
     np.testing.assert_allclose(found.classes[0].deltas, expected, atol=1e-5)
     (line,) = [r for r in caplog.records if r.msg == "ablation_study_failed"]

@@ -7,10 +7,14 @@ written to ``--out``, as soon as it is known. Exit code 1: a row failed or the s
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+FAITHFULNESS = "faithfulness"
 INTRODUCTION = """Medians of several runs, the sides taking turns. Ratios are by the clock, and by
 processor time in brackets: on a busy machine only those mean something. A peer's time for all
 channels is taken from two smaller numbers of them."""
@@ -22,11 +26,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the tables there as well")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=15.0, help="begin no row after so many")
+    parser.add_argument("--pictures", type=int, default=100, help="of faithfulness")
+    parser.add_argument("--steps", type=int, default=400, help="of training, for faithfulness")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "pitwatch-faithfulness",
+        help="of faithfulness: the trained network, and the pictures that were measured",
+    )
     parser.add_argument(
         "tables",
         nargs="*",
-        help="channels, patches, explanation, foreign, architectures; all but the last, which "
-        "takes twenty minutes, when none is named",
+        help="channels, patches, explanation, foreign; all of these when none is named; "
+        "architectures (twenty minutes) and faithfulness where they are named",
     )
     options = parser.parse_args()
 
@@ -44,8 +56,11 @@ def main() -> int:
         "foreign": foreign.table,
         "architectures": architectures.table,
     }
-    if unknown := set(options.tables) - set(made):
-        parser.error(f"no table {', '.join(sorted(unknown))}; there are: {', '.join(made)}")
+    if unknown := set(options.tables) - {*made, FAITHFULNESS}:
+        known = ", ".join((*made, FAITHFULNESS))
+        parser.error(f"no table {', '.join(sorted(unknown))}; there are: {known}")
+    if FAITHFULNESS in options.tables and (min(options.pictures, options.steps) < 1):
+        parser.error("--pictures and --steps must be at least 1")
     lines: list[str] = []
 
     def say(line: str) -> None:
@@ -55,6 +70,10 @@ def main() -> int:
             text = "\n".join(lines)
             options.out.write_text(f"# Measured by `python -m tests.benchmarks`\n\n{text}\n")
 
+    if options.tables == [FAITHFULNESS]:
+        return _faithfulness(options, say)
+    if FAITHFULNESS in options.tables:
+        parser.error(f"{FAITHFULNESS} runs alone")
     say(f"{_machine(options.threads)}\n\n{INTRODUCTION}")
     wanted = [
         make(options.quick)
@@ -62,6 +81,18 @@ def main() -> int:
         if name in (options.tables or set(made) - {"architectures"})
     ]
     return 1 if run_tables(wanted, say, 60 * options.minutes) else 0
+
+
+def _faithfulness(options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    from tests.benchmarks.faithfulness.run import Wanted, measured
+    from tests.benchmarks.faithfulness.tables import NOTES, tables
+    from tests.benchmarks.tables import run_tables
+
+    asked = Wanted(options.pictures, options.cache, 60 * options.minutes, options.steps)
+    found = measured(asked, lambda line: print(line, file=sys.stderr, flush=True))
+    made = [table for one in found for table in tables(one, ("suture", "stem"))]
+    say(f"{_machine(1)}\n\n{NOTES}")
+    return 1 if run_tables(made, say, math.inf) else 0
 
 
 def _machine(threads: int) -> str:

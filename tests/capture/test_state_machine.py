@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.capture.feed import CameraFeed, CaptureContext
 from agent.capture.fingerprint import Fingerprint
 from agent.capture.messages import Failed
 from agent.capture.source import SourceInfo
 from agent.capture.state_machine import STABLE_S, START_GRACE_S, Action, CameraStateMachine
 from agent.records import CameraState, MachineState
 from agent.supervision.restart import Backoff
-from tests.capture.support import camera
+from tests.capture.support import Ledger, camera
 
 TICK_S = 0.05
 
@@ -409,3 +410,13 @@ def test_no_order_of_events_leaves_the_table_or_the_protocol(
         in (CameraState.CONNECTING, CameraState.LIVE, CameraState.STALLED, CameraState.FROZEN)
         and bool(run.actions)
     )
+
+
+def test_what_the_agent_waited_for_before_the_first_turn_is_no_silence() -> None:
+    """A start that waited 35 s for its disk told that the camera was lost."""
+    clock = [0.0]
+    feed = CameraFeed(camera(), CaptureContext(Ledger(), lambda: clock[0], "s"), 0)
+    clock[0] = 35.0
+    feed.begin(clock[0])
+    assert feed.status().since_mono == 35.0
+    assert [status.since_mono for status in feed.drain_changes()] == [35.0]

@@ -246,13 +246,13 @@ def test_explain_hands_on_what_is_explained_and_how_it_is_checked(
     result = pitwatch(
         "explain", "p.png", "--sheet", "s.png", "--layers", "enc*", "--region", "component:2",
         "--baseline", "mean", "--reference", "sim:?seed=7&size=64", "--groups", "cluster:4",
-        "--checks", "--method", "occlusion", "--patch", "24", "--stride", "12", "--fill", "mean",
+        "--checks", "--method", "occlusion", "--patch", "24x20", "--stride", "12", "--fill", "mean",
     )  # fmt: skip
     assert result.exit_code == 0
     (options,) = asked
     assert (options.sheet, options.layers, options.region) == (Path("s.png"), "enc*", "component:2")
     assert (options.baseline, options.groups, options.checks) == ("mean", "cluster:4", True)
-    assert options.patch == command.PatchOptions(size_px=24, stride_px=12, fill="mean")
+    assert options.patch == command.PatchOptions(size_px=(20, 24), stride_px=12, fill="mean")
     assert [shot.name for shot in options.reference][:2] == ["fruit-7", "fruit-8"]
     image, mask = options.reference[0].read()
     assert image.shape == (64, 64, 4)

@@ -18,6 +18,7 @@ from agent.config.rules import Broken
 from agent.preflight import load_config
 
 BROKER = "mqtt: {broker: embedded}\n"
+CAMERA = "cameras: [{name: cam1, source: 'sim:'}]\n"
 
 
 @pytest.fixture
@@ -496,7 +497,7 @@ def test_secrets_come_from_the_environment_and_from_files(write, tmp_path: Path)
     (tmp_path / "password").write_text("s3cret\n")
     path = write(
         "mqtt:\n  broker: ${ENV:BROKER}\n  username: u\n  password: ${FILE:password}\n"
-        "http: {port: '${ENV:PORT}'}\n"
+        "http: {port: '${ENV:PORT}'}\n" + CAMERA
     )
     result = load_config(path, environment={"BROKER": "mqtts://h", "PORT": "8080"})
     assert result.config.mqtt.password == SecretStr("s3cret")
@@ -603,8 +604,8 @@ def test_the_hash_is_of_what_is_effective_and_of_no_secret(write) -> None:
     [
         (BROKER, "no cameras"),
         (BROKER, "state_dir"),
-        ("mqtt: {broker: 'mqtt://u:p@127.0.0.1'}", "mqtt.broker holds credentials"),
-        ("mqtt: {broker: 'mqtt://u:p@10.0.0.1'}", "readable"),
+        (CAMERA + "mqtt: {broker: 'mqtt://u:p@127.0.0.1'}", "mqtt.broker holds credentials"),
+        (CAMERA + "mqtt: {broker: 'mqtt://u:p@10.0.0.1'}", "readable"),
         ("mqtt: {broker: embedded, username: u, password: p}", "mqtt.password is a secret"),
         (BROKER + "cameras: [{name: a, source: 'rtsp://u:p@h/1'}]", "cameras[0].source holds"),
         (BROKER + f"http: {{host: 0.0.0.0, token: {'t' * 16}}}", "cross the network readable"),
@@ -676,6 +677,84 @@ def test_an_error_in_an_option_names_the_option(
     problem = problems(None, overrides)[path]
     if path != "model.trust":
         assert problem.place == option
+
+
+SAID = {"sources": ("sim:",)}
+
+
+@pytest.mark.parametrize("broker", ["mqtt://10.0.0.1", "mqtts://plant", "mqtt://localhost:1883"])
+def test_simulated_fruit_go_to_a_broker_of_others_only_where_it_is_said(write, broker) -> None:
+    unsaid = write(f"mqtt: {{broker: '{broker}'}}\n")
+    for problem in (problems(unsaid), problems(None, Overrides(broker=broker))):
+        assert list(problem) == ["cameras"]
+        assert "simulated fruit" in problem["cameras"].message
+        assert "--source sim:" in problem["cameras"].allowed
+    for config in (
+        loaded(unsaid, **SAID).config,
+        loaded(None, broker=broker, **SAID).config,
+        loaded(write(CAMERA + f"mqtt: {{broker: '{broker}'}}\n")).config,
+    ):
+        assert (config.cameras[0].source, config.mqtt.broker) == ("sim:", broker)
+    for ours in ("none", "embedded"):
+        assert loaded(unsaid, broker=ours).config.cameras[0].source == "sim:"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("no_read_rat", "no_read_rate"),
+        ("No_Read_Rate", "no_read_rate"),
+        ("no_read_rate-left1", "no_read_rate-left"),
+        ("camera_lost-cam2", "camera_lost-cam1"),
+        ("zzz", ""),
+    ],
+)
+def test_an_alarm_that_there_is_not_cannot_be_out_of_service(write, name, meant) -> None:
+    text = """\
+cameras:
+  - name: cam1
+    source: "sim:?lanes=2"
+    lanes: [{name: left, region: [0, 0, 256, 256]}, {name: right, region: [256, 0, 256, 256]}]
+alarms: {out_of_service: [spool_loss, no_read_rate-right, camera_frozen-cam1, NAME]}
+"""
+    found = problems(write(text.replace("NAME", name) + BROKER))
+    assert list(found) == ["alarms.out_of_service[3]"]
+    (problem,) = found.values()
+    assert (problem.nearest, problem.place) == (meant, "line 5")
+    assert "no_read_rate" in problem.allowed
+    loaded(write(text.replace(", NAME", "") + BROKER))
+
+
+def test_a_value_that_is_none_of_a_list_is_told_the_nearest(write) -> None:
+    found = problems(
+        write(
+            "logging: {level: warn}\ncommands: {allow: [ack, shelf]}\n"
+            "model: {classes: [background, suture, stem]}\nablation: {classes: [sutur]}\n" + BROKER
+        )
+    )
+    assert {path: problem.nearest for path, problem in found.items()} == {
+        "logging.level": "warning",
+        "commands.allow[1]": "shelve",
+        "ablation.classes[0]": "suture",
+    }
+
+
+def test_everything_that_a_simulated_machine_cannot_be_told_is_named_at_once(write) -> None:
+    url = "sim:?rat=5&lanes=99&variety=goldn,pale,blu&fault=blck@3&fault=drop*7"
+    more = "{seed: x, empty: 2, fault: [lamp_fad@1]}"
+    path = write(
+        f"cameras: [{{name: a, source: '{url}'}}, {{name: b, source: 'sim:', sim: {more}}}]\n"
+        + BROKER
+    )
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(path, environment={})
+    told = [problem.message for problem in caught.value.problems]
+    for words in (
+        "'rat'; did you mean rate", "lanes=99:", "'goldn'; did you mean golden", "variety 'blu'",
+        "'blck'; did you mean black", "strength 7", "seed=x:", "empty=2:", "did you mean lamp_fade",
+    ):  # fmt: skip
+        assert sum(words in one for one in told) == 1, (words, told)
+    assert len(told) == 9
 
 
 def test_an_option_mends_what_the_file_lacks(write) -> None:

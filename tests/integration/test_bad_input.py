@@ -151,7 +151,7 @@ def test_a_missing_broker_is_an_error_with_a_configuration_file(tmp_path: Path) 
     assert "mqtt.broker" in answer.stderr
 
 
-def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_before_the_model_is_loaded(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         (tmp_path / "broker.yaml").write_text(
@@ -164,9 +164,12 @@ def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
                 ("run", "--plain", "--config", str(tmp_path / "broker.yaml")),
             ],
         )
-    for answer in answers:
-        assert (answer.returncode, str(port) in answer.stderr) == (EXIT_FAILED, True)
+    for answer, key in zip(answers, ("http.port", "mqtt.embedded_port"), strict=True):
+        assert answer.returncode == EXIT_FAILED
+        last = answer.stderr.splitlines()[-1]
+        assert last.startswith(f"pitwatch: {key}: 127.0.0.1:{port}")
         assert "Traceback" not in answer.stderr
+        assert "event=model_loaded" not in answer.stderr
 
 
 PICTURES = {

@@ -91,6 +91,7 @@ def test_scada_receives_fruit_explanations_pictures_and_a_clean_goodbye(
     with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
         config = tmp_path / "pitwatch.yaml"
         config.write_text(
+            "cameras: [{name: cam1, source: 'sim:'}]\n"
             f'mqtt:\n  broker: {broker.url}\n  protocol: "{protocol}"\n' + PROMPT_WORKERS
         )
         with running_agent(tmp_path, "--config", str(config)) as agent:

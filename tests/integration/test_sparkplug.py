@@ -39,6 +39,7 @@ def test_the_agent_is_born_sends_fruit_dies_cleanly_and_is_born_with_the_next_bd
         config = tmp_path / "pitwatch.yaml"
         config.write_text(
             f"state_dir: {tmp_path}\n"
+            "cameras: [{name: cam1, source: 'sim:'}]\n"
             f"mqtt: {{broker: '{broker.url}', sparkplug: {{enabled: true}}}}\n"
             "ablation: {workers: {count: 0}}\n"
         )

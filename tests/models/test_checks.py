@@ -89,6 +89,32 @@ def test_an_output_of_another_form_is_named(function, says):
         self_test(loaded(Give(function)))
 
 
+class Two(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+class ClassNumbers(nn.Module):
+    def forward(self, x):
+        return x.argmax(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (Two(), r"fails on an input of shape \(3, 32, 32\): .*missing 1 required .* 'y'"),
+        (ClassNumbers(), "its output is int64: expected scores"),
+        (nn.Conv2d(3, 3, 1).half(), "its weights are float16, its input is float32"),
+    ],
+)
+def test_a_network_of_another_kind_is_named(module, says):
+    model = loaded(module.eval())
+    if not isinstance(module, ClassNumbers):
+        assert not fits_batches(model)
+    with pytest.raises(ModelError, match=says):
+        self_test(model)
+
+
 def test_one_of_several_outputs_is_chosen_by_number():
     x = torch.rand(1, 3, 32, 32)
     assert torch.equal(logits(loaded(Give(lambda x: (x, -x)), key="1"), x), -x)

@@ -16,10 +16,10 @@ from agent.config import Head, Preprocessing
 from agent.models import loading
 from agent.models.card import ModelCard, card_path, card_text, read_card
 from agent.models.errors import ModelError
+from agent.models.files import sha256_of
 from agent.models.loaded import logits, preprocess
 from agent.models.loading import load_model
 from agent.models.unet import UNet
-from agent.models.weights import sha256_of
 
 SMALL = Preprocessing(width_px=64, height_px=64)
 
@@ -126,8 +126,8 @@ def test_errors_in_the_weights_name_the_file(tmp_path, net):
 
 
 def test_a_suffix_that_names_no_format_lists_those_that_do(tmp_path):
-    with pytest.raises(ModelError, match=r"model\.onnx: its suffix names no format.*\.safetensors"):
-        load_model(small(tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r"model\.h5: its suffix names no format.*\.safetensors"):
+        load_model(small(tmp_path / "model.h5"))
 
 
 def test_a_layer_that_does_not_exist_lists_the_nearest_first(weights):

@@ -14,12 +14,13 @@ from agent import config
 from agent.config import Head, ModelFormat, Preprocessing
 from agent.models.card import ModelCard, card_path, card_text
 from agent.models.errors import ModelError
+from agent.models.files import sha256_of
+from agent.models.formats import factory_source
 from agent.models.fusing import fused
 from agent.models.layers import layer_names
 from agent.models.loaded import logits
 from agent.models.loading import load_model
-from agent.models.programs import factory_source, require_trust
-from agent.models.weights import sha256_of
+from agent.models.programs import require_trust
 
 SMALL = Preprocessing(width_px=32, height_px=32)
 CLASSES = ("background", "suture", "stem")
@@ -231,6 +232,28 @@ def test_weights_for_a_factory_are_read_as_data(package, tmp_path):
     torch.save({"other": torch.zeros(1)}, path)
     with pytest.raises(ModelError, match=r"plant\.pt: does not fit plantnets\.peach:make: Missing"):
         load_model(settings.model_copy(update={"path": path}))
+
+
+def test_weights_of_a_factory_may_lack_counters_and_must_be_of_its_kind(package, tmp_path):
+    settings = made_by("make", package, output_key="out")
+    path = tmp_path / "plant.pt"
+    settings = settings.model_copy(update={"path": path})
+    state = load_model(settings.model_copy(update={"path": None})).module.state_dict()
+    torch.save({f"module.{k}": v for k, v in state.items() if "num_batches" not in k}, path)
+    assert torch.equal(load_model(settings).module.last.bias, state["last.bias"])
+    torch.save({**state, "last.bias": torch.zeros(3, dtype=torch.int64)}, path)
+    with pytest.raises(ModelError, match=r"plant\.pt: last\.bias: int64 values where"):
+        load_model(settings)
+
+
+def test_a_program_with_a_flipped_byte_is_refused(net, tmp_path):
+    path = torchscript(net, tmp_path / "m.ts")
+    data = bytearray(path.read_bytes())
+    needle = net.state_dict()["bottleneck.bottleneckconv1.weight"].numpy().tobytes()[:64]
+    data[data.index(needle) + 5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=r"m\.ts: damaged: .* does not fit its checksum"):
+        load_model(trusted(path))
 
 
 def test_a_factory_that_fails_or_makes_something_else_is_named(package):

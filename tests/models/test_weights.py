@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import save
 
 from agent.models.errors import ModelError
-from agent.models.weights import check_finite, read_file, read_state_dict
+from agent.models.files import read_file
+from agent.models.unet import unet_from_state_dict
+from agent.models.weights import check_finite, read_state_dict
 
 
 def saved(thing: object) -> bytes:
@@ -29,16 +31,58 @@ def test_safetensors_and_a_plain_state_dict_hold_the_same(net):
     assert same(read_state_dict(saved(state), "a.pt"), state)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
-def test_a_checkpoint_may_wrap_its_state_dict(net, wrapper):
-    checkpoint = {"epoch": 12, wrapper: net.state_dict(), "optimizer": {"lr": 0.1, "state": {}}}
+@pytest.mark.parametrize(
+    "wrappers",
+    ["state_dict", "model_state_dict", "model", "net", "ema", "ema module", "state_dict model ema"],
+)
+def test_a_checkpoint_may_wrap_its_state_dict(net, wrappers):
+    checkpoint = net.state_dict()
+    for wrapper in reversed(wrappers.split()):
+        checkpoint = {"epoch": 12, wrapper: checkpoint, "optimizer": {"lr": 0.1, "state": {}}}
     assert same(read_state_dict(saved(checkpoint), "a.pt"), net.state_dict())
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_an_average_of_the_weights_is_taken_only_where_nothing_else_is_there(net):
+    average = {key: value * 2 for key, value in net.state_dict().items()}
+    checkpoint = {"ema": average, "model": net.state_dict()}
+    assert same(read_state_dict(saved(checkpoint), "a.pt"), net.state_dict())
+    assert same(read_state_dict(saved({"ema": average, "model": {}}), "a.pt"), average)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "module._orig_mod.", "model.net.", "_orig_mod.ema.module.model."],
+)
 def test_prefixes_of_data_parallel_and_compile_are_taken_off(net, prefix):
     state = {prefix + key: value for key, value in net.state_dict().items()}
     assert same(read_state_dict(saved({"state_dict": state}), "a.pth"), net.state_dict())
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "_orig_mod."])
+def test_an_averaged_model_of_torch_is_unwrapped(net, prefix):
+    average = torch.optim.swa_utils.AveragedModel(net).state_dict()
+    assert "n_averaged" in average
+    state = {prefix + key: value for key, value in average.items()}
+    assert same(read_state_dict(saved(state), "a.pt"), net.state_dict())
+
+
+def test_layers_that_were_compiled_one_by_one_have_their_names(net):
+    state = {key.replace(".", "._orig_mod.", 1): v for key, v in net.state_dict().items()}
+    assert "bottleneck._orig_mod.bottleneckconv1.weight" in state
+    assert same(read_state_dict(saved(state), "a.pt"), net.state_dict())
+
+
+def test_names_stay_as_the_module_has_them_that_the_weights_are_for():
+    own = {"model.conv.weight": torch.zeros(1), "model.conv.bias": torch.ones(1)}
+    for prefix in ("", "module.", "model."):
+        state = {prefix + key: value for key, value in own.items()}
+        assert same(read_state_dict(saved(state), "a.pt", own), own)
+
+
+def test_two_weights_that_would_have_one_name_are_refused():
+    state = {"a._orig_mod.b": torch.zeros(1), "a.b": torch.ones(1)}
+    with pytest.raises(ModelError, match=r"a\.pt: two weights have the same name"):
+        read_state_dict(saved(state), "a.pt")
 
 
 def test_a_prefix_that_only_some_keys_have_stays():
@@ -106,6 +150,65 @@ def test_weights_that_are_not_finite_are_refused_by_key(net, bad):
         read_state_dict(saved(state), "a.pt")
 
 
+QUANTIZED = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (torch.zeros(2, dtype=torch.int8), "int8"),
+        (torch.zeros(2, dtype=torch.uint8), "uint8"),
+        (torch.zeros(2, dtype=torch.complex64), "complex64"),
+        (torch.zeros(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (QUANTIZED, "qint8"),
+        (torch.eye(2).to_sparse(), "sparse_coo float32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_plain_floating_point_are_refused_by_key(value, what):
+    with pytest.raises(ModelError, match=rf"a\.pt: conv\.bias: {what} values: expected plain"):
+        read_state_dict(saved({"conv.bias": value}), "a.pt")
+
+
+def test_whole_numbers_in_the_place_of_weights_are_refused(net):
+    state = {**net.state_dict(), "conv.bias": torch.zeros(3, dtype=torch.int64)}
+    with pytest.raises(ModelError, match=r"conv\.bias: int64 values where the network has float32"):
+        unet_from_state_dict(read_state_dict(saved(state), "a.pt"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_in_another_precision_are_brought_to_float32(net, dtype):
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in net.state_dict().items()}
+    module = unet_from_state_dict(read_state_dict(saved(state), "a.pt"))
+    assert {value.dtype for value in module.parameters()} == {torch.float32}
+
+
+def test_a_flipped_byte_is_noticed_by_the_checksum_in_the_file(net):
+    data = bytearray(saved(net.state_dict()))
+    needle = net.state_dict()["bottleneck.bottleneckconv1.weight"].numpy().tobytes()[:64]
+    data[data.index(needle) + 5] ^= 1
+    with pytest.raises(ModelError, match=r"a\.pt: damaged: .*/data/\d+ does not fit its checksum"):
+        read_state_dict(bytes(data), "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "a Git LFS pointer",
+        ),
+        (b"\n <!DOCTYPE html><html><body>Sign in</body></html>", "a web page, not a model"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page, not a model"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file_is_named(tmp_path, data, says):
+    path = tmp_path / "peach.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=rf"peach\.safetensors: {says}"):
+        read_file(path)
+
+
 def test_integer_tensors_are_not_asked_to_be_finite():
     check_finite({"num_batches_tracked": torch.tensor(3)}, "a.pt")
 
@@ -118,7 +221,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("agent.models.weights.FILE_LIMIT_BYTES", 10)
+    monkeypatch.setattr("agent.models.files.FILE_LIMIT_BYTES", 10)
     path = tmp_path / "big.pt"
     path.write_bytes(b"x" * 11)
     with pytest.raises(ModelError, match="11 bytes, more than the 10 allowed"):

@@ -13,7 +13,7 @@ from agent.alarms.condition import Condition
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.persistence import AlarmPersistence
-from agent.records import Command, CommandOutcome, MachineInfo, Origin
+from agent.records import Command, CommandOutcome, CommandResult, MachineInfo, Origin
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
 
@@ -37,6 +37,7 @@ class Control:
             sampling=self.periods.append,
             machine=lambda: self.machine,
             set_machine=lambda machine: setattr(self, "machine", machine),
+            lanes=("cam1", "cam2"),
         )
         clock, utc_ms = (lambda: self.now), (lambda: self.utc_ms)
         self.handler = CommandHandler(self.manager, targets, self.store, clock, utc_ms)
@@ -53,11 +54,14 @@ class Control:
         self.persistence.save(records)
 
     def ask(self, name: str, command_id: str = "c-1", **arguments: Any) -> CommandOutcome:
+        return self.answer(name, command_id, **arguments).outcome
+
+    def answer(self, name: str, command_id: str = "c-1", **arguments: Any) -> CommandResult:
         command = Command(name, command_id, "anna", arguments, self.utc_ms)
         result = self.handler(command)
         self.persistence.save(result.records)
         self.handler.audit(command, result)
-        return result.outcome
+        return result
 
     @property
     def alarm(self) -> Any:
@@ -68,6 +72,13 @@ class Control:
 @pytest.fixture
 def control(tmp_path: Path) -> Control:
     return Control(tmp_path)
+
+
+def test_a_camera_that_there_is_not_is_told_from_one_without_pictures(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+    assert control.answer("explain", "c-1", camera="cam2").detail == "no pictures of cam2"
+    told = control.answer("explain", "c-2", camera="cma1").detail
+    assert told == "unknown camera 'cma1'; did you mean cam1; there are cam1, cam2"
 
 
 def test_an_acknowledgement_names_its_occurrence(control: Control) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -131,12 +132,18 @@ def test_what_waits_at_the_end_is_counted(rig: Rig) -> None:
     assert rig.total("jobs_selected") == 0
 
 
-def test_a_job_at_work_at_the_end_is_dropped_by_the_shutdown(rig: Rig) -> None:
+def test_a_job_at_work_at_the_end_is_dropped_by_the_shutdown_and_has_not_failed(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agent")
     rig.loop.start()
     rig.offer("f1")
     wait_until(lambda: bool(rig.pool.jobs))
     rig.loop.stop(2)
     assert rig.total("jobs_dropped", "shutdown") == 1
+    (record,) = (one for one in caplog.records if one.message.startswith("job_"))
+    assert (record.message, record.levelno) == ("job_cancelled", logging.INFO)
+    assert record.fields["reason"] == "the agent stops"  # type: ignore[attr-defined]
     rig.pool.jobs.clear()
 
 

@@ -108,6 +108,8 @@ def test_what_a_command_may_name_besides_is_in_its_schema_too(name: str) -> None
         (payload("ack", issued_ms=True), CommandOutcome.INVALID, "issued_ms"),
         (payload("ack", issued_ms=STAMP - 61_000), CommandOutcome.EXPIRED, "61 s"),
         (payload("ack", issued_ms=STAMP + 61_000), CommandOutcome.INVALID, "ahead"),
+        (payload("ack", issued_ms=STAMP // 1000), CommandOutcome.EXPIRED, "in seconds? millisec"),
+        (payload("ack", issued_ms=STAMP * 1000), CommandOutcome.INVALID, "in microseconds? mill"),
     ],
 )
 def test_a_wrong_command_is_refused_and_told_why(
@@ -116,6 +118,17 @@ def test_a_wrong_command_is_refused_and_told_why(
     command = judge("ack", said)
     assert command.refusal is outcome
     assert named in command.detail
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "asked"),
+    [(600_000, True), (86_400_000, True), (86_400_001, False), (-600_000, False), ("600", False)],
+)
+def test_milliseconds_for_seconds_are_asked_about(duration_s: object, asked: bool) -> None:
+    command = judge("shelve", payload("shelve", duration_s=duration_s))
+    assert command.refusal is CommandOutcome.INVALID
+    assert "duration_s must be a number from 1 to 86400" in command.detail
+    assert ("in milliseconds? seconds are meant" in command.detail) is asked
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_importing_the_command_loads_no_network_library():
 # --- methods, regions, baselines ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["occlusion", "hires"])
+@pytest.mark.parametrize("method", ["occlusion", "hires", "seg-eigen-cam"])
 def test_every_method_has_a_figure_of_its_own(tmp_path, fruit, model, method):
     cam, own = tmp_path / "cam.png", tmp_path / "own.png"
     assert explain_picture(options(fruit, model, out=cam)) == EXIT_OK
@@ -284,6 +284,7 @@ def test_checks_and_groups_are_told_and_written(tmp_path, fruit, model, capsys):
         ({"region": "mask:none.png"}, "none.png: cannot be read"),
         ({"groups": "0,64"}, "no channel 64; there are 0 to 63"),
         ({"method": "occlusion", "patch": PatchOptions(size_px=65)}, "do not fit"),
+        ({"method": "occlusion", "patch": PatchOptions(size_px=(8, 65))}, "65 x 8 px do not fit"),
         ({"patch": PatchOptions(size_px=8, stride_px=9)}, "at most the size"),
         ({"patch": PatchOptions(fill="black")}, "no fill 'black'; there are: zero, mean, blur"),
         ({"sheet": "s.png", "layers": "decoder9*"}, "no layer fits 'decoder9*'; there are: "),

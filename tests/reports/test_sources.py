@@ -57,3 +57,22 @@ def test_a_folder_is_listed_as_run_lists_it(tmp_path: Path) -> None:
     (tmp_path / "circle.png").symlink_to("circle.png")
     (tmp_path / "folder.png").mkdir()
     assert [shot.name for shot in folder_shots(tmp_path)] == ["a", "b"]
+
+
+def test_pictures_that_differ_in_their_suffix_alone_have_names_of_their_own(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "b.png", "a_mask.png"):
+        (tmp_path / name).write_bytes(encode(".png", noise(1)))
+    shots = folder_shots(tmp_path)
+    assert [shot.name for shot in shots] == ["a.jpg", "a.png", "b"]
+    assert [shot.read()[1] is not None for shot in shots] == [True, True, False]
+    (tmp_path / "a.png.png").write_bytes(encode(".png", noise(1)))
+    assert [shot.name for shot in folder_shots(tmp_path)] == [
+        "a.jpg", "a.png", "a.png.png", "b.png",
+    ]  # fmt: skip
+
+
+def test_two_masks_of_one_picture_are_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "a_mask.png", "a_mask.jpg"):
+        (tmp_path / name).write_bytes(encode(".png", noise(1)))
+    with pytest.raises(AblationError, match=r"two masks of one picture: a_mask\.jpg, a_mask\.png"):
+        folder_shots(tmp_path)

@@ -1,6 +1,7 @@
 """``pitwatch study``: tables, plots and one page, from pictures that a random network explains."""
 
 import csv
+import dataclasses
 import importlib
 import json
 import math
@@ -18,7 +19,9 @@ from agent import config
 from agent.ablation.core.errors import AblationError
 from agent.ablation.result import not_explainable
 from agent.ablation.studies.curves import DELETION, INSERTION, Curve
-from agent.ablation.studies.studies import GroupDelta, MapSets, Studied
+from agent.ablation.studies.each_map import MapSets
+from agent.ablation.studies.methods import METHODS, MethodMap
+from agent.ablation.studies.studies import GroupDelta, Studied
 from agent.config import Preprocessing
 from agent.records import Region, RegionOcclusion
 from agent.reports import tables
@@ -80,6 +83,11 @@ def test_a_study_of_two_pictures_has_every_table_plot_and_a_page_of_its_own(
     assert {row["fraction"] for row in single} == {"0.25", "0.5", "0.75", "1.0"}
     groups = rows_of(out / "tables" / "groups.csv")
     assert len(groups) == 3, "clusters of the first picture serve all"
+    methods = {row["method"]: row for row in rows_of(out / "tables" / "methods.csv")}
+    assert tuple(methods) == METHODS
+    assert float(methods["ablation-cam"]["rank_correlation"]) == pytest.approx(1)
+    assert float(methods["ablation-cam"]["passes"]) == 17
+    assert all(row["n"] == "2" for row in methods.values())
     said = json.loads((out / "study.json").read_text())
     assert said["facts"]["layer"].startswith(UNET_LAYER)
     assert [row["picture"] for row in said["tables"]["pictures"]] == ["p0", "p1"]
@@ -91,7 +99,7 @@ def test_a_study_of_two_pictures_has_every_table_plot_and_a_page_of_its_own(
     page = (out / "report.html").read_text()
     plots = list((out / "plots").iterdir())
     assert page.count('src="data:image/svg+xml;base64,') == len(plots)
-    assert page.count('src="data:image/jpeg;base64,') == 1
+    assert page.count('src="data:image/jpeg;base64,') == 2, "the figure, and all methods"
     assert not re.findall(r'(?:src|href)="(?!data:)', page), "nothing is loaded from anywhere"
     assert "<script" not in page
 
@@ -189,6 +197,31 @@ def test_occlusions_curves_groups_and_sets_are_means_over_pictures():
     (group,) = tables.groups(made_up())
     assert (group["mean_delta"], group["sum_of_single"]) == pytest.approx((2.4, 0.6))
     assert [r["mean_drop"] for r in tables.map_sets(made_up())] == pytest.approx([0.6, 1.2])
+
+
+def test_methods_are_compared_on_the_layers_cells_inside_the_aperture():
+    aperture = np.ones((4, 4), np.bool_)
+    aperture[2:, 2:] = False
+    own = np.array([[3.0, 2.0], [1.0, 9.0]], np.float32)
+    fine = np.kron(np.array([[5.0, 3.0], [-1.0, np.nan]]), np.ones((2, 2))).astype(np.float32)
+    studied = Studied(
+        methods=(
+            MethodMap("input-occlusion", fine, 10, 0.5),
+            MethodMap("hires", None, 0, 0.0, "no gradient"),
+        )
+    )
+    found = dataclasses.replace(record([1.0], 0.0), map=own)
+    share = np.array([[0.5, 0.0], [0.0, 0.0]])
+    seen = [Observation("a", found, studied, 0.0, 0.0, aperture, share)]
+    occluded, hires = tables.methods(Survey(FACTS, {"suture": seen}, []))
+    assert occluded["rank_correlation"] == pytest.approx(1)
+    assert occluded["mass_on_class"] == pytest.approx(2.5 / 8)
+    assert (occluded["seconds"], occluded["passes"], occluded["n"]) == (0.5, 10, 1)
+    assert hires["n"] == 0
+    assert math.isnan(hires["rank_correlation"])
+    page = html(Survey(FACTS, {"suture": seen}, []), {}, [])
+    assert "<td>input-occlusion</td><td>1</td><td>1.000" in page
+    assert "<td>hires</td><td>0</td><td>-</td><td>-</td><td>-</td><td>-</td>" in page
 
 
 def test_what_is_undefined_is_left_out_of_a_mean_and_nothing_is_a_nan():

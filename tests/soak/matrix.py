@@ -121,6 +121,10 @@ def _pair(folder: Path, first: Trouble, second: Trouble) -> Row:
             _truth(plant, row)
             _ended(plant, row, {DONE})
             _events(plant, row)
+            if second is not TERM:  # then the log of the start that felt the first is gone
+                row.wrong += [
+                    f"nothing felt of: {t.name}" for t in (first, second) if not t.felt(plant)
+                ]
         except (AssertionError, OSError, psutil.Error, CannotBeMadeError, Failed) as error:
             row.wrong.append(f"{type(error).__name__}: {_one_line(error)}")
         _close(plant)

@@ -297,8 +297,7 @@ def _restarts(
             wait_until(lambda at=source: not any(at.store.spool.waiting().values()), 60, "all sent")
             source.publisher.stop(5.0)
             source.store.close()
-            seen = {json.loads(message.payload)["seq"] for message in observer.all(EVENT)}
-            lost |= set(range(1, made + 1)) - seen
+            lost |= _never_seen(observer, made)
     failures = [
         *([f"{len(lost)} events lost: {sorted(lost)[:10]}"] if lost else []),
         *([f"{count - kept} ends without a disk"] if kept < count else []),
@@ -307,6 +306,17 @@ def _restarts(
         f"{what}, {count} times, each with a restart after it", "",
         "| what | value |", "|---|---|", f"| events made | {made} |", f"| lost | {len(lost)} |",
     ], failures  # fmt: skip
+
+
+def _never_seen(observer: Observer, made: int, longest_s: float = 20.0) -> set[int]:
+    """Which events the subscriber was not given; what the broker has taken may be under way."""
+    given_up = time.monotonic() + longest_s
+    while True:
+        seen = {json.loads(message.payload)["seq"] for message in observer.all(EVENT)}
+        missing = set(range(1, made + 1)) - seen
+        if not missing or time.monotonic() > given_up:
+            return missing
+        time.sleep(0.05)
 
 
 def _raise(steps: Iterator[object], events: int) -> None:

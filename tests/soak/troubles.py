@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -56,10 +58,12 @@ class Plant:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """``prepare`` is entered before the agent starts and left after everything."""
+    """``prepare`` is entered before the agent starts and left after everything. ``felt``: whether
+    the agent, or who listens to it, shows afterwards that the trouble was there."""
 
     name: str
     begin: Callable[[Plant], None]
+    felt: Callable[[Plant], object]
     end: Callable[[Plant], None] = lambda _plant: None
     prepare: Callable[[Plant], object] | None = None
 
@@ -105,6 +109,19 @@ def _fill(plant: Plant) -> None:
     with suppress(OSError), (plant.disk / "fill").open("ab", buffering=0) as file:
         while True:
             file.write(bytes(512))
+    _write(plant)
+
+
+def _freeze(plant: Plant) -> None:
+    _does("fsfreeze", "-f", plant.disk)
+    _write(plant)
+
+
+def _write(plant: Plant) -> None:
+    """Have the agent keep something, whatever else goes on: a variety is kept at once."""
+    word = {"variety": f"v{time.monotonic_ns()}"}
+    if plant.running.post("/machine", json.dumps(word).encode()) != 204:
+        raise CannotBeMadeError("the agent takes no word of the machine")
 
 
 def _empty(plant: Plant) -> None:
@@ -154,23 +171,53 @@ def _step(seconds: int) -> Callable[[Plant], None]:
     return step
 
 
-TERM = Trouble("SIGTERM", lambda plant: plant.running.process.send_signal(signal.SIGTERM))
+def _logged(event: str, **fields: str) -> Callable[[Plant], bool]:
+    """A line of the agent's log names it."""
+
+    def felt(plant: Plant) -> bool:
+        found = plant.running.events(event)
+        return any(all(one.get(name) == value for name, value in fields.items()) for one in found)
+
+    return felt
+
+
+def _an_hour_ahead(plant: Plant) -> bool:
+    """A message came with a stamp that only the stepped clock can have made."""
+    since = time.time() - time.monotonic() + STEP_S / 2
+    return any(
+        json.loads(one.payload)["timestamp_ms"] > (one.at + since) * 1000
+        for one in plant.seen.all("/fruit/cam1")
+    )
+
+
+TERM = Trouble(
+    "SIGTERM",
+    lambda plant: plant.running.process.send_signal(signal.SIGTERM),
+    _logged("agent_stopped"),
+)
 TROUBLES = (
-    Trouble("full disk", _fill, _empty, _own_disk),
+    Trouble("full disk", _fill, _logged("storage_degraded"), _empty, _own_disk),
     Trouble(
         "hung disk",
-        lambda plant: _does("fsfreeze", "-f", plant.disk),
+        _freeze,
+        _logged("storage_degraded"),
         lambda plant: _does("fsfreeze", "-u", plant.disk),
         _own_disk,
     ),
-    Trouble("broker killed", lambda plant: plant.broker.kill(), _start_broker),
-    Trouble("worker killed", _kill_worker),
+    Trouble(
+        "broker killed",
+        lambda plant: plant.broker.kill(),
+        _logged("broker_lost"),
+        _start_broker,
+    ),
+    Trouble("worker killed", _kill_worker, _logged("worker_ended")),
     Trouble(
         "camera lost",
         lambda plant: plant.pictures.rename(plant.folder / "away") and None,
+        _logged("camera_state", camera="cam2", state="backoff"),
         lambda plant: (plant.folder / "away").rename(plant.pictures) and None,
     ),
-    Trouble("clock step", _step(STEP_S), _step(0), _own_clock),
+    Trouble("clock step", _step(STEP_S), _an_hour_ahead, _step(0), _own_clock),
     TERM,
 )
 """In the order in which they begin: a disk is filled before it hangs. They end in the other one."""

@@ -37,6 +37,7 @@ class Faults:
     swallow_pubacks: int = 0  # so many more
     read_bytes_per_s: float = 0.0  # 0: as fast as they come
     packet_max_bytes: int = 0  # hangs up at a larger PUBLISH without a word; 0: takes any
+    denied_topic: str = ""  # hangs up without a word at a PUBLISH of a topic that ends so
     publish_max_per_s: int = 0  # hangs up at the next one within a second; 0: takes any
     says_too_fast: bool = False  # and says why
     maximum_qos: int = 2
@@ -68,7 +69,7 @@ class FaultBroker:
     published: list[Published] = field(default_factory=list)
     connects: int = 0
     before: int = 0  # so many of ``published`` came before the newest CONNECT
-    closes: int = 0  # at packets that were too large, or too many
+    closes: int = 0  # at packets that were too large, too many, or denied
     will_flags: list[int] = field(default_factory=list)  # of each CONNECT: 0x20 retain, 0x18 QoS
     subscribed: list[str] = field(default_factory=list)
 
@@ -241,6 +242,9 @@ class FaultBroker:
         mid, rest = (rest[:2], rest[2:]) if qos else (b"", rest)
         # Only MQTT 5 has properties; the agent's are shorter than 128 bytes.
         payload = rest[1 + rest[0] :] if v5 else rest
+        if self.faults.denied_topic and topic.endswith(self.faults.denied_topic):
+            self.closes += 1
+            raise EOFError
         with self._lock:
             self.published.append(Published(topic, payload, qos, bool(head & 8), bool(head & 1)))
         self._judge(peer, qos, bool(head & 1))

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
+import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
+from agent.training.trainer import Trainer
 from tests.training.test_folder import write_pair
 
 runner = CliRunner()
@@ -55,6 +58,23 @@ def test_a_results_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "numbers.json" in result.output
 
 
+def test_an_interrupted_training_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_one", interrupted)
+    out = tmp_path / "x.safetensors"
+    arguments = ["train", "--out", str(out), "--effort", "0.0003", "--features", "4"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        f"pitwatch: interrupted; {out}.checkpoint goes on with --resume"
+    )
+    assert out.with_name("x.safetensors.checkpoint").exists()
+
+
 def test_train_makes_weights_that_evaluate_can_judge(tmp_path: Path) -> None:
     out = tmp_path / "tiny.safetensors"
     arguments = [
@@ -71,5 +91,7 @@ def test_train_makes_weights_that_evaluate_can_judge(tmp_path: Path) -> None:
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "sha256" in result.output
+    for phase in ("training", "calibration", "judging", "plausibility", "writing the card"):
+        assert re.search(rf"Z {phase}.* begins", result.stderr), phase
     result = runner.invoke(app, ["evaluate", "--model", str(out), "--count", "3"])
     assert result.exit_code == 0, result.output

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import torch
 
 from agent import config
 from agent.models.card import ModelCard, card_path, read_card
+from agent.models.files import sha256_of
 from agent.models.loading import load_model
 from agent.models.unet import UNet
-from agent.models.weights import sha256_of
+from agent.phases import Unseen
 from agent.records import CLASSES
 from agent.training import train as module
 from agent.training.errors import TrainingError
@@ -26,6 +28,50 @@ def options(out: Path, **changes: object) -> TrainOptions:
     return TrainOptions(out=out, recipe=TINY, cases=8, **changes)  # type: ignore[arg-type]
 
 
+class Heard(Unseen):
+    """Remembers the phases."""
+
+    def __init__(self, heard: list[tuple[str, int | None]]) -> None:
+        self._heard = heard
+
+    def begin(self, name: str, total: int | None = None) -> None:
+        self._heard.append((name, total))
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("peach.pt", "must end with .safetensors"),
+        ("peach", "must end with .safetensors"),
+        ("no/such/folder/peach.safetensors", "there is no folder"),
+        ("file/peach.safetensors", "there is no folder"),
+        ("folder.safetensors", "is a folder"),
+        ("full.safetensors", "MB are needed"),
+        ("p" * 300 + ".safetensors", "cannot be written"),
+    ],
+)
+def test_what_could_not_be_written_at_the_end_is_told_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.safetensors").mkdir()
+    if out.startswith("full"):
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=1_000_000))
+    monkeypatch.setattr(module, "Trainer", None)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(TrainingError) as caught:
+        train(options(tmp_path / out, folder=tmp_path / "nowhere"))
+    assert words in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_larger_network_needs_more_room() -> None:
+    widths = [module.parameters(replace(TINY, features=features)) for features in (4, 8)]
+    assert widths[0] == sum(p.numel() for p in UNet(3, 3, 4).parameters())
+    assert 3 < widths[1] / widths[0] < 5
+
+
 def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(
     tmp_path: Path,
 ) -> None:
@@ -33,9 +79,15 @@ def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(
     folder.mkdir()
     for number in range(4):
         write_pair(folder, f"peach_{number}", number)
-    out = tmp_path / "made" / "peach.safetensors"
+    out = tmp_path / "peach.safetensors"
     steps = []
-    trained = train(options(out, folder=folder, folder_share=0.5), steps.append)
+    heard: list[tuple[str, int | None]] = []
+    trained = train(options(out, folder=folder, folder_share=0.5), steps.append, Heard(heard))
+    assert heard == [
+        ("reading samples", 4), ("training", 6), ("writing the weights", None), ("calibration", 8),
+        ("judging on simulated fruit", 8), ("judging on the folder", 1), ("plausibility", None),
+        ("colour ranges", 2), ("writing the card", None),
+    ]  # fmt: skip
     assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
     card = read_card(card_path(out))
     assert card == trained.card
@@ -79,7 +131,9 @@ def test_weights_are_refined_and_the_card_names_them(
     start = tmp_path / "start.safetensors"
     card = ship(UNet(3, 3, 4).state_dict(), ModelCard(name="start"), start)
     recipe = replace(TINY, lr=1e-12, start_sha256=card.sha256)
-    chosen = TrainOptions(tmp_path / "refined.safetensors", recipe, cases=8, start=start)
+    chosen = TrainOptions(
+        tmp_path / "refined.safetensors", recipe, cases=8, start=config.Model(path=start)
+    )
     assert card.sha256 in notes_of(chosen)
     monkeypatch.setattr(module, "finish", lambda trainer, *_: trainer)
     refined = train(chosen)

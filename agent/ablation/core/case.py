@@ -54,9 +54,10 @@ def load_case(
         raise AblationError(f"{model.name}: logits that are not finite for this picture")
     mask = scores.winners(logits[0]).cpu().numpy()
     inside_grid = np.ones(grid, np.bool_) if inside is None else to_grid(inside, grid, 0.5)
-    if isinstance(region, np.ndarray):
-        region = Classes(on_grid(region, grid))
     size = (picture.shape[0], picture.shape[1])
+    if isinstance(region, np.ndarray):
+        _check_region(model, region, size, grid)
+        region = Classes(on_grid(region, grid))
     return Case(x, logits, mask, inside_grid, region or PREDICTED, size)
 
 
@@ -70,6 +71,23 @@ def on_grid(region: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint
         return region
     size = (grid[1], grid[0])
     return np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def _check_region(
+    model: LoadedModel, region: NDArray[np.uint8], size: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    """``AblationError`` for a mask of class indices that belongs to another picture or model."""
+    if region.ndim == 2 and region.shape not in (size, grid):
+        raise AblationError(
+            f"the mask of the region is {region.shape[1]} x {region.shape[0]} pixels, the picture "
+            f"{size[1]} x {size[0]}, the network's input {grid[1]} x {grid[0]}"
+        )
+    highest = int(region.max(initial=0)) if region.dtype == np.uint8 else 0
+    if highest >= len(model.classes):
+        raise AblationError(
+            f"the mask of the region holds class {highest}, but {model.name} has "
+            f"{len(model.classes)} classes: {', '.join(model.classes)}"
+        )
 
 
 def target(model: LoadedModel, case: Case, name: str, score: ScoreFunction = MARGIN) -> Target:

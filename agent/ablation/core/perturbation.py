@@ -19,7 +19,8 @@ from agent.ablation.core.regions import Mask
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What one perturbed copy has replaced: ``cells`` (h, w) of ``channels``; None means all."""
+    """What one perturbed copy has replaced: ``cells`` (h, w) of ``channels``, or (K, h, w) where
+    each channel has its own; None means all."""
 
     channels: tuple[int, ...] | None = None
     cells: Mask | None = None
@@ -45,7 +46,7 @@ def replaced(activation: Tensor, baseline: Tensor, items: Sequence[Item]) -> Ten
         if item.channels is not None:
             chosen = np.zeros((depth, 1, 1), dtype=np.bool_)
             chosen[list(item.channels)] = True
-        cells = np.ones((1, height, width), np.bool_) if item.cells is None else item.cells[None]
+        cells = np.ones((height, width), np.bool_) if item.cells is None else item.cells
         out.append(chosen & cells)
     mask = torch.from_numpy(np.stack(out)).to(activation.device)
     return torch.where(mask, baseline, activation)

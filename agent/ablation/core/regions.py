@@ -26,8 +26,12 @@ class ClassCells:
 
 def area_shares(mask: Mask, grid: tuple[int, int]) -> NDArray[np.float64]:
     """(h, w) bool -> (gh, gw): the share of each cell's area that the mask covers, exactly."""
-    columns = _means(mask.astype(np.float64), grid[0])
-    return _means(columns.T, grid[1]).T
+    return area_means(mask.astype(np.float64), grid)
+
+
+def area_means(values: NDArray[np.float64], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """(h, w) -> (gh, gw): the mean over each cell's area, pixels cut where needed."""
+    return _means(_means(values, grid[0]).T, grid[1]).T
 
 
 def _means(values: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
@@ -55,6 +59,15 @@ def nearest(mask: Mask, size: tuple[int, int]) -> Mask:
         mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT
     )
     return np.asarray(grown, np.bool_)
+
+
+def at_places(values: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
+    """(H, W) of any integers -> ``size`` = (h, w): each pixel takes the value at its centre."""
+    rows, columns = (
+        ((np.arange(count) + 0.5) * (have / count)).astype(np.int64)
+        for count, have in zip(size, values.shape, strict=True)
+    )
+    return values[np.ix_(rows, columns)]
 
 
 def class_cells(

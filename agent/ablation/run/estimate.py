@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation.core.scores import Target
+from agent.ablation.run.gradients import slopes
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import Split
-from agent.models.loaded import LoadedModel, as_logits
+from agent.models.loaded import LoadedModel
 
 SAMPLE = 16
 """At least so many random channels left to the estimate are made exact, to state its error."""
@@ -56,18 +57,19 @@ def first_order(
     baseline: Tensor,
     targets: Sequence[Target],
 ) -> list[Tensor]:
-    """Per target (K, gh, gw) float64: dy/dA (A - baseline), one forward and a backward each."""
-    with torch.enable_grad():
-        activation = prepared.activation.clone().requires_grad_()
-        logits = as_logits(model, split.suffix(activation * 1.0, prepared), prepared.size)
-        away = (prepared.activation - baseline).to(torch.float64)
-        out = []
-        for place, target in enumerate(targets):
-            y = target.score.smooth(logits, target)
-            last = place + 1 == len(targets)
-            (slope,) = torch.autograd.grad(y.sum(), activation, retain_graph=not last)
-            out.append((slope.to(torch.float64) * away)[0])
-    return out
+    """Per target (K, gh, gw) float64: dy/dA (A - baseline); raises what ``slopes`` raises."""
+    away = (prepared.activation - baseline).to(torch.float64)[0]
+    return [slope * away for slope in slopes(model, split, prepared, targets)]
+
+
+def without_gradient(
+    prepared: Prepared, baseline: Tensor, targets: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What there is where a network has no gradient: (targets, K) of nothing known, 0, and the
+    order of the channels by how far they lie from the baseline in the mean."""
+    away = (prepared.activation - baseline).abs().to(torch.float64).mean((2, 3))[0]
+    order = np.argsort(-away.cpu().numpy(), kind="stable")
+    return np.zeros((targets, len(order))), order
 
 
 def order(estimates: NDArray[np.float64]) -> NDArray[np.int64]:

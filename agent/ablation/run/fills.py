@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.ablation.core.case import Case
+from agent.ablation.core.effects import View
+from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask
 from agent.ablation.run.batching import Tick
+from agent.ablation.run.controls import spot_check
 from agent.ablation.run.input_occlusion import blurred
 from agent.ablation.run.whole_model import BATCH, Reader
+from agent.models.loaded import LoadedModel, as_logits
 
 
 class Fill(enum.StrEnum):
@@ -23,6 +27,13 @@ class Fill(enum.StrEnum):
     ZERO = "zero"
     MEAN = "mean"
     BLUR = "blur"
+
+
+def fill_named(name: str) -> Fill:
+    """``AblationError`` naming those that there are for any other."""
+    if name not in list(Fill):
+        raise AblationError(f"no fill {name!r}; there are: {', '.join(Fill)}")
+    return Fill(name)
 
 
 def filled(case: Case, fill: Fill) -> NDArray[np.float32]:
@@ -67,3 +78,22 @@ def hidden_runs(
             yield from run()
     if waiting:
         yield from run()
+
+
+def check_hidden(
+    model: LoadedModel,
+    case: Case,
+    seen: View,
+    hidden: Mask,
+    instead: NDArray[np.float32],
+    name: str,
+    drops: Sequence[float],
+) -> None:
+    """Run one such picture, whose hidden part has a ``name``, through the plain model;
+    ``AblationError`` where its ``drops``, one per target, differ beyond rounding."""
+    x = case.x
+    chosen = torch.from_numpy(hidden & case.aperture).to(x.device)
+    changed = torch.where(chosen, torch.from_numpy(instead).to(x), x)
+    again = as_logits(model, model.module(changed), (x.shape[2], x.shape[3]))
+    for place, drop in enumerate(drops):
+        spot_check(model.head, case.logits, seen, place, name, drop, again)

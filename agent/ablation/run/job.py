@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from agent.ablation.core.summary import Checked, explanation
 from agent.ablation.rows.program import BATCH
 from agent.ablation.run import controls, estimate
 from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
+from agent.ablation.run.gradients import slopes
 from agent.ablation.run.runners import Runners, Setup
 from agent.ablation.split.left import is_final
 from agent.records import ClassExplanation, Rung
@@ -51,6 +53,7 @@ class Job:
         self.ledger = Ledger(case, targets, self._depth)
         self.seconds: dict[str, float] = {}
         self._estimates: NDArray[np.float64] | None = None
+        self._has_gradient = True
         self._sample: NDArray[np.int64] = np.zeros(0, np.int64)
         self._checked: list[Checked] = []
         self._progress: Progress | None = None
@@ -101,16 +104,29 @@ class Job:
         estimated = int((~self.ledger.exact).sum())
         if estimated:
             out.append(f"channels_estimated:{estimated}/{self._depth}")
+            if not self._has_gradient:
+                out.append("gradient_estimate")
         if self._rung is Rung.COARSE:
             out.append("region_fractions")
         return tuple(out)
 
     def hires(self) -> NDArray[np.float32]:
-        """(targets, gh, gw): the HiRes gradient map of each target."""
+        """(targets, gh, gw): the HiRes gradient map of each target; ``NoGradientError``."""
         setup = self._setup
         return estimate.hires_maps(
             setup.model, setup.split, self._prepared, setup.baseline, self.ledger.targets
         )
+
+    def slopes(self) -> list[Tensor]:
+        """Per target dy/dA, (K, gh, gw) float64; ``NoGradientError``."""
+        return slopes(self._setup.model, self._setup.split, self._prepared, self.ledger.targets)
+
+    def check(self, item: Item, name: str, drops: Sequence[float]) -> None:
+        """Run an item, called ``name``, again through the plain model; ``AblationError`` where its
+        ``drops``, one per target, are not those."""
+        again, head, plain = self._rerun(item), self._setup.model.head, self._case.logits
+        for place, drop in enumerate(drops):
+            controls.spot_check(head, plain, self.ledger.narrow, place, name, drop, again)
 
     def effects(self, place: int, items: Sequence[Item], tick: Tick) -> list[Effect]:
         """The effect of each item on one target, after ``run``; ``tick`` precedes each batch."""
@@ -121,7 +137,7 @@ class Job:
             found += effects(base, rows, target)
         return found
 
-    def drops(self, items: Sequence[Item], tick: Tick) -> NDArray[np.float64]:
+    def drops(self, items: Iterable[Item], tick: Tick) -> NDArray[np.float64]:
         """(targets, items): by how much each item lowers the score, read on the pixels of M alone.
 
         The null item takes the same path first and is checked against the plain model.
@@ -132,7 +148,7 @@ class Job:
         own = runner is not self._occlusions
         base: Tensor | None = None
         out: list[NDArray[np.float64]] = []
-        for found in _batches(runner, [NULL, *items], tick):
+        for found in _batches(runner, chain((NULL,), items), tick):
             rows = found if own else ledger.narrowed(found)
             if base is None:
                 base = rows[:1].clone()
@@ -192,11 +208,8 @@ class Job:
         go the other items that are read on M alone."""
         setup, ledger = self._setup, self.ledger
         with self._timed(plan.METHOD_CHANNELS):
-            self._estimates = self._estimated()
-        if self._estimates is None:
-            self._run_items(runner, [*plan.channels(range(self._depth)), *narrow])
-            return
-        rest = [int(k) for k in estimate.order(self._estimates)]
+            self._estimates, order = self._estimated()
+        rest = [int(k) for k in order]
         batch_s, batch = self._batch_s, runner.batch
         last = estimate.SAMPLE + len(narrow)
         last_s = batch_s * (-(-last // batch) + 1)  # and the spot check
@@ -215,21 +228,20 @@ class Job:
             unknown = ~ledger.exact
             ledger.deltas[place, unknown] = self._estimates[place, unknown]
 
-    def _estimated(self) -> NDArray[np.float64] | None:
-        """None where the model has no gradient behind the layer: all channels are exact then."""
-        setup = self._setup
+    def _estimated(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(targets, K) of all channels, and their order: the likely largest first."""
+        setup, targets = self._setup, self.ledger.targets
         try:
             found = estimate.gradient_times_activation(
-                setup.model, setup.split, self._prepared, setup.baseline, self.ledger.targets
+                setup.model, setup.split, self._prepared, setup.baseline, targets
             )
-            if np.isfinite(found).all():
-                return found
-            setup.left.leave("estimate", "its gradients are not finite")
         except Exception as error:
             if is_final(error):
                 raise
             setup.left.leave("estimate", error)
-        return None
+            self._has_gradient = False
+            return estimate.without_gradient(self._prepared, setup.baseline, len(targets))
+        return found, estimate.order(found)
 
     def _estimate_error(self, place: int) -> float:
         if self._estimates is None or bool(self.ledger.exact.all()):
@@ -275,10 +287,11 @@ class Job:
         self.seconds[method] = self.seconds.get(method, 0.0) + seconds
 
 
-def _batches(runner: Runner, items: Sequence[Item], tick: Tick) -> Iterator[Tensor]:
+def _batches(runner: Runner, items: Iterable[Item], tick: Tick) -> Iterator[Tensor]:
     """The logits of each batch on the runner's pixels, ``tick`` before it."""
-    planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in items]
-    for start in range(0, len(planned), runner.batch):
+    left = iter(items)
+    while part := list(islice(left, runner.batch)):
         tick()
-        for _, rows in runner.run(planned[start : start + runner.batch]):
+        planned = [plan.Planned(item, plan.METHOD_STUDIES) for item in part]
+        for _, rows in runner.run(planned):
             yield rows

@@ -22,12 +22,12 @@ from agent.ablation.core.scores import Target
 from agent.ablation.rows.parallel_batches import in_parallel
 from agent.ablation.rows.patches import Box, PatchProgram
 from agent.ablation.run.batching import Tick, pixel_logits
-from agent.ablation.run.controls import null_control, spot_check
-from agent.ablation.run.fills import hidden_runs
+from agent.ablation.run.controls import null_control
+from agent.ablation.run.fills import check_hidden, hidden_runs
 from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.split.left import is_final
 from agent.ablation.split.trace import CutError
-from agent.models.loaded import LoadedModel, as_logits
+from agent.models.loaded import LoadedModel
 
 BATCH = 32
 PAIRS = "patch-pairs"
@@ -79,7 +79,12 @@ def _by_pairs(
     inside = torch.from_numpy(case.aperture).to(case.x.device)
     other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
     found = _read(_run_patches(model, case, program, seen, places, other, tick), seen)
-    _spot_check(model, case, seen, other, places, found)
+    # Which one depends on the picture, so that a stream of pictures checks all of them.
+    spot = int(case.mask.sum(dtype=np.int64)) % len(places)
+    name = f"the patch at {places[spot][1]}, {places[spot][0]}"
+    hidden = box_mask(case.aperture, places[spot])
+    drops = found[:, spot].tolist()
+    check_hidden(model, case, seen, hidden, instead, name, drops)
     return found
 
 
@@ -132,23 +137,3 @@ def box_mask(aperture: Mask, box: Box) -> Mask:
     out = np.zeros_like(aperture)
     out[box[0] : box[2], box[1] : box[3]] = True
     return out
-
-
-def _spot_check(
-    model: LoadedModel,
-    case: Case,
-    seen: View,
-    instead: Tensor,
-    places: Sequence[Box],
-    found: NDArray[np.float64],
-) -> None:
-    """One patch through the plain model; ``AblationError`` where it differs beyond rounding. Which
-    one depends on the picture, so that a stream of pictures checks all of them."""
-    number = int(case.mask.sum(dtype=np.int64)) % len(places)
-    top, left, bottom, right = places[number]
-    x = case.x.clone()
-    x[0, :, top:bottom, left:right] = instead[:, top:bottom, left:right]
-    again = as_logits(model, model.module(x), (x.shape[2], x.shape[3]))
-    for place in range(len(seen.targets)):
-        name, drop = f"the patch at {left}, {top}", float(found[place, number])
-        spot_check(model.head, case.logits, seen, place, name, drop, again)

@@ -20,28 +20,59 @@ from agent.ablation.core.regions import Mask
 from agent.ablation.core.scores import Target
 from agent.ablation.rows.patches import Box
 from agent.ablation.run.batching import Tick
-from agent.ablation.run.fills import Fill, filled, hidden_runs
+from agent.ablation.run.fills import Fill, fill_named, filled, hidden_runs
 from agent.ablation.run.whole_model import WholeModel
 from agent.ablation.studies.patch_drops import box_mask, patch_drops
 
 
 @dataclass(frozen=True, slots=True)
 class PatchSettings:
-    """``size_px`` and ``stride_px`` on the network's grid; ``AblationError`` for a stride that
-    leaves gaps. ``dice``: whether it is measured too, which reads every pixel; without it a patch
-    is run only as far as it reaches what the score reads."""
+    """``size_px`` and ``stride_px`` on the network's grid: one number, or (height, width);
+    ``AblationError`` for a stride that leaves gaps. ``dice``: whether it is measured too, which
+    reads every pixel; without it a patch is run only as far as it reaches what the score reads."""
 
-    size_px: int = 16
-    stride_px: int = 8
+    size_px: int | tuple[int, int] = 16
+    stride_px: int | tuple[int, int] = 8
     fill: Fill = Fill.BLUR
     dice: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride_px <= self.size_px:
+        object.__setattr__(self, "fill", fill_named(self.fill))
+        for given in (self.size_px, self.stride_px):
+            numbers = given if isinstance(given, tuple) else (given, given)
+            if len(numbers) != 2 or not all(map(_is_whole, numbers)):
+                raise AblationError(
+                    f"patches of {given!r}: size and stride are one whole number of pixels, or "
+                    "(height, width)"
+                )
+        if not all(1 <= b <= a for a, b in zip(self.size, self.stride, strict=True)):
             raise AblationError(
-                f"patches of {self.size_px} px at a stride of {self.stride_px} px: the stride must "
-                "be at least 1 and at most the size, or pixels are left out"
+                f"patches of {extent(self.size)} px at a stride of {extent(self.stride)} px: the "
+                "stride must be at least 1 and at most the size, or pixels are left out"
             )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of a patch."""
+        return _pair(self.size_px)
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """How far the next one lies below, and to the right."""
+        return _pair(self.stride_px)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _pair(given: int | tuple[int, int]) -> tuple[int, int]:
+    return given if isinstance(given, tuple) else (given, given)
+
+
+def extent(pair: tuple[int, int]) -> str:
+    """(height, width) in words: one number where both are the same, else ``WIDTH x HEIGHT``."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[1]} x {pair[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +92,17 @@ def boxes(size: tuple[int, int], settings: PatchSettings) -> list[Box]:
     The last of a row or column is moved back to the edge, so that every pixel is covered.
     ``AblationError`` where a patch is larger than the picture.
     """
-    side, stride = settings.size_px, settings.stride_px
-    if side > min(size):
+    height, width = settings.size
+    if height > size[0] or width > size[1]:
         raise AblationError(
-            f"patches of {side} px do not fit a network input of {size[1]} x {size[0]} pixels"
+            f"patches of {extent(settings.size)} px do not fit a network input of {size[1]} x "
+            f"{size[0]} pixels"
         )
-    tops, lefts = (sorted({*range(0, n - side + 1, stride), n - side}) for n in size)
-    return [(top, left, top + side, left + side) for top in tops for left in lefts]
+    tops, lefts = (
+        sorted({*range(0, n - side + 1, stride), n - side})
+        for n, side, stride in zip(size, settings.size, settings.stride, strict=True)
+    )
+    return [(top, left, top + height, left + width) for top in tops for left in lefts]
 
 
 def patch_maps(

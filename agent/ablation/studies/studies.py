@@ -1,7 +1,8 @@
 """What is made of some explanations only, because it costs hundreds of passes.
 
 Occlusion of the input by patches, occlusion at the layer by blocks, insertion and deletion, the
-HiRes gradient map, groups of channels, regions in each map separately, and the other baseline.
+HiRes gradient map, groups of channels, regions in each map separately, the other baseline, features
+that the user draws, and the maps of other methods.
 Each is one more plan of items for the engine, or of pictures for the model.
 """
 
@@ -14,21 +15,27 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import config
-from agent.ablation.core.case import Case
-from agent.ablation.core.effects import Effect
 from agent.ablation.core.errors import AblationError, LateError
 from agent.ablation.core.groups import Group, parse_groups
 from agent.ablation.core.perturbation import Item
 from agent.ablation.core.ranks import rank_correlation
-from agent.ablation.core.regions import Mask, class_cells, nested, to_grid
+from agent.ablation.core.regions import Mask, to_grid
 from agent.ablation.run.batching import Tick
-from agent.ablation.run.job import Job
-from agent.ablation.run.whole_model import WholeModel
-from agent.ablation.split.left import study_failed
+from agent.ablation.run.gradients import NoGradientError
+from agent.ablation.split.left import in_words, study_failed
+from agent.ablation.studies.context import StudyContext, Values
 from agent.ablation.studies.curves import Curve, CurveSettings, curves, gains
+from agent.ablation.studies.each_map import MapOcclusions, MapSets, each_map
+from agent.ablation.studies.features import (
+    FeatureDrops,
+    InputFeatures,
+    LayerFeatures,
+    input_features,
+    layer_features,
+)
+from agent.ablation.studies.methods import MethodMap, check_methods, method_maps
 from agent.ablation.studies.patches import PatchMaps, PatchSettings, patch_maps
-from agent.records import ClassExplanation, CrossChecks, Region
+from agent.records import ClassExplanation, CrossChecks
 
 PATCHES, BLOCKS, CURVES, HIRES = (
     "patch_occlusion",
@@ -37,8 +44,8 @@ PATCHES, BLOCKS, CURVES, HIRES = (
     "hires_map",
 )
 GROUPS, EACH_MAP, OTHER_BASELINE = "group_ablation", "each_map_occlusion", "other_baseline"
-MAP_DRAWS = 2
-"""Random sets of maps beside the strongest ones."""
+INPUT_FEATURES, LAYER_FEATURES = "input_features", "layer_features"
+OTHER_METHODS = "method_maps"
 CHECKS = (PATCHES, BLOCKS, CURVES, HIRES)
 """The cross-checks that an explanation without studies leaves out, by the names of ``left_out``."""
 
@@ -48,9 +55,9 @@ class Studies:
     """What to make beyond an explanation; each is left out where it is None, 0, empty or false.
 
     ``block_cells``: side of the square blocks at the layer, in cells; ``groups``: see
-    ``groups.FORMS``; ``maps``: regions in each map separately, and in
-    the strongest of them; ``other_baseline``: channels against
-    the baseline that the explanation does not use (its means must be known).
+    ``groups.FORMS``; ``maps``: regions in each map separately, and in the strongest of them;
+    ``other_baseline``: channels against the baseline that the explanation does not use (its means
+    must be known); ``methods``: names of ``methods.METHODS``, whose maps are made side by side.
     """
 
     patches: PatchSettings | None = None
@@ -60,8 +67,15 @@ class Studies:
     groups: str = ""
     maps: bool = False
     other_baseline: bool = False
+    input_features: InputFeatures | None = None
+    layer_features: LayerFeatures | None = None
+    methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # One name alone is a string, which is a sequence of letters too.
+        names = (self.methods,) if isinstance(self.methods, str) else tuple(self.methods)
+        object.__setattr__(self, "methods", names)
+        check_methods(names)
         if self.block_cells < 0:
             raise AblationError(f"blocks of {self.block_cells} cells at the layer")
 
@@ -80,30 +94,9 @@ class GroupDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class MapOcclusions:
-    """One region in each map separately: ``drop`` and ``dice`` are (fractions, K) float64."""
-
-    region: Region
-    fractions: tuple[float, ...]
-    drop: NDArray[np.float64]
-    dice: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class MapSets:
-    """One region at 100 % in so many maps at once: the ``strongest`` by |delta|, or ``random`` ones
-    (a mean over draws). ``counts``, ``drop`` and ``dice`` are (n,)."""
-
-    region: Region
-    chosen: str
-    counts: tuple[int, ...]
-    drop: NDArray[np.float64]
-    dice: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
 class Studied:
-    """What the studies of one class gave; None or empty where one was not made."""
+    """What the studies of one class gave; None or empty where one was not made. ``refused`` says
+    why of a study that the network does not allow, by its name in ``left_out``."""
 
     patches: PatchMaps | None = None
     block_drop: NDArray[np.float64] | None = None  # (gh, gw), NaN outside the aperture
@@ -114,33 +107,26 @@ class Studied:
     map_sets: tuple[MapSets, ...] = ()
     other_baseline: str = ""
     other_deltas: NDArray[np.float64] | None = None  # (K,)
+    input_features: FeatureDrops | None = None
+    layer_features: FeatureDrops | None = None
+    methods: tuple[MethodMap, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class StudyContext:
-    """What studies work on: a finished job, its explanations (one per target), and the whole model
-    for changed pictures. ``other`` runs the job again with the other baseline."""
-
-    whole_model: WholeModel
-    case: Case
-    job: Job
-    records: Sequence[ClassExplanation]
-    settings: config.Ablation
-    other: Callable[[Tick], tuple[str, Job]]
-    clock: Callable[[], float]
 
 
 def run_studies(
     wanted: Studies, context: StudyContext, tick: Callable[[str], None]
 ) -> tuple[list[Studied], tuple[str, ...]]:
-    """One result per target, and the names of what was wanted but given up.
+    """One result per target, and the names of what was wanted but given up: for lack of time, of a
+    gradient, or because it failed.
 
-    ``tick`` is told the study's name before each batch and ends that study by ``LateError``. One
-    that fails is given up as well; what is asked for and cannot be had is an ``AblationError``.
+    ``tick`` is told the study's name before each batch and ends that study by ``LateError``. What
+    is asked for and cannot be had is an ``AblationError``.
     """
     parts: list[dict[str, object]] = [{} for _ in context.records]
-    late, seconds = [], {}
+    late: list[str] = []
+    seconds: dict[str, float] = {}
+    refused: dict[str, str] = {}
     for name, study in _studies(wanted, context):
         started = context.clock()
         try:
@@ -149,13 +135,16 @@ def run_studies(
             late.append(name)
             continue
         except Exception as error:  # noqa: BLE001 - the explanation is there; a refusal goes on
-            study_failed(name, error)
+            if not isinstance(error, NoGradientError):
+                study_failed(name, error)
             late.append(name)
+            refused[name] = in_words(error)
             continue
         seconds[name] = context.clock() - started
         for part, values in zip(parts, found, strict=True):
             part.update(values)
-    return [Studied(**part, seconds=seconds) for part in parts], tuple(late)  # type: ignore[arg-type]
+    studied = [Studied(**part, seconds=seconds, refused=refused) for part in parts]  # type: ignore[arg-type]
+    return studied, tuple(late)
 
 
 def cross_checked(record: ClassExplanation, found: Studied, aperture: Mask) -> ClassExplanation:
@@ -186,9 +175,6 @@ def missing(found: Studied, late: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-Values = list[dict[str, object]]
-
-
 def _studies(
     wanted: Studies, context: StudyContext
 ) -> Iterator[tuple[str, Callable[[Tick], Values]]]:
@@ -205,8 +191,14 @@ def _studies(
         yield OTHER_BASELINE, lambda tick: _other_baseline(context, tick)
     if (patches := wanted.patches) is not None:
         yield PATCHES, lambda tick: _patches(patches, context, tick)
+    if wanted.methods:
+        yield OTHER_METHODS, lambda tick: method_maps(wanted.methods, context, tick)
+    if (drawn := wanted.layer_features) is not None:
+        yield LAYER_FEATURES, lambda tick: layer_features(drawn, context, tick)
+    if (pixels := wanted.input_features) is not None:
+        yield INPUT_FEATURES, lambda tick: input_features(pixels, context, tick)
     if wanted.maps:
-        yield EACH_MAP, lambda tick: _each_map(context, tick)
+        yield EACH_MAP, lambda tick: each_map(context, tick)
 
 
 def _hires(context: StudyContext, tick: Tick) -> Values:
@@ -276,72 +268,3 @@ def _patches(settings: PatchSettings, context: StudyContext, tick: Tick) -> Valu
         context.whole_model, context.case, context.job.ledger.targets, settings, tick
     )
     return [{"patches": one} for one in found]
-
-
-def _each_map(context: StudyContext, tick: Tick) -> Values:
-    """Every channel by itself, its class's cells or their complement, at every fraction."""
-    _, depth, height, width = context.job.activation.shape
-    settings = context.settings
-    out: Values = []
-    for place, target in enumerate(context.job.ledger.targets):
-        cells = class_cells(
-            target.region.cpu().numpy(),
-            context.case.aperture,
-            (height, width),
-            settings.region_threshold,
-        )
-        rng = np.random.default_rng(settings.seed)
-        maps, sets = [], []
-        deltas = context.records[place].deltas
-        for region, mask in (
-            (Region.FOREGROUND, cells.foreground),
-            (Region.BACKGROUND, cells.background),
-        ):
-            chosen = nested(mask, settings.fractions, rng)
-            if not mask.any():
-                continue
-            items = [Item(channels=(k,), cells=part) for part in chosen for k in range(depth)]
-            found = context.job.effects(place, items, tick)
-            maps.append(
-                MapOcclusions(
-                    region,
-                    settings.fractions,
-                    _table(found, "drop", depth),
-                    _table(found, "dice", depth),
-                )
-            )
-            whole = chosen[-1]
-            sets += _map_sets(context.job, place, region, whole, deltas, rng, tick)
-        out.append({"maps": tuple(maps), "map_sets": tuple(sets)})
-    return out
-
-
-def _map_sets(
-    job: Job,
-    place: int,
-    region: Region,
-    cells: Mask,
-    deltas: NDArray[np.float64],
-    rng: np.random.Generator,
-    tick: Tick,
-) -> list[MapSets]:
-    """1, 2, 4 ... all maps: the strongest, and as many random ones."""
-    depth = deltas.size
-    counts = (*(2**n for n in range(depth.bit_length()) if 2**n < depth), depth)
-    orders = [np.argsort(-np.abs(deltas), kind="stable")]
-    orders += [rng.permutation(depth) for _ in range(MAP_DRAWS)]
-    items = [
-        Item(channels=tuple(int(k) for k in order[:count]), cells=cells)
-        for order in orders
-        for count in counts
-    ]
-    found = job.effects(place, items, tick)
-    drop, dice = (_table(found, name, len(counts)) for name in ("drop", "dice"))
-    return [
-        MapSets(region, "strongest", counts, drop[0], dice[0]),
-        MapSets(region, "random", counts, drop[1:].mean(axis=0), dice[1:].mean(axis=0)),
-    ]
-
-
-def _table(found: Sequence[Effect], name: str, depth: int) -> NDArray[np.float64]:
-    return np.array([getattr(effect, name) for effect in found]).reshape(-1, depth)

@@ -16,6 +16,7 @@ from agent.alarms.lifecycle.lifecycle import Event
 from agent.alarms.lifecycle.recorder import COMMENT, INITIAL, QUALITY, Recorder
 from agent.alarms.lifecycle.snapshot import Now, export_state, restore_state
 from agent.alarms.text.languages import LANGUAGES
+from agent.nearest import nearest
 from agent.records import Alarm, AlarmState, CommandOutcome, CommandResult
 from agent.telemetry import log_event
 
@@ -133,7 +134,7 @@ class AlarmManager:
     def _clear(self, entry: Entry, condition: Condition, now: Now) -> Alarm:
         waits = self._settings.ack_mode == "operator" and entry.rang
         must_wait = waits and not entry.life.acked
-        entry.message = self._language.sentence_when_normal(entry.definition, condition.subject)
+        entry.message = self._language.sentence_when_cleared(entry.definition, condition.subject)
         return self._recorder.step(
             entry,
             Event.CLEAR_UNACKED if must_wait else Event.CLEAR,
@@ -252,6 +253,8 @@ class AlarmManager:
             user=_text(user, USER_LENGTH),
             outcome=outcome.value,
         )
+        if outcome is CommandOutcome.UNKNOWN and (near := nearest(alarm_id, self._entries)):
+            detail = f"did you mean {near}?"
         return CommandResult(outcome, records, detail)
 
     # --- what survives a restart -----------------------------------------------------------------

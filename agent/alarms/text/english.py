@@ -128,6 +128,7 @@ ENGLISH = Language(
     signals={signal.name: signal.title for signal in SIGNALS},
     terms={},
     normal="Not the case on {camera}: {title}.",
+    cleared="Cleared on {camera}: {title}.",
     gone=(
         "No longer watched on {camera}: {title}. The camera, lane or reference was taken out of "
         "the configuration."

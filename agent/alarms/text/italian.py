@@ -233,6 +233,7 @@ ITALIAN = Language(
         ),
     },
     normal="Non è il caso su {camera}: {title}.",
+    cleared="Rientrato su {camera}: {title}.",
     gone=(
         "Non più sorvegliato su {camera}: {title}. La telecamera, la corsia o il riferimento è "
         "stato tolto dalla configurazione."

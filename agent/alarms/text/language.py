@@ -69,6 +69,7 @@ class Language:
     signals: Mapping[str, str]
     terms: Mapping[str, str] = field(default_factory=dict)
     normal: str
+    cleared: str
     gone: str
     suppressed: str
     this_agent: str
@@ -99,14 +100,20 @@ class Language:
         )
 
     def sentence_when_normal(self, definition: Definition, subject: str) -> str:
-        """What an operator reads while the alarm is not active."""
-        title = self.title(definition)
-        return self.normal.format(camera=self._place(subject), title=title[0].lower() + title[1:])
+        """What an operator reads of an alarm that has not been active."""
+        return self._about(self.normal, definition, subject)
+
+    def sentence_when_cleared(self, definition: Definition, subject: str) -> str:
+        """What an operator reads once it has been active and is not any more."""
+        return self._about(self.cleared, definition, subject)
 
     def sentence_when_gone(self, definition: Definition, subject: str) -> str:
         """What an operator reads where the configuration no longer has what an alarm was about."""
+        return self._about(self.gone, definition, subject)
+
+    def _about(self, pattern: str, definition: Definition, subject: str) -> str:
         title = self.title(definition)
-        return self.gone.format(camera=self._place(subject), title=title[0].lower() + title[1:])
+        return pattern.format(camera=self._place(subject), title=title[0].lower() + title[1:])
 
     def term(self, words: str) -> str:
         """A fixed word or reason in this language; ``words`` itself where there is no other."""

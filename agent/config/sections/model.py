@@ -14,8 +14,9 @@ from agent.config.sections.base import Name, Section, text
 
 
 class ModelFormat(enum.StrEnum):
-    AUTO = "auto"  # by suffix: .safetensors, .pt/.pth (state dict), .pt2, .ts
+    AUTO = "auto"  # by suffix: .safetensors, .pt/.pth (state dict), .onnx, .pt2, .ts
     WEIGHTS = "weights"  # safetensors or a state dict for the built-in U-Net
+    ONNX = "onnx"
     TORCHSCRIPT = "torchscript"
     EXPORT = "export"
     FACTORY = "factory"
@@ -86,8 +87,8 @@ class Model(Section):
             yield Broken(("format",), f"is {kind} although a factory is named", "factory")
         if kind == "factory" and self.factory is None:
             yield Broken(("factory",), "is missing for format factory", "package.module:function")
-        if kind in ("torchscript", "export") and self.path is None:
-            yield Broken(("path",), f"is missing for format {kind}", "the file of the program")
+        if kind in ("onnx", "torchscript", "export") and self.path is None:
+            yield Broken(("path",), f"is missing for format {kind}", "the file of the network")
 
     def rule_trust(self) -> Iterator[Broken]:
         if self._is_program() and self.trust != "program":
@@ -112,4 +113,5 @@ class Model(Section):
         if self.format is ModelFormat.AUTO:
             suffix = self.path.suffix.lower() if self.path is not None else ""
             return self.factory is not None or suffix in (".pt2", ".ts")
-        return self.format is not ModelFormat.WEIGHTS or self.factory is not None
+        data = self.format in (ModelFormat.WEIGHTS, ModelFormat.ONNX)
+        return not data or self.factory is not None

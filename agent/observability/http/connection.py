@@ -52,9 +52,10 @@ class StrictConnection(h11.Connection):
         if event in (h11.NEED_DATA, h11.PAUSED):
             return event
         before, self._buffered = self._buffered, len(self.trailing_data[0])
-        too_long = before - self._buffered > self._header_limit_bytes
-        if too_long and not isinstance(event, h11.Data):
-            raise BadRequestError(431, f"headers longer than {self._header_limit_bytes} bytes")
+        content = len(event.data) if isinstance(event, h11.Data) else 0
+        if before - self._buffered - content > self._header_limit_bytes:
+            what = "what stands before a chunk is" if content else "headers"
+            raise BadRequestError(431, f"{what} longer than {self._header_limit_bytes} bytes")
         return checked(event) if isinstance(event, h11.Request) else event
 
 

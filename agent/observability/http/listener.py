@@ -88,4 +88,10 @@ def bind(host: str, port: int, backlog: int) -> socket.socket:
         return socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=both)
     except OSError as error:
         said = REMEDIES.get(error.errno, f"cannot be bound: {error.strerror or error}")
-        raise HttpError(f"http: {host}:{port} {said}") from error
+        key = "http.host" if error.errno == errno.EADDRNOTAVAIL else "http.port"
+        raise HttpError(f"{key}: {host}:{port} {said}") from error
+
+
+def check_address(settings: config.Http) -> None:
+    """``HttpError`` where the address cannot be had now; nothing listens there afterwards."""
+    bind(settings.host, settings.port, backlog=1).close()

@@ -1,4 +1,4 @@
-"""The snapshot as a person at the line reads it in a terminal of 80 columns or more. Pure."""
+"""The snapshot as a person at the line reads it in a terminal; all of it in 80 columns. Pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ COLUMNS = (
 )
 """Name and least width of every column but the camera's, which takes what is left."""
 WIDE_ONLY = frozenset({"a minute"})
+FIRST_TO_GO = ("p50/95/99 ms", "frames", "fps", "fruit", "conf", "drops", "angle", "read")
+"""Columns that a narrow terminal has no room for: half a number would be another number."""
+CAMERA_LEAST = 6
 ALARMS_MAX = 5
 EXPLAINED_MAX = 4
 DASH = "-"
@@ -151,24 +154,35 @@ def _cameras(view: AgentView, width: int) -> Table:
         show_edge=False,
         header_style=SOFT,
     )
-    columns = [(name, least) for name, least in COLUMNS if wide or name not in WIDE_ONLY]
-    left = width - sum(least + (2 if wide else 1) for _, least in columns)
-    table.add_column("camera", no_wrap=True, overflow="ellipsis", max_width=max(6, left))
-    for name, least in columns:
+    columns = _columns(width, wide=wide)
+    left = width - sum(least + (2 if wide else 1) for least in columns.values())
+    table.add_column("camera", no_wrap=True, overflow="ellipsis", max_width=max(CAMERA_LEAST, left))
+    for name, least in columns.items():
         justify: Literal["left", "right"] = "left" if name == "state" else "right"
         table.add_column(name, no_wrap=True, min_width=least, justify=justify)
     for camera in view.cameras:
-        table.add_row(Text(camera.name), *_camera(camera, wide=wide))
+        cells = dict(zip((name for name, _ in COLUMNS), _camera(camera), strict=True))
+        table.add_row(Text(camera.name), *(cells[name] for name in columns))
     return table
 
 
-def _camera(camera: CameraView, *, wide: bool) -> Iterator[Text]:
+def _columns(width: int, *, wide: bool) -> dict[str, int]:
+    """Those that fit beside the camera, with the least width of each."""
+    columns = {name: least for name, least in COLUMNS if wide or name not in WIDE_ONLY}
+    for name in FIRST_TO_GO:
+        if CAMERA_LEAST + sum(least + 1 for least in columns.values()) <= width:
+            break
+        del columns[name]
+    return columns
+
+
+def _camera(camera: CameraView) -> Iterator[Text]:
+    """A cell for each of ``COLUMNS``."""
     yield Text(camera.state or "starting", STATE_STYLE.get(camera.state, BAD))
     yield Text(number(camera.fps, 1))
     yield Text(short(camera.frames_captured))
     yield Text(short(camera.fruit))
-    if wide:
-        yield Text(number(camera.fruit_per_minute))
+    yield Text(number(camera.fruit_per_minute))
     yield Text(percent(read_share(camera)))
     # An old reading must not look like a new one.
     style = "" if camera.state in (CameraState.LIVE, CameraState.ENDED) else SOFT

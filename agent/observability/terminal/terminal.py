@@ -55,9 +55,9 @@ def summary(view: AgentView) -> dict[str, object]:
 class TerminalView:
     """Shows the snapshot about twice a second while it runs, in a thread of its own.
 
-    On a terminal, log lines are printed above the view instead of through it. Anywhere else, and
-    when drawing fails (a terminal that cannot show a character), a summary line is logged every ten
-    seconds.
+    On a terminal, log lines are printed above the view instead of through it. Anywhere else, on one
+    that cannot move its cursor (``TERM=dumb``), and when drawing fails (a character that it cannot
+    show), a summary line is logged every ten seconds.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TerminalView:
         self._console.print(Text(line, LEVEL_STYLE.get(level, "")), soft_wrap=True)
 
     def _run(self) -> None:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             try:
                 self._draw()
             except Exception as error:  # noqa: BLE001 - whatever a terminal does, the agent goes on

@@ -16,6 +16,8 @@ from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import UNLIMITED, Answered, Opened
 from agent.publishing.connection.pace import Pace
 from agent.publishing.connection.size_limit import VALID_S, SizeLimit
+from agent.publishing.connection.topic_limit import VALID_S as TOPIC_VALID_S
+from agent.publishing.connection.topic_limit import TopicLimit
 from agent.publishing.outbox.outbox import NO_SUBSCRIBERS, Outbox
 from agent.publishing.wire.messages import Entry, Message
 from agent.records import TopicFamily
@@ -28,6 +30,8 @@ HEADER_BYTES = 100
 """More than the fixed header, the properties and the lengths of a publish take."""
 
 TOO_LARGE = "packet_too_large"
+DENIED = "topic_denied"
+"""The broker closes the connection at messages of this topic, or may be doing so."""
 
 LIVE_SHARE = 0.2
 """Part of the window that is kept for live messages, so that a slow broker's answers to all others
@@ -60,6 +64,7 @@ class Sender:
         self._window: dict[int, InFlight] = {}  # by the number that paho gave, oldest first
         self._limits = Opened()
         self._size_limit = SizeLimit()
+        self._topic_limit = TopicLimit()
         self._pace = Pace(mqtt.publish_per_s, now)
         self._told_per_s = 0.0
         self._current: Entry | None = None
@@ -71,6 +76,7 @@ class Sender:
         """A new connection stands, with the broker's limits."""
         self._limits = limits
         self._size_limit.opened()
+        self._topic_limit.opened()
         self._pace.opened()
         self._accepted.clear()
         self._refused.clear()
@@ -81,13 +87,16 @@ class Sender:
 
     def has_room(self) -> bool:
         """Whether another message may be handed over before the broker has answered."""
-        return len(self._window) < self._room() and not self._size_limit.probing()
+        return len(self._window) < self._room() and not self._probing()
 
     def due_in(self, now: float) -> float:
         """Return in how many seconds there may be something to send; infinity: not by itself."""
         if not self.has_room():
             return math.inf
         return self._pace.wait_s(now) or self._outbox.due_in(now)
+
+    def _probing(self) -> bool:
+        return self._size_limit.probing() or self._topic_limit.probing()
 
     def _room(self) -> int:
         return min(self._mqtt.in_flight_max, self._limits.receive_maximum)
@@ -110,6 +119,10 @@ class Sender:
                 self._refuse(entry, rest, limit_bytes)  # what belongs together goes together
                 self._current = None
                 continue
+            if self._is_barred(rest[0].topic, now):
+                self._rest(entry, rest)
+                self._current = None
+                continue
             if not self._hand_over(connection, entry, rest[0], now):
                 return
             self._next += 1
@@ -128,8 +141,9 @@ class Sender:
         size_bytes = _packet_bytes(message)
         known = message.topic in self._accepted or not message.spec.probed
         qos = min(message.spec.qos if known else 1, self._limits.maximum_qos)
-        probe = message.spec.probed and self._size_limit.is_probe(size_bytes)
-        if probe and self._limits.maximum_qos > 0:
+        by_size = message.spec.probed and self._size_limit.is_probe(size_bytes)
+        by_topic = not by_size and self._topic_limit.is_probe(message.topic)
+        if (by_size or by_topic) and self._limits.maximum_qos > 0:
             if self._window:
                 return False
             qos = 1
@@ -140,9 +154,20 @@ class Sender:
             return False  # the connection is gone, and says so in its next step
         self._window[mid] = InFlight(entry, message, qos, now)
         self._pace.sent(now)
-        if probe and qos:
+        if by_size and qos:
             self._size_limit.probe_sent(size_bytes)
+        elif by_topic and qos:
+            self._topic_limit.probe_sent(message.topic)
         return True
+
+    def _is_barred(self, topic: str, now: float) -> bool:
+        return self._topic_limit.is_denied(topic, now) or self._topic_limit.is_held(topic)
+
+    def _rest(self, entry: Entry, messages: Sequence[Message]) -> None:
+        """Let it wait as what a broker has refused: it is offered again."""
+        for message in messages:
+            self._outbox.settle(entry, message, DENIED)
+            self._log_refusal(message, DENIED)
 
     def _refuse(self, entry: Entry, messages: Sequence[Message], limit_bytes: int) -> None:
         for message in messages:
@@ -160,6 +185,7 @@ class Sender:
         message, reason = flight.message, event.reason
         if flight.qos > 0:
             self._size_limit.answered(_packet_bytes(message))
+            self._topic_limit.answered(message.topic)
             self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
         # An alarm that nobody was given has not been delivered; for any other topic "no
         # subscribers" is information.
@@ -198,6 +224,7 @@ class Sender:
                 per_s=round(learnt, 1),
                 reason="the broker hangs up when it is sent more; see mqtt.publish_per_s",
             )
+        self._learn_topic(now)
         suspects = {
             _packet_bytes(flight.message): flight.message
             for flight in self._window.values()
@@ -213,6 +240,20 @@ class Sender:
                 topic=suspects[max(suspects)].topic,
                 reason="the broker hangs up at messages of this size",
                 believed_for_s=VALID_S,
+            )
+
+    def _learn_topic(self, now: float) -> None:
+        topics = {flight.message.topic for flight in self._window.values()}
+        denied = self._topic_limit.closed(topics, now)
+        if denied is not None:
+            log_event(
+                logger,
+                logging.WARNING,
+                "topic_denied",
+                client=self._client,
+                topic=denied,
+                reason="the broker hangs up at messages of this topic; see its access list",
+                believed_for_s=TOPIC_VALID_S,
             )
 
     def return_unanswered(self) -> None:

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from agent.publishing.connection.events import UNLIMITED
 
 CLOSES_MAX = 3
+SUSPECT_FROM_BYTES = 4096
+"""No broker is that small: what ends a connection at less is the topic."""
 VALID_S = 3600.0
 """How long a size is believed to be too large: the broker may have been given another limit."""
 
@@ -47,7 +49,7 @@ class SizeLimit:
 
     def is_probe(self, size_bytes: int) -> bool:
         """Whether a message of this size is to be sent while no other is in flight."""
-        return self._suspicious and size_bytes > self._acknowledged
+        return self._suspicious and size_bytes > max(self._acknowledged, SUSPECT_FROM_BYTES)
 
     def probe_sent(self, size_bytes: int) -> None:
         """Such a message is in flight; nothing may follow it while ``probing``."""

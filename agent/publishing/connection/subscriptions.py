@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 NO_WILDCARDS = "wildcard_subscription_not_supported"
 """Reason 162 of a SUBACK (section 3.9.3 of MQTT 5)."""
+QOS_0 = "granted_qos_0"
+"""A broker may grant less than was asked for (section 3.9.3); then commands can be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Subscriptions:
         self._asked: dict[int, Subscription] = {}  # by the number that paho gave
         self._refused: dict[Subscription, float] = {}  # -> when it is asked for again
         self._told: set[str] = set()
+        self._told_qos_0 = False
 
     @property
     def need_wildcards(self) -> bool:
@@ -74,6 +77,9 @@ class Subscriptions:
             if topic in self._told:
                 self._told.discard(topic)
                 self._log(logging.INFO, "subscription_accepted", topic)
+            if event.reason == QOS_0 and not self._told_qos_0:
+                self._told_qos_0 = True  # of all that are granted so, this one is named
+                self._log(logging.WARNING, "subscription_at_qos_0", topic)
             return
         if asked.instead and event.reason == NO_WILDCARDS:  # which its CONNACK has not said
             self._refused.pop(asked, None)

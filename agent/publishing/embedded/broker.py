@@ -35,6 +35,17 @@ class BrokerError(Exception):
     """The embedded broker cannot be started; the text says why and what to do."""
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; ``BrokerError`` names the key of a port that cannot be had."""
+    try:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    except OSError as error:
+        raise BrokerError(
+            f"mqtt.embedded_port: {host}:{port}: {error.strerror};"
+            " choose another port, or name the broker that is there as mqtt.broker"
+        ) from error
+
+
 class EmbeddedBroker:
     """amqtt in a child process, replaced when it dies, hangs or grows too large.
 
@@ -81,13 +92,7 @@ class EmbeddedBroker:
 
     def start(self, timeout_s: float) -> None:
         """Return when the broker serves; ``BrokerError`` names a port in use or what went wrong."""
-        try:
-            self._listener = socket.create_server((self._host, self._wanted_port), backlog=BACKLOG)
-        except OSError as error:
-            raise BrokerError(
-                f"mqtt.embedded_port: {self._host}:{self._wanted_port}: {error.strerror};"
-                " choose another port, or name the broker that is there as mqtt.broker"
-            ) from error
+        self._listener = listen(self._host, self._wanted_port)
         self._thread.start()
         if not self._supervised.serving.wait(timeout_s):
             said = self._supervised.failure or "it said nothing"

@@ -184,7 +184,7 @@ class EdgeNode:
         return True
 
     def birth_not_returned(self, now: float) -> bool:
-        """Whether the broker has not given our own birth back in time; true once a connection."""
+        """Whether the broker has not given our own birth back in time; true once a birth."""
         return self._echo.overdue(now)
 
     def _command(self, payload: bytes, retained: bool, now: float) -> None:
@@ -242,6 +242,8 @@ class EdgeNode:
             return self._births("connected", now)
         if self.state is not NodeState.ONLINE:
             return []
+        if now >= self._echo.again_at:
+            self._rebirth.ask("not_returned", now)
         if self._rebirth.pending:
             # From the request on no data goes out until the births have (section 5.14).
             why = self._rebirth.due(now)

@@ -65,12 +65,14 @@ class NodeHooks:
 
     ``bdseq`` is asked once for each CONNECT packet and returns 0 to 255, rising by one at each
     call, over restarts too; ``link`` hears every change of the connection; ``written`` what a host
-    has written to a tag.
+    has written to a tag. ``committed`` calls what it is given once what was saved before is on the
+    disk: a transition may be part of a command's transaction.
     """
 
     bdseq: Callable[[], int]
     link: Callable[[LinkStatus], None]
     written: Callable[[Written], None]
+    committed: Callable[[Callable[[], None]], None] = lambda then: then()
 
 
 class SparkplugPublisher:
@@ -203,7 +205,10 @@ class SparkplugPublisher:
     ) -> None:
         """Report transitions once they are saved; a picture has no tag."""
         save()
-        for record, _ in records:
+        self._hooks.committed(lambda: self._alarms([record for record, _ in records]))
+
+    def _alarms(self, records: Sequence[Alarm]) -> None:
+        for record in records:
             self.alarm(record)
 
     def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:

@@ -59,6 +59,7 @@ class Disk:
         self._seeds: copying.Seeds | None = None
         self._unread = 0  # tries at the first of ``_left``
         self._retry_at = -math.inf
+        self._said = ""  # why memory could not be left, when it was last said aloud
         self._closing = threading.Event()
         self._opened: Job[None] = Job(lambda _: None)
         self._thread = threading.Thread(target=self._run, name="storage", daemon=True)
@@ -251,7 +252,7 @@ class Disk:
         try:
             file = self._open_or_replace()
         except (OSError, sqlite3.Error, StorageError) as error:
-            log_event(logger, logging.DEBUG, "storage_still_away", reason=str(error))
+            self._still_away(str(error))
             return
         try:
             self._recognise(file)
@@ -259,14 +260,21 @@ class Disk:
             epoch = self._join(file)
             seeds = copying.seeds_of(file)
         except sqlite3.Error as error:
-            log_event(logger, logging.DEBUG, "storage_still_away", reason=str(error))
+            self._still_away(str(error))
             with contextlib.suppress(sqlite3.Error):
                 file.close()
             return
         self._file = file
         if epoch is not None and self._executor.to_disk(epoch):
             self._seeds, self._next_seeds = seeds, None
+            self._said = ""
             self._health.recover()
+
+    def _still_away(self, why: str) -> None:
+        """Say why the way back is barred: a reason once, not each time it is tried."""
+        level = logging.DEBUG if why == self._said else logging.WARNING
+        self._said = why
+        log_event(logger, level, "storage_still_away", reason=why)
 
     def _let_go(self) -> None:
         """Close what was open; a file that has lost its place is kept, as nobody else has it."""

@@ -71,6 +71,7 @@ def test_the_sentence_says_where_what_and_how_many() -> None:
     timed.update(condition(False))
     timed.wait(OFF_S)
     assert "30 %" not in timed.alarm.message
+    assert timed.alarm.message.startswith("Cleared on cam1: ")
 
 
 def test_each_occurrence_has_an_id_of_its_own_and_counts() -> None:
@@ -168,6 +169,9 @@ def test_a_command_for_an_alarm_that_does_not_exist_is_answered() -> None:
     ):
         assert answer.outcome is CommandOutcome.UNKNOWN
         assert not answer.records
+    mistyped = timed.manager.unshelve(timed.alarm.alarm_id.upper()[:-1], "ann", 0, 0)
+    assert mistyped.outcome is CommandOutcome.UNKNOWN
+    assert mistyped.detail == f"did you mean {timed.alarm.alarm_id}?"
 
 
 def test_shelving_ends_by_itself() -> None:

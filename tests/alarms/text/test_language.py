@@ -163,6 +163,7 @@ def test_what_is_about_the_agent_says_so() -> None:
     for language, agent in ((ENGLISH, "this agent"), (ITALIAN, "questo agente")):
         assert agent in language.sentence(definition, condition)
         assert agent in language.sentence_when_normal(definition, AGENT)
+        assert agent in language.sentence_when_cleared(definition, AGENT)
 
 
 def test_the_manager_speaks_the_configured_language_from_the_first_record_to_the_last() -> None:

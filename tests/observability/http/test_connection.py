@@ -126,6 +126,19 @@ def test_blanks_and_trailers_count_as_headers_do() -> None:
         connection.next_event()
 
 
+@pytest.mark.parametrize(("length", "taken"), [(LIMIT // 2, True), (LIMIT, False)])
+def test_what_stands_before_a_chunk_counts_as_headers_do(length: int, taken: bool) -> None:
+    connection = StrictConnection(LIMIT)
+    connection.receive_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert isinstance(connection.next_event(), h11.Request)
+    connection.receive_data(b"1388;" + b"x" * length + b"\r\n" + b"y" * 5000 + b"\r\n0\r\n\r\n")
+    if taken:
+        assert isinstance(connection.next_event(), h11.Data), "a long body is no long header"
+        return
+    with pytest.raises(BadRequestError, match="before a chunk"):
+        connection.next_event()
+
+
 def test_a_long_body_in_one_piece_is_no_long_header() -> None:
     connection = StrictConnection(LIMIT)
     connection.receive_data(

@@ -17,7 +17,7 @@ from agent import config
 from agent.observability.logging.logs import configure_logging
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.terminal import terminal
-from agent.observability.terminal.render import duration, number, short
+from agent.observability.terminal.render import COLUMNS, duration, number, short
 from agent.observability.terminal.terminal import TerminalView, render, summary
 from agent.observability.view import (
     AgentView,
@@ -97,7 +97,23 @@ def test_everything_that_an_operator_asks_for_is_there(width: int) -> None:
         assert shown in text, f"{shown!r} is not in\n{text}"
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 104, 120, 200])
+@pytest.mark.parametrize("width", [24, 32, 40, 50, 60, 79])
+def test_a_narrow_terminal_shows_whole_numbers_or_none(width: int) -> None:
+    """``1200`` was shown as ``12``."""
+    lanes = camera("cam1"), camera("lane2")
+    lines = drawn(agent_view(*lanes, alarms=(alarm(),)), width).splitlines()
+    title = next(line for line in lines if line.startswith("camera"))
+    (first, second) = (line for line in lines if " live " in f"{line} ")
+    assert first.startswith("cam1")
+    assert second.startswith("lane2")
+    whole = {"live", "4.7", "1234", "1200", "98%", "12.5°", "97%", "35/49/50", "4"}
+    assert set(first.split()[1:]) <= whole
+    shown = title.replace("p50/95/99 ms", "p50").split()
+    assert len(shown) == len(first.split())
+    assert set(shown) <= {"camera", *(name.split("/")[0] for name, _ in COLUMNS)}
+
+
+@pytest.mark.parametrize("width", [24, 60, 80, 100, 104, 120, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     cameras = [camera("a-lane-with-quite-a-long-name-of-its-own", frames_captured=10**9)] * 3
     view = agent_view(*cameras, alarms=(alarm(),), broker_url="mqtt://" + "x" * 100)
@@ -229,6 +245,20 @@ def test_a_summary_of_an_agent_that_has_just_started_has_no_nan(
     fields = summary(replace(agent_view(), cameras=cameras))
     assert fields["read_percent"] == "unknown"
     assert not any(isinstance(v, float) and math.isnan(v) for v in fields.values())
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_summary_lines(
+    screen: Tty, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(terminal, "SUMMARY_S", 0.01)
+    caplog.set_level(logging.INFO)
+    dumb = Console(file=screen, force_terminal=True, _environ={"TERM": "dumb"})
+    shown = TerminalView(agent_view, dumb)
+    shown.start()
+    wait_until(lambda: "summary" in caplog.messages)
+    shown.stop()
+    assert set(caplog.messages) == {"summary"}
+    assert screen.getvalue() == ""
 
 
 def test_a_terminal_that_cannot_show_a_character_gets_summary_lines(

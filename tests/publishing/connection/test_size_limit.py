@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from agent.publishing.connection.events import UNLIMITED
-from agent.publishing.connection.size_limit import CLOSES_MAX, VALID_S, SizeLimit
+from agent.publishing.connection.size_limit import (
+    CLOSES_MAX,
+    SUSPECT_FROM_BYTES,
+    VALID_S,
+    SizeLimit,
+)
 
 
 def probe(limit: SizeLimit, size: int, answered: int = 100) -> int | None:
@@ -72,6 +77,12 @@ def test_a_broker_that_answers_nothing_at_all_is_no_matter_of_size(limit: SizeLi
         limit.probe_sent(50_000)
         assert limit.closed((50_000,), 0.0) is None
     assert limit.limit_bytes(0.0) == UNLIMITED
+
+
+def test_small_messages_are_never_too_large(limit: SizeLimit) -> None:
+    limit.opened()
+    assert not limit.is_probe(SUSPECT_FROM_BYTES)
+    assert limit.is_probe(SUSPECT_FROM_BYTES + 1)
 
 
 def test_what_is_no_larger_than_something_answered_does_not_wait(limit: SizeLimit) -> None:

@@ -41,3 +41,16 @@ def test_a_broker_that_refuses_wildcards_only_when_they_are_asked_for_gets_the_t
     listens.answered(Subscribed(2, False, "not_authorized"), 10.1)
     listens.tick(connection, 1000.0)
     assert asked.topics[3:] == ["cmd/shelve"], "each for itself from then on"
+
+
+def test_less_than_was_asked_for_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    asked = Asked()
+    listens = Subscriptions((Subscription("cmd/+"), Subscription("machine")), "uns")
+    with caplog.at_level(logging.WARNING, "agent.publishing.connection.subscriptions"):
+        for _ in range(2):
+            asked.topics.clear()
+            listens.opened(cast(Connection, asked), wildcards=True)
+            listens.answered(Subscribed(0, True, "granted_qos_0"), 10.0)
+            listens.answered(Subscribed(1, True, "granted_qos_0"), 10.0)
+    said = [one for one in caplog.records if one.getMessage() == "subscription_at_qos_0"]
+    assert [one.fields["topic"] for one in said] == ["cmd/+"]  # type: ignore[attr-defined]

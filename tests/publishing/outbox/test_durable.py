@@ -160,12 +160,24 @@ def test_what_the_broker_acknowledged_is_sent_again_after_an_unclean_loss_for_te
     assert [(event["seq"], event["replayed"]) for event in plant.deliver()] == [(2, True)]
     plant.books.balance()
     plant.lose()
-    plant.connect()  # sent again it is acknowledged again: the next loss finds it once more
+    plant.connect()  # the next loss finds it once more
     assert plant.seqs() == [2]
     plant.pass_time(700)
     plant.lose()
     plant.connect()
     assert plant.seqs() == []
+
+
+def test_a_connection_that_is_lost_again_and_again_repeats_nothing_for_ever(plant: Plant) -> None:
+    plant.connect()
+    plant.put()
+    sent = plant.seqs()
+    for _ in range(5):
+        plant.pass_time(250)
+        plant.lose()
+        plant.connect()
+        sent += plant.seqs()
+    assert sent == [1, 1, 1], "twice within ten minutes, and then no more"
 
 
 def test_after_a_clean_stop_nothing_that_was_acknowledged_is_sent_again(plant: Plant) -> None:

@@ -497,3 +497,14 @@ def test_a_stop_without_a_broker_returns_at_once() -> None:
     rig.publisher.start()
     assert not rig.publisher.stop(2.0)
     assert not SparkplugRig("mqtt://127.0.0.1:1").publisher.stop(1.0), "never started"
+
+
+def test_what_a_command_has_changed_is_told_once_it_is_on_the_disk() -> None:
+    """A transition inside a command's transaction left before the commit, which may fail."""
+    rig, later = SparkplugRig("mqtt://127.0.0.1:9"), []
+    hooks = replace(rig.publisher._hooks, committed=later.append)
+    rig.publisher._hooks = hooks
+    rig.publisher.alarms([(examples.alarm(), None)], lambda: None)
+    assert not rig.publisher._outbox._samples
+    later.pop()()
+    assert {one.name.rpartition("/")[2] for one in rig.publisher._outbox._samples} >= {"active"}

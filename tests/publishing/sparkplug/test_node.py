@@ -584,6 +584,25 @@ def test_a_birth_that_does_not_come_back_is_noticed_once() -> None:
     assert [rig.node.birth_not_returned(t) for t in (5.0, 10.0, 15.0)] == [False, True, False]
 
 
+def test_a_birth_that_does_not_come_back_is_sent_again_ever_more_seldom_until_it_does() -> None:
+    rig = Rig(echo_s=10.0)
+    birth = rig.connect()[0]
+    at = []
+    for second in range(1, 400):
+        rig.node.birth_not_returned(float(second))
+        rig.now = second - 0.1
+        for packet in rig.pass_time(0.1):
+            if packet.type is Type.NBIRTH:
+                at.append(second)
+                birth = packet
+    assert at == [40, 110, 240], "30, 60, 120 s after the 10 s in which it should have come back"
+    assert rig.node.received(birth.topic, birth.payload, False, rig.now)
+    assert not rig.node.birth_not_returned(500.0)
+    assert rig.count("births", "not_returned") == 3
+    rig.now = 10_000.0
+    assert Type.NBIRTH not in {packet.type for packet in rig.pass_time()}
+
+
 # --- the machine as a whole -----------------------------------------------------------------------
 
 

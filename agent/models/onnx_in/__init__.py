@@ -1,0 +1,1 @@
+"""Networks in ONNX files, as torch modules. ``onnx`` and ``onnx2torch`` are an extra."""

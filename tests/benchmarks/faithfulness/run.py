@@ -1,0 +1,73 @@
+"""Measuring picture by picture: what is measured is kept, so that a run can be taken up again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from agent import config
+from agent.ablation.engine import Engine, Tuning
+from agent.models.loaded import LoadedModel
+from agent.simulator.render import Renderer
+from tests.benchmarks.faithfulness import networks
+from tests.benchmarks.faithfulness.picture import measure
+from tests.benchmarks.faithfulness.tables import Measured
+
+FIRST_SEED, RENDER_PX = 7000, 256
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``cache``: where the trained network and what was measured lie; ``seconds``: no picture is
+    begun after so many; ``steps`` of training."""
+
+    pictures: int
+    cache: Path
+    seconds: float
+    steps: int = 400
+
+
+def measured(wanted: Wanted, say: Say) -> list[Measured]:
+    """Both networks by turns, one picture each. ``say`` is told how it goes."""
+    wanted.cache.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    torch.set_num_threads(1)
+    shipped = networks.shipped()
+    foreign = networks.foreign(wanted.cache, wanted.steps, say)
+    sides = {
+        f"shipped model, {shipped.preprocessing.width_px} px": _engine(shipped),
+        f"Unet({networks.ENCODER}) of segmentation_models_pytorch, {networks.SIZE} px, "
+        f"{wanted.steps} steps of {networks.BATCH} simulated fruit": _engine(foreign),
+    }
+    renderer = Renderer(RENDER_PX)
+    found: dict[str, list[dict[str, object]]] = {what: [] for what in sides}
+    for number in range(wanted.pictures):
+        if time.monotonic() - started > wanted.seconds:
+            say(f"the time was up after {number} of {wanted.pictures} pictures")
+            break
+        render = renderer.fruit(FIRST_SEED + number)
+        for what, engine in sides.items():
+            path = wanted.cache / f"{_slug(engine.model)}-{FIRST_SEED + number}.json"
+            if not path.exists():
+                numbers = measure(engine, render, FIRST_SEED + number)
+                path.write_text(json.dumps(numbers))
+            found[what].append(json.loads(path.read_text()))
+        say(f"picture {number + 1} of {wanted.pictures}, {time.monotonic() - started:.0f} s")
+    return [Measured(f"{what}, {engine.layer}", found[what]) for what, engine in sides.items()]
+
+
+def _engine(model: LoadedModel) -> Engine:
+    """Times are of the processor: others may work on this machine."""
+    settings = config.Ablation(classes=model.classes[1:], fractions=(1.0,), background_draws=1)
+    return Engine(model, settings, tuning=Tuning(clock=time.process_time))
+
+
+def _slug(model: LoadedModel) -> str:
+    weights = sum(float(p.double().abs().sum()) for p in model.module.parameters())
+    return f"{model.name.replace(' ', '-').lower()}-{weights:.6g}"
