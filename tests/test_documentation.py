@@ -49,6 +49,10 @@ RUN_BY = {
         f"{HERE}::test_options_of_modules",
         ("python -m", "--help"),
     ),
+    r"(export PYTHONPATH=|sha256sum )\S+": (
+        "tests/models/test_recipe.py::test_the_recipe_works_word_for_word",
+        ('blocks("sh")',),
+    ),
     r"deploy/docker/secrets\.sh": ("tests/deploy/test_containers.py::secrets", ("secrets.sh",)),
 }
 """Commands in the documentation: the test (or fixture) that runs them, with ports, folders or a

@@ -40,7 +40,9 @@ def check_angle(
         str | None, typer.Option(metavar="NAME", help="Where the fruit lies, of several lanes.")
     ] = None,
     model: ModelOption = None,
-    seconds: Annotated[float, typer.Option(min=1, help="How long the camera is watched.")] = 120.0,
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How long the camera is watched.")
+    ] = 120.0,
 ) -> None:
     """Turn one fruit by hand: does its angle turn the same way, or is the picture mirrored?"""
     from agent.commissioning.command import check_angle as check
@@ -80,13 +82,23 @@ def calibrate(
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights; default: the configured ones.")
     ] = None,
-    lots: Annotated[int, typer.Option(min=1, help="Whole lots to collect, at least.")] = 12,
+    lots: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Whole lots to collect, at least.")
+    ] = 12,
     lot_minutes: Annotated[
-        float, typer.Option(min=1, help="What counts as a lot where the machine names none.")
+        float,
+        typer.Option(
+            metavar="MINUTES", min=1, help="What counts as a lot where the machine names none."
+        ),
     ] = 15.0,
-    explained: Annotated[int, typer.Option(min=5, help="Fruit explained in each window.")] = 10,
+    explained: Annotated[
+        int, typer.Option(metavar="N", min=5, help="Fruit explained in each window.")
+    ] = 10,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run collected.")
+    ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Throw away what an interrupted run collected.")
     ] = False,
     turned: Annotated[
         tuple[Path, Path] | None,
@@ -116,7 +128,7 @@ def calibrate(
     with one_line(CommissioningError, exit_code=EXIT_USAGE):
         hand = None if turned is None or by is None else Turned(*turned, Turn(by, lane))
     loaded = load(config, sources=(source,) if source else (), broker="none", model=model)
-    plan = Plan(variety, out, camera, lots, lot_minutes, explained, resume, hand)
+    plan = Plan(variety, out, camera, lots, lot_minutes, explained, resume, hand, discard)
     raise typer.Exit(calibrate_with_progress(loaded.config, plan, Console()))
 
 
@@ -152,7 +164,7 @@ def score_alarms(
     ] = False,
     processes: Annotated[
         int,
-        typer.Option(min=0, max=256, help="That share the work; 0: one a core."),
+        typer.Option(metavar="N", min=0, max=256, help="That share the work; 0: one a core."),
     ] = 0,
 ) -> None:
     """Score the alarms on simulated faults and ordinary days, beside tests on softmax outputs."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from agent.alarms.charts.reference import Reference, ReferenceFileError, SenseCheck
 from agent.commissioning.audit import FRUIT, Audit
+from agent.commissioning.begin import Kept, announced, check_results, check_variety
 from agent.commissioning.commission import Commissioning, Plan, Told
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Wanted, frames_of
@@ -30,6 +32,8 @@ from agent.commissioning.sense import Reader, Turn, check_files, check_live, rem
 from agent.config import Camera, Config
 from agent.models.errors import ModelError
 from agent.models.loading import load_model
+from agent.nearest import unknown
+from agent.phases import Phases, Unseen, spoken
 
 EXIT_OK, EXIT_REFUSED, EXIT_CONFIG, EXIT_INTERRUPTED = 0, 1, 78, 130
 
@@ -39,13 +43,18 @@ def calibrate_with_progress(config: Config, plan: Plan, console: Console) -> int
     torch.set_num_threads(config.model.threads)
     cv2.setNumThreads(1)
     try:
-        model = load_model(config.model)
         camera = _camera(config, plan.camera)
-        with counting_progress(console) as progress:
-            told = _told(progress, plan, console)
-            reference = Commissioning(config, camera, model, plan, told).run()
+        check_results(plan.out, plan.collected, Kept(plan.resume, plan.discard))
+        check_variety(camera, plan.variety)
+        model = load_model(config.model)
+        run = Commissioning(config, camera, model, plan)
+        console.print(announced(camera, plan.lots, plan.lot_minutes, run.budget))
+        with counting_progress(console) as progress, _in_lines(console) as lines:
+            run.told = _told(progress, plan, console, lines)
+            reference = run.run()
     except KeyboardInterrupt:
-        sys.stderr.write(f"pitwatch: interrupted; {plan.collected} goes on with --resume\n")
+        resume = f"; {plan.collected} goes on with --resume" if plan.collected.exists() else ""
+        sys.stderr.write(f"pitwatch: interrupted{resume}\n")
         return EXIT_INTERRUPTED
     except ModelError as error:
         sys.stderr.write(f"pitwatch: {error}\n")
@@ -144,8 +153,8 @@ def _camera(config: Config, name: str | None) -> Camera:
         return config.cameras[0]
     found = next((camera for camera in config.cameras if camera.name == name), None)
     if found is None:
-        names = ", ".join(camera.name for camera in config.cameras)
-        raise CommissioningError(f"no camera {name!r} is configured; there are {names}")
+        names = [camera.name for camera in config.cameras]
+        raise CommissioningError(f"--camera: {unknown('camera', name, names)}")
     return found
 
 
@@ -161,25 +170,46 @@ def counting_progress(console: Console, *more: ProgressColumn) -> Progress:
     return Progress(*columns, *more, console=console)
 
 
-def _told(progress: Progress, plan: Plan, console: Console) -> Told:
+@contextmanager
+def _in_lines(console: Console) -> Iterator[Phases]:
+    """Who tells a log file; on a terminal nobody, for there are bars."""
+    if console.is_terminal and sys.stderr.isatty():
+        yield Unseen()
+        return
+    with spoken() as lines:
+        yield lines
+
+
+def _told(progress: Progress, plan: Plan, console: Console, lines: Phases | None = None) -> Told:
     audit_task = progress.add_task("audit", total=FRUIT, words="")
     lots_task = progress.add_task("lots", total=plan.lots, words="")
     limits_task = progress.add_task("limits", total=None, words="", visible=False)
+    heard = lines or Unseen()
+    heard.begin("audit", FRUIT)
+    begun = {"audit"}
+
+    def said(phase: str, total: int, done: int, words: str = "") -> None:
+        if phase not in begun:
+            begun.add(phase)
+            heard.begin(phase, total)
+        heard.done(done, words)
+
+    def on_audited(done: int) -> None:
+        progress.update(audit_task, completed=done)
+        heard.done(done)
 
     def on_collected(lots: int, fruit: int, explained: int) -> None:
         words = f"{fruit} fruit, {explained} explained"
         progress.update(lots_task, completed=min(lots, plan.lots), words=words)
+        said("collecting lots", plan.lots, max(0, lots), words)
 
     def on_judged(audit: Audit) -> None:
         write_sheet(audit, plan.pictures)
         console.print(audited(audit))
         console.print(f"pictures of the audit: {plan.pictures}")
 
-    return Told(
-        audited=lambda done: progress.update(audit_task, completed=done),
-        collected=on_collected,
-        judged=on_judged,
-        limited=lambda done, of: progress.update(
-            limits_task, completed=done, total=of, visible=True
-        ),
-    )
+    def on_limited(done: int, of: int) -> None:
+        progress.update(limits_task, completed=done, total=of, visible=True)
+        said("limits of signals", of, done)
+
+    return Told(on_audited, on_collected, on_judged, on_limited)

@@ -17,6 +17,7 @@ from agent.alarms.charts.reference import Reference, SenseCheck, save_reference
 from agent.alarms.light import in_the_dark
 from agent.alarms.signals.extract import chromaticity, of_fruit, of_suture
 from agent.commissioning.audit import FRUIT, Audit, audit
+from agent.commissioning.begin import Kept, check_results, check_variety
 from agent.commissioning.claim import claim
 from agent.commissioning.conditional import charts_of_samples, together
 from agent.commissioning.design import Designed, designed, enough, widened
@@ -54,7 +55,8 @@ class Turned:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is asked for. At least ``lots`` of ``lot_minutes``, more where the budget needs more;
-    ``explained`` fruit a window. ``camera`` None: the first configured one."""
+    ``explained`` fruit a window. ``camera`` None: the first configured one. What an earlier run
+    collected is kept, unless ``resume`` goes on with it or ``discard`` gives it up."""
 
     variety: str
     out: Path
@@ -64,6 +66,7 @@ class Plan:
     explained: int = 10
     resume: bool = False
     turned: Turned | None = None
+    discard: bool = False
 
     @property
     def collected(self) -> Path:
@@ -101,6 +104,7 @@ class Commissioning:
         What was collected stays beside the output until the reference is written, so that an
         interrupted run can go on.
         """
+        self.check()
         sense = self._sense()
         before = self._before()
         passing = ordinary_production(
@@ -129,6 +133,12 @@ class Commissioning:
         save_reference(reference, self.plan.out)
         self.plan.collected.unlink(missing_ok=True)
         return reference
+
+    def check(self) -> None:
+        """``CommissioningError`` for what can be known before anything is done."""
+        kept = Kept(self.plan.resume, self.plan.discard)
+        check_results(self.plan.out, self.plan.collected, kept)
+        check_variety(self.camera, self.plan.variety)
 
     def _sense(self) -> SenseCheck | None:
         """That of the angle; refused where it is the wrong one."""

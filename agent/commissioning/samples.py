@@ -131,6 +131,18 @@ class SampleFile:
         self._file.flush()
 
 
+def samples_in(path: Path) -> int:
+    """How many samples a file holds; 0 without one. ``CommissioningError`` where it cannot be
+    read."""
+    try:
+        with path.open("rb") as file:
+            return max(0, sum(1 for _ in file) - 1)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise CommissioningError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def read_samples(path: Path, header: Mapping[str, object]) -> Collected:
     """Samples of an interrupted run with the same header. A last line cut short is left out.
 
@@ -143,7 +155,7 @@ def read_samples(path: Path, header: Mapping[str, object]) -> Collected:
         raise CommissioningError(f"{path}: cannot be gone on from: {error}") from error
     if found != dict(header):
         raise CommissioningError(
-            f"{path}: was collected from something else ({found}); remove it, or leave out --resume"
+            f"{path}: was collected from something else ({found}); --discard throws it away"
         )
     collected = Collected()
     for sample in _samples(path, lines[1:]):

@@ -26,6 +26,7 @@ from agent.commissioning.line import as_ring_frame
 from agent.config import Camera, Config
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
+from agent.nearest import unknown
 from agent.picture_files.decode import read_picture
 from agent.picture_files.errors import PictureError
 from agent.records import Frame, SegmentedFrame
@@ -229,5 +230,5 @@ def _named(reader: Reader, turn: Turn) -> list[str]:
     if turn.lane is None:
         return list(reader.lanes)
     if turn.lane not in reader.lanes:
-        raise CommissioningError(f"no lane {turn.lane!r}; there are {', '.join(reader.lanes)}")
+        raise CommissioningError(f"--lane: {unknown('lane', turn.lane, reader.lanes)}")
     return [turn.lane]

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0, help="begin no row after so many")
     parser.add_argument("--pictures", type=int, default=100, help="of faithfulness")
     parser.add_argument("--steps", type=int, default=400, help="of training, for faithfulness")
+    parser.add_argument("--size", type=int, default=96, help="px, of what it trains")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -38,7 +39,7 @@ def main() -> int:
         "tables",
         nargs="*",
         help="channels, patches, explanation, foreign; all of these when none is named; "
-        "architectures (twenty minutes) and faithfulness where they are named",
+        "architectures, which takes twenty minutes, or faithfulness where it is named",
     )
     options = parser.parse_args()
 
@@ -88,7 +89,9 @@ def _faithfulness(options: argparse.Namespace, say: Callable[[str], None]) -> in
     from tests.benchmarks.faithfulness.tables import NOTES, tables
     from tests.benchmarks.tables import run_tables
 
-    asked = Wanted(options.pictures, options.cache, 60 * options.minutes, options.steps)
+    asked = Wanted(
+        options.pictures, options.cache, 60 * options.minutes, options.steps, options.size
+    )
     found = measured(asked, lambda line: print(line, file=sys.stderr, flush=True))
     made = [table for one in found for table in tables(one, ("suture", "stem"))]
     say(f"{_machine(1)}\n\n{NOTES}")

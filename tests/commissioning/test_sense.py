@@ -164,7 +164,7 @@ def test_of_two_lanes_it_is_the_one_that_turned(model: LoadedModel, tmp_path: Pa
     with pytest.raises(CommissioningError, match=r"turned on left, right: .*--lane"):
         check_files(two, before, double, Turn(30.0))
     assert check_files(two, before, double, Turn(30.0, "left")).lane == "left"
-    with pytest.raises(CommissioningError, match="no lane 'middle'; there are left, right"):
+    with pytest.raises(CommissioningError, match="unknown lane 'middle'; there are left, right"):
         check_files(two, before, after, Turn(30.0, "middle"))
     with pytest.raises(CommissioningError, match="192 x 192 px, and the region of right"):
         check_files(two, before, small, Turn(30.0))

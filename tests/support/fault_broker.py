@@ -38,6 +38,7 @@ class Faults:
     read_bytes_per_s: float = 0.0  # 0: as fast as they come
     packet_max_bytes: int = 0  # hangs up at a larger PUBLISH without a word; 0: takes any
     denied_topic: str = ""  # hangs up without a word at a PUBLISH of a topic that ends so
+    denied_filter: str = ""  # hangs up without a word at a SUBSCRIBE that ends so
     publish_max_per_s: int = 0  # hangs up at the next one within a second; 0: takes any
     says_too_fast: bool = False  # and says why
     maximum_qos: int = 2
@@ -276,6 +277,9 @@ class FaultBroker:
     def _suback(self, filter_: bytes, v5: bool) -> int:
         with self._lock:
             self.subscribed.append(filter_.decode())
+        if self.faults.denied_filter and filter_.decode().endswith(self.faults.denied_filter):
+            self.closes += 1
+            raise EOFError
         if self.faults.suback_reason:
             return self.faults.suback_reason
         if not self.faults.wildcards and set(b"+#") & set(filter_):

@@ -26,12 +26,14 @@ def torchvision_loads() -> None:
     _LIBRARY.append(library)
 
 
-def peer(name: str) -> Any:
-    """The module of that name; skips the test where it is not installed."""
+def peer(name: str, extra: str = "bench") -> Any:
+    """The module of that name; skips the test, or the module of tests that asks for it at its
+    beginning, where it is not installed."""
     torchvision_loads()
     try:
         return importlib.import_module(name)
     except ImportError as error:
         if os.environ.get("PITWATCH_REQUIRE_PEERS"):
             raise
-        pytest.skip(f"{name} is not installed (pip install of the extra 'bench'): {error}")
+        reason = f"{name} is not installed (pip install of the extra '{extra}'): {error}"
+        pytest.skip(reason, allow_module_level=True)

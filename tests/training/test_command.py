@@ -64,7 +64,7 @@ def test_an_interrupted_training_says_how_it_goes_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "_one", interrupted)
+    monkeypatch.setattr(Trainer, "run", interrupted)
     out = tmp_path / "x.safetensors"
     arguments = ["train", "--out", str(out), "--effort", "0.0003", "--features", "4"]
     result = runner.invoke(app, arguments)

@@ -23,7 +23,7 @@ from agent.ablation.core.summary import Checked, explanation
 from agent.ablation.rows.program import BATCH
 from agent.ablation.run import controls, estimate
 from agent.ablation.run.batching import ChannelRunner, Progress, Runner, Tick
-from agent.ablation.run.gradients import slopes
+from agent.ablation.run.gradients import NoGradientError, slopes
 from agent.ablation.run.runners import Runners, Setup
 from agent.ablation.split.left import is_final
 from agent.records import ClassExplanation, Rung
@@ -208,7 +208,11 @@ class Job:
         go the other items that are read on M alone."""
         setup, ledger = self._setup, self.ledger
         with self._timed(plan.METHOD_CHANNELS):
-            self._estimates, order = self._estimated()
+            estimated = self._estimated()
+        if estimated is None:
+            self._run_items(runner, [*plan.channels(range(self._depth)), *narrow])
+            return
+        self._estimates, order = estimated
         rest = [int(k) for k in order]
         batch_s, batch = self._batch_s, runner.batch
         last = estimate.SAMPLE + len(narrow)
@@ -228,20 +232,26 @@ class Job:
             unknown = ~ledger.exact
             ledger.deltas[place, unknown] = self._estimates[place, unknown]
 
-    def _estimated(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(targets, K) of all channels, and their order: the likely largest first."""
+    def _estimated(self) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """(targets, K) of all channels, and their order: the likely largest first. None where the
+        gradient fails: all channels are exact then."""
         setup, targets = self._setup, self.ledger.targets
         try:
             found = estimate.gradient_times_activation(
                 setup.model, setup.split, self._prepared, setup.baseline, targets
             )
+            if np.isfinite(found).all():
+                return found, estimate.order(found)
+            setup.left.leave("estimate", "its gradients are not finite")
+        except NoGradientError as error:
+            setup.left.leave("estimate", error)
+            self._has_gradient = False
+            return estimate.without_gradient(self._prepared, setup.baseline, len(targets))
         except Exception as error:
             if is_final(error):
                 raise
             setup.left.leave("estimate", error)
-            self._has_gradient = False
-            return estimate.without_gradient(self._prepared, setup.baseline, len(targets))
-        return found, estimate.order(found)
+        return None
 
     def _estimate_error(self, place: int) -> float:
         if self._estimates is None or bool(self.ledger.exact.all()):

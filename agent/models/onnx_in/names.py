@@ -27,7 +27,7 @@ def layer_labels(model: Any) -> list[str]:
     taken: Counter[str] = Counter()
     labels = []
     for index, (scope, own) in enumerate(places):
-        if scope in holders:
+        if not scope or scope in holders:
             label = ".".join((*scope, own))
         else:
             label = ".".join(scope) if last[scope] == index else f"{'.'.join(scope)}__{own}"

@@ -28,7 +28,8 @@ LOOP = "http"
 TARGET = "agent.observability.http.process:main"
 WORKERS = 2
 TURN_S = 0.1
-START_LIMIT_S = 30.0
+START_LIMIT_S = 90.0
+"""Less than a service manager waits for the agent (120 s in deploy)."""
 SILENT_AFTER_S = 5.0
 """A server that sends nothing for this long is killed and replaced."""
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024

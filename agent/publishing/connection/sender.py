@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agent.config import Mqtt
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import UNLIMITED, Answered, Opened
+from agent.publishing.connection.link import Cause
 from agent.publishing.connection.pace import Pace
 from agent.publishing.connection.size_limit import VALID_S, SizeLimit
 from agent.publishing.connection.topic_limit import VALID_S as TOPIC_VALID_S
@@ -71,6 +72,8 @@ class Sender:
         self._next = 0  # index of the current entry's next message
         self._accepted: set[str] = set()
         self._refused: set[str] = set()
+        self.heard = False
+        """Whether the broker has answered a message on this connection."""
 
     def opened(self, limits: Opened) -> None:
         """A new connection stands, with the broker's limits."""
@@ -80,6 +83,7 @@ class Sender:
         self._pace.opened()
         self._accepted.clear()
         self._refused.clear()
+        self.heard = False
 
     def idle(self) -> bool:
         """Whether nothing is half sent or unanswered."""
@@ -87,7 +91,7 @@ class Sender:
 
     def has_room(self) -> bool:
         """Whether another message may be handed over before the broker has answered."""
-        return len(self._window) < self._room() and not self._probing()
+        return len(self._window) < self._room() and not self.probing()
 
     def due_in(self, now: float) -> float:
         """Return in how many seconds there may be something to send; infinity: not by itself."""
@@ -95,14 +99,18 @@ class Sender:
             return math.inf
         return self._pace.wait_s(now) or self._outbox.due_in(now)
 
-    def _probing(self) -> bool:
+    def probing(self) -> bool:
+        """Whether one message is in flight alone, to see what the broker makes of it."""
         return self._size_limit.probing() or self._topic_limit.probing()
 
     def _room(self) -> int:
         return min(self._mqtt.in_flight_max, self._limits.receive_maximum)
 
-    def send(self, connection: Connection, now: float) -> None:
-        """Hand over what the window and the pace have room for."""
+    def send(self, connection: Connection, now: float, *, may_probe: bool = True) -> None:
+        """Hand over what the window and the pace have room for.
+
+        ``may_probe`` false: something else is under way alone, and suspects wait.
+        """
         if self._pace.limit_per_s != self._told_per_s:
             self._tell_pace()
         while self.has_room() and not self._pace.wait_s(now):
@@ -123,6 +131,8 @@ class Sender:
                 self._rest(entry, rest)
                 self._current = None
                 continue
+            if not may_probe and self._topic_limit.is_probe(rest[0].topic):
+                return
             if not self._hand_over(connection, entry, rest[0], now):
                 return
             self._next += 1
@@ -184,6 +194,7 @@ class Sender:
         self._pace.answered(now)
         message, reason = flight.message, event.reason
         if flight.qos > 0:
+            self.heard = True
             self._size_limit.answered(_packet_bytes(message))
             self._topic_limit.answered(message.topic)
             self._telemetry.count("publish_results", topic_family=message.family, reason=reason)
@@ -209,12 +220,12 @@ class Sender:
         self._telemetry.count("publish_results", topic_family=family, reason="timeout")
         return flight.message
 
-    def closed_by_broker(self, now: float, *, too_fast: bool = False) -> None:
+    def closed_by_broker(self, cause: Cause, subscribing: bool, now: float) -> None:
         """The broker has closed the connection; ``return_unanswered`` comes next.
 
-        ``too_fast``: it gave our rate as the reason.
+        ``subscribing``: a subscription may be the reason.
         """
-        learnt = self._pace.closed(len(self._window), now, said=too_fast)
+        learnt = self._pace.closed(len(self._window), now, said=cause is Cause.TOO_FAST)
         if learnt is not None:
             log_event(
                 logger,
@@ -224,7 +235,7 @@ class Sender:
                 per_s=round(learnt, 1),
                 reason="the broker hangs up when it is sent more; see mqtt.publish_per_s",
             )
-        self._learn_topic(now)
+        self._learn_topic(now, subscribing)
         suspects = {
             _packet_bytes(flight.message): flight.message
             for flight in self._window.values()
@@ -242,9 +253,9 @@ class Sender:
                 believed_for_s=VALID_S,
             )
 
-    def _learn_topic(self, now: float) -> None:
+    def _learn_topic(self, now: float, subscribing: bool) -> None:
         topics = {flight.message.topic for flight in self._window.values()}
-        denied = self._topic_limit.closed(topics, now)
+        denied = self._topic_limit.closed(topics, now, unclear=subscribing)
         if denied is not None:
             log_event(
                 logger,

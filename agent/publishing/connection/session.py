@@ -181,11 +181,12 @@ class Session:
         if self._link.state is LinkState.ONLINE and connection is not None:
             if farewell is None:
                 self._hooks.tick(now)
-                self._subscriptions.tick(connection, now)
+                heard = self._sender.heard and not self._sender.probing()
+                self._subscriptions.tick(connection, now, heard=heard)
             if now >= self._repeat_at:
                 self._repeat_at = now + REPEAT_S
                 self._outbox.repeat(now)
-            self._sender.send(connection, now)
+            self._sender.send(connection, now, may_probe=not self._subscriptions.probing())
             self._check_timeout(connection, now)
         fd = connection.fileno() if connection is not None else None
         writing = fd is not None and connection is not None and connection.wants_write()
@@ -278,7 +279,7 @@ class Session:
 
     def _ended(self, event: Ended, now: float) -> None:
         if event.cause in (Cause.LOST, Cause.TOO_FAST) and not event.wanted:
-            self._sender.closed_by_broker(now, too_fast=event.cause is Cause.TOO_FAST)
+            self._sender.closed_by_broker(event.cause, self._subscriptions.closed(now), now)
         self._sender.return_unanswered()
         ordered, self._disconnect = self._disconnect, None
         if event.wanted and self._stop is not None:

@@ -1,4 +1,11 @@
-"""What a session listens to: subscribed at each connect, and again where the broker refused."""
+"""What a session listens to: subscribed at each connect, and again where the broker refused.
+
+Some brokers of MQTT 3.1.1 close the connection at a subscription that an access list forbids, and
+say nothing (AWS IoT Core). What is asked for again at each connect would then close each of them.
+So what was unanswered when a connection was closed is asked for alone on the next one, and once
+something else was answered on it. At ``CLOSES_MAX`` closes in a row it is left out for
+``DENIED_S``; after that a single one is enough. See ``topic_limit`` for what is published.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 NO_WILDCARDS = "wildcard_subscription_not_supported"
 """Reason 162 of a SUBACK (section 3.9.3 of MQTT 5)."""
+CLOSES_MAX = 3
+DENIED_S = 3600.0
 QOS_0 = "granted_qos_0"
 """A broker may grant less than was asked for (section 3.9.3); then commands can be lost."""
 
@@ -46,6 +55,9 @@ class Subscriptions:
         self._refused: dict[Subscription, float] = {}  # -> when it is asked for again
         self._told: set[str] = set()
         self._told_qos_0 = False
+        self._suspects: dict[Subscription, int] = {}  # -> connections closed at it, asked for alone
+        self._denied: dict[Subscription, float] = {}  # -> when it is asked for again
+        self._alone: Subscription | None = None
 
     @property
     def need_wildcards(self) -> bool:
@@ -56,21 +68,75 @@ class Subscriptions:
         """A new connection stands."""
         self._asked.clear()
         self._refused.clear()
+        self._alone = None
         for one in self._wanted:
             for asked in (one,) if wildcards else _without_wildcards(one):
-                self._ask(connection, asked)
+                if asked in self._suspects:
+                    self._refused[asked] = -math.inf  # alone, in ``tick``
+                else:
+                    self._ask(connection, asked)
 
-    def tick(self, connection: Connection, now: float) -> None:
-        """Ask again for what was refused a while ago."""
+    def probing(self) -> bool:
+        """Whether one is asked for alone, to see what the broker makes of it."""
+        return self._alone is not None
+
+    def closed(self, now: float) -> bool:
+        """The broker closed the connection; return whether a subscription may be the reason."""
+        unanswered = list(self._asked.values())
+        alone, self._alone = self._alone, None
+        self._asked.clear()
+        for asked in unanswered:
+            self._suspects.setdefault(asked, 0)
+        if alone is not None and alone in unanswered:
+            self._suspects[alone] += 1
+            if self._suspects[alone] >= CLOSES_MAX:
+                self._suspects[alone] = CLOSES_MAX - 1
+                self._denied[alone] = now + DENIED_S
+                reason = "the broker hangs up at this subscription; see its access list"
+                self._log(
+                    logging.WARNING,
+                    "subscription_denied",
+                    alone.topic,
+                    reason=reason,
+                    believed_for_s=DENIED_S,
+                )
+        return bool(unanswered)
+
+    def tick(self, connection: Connection, now: float, *, heard: bool = False) -> None:
+        """Ask again for what was refused a while ago, and for suspects one after the other.
+
+        ``heard``: the broker has answered something that was published on this connection, and
+        nothing is under way alone.
+        """
+        for asked in self._due_suspects(now) if heard else ():
+            self._refused[asked], self._alone = math.inf, asked
+            self._ask(connection, asked)
         for asked in [asked for asked, due in self._refused.items() if due <= now]:
+            if asked in self._suspects:
+                continue
             self._refused[asked] = math.inf
             self._ask(connection, asked)
+
+    def _due_suspects(self, now: float) -> list[Subscription]:
+        """At most one: nothing else may be asked for beside it."""
+        if self._asked:
+            return []
+        due = [
+            asked
+            for asked, at in self._refused.items()
+            if asked in self._suspects and at <= now >= self._denied.get(asked, -math.inf)
+        ]
+        return due[:1]
 
     def answered(self, event: Subscribed, now: float) -> None:
         """The broker's word for one of them."""
         asked = self._asked.pop(event.mid, None)
         if asked is None:
             return
+        self._suspects.pop(asked, None)
+        self._denied.pop(asked, None)
+        if asked is self._alone:
+            self._alone = None
         topic = asked.topic
         if event.accepted:
             self._refused.pop(asked, None)

@@ -64,19 +64,22 @@ class TopicLimit:
         self._suspects.pop(topic, None)
         self._denied_until.pop(topic, None)
 
-    def closed(self, unanswered: Collection[str], now: float) -> str | None:
+    def closed(
+        self, unanswered: Collection[str], now: float, *, unclear: bool = False
+    ) -> str | None:
         """The broker closed the connection; return a topic that has turned out to be denied.
 
-        ``unanswered`` are the topics of messages that may be the reason.
+        ``unanswered`` are the topics of messages that may be the reason; ``unclear``: something
+        else may be as well.
         """
         for topic in unanswered:
             self._suspects.setdefault(topic, 0)
-        if unanswered and not self._answered:
+        if unanswered and not self._answered and not unclear:
             self._silent += 1
             if self._silent >= CLOSES_MAX:
                 self._late.update(unanswered)
         topic, self._probe = self._probe, None
-        if topic is None or topic not in unanswered or not self._answered:
+        if topic is None or topic not in unanswered or not self._answered or unclear:
             return None
         self._suspects[topic] += 1
         if self._suspects[topic] < CLOSES_MAX:

@@ -25,7 +25,7 @@ from tests.support.peers import peer
 
 CLASSES = ("background", "suture", "stem")
 ENCODER, LAYER = "resnet18", "encoder.layer2"
-SIZE, BATCH, RATE = 96, 8, 2e-3
+BATCH, RATE = 8, 2e-3
 Say = Callable[[str], None]
 
 
@@ -34,25 +34,24 @@ def shipped() -> LoadedModel:
     return load_model(config.Model())
 
 
-def foreign(cache: Path, steps: int, say: Say) -> LoadedModel:
-    """Unet of segmentation_models_pytorch, random weights trained for so many ``steps``; kept in
-    ``cache``, and taken from there the next time."""
+def foreign(cache: Path, size_px: int, steps: int, say: Say) -> LoadedModel:
+    """Unet of segmentation_models_pytorch for inputs of ``size_px``, random weights trained for so
+    many ``steps``; kept in ``cache``, and taken from there the next time."""
     torch.manual_seed(0)
     library = peer("segmentation_models_pytorch")
     module = library.Unet(ENCODER, encoder_weights=None, classes=len(CLASSES))
-    path = cache / f"unet-{ENCODER}-{SIZE}px-{steps}.safetensors"
+    path = cache / f"unet-{ENCODER}-{size_px}px-{steps}.safetensors"
+    settings = config.Preprocessing(width_px=size_px, height_px=size_px)
     if not path.exists():
-        _train(module, steps, say)
+        _train(module, settings, steps, say)
         save_file({k: v.contiguous() for k, v in module.state_dict().items()}, path)
     module.load_state_dict(load_file(path))
     for parameter in module.eval().parameters():
         parameter.requires_grad_(False)
-    settings = config.Preprocessing(width_px=SIZE, height_px=SIZE)
     return explainable(module, CLASSES, settings, layer=LAYER)
 
 
-def _train(module: torch.nn.Module, steps: int, say: Say) -> None:
-    settings = config.Preprocessing(width_px=SIZE, height_px=SIZE)
+def _train(module: torch.nn.Module, settings: config.Preprocessing, steps: int, say: Say) -> None:
     samples, weights = SimulatedSamples(), torch.tensor(Recipe().class_weights)
     optimiser = torch.optim.AdamW(module.parameters(), lr=RATE)
     warm = max(1, steps // 20)
@@ -65,7 +64,9 @@ def _train(module: torch.nn.Module, steps: int, say: Say) -> None:
         ]
         fitted = [pictures.fit(one.image, one.aperture, settings) for one in made]
         x = pictures.to_tensor(fitted, settings, torch.device("cpu"))
-        wanted = torch.from_numpy(np.stack([fit_mask(one, SIZE) for one in made])).long()
+        wanted = torch.from_numpy(
+            np.stack([fit_mask(one, settings.width_px) for one in made])
+        ).long()
         share = min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimiser.param_groups:
             group["lr"] = RATE * max(share, 0.01)

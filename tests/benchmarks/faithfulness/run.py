@@ -15,7 +15,7 @@ from agent.ablation.engine import Engine, Tuning
 from agent.models.loaded import LoadedModel
 from agent.simulator.render import Renderer
 from tests.benchmarks.faithfulness import networks
-from tests.benchmarks.faithfulness.picture import measure
+from tests.benchmarks.faithfulness.picture import Numbers, measure
 from tests.benchmarks.faithfulness.tables import Measured
 
 FIRST_SEED, RENDER_PX = 7000, 256
@@ -25,12 +25,14 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """``cache``: where the trained network and what was measured lie; ``seconds``: no picture is
-    begun after so many; ``steps`` of training."""
+    begun after so many, those in the cache are taken all the same; ``steps`` and ``size_px`` of
+    training."""
 
     pictures: int
     cache: Path
     seconds: float
-    steps: int = 400
+    steps: int
+    size_px: int
 
 
 def measured(wanted: Wanted, say: Say) -> list[Measured]:
@@ -39,26 +41,24 @@ def measured(wanted: Wanted, say: Say) -> list[Measured]:
     started = time.monotonic()
     torch.set_num_threads(1)
     shipped = networks.shipped()
-    foreign = networks.foreign(wanted.cache, wanted.steps, say)
+    foreign = networks.foreign(wanted.cache, wanted.size_px, wanted.steps, say)
     sides = {
         f"shipped model, {shipped.preprocessing.width_px} px": _engine(shipped),
-        f"Unet({networks.ENCODER}) of segmentation_models_pytorch, {networks.SIZE} px, "
+        f"Unet({networks.ENCODER}) of segmentation_models_pytorch, {wanted.size_px} px, "
         f"{wanted.steps} steps of {networks.BATCH} simulated fruit": _engine(foreign),
     }
     renderer = Renderer(RENDER_PX)
-    found: dict[str, list[dict[str, object]]] = {what: [] for what in sides}
-    for number in range(wanted.pictures):
-        if time.monotonic() - started > wanted.seconds:
-            say(f"the time was up after {number} of {wanted.pictures} pictures")
-            break
-        render = renderer.fruit(FIRST_SEED + number)
+    found: dict[str, list[dict[str, Numbers]]] = {what: [] for what in sides}
+    for seed in range(FIRST_SEED, FIRST_SEED + wanted.pictures):
         for what, engine in sides.items():
-            path = wanted.cache / f"{_slug(engine.model)}-{FIRST_SEED + number}.json"
+            path = wanted.cache / f"{_slug(engine.model)}-{seed}.json"
             if not path.exists():
-                numbers = measure(engine, render, FIRST_SEED + number)
-                path.write_text(json.dumps(numbers))
+                if time.monotonic() - started > wanted.seconds:
+                    continue  # what was measured before still counts
+                path.write_text(json.dumps(measure(engine, renderer.fruit(seed), seed)))
             found[what].append(json.loads(path.read_text()))
-        say(f"picture {number + 1} of {wanted.pictures}, {time.monotonic() - started:.0f} s")
+        counts = ", ".join(str(len(one)) for one in found.values())
+        say(f"pictures: {counts} of {wanted.pictures}, {time.monotonic() - started:.0f} s")
     return [Measured(f"{what}, {engine.layer}", found[what]) for what, engine in sides.items()]
 
 

@@ -9,7 +9,19 @@ import pytest
 
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import Subscribed
-from agent.publishing.connection.subscriptions import NO_WILDCARDS, Subscription, Subscriptions
+from agent.publishing.connection.subscriptions import (
+    CLOSES_MAX,
+    DENIED_S,
+    NO_WILDCARDS,
+    Subscription,
+    Subscriptions,
+)
+from tests.publishing.connection.test_faults import raise_alarms, seqs
+from tests.publishing.rig import running
+from tests.support import wait_until
+from tests.support.fault_broker import fault_broker
+
+QUICK = {"reconnect_first_s": 0.02, "reconnect_max_s": 0.05}
 
 
 class Asked:
@@ -43,6 +55,34 @@ def test_a_broker_that_refuses_wildcards_only_when_they_are_asked_for_gets_the_t
     assert asked.topics[3:] == ["cmd/shelve"], "each for itself from then on"
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_subscription_at_which_the_broker_hangs_up_is_left_out(
+    protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with (
+        fault_broker(denied_filter="/machine") as broker,
+        running(broker.url, wait=False, protocol=protocol, **QUICK) as rig,
+    ):
+        wait_until(
+            lambda: "subscription_denied" in said(caplog), 20, "the subscription is found out"
+        )
+        raise_alarms(rig, 1, 2)
+        wait_until(lambda: set(seqs(broker)) == {1, 2}, 10, "the alarms come")
+        rig.wait_online()
+        closes = broker.closes
+        assert closes == 1 + CLOSES_MAX
+        assert any("cmd/" in topic for topic in broker.subscribed), "the others are there"
+        assert "topic_denied" not in said(caplog), "it was no matter of a topic"
+        raise_alarms(rig, 3, 1)
+        wait_until(lambda: set(seqs(broker)) == {1, 2, 3}, 10, "and go on")
+        assert broker.closes == closes
+
+
+def said(caplog: pytest.LogCaptureFixture) -> set[str]:
+    return {record.getMessage() for record in caplog.records}
+
+
 def test_less_than_was_asked_for_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     asked = Asked()
     listens = Subscriptions((Subscription("cmd/+"), Subscription("machine")), "uns")
@@ -54,3 +94,31 @@ def test_less_than_was_asked_for_is_said_once(caplog: pytest.LogCaptureFixture) 
             listens.answered(Subscribed(1, True, "granted_qos_0"), 10.0)
     said = [one for one in caplog.records if one.getMessage() == "subscription_at_qos_0"]
     assert [one.fields["topic"] for one in said] == ["cmd/+"]  # type: ignore[attr-defined]
+
+
+def test_a_denied_subscription_is_tried_once_an_hour_and_taken_when_it_is_allowed() -> None:
+    asked = Asked()
+    connection = cast(Connection, asked)
+    listens = Subscriptions((Subscription("cmd/+"), Subscription("machine")), "uns")
+
+    def connect(now: float) -> list[str]:
+        asked.topics.clear()
+        listens.opened(connection, wildcards=True)
+        if "cmd/+" in asked.topics:
+            listens.answered(Subscribed(asked.topics.index("cmd/+"), True, "granted"), now)
+        listens.tick(connection, now, heard=True)
+        return list(asked.topics)
+
+    assert connect(0.0) == ["cmd/+", "machine"]
+    for _ in range(1 + CLOSES_MAX):
+        assert listens.closed(1.0), "it was unanswered"
+        assert connect(2.0)[0] == "cmd/+"
+    assert listens.closed(3.0) is False
+    assert connect(3.0) == ["cmd/+"], "left out"
+    listens.tick(connection, DENIED_S + 2.0, heard=True)
+    assert asked.topics == ["cmd/+", "machine"]
+    assert listens.closed(DENIED_S + 3.0)
+    assert connect(DENIED_S + 4.0) == ["cmd/+"], "once was enough"
+    listens.tick(connection, 3 * DENIED_S, heard=True)
+    listens.answered(Subscribed(1, True, "granted"), 3 * DENIED_S)
+    assert connect(3 * DENIED_S + 1) == ["cmd/+", "machine"], "both at once"
