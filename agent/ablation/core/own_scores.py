@@ -73,9 +73,9 @@ class OwnScore(ScoreFunction):
         y = self._called(self._given(logits, target))
         if logits.requires_grad and not y.requires_grad:
             raise AblationError(
-                f"score {self.name}: it gives no gradient (is something detached or rounded?); the "
-                "estimates of the rungs partial and coarse and gradient maps need one: declare "
-                "gradient=False to have channels ranked by the margin"
+                f"score {self.name}: it gives no gradient (is something detached or rounded?), "
+                "which estimates and gradient maps need: declare gradient=False to have channels "
+                "ranked by the margin"
             )
         return y
 
@@ -111,6 +111,8 @@ class OwnScore(ScoreFunction):
 
     def _slope_rounding(self, wide: Tensor, off: Tensor, target: Target) -> float | None:
         """None where there is no slope."""
+        if not self._has_gradient:  # it may be a function of numpy
+            return None
         with torch.enable_grad():
             z = wide.detach().clone().requires_grad_()
             y = self._called(self._given(z * 1.0, target))
