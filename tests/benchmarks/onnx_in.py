@@ -29,7 +29,7 @@ from tests.support.peers import peer
 SIZE, TOLERANCE = 64, 1e-5
 CHANNELS = 4
 MODELS = {
-    "Unet(resnet18)": (lambda smp, **own: smp.Unet("resnet18", **own), "encoder.layer3.1.conv2"),
+    "Unet(resnet18)": (lambda smp, **own: smp.Unet("resnet18", **own), "decoder.blocks.0.conv1.2"),
     "DeepLabV3(resnet18)": (
         lambda smp, **own: smp.DeepLabV3("resnet18", **own),
         "decoder.aspp.project.2",
