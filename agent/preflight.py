@@ -116,21 +116,21 @@ def missing_things(config: Config) -> Iterator[Broken]:
 
 def _unknown_alarms(config: Config) -> Iterator[Broken]:
     """An alarm that is to be out of service and is written otherwise would annunciate."""
+    if not hasattr(config, "alarms") or not hasattr(config.alarms, "out_of_service"):
+        return
     try:
         cameras = [camera.name for camera in config.cameras]
         lanes = [lane.name for camera in config.cameras for lane in camera.effective_lanes()]
-        listed = config.alarms.out_of_service
-    except AttributeError:  # a key with an error of its own: which names there are is not known
-        return
-    if not lanes:
-        return
+    except AttributeError:  # a camera without a name that can be used: only causes are known
+        cameras = lanes = []
     known = sorted({*Cause, *watched_ids(lanes, cameras, lanes)})
-    for place, name in enumerate(listed):
-        if name not in known:
+    for place, name in enumerate(config.alarms.out_of_service):
+        of_some_camera = not lanes and name.startswith(tuple(f"{cause}-" for cause in Cause))
+        if name not in known and not of_some_camera:
             yield Broken(
                 ("alarms", "out_of_service", place),
                 "is no alarm",
-                f"{', '.join(Cause)}; or of one camera, as {Cause.NO_READ_RATE}-{lanes[0]}",
+                f"{', '.join(Cause)}; or of one camera, as {Cause.NO_READ_RATE}-cam1",
                 nearest(name, known),
             )
 

@@ -39,8 +39,8 @@ def climb(
                 raise
             faults.append(error)
             continue
-        for tried, error in zip(setups, faults, strict=False):
-            tried.left.leave(_name(tried), error, instead=setup.path)
+        for tried, fault in zip(setups, faults, strict=False):
+            tried.left.leave(_name(tried), fault, instead=setup.path)
         return result, setups[len(faults) :]
     raise ValueError("no way at all")
 

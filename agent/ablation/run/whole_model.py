@@ -183,8 +183,8 @@ class Reader:
                 self._ways.pop(0)
                 self._way = self._base = None
                 continue
-            for left, error in faults:
-                self._owner.leave(left, error)
+            for left, fault in faults:
+                self._owner.leave(left, fault)
             return found
 
     def _by(self, way: Way, pictures: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class Followed(Tensor):
 
     @staticmethod
     def __new__(cls, real: Tensor, axis: int, parts: int, watch: Watch) -> Followed:
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made = Tensor._make_wrapper_subclass(
             cls,
             real.size(),
             strides=real.stride(),
@@ -52,12 +52,14 @@ class Followed(Tensor):
             device=real.device,
         )
         made.held, made.axis, made.parts, made.watch = real, axis, parts, watch
-        return made  # type: ignore[no-any-return]
+        return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         call = Call(func, args, kwargs or {})
         return call.first.watch.run(call, args, kwargs or {})
 
@@ -76,7 +78,7 @@ class Call:
         named = {a.name: value for a, value in zip(declared, args, strict=False)} | dict(kwargs)
         self.given = {a.name: named.get(a.name, a.default_value) for a in declared}
         flat = tree_flatten((args, kwargs))[0]
-        self.followed = [one for one in flat if isinstance(one, Followed)]
+        self.followed: list[Followed] = [one for one in flat if isinstance(one, Followed)]
         self.plain = [
             one for one in flat if isinstance(one, Tensor) and not isinstance(one, Followed)
         ]
@@ -86,9 +88,9 @@ class Call:
     def one(self) -> Followed:
         """The only tensor that has items; it stands first."""
         first = next(iter(self.given.values()))
-        if len(self.followed) != 1 or first is not self.first:
+        if len(self.followed) != 1 or not isinstance(first, Followed):
             raise MixedError("works on several tensors that differ between items")
-        return self.first
+        return first
 
     def alike(self) -> Followed:
         """Any of several tensors that have their items in the same place."""
