@@ -26,7 +26,7 @@ from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
 from agent.models.card import card_path, read_card
 from agent.models.errors import ModelError
-from agent.models.files import check_sha256, read_file, sha256_of
+from agent.models.files import BEGINNING, check_beginning, check_sha256, read_file, sha256_of
 from agent.models.formats import factory_source, format_of
 from agent.nearest import nearest
 from agent.simulator.parameters import ParameterError, parse_url
@@ -116,21 +116,21 @@ def missing_things(config: Config) -> Iterator[Broken]:
 
 def _unknown_alarms(config: Config) -> Iterator[Broken]:
     """An alarm that is to be out of service and is written otherwise would annunciate."""
+    if not hasattr(config, "alarms") or not hasattr(config.alarms, "out_of_service"):
+        return
     try:
         cameras = [camera.name for camera in config.cameras]
         lanes = [lane.name for camera in config.cameras for lane in camera.effective_lanes()]
-        listed = config.alarms.out_of_service
-    except AttributeError:  # a key with an error of its own: which names there are is not known
-        return
-    if not lanes:
-        return
+    except AttributeError:  # a camera without a name that can be used: only causes are known
+        cameras = lanes = []
     known = sorted({*Cause, *watched_ids(lanes, cameras, lanes)})
-    for place, name in enumerate(listed):
-        if name not in known:
+    for place, name in enumerate(config.alarms.out_of_service):
+        of_some_camera = not lanes and name.startswith(tuple(f"{cause}-" for cause in Cause))
+        if name not in known and not of_some_camera:
             yield Broken(
                 ("alarms", "out_of_service", place),
                 "is no alarm",
-                f"{', '.join(Cause)}; or of one camera, as {Cause.NO_READ_RATE}-{lanes[0]}",
+                f"{', '.join(Cause)}; or of one camera, as {Cause.NO_READ_RATE}-cam1",
                 nearest(name, known),
             )
 
@@ -153,6 +153,9 @@ def incomplete(model: Model) -> Iterator[Broken]:
             return
         card = read_card(card_path(model.path)) if model.path is not None else None
         path, factory = model.path, model.factory
+        if path is not None:
+            with path.open("rb") as file:
+                check_beginning(file.read(BEGINNING), path)
         if factory is not None:
             source = read_file(factory_source(factory))
             wanted = model.sha256 if model.trust == "program" else None

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from agent.ablation.core.focus import given as given
     from agent.ablation.core.groups import clustered as clustered
     from agent.ablation.core.groups import contiguous as contiguous
+    from agent.ablation.core.own_scores import own_score as own_score
     from agent.ablation.core.ranks import rank_correlation as rank_correlation
     from agent.ablation.engine import Engine as Engine
-    from agent.ablation.engine import Tuning as Tuning
+    from agent.ablation.engine import LayerEngines as LayerEngines
     from agent.ablation.overlay import render_overlay as render_overlay
+    from agent.ablation.request import Tuning as Tuning
+    from agent.ablation.result import Deltas as Deltas
     from agent.ablation.result import EngineResult as EngineResult
     from agent.ablation.run.channel_means import channel_means as channel_means
     from agent.ablation.run.fills import Fill as Fill
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from agent.ablation.studies.studies import Studies as Studies
     from agent.config import Ablation as Ablation
     from agent.config import Head as Head
+    from agent.config import Model as Model
     from agent.config import Preprocessing as Preprocessing
     from agent.config import Score as Score
     from agent.models.loading import load_model as load_model
@@ -50,13 +54,17 @@ _WHERE = {
     "NullControlError": "agent.ablation.core.errors",
     "Ablation": "agent.config",
     "Head": "agent.config",
+    "Model": "agent.config",
     "Preprocessing": "agent.config",
     "Score": "agent.config",
     "load_model": "agent.models.loading",
     "explainable": "agent.ablation.adapt",
     "Engine": "agent.ablation.engine",
-    "Tuning": "agent.ablation.engine",
+    "LayerEngines": "agent.ablation.engine",
+    "Tuning": "agent.ablation.request",
+    "Deltas": "agent.ablation.result",
     "EngineResult": "agent.ablation.result",
+    "own_score": "agent.ablation.core.own_scores",
     "Focus": "agent.ablation.core.focus",
     "box": "agent.ablation.core.focus",
     "component": "agent.ablation.core.focus",

@@ -6,42 +6,40 @@ go through the second half of the model, and all classes are read from the same 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from agent import config
 from agent.ablation.core import plan
-from agent.ablation.core.case import Case, check_classes, load_case, target, why_not
+from agent.ablation.core.arguments import callback, instance, named, number, words
+from agent.ablation.core.case import (
+    Case,
+    Picture,
+    layer_name,
+    target,
+    why_not,
+)
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.focus import Focus
 from agent.ablation.core.regions import Mask
 from agent.ablation.core.relevance import class_shares, relevance_mass
-from agent.ablation.core.scores import Target, score_named
-from agent.ablation.result import EngineResult, not_explainable
-from agent.ablation.run.batching import Progress, Tick, choose_batch
-from agent.ablation.run.fast_path import build_fast_path
+from agent.ablation.core.scores import Target
+from agent.ablation.core.summary import Checked
+from agent.ablation.cut_model import CutModel
+from agent.ablation.request import Asked, Baseline, Pictures, Scores, asked, one_by_one, picked
+from agent.ablation.request import Tuning as Tuning
+from agent.ablation.result import ChannelDrops, Deltas, EngineResult, not_explainable, stacked
+from agent.ablation.run.batching import Progress, Tick
 from agent.ablation.run.input_occlusion import InputSensitivity, input_sensitivities, with_input
 from agent.ablation.run.job import Job
-from agent.ablation.run.ladder import climb, slower_ways
-from agent.ablation.run.runners import Setup
 from agent.ablation.run.whole_model import WholeModel
-from agent.ablation.split.left import LeftWays
-from agent.ablation.split.split import (
-    HookSplit,
-    build_split,
-    check_mode,
-    check_weights,
-    find_layer,
-    no_slower,
-    watchable,
-)
+from agent.ablation.split.split import check_mode
 from agent.ablation.studies.context import StudyContext
 from agent.ablation.studies.studies import (
     CHECKS,
@@ -51,153 +49,67 @@ from agent.ablation.studies.studies import (
     missing,
     run_studies,
 )
-from agent.config import Score
-from agent.models.checks import probe_batch
 from agent.models.loaded import LoadedModel
 from agent.records import ClassExplanation, Rung
-from agent.telemetry import Clock
-
-Baseline = Literal["zero", "mean"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """``reference`` (K,): mean of each channel over a reference set, for the baseline ``mean``.
-    ``batch``: items per pass, None to time a few. ``clock``: seconds, for deadlines. ``rows``:
-    whether channels may take the fast path."""
-
-    reference: NDArray[np.float64] | None = None
-    batch: int | None = None
-    clock: Clock = time.perf_counter
-    rows: bool = True
-
-
-class Engine:
+class Engine(CutModel):
     """Explains pictures of one model at one layer.
 
-    Raises ``AblationError`` for a model in train mode, weights that are not finite, a model whose
-    two runs differ, a layer that is no feature map, a class that is not there.
+    ``layer`` is a name or the module itself. An engine may be called from any thread: those of
+    networks that share a module take turns, whoever made them.
+
+    Raises ``AblationError`` for a model in train mode, weights that are not finite or of another
+    dtype than the input, a model whose two runs differ, a layer that is no feature map, a class
+    that is not there.
     """
-
-    def __init__(
-        self,
-        model: LoadedModel,
-        settings: config.Ablation,
-        layer: str | None = None,
-        tuning: Tuning | None = None,
-    ) -> None:
-        self._tuning = tuning = tuning or Tuning()
-        check_mode(model)
-        check_weights(model)
-        check_classes(model, settings.classes)
-        self.model, self.settings = model, settings
-        with torch.no_grad():
-            example = probe_batch(model)[:1]
-            model = watchable(model, example)
-            self.layer = find_layer(model, layer, example)
-            self._left = LeftWays()
-            split = build_split(model, self.layer, example, self._left)
-            prepared = split.prefix(example)
-            zero = torch.zeros_like(prepared.activation[:, :, :1, :1])
-            self._baselines = self._known_baselines(zero)
-            baseline = self._chosen_baseline(settings.baseline)
-            self._grid = (int(prepared.activation.shape[2]), int(prepared.activation.shape[3]))
-            operations = None
-            if tuning.rows:
-                operations = build_fast_path(
-                    model, self.layer, split, example, baseline, tuning.clock, self._left
-                )
-            plain = HookSplit(model, self.layer)
-            if operations is None:
-                split = no_slower(split, plain, example, self._left, tuning.clock)
-            prepared = split.prefix(example)
-            batch = tuning.batch if split.together else 1
-            self._setup = Setup(
-                model=model,
-                settings=settings,
-                plain=plain,
-                split=split,
-                baseline=baseline,
-                batch=batch or choose_batch(split, prepared, tuning.clock),
-                clock=tuning.clock,
-                operations=operations,
-                halved=self._remember,
-                left=self._left,
-            )
-            self._slower = slower_ways(self._setup)
-            self._whole_model = WholeModel(model, example, self._left)
-        self._spot_rng = np.random.default_rng(settings.seed)
-
-    def _remember(self, batch: int) -> None:
-        """No more than this a pass from now on: the device ran out of memory, once allowed."""
-        self._setup = replace(self._setup, batch=batch, halved=None)
-
-    @property
-    def channels(self) -> int:
-        """How many maps the layer has."""
-        return int(self._setup.baseline.shape[1])
-
-    @property
-    def has_both_baselines(self) -> bool:
-        """Whether the means of the layer's channels are known."""
-        return len(self._baselines) > 1
-
-    @property
-    def path(self) -> str:
-        """How the model is run from the layer on: ``hook`` (whole, with a hook), ``replay`` (what
-        ended before the layer is replayed), ``fx`` or ``export`` (cut in two), with ``+rows`` where
-        only the pixels that are read are run."""
-        return self._setup.path
-
-    @property
-    def ways_left(self) -> tuple[str, ...]:
-        """The faster ways that are not taken, ``way: reason`` each; see ``EngineResult``."""
-        return self._left.lines
 
     def explain(
         self,
-        image_bgr: NDArray[np.uint8],
+        picture: Picture | Case,
         aperture: Mask | None = None,
         *,
-        rung: Rung = Rung.EXACT,
+        rung: Rung | str = Rung.EXACT,
         deadline_s: float | None = None,
-        classes: Sequence[str] | None = None,
-        scores: Sequence[Score] | None = None,
+        classes: Sequence[str] | str | None = None,
+        scores: Scores | None = None,
         baseline: Baseline | None = None,
-        region: Focus | NDArray[np.uint8] | None = None,
+        region: Focus | NDArray[np.uint8] | str | None = None,
         studies: Studies | None = None,
         tick: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> EngineResult:
-        """Explain one picture, (H, W, 3) uint8 BGR or with alpha; ``aperture`` is (H, W) bool.
+        """Explain one picture, (H, W, 3) uint8 BGR or with alpha, or a tensor (C, h, w) or (1, C,
+        h, w) that is the network's input already; ``aperture`` is (H, W) bool.
 
         ``deadline_s`` counts from the call and binds the rungs ``partial`` and ``coarse`` only:
         what they must have is computed in any case. ``classes``, ``scores`` and ``baseline`` are
-        the settings' where they are None; all scores are read from one pass. ``region`` is a focus
-        (a connected part, a box, a mask), or (h, w) uint8 class indices in place of the predicted
-        mask. ``progress`` is called after every batch.
+        the settings' where they are None; all scores are read from one pass, by name, from
+        ``own_score``, or any function of logits. ``region`` is a focus (a connected part, a box, a
+        mask) or its words, or (h, w) uint8 class indices in place of the predicted mask.
+        ``progress`` is called after every batch.
 
         ``studies`` come after the explanation, which they cannot cost: ``tick`` is told the study's
         name before each of its batches, and ``LateError`` raised in it ends that study, which is
         then named in ``left_out``.
 
         Raises ``NullControlError`` when the ablated path does not reproduce the plain model, and
-        ``AblationError`` for everything else that forbids an explanation. A class without a pixel
-        is no error: its record says that it is not explainable.
+        ``AblationError`` for everything else that forbids an explanation, an argument that is none
+        among it. A class without a pixel is no error: its record says that it is not explainable.
         """
         clock = self._tuning.clock
         started = clock()
-        names = tuple(classes) if classes is not None else self.settings.classes
-        used = baseline or self.settings.baseline
-        self._chosen_baseline(used)
-        check_classes(self.model, names)
-        check_mode(self.model)
-        with torch.no_grad():
-            case = load_case(self.model, image_bgr, aperture, region)
-            kinds = [score_named(one) for one in scores or (self.settings.score,)]
-            wanted = [target(self.model, case, name, kind) for kind in kinds for name in names]
-            reasons = [why_not(t, case) for t in wanted]
-            targets = [t for t, reason in zip(wanted, reasons, strict=True) if not reason]
+        rung = named(Rung, "rung", rung)
+        deadline = None if deadline_s is None else started + number("deadline_s", deadline_s)
+        studies_wanted = Studies() if studies is None else studies
+        instance(Studies, "studies", studies_wanted)
+        callback("tick", tick)
+        callback("progress", progress)
+        wanted = self._asked(classes, scores, baseline)
+        case = self._case(picture, aperture, region)
+        whole_model = self._whole_model  # before the turn: it may have to be made
+        with self._turn():
+            targets, reasons = self._targets(case, wanted)
             records: dict[tuple[str, str], ClassExplanation] = {}
             left_out: tuple[str, ...] = CHECKS
             seconds: dict[str, float] = {}
@@ -207,19 +119,12 @@ class Engine:
                 prepared = clock()
                 in_input = self._occluded_inputs(case, targets)
                 occluded = clock()
-                deadline = None if deadline_s is None else started + deadline_s
-
-                def attempt(setup: Setup) -> Job:
-                    based = replace(setup, baseline=self._chosen_baseline(used))
-                    made = Job(based, case, targets, rung, self._spot_rng)
-                    made.run(deadline, progress)
-                    return made
-
-                job = self._by_the_first_way(attempt)
+                run = partial(Job.run, deadline=deadline, progress=progress)
+                job, _ = self._first_way(case, targets, wanted, rung, run)
                 records = self._records(job, case, in_input)
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - prepared}
-                context = self._context(job, case, list(records.values()), used)
-                results, late = run_studies(studies or Studies(), context, tick or _unhurried)
+                context = self._context(job, case, list(records.values()), wanted, whole_model)
+                results, late = run_studies(studies_wanted, context, tick or _unhurried)
                 studied = dict(zip(records, results, strict=True))
                 left_out = (*job.left_out(), *missing(results[0], late))
                 for key, one in studied.items():
@@ -227,19 +132,20 @@ class Engine:
                     if studies is not None:
                         records[key] = cross_checked(records[key], one, case.aperture)
         explained = tuple(
-            records.get((t.name, t.score.name)) or not_explainable(t.name, reason, t.score.name)
-            for t, reason in zip(wanted, reasons, strict=True)
+            records.get(key) or not_explainable(key[0], reason, key[1])
+            for key, reason in reasons.items()
         )
+        count = len(wanted.classes)
         return EngineResult(
-            classes=explained[: len(names)],
-            more=explained[len(names) :],
+            classes=explained[:count],
+            more=explained[count:],
             rung=rung,
             method=plan.METHOD_CHANNELS,
             layer=self.layer,
             path=self.path,
             ways_left=self.ways_left,
-            score=str(kinds[0].name),
-            baseline=used,
+            score=str(wanted.scores[0].name),
+            baseline=wanted.baseline,
             region_threshold=self.settings.region_threshold,
             region_source=case.focus.source,
             left_out=left_out,
@@ -252,14 +158,76 @@ class Engine:
             studies=studied,
         )
 
-    def _by_the_first_way(self, attempt: Callable[[Setup], Job]) -> Job:
-        """By the fastest way that does it; those that failed on the way there are left."""
-        setups = (self._setup, *self._slower)
-        job, remaining = climb(setups, attempt)
-        if len(remaining) < len(setups):
-            self._setup, *slower = remaining
-            self._slower = tuple(slower)
-        return job
+    def deltas(
+        self,
+        pictures: Pictures,
+        aperture: Mask | None = None,
+        *,
+        channels: Sequence[int] | None = None,
+        classes: Sequence[str] | str | None = None,
+        scores: Scores | None = None,
+        baseline: Baseline | None = None,
+        region: Focus | NDArray[np.uint8] | str | None = None,
+    ) -> Deltas:
+        """Single channels ablated, all or those named, and nothing else: as tensors.
+
+        One picture as in ``explain``, several of them, or a tensor (N, C, h, w); ``aperture`` and
+        ``region`` hold for each. A picture costs two plain passes (its prediction, and a channel
+        that is run again as a control), the part of the network before the layer, and one null
+        item more than there are channels. Numbers and errors are those of ``explain``.
+        """
+        several = one_by_one(pictures)
+        depth = self.channels
+        chosen = tuple(range(depth)) if channels is None else picked(channels, depth)
+        wanted = self._asked(classes, scores, baseline)
+        found = []
+        for one in several:
+            case = self._case(one, aperture, region)
+            with self._turn():
+                targets, reasons = self._targets(case, wanted)
+                job: Job | None = None
+                checked: list[Checked] = []
+                if targets:
+                    run = partial(Job.run_channels, channels=chosen, progress=None)
+                    job, checked = self._first_way(case, targets, wanted, Rung.EXACT, run)
+                maps = job.activation if job else self._setup.split.prefix(case.x).activation
+                drops = job.ledger.deltas if job else np.zeros((0, depth))
+            found.append(ChannelDrops(maps, drops, checked, tuple(reasons.values())))
+        names = [str(kind.name) for kind in wanted.scores]
+        return stacked(
+            found, chosen, (names, wanted.classes), (self.layer, self.path, wanted.baseline)
+        )
+
+    def explain_all(
+        self, pictures: Pictures, *arguments: Any, **options: Any
+    ) -> list[EngineResult]:
+        """``explain`` of each of several pictures, or of a tensor (N, C, h, w)."""
+        return [self.explain(one, *arguments, **options) for one in one_by_one(pictures)]
+
+    def _asked(
+        self,
+        classes: Sequence[str] | str | None,
+        scores: Scores | None,
+        baseline: Baseline | None,
+    ) -> Asked:
+        found = asked(self.model, self.settings, classes, scores, baseline)
+        self._baselines.of(found.baseline)
+        check_mode(self.model)
+        return found
+
+    def _targets(
+        self, case: Case, wanted: Asked
+    ) -> tuple[list[Target], dict[tuple[str, str], str]]:
+        """Those that can be explained, and by class and score of all why not, empty where so."""
+        targets, reasons = [], {}
+        for kind in wanted.scores:
+            for name in wanted.classes:
+                one = target(self.model, case, name, kind)
+                reason = reasons[name, str(kind.name)] = why_not(one, case)
+                if not reason:
+                    kind.check(case.logits, one)
+                    targets.append(one)
+        return targets, reasons
 
     def _occluded_inputs(
         self, case: Case, targets: Sequence[Target]
@@ -283,18 +251,23 @@ class Engine:
         }
 
     def _context(
-        self, job: Job, case: Case, records: list[ClassExplanation], used: Baseline
+        self,
+        job: Job,
+        case: Case,
+        records: list[ClassExplanation],
+        wanted: Asked,
+        whole_model: WholeModel,
     ) -> StudyContext:
-        other: Baseline = "mean" if used == "zero" else "zero"
+        other: Baseline = "mean" if wanted.baseline == "zero" else "zero"
 
         def again(tick: Tick) -> tuple[str, Job]:
-            setup = replace(self._setup, baseline=self._chosen_baseline(other))
-            second = Job(setup, case, job.ledger.targets, Rung.EXACT, self._spot_rng)
+            instead = replace(wanted, baseline=other)
+            second = self._job(self._setup, case, job.ledger.targets, instead, Rung.EXACT)
             second.run(None, lambda _done, _total: tick(), regions=False)
             return other, second
 
         return StudyContext(
-            whole_model=self._whole_model,
+            whole_model=whole_model,
             case=case,
             job=job,
             records=records,
@@ -303,31 +276,68 @@ class Engine:
             clock=self._tuning.clock,
         )
 
-    def _known_baselines(self, zero: Tensor) -> dict[str, Tensor]:
-        """(1, K, 1, 1) each; ``mean`` where the means of this layer's channels are known."""
-        known = {"zero": zero}
-        means = self._tuning.reference
-        if means is None:
-            declared = (self.model.card.channel_means or {}).get(self.layer)
-            means = None if declared is None else np.asarray(declared)
-        if means is not None:
-            if means.shape != (zero.shape[1],):
-                raise AblationError(
-                    f"baseline mean needs one mean per channel: {self.layer} has {zero.shape[1]}, "
-                    f"the reference {means.size}"
-                )
-            if not np.isfinite(means).all():
-                raise AblationError("baseline mean: the reference means are not finite")
-            known["mean"] = zero + torch.as_tensor(means).to(zero).view(1, -1, 1, 1)
-        return known
 
-    def _chosen_baseline(self, name: str) -> Tensor:
-        if name not in self._baselines:
-            raise AblationError(
-                f"baseline {name} needs one mean per channel of {self.layer} from a reference set: "
-                "the model's card has none, and none were given"
-            )
-        return self._baselines[name]
+class LayerEngines(Mapping[str, Engine]):
+    """Engines of several layers of one model, by the layers' names in the order given. A picture's
+    plain prediction is made once, and the whole model is laid out once.
+
+    ``layers`` are names or modules. ``tuning`` holds for each of them; a reference of means belongs
+    to one layer and is refused, those of the model's card are found by the layer.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        settings: config.Ablation,
+        layers: Sequence[str | nn.Module],
+        tuning: Tuning | None = None,
+    ) -> None:
+        if tuning is not None and tuning.reference is not None:
+            raise AblationError("reference: the means of one layer are none of the others'")
+        instance(LoadedModel, "model (made by explainable or load_model)", model)
+        several = [layers] if isinstance(layers, str | nn.Module) else list(layers)
+        names = words("layers", [layer_name(model, one) for one in several])
+        made = [Engine(model, settings, name, tuning) for name in names]
+        for one in made:
+            one._whole = made[0]._whole
+        self._engines = dict(zip(names, made, strict=True))
+
+    def __getitem__(self, layer: str) -> Engine:
+        return self._engines[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._engines)
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+    def explain(
+        self,
+        picture: Picture | Case,
+        aperture: Mask | None = None,
+        *,
+        region: Focus | NDArray[np.uint8] | str | None = None,
+        **options: Any,
+    ) -> dict[str, EngineResult]:
+        """``Engine.explain`` at every layer."""
+        case = self._first._case(picture, aperture, region)
+        return {name: one.explain(case, **options) for name, one in self._engines.items()}
+
+    def deltas(
+        self,
+        pictures: Pictures,
+        aperture: Mask | None = None,
+        *,
+        region: Focus | NDArray[np.uint8] | str | None = None,
+        **options: Any,
+    ) -> dict[str, Deltas]:
+        """``Engine.deltas`` at every layer."""
+        cases = [self._first._case(one, aperture, region) for one in one_by_one(pictures)]
+        return {name: one.deltas(cases, **options) for name, one in self._engines.items()}
+
+    @property
+    def _first(self) -> Engine:
+        return next(iter(self._engines.values()))
 
 
 def _unhurried(_study: str) -> None:

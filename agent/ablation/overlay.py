@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import drawing
+from agent.ablation.core.arguments import integer, number
+from agent.ablation.core.errors import AblationError
 from agent.ablation.result import EngineResult
 from agent.config import Score
 from agent.drawing import Image
@@ -75,6 +77,13 @@ def render_overlay(
     be explained gives the picture with its reason. A busy picture is compressed harder, then made
     smaller, until it fits.
     """
+    quality = integer("quality", quality, 1, 100)
+    if not isinstance(value_range, ColourRange):
+        value_range = number("value_range", value_range)
+        if value_range < 0:
+            raise AblationError(f"value_range: expected at least 0, found {value_range}")
+    if not isinstance(image_bgr, np.ndarray) or image_bgr.dtype != np.uint8:
+        raise AblationError("an overlay is drawn on a picture of (H, W, 3) uint8")
     limits = value_range if isinstance(value_range, ColourRange) else ColourRange(value_range, True)
     picture = _labelled(image_bgr, found, limits, mask)
     data, size = _encoded(picture, quality)

@@ -48,7 +48,8 @@ def calibrate_with_progress(config: Config, plan: Plan, console: Console) -> int
         check_variety(camera, plan.variety)
         model = load_model(config.model)
         run = Commissioning(config, camera, model, plan)
-        console.print(announced(camera, plan.lots, plan.lot_minutes, run.budget))
+        words = announced(camera, plan.lots, plan.lot_minutes, run.budget)
+        console.print(words, soft_wrap=True)
         with counting_progress(console) as progress, _in_lines(console) as lines:
             run.told = _told(progress, plan, console, lines)
             reference = run.run()
@@ -63,9 +64,12 @@ def calibrate_with_progress(config: Config, plan: Plan, console: Console) -> int
         sys.stderr.write(f"pitwatch: {error}\n")
         return EXIT_REFUSED
     console.print(charted(reference))
-    console.print(reference.claim)
-    console.print(f"sense of the angle: {sense_of(reference)}")
-    console.print(f"wrote {plan.out}; alarms.reference: {{{plan.variety}: {plan.out}}}")
+    for line in (
+        reference.claim,
+        f"sense of the angle: {sense_of(reference)}",
+        f"wrote {plan.out}; alarms.reference: {{{plan.variety}: {plan.out}}}",
+    ):
+        console.print(line, soft_wrap=True)
     return EXIT_OK
 
 
@@ -206,7 +210,7 @@ def _told(progress: Progress, plan: Plan, console: Console, lines: Phases | None
     def on_judged(audit: Audit) -> None:
         write_sheet(audit, plan.pictures)
         console.print(audited(audit))
-        console.print(f"pictures of the audit: {plan.pictures}")
+        console.print(f"pictures of the audit: {plan.pictures}", soft_wrap=True)
 
     def on_limited(done: int, of: int) -> None:
         progress.update(limits_task, completed=done, total=of, visible=True)

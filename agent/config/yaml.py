@@ -47,6 +47,7 @@ _SYNTAX = {  # what PyYAML says, in part: what it means for a configuration; the
         "line is indented too far"
     ),
     "expected <block end>": "the indentation does not fit the lines above",
+    "but got '?'": 'a question mark in text that needs quotes inside of { } ("FOLDER?watch=1")',
     "undefined alias": (
         "text that begins with * needs quotes; it reads as an alias without an anchor"
     ),

@@ -41,10 +41,22 @@ def to_eval(module: nn.Module, name: str) -> nn.Module:
 
 def probe_batch(model: LoadedModel) -> Tensor:
     """Two different inputs of the declared size, the same at every call: (2, C, h, w)."""
+    if model.example is not None:
+        return _like(model.example)
     settings = model.preprocessing
     size = (settings.height_px, settings.width_px, 3)
     noise = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     return to_tensor([noise, noise // 4 + 128], settings, model.device)
+
+
+def _like(example: Tensor) -> Tensor:
+    """(2, C, h, w) of noise with the mean and spread that each channel of ``example`` has."""
+    deviation, mean = torch.std_mean(example, (0, 2, 3), correction=0, keepdim=True)
+    deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+    noise = torch.randn(
+        (2, *example.shape[1:]), generator=torch.Generator().manual_seed(0), dtype=example.dtype
+    ).to(example.device)
+    return mean + deviation * noise
 
 
 def _precision(model: LoadedModel) -> str:

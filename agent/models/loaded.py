@@ -26,7 +26,9 @@ class LoadedModel:
 
     ``head`` says what the module's own output is. The built-in U-Net has no sigmoid or softmax of
     its own, so it is always LOGITS here, also where its card says otherwise. ``batchable`` is false
-    for a program whose batch size is fixed at one.
+    for a program whose batch size is fixed at one. ``example`` (N, C, h, w) is an input such as it
+    takes, where that is made by others: ``preprocessing`` then says nothing, and no picture can be
+    shown to it.
     """
 
     module: nn.Module
@@ -41,6 +43,10 @@ class LoadedModel:
     card: ModelCard
     batchable: bool = True
     path: str = ""
+    example: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", Head(self.head))  # a word would equal no member's identity
 
     @property
     def label(self) -> str:
@@ -54,6 +60,11 @@ def preprocess(
     aperture: NDArray[np.bool_] | None = None,
 ) -> Tensor:
     """(C, h, w) float32 on the model's device; ``pictures.PictureError`` for no usable picture."""
+    if model.example is not None:
+        raise pictures.PictureError(
+            f"{model.label} takes tensors of {tuple(model.example.shape[1:])} that others make: "
+            "how a picture becomes one is not declared"
+        )
     picture, inside = pictures.standard(image_bgr, aperture)
     fitted = pictures.fit(picture, inside, model.preprocessing)
     return pictures.to_tensor([fitted], model.preprocessing, model.device)[0]

@@ -58,7 +58,8 @@ def train_with_progress(options: TrainOptions, console: Console) -> Trained:
         raise SystemExit(EXIT_INTERRUPTED) from None
     for name, result in trained.evaluations.items():
         console.print(table(result.summary(), f"held-out data: {name}"))
-    console.print(f"wrote {options.out} and its card, sha256 {trained.card.sha256}")
+    wrote = f"wrote {options.out} and its card, sha256 {trained.card.sha256}"
+    console.print(wrote, soft_wrap=True)
     return trained
 
 

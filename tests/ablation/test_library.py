@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from agent.ablation import (
     Preprocessing,
     explainable,
 )
+from agent.simulator.render import Renderer
 from tests.ablation.networks import OneByOne, picture, seeded, unet
 
 README = Path(agent.ablation.__file__).parent / "README.md"
@@ -54,6 +56,31 @@ def test_the_readmes_example_runs_as_it_stands(tmp_path, monkeypatch):
     assert found.left_out == ("insertion_deletion",)
 
 
+def test_the_second_example_is_about_tensors_and_runs_as_it_stands():
+    torch.set_num_threads(1)
+    (example,) = re.findall(r"<!-- tensors -->\n```python\n(.*?)\n```", README.read_text(), re.S)
+    names: dict[str, object] = {}
+    exec(compile(example, str(README), "exec"), names)
+    found = names["found"]
+    assert isinstance(found, agent.ablation.Deltas)
+    assert found.of("leaf").shape == (3, 2)
+    assert found.of("leaf").isfinite().any()
+
+
+def test_the_top_readmes_five_lines_explain_a_fruit(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    top = README.parents[2] / "README.md"
+    (example,) = re.findall(r"<!-- library -->\n```python\n(.*?)\n```", top.read_text(), re.S)
+    assert len([line for line in example.splitlines() if line]) <= 5
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("fruit.png", Renderer(256).fruit(3).image)
+    names: dict[str, object] = {}
+    exec(compile(example, str(top), "exec"), names)
+    suture = names["suture"]
+    assert suture.explainable
+    assert suture.deltas.shape == (64,)
+
+
 def test_a_module_of_ones_own_is_explained_where_it_stands():
     module = seeded(OneByOne(), 14).eval()
     model = explainable(module, CLASSES, SMALL, layer="relu")
@@ -71,9 +98,10 @@ def test_a_module_in_train_mode_is_refused_by_the_name_of_the_part():
 
 def test_classes_and_outputs_that_do_not_fit_are_refused():
     module = seeded(OneByOne()).eval()
-    for classes in (("one",), ("a", "a")):
-        with pytest.raises(AblationError, match="at least two different classes"):
-            explainable(module, classes, SMALL)
+    with pytest.raises(AblationError, match="at least two different classes"):
+        explainable(module, ("one",), SMALL)
+    with pytest.raises(AblationError, match="'a' stands there twice"):
+        explainable(module, ("a", "a"), SMALL)
     with pytest.raises(AblationError, match="3 output channels, but 4 classes"):
         explainable(module, (*CLASSES, "leaf"), SMALL)
 

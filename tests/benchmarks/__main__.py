@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0, help="begin no row after so many")
     parser.add_argument("--pictures", type=int, default=100, help="of faithfulness")
     parser.add_argument("--steps", type=int, default=400, help="of training, for faithfulness")
+    parser.add_argument("--shipped", action="store_true", help="the shipped model alone")
     parser.add_argument("--size", type=int, default=96, help="px, of what it trains")
     parser.add_argument(
         "--cache",
@@ -85,16 +86,24 @@ def main() -> int:
 
 
 def _faithfulness(options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    from tests.benchmarks.faithfulness.picture import FULL, QUICK
     from tests.benchmarks.faithfulness.run import Wanted, measured
-    from tests.benchmarks.faithfulness.tables import NOTES, tables
+    from tests.benchmarks.faithfulness.tables import notes, tables
     from tests.benchmarks.tables import run_tables
 
+    protocol = QUICK if options.quick else FULL
     asked = Wanted(
-        options.pictures, options.cache, 60 * options.minutes, options.steps, options.size
+        options.pictures,
+        options.cache,
+        60 * options.minutes,
+        options.steps,
+        options.size,
+        protocol,
+        options.shipped,
     )
     found = measured(asked, lambda line: print(line, file=sys.stderr, flush=True))
     made = [table for one in found for table in tables(one, ("suture", "stem"))]
-    say(f"{_machine(1)}\n\n{NOTES}")
+    say(f"{_machine(1)}\n\n{notes(protocol)}")
     return 1 if run_tables(made, say, math.inf) else 0
 
 

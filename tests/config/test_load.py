@@ -725,6 +725,16 @@ alarms: {out_of_service: [spool_loss, no_read_rate-right, camera_frozen-cam1, NA
     loaded(write(text.replace(", NAME", "") + BROKER))
 
 
+def test_an_alarm_that_there_is_not_is_named_beside_a_camera_without_a_name(write) -> None:
+    found = problems(
+        write(
+            "cameras: [{name: a b, source: 'sim:'}]\n"
+            "alarms: {out_of_service: [no_raed_rate, no_read_rate-left, spool_loss]}\n" + BROKER
+        )
+    )
+    assert list(found) == ["cameras[0].name", "alarms.out_of_service[0]"]
+
+
 def test_a_value_that_is_none_of_a_list_is_told_the_nearest(write) -> None:
     found = problems(
         write(

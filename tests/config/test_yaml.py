@@ -71,6 +71,7 @@ def test_every_duplicate_key_is_named_with_both_lines() -> None:
         ("a:\n\t- b", 2, "tab"),
         ("a: 'x\nb: 1", 1, "quote"),
         ("a: b: c", 1, "needs quotes"),
+        ("a: [{source: drop?watch=1}]", 1, "needs quotes inside of"),
         ("a:\n  source: sim:\n", 2, 'needs quotes ("sim:")'),
         ("a: 1\n  b: 2\n", 2, "indented too far"),
         ("a:\n  - b: 1\n   c: 2\n", 3, "indentation does not fit"),

@@ -3,7 +3,7 @@ those that ask for ``timed`` waits until that is found out."""
 
 import pytest
 
-from agent.ablation import engine
+from agent.ablation import cut_model
 from agent.ablation.core import timing
 
 BATCH = 8
@@ -19,5 +19,5 @@ def rows_wherever_they_agree(request, monkeypatch):
     if "timed" not in request.fixturenames:
         monkeypatch.setattr(timing, "slower", lambda *_, **__: None)
         monkeypatch.setattr(
-            engine, "choose_batch", lambda split, *_: BATCH if split.together else 1
+            cut_model, "choose_batch", lambda split, *_: BATCH if split.together else 1
         )

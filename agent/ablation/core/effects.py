@@ -29,7 +29,12 @@ def view(pixels: Tensor, targets: Sequence[Target]) -> View:
     """The view of ``pixels`` (h, w) bool."""
     index = pixels.flatten().nonzero().squeeze(1)
     inside = tuple(
-        replace(t, region=t.region.flatten()[index], prediction=t.prediction.flatten()[index])
+        replace(
+            t,
+            region=t.region.flatten()[index],
+            prediction=t.prediction.flatten()[index],
+            seen=index,
+        )
         for t in targets
     )
     return View(pixels, inside)

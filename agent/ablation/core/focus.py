@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ablation.core.arguments import integer
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask, nearest
 
@@ -146,6 +147,7 @@ class _Mask(_Drawn):
 
 def component(number: int = 1) -> Focus:
     """The ``number``-th largest connected part of a class's prediction, from 1."""
+    number = integer("component", number)
     if number < 1:
         raise AblationError(f"component {number}: components are counted from 1, the largest first")
     return _Component(number)
@@ -153,6 +155,8 @@ def component(number: int = 1) -> Focus:
 
 def box(x: int, y: int, width: int, height: int) -> Focus:
     """A rectangle of the picture, in its pixels, whatever is predicted there."""
+    x, y = integer("box: x", x), integer("box: y", y)
+    width, height = integer("box: width", width), integer("box: height", height)
     if width < 1 or height < 1:
         raise AblationError(f"box {x},{y},{width},{height}: width and height must be at least 1")
     return _Box((x, y, width, height))
@@ -160,8 +164,9 @@ def box(x: int, y: int, width: int, height: int) -> Focus:
 
 def given(mask: Mask) -> Focus:
     """The pixels of a (H, W) bool mask of the picture's size, whatever is predicted there."""
-    if mask.ndim != 2 or mask.dtype != np.bool_:
-        raise AblationError(f"a mask must be (H, W) bool, found {mask.shape} {mask.dtype}")
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
+        found = f"{mask.shape} {mask.dtype}" if isinstance(mask, np.ndarray) else type(mask)
+        raise AblationError(f"a mask must be (H, W) bool, found {found}")
     return _Mask(mask)
 
 

@@ -54,6 +54,12 @@ class Ledger:
             self._narrow_base = self.narrowed(self.wide_base)
         return self._narrow_base
 
+    @property
+    def null_bases(self) -> list[Tensor]:
+        """(1, C, P) of the null item on ``narrow``, by each path that items took."""
+        wide = [] if self._wide_base is None else [self.narrowed(self._wide_base)]
+        return [*wide, self.narrow_base]
+
     def narrowed(self, rows: Tensor) -> Tensor:
         """(n, C, P) on the pixels of ``wide`` -> on those of ``narrow``."""
         return rows if self.narrow is self.wide else scores.rows(rows, self._narrow_in_wide)

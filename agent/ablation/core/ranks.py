@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ablation.core.errors import AblationError
+
 Numbers = NDArray[np.floating]
 
 
@@ -20,8 +22,11 @@ def ranks(values: Numbers) -> NDArray[np.float64]:
 def rank_correlation(one: Numbers, other: Numbers) -> float:
     """Spearman's coefficient of two arrays of one shape, pairs with a NaN left out.
 
-    NaN where fewer than three pairs are left or either side is constant.
+    ``AblationError`` for arrays of two shapes. NaN where fewer than three pairs are left
+    or either side is constant.
     """
+    if np.shape(one) != np.shape(other):
+        raise AblationError(f"ranks of arrays of {np.shape(one)} and {np.shape(other)} compared")
     a, b = np.ravel(one), np.ravel(other)
     known = np.isfinite(a) & np.isfinite(b)
     if int(known.sum()) < 3:

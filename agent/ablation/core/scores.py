@@ -90,7 +90,9 @@ class Target:
     """One class to explain by one score: ``region`` is M and ``prediction`` the class's unperturbed
     pixels, (h, w) bool.
 
-    Both lie inside the aperture and stay as they are whatever is perturbed.
+    Both lie inside the aperture and stay as they are whatever is perturbed. ``plain`` (C, h, w) are
+    the unperturbed logits. Where only some pixels are read, P of them, ``seen`` (P,) says which, in
+    raster order, and region and prediction are (P,).
     """
 
     name: str
@@ -98,6 +100,8 @@ class Target:
     region: Tensor
     prediction: Tensor
     score: ScoreFunction
+    plain: Tensor | None = None
+    seen: Tensor | None = None
 
 
 class ScoreFunction(abc.ABC):
@@ -139,6 +143,10 @@ class ScoreFunction(abc.ABC):
     def why_not(self, target: Target) -> str:
         """Why there is no such score of a target that has a region; empty when there is."""
         return ""
+
+    def check(self, logits: Tensor, target: Target) -> None:
+        """``AblationError`` where ``logits`` (1, C, h, w) show that this is no score."""
+        return
 
 
 class PixelScore(ScoreFunction):

@@ -77,8 +77,5 @@ def _null_drop(plain: Tensor, ledger: Ledger, place: int) -> float:
     """By how much the null item's score falls short of the plain one, on the worse of its paths."""
     target = ledger.narrow.targets[place]
     before = ledger.narrow.of(plain)[0]
-    found = [
-        float(target.score.drop(before, null, target)[0])
-        for null in (ledger.narrowed(ledger.wide_base), ledger.narrow_base)
-    ]
+    found = [float(target.score.drop(before, null, target)[0]) for null in ledger.null_bases]
     return max(found, key=lambda drop: (math.isnan(drop), abs(drop)))

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agent.ablation.core.arguments import named
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import View
-from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.controls import spot_check
@@ -29,11 +29,9 @@ class Fill(enum.StrEnum):
     BLUR = "blur"
 
 
-def fill_named(name: str) -> Fill:
+def fill_named(name: object) -> Fill:
     """``AblationError`` naming those that there are for any other."""
-    if name not in list(Fill):
-        raise AblationError(f"no fill {name!r}; there are: {', '.join(Fill)}")
-    return Fill(name)
+    return named(Fill, "fill", name)
 
 
 def filled(case: Case, fill: Fill) -> NDArray[np.float32]:
@@ -42,6 +40,7 @@ def filled(case: Case, fill: Fill) -> NDArray[np.float32]:
     ``zero`` is the 0 of the network's own input, ``mean`` the mean colour inside the aperture,
     ``blur`` the picture blurred so far that no line is left. Outside the aperture nothing changes.
     """
+    fill = fill_named(fill)
     x = case.x[0].float().cpu().numpy()
     if fill is Fill.BLUR:
         return blurred(x, case.aperture)

@@ -90,6 +90,21 @@ class Job:
         if progress is not None:
             progress(self._total, self._total)
 
+    def run_channels(self, channels: Sequence[int], progress: Progress | None) -> list[Checked]:
+        """These channels and the controls, in place of ``run``: what the controls found, a target
+        each. Nothing is run that they do not need, and no pixel read beyond M."""
+        self._progress, self._total = progress, len(channels)
+        planned = plan.channels(channels)
+        runner = self._runners.alone(len(planned))
+        if not isinstance(runner, ChannelRunner):
+            planned = [*plan.controls((0, 0))[:1], *planned]
+        self._run_items(runner, planned, alone=True)
+        with self._timed(plan.METHOD_CONTROLS):
+            self._checked = self._channels_checked()
+        if progress is not None:
+            progress(self._total, self._total)
+        return self._checked
+
     def explanations(self) -> tuple[ClassExplanation, ...]:
         """One record per class that can be explained."""
         activation = self._prepared.activation[0].float().cpu().numpy()
@@ -180,15 +195,17 @@ class Job:
         with self._timed(plan.METHOD_CHANNELS):
             return self._runners.channels(items, most)
 
-    def _run_items(self, runner: Runner, planned: Sequence[plan.Planned]) -> None:
-        """Run items and write them down.
+    def _run_items(
+        self, runner: Runner, planned: Sequence[plan.Planned], *, alone: bool = False
+    ) -> None:
+        """Run items and write them down; ``alone``: they are read on M alone, whatever runs them.
 
         The null control stands right after the first batch: nothing is read off the others when
         the path they share is wrong.
         """
         setup, ledger = self._setup, self.ledger
         started = setup.clock()
-        alone = isinstance(runner, ChannelRunner)
+        alone = alone or isinstance(runner, ChannelRunner)
         view = ledger.narrow if alone else ledger.wide
         for part, rows in runner.run(planned):
             if part[0].item is NULL:
@@ -263,8 +280,7 @@ class Job:
     def _spot_checked(self) -> list[Checked]:
         """Re-run a random channel and a random occlusion through the plain model and compare."""
         setup, ledger = self._setup, self.ledger
-        if not np.isfinite(ledger.deltas).all():
-            raise AblationError(f"{setup.model.name}: logits that are not finite under ablation")
+        self._check_finite()
         place = int(self._spot_rng.integers(len(ledger.targets)))
         known = ledger.occlusions[place]
         planned, effect = known[int(self._spot_rng.integers(len(known)))]
@@ -272,12 +288,24 @@ class Job:
         again = self._rerun(planned.item)
         head, plain = setup.model.head, self._case.logits
         controls.spot_check(head, plain, ledger.narrow, place, name, effect.drop, again)
+        return self._channels_checked()
+
+    def _check_finite(self) -> None:
+        if not np.isfinite(self.ledger.deltas).all():
+            name = self._setup.model.name
+            raise AblationError(f"{name}: logits that are not finite under ablation")
+
+    def _channels_checked(self) -> list[Checked]:
+        """Re-run a random channel, the same for all targets; one that is not at its baseline."""
+        setup, ledger = self._setup, self.ledger
+        self._check_finite()
         away = (self._prepared.activation != setup.baseline).flatten(2).any(2)[0].cpu().numpy()
         pool = np.flatnonzero(ledger.exact & away)
         if pool.size == 0:
             pool = np.flatnonzero(ledger.exact)
         spot = int(self._spot_rng.choice(pool))
         again = self._rerun(channel(spot))
+        head, plain = setup.model.head, self._case.logits
         return [
             controls.checked(head, plain, ledger, place, spot, again)
             for place in range(len(ledger.targets))

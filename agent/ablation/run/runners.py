@@ -89,6 +89,14 @@ class Runners:
         program = Program(self._shared, need, STUDY_BATCH, single=False, items=STUDY_BATCH)
         return MapsRunner(self._context, program)
 
+    def alone(self, items: int) -> Runner:
+        """So many channels and nothing else, read on the pixels of M (of the aperture for a Dice);
+        the null item has to come first."""
+        setup, ledger = self._setup, self._ledger
+        if self._shared is not None:
+            return self.channels(items)
+        return SplitRunner(self._context, setup.split, ledger.narrow, setup.batch, setup.halved)
+
     def channels(self, items: int, most: int = BATCH) -> Runner:
         """So many channels and other items, read on the pixels of M (of the aperture for a Dice).
         For a model that has the fast path."""

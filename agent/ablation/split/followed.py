@@ -78,7 +78,7 @@ class Call:
         named = {a.name: value for a, value in zip(declared, args, strict=False)} | dict(kwargs)
         self.given = {a.name: named.get(a.name, a.default_value) for a in declared}
         flat = tree_flatten((args, kwargs))[0]
-        self.followed = [one for one in flat if isinstance(one, Followed)]
+        self.followed: list[Followed] = [one for one in flat if isinstance(one, Followed)]
         self.plain = [
             one for one in flat if isinstance(one, Tensor) and not isinstance(one, Followed)
         ]

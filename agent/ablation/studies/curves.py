@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agent.ablation.core.arguments import integer
 from agent.ablation.core.case import Case
 from agent.ablation.core.errors import AblationError
 from agent.ablation.core.regions import Mask, nearest, to_grid
@@ -44,6 +45,9 @@ class CurveSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("steps", "draws"):
+            object.__setattr__(self, name, integer(name, getattr(self, name)))
+        object.__setattr__(self, "seed", integer("seed", self.seed, least=0))
         if self.steps < 2 or self.draws < 1:
             raise AblationError("insertion and deletion need at least 2 steps and 1 random draw")
 

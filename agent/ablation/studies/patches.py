@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agent.ablation.core.arguments import switch
 from agent.ablation.core.case import Case
 from agent.ablation.core.effects import effects
 from agent.ablation.core.errors import AblationError
@@ -37,6 +38,7 @@ class PatchSettings:
     dice: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dice", switch("dice", self.dice))
         object.__setattr__(self, "fill", fill_named(self.fill))
         for given in (self.size_px, self.stride_px):
             numbers = given if isinstance(given, tuple) else (given, given)
@@ -45,6 +47,10 @@ class PatchSettings:
                     f"patches of {given!r}: size and stride are one whole number of pixels, or "
                     "(height, width)"
                 )
+        for name in ("size_px", "stride_px"):
+            given = getattr(self, name)
+            whole = tuple(map(int, given)) if isinstance(given, tuple) else int(given)
+            object.__setattr__(self, name, whole)  # of numpy, they would reach a file as such
         if not all(1 <= b <= a for a, b in zip(self.size, self.stride, strict=True)):
             raise AblationError(
                 f"patches of {extent(self.size)} px at a stride of {extent(self.stride)} px: the "

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ablation.core.arguments import instance, integer, switch, words
 from agent.ablation.core.errors import AblationError, LateError
-from agent.ablation.core.groups import Group, parse_groups
+from agent.ablation.core.groups import Group, check_groups, parse_groups
 from agent.ablation.core.perturbation import Item
 from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.core.regions import Mask, to_grid
@@ -46,6 +47,12 @@ PATCHES, BLOCKS, CURVES, HIRES = (
 GROUPS, EACH_MAP, OTHER_BASELINE = "group_ablation", "each_map_occlusion", "other_baseline"
 INPUT_FEATURES, LAYER_FEATURES = "input_features", "layer_features"
 OTHER_METHODS = "method_maps"
+KINDS = {
+    "patches": PatchSettings,
+    "curves": CurveSettings,
+    "input_features": InputFeatures,
+    "layer_features": LayerFeatures,
+}
 CHECKS = (PATCHES, BLOCKS, CURVES, HIRES)
 """The cross-checks that an explanation without studies leaves out, by the names of ``left_out``."""
 
@@ -54,17 +61,18 @@ CHECKS = (PATCHES, BLOCKS, CURVES, HIRES)
 class Studies:
     """What to make beyond an explanation; each is left out where it is None, 0, empty or false.
 
-    ``block_cells``: side of the square blocks at the layer, in cells; ``groups``: see
-    ``groups.FORMS``; ``maps``: regions in each map separately, and in the strongest of them;
-    ``other_baseline``: channels against the baseline that the explanation does not use (its means
-    must be known); ``methods``: names of ``methods.METHODS``, whose maps are made side by side.
+    ``block_cells``: side of the square blocks at the layer, in cells; ``groups``: given, or in
+    words (``groups.FORMS``); ``maps``: regions in each map separately, and in the strongest of
+    them; ``other_baseline``: channels against the baseline that the explanation does not use (its
+    means must be known); ``methods``: names of ``methods.METHODS``, whose maps are made side by
+    side.
     """
 
     patches: PatchSettings | None = None
     block_cells: int = 0
     curves: CurveSettings | None = None
     hires: bool = False
-    groups: str = ""
+    groups: str | Sequence[Group] = ""
     maps: bool = False
     other_baseline: bool = False
     input_features: InputFeatures | None = None
@@ -72,8 +80,14 @@ class Studies:
     methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # One name alone is a string, which is a sequence of letters too.
-        names = (self.methods,) if isinstance(self.methods, str) else tuple(self.methods)
+        object.__setattr__(self, "block_cells", integer("block_cells", self.block_cells))
+        object.__setattr__(self, "groups", check_groups(self.groups))
+        for name in ("hires", "maps", "other_baseline"):
+            object.__setattr__(self, name, switch(name, getattr(self, name)))
+        for name, kind in KINDS.items():
+            if getattr(self, name) is not None:
+                instance(kind, name, getattr(self, name))
+        names = words("methods", self.methods) if self.methods else ()
         object.__setattr__(self, "methods", names)
         check_methods(names)
         if self.block_cells < 0:
@@ -206,8 +220,8 @@ def _hires(context: StudyContext, tick: Tick) -> Values:
     return [{"hires_map": one} for one in context.job.hires()]
 
 
-def _groups(words: str, context: StudyContext, tick: Tick) -> Values:
-    groups = parse_groups(words, context.job.activation[0].float().cpu().numpy())
+def _groups(wanted: str | Sequence[Group], context: StudyContext, tick: Tick) -> Values:
+    groups = parse_groups(wanted, context.job.activation[0].float().cpu().numpy())
     drops = context.job.drops([Item(channels=group) for group in groups], tick)
     return [
         {

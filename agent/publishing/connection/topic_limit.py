@@ -78,12 +78,12 @@ class TopicLimit:
             self._silent += 1
             if self._silent >= CLOSES_MAX:
                 self._late.update(unanswered)
-        topic, self._probe = self._probe, None
-        if topic is None or topic not in unanswered or not self._answered or unclear:
+        probe, self._probe = self._probe, None
+        if probe is None or probe not in unanswered or not self._answered or unclear:
             return None
-        self._suspects[topic] += 1
-        if self._suspects[topic] < CLOSES_MAX:
+        self._suspects[probe] += 1
+        if self._suspects[probe] < CLOSES_MAX:
             return None
-        self._suspects[topic] = CLOSES_MAX - 1
-        self._denied_until[topic] = now + VALID_S
-        return topic
+        self._suspects[probe] = CLOSES_MAX - 1
+        self._denied_until[probe] = now + VALID_S
+        return probe
