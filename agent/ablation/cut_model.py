@@ -158,7 +158,11 @@ class CutModel:
         picture's place. Arguments as in ``explain``."""
         check_mode(self.model)
         with self._turn():
-            return load_case(self.model, picture, aperture, region)
+            try:
+                return load_case(self.model, picture, aperture, region)
+            except RuntimeError:
+                check_dtype(self.model)  # it may have been converted since
+                raise
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -474,6 +474,18 @@ def test_weights_of_another_dtype_than_the_input_are_refused_by_name(dtype):
             call()
 
 
+def test_a_network_that_is_changed_after_its_engine_was_made_is_refused():
+    module = seeded(OneByOne())
+    engine = Engine(loaded(module, "relu"), Ablation())
+    for change, words in (
+        (module.double, "features.weight is torch.float64, the network's input torch.float32"),
+        (lambda: module.float().train(), "is in train mode"),
+    ):
+        change()
+        with pytest.raises(AblationError, match=words):
+            engine.deltas(picture(16))
+
+
 def test_weights_on_two_devices_are_refused():
     module = seeded(OneByOne())
     module.head.to("meta")
