@@ -41,7 +41,7 @@ RUN_BY = {
     r"promtool (check|test) .*": (f"{HERE}::test_commands_that_check_files", ("promtool",)),
     r"prometheus --config\.file=.*": (f"{HERE}::test_the_command_of_prometheus", ("prometheus",)),
     r"\.venv/bin/python -c .*": (f"{HERE}::test_a_picture_of_the_simulator", ("python -c",)),
-    r"(\.venv/bin/)?python -m tests\.\w+( \w+)?( --(pictures|minutes|out) \S+)*": (
+    r"(\.venv/bin/)?python -m tests\.\w+( \w+)?( --(pictures|minutes|out|threads) \S+)*": (
         f"{HERE}::test_options_of_modules",
         ("python -m", "--help"),
     ),
