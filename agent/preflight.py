@@ -26,7 +26,7 @@ from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
 from agent.models.card import card_path, read_card
 from agent.models.errors import ModelError
-from agent.models.files import check_sha256, read_file, sha256_of
+from agent.models.files import BEGINNING, check_beginning, check_sha256, read_file, sha256_of
 from agent.models.formats import factory_source, format_of
 from agent.nearest import nearest
 from agent.simulator.parameters import ParameterError, parse_url
@@ -153,6 +153,9 @@ def incomplete(model: Model) -> Iterator[Broken]:
             return
         card = read_card(card_path(model.path)) if model.path is not None else None
         path, factory = model.path, model.factory
+        if path is not None:
+            with path.open("rb") as file:
+                check_beginning(file.read(BEGINNING), path)
         if factory is not None:
             source = read_file(factory_source(factory))
             wanted = model.sha256 if model.trust == "program" else None

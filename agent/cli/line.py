@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.options import ConfigOption, load, show_warnings
+from agent.cli.options import (
+    ConfigOption,
+    FactoryOption,
+    ModelOption,
+    Sha256Option,
+    TrustOption,
+    load,
+    show_warnings,
+)
 
 
 def run(
@@ -29,9 +37,10 @@ def run(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where /metrics and the page are served."),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights: safetensors or a state dict.")
-    ] = None,
+    model: ModelOption = None,
+    factory: FactoryOption = None,
+    trust: TrustOption = None,
+    sha256: Sha256Option = None,
     duration: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="End cleanly after this long.")
     ] = None,
@@ -42,7 +51,16 @@ def run(
     """Watch the line. Without options: a simulated machine and a broker on this computer."""
     if duration is not None and not 0 < duration < float("inf"):
         raise typer.BadParameter("must be more than 0 seconds", param_hint="--duration")
-    loaded = load(config, sources=source or (), broker=broker, http=http, model=model)
+    loaded = load(
+        config,
+        sources=source or (),
+        broker=broker,
+        http=http,
+        model=model,
+        factory=factory,
+        trust=trust,
+        sha256=sha256,
+    )
     show_warnings(loaded)
     from agent.pipeline import RunOptions
     from agent.pipeline import run as run_agent

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.options import (
+    EXIT_CONFIG,
     SEED,
     SHARE,
     DeviceOption,
@@ -86,7 +87,7 @@ def train(
     if not refined and not (trust is None and sha256 is None):
         raise typer.BadParameter("belongs to --start, --factory or --config", param_hint="--trust")
     first = load_network(config, start, factory, trust, sha256) if refined else None
-    with one_line(TrainingError, ModelError, OSError):
+    with one_line(ModelError, exit_code=EXIT_CONFIG), one_line(TrainingError, OSError):
         where = str(choose_device(device))
         base = Recipe() if first is None else Recipe.refining(load_model(first, "cpu").sha256)
         recipe = replace(base, features=features, seed=seed).scaled(effort)
@@ -126,6 +127,6 @@ def evaluate(
     from agent.training.errors import TrainingError
 
     network = load_network(config, model, factory, trust, sha256)
-    with one_line(TrainingError, ModelError, OSError):
+    with one_line(ModelError, exit_code=EXIT_CONFIG), one_line(TrainingError, OSError):
         options = EvaluateOptions(network, folder, seed, count, faint, json, sheet, device)
         evaluate_with_progress(options, Console())

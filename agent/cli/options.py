@@ -111,13 +111,22 @@ def load(
     broker: str | None = None,
     http: str | None = None,
     model: Path | None = None,
+    factory: str | None = None,
+    trust: str | None = None,
+    sha256: str | None = None,
 ) -> Loaded:
     """The configuration; the end of the program, with every error named, where it has any."""
     from agent.config.load import ConfigErrors, Overrides
     from agent.preflight import load_config
 
     with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
-        return load_config(path, Overrides(tuple(sources), broker, http, model))
+        given = Overrides(tuple(sources), broker, http, model, factory, trust, _hex(sha256))
+        return load_config(path, given)
+
+
+def _hex(sha256: str | None) -> str | None:
+    """As sha256sum prints it, which not every tool does."""
+    return None if sha256 is None else sha256.strip().lower()
 
 
 def load_network(
@@ -132,12 +141,7 @@ def load_network(
     from agent.config.load import ConfigErrors, Overrides
     from agent.preflight import load_model_settings
 
-    given = Overrides(
-        model=model,
-        factory=factory,
-        trust=trust,
-        sha256=None if sha256 is None else sha256.strip().lower(),
-    )
+    given = Overrides(model=model, factory=factory, trust=trust, sha256=_hex(sha256))
     with one_line(ConfigErrors, exit_code=EXIT_CONFIG):
         return load_model_settings(config, given)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.models.errors import ModelError
 
 FILE_LIMIT_BYTES = 4 * 1024**3
+BEGINNING = 256
 LFS_POINTER = b"version https://git-lfs.github.com/"
 PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 """How web pages begin: what a link that asks for a login gives instead of the file."""
@@ -31,16 +32,22 @@ def read_file(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    check_beginning(data, path)
+    return data
+
+
+def check_beginning(data: bytes, path: Path) -> None:
+    """Raise ``ModelError`` for what stands in the place of a file that was never fetched, by its
+    first ``BEGINNING`` bytes."""
     if data.startswith(LFS_POINTER):
         raise ModelError(
             f"{path}: a Git LFS pointer, not the file that it points to: fetch that (git lfs pull)"
         )
-    if data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
+    if data[:BEGINNING].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
         raise ModelError(
             f"{path}: a web page, not a model: what was downloaded is a page about the file, "
             "or an error"
         )
-    return data
 
 
 def sha256_of(data: bytes, *more: bytes) -> str:

@@ -29,6 +29,7 @@ def numbers(model: LoadedModel, result: EngineResult, found: ClassExplanation) -
         "model_sha256": model.sha256,
         "layer": result.layer,
         "path": result.path,
+        "ways_left": list(result.ways_left),
         "score": result.score,
         "baseline": result.baseline,
         "region_threshold": result.region_threshold,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from agent.ablation.overlay import blended
 from agent.ablation.studies.methods import MethodMap
 from agent.drawing import Image
 
-SIDE_PX, COLUMNS = 220, 4
+SIDE_PX, COLUMNS, REASON_SIGNS = 220, 4, 34
 
 
 def method_sheet(
@@ -21,10 +22,11 @@ def method_sheet(
     """Every map over the picture, on its own scale; ``own`` (h, w) is what is predicted. A method
     that has no map is shown with the reason."""
     small = drawing.scaled(drawing.in_colour(image), SIDE_PX)
-    tiles = []
+    tiles: list[tuple[Image, tuple[str, ...]]] = []
     for one in maps:
         if one.map is None:
-            tiles.append((drawing.muted(small), (one.name, one.reason)))
+            words = textwrap.wrap(one.reason, REASON_SIGNS)
+            tiles.append((drawing.muted(small), (one.name, *words)))
             continue
         values = np.nan_to_num(one.map)
         limit = float(np.abs(values).max()) or 1.0

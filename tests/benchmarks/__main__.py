@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0, help="begin no row after so many")
     parser.add_argument("--pictures", type=int, default=100, help="of faithfulness")
     parser.add_argument("--steps", type=int, default=400, help="of training, for faithfulness")
+    parser.add_argument("--shipped", action="store_true", help="the shipped model alone")
     parser.add_argument("--size", type=int, default=96, help="px, of what it trains")
     parser.add_argument(
         "--cache",
@@ -39,14 +40,14 @@ def main() -> int:
         "tables",
         nargs="*",
         help="channels, patches, explanation, foreign; all of these when none is named; "
-        "architectures, which takes twenty minutes, or faithfulness where it is named",
+        "architectures, which takes twenty minutes, onnx, or faithfulness where it is named",
     )
     options = parser.parse_args()
 
     # Not for --help: together they take seconds.
     import torch
 
-    from tests.benchmarks import architectures, channels, explanation, foreign, patches
+    from tests.benchmarks import architectures, channels, explanation, foreign, onnx_in, patches
     from tests.benchmarks.tables import run_tables
 
     torch.set_num_threads(options.threads)
@@ -56,6 +57,7 @@ def main() -> int:
         "patches": patches.table,
         "foreign": foreign.table,
         "architectures": architectures.table,
+        "onnx": onnx_in.table,
     }
     if unknown := set(options.tables) - {*made, FAITHFULNESS}:
         known = ", ".join((*made, FAITHFULNESS))
@@ -79,22 +81,30 @@ def main() -> int:
     wanted = [
         make(options.quick)
         for name, make in made.items()
-        if name in (options.tables or set(made) - {"architectures"})
+        if name in (options.tables or set(made) - {"architectures", "onnx"})
     ]
     return 1 if run_tables(wanted, say, 60 * options.minutes) else 0
 
 
 def _faithfulness(options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    from tests.benchmarks.faithfulness.picture import FULL, QUICK
     from tests.benchmarks.faithfulness.run import Wanted, measured
-    from tests.benchmarks.faithfulness.tables import NOTES, tables
+    from tests.benchmarks.faithfulness.tables import notes, tables
     from tests.benchmarks.tables import run_tables
 
+    protocol = QUICK if options.quick else FULL
     asked = Wanted(
-        options.pictures, options.cache, 60 * options.minutes, options.steps, options.size
+        options.pictures,
+        options.cache,
+        60 * options.minutes,
+        options.steps,
+        options.size,
+        protocol,
+        options.shipped,
     )
     found = measured(asked, lambda line: print(line, file=sys.stderr, flush=True))
     made = [table for one in found for table in tables(one, ("suture", "stem"))]
-    say(f"{_machine(1)}\n\n{NOTES}")
+    say(f"{_machine(1)}\n\n{notes(protocol)}")
     return 1 if run_tables(made, say, math.inf) else 0
 
 

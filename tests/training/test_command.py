@@ -44,10 +44,10 @@ def test_a_bad_folder_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
-def test_weights_that_are_none_are_one_line_and_exit_code_1(tmp_path: Path) -> None:
+def test_weights_that_are_none_are_one_line_and_exit_code_78(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
     result = runner.invoke(app, ["evaluate", "--model", str(tmp_path / "x.safetensors")])
-    assert result.exit_code == 1
+    assert result.exit_code == 78
     assert "x.safetensors" in result.output
 
 

@@ -88,9 +88,9 @@ class Call:
     def one(self) -> Followed:
         """The only tensor that has items; it stands first."""
         first = next(iter(self.given.values()))
-        if len(self.followed) != 1 or first is not self.first:
+        if len(self.followed) != 1 or not isinstance(first, Followed):
             raise MixedError("works on several tensors that differ between items")
-        return self.first
+        return first
 
     def alike(self) -> Followed:
         """Any of several tensors that have their items in the same place."""

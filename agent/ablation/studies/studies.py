@@ -23,7 +23,7 @@ from agent.ablation.core.ranks import rank_correlation
 from agent.ablation.core.regions import Mask, to_grid
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.gradients import NoGradientError
-from agent.ablation.split.left import study_failed
+from agent.ablation.split.left import in_words, study_failed
 from agent.ablation.studies.context import StudyContext, Values
 from agent.ablation.studies.curves import Curve, CurveSettings, curves, gains
 from agent.ablation.studies.each_map import MapOcclusions, MapSets, each_map
@@ -77,7 +77,7 @@ class Studies:
     other_baseline: bool = False
     input_features: InputFeatures | None = None
     layer_features: LayerFeatures | None = None
-    methods: Sequence[str] = ()
+    methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "block_cells", integer("block_cells", self.block_cells))
@@ -131,11 +131,11 @@ class Studied:
 def run_studies(
     wanted: Studies, context: StudyContext, tick: Callable[[str], None]
 ) -> tuple[list[Studied], tuple[str, ...]]:
-    """One result per target, and the names of what was wanted but given up: for lack of time or of
-    a gradient, or for a fault.
+    """One result per target, and the names of what was wanted but given up: for lack of time, of a
+    gradient, or because it failed.
 
-    ``tick`` is told the study's name before each batch and ends that study by ``LateError``. One
-    that fails is given up as well; what is asked for and cannot be had is an ``AblationError``.
+    ``tick`` is told the study's name before each batch and ends that study by ``LateError``. What
+    is asked for and cannot be had is an ``AblationError``.
     """
     parts: list[dict[str, object]] = [{} for _ in context.records]
     late: list[str] = []
@@ -148,13 +148,11 @@ def run_studies(
         except LateError:
             late.append(name)
             continue
-        except NoGradientError as error:
-            late.append(name)
-            refused[name] = str(error)
-            continue
         except Exception as error:  # noqa: BLE001 - the explanation is there; a refusal goes on
-            study_failed(name, error)
+            if not isinstance(error, NoGradientError):
+                study_failed(name, error)
             late.append(name)
+            refused[name] = in_words(error)
             continue
         seconds[name] = context.clock() - started
         for part, values in zip(parts, found, strict=True):

@@ -53,7 +53,7 @@ def test_rows_are_used_for_few_pixels_and_the_folded_model_for_many(monkeypatch)
         whole_model, "Program", lambda *a, **k: programs.append(1) or right(*a, **k)
     )
     with torch.no_grad():
-        made.reader(case, targets[0].region, targets)
+        made.reader(case, targets[0].region, targets).run(case.x)
         assert len(programs) == 1
         made.reader(case, torch.ones(SIZE, SIZE, dtype=torch.bool), targets).run(case.x)
     assert len(programs) == 1

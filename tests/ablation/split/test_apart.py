@@ -115,7 +115,7 @@ class Branch(OneByOne):
         y = self.relu(self.features(x))
         if y[:, 3].max() > 0:
             return self.head(y)
-        return self.head(y).flip(1)
+        return 2 * self.head(y)
 
 
 class Where(OneByOne):
@@ -124,7 +124,7 @@ class Where(OneByOne):
     def forward(self, x):
         y = self.relu(self.features(x))
         z = self.head(y)
-        return torch.where(y[:, 3].max() > 0, z, z.flip(1))
+        return torch.where(y[:, 3].max() > 0, z, 2 * z)
 
 
 class Centred(OneByOne):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,20 +23,36 @@ from agent.simulator.render import Render
 from tests.benchmarks.faithfulness import measures
 from tests.benchmarks.faithfulness.measures import Mask
 
-SHARES = (0.02, 0.05, 0.1, 0.2)
 FILLS = (Fill.MEAN, Fill.BLUR)
-AREAS = 10
-NOISE, DRAWS, SHIFTS_PX = 2.0, 5, (1, 2)
-OCCLUDED_DRAWS = 1
-"""Of those draws so many have input occlusion too, which takes nine tenths of all time."""
+NOISE = 2.0
 EVERY_PX = 2
 """Maps are compared on every second row and column: neighbours of a bilinear map say the same."""
 
 Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How much is measured: ``shares`` of the aperture, random ``areas``, ``draws`` of noise and
+    shifts; ``occluded`` are the draws and shifts that have input occlusion too, which takes nine
+    tenths of all time."""
+
+    name: str
+    shares: tuple[float, ...]
+    areas: int
+    draws: int
+    shifts_px: tuple[int, ...]
+    occluded: tuple[int, int]
+
+
+FULL = Protocol("full", (0.02, 0.05, 0.1, 0.2), 10, 5, (1, 2), (1, 2))
+QUICK = Protocol("quick", (0.05, 0.2), 5, 2, (1,), (0, 0))
 Image = NDArray[np.uint8]
 
 
-def measure(engine: Engine, render: Render, seed: int) -> dict[str, Numbers]:
+def measure(
+    engine: Engine, render: Render, seed: int, protocol: Protocol = FULL
+) -> dict[str, Numbers]:
     """By class: ``random`` drops by fill and share, the Dice beside the stability, and for each
     method its numbers. A class that the model does not find is not there."""
     rng = np.random.default_rng([23, seed])
@@ -48,8 +64,8 @@ def measure(engine: Engine, render: Render, seed: int) -> dict[str, Numbers]:
     }
     out: dict[str, Numbers] = {name: {"methods": {}} for name in maps}
     if maps:
-        _intervene(engine, render, maps, out, rng)
-        _disturb(engine, render, found, maps, out, rng)
+        _intervene(engine, render, maps, out, rng, protocol)
+        _disturb(engine, render, found, maps, out, rng, protocol)
     return out
 
 
@@ -75,6 +91,7 @@ def _intervene(
     maps: dict[str, dict[str, MethodMap]],
     out: dict[str, Numbers],
     rng: np.random.Generator,
+    protocol: Protocol,
 ) -> None:
     """Faithfulness and leakage: the same areas are filled for all methods and classes."""
     with torch.no_grad():
@@ -82,8 +99,8 @@ def _intervene(
         targets = [target(engine.model, case, name) for name in engine.model.classes]
         targets = [one for one in targets if not why_not(one, case)]
         size, whole = case.aperture.shape, int(case.aperture.sum())
-        counts = [max(1, round(share * whole)) for share in SHARES]
-        areas = [measures.grown(case.aperture, counts[-1], rng) for _ in range(AREAS)]
+        counts = [max(1, round(share * whole)) for share in protocol.shares]
+        areas = [measures.grown(case.aperture, counts[-1], rng) for _ in range(protocol.areas)]
         masks = [measures.of_pixels(one[:n], size) for n in counts for one in areas]
         keys: list[tuple[str, str, str]] = []
         for name, methods in maps.items():
@@ -97,8 +114,8 @@ def _intervene(
         names = [one.name for one in targets]
         for fill in FILLS:
             drops = _drops(engine, case, targets, masks, fill)
-            first = len(counts) * AREAS
-            chance = drops[:, :first].reshape(len(names), len(counts), AREAS).mean(2)
+            first = len(counts) * protocol.areas
+            chance = drops[:, :first].reshape(len(names), len(counts), protocol.areas).mean(2)
             for name in maps:
                 out[name].setdefault("random", {})[str(fill)] = chance[names.index(name)].tolist()
             for number, (name, method, end) in enumerate(keys):
@@ -139,15 +156,20 @@ def _disturb(
     maps: dict[str, dict[str, MethodMap]],
     out: dict[str, Numbers],
     rng: np.random.Generator,
+    protocol: Protocol,
 ) -> None:
     """Stability: maps of the same picture with noise, and moved and moved back."""
     image, aperture = render.image, render.aperture
     cheap = tuple(name for name in METHODS if name != INPUT)
+    draws, shifts = protocol.occluded
     changed = [
-        ("noise", 0, _noisy(image, rng), METHODS if draw < OCCLUDED_DRAWS else cheap)
-        for draw in range(DRAWS)
+        ("noise", 0, _noisy(image, rng), METHODS if draw < draws else cheap)
+        for draw in range(protocol.draws)
     ]
-    changed += [("shift", px, _rolled(image, px), METHODS) for px in SHIFTS_PX]
+    changed += [
+        ("shift", px, _rolled(image, px), METHODS if number < shifts else cheap)
+        for number, px in enumerate(protocol.shifts_px)
+    ]
     collected: dict[tuple[str, str, str], list[float]] = {}
     for kind, px, other, wanted in changed:
         again = _explained(engine, other, _rolled(aperture, px), wanted)

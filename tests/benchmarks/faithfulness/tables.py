@@ -11,28 +11,43 @@ import numpy as np
 
 from agent.ablation.studies.methods import ABLATION, METHODS
 from tests.benchmarks.faithfulness import measures
-from tests.benchmarks.faithfulness.picture import FILLS, SHARES, Numbers
+from tests.benchmarks.faithfulness.picture import FILLS, Numbers, Protocol
 from tests.benchmarks.tables import Cells, Row, Table
 
 NOTES = """Methods side by side, on simulated fruit: same layer, same score (the margin), means
 over pictures with 95 % intervals by bootstrap over them. A map is brought to the network's input
-and its pixels inside the aperture are ranked; the first or last 2, 5, 10 and 20 % are filled with
-the mean colour or a blur.
+and its pixels inside the aperture are ranked; the first or last {shares} % are filled with the mean
+colour or a blur.
 
-- gain, top: drop of y with the top filled, less the mean drop with 10 random connected areas of
-  the same size; larger is better
+- gain, top: drop of y with the top filled, less the mean drop with {areas} random connected areas
+  of the same size; larger is better
 - drop, bottom: drop of y with the bottom filled; near 0 is right (its own gain is that less the
   drop of random areas, which the table's title names)
 - leakage: |drop of others| of both together, the others' being a mean over the other classes that
   are found, background included; smaller is better
 - stability: Spearman's correlation of the map with that of the picture with noise (sigma 2 of 255,
-  5 draws, one of input occlusion), and moved by 1 and 2 px and back; larger is better. M is each
-  picture's own prediction
+  draws: {draws}, {draws_occluded} of input occlusion), and moved by {shifts} px and back
+  ({shifts_occluded} times for input occlusion); larger is better. M is each picture's own
+  prediction
 - cost: median processor seconds, for both classes together on one thread, and passes of the
   network or of its part behind the layer, beyond the picture's own
 - beside Ablation-CAM: from the intervals of the differences picture by picture
 
 A random or an unweighted map that does well shows what a measure cannot tell."""
+
+
+def notes(protocol: Protocol) -> str:
+    """What every column is."""
+    return NOTES.format(
+        shares=", ".join(f"{100 * share:g}" for share in protocol.shares),
+        areas=protocol.areas,
+        draws=protocol.draws,
+        draws_occluded=protocol.occluded[0],
+        shifts=" and ".join(map(str, protocol.shifts_px)),
+        shifts_occluded=protocol.occluded[1],
+    )
+
+
 NAMES = {
     "gain": "gain",
     "leakage": "leakage",
@@ -47,6 +62,7 @@ class Measured:
     """One network: what it is in words, and by picture what was measured of each class."""
 
     what: str
+    protocol: Protocol
     pictures: Sequence[dict[str, Numbers]]
 
     def of(self, name: str) -> list[Numbers]:
@@ -55,7 +71,7 @@ class Measured:
 
 def tables(measured: Measured, names: Sequence[str]) -> list[Table]:
     """Two for each class: the measures, and the gain by fill and share."""
-    out = []
+    out, shares = [], measured.protocol.shares
     for name in names:
         found = measured.of(name)
         if not found:
@@ -88,8 +104,8 @@ def tables(measured: Measured, names: Sequence[str]) -> list[Table]:
         out.append(
             Table(
                 f"{measured.what}, {name}: gain by share of the aperture and fill",
-                ("method", *(f"{share:.0%}, {fill}" for fill in FILLS for share in SHARES)),
-                [Row(method, partial(_by_share, found, method)) for method in METHODS],
+                ("method", *(f"{share:.0%}, {fill}" for fill in FILLS for share in shares)),
+                [Row(method, partial(_by_share, found, method, len(shares))) for method in METHODS],
             )
         )
     return out
@@ -160,12 +176,12 @@ def _ahead(found: Sequence[Numbers], method: str, key: str) -> tuple[float, floa
     return measures.interval(sign * (theirs - own))
 
 
-def _by_share(found: Sequence[Numbers], method: str) -> Cells:
+def _by_share(found: Sequence[Numbers], method: str, shares: int) -> Cells:
     have = [one for one in found if "top" in one["methods"].get(method, {})]
     return [
         _spread([_gains(one, method, str(fill))[place] for one in have])
         for fill in FILLS
-        for place in range(len(SHARES))
+        for place in range(shares)
     ]
 
 

@@ -1,5 +1,6 @@
 """The measures on maps whose answer is known, and the tables' words."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import cv2
@@ -61,6 +62,9 @@ def test_an_interval_holds_the_mean_and_narrows_with_more_pictures():
     assert all(np.isnan(measures.interval([np.nan])))
 
 
+LITTLE = dataclasses.replace(picture.FULL, areas=4, draws=1, shifts_px=(1,))
+
+
 class Corner(nn.Module):
     """Class 1 stands for one corner's red alone, everywhere but in the last row, which is class 2
     whatever the picture shows."""
@@ -85,14 +89,11 @@ def corner():
     return SimpleNamespace(image=image, aperture=np.ones((32, 32), np.bool_))
 
 
-def test_a_map_that_points_at_what_counts_gains_and_one_that_knows_nothing_does_not(monkeypatch):
-    monkeypatch.setattr(picture, "DRAWS", 1)
-    monkeypatch.setattr(picture, "SHIFTS_PX", (1,))
-    monkeypatch.setattr(picture, "AREAS", 4)
+def test_a_map_that_points_at_what_counts_gains_and_one_that_knows_nothing_does_not():
     torch.set_num_threads(1)
     settings = config.Ablation(classes=("suture", "stem"), fractions=(1.0,), background_draws=1)
     engine = Engine(loaded(Corner(), "maps", 32), settings, tuning=Tuning(batch=4))
-    one = picture.measure(engine, corner(), 0)["suture"]
+    one = picture.measure(engine, corner(), 0, LITTLE)["suture"]
     assert tuple(one["methods"]) == METHODS
     for fill in map(str, picture.FILLS):
         chance = one["random"][fill]
@@ -150,7 +151,9 @@ def test_a_method_without_a_map_is_a_row_of_dashes_and_costs_no_table():
     found = pictures({})
     for one in found:
         one["methods"][GRAD] = {"noise": float("nan"), "shift": float("nan")}
-    made = tables(Measured("tiny", [{"suture": one} for one in found]), ("suture", "stem"))
+    made = tables(
+        Measured("tiny", picture.FULL, [{"suture": one} for one in found]), ("suture", "stem")
+    )
     assert len(made) == 2, "no table of a class that was never found"
     rows = {row.name: row.run() for row in made[0].rows}
     assert set(rows[GRAD][:-1]) == {"-"}
