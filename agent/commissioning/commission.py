@@ -194,6 +194,7 @@ class Commissioning:
         ends."""
         every_s = self.config.alarms.budget.window_s / self.plan.explained
         resumed = self.plan.resume and self.plan.collected.exists()
+        self.check()  # another run may have begun to collect meanwhile
         file = SampleFile(self.plan.collected, self._header, resumed)
         due: dict[str, float] = {}
         judged = 0

@@ -178,6 +178,17 @@ def made_up(lots: int, minutes: int) -> Iterator[Passing]:
         yield Passing(frame, replace(reading, segmentation=seen), f"{i // (minutes * 30)}/cam1")
 
 
+def test_a_run_that_has_begun_to_collect_meanwhile_is_not_overwritten(
+    tmp_path: Path, model: LoadedModel
+) -> None:
+    plan = Plan("golden", tmp_path / "golden.json")
+    run = Commissioning(QUICK, Camera(name="cam1", source=SIM), model, plan)
+    plan.collected.write_text("{}\n{}\n")
+    with pytest.raises(CommissioningError, match="holds 1 samples"):
+        run._collect(run._engine(), made_up(1, 1), Collected())
+    assert plan.collected.read_text() == "{}\n{}\n"
+
+
 @pytest.mark.parametrize(("asked", "minutes", "whole"), [(2, 16, 12), (14, 16, 14)])
 def test_lots_that_make_too_few_windows_are_gone_on_from(
     tmp_path: Path,
