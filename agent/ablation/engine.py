@@ -17,7 +17,14 @@ from torch import nn
 
 from agent import config
 from agent.ablation.core import plan
-from agent.ablation.core.arguments import callback, instance, named, number, words
+from agent.ablation.core.arguments import (
+    callback,
+    callbacks_errors,
+    instance,
+    named,
+    number,
+    words,
+)
 from agent.ablation.core.case import (
     Case,
     Picture,
@@ -103,12 +110,11 @@ class Engine(CutModel):
         deadline = None if deadline_s is None else started + number("deadline_s", deadline_s)
         studies_wanted = Studies() if studies is None else studies
         instance(Studies, "studies", studies_wanted)
-        callback("tick", tick)
-        callback("progress", progress)
+        tick, progress = callback("tick", tick), callback("progress", progress)
         wanted = self._asked(classes, scores, baseline)
         case = self._case(picture, aperture, region)
         whole_model = self._whole_model  # before the turn: it may have to be made
-        with self._turn():
+        with callbacks_errors(), self._turn():
             targets, reasons = self._targets(case, wanted)
             records: dict[tuple[str, str], ClassExplanation] = {}
             left_out: tuple[str, ...] = CHECKS
@@ -124,7 +130,7 @@ class Engine(CutModel):
                 records = self._records(job, case, in_input)
                 seconds = {**job.seconds, plan.METHOD_INPUT: occluded - prepared}
                 context = self._context(job, case, list(records.values()), wanted, whole_model)
-                results, late = run_studies(studies_wanted, context, tick or _unhurried)
+                results, late = run_studies(studies_wanted, context, tick)
                 studied = dict(zip(records, results, strict=True))
                 left_out = (*job.left_out(), *missing(results[0], late))
                 for key, one in studied.items():
@@ -338,7 +344,3 @@ class LayerEngines(Mapping[str, Engine]):
     @property
     def _first(self) -> Engine:
         return next(iter(self._engines.values()))
-
-
-def _unhurried(_study: str) -> None:
-    """Studies of somebody who waits."""

@@ -25,6 +25,7 @@ WRAPPERS = (
     "network",
     "weights",
     "ema_state_dict",
+    "state_dict_ema",
     "model_ema",
     "ema_model",
     "ema",

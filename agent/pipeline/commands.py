@@ -60,7 +60,7 @@ class CommandHandler:
                 if self._targets.explain(camera):
                     return _done()
                 if camera in self._targets.lanes:
-                    return _refused(f"no pictures of {camera}")
+                    return _refused(f"{camera}: no pictures, or no workers to explain them")
                 return _refused(unknown("camera", camera, self._targets.lanes)[:DETAIL_CHARS])
             case "sampling":
                 self._targets.sampling(float(arguments["period_s"]))

@@ -40,14 +40,14 @@ def main() -> int:
         "tables",
         nargs="*",
         help="channels, patches, explanation, foreign; all of these when none is named; "
-        "architectures, which takes twenty minutes, or faithfulness where it is named",
+        "architectures, which takes twenty minutes, onnx, or faithfulness where it is named",
     )
     options = parser.parse_args()
 
     # Not for --help: together they take seconds.
     import torch
 
-    from tests.benchmarks import architectures, channels, explanation, foreign, patches
+    from tests.benchmarks import architectures, channels, explanation, foreign, onnx_in, patches
     from tests.benchmarks.tables import run_tables
 
     torch.set_num_threads(options.threads)
@@ -57,6 +57,7 @@ def main() -> int:
         "patches": patches.table,
         "foreign": foreign.table,
         "architectures": architectures.table,
+        "onnx": onnx_in.table,
     }
     if unknown := set(options.tables) - {*made, FAITHFULNESS}:
         known = ", ".join((*made, FAITHFULNESS))
@@ -80,7 +81,7 @@ def main() -> int:
     wanted = [
         make(options.quick)
         for name, make in made.items()
-        if name in (options.tables or set(made) - {"architectures"})
+        if name in (options.tables or set(made) - {"architectures", "onnx"})
     ]
     return 1 if run_tables(wanted, say, 60 * options.minutes) else 0
 

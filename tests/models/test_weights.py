@@ -33,7 +33,16 @@ def test_safetensors_and_a_plain_state_dict_hold_the_same(net):
 
 @pytest.mark.parametrize(
     "wrappers",
-    ["state_dict", "model_state_dict", "model", "net", "ema", "ema module", "state_dict model ema"],
+    [
+        "state_dict",
+        "model_state_dict",
+        "model",
+        "net",
+        "ema",
+        "ema module",
+        "state_dict_ema",
+        "state_dict model ema",
+    ],
 )
 def test_a_checkpoint_may_wrap_its_state_dict(net, wrappers):
     checkpoint = net.state_dict()

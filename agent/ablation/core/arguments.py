@@ -10,13 +10,15 @@ from __future__ import annotations
 import enum
 import math
 import operator
-from collections.abc import Iterable
-from typing import SupportsFloat, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, SupportsFloat, TypeVar
 
 import numpy as np
 
-from agent.ablation.core.errors import AblationError
+from agent.ablation.core.errors import AblationError, CallbackError, LateError
 
+Given = ParamSpec("Given")
 Word = TypeVar("Word", bound=enum.StrEnum)
 
 
@@ -89,10 +91,32 @@ def switch(what: str, value: object) -> bool:
     return bool(value)
 
 
-def callback(what: str, value: object) -> None:
-    """``AblationError`` unless ``value`` is None or can be called."""
+def callback(what: str, value: Callable[Given, None] | None) -> Callable[Given, None]:
+    """``value``, or nothing to be done. What it raises is the caller's own: it passes whatever
+    handles the network's errors, up to ``callbacks_errors``. ``LateError`` has its meaning."""
     if value is not None and not callable(value):
         raise AblationError(f"{what}: expected a function, found {_shown(value)}")
+
+    def call(*arguments: Given.args, **named: Given.kwargs) -> None:
+        if value is None:
+            return
+        try:
+            value(*arguments, **named)
+        except LateError:
+            raise
+        except Exception as error:
+            raise CallbackError(error) from error
+
+    return call
+
+
+@contextmanager
+def callbacks_errors() -> Iterator[None]:
+    """An error that a ``callback`` raised leaves as the error that it was."""
+    try:
+        yield
+    except CallbackError as stop:
+        raise stop.error from stop.error.__cause__
 
 
 def instance(kind: type, what: str, value: object) -> None:

@@ -22,6 +22,19 @@ def is_no_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
+class ScoreError(AblationError):
+    """A score of the caller's own is at fault: no other way of running the network would help."""
+
+
+class CallbackError(BaseException):
+    """Carries an ``error`` that a callback of the caller's raised past whatever handles the
+    network's own; it never leaves the engine."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class NullControlError(AblationError):
     """With nothing ablated, the ablated path did not give what the plain model gives.
 

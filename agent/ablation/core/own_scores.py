@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from agent.ablation.core.arguments import one_of, switch
-from agent.ablation.core.errors import AblationError
+from agent.ablation.core.errors import AblationError, ScoreError
 from agent.ablation.core.scores import (
     CORRELATED,
     MARGIN,
@@ -72,10 +72,10 @@ class OwnScore(ScoreFunction):
             return MARGIN.smooth(logits, target)
         y = self._called(self._given(logits, target))
         if logits.requires_grad and not y.requires_grad:
-            raise AblationError(
-                f"score {self.name}: it gives no gradient (is something detached or rounded?); the "
-                "estimates of the rungs partial and coarse and gradient maps need one: declare "
-                "gradient=False to have channels ranked by the margin"
+            raise ScoreError(
+                f"score {self.name}: it gives no gradient (is something detached or rounded?), "
+                "which estimates and gradient maps need: declare gradient=False to have channels "
+                "ranked by the margin"
             )
         return y
 
@@ -100,17 +100,19 @@ class OwnScore(ScoreFunction):
         alone = torch.cat([self.value(pair[i : i + 1], target) for i in (0, 1)])
         self._check_same(self.value(pair, target), together)
         if not _same(together, alone):
-            raise AblationError(
+            raise ScoreError(
                 f"score {self.name}: an item's score changes with the items beside it; item i of "
                 "the N it returns may depend on logits[i] alone"
             )
 
     def _check_same(self, one: Tensor, other: Tensor) -> None:
         if not _same(one, other):
-            raise AblationError(f"score {self.name}: two calls with the same logits differ")
+            raise ScoreError(f"score {self.name}: two calls with the same logits differ")
 
     def _slope_rounding(self, wide: Tensor, off: Tensor, target: Target) -> float | None:
         """None where there is no slope."""
+        if not self._has_gradient:  # it may be a function of numpy
+            return None
         with torch.enable_grad():
             z = wide.detach().clone().requires_grad_()
             y = self._called(self._given(z * 1.0, target))
@@ -142,23 +144,21 @@ class OwnScore(ScoreFunction):
             y: Any = self._function(logits)
         except Exception as error:  # somebody else's function may raise anything
             line = str(error).strip().partition("\n")[0]
-            raise AblationError(
-                f"score {self.name} raised {type(error).__name__}: {line}"
-            ) from error
+            raise ScoreError(f"score {self.name} raised {type(error).__name__}: {line}") from error
         if not isinstance(y, Tensor) or y.shape != (count,):
             found = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-            raise AblationError(
+            raise ScoreError(
                 f"score {self.name}: expected a tensor of shape ({count},), one number an item, "
                 f"found {found}"
             )
         if not y.is_floating_point():
-            raise AblationError(f"score {self.name}: expected floating numbers, found {y.dtype}")
+            raise ScoreError(f"score {self.name}: expected floating numbers, found {y.dtype}")
         if y.device != logits.device:
-            raise AblationError(
+            raise ScoreError(
                 f"score {self.name}: expected numbers on {logits.device}, found them on {y.device}"
             )
         if not bool(torch.isfinite(y).all()):
-            raise AblationError(f"score {self.name}: gives NaN or infinite numbers")
+            raise ScoreError(f"score {self.name}: gives NaN or infinite numbers")
         return y.to(logits.dtype)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agent.ablation.core.errors import AblationError
+from agent.ablation.core.errors import AblationError, is_no_memory
 from agent.ablation.core.scores import Target
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import Split
@@ -39,9 +39,9 @@ def slopes(
                 _slope(target.score.smooth(logits, target), activation, place + 1 < len(targets))
                 for place, target in enumerate(targets)
             ]
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, NotImplementedError) as error:
+            if is_no_memory(error):
+                raise
             reason = str(error).strip().partition("\n")[0]
             raise NoGradientError(f"the network cannot be differentiated: {reason}") from error
 

@@ -250,8 +250,8 @@ class Job:
             ledger.deltas[place, unknown] = self._estimates[place, unknown]
 
     def _estimated(self) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
-        """(targets, K) of all channels, and their order: the likely largest first. None where the
-        gradient fails: all channels are exact then."""
+        """(targets, K) of all channels, and their order: the likely largest first. Nothing is known
+        where there is no gradient; None where the estimate fails otherwise: all are exact then."""
         setup, targets = self._setup, self.ledger.targets
         try:
             found = estimate.gradient_times_activation(

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import logging
 
-from agent.ablation.core.errors import AblationError, LateError, NullControlError, is_no_memory
+from agent.ablation.core.errors import (
+    AblationError,
+    LateError,
+    NullControlError,
+    ScoreError,
+    is_no_memory,
+)
 from agent.ablation.split.trace import CutError
 
 logger = logging.getLogger(__name__)
@@ -49,9 +55,9 @@ class LeftWays:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether no other way would do better: the time is up, or there is no memory, after which the
-    process should not go on."""
-    return isinstance(error, LateError) or is_no_memory(error)
+    """Whether no other way would do better: the time is up, the caller's own score is at fault, or
+    there is no memory, after which the process should not go on."""
+    return isinstance(error, LateError | ScoreError) or is_no_memory(error)
 
 
 def study_failed(name: str, error: Exception) -> None:

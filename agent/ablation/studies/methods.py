@@ -1,6 +1,7 @@
 """Maps of other methods beside Ablation-CAM: the same layer, score and picture.
 
-A is the layer's output, (K, gh, gw), g = dy/dA its slope; all maps are kept signed.
+A is the layer's output, (K, gh, gw), g = dy/dA its slope; all maps are kept signed. Where a score
+has no slope (the Dice), g is that of the margin.
 
 - ``seg-grad-cam`` (arXiv 2002.11434): sum over k of (mean over space of g_k) A_k
 - ``hires`` (arXiv 2011.08891): sum over k of g_k (A_k - b_k), b the baseline
@@ -25,7 +26,6 @@ from agent.ablation.core import plan
 from agent.ablation.core.errors import AblationError
 from agent.ablation.run.batching import Tick
 from agent.ablation.run.fills import Fill
-from agent.ablation.run.gradients import NoGradientError
 from agent.ablation.studies.context import StudyContext, Values
 from agent.ablation.studies.patches import PatchSettings, boxes, patch_maps
 
@@ -71,15 +71,15 @@ def check_methods(names: Sequence[str]) -> None:
 
 
 def method_maps(names: Sequence[str], context: StudyContext, tick: Tick) -> Values:
-    """The maps of the methods named; one that the network has no gradient for is named with the
-    reason and costs no other."""
+    """The maps of the methods named; one that cannot be made, as for lack of a gradient, is named
+    with the reason and costs no other."""
     out: list[list[MethodMap]] = [[] for _ in context.records]
     for name in names:
         tick()
         started = context.clock()
         try:
             maps, passes = MADE[name](context, tick)
-        except NoGradientError as error:
+        except AblationError as error:
             for one in out:
                 one.append(MethodMap(name, None, 0, 0.0, str(error)))
             continue

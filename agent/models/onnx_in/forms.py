@@ -46,6 +46,17 @@ class Reshape(nn.Module):
         return x.reshape(x.shape[0] * self.first, *self.rest)
 
 
+class Slice(nn.Module):
+    """A part of each axis; steps are positive, as torch has them."""
+
+    def __init__(self, parts: tuple[slice, ...]) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[self.parts]
+
+
 def known_form(node: Any, constants: Mapping[str, Any], sizes: Shapes) -> nn.Module | None:
     """The module of a node that needs its first input alone, None where it needs more."""
     if node.op_type == "Reshape":
@@ -55,6 +66,8 @@ def known_form(node: Any, constants: Mapping[str, Any], sizes: Shapes) -> nn.Mod
         return found
     if node.op_type == "Resize":
         return _resize(node, constants, sizes)
+    if node.op_type == "Slice":
+        return _slice(node, constants, sizes.get(node.input[0]))
     return None
 
 
@@ -74,6 +87,23 @@ def _reshape(before: Known | None, after: Known | None) -> nn.Module | None:
     if grows and one[1:] == two[1:] and two[0] == 2 * one[0]:
         return Reshape(one[0], one[1:])
     return None
+
+
+def _slice(node: Any, constants: Mapping[str, Any], given: Known | None) -> nn.Module | None:
+    names = [*node.input[1:], "", "", ""][:4]
+    if given is None or any(name and name not in constants for name in names):
+        return None
+    starts, ends, axes, steps = (constants[name].tolist() if name else None for name in names)
+    if starts is None or ends is None:  # of the oldest files, which say it otherwise
+        return None
+    axes, steps = axes or range(len(starts)), steps or [1] * len(starts)
+    if min(steps) < 1:
+        return None
+    rank = len(given.shapes[0])
+    parts = [slice(None)] * rank
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        parts[axis % rank] = slice(start, end, step)
+    return Slice(tuple(parts))
 
 
 def _resize(node: Any, constants: Mapping[str, Any], sizes: Shapes) -> nn.Module | None:

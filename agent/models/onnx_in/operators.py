@@ -76,7 +76,7 @@ def constants(lib: Any, model: Any) -> dict[str, NDArray[Any]]:
         value: lib.numpy_helper.to_array(held[value])
         for node in model.graph.node
         for value in node.input[1:]
-        if node.op_type in ("Resize", "Reshape") and value in held
+        if node.op_type in ("Resize", "Reshape", "Slice") and value in held
     }
 
 

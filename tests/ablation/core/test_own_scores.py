@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.ablation import Ablation, AblationError, Engine, Tuning, own_score
+from agent.ablation import Ablation, AblationError, Engine, Studies, Tuning, own_score
 from agent.ablation.core.effects import view
 from agent.ablation.core.own_scores import as_score
 from agent.ablation.core.scores import MARGIN, SCORES, Target
@@ -193,11 +193,29 @@ def test_estimates_take_the_slope_of_an_own_score_or_the_margins(engine):
     for score in (mine, own_score(detached, reads="region", gradient=False)):
         found = engine.explain(picture(16), scores=score, **options).classes[0]
         np.testing.assert_allclose(found.deltas, exact.deltas, rtol=1e-3, atol=1e-6)
+    unknown = own_score(detached, reads="region")
+    found = engine.explain(picture(16), scores=unknown, region=options["region"])
+    assert found.classes[0].deltas == pytest.approx(exact.deltas), "nothing is estimated"
     with pytest.raises(AblationError, match="score detached: it gives no gradient"):
-        engine.explain(picture(16), scores=own_score(detached, reads="region"), **options)
-    assert engine.explain(
-        picture(16), scores=own_score(detached, reads="region"), region=bar_and_disc(16)
-    ).classes[0].deltas == pytest.approx(exact.deltas)
+        engine.explain(picture(16), scores=unknown, **options)
+    with pytest.raises(AblationError, match="score detached: it gives no gradient"):
+        engine.explain(
+            picture(16), scores=unknown, region=bar_and_disc(16), studies=Studies(hires=True)
+        )
+
+
+def test_a_score_of_numpy_is_one_where_it_is_declared_to_have_no_gradient(engine):
+    def of_numpy(logits):
+        return torch.from_numpy(logits.numpy()[:, 1].mean(1))
+
+    options = {"region": bar_and_disc(16), "classes": "suture"}
+    mine = engine.deltas(picture(16), scores=own_score(
+        of_numpy, reads="region", gradient=False), **options)  # fmt: skip
+    theirs = engine.deltas(picture(16), scores=own_score(
+        lambda z: z[:, 1].mean(1), reads="region"), **options)  # fmt: skip
+    np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-9)
+    with pytest.raises(AblationError, match="score of_numpy raised RuntimeError: Can't call numpy"):
+        engine.deltas(picture(16), scores=own_score(of_numpy, reads="region"), **options)
 
 
 def test_the_controls_catch_an_own_score_that_is_random(engine):
@@ -219,3 +237,15 @@ def test_a_score_that_fails_under_ablation_only_is_an_error_of_its_own(engine):
 
     with pytest.raises(AblationError, match="score fragile: gives NaN"):
         engine.explain(picture(16), scores=fragile, region=bar_and_disc(16))
+    assert not engine.ways_left, "no way of running the network is blamed for it"
+
+
+def test_an_error_of_a_callback_is_the_callers_own(engine):
+    def stop(*_):
+        raise KeyError("planted")
+
+    options = {"region": bar_and_disc(16), "studies": Studies(block_cells=8)}
+    for callback in ({"progress": stop}, {"tick": stop}):
+        with pytest.raises(KeyError, match="planted"):
+            engine.explain(picture(16), **options, **callback)
+    assert not engine.ways_left

@@ -125,6 +125,18 @@ FORMS = {
         ],
         {"w": tensor(3, 3, 3, 3)},
     ),
+    "parts of it": (
+        [
+            node("Slice", "x from to axes step", "a"),
+            node("Slice", "x zero end last", "b"),
+            node("ReduceMean", "b", "m", axes=[2, 3], keepdims=1),
+            node("Resize", "a - f", "c", mode="linear"),
+            node("Mul", "c m", "y"),
+        ],
+        {"from": int64(0, 1), "to": int64(2**62, -1), "axes": int64(2, -1), "step": int64(2, 2),
+         "zero": int64(0), "end": int64(5), "last": int64(3),
+         "f": np.array([1, 1, 2, 16 / 7], np.float32)},
+    ),
     "normed over the channels": (
         [
             node("Transpose", "x", "t", perm=[0, 2, 3, 1]),
