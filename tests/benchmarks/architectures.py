@@ -195,7 +195,11 @@ def _errors(engine: Engine, size: int) -> tuple[float, float]:
         scale = float(np.abs(exact).max())
         plain.append((single - exact) / scale)
         ours.append((found - exact) / scale)
-    return tuple(float(np.sqrt(np.mean(np.square(one)))) for one in (plain, ours))  # type: ignore[return-value]
+    return _size_of(plain), _size_of(ours)
+
+
+def _size_of(errors: list[NDArray[np.float64]]) -> float:
+    return float(np.sqrt(np.mean(np.square(np.concatenate(errors)))))
 
 
 def _ours(
