@@ -71,7 +71,9 @@ def program_without_trust(folder: Path) -> str:
 def program_of_another_hash(folder: Path) -> str:
     torch.jit.script(torch.nn.Identity()).save(str(folder / "m.ts"))
     return (
-        f"model: {{path: {folder}/m.ts, format: torchscript, trust: program, sha256: '{'0' * 64}'}}"
+        f"model: {{path: {folder}/m.ts, format: torchscript, trust: program, sha256: '{'0' * 64}', "
+        "classes: [background, suture, stem], layer: '', head: logits, "
+        "preprocessing: {width_px: 32, height_px: 32, colour: rgb, scale: 255}}"
     )
 
 
