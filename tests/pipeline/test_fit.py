@@ -34,7 +34,7 @@ def test_the_classes_that_the_file_names_are_explained_and_no_others() -> None:
 
 
 def test_a_class_that_the_file_names_and_the_model_lacks_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"ablation.classes: 'stem' .* background, suture"):
+    with pytest.raises(ModelError, match=r"ablation.classes: .*'stem'.* there are background, suture"):
         fitted(config(classes=["suture", "stem"]), model())
 
 
@@ -48,7 +48,7 @@ def test_a_model_without_a_layer_is_refused_unless_nothing_is_explained() -> Non
 def test_without_workers_the_classes_told_are_still_those_of_the_model() -> None:
     other = model(classes=("background", "pit", "rot"), layer=None)
     assert fitted(config(workers={"count": 0}), other).ablation.classes == ("pit", "rot")
-    with pytest.raises(ModelError, match=r"ablation.classes: 'stem'"):
+    with pytest.raises(ModelError, match=r"ablation.classes: .*'stem'"):
         fitted(config(workers={"count": 0}, classes=["stem"]), other)
 
 

@@ -168,7 +168,7 @@ def test_pictures_that_would_share_a_branch_go_through_the_whole_model_one_by_on
         made = WholeModel(model, probe_batch(model)[:1])
     engine = Engine(model, config.Ablation(), tuning=Tuning(batch=4))
     monkeypatch.setattr(made._folded.module, "forward", _counted(made._folded.module, seen))
-    engine._whole_model = made
+    engine._whole.append(made)
     engine.explain(picture(16), region=bar_and_disc(16))
     assert set(seen) == {1}
 
