@@ -119,7 +119,7 @@ def _freeze(plant: Plant) -> None:
 
 def _write(plant: Plant) -> None:
     """Have the agent keep something, whatever else goes on: a variety is kept at once."""
-    word = {"variety": f"v{time.monotonic_ns()}"}
+    word = {"state": "unknown", "variety": f"v{time.monotonic_ns()}"}
     if plant.running.post("/machine", json.dumps(word).encode()) != 204:
         raise CannotBeMadeError("the agent takes no word of the machine")
 
