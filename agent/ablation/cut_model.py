@@ -126,10 +126,6 @@ class CutModel:
                     self._whole.append(WholeModel(self._watched, self._example, self._left))
         return self._whole[0]
 
-    def prepare(self) -> None:
-        """Make what the first explanation would make: a second of work, for who wants none to wait."""
-        _ = self._whole_model
-
     @property
     def channels(self) -> int:
         """How many maps the layer has."""

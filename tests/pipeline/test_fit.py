@@ -34,7 +34,8 @@ def test_the_classes_that_the_file_names_are_explained_and_no_others() -> None:
 
 
 def test_a_class_that_the_file_names_and_the_model_lacks_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"ablation.classes: .*'stem'.* there are background, suture"):
+    told = r"ablation.classes: .*'stem'.* there are background, suture"
+    with pytest.raises(ModelError, match=told):
         fitted(config(classes=["suture", "stem"]), model())
 
 

@@ -157,7 +157,6 @@ def _explainer(args: WorkerArgs, phase: Phase) -> tuple[Answer, str]:
     phase("load")
     model = load_model(spec.model, spec.device)
     engine = Engine(model, spec.ablation, spec.model.layer)
-    engine.prepare()  # a job that is taken has a deadline
     phase("check")
     _prove(engine)
     explainer = Explainer(engine, spec.ablation, phase, time.monotonic, spec.overlay_ranges)
