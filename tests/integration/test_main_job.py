@@ -71,14 +71,13 @@ def assert_the_books_balance(agent: RunningAgent, dropped: int = 0) -> None:
 
 
 def test_without_configuration_the_demonstration_runs_and_ends_cleanly(tmp_path: Path) -> None:
-    # On a loaded machine it is 22 s before the worker is ready.
-    with running_agent(tmp_path, *demonstration(tmp_path), "--duration", "45") as agent:
+    with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()
         agent.wait(lambda: agent.status()["explanations"]["completed"] >= 1, 60, "an explanation")
         view = agent.status()
         assert view["link"]["connected"], "the embedded broker takes the connection"
         assert view["messages"]["delivered"] > 0
-        assert agent.process.wait(60) == 0
+        assert agent.stop()[0] == 0
     assert_the_books_balance(agent)
     assert agent.events("agent_stopped")[0]["acknowledged"] == "true"
 
