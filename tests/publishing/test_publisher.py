@@ -491,9 +491,8 @@ def test_of_two_agents_with_the_same_id_the_first_stays_and_the_other_steps_back
             second.wait_count(1, "broker_disconnects", "taken_over", timeout_s=30.0)
             wait_until(first.online, 20, "the first takes its session back")
             wait_until(lambda: first.links[-1].reason == "taken_over", 20, "and says why")
-            # The count of what ended precedes the status.
-            wait_until(lambda: not second.online(), 10, "the second is away")
-            assert first.online()
+            # The count of what ended precedes the status, and each may have been cut meanwhile.
+            wait_until(lambda: first.online() and not second.online(), 20, "one of them stays")
             wait_until(
                 lambda: any(b"session-1" in one.payload for one in retained(broker.port, status)),
                 20,

@@ -152,7 +152,7 @@ class Sender:
         known = message.topic in self._accepted or not message.spec.probed
         qos = min(message.spec.qos if known else 1, self._limits.maximum_qos)
         by_size = message.spec.probed and self._size_limit.is_probe(size_bytes)
-        by_topic = not by_size and self._topic_limit.is_probe(message.topic)
+        by_topic = message.spec.probed and not by_size and self._topic_limit.is_probe(message.topic)
         if (by_size or by_topic) and self._limits.maximum_qos > 0:
             if self._window:
                 return False
@@ -254,7 +254,9 @@ class Sender:
             )
 
     def _learn_topic(self, now: float, subscribing: bool) -> None:
-        topics = {flight.message.topic for flight in self._window.values()}
+        # What goes out at QoS 0 whatever comes is never answered, so that nothing is learnt of it.
+        sent = (flight.message for flight in self._window.values())
+        topics = {message.topic for message in sent if message.spec.probed}
         denied = self._topic_limit.closed(topics, now, unclear=subscribing)
         if denied is not None:
             log_event(

@@ -181,8 +181,8 @@ class Session:
         if self._link.state is LinkState.ONLINE and connection is not None:
             if farewell is None:
                 self._hooks.tick(now)
-                heard = self._sender.heard and not self._sender.probing()
-                self._subscriptions.tick(connection, now, heard=heard)
+                heard, busy = self._sender.heard, self._sender.probing()
+                self._subscriptions.tick(connection, now, heard=heard, busy=busy)
             if now >= self._repeat_at:
                 self._repeat_at = now + REPEAT_S
                 self._outbox.repeat(now)

@@ -3,8 +3,9 @@
 Some brokers of MQTT 3.1.1 close the connection at a subscription that an access list forbids, and
 say nothing (AWS IoT Core). What is asked for again at each connect would then close each of them.
 So what was unanswered when a connection was closed is asked for alone on the next one, and once
-something else was answered on it. At ``CLOSES_MAX`` closes in a row it is left out for
-``DENIED_S``; after that a single one is enough. See ``topic_limit`` for what is published.
+something else was answered on it, or it has stood for ``STANDS_S``. At ``CLOSES_MAX`` closes in a
+row it is left out for ``DENIED_S``; after that a single one is enough. See ``topic_limit`` for what
+is published.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ NO_WILDCARDS = "wildcard_subscription_not_supported"
 """Reason 162 of a SUBACK (section 3.9.3 of MQTT 5)."""
 CLOSES_MAX = 3
 DENIED_S = 3600.0
+STANDS_S = 1.0
 QOS_0 = "granted_qos_0"
 """A broker may grant less than was asked for (section 3.9.3); then commands can be lost."""
 
@@ -58,6 +60,8 @@ class Subscriptions:
         self._suspects: dict[Subscription, int] = {}  # -> connections closed at it, asked for alone
         self._denied: dict[Subscription, float] = {}  # -> when it is asked for again
         self._alone: Subscription | None = None
+        self._heard = False  # one of them was answered on this connection
+        self._since = math.inf  # when this connection was looked at first
 
     @property
     def need_wildcards(self) -> bool:
@@ -68,7 +72,7 @@ class Subscriptions:
         """A new connection stands."""
         self._asked.clear()
         self._refused.clear()
-        self._alone = None
+        self._alone, self._heard, self._since = None, False, math.inf
         for one in self._wanted:
             for asked in (one,) if wildcards else _without_wildcards(one):
                 if asked in self._suspects:
@@ -102,13 +106,17 @@ class Subscriptions:
                 )
         return bool(unanswered)
 
-    def tick(self, connection: Connection, now: float, *, heard: bool = False) -> None:
+    def tick(
+        self, connection: Connection, now: float, *, heard: bool = False, busy: bool = False
+    ) -> None:
         """Ask again for what was refused a while ago, and for suspects one after the other.
 
-        ``heard``: the broker has answered something that was published on this connection, and
-        nothing is under way alone.
+        ``heard``: the broker has answered something that was published on this connection;
+        ``busy``: something is under way alone.
         """
-        for asked in self._due_suspects(now) if heard else ():
+        self._since = min(self._since, now)
+        stands = heard or self._heard or now - self._since >= STANDS_S
+        for asked in self._due_suspects(now) if stands and not busy else ():
             self._refused[asked], self._alone = math.inf, asked
             self._ask(connection, asked)
         for asked in [asked for asked, due in self._refused.items() if due <= now]:
@@ -133,6 +141,7 @@ class Subscriptions:
         asked = self._asked.pop(event.mid, None)
         if asked is None:
             return
+        self._heard = True
         self._suspects.pop(asked, None)
         self._denied.pop(asked, None)
         if asked is self._alone:

@@ -16,8 +16,10 @@ from agent.publishing.connection.subscriptions import (
     Subscription,
     Subscriptions,
 )
+from agent.records import Quality
 from tests.publishing.connection.test_faults import raise_alarms, seqs
 from tests.publishing.rig import running
+from tests.publishing.sparkplug.rig import NCMD, sparkplug
 from tests.support import wait_until
 from tests.support.fault_broker import fault_broker
 
@@ -77,6 +79,26 @@ def test_a_subscription_at_which_the_broker_hangs_up_is_left_out(
         raise_alarms(rig, 3, 1)
         wait_until(lambda: set(seqs(broker)) == {1, 2, 3}, 10, "and go on")
         assert broker.closes == closes
+
+
+def test_a_client_that_is_answered_nothing_finds_it_out_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """All of a Sparkplug node goes out at QoS 0, before and after."""
+    caplog.set_level(logging.WARNING)
+    with (
+        fault_broker(denied_filter=NCMD) as broker,
+        sparkplug(broker.url, wait=False, reconnect_first_s=0.02, reconnect_max_s=0.05) as rig,
+    ):
+        wait_until(
+            lambda: "subscription_denied" in said(caplog), 30, "the subscription is found out"
+        )
+        rig.wait_online()
+        rig.publisher.metric("cam1", "fps", 4.0, Quality.GOOD, 1_760_000_000_000)
+        wait_until(lambda: broker.topics("DDATA/pitwatch/cam1"), 15, "data flow")
+        assert {one.qos for one in list(broker.published)} == {0}
+        assert "topic_denied" not in said(caplog)
+        assert broker.closes == 1 + CLOSES_MAX
 
 
 def said(caplog: pytest.LogCaptureFixture) -> set[str]:
