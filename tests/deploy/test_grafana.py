@@ -24,7 +24,7 @@ import yaml
 from tests.deploy.test_prometheus_files import exported_series, metrics_in
 from tests.support import require_tool
 from tests.support.prometheus import Prometheus, running_prometheus
-from tests.support.running import PROMPT_WORKERS, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "grafana"
@@ -205,6 +205,30 @@ def test_every_query_of_every_panel_has_a_finite_answer(tmp_path: Path) -> None:
             time.sleep(1)  # one scrape: more cannot be known before
             left = unanswered(there, left)
         assert left == {}
+        assert_what_is_scraped_is_so(agent, there)
+
+
+def assert_what_is_scraped_is_so(agent: RunningAgent, there: Prometheus) -> None:
+    """The text is what Prometheus asks for, a histogram gives a latency, and the books balance."""
+    require_tool("promtool")
+    _, metrics = agent.get("/metrics")
+    check = subprocess.run(
+        ["promtool", "check", "metrics"], input=metrics, capture_output=True, timeout=30
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+    rates = "sum by (le) (rate(pitwatch_capture_to_mask_seconds_bucket[10s]))"
+    (sample,) = there.wait_for(f"histogram_quantile(0.95, {rates}) > 0", 60)
+    assert 0 < float(sample["value"][1]) < 2.5
+    (info,) = there.wait_for("pitwatch_info")
+    assert info["metric"]["model_sha256"] == agent.status()["model_sha256"]
+    balance = (
+        "pitwatch_frames_captured_total - on(camera) pitwatch_frames_segmented_total"
+        " - on(camera) (sum by (camera) (pitwatch_frames_dropped_total)"
+        " or on(camera) pitwatch_frames_captured_total * 0)"
+    )
+    # More may be in flight for a moment, on a machine that is busy; never less than none.
+    (balanced,) = there.wait_for(f"({balance}) <= 2", 60)
+    assert float(balanced["value"][1]) >= 0
 
 
 @pytest.mark.needs_prometheus

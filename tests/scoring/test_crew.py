@@ -51,7 +51,7 @@ def assignment(folder: Path, course: Course, **model: Any) -> Assignment:
     settings = SETTINGS.model_copy(
         update={"model": SETTINGS.model.model_copy(update=model)} if model else {}
     )
-    protocol = load_protocol(course.protocol).model_copy(update={"lots": 3, "lot_min": 0.1})
+    protocol = load_protocol(course.protocol).model_copy(update={"lots": 2, "lot_min": 0.1})
     return Assignment(settings, protocol, (course.reference,), folder)
 
 
@@ -65,7 +65,7 @@ def children() -> list[int]:
 
 
 def test_days_and_shifts_are_the_same_whoever_replays_them(course: Course) -> None:
-    changes = {"populations": 2, "shifts": 2, "days": 1.0}
+    changes = {"populations": 2, "shifts": 2, "days": 0.25}
     given = Assignment(
         SETTINGS,
         load_protocol(course.protocol).model_copy(update=changes),
@@ -95,7 +95,7 @@ def test_lots_recorded_by_two_are_those_that_one_records(
         with hands(work, given, processes) as doing:
             list(doing.share([Record(one) for one in work.bank.lots("golden")], nothing))
         made[processes] = work.bank.read(work.bank.lots("golden"))
-    assert len(made[1]) == len(made[2]) == 3
+    assert len(made[1]) == len(made[2]) == 2
     for one, two in zip(made[1], made[2], strict=True):
         assert one.about == two.about
         assert len(one.mono) > 0

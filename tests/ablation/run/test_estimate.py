@@ -53,12 +53,12 @@ def test_the_error_is_the_mean_over_the_sample_relative_to_the_largest_delta():
 
 
 def test_the_first_answer_of_the_shipped_model_puts_channels_in_nearly_their_exact_order():
-    """In the median of five fruit; one by one it varies (README, "Rungs")."""
+    """In the median of three fruit; one by one it varies (README, "Rungs")."""
     torch.set_num_threads(1)
     model = load_model(config.Model())
     engine = Engine(model, config.Ablation(classes=("suture",)))
     agreement = []
-    for seed in range(500, 505):
+    for seed in range(500, 503):
         render = Renderer(256).fruit(seed)
         exact = engine.explain(render.image, render.aperture).classes[0].deltas
         with torch.no_grad():
