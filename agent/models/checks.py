@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 from agent.models.loaded import LoadedModel, logits
 from agent.models.pictures import to_tensor
 
@@ -91,7 +91,7 @@ def self_test(model: LoadedModel) -> None:
     except ModelError:
         raise
     except Exception as error:  # a foreign forward may raise anything
-        line = str(error).strip().partition("\n")[0] or type(error).__name__
+        line = first_line(error) or type(error).__name__
         size = tuple(batch.shape[1:])
         raise ModelError(
             f"{model.label}: fails on an input of shape {size}: {line}{_precision(model)}"

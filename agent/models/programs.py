@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from agent import config
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 from agent.models.files import check_archive, check_sha256
 from agent.telemetry import log_event
 
@@ -48,7 +48,7 @@ def load_torchscript(data: bytes, name: str) -> nn.Module:
     try:
         module: nn.Module = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{name}: not a TorchScript file: {_first_line(error)}") from error
+        raise ModelError(f"{name}: not a TorchScript file: {first_line(error)}") from error
     return module
 
 
@@ -62,7 +62,7 @@ def load_export(data: bytes, name: str) -> nn.Module:
     try:
         program = torch.export.load(io.BytesIO(data))
     except Exception as error:  # the deserialiser raises whatever the file made it meet
-        raise ModelError(f"{name}: not a torch.export file: {_first_line(error)}") from error
+        raise ModelError(f"{name}: not a torch.export file: {first_line(error)}") from error
     for node in program.graph.nodes:
         schema = getattr(node.target, "_schema", None)
         for index, argument in enumerate(schema.arguments if schema is not None else ()):
@@ -74,7 +74,7 @@ def load_export(data: bytes, name: str) -> nn.Module:
     try:
         return torch.export.unflatten(program)
     except (RuntimeError, AssertionError, KeyError, AttributeError, ValueError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         log_event(logger, logging.WARNING, "model_layers_unknown", model=name, reason=reason)
         return program.module()
 
@@ -97,12 +97,8 @@ def load_factory(factory: str, source: bytes, path: Path) -> nn.Module:
         module = getattr(program, function_name)()
     except Exception as error:  # foreign code may raise anything; all of it is one message
         raise ModelError(
-            f"{factory}: failed: {type(error).__name__}: {_first_line(error)}"
+            f"{factory}: failed: {type(error).__name__}: {first_line(error)}"
         ) from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"{factory}: expected a torch.nn.Module, got {type(module).__name__}")
     return module
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

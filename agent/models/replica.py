@@ -21,7 +21,7 @@ from typing import Any, List, Optional, Tuple  # noqa: UP035 - the names that th
 import torch
 from torch import Tensor, nn
 
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 
 
 class _Named:
@@ -107,7 +107,7 @@ def replica(program: torch.jit.ScriptModule, name: str) -> Replica:
     try:
         return Whole(program).eval()
     except (RuntimeError, SyntaxError, AttributeError, TypeError, NameError) as error:
-        line = str(error).strip().partition("\n")[0]
+        line = first_line(error)
         raise ModelError(f"{name}: its layers cannot be named: {line}") from error
 
 

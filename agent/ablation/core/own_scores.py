@@ -26,6 +26,7 @@ from agent.ablation.core.scores import (
     rows,
     score_named,
 )
+from agent.models.errors import first_line
 
 Function = Callable[[Tensor], Tensor]
 Reads = Literal["picture", "region"]
@@ -143,7 +144,7 @@ class OwnScore(ScoreFunction):
         try:
             y: Any = self._function(logits)
         except Exception as error:  # somebody else's function may raise anything
-            line = str(error).strip().partition("\n")[0]
+            line = first_line(error)
             raise ScoreError(f"score {self.name} raised {type(error).__name__}: {line}") from error
         if not isinstance(y, Tensor) or y.shape != (count,):
             found = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__

@@ -11,6 +11,7 @@ from agent.ablation.core.errors import AblationError, is_no_memory
 from agent.ablation.core.scores import Target
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.split import Split
+from agent.models.errors import first_line
 from agent.models.loaded import LoadedModel, as_logits
 
 
@@ -42,7 +43,7 @@ def slopes(
         except (RuntimeError, NotImplementedError) as error:
             if is_no_memory(error):
                 raise
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise NoGradientError(f"the network cannot be differentiated: {reason}") from error
 
 

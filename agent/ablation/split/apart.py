@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from agent.ablation.split.followed import ITEMS, Call, Followed, MixedError, Watch
 from agent.ablation.split.rules import rule_of
+from agent.models.errors import first_line
 
 
 def why_mixed(graph: Callable[..., object], batched: Sequence[Any], rest: Sequence[Any]) -> str:
@@ -48,7 +49,7 @@ def why_mixed(graph: Callable[..., object], batched: Sequence[Any], rest: Sequen
             output = graph(*(several(one) for one in batched), *(grown(value) for value in rest))
         found = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Followed)]
     except Exception as error:  # noqa: BLE001 - no proof, whatever foreign code raised over it
-        line = str(error).strip().partition("\n")[0]
+        line = first_line(error)
         return watch.reason or f"{type(error).__name__}: {line}"
     if not watch.reason and not found:
         return "the output does not depend on the items"

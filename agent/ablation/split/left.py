@@ -16,6 +16,7 @@ from agent.ablation.core.errors import (
     is_no_memory,
 )
 from agent.ablation.split.trace import CutError
+from agent.models.errors import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -74,5 +75,5 @@ def in_words(why: str | Exception) -> str:
     """One line: what a refusal says, or the kind of an error and its first line."""
     if isinstance(why, str):
         return why
-    line = str(why).strip().partition("\n")[0]
+    line = first_line(why)
     return line if isinstance(why, CutError | AblationError) else f"{type(why).__name__}: {line}"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_unflatten
 
+from agent.models.errors import first_line
 from agent.models.fusing import fold_batchnorm
 
 
@@ -68,10 +69,6 @@ def _restore(value: Any, kept: Any) -> None:
             value[name] = one
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
 class Halves(NamedTuple):
     """``before(x)`` -> (layer's output, *constants); ``after(batch, *constants)`` -> output."""
 
@@ -85,7 +82,7 @@ def cut(module: nn.Module, layer: str, output_key: str | None) -> Halves:
         with unchanged(module):
             graph = _Tracer(layer).trace(module)
     except Exception as error:  # a foreign forward that meets a proxy may raise anything
-        raise CutError(f"not traceable: {type(error).__name__}: {_first_line(error)}") from error
+        raise CutError(f"not traceable: {type(error).__name__}: {first_line(error)}") from error
     targets = [n for n in graph.nodes if n.op == "call_module" and n.target == layer]
     if len(targets) != 1:
         raise CutError(f"{layer} is called {len(targets)} times in the traced graph")
@@ -109,7 +106,7 @@ def cut_exported(module: nn.Module, layer: str, output_key: str | None, example:
                 module, (pair,), dynamic_shapes=((batch,),) if several else (batch,)
             )
     except Exception as error:  # the exporter and a foreign forward may raise anything
-        raise CutError(f"not exportable: {type(error).__name__}: {_first_line(error)}") from error
+        raise CutError(f"not exportable: {type(error).__name__}: {first_line(error)}") from error
     flat = program.module(check_guards=False)
     assert isinstance(flat, fx.GraphModule)
     inside = [node for node in flat.graph.nodes if layer in _modules_around(node)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.config import Preprocessing
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 from agent.models.files import read_file
 from agent.models.pictures import channels_of
 
@@ -244,4 +244,4 @@ def _fixed(size: Any) -> int | None:
 
 
 def _line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return first_line(error) or type(error).__name__

@@ -19,7 +19,7 @@ import torch
 from torch import fx, nn
 
 from agent.config import Preprocessing
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 from agent.models.files import sha256_of
 from agent.models.onnx_in import checks, forms
 from agent.models.onnx_in.names import layer_labels
@@ -72,7 +72,7 @@ class OnnxFile:
                 made = converter.convert(model)
             module = _network(made, model, labels, fixed)
         except Exception as error:  # the converter raises whatever a node makes it meet
-            line = str(error).strip().partition("\n")[0]
+            line = first_line(error)
             raise ModelError(
                 f"{name}: cannot be made a torch module: {type(error).__name__}: {line}"
             ) from error
@@ -90,7 +90,7 @@ def _library(name: str, file: str) -> Any:
             "pip install -c constraints.txt 'pitwatch[onnx]'"
         ) from error
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        line = str(error).strip().partition("\n")[0]
+        line = first_line(error)
         raise ModelError(
             f"{file}: an ONNX file is read with {name}, which cannot be imported ({line}): "
             f"torchvision {_version('torchvision')} does not fit torch {torch.__version__}: "
