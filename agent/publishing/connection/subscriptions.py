@@ -3,9 +3,7 @@
 Some brokers of MQTT 3.1.1 close the connection at a subscription that an access list forbids, and
 say nothing (AWS IoT Core). What is asked for again at each connect would then close each of them.
 So what was unanswered when a connection was closed is asked for alone on the next one, and once
-something else was answered on it, or it has stood for ``STANDS_S``. At ``CLOSES_MAX`` closes in a
-row it is left out for ``DENIED_S``; after that a single one is enough. See ``topic_limit`` for what
-is published.
+something else was answered on it, or it has stood for ``STANDS_S``; ``topic_limit`` has the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import Subscribed
+from agent.publishing.connection.topic_limit import VALID_S, TopicLimit
 from agent.publishing.outbox.outbox import REFUSED_RETRY_S
 from agent.telemetry import log_event
 
@@ -25,9 +24,8 @@ logger = logging.getLogger(__name__)
 
 NO_WILDCARDS = "wildcard_subscription_not_supported"
 """Reason 162 of a SUBACK (section 3.9.3 of MQTT 5)."""
-CLOSES_MAX = 3
-DENIED_S = 3600.0
 STANDS_S = 1.0
+"""A connection this old that has not been closed is one that the broker wants."""
 QOS_0 = "granted_qos_0"
 """A broker may grant less than was asked for (section 3.9.3); then commands can be lost."""
 
@@ -57,10 +55,7 @@ class Subscriptions:
         self._refused: dict[Subscription, float] = {}  # -> when it is asked for again
         self._told: set[str] = set()
         self._told_qos_0 = False
-        self._suspects: dict[Subscription, int] = {}  # -> connections closed at it, asked for alone
-        self._denied: dict[Subscription, float] = {}  # -> when it is asked for again
-        self._alone: Subscription | None = None
-        self._heard = False  # one of them was answered on this connection
+        self._limit = TopicLimit()
         self._since = math.inf  # when this connection was looked at first
 
     @property
@@ -72,38 +67,33 @@ class Subscriptions:
         """A new connection stands."""
         self._asked.clear()
         self._refused.clear()
-        self._alone, self._heard, self._since = None, False, math.inf
+        self._limit.opened()
+        self._since = math.inf
         for one in self._wanted:
             for asked in (one,) if wildcards else _without_wildcards(one):
-                if asked in self._suspects:
+                if self._limit.is_probe(asked.topic):
                     self._refused[asked] = -math.inf  # alone, in ``tick``
                 else:
                     self._ask(connection, asked)
 
     def probing(self) -> bool:
         """Whether one is asked for alone, to see what the broker makes of it."""
-        return self._alone is not None
+        return self._limit.probing()
 
     def closed(self, now: float) -> bool:
         """The broker closed the connection; return whether a subscription may be the reason."""
-        unanswered = list(self._asked.values())
-        alone, self._alone = self._alone, None
+        unanswered = [asked.topic for asked in self._asked.values()]
         self._asked.clear()
-        for asked in unanswered:
-            self._suspects.setdefault(asked, 0)
-        if alone is not None and alone in unanswered:
-            self._suspects[alone] += 1
-            if self._suspects[alone] >= CLOSES_MAX:
-                self._suspects[alone] = CLOSES_MAX - 1
-                self._denied[alone] = now + DENIED_S
-                reason = "the broker hangs up at this subscription; see its access list"
-                self._log(
-                    logging.WARNING,
-                    "subscription_denied",
-                    alone.topic,
-                    reason=reason,
-                    believed_for_s=DENIED_S,
-                )
+        denied = self._limit.closed(unanswered, now)
+        if denied is not None:
+            reason = "the broker hangs up at this subscription; see its access list"
+            self._log(
+                logging.WARNING,
+                "subscription_denied",
+                denied,
+                reason=reason,
+                believed_for_s=VALID_S,
+            )
         return bool(unanswered)
 
     def tick(
@@ -115,38 +105,32 @@ class Subscriptions:
         ``busy``: something is under way alone.
         """
         self._since = min(self._since, now)
-        stands = heard or self._heard or now - self._since >= STANDS_S
-        for asked in self._due_suspects(now) if stands and not busy else ():
-            self._refused[asked], self._alone = math.inf, asked
-            self._ask(connection, asked)
-        for asked in [asked for asked, due in self._refused.items() if due <= now]:
-            if asked in self._suspects:
+        if heard or now - self._since >= STANDS_S:
+            self._limit.stands()
+        if self._limit.probing():
+            return
+        for asked in [asked for asked, at in self._refused.items() if at <= now]:
+            suspect = self._limit.is_probe(asked.topic)
+            if suspect and (busy or not self._may_go_alone(asked, now)):
                 continue
             self._refused[asked] = math.inf
             self._ask(connection, asked)
+            if suspect:
+                self._limit.probe_sent(asked.topic)
+                return
 
-    def _due_suspects(self, now: float) -> list[Subscription]:
-        """At most one: nothing else may be asked for beside it."""
-        if self._asked:
-            return []
-        due = [
-            asked
-            for asked, at in self._refused.items()
-            if asked in self._suspects and at <= now >= self._denied.get(asked, -math.inf)
-        ]
-        return due[:1]
+    def _may_go_alone(self, asked: Subscription, now: float) -> bool:
+        """Nothing else may be asked for beside it."""
+        denied = self._limit.is_denied(asked.topic, now)
+        return self._limit.may_probe and not self._asked and not denied
 
     def answered(self, event: Subscribed, now: float) -> None:
         """The broker's word for one of them."""
         asked = self._asked.pop(event.mid, None)
         if asked is None:
             return
-        self._heard = True
-        self._suspects.pop(asked, None)
-        self._denied.pop(asked, None)
-        if asked is self._alone:
-            self._alone = None
         topic = asked.topic
+        self._limit.answered(topic)
         if event.accepted:
             self._refused.pop(asked, None)
             if topic in self._told:

@@ -1,4 +1,4 @@
-"""Topics that a broker answers by closing the connection. Pure.
+"""Topics that a broker answers by closing the connection, published or subscribed to. Pure.
 
 MQTT 5 has a reason code for a publish that an access list forbids. MQTT 3.1.1 has none: such a
 broker takes the message and drops it, or closes the connection (section 3.3.5 of MQTT 3.1.1). A
@@ -8,6 +8,9 @@ So the topics of what was unanswered when a connection was closed are suspects. 
 its first message of a connection goes alone. If the connection is closed at it ``CLOSES_MAX`` times
 in a row, while the broker answered messages of other topics, the topic is denied for ``VALID_S``;
 after that a single time is enough. What the broker answers is no suspect any more.
+
+The same is so of the topics of subscriptions, which have a limit of their own. Messages that have
+no answers say nothing of a connection: for subscriptions it ``stands`` by time as well.
 
 The suspect may be the very first message of each connection. After ``CLOSES_MAX`` connections that
 ended with nothing answered, what they ended with goes after another message was answered.
@@ -36,6 +39,15 @@ class TopicLimit:
     def opened(self) -> None:
         """A new connection stands."""
         self._probe, self._answered = None, False
+
+    def stands(self) -> None:
+        """The connection is known to be in use, by others' answers or by its age."""
+        self._answered = True
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether a close now would be the fault of what went alone."""
+        return self._answered
 
     def is_denied(self, topic: str, now: float) -> bool:
         """Whether messages of a topic are not to be sent at present."""

@@ -10,12 +10,12 @@ import pytest
 from agent.publishing.connection.connection import Connection
 from agent.publishing.connection.events import Subscribed
 from agent.publishing.connection.subscriptions import (
-    CLOSES_MAX,
-    DENIED_S,
     NO_WILDCARDS,
     Subscription,
     Subscriptions,
 )
+from agent.publishing.connection.topic_limit import CLOSES_MAX
+from agent.publishing.connection.topic_limit import VALID_S as DENIED_S
 from agent.records import Quality
 from tests.publishing.connection.test_faults import raise_alarms, seqs
 from tests.publishing.rig import running
