@@ -23,8 +23,8 @@ from rich.table import Table
 
 from agent.alarms.charts.reference import Reference, ReferenceFileError, SenseCheck
 from agent.commissioning.audit import FRUIT, Audit
-from agent.commissioning.begin import Kept, announced, check_results, check_variety
-from agent.commissioning.commission import Commissioning, Plan, Told
+from agent.commissioning.begin import announced
+from agent.commissioning.commission import Commissioning, Plan, Told, check
 from agent.commissioning.errors import CommissioningError
 from agent.commissioning.line import Wanted, frames_of
 from agent.commissioning.pictures import write_sheet
@@ -44,8 +44,7 @@ def calibrate_with_progress(config: Config, plan: Plan, console: Console) -> int
     cv2.setNumThreads(1)
     try:
         camera = _camera(config, plan.camera)
-        check_results(plan.out, plan.collected, Kept(plan.resume, plan.discard))
-        check_variety(camera, plan.variety)
+        check(plan, camera)
         model = load_model(config.model)
         run = Commissioning(config, camera, model, plan)
         words = announced(camera, plan.lots, plan.lot_minutes, run.budget)

@@ -88,6 +88,12 @@ class Told:
     limited: Callable[[int, int], None] = lambda _done, _signals: None
 
 
+def check(plan: Plan, camera: Camera) -> None:
+    """``CommissioningError`` for what can be known of a plan before anything is loaded."""
+    check_results(plan.out, plan.collected, Kept(plan.resume, plan.discard))
+    check_variety(camera, plan.variety)
+
+
 @dataclass(slots=True)
 class Commissioning:
     """One run over one camera with one model."""
@@ -104,7 +110,7 @@ class Commissioning:
         What was collected stays beside the output until the reference is written, so that an
         interrupted run can go on.
         """
-        self.check()
+        check(self.plan, self.camera)
         sense = self._sense()
         before = self._before()
         passing = ordinary_production(
@@ -133,12 +139,6 @@ class Commissioning:
         save_reference(reference, self.plan.out)
         self.plan.collected.unlink(missing_ok=True)
         return reference
-
-    def check(self) -> None:
-        """``CommissioningError`` for what can be known before anything is done."""
-        kept = Kept(self.plan.resume, self.plan.discard)
-        check_results(self.plan.out, self.plan.collected, kept)
-        check_variety(self.camera, self.plan.variety)
 
     def _sense(self) -> SenseCheck | None:
         """That of the angle; refused where it is the wrong one."""
@@ -194,7 +194,7 @@ class Commissioning:
         ends."""
         every_s = self.config.alarms.budget.window_s / self.plan.explained
         resumed = self.plan.resume and self.plan.collected.exists()
-        self.check()  # another run may have begun to collect meanwhile
+        check(self.plan, self.camera)  # another run may have begun to collect meanwhile
         file = SampleFile(self.plan.collected, self._header, resumed)
         due: dict[str, float] = {}
         judged = 0
