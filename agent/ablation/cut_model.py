@@ -94,7 +94,7 @@ class CutModel:
             plain = HookSplit(model, self.layer)
             if operations is None:
                 split = no_slower(split, plain, example, self._left, tuning.clock)
-            prepared = split.prefix(example)
+                prepared = split.prefix(example)
             batch = tuning.batch if split.together else 1
             self._setup = Setup(
                 model=model,

@@ -17,6 +17,7 @@ BEGINNING = 256
 LFS_POINTER = b"version https://git-lfs.github.com/"
 PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 """How web pages begin: what a link that asks for a login gives instead of the file."""
+BROKEN_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile)
 
 
 def read_file(path: Path) -> bytes:
@@ -73,9 +74,7 @@ def check_archive(data: bytes, name: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
-        raise ModelError(f"{name}: damaged: its archive cannot be read: {error}") from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (*BROKEN_ZIP, EOFError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(f"{name}: damaged: its archive cannot be read: {error}") from error
     if damaged is not None:
         raise ModelError(

@@ -39,6 +39,11 @@ class Case:
     size: tuple[int, int]
     module: nn.Module | None = None
 
+    def spot(self, count: int) -> int:
+        """Which of so many is run again as a check. It depends on the picture, so that a stream of
+        pictures checks all of them."""
+        return int(self.mask.sum(dtype=np.int64)) % count
+
 
 def load_case(
     model: LoadedModel,

@@ -99,9 +99,10 @@ class Call:
         return self.first
 
     def same_for_all(self, axis: int) -> None:
-        """Plain tensors as long as the items along an axis must be the same for each of them."""
+        """Plain tensors as long as the items along an axis, below 0 from the last, must be the same
+        for each of them."""
         for one in self.plain:
-            if axis < one.ndim and one.shape[axis] == self.first.length:
+            if -one.ndim <= axis < one.ndim and one.shape[axis] == self.first.length:
                 lines = one.movedim(axis, 0).reshape(ITEMS, -1)
                 if not bool((lines == lines[:1]).all()):
                     raise MixedError("joins items with numbers that differ by their place")

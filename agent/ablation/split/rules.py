@@ -52,11 +52,7 @@ def _pointwise(call: Call, outputs: Sequence[Tensor]) -> list[tuple[int, int] | 
     if len(rights) > 1:
         raise MixedError("joins tensors that have their items in different places")
     right, parts = rights.pop()
-    for one in call.plain:
-        if right <= one.ndim and one.shape[-right] == call.first.length:
-            lines = one.movedim(-right, 0).reshape(ITEMS, -1)
-            if not bool((lines == lines[:1]).all()):
-                raise MixedError("joins items with numbers that differ by their place")
+    call.same_for_all(-right)
     axis = max((one.ndim for one in outputs), default=0) - right
     return _kept((axis, parts), outputs)
 

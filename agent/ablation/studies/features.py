@@ -91,7 +91,7 @@ def input_features(wanted: InputFeatures, context: StudyContext, tick: Tick) -> 
     for number, rows in zip(there, runs, strict=True):
         for place, target in enumerate(reader.seen.targets):
             drops[place, number] = float(target.score.drop(reader.base[0], rows, target)[0])
-    spot = there[_spot(context, there.size)]
+    spot = there[context.case.spot(there.size)]
     check_hidden(
         context.whole_model.model,
         case,
@@ -124,7 +124,7 @@ def layer_features(wanted: LayerFeatures, context: StudyContext, tick: Tick) -> 
             yield _item(numbered == number)
 
     drops = job.drops(items(), tick)
-    spot = _spot(context, ids.size)
+    spot = context.case.spot(ids.size)
     name = f"feature {ids[spot]} of the layer"
     job.check(_item(numbered == spot), name, drops[:, spot].tolist())
     return [{"layer_features": _found(ids, sizes, row, numbered)} for row in drops]
@@ -134,11 +134,6 @@ def _item(cells: Mask) -> Item:
     if cells.shape[-2:] == (1, 1) and cells.ndim == 3:
         return Item(channels=tuple(int(k) for k in np.flatnonzero(cells)))
     return Item(cells=cells)
-
-
-def _spot(context: StudyContext, count: int) -> int:
-    """Which of so many is run again: another for another picture."""
-    return int(context.case.mask.sum(dtype=np.int64)) % count
 
 
 def _found(ids: Ids, sizes: Ids, drop: NDArray[np.float64], numbered: Ids) -> FeatureDrops:

@@ -52,7 +52,8 @@ def patch_drops(
         try:
             program = _patch_program(whole_model, case, pixels)
             if program is not None:
-                return _by_pairs(whole_model.model, case, program, targets, places, instead, tick)
+                seen = view(pixels, targets)
+                return _by_pairs(whole_model.model, case, program, seen, places, instead, tick)
         except Exception as error:
             if is_final(error):
                 raise
@@ -70,17 +71,15 @@ def _by_pairs(
     model: LoadedModel,
     case: Case,
     program: PatchProgram,
-    targets: Sequence[Target],
+    seen: View,
     places: Sequence[Box],
     instead: NDArray[np.float32],
     tick: Tick,
 ) -> NDArray[np.float64]:
-    seen = view(torch.stack([t.region for t in targets]).any(0), targets)
     inside = torch.from_numpy(case.aperture).to(case.x.device)
     other = torch.where(inside, torch.from_numpy(instead).to(case.x), case.x[0])
     found = _read(_run_patches(model, case, program, seen, places, other, tick), seen)
-    # Which one depends on the picture, so that a stream of pictures checks all of them.
-    spot = int(case.mask.sum(dtype=np.int64)) % len(places)
+    spot = case.spot(len(places))
     name = f"the patch at {places[spot][1]}, {places[spot][0]}"
     hidden = box_mask(case.aperture, places[spot])
     drops = found[:, spot].tolist()

@@ -124,11 +124,11 @@ class Sender:
             rest = entry.messages[self._next :]
             limit_bytes = self._limit_bytes(entry, now)
             if any(_packet_bytes(message) > limit_bytes for message in rest):
-                self._refuse(entry, rest, limit_bytes)  # what belongs together goes together
+                self._refuse(entry, rest, TOO_LARGE, limit_bytes=limit_bytes)
                 self._current = None
                 continue
             if self._is_barred(rest[0].topic, now):
-                self._rest(entry, rest)
+                self._refuse(entry, rest, DENIED)  # it is offered again
                 self._current = None
                 continue
             if not may_probe and self._topic_limit.is_probe(rest[0].topic):
@@ -173,18 +173,14 @@ class Sender:
     def _is_barred(self, topic: str, now: float) -> bool:
         return self._topic_limit.is_denied(topic, now) or self._topic_limit.is_held(topic)
 
-    def _rest(self, entry: Entry, messages: Sequence[Message]) -> None:
-        """Let it wait as what a broker has refused: it is offered again."""
+    def _refuse(
+        self, entry: Entry, messages: Sequence[Message], reason: str, **limits: int
+    ) -> None:
+        """What belongs together goes together."""
         for message in messages:
-            self._outbox.settle(entry, message, DENIED)
-            self._log_refusal(message, DENIED)
-
-    def _refuse(self, entry: Entry, messages: Sequence[Message], limit_bytes: int) -> None:
-        for message in messages:
-            self._outbox.settle(entry, message, TOO_LARGE)
-            self._log_refusal(
-                message, TOO_LARGE, bytes=_packet_bytes(message), limit_bytes=limit_bytes
-            )
+            self._outbox.settle(entry, message, reason)
+            sizes = {"bytes": _packet_bytes(message), **limits} if limits else {}
+            self._log_refusal(message, reason, **sizes)
 
     def answered(self, event: Answered, now: float) -> tuple[Entry, bool] | None:
         """Settle one message; return its entry and whether it was delivered."""
