@@ -26,9 +26,8 @@ colour or a blur.
 - leakage: |drop of others| of both together, the others' being a mean over the other classes that
   are found, background included; smaller is better
 - stability: Spearman's correlation of the map with that of the picture with noise (sigma 2 of 255,
-  draws: {draws}, {draws_occluded} of input occlusion), and moved by {shifts} px and back
-  ({shifts_occluded} times for input occlusion); larger is better. M is each picture's own
-  prediction
+  draws: {draws}), and moved by {shifts} px and back; larger is better. Input occlusion, which is
+  slow, has {occluded}. M is each picture's own prediction
 - cost: median processor seconds, for both classes together on one thread, and passes of the
   network or of its part behind the layer, beyond the picture's own
 - beside Ablation-CAM: from the intervals of the differences picture by picture
@@ -38,13 +37,16 @@ A random or an unweighted map that does well shows what a measure cannot tell.""
 
 def notes(protocol: Protocol) -> str:
     """What every column is."""
+    draws, moves = protocol.occluded
+    occluded = "none"
+    if draws or moves:
+        occluded = f"{draws} and {moves} of them, on one picture in {protocol.occluded_every}"
     return NOTES.format(
         shares=", ".join(f"{100 * share:g}" for share in protocol.shares),
         areas=protocol.areas,
         draws=protocol.draws,
-        draws_occluded=protocol.occluded[0],
+        occluded=occluded,
         shifts=" and ".join(map(str, protocol.shifts_px)),
-        shifts_occluded=protocol.occluded[1],
     )
 
 
