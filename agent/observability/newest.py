@@ -1,8 +1,9 @@
 """The newest of everything per lane: all that page, terminal and pictures need.
 
-Fed from the live path and the alarm loop, read for every view. Per lane it holds one frame, one
-reading, one set of overlays and mean maps, and a short history of numbers; in all, the pictures
-behind the newest alarms. The other arrays of an explanation are released at once.
+Fed from the live path and the alarm loop, read for every view. Per lane it holds one reading, the
+pictures of the newest fruit, one set of overlays and mean maps with the frames that they explain,
+and a short history of numbers; in all, the pictures behind the newest alarms. The other arrays of
+an explanation are released at once.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.observability.fruit_frames import AnnotatedFrame, FruitFrames
 from agent.observability.quantiles import WindowQuantiles
-from agent.observability.view import ClassHistory, ClassView, ExplanationView, ReadingView
+from agent.observability.view import ClassHistory, ClassView, ExplanationView, MapView, ReadingView
 from agent.records import (
     ClassExplanation,
     Explanation,
@@ -24,23 +26,13 @@ from agent.records import (
     FruitReading,
     Overlay,
     SegmentedFrame,
+    Selection,
 )
 
 HISTORY = 60
 """Explanations in the small charts of the page: two minutes at the default period."""
 EVIDENCE_MAX = 32
 """Pictures behind alarms kept for the page, at most 100 KiB each."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotatedFrame:
-    """A frame with what the network saw in it; ``cutting_line_deg`` is the camera's angle 0,
-    ``scale`` the pixels of its image for one pixel of the lane's picture."""
-
-    frame: Frame
-    segmentation: SegmentedFrame
-    cutting_line_deg: float = 0.0
-    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +44,30 @@ class MeanMap:
 
 
 @dataclass(frozen=True, slots=True)
+class _HeatMap:
+    """The newest heat map of one class, and the frame that it explains, where that is known."""
+
+    overlay: Overlay
+    frame_id: str
+    captured_utc_ms: int
+    captured_mono: float
+    frame: AnnotatedFrame | None
+
+    def view(self, now: float) -> MapView:
+        return MapView(
+            class_name=self.overlay.class_name,
+            frame_id=self.frame_id,
+            captured_utc_ms=self.captured_utc_ms,
+            age_s=max(0.0, now - self.captured_mono),
+            value_range=self.overlay.value_range or math.nan,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Explained:
     explanation: ExplanationView
     captured_mono: float
-    overlays: dict[str, Overlay]
+    heat_maps: dict[str, _HeatMap]
     mean_maps: dict[str, MeanMap]
     history: dict[str, ClassHistory]
 
@@ -75,6 +87,7 @@ class Newest:
         self._cutting_lines_deg = dict(cutting_lines_deg or {})
         self.compute = WindowQuantiles()
         self._frames: dict[str, AnnotatedFrame | None] = dict.fromkeys(self.lanes)
+        self._fruit_frames = {lane: FruitFrames() for lane in self.lanes}
         self._fruit: dict[str, FruitReading | None] = dict.fromkeys(self.lanes)
         self._explained: dict[str, _Explained | None] = dict.fromkeys(self.lanes)
         self._evidence: dict[str, Overlay | None] = {}
@@ -82,22 +95,39 @@ class Newest:
     def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Keep a frame with its mask; both are only referenced, never copied."""
         if frame.lane in self._frames:
-            cutting_line_deg = self._cutting_lines_deg.get(frame.lane, 0.0)
-            self._frames[frame.lane] = AnnotatedFrame(frame, segmentation, cutting_line_deg)
+            seen = self._frames[frame.lane] = self._annotated(frame, segmentation)
+            self._fruit_frames[frame.lane].add(seen)
+
+    def _annotated(self, frame: Frame, segmentation: SegmentedFrame) -> AnnotatedFrame:
+        return AnnotatedFrame(frame, segmentation, self._cutting_lines_deg.get(frame.lane, 0.0))
 
     def on_fruit(self, fruit: FruitReading) -> None:
-        """Keep the reading of a fruit; an empty cup is none and leaves the last one standing."""
-        if fruit.segmentation.lane in self._fruit and not fruit.empty:
-            self._fruit[fruit.segmentation.lane] = fruit
+        """Keep the reading of a fruit and its picture; an empty cup is none and leaves the last one
+        standing."""
+        lane = fruit.segmentation.lane
+        if lane in self._fruit and not fruit.empty:
+            self._fruit_frames[lane].choose(fruit.segmentation.frame_id)
+            self._fruit[lane] = fruit
 
-    def on_explanation(self, explanation: Explanation) -> None:
-        """Keep numbers, overlays and mean maps; a class that is missing keeps its older ones."""
+    def on_explanation(self, explanation: Explanation, selection: Selection | None = None) -> None:
+        """Keep numbers, overlays and mean maps; a class that is missing keeps its older ones.
+
+        ``selection`` brings the frame that is explained.
+        """
         if explanation.lane not in self._explained:
             return
         self.compute.add(explanation.seconds, explanation.captured_mono)
         before = self._explained[explanation.lane]
-        overlays = dict(before.overlays) if before else {}
-        overlays.update({overlay.class_name: overlay for overlay in explanation.overlays})
+        frame = self._annotated(selection.frame, selection.segmentation) if selection else None
+        heat_maps = dict(before.heat_maps) if before else {}
+        for overlay in explanation.overlays:
+            heat_maps[overlay.class_name] = _HeatMap(
+                overlay,
+                explanation.frame_id,
+                explanation.captured_utc_ms,
+                explanation.captured_mono,
+                frame,
+            )
         mean_maps = dict(before.mean_maps) if before else {}
         history = dict(before.history) if before else {}
         for one in explanation.classes:
@@ -107,7 +137,7 @@ class Newest:
         self._explained[explanation.lane] = _Explained(
             _summary(explanation, history),
             explanation.captured_mono,
-            overlays,
+            heat_maps,
             mean_maps,
             history,
         )
@@ -124,15 +154,27 @@ class Newest:
         """Return the newest frame with its mask."""
         return self._frames.get(lane)
 
-    def overlay(self, lane: str, class_name: str) -> Overlay | None:
-        """Return the newest heat map of one class."""
+    def frame_of(self, lane: str, frame_id: str) -> AnnotatedFrame | None:
+        """Return the frame of that id: of one of the newest fruit, or of a kept heat map."""
+        frames = self._fruit_frames.get(lane)
+        found = frames.get(frame_id) if frames else None
         explained = self._explained.get(lane)
-        return explained.overlays.get(class_name) if explained else None
+        if found is None and explained is not None:
+            maps = explained.heat_maps.values()
+            return next((one.frame for one in maps if one.frame_id == frame_id), None)
+        return found
 
-    def mean_map(self, lane: str, class_name: str) -> MeanMap | None:
-        """Return the control beside the newest heat map of one class."""
+    def overlay(self, lane: str, class_name: str, frame_id: str = "") -> Overlay | None:
+        """Return the newest heat map of one class; None when it is not that of ``frame_id``."""
         explained = self._explained.get(lane)
-        return explained.mean_maps.get(class_name) if explained else None
+        found = explained.heat_maps.get(class_name) if explained else None
+        return found.overlay if found and frame_id in ("", found.frame_id) else None
+
+    def mean_map(self, lane: str, class_name: str, frame_id: str = "") -> MeanMap | None:
+        """Return the control beside the newest heat map of one class, likewise."""
+        explained = self._explained.get(lane)
+        found = explained.mean_maps.get(class_name) if explained else None
+        return found if found and frame_id in ("", found.frame_id) else None
 
     def evidence(self, event_id: str) -> Overlay | None:
         """Return the picture behind one occurrence of an alarm, if it is in memory."""
@@ -158,6 +200,7 @@ class Newest:
             confidence=reading.confidence,
             confidence_raw=reading.confidence_raw,
             plausibility=reading.plausibility,
+            fruit_id=segmented.machine.fruit_id,
             stem_x_px=reading.stem_x_px,
             stem_y_px=reading.stem_y_px,
         )
@@ -173,7 +216,8 @@ class Newest:
         if explained is None:
             return None
         age_s = max(0.0, now - explained.captured_mono)
-        return dataclasses.replace(explained.explanation, age_s=age_s)
+        maps = tuple(heat_map.view(now) for heat_map in explained.heat_maps.values())
+        return dataclasses.replace(explained.explanation, age_s=age_s, maps=maps)
 
 
 def _continued(before: ClassHistory | None, one: ClassExplanation) -> ClassHistory:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import drawing
-from agent.observability.newest import AnnotatedFrame, MeanMap
+from agent.observability.fruit_frames import AnnotatedFrame
+from agent.observability.newest import MeanMap
 from agent.records import STEM, SUTURE
 
 SIDE_MAX_PX = 960

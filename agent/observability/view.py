@@ -44,6 +44,7 @@ class ReadingView:
     confidence: float
     confidence_raw: float = UNKNOWN
     plausibility: float = UNKNOWN
+    fruit_id: str | None = None  # the machine's own, where it names its fruit
     stem_x_px: float = UNKNOWN
     stem_y_px: float = UNKNOWN
 
@@ -116,6 +117,18 @@ class ClassView:
 
 
 @dataclass(frozen=True, slots=True)
+class MapView:
+    """The newest heat map of one class: which frame it explains. It may be older than the newest
+    explanation, which can lack a class. ``value_range`` is the value shown in full colour."""
+
+    class_name: str
+    frame_id: str
+    captured_utc_ms: int
+    age_s: float
+    value_range: float = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
 class ExplanationView:
     """The newest explanation of one camera, without its arrays."""
 
@@ -129,6 +142,7 @@ class ExplanationView:
     layer: str
     seconds: float
     classes: tuple[ClassView, ...] = ()
+    maps: tuple[MapView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

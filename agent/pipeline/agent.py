@@ -33,6 +33,7 @@ from agent.records import (
     FruitReading,
     MachineInfo,
     SegmentedFrame,
+    Selection,
 )
 from agent.telemetry import log_event
 
@@ -205,10 +206,10 @@ class Agent:
 
     # --- what comes from elsewhere ---------------------------------------------------------------
 
-    def on_result(self, result: Result) -> None:
+    def on_result(self, result: Result, selection: Selection) -> None:
         """One explanation, or why there is none: published, judged."""
         if isinstance(result, Explanation):
-            self._stages.newest.on_explanation(result)
+            self._stages.newest.on_explanation(result, selection)
             for name, value in of_explanation(result, None).items():
                 self.telemetry.gauge("signal", value, camera=result.lane, signal=name)
             for sink in self._stages.sinks:

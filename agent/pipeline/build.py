@@ -50,6 +50,7 @@ from agent.records import (
     CommandResult,
     LinkStatus,
     MachineInfo,
+    Selection,
 )
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
@@ -63,7 +64,7 @@ EMBEDDED_START_S = 20.0
 class Handlers(FrameHandlers, Protocol):
     """What the stages call once they run. No call waits, but those that store."""
 
-    def on_result(self, result: Result) -> None:
+    def on_result(self, result: Result, selection: Selection) -> None:
         """An explanation has ended, well or not."""
 
     def on_machine(self, machine: MachineInfo) -> None:

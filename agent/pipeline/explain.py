@@ -37,7 +37,7 @@ class ExplainLoop:
         self,
         scheduler: Scheduler,
         pool: AblationPool,
-        on_result: Callable[[Result], None],
+        on_result: Callable[[Result, Selection], None],
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
@@ -50,7 +50,7 @@ class ExplainLoop:
         self._waker = Waker()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
-        self._open: dict[str, tuple[str, float]] = {}  # job id -> lane, submitted at
+        self._open: dict[str, tuple[Selection, float]] = {}  # by job id, with when submitted
 
     def start(self) -> None:
         self._thread.start()
@@ -120,22 +120,22 @@ class ExplainLoop:
             max(0.0, self._clock() - selection.frame.captured_mono),
             stage="explanation",
         )
-        self._open[selection.job_id] = (lane, self._clock())
+        self._open[selection.job_id] = (selection, self._clock())
         if not self._pool.submit(selection):
             self._end(_refused(selection), busy_s=0.0)
 
     def _collect(self) -> None:
         for result in self._pool.results():
-            _, submitted = self._open.get(result.job_id, ("", self._clock()))
-            busy = (
-                result.seconds
-                if isinstance(result, Explanation)
-                else max(0.0, self._clock() - submitted)
-            )
+            busy = result.seconds if isinstance(result, Explanation) else self._busy_s(result)
             self._end(result, busy)
 
+    def _busy_s(self, failure: JobFailure) -> float:
+        opened = self._open.get(failure.job_id)
+        return max(0.0, self._clock() - opened[1]) if opened else 0.0
+
     def _end(self, result: Result, busy_s: float) -> None:
-        if self._open.pop(result.job_id, None) is None:
+        opened = self._open.pop(result.job_id, None)
+        if opened is None:
             # A job must end once: a second answer would unbalance the books, so it is only told.
             log_event(logger, logging.ERROR, "job_ended_twice", job=result.job_id)
             return
@@ -164,7 +164,7 @@ class ExplainLoop:
                     detail=result.detail,
                 )
         self._report_in_flight([result.lane])
-        self._on_result(result)
+        self._on_result(result, opened[0])
 
     def _count_explanation(self, explanation: Explanation, now: float) -> None:
         lane = explanation.lane
@@ -210,7 +210,7 @@ class ExplainLoop:
                 gauge("sensitivity", background, region="background", place=place, **labels)
 
     def _report_in_flight(self, lanes: Iterable[str]) -> None:
-        open_by_lane = Counter(lane for lane, _ in self._open.values())
+        open_by_lane = Counter(selection.frame.lane for selection, _ in self._open.values())
         for lane in set(lanes):
             self._telemetry.gauge("jobs_in_flight", open_by_lane[lane], camera=lane)
 

@@ -18,6 +18,7 @@ faint       0.25         share of fruit with a faint suture
 ids         1            0: the machine does not tell which fruit it is
 anchor      when opened  monotonic second at which the run began
 log         none         file for the truth log
+numbers     0            1: each picture's number is drawn into its corners, for tests
 fault       none         ``name@onset+duration*strength~ramp``, may be repeated
 ==========  ===========  ===================================================================
 
@@ -69,6 +70,7 @@ class SimParameters:
     ids: bool
     anchor_mono: float | None
     truth_log: Path | None
+    numbers: bool
     faults: tuple[Fault, ...]
 
 
@@ -120,6 +122,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "ids": lambda n, t: bool(_whole(n, t, 0, 1)),
     "anchor": lambda n, t: _number(n, t, 0, 1e12),
     "log": _path,
+    "numbers": lambda n, t: bool(_whole(n, t, 0, 1)),
 }
 PARAMETERS = (*_READERS, "fault")
 
@@ -191,6 +194,7 @@ def _assemble(values: dict[str, Any], faults: tuple[Fault, ...]) -> SimParameter
         "ids": values.pop("ids", True),
         "anchor_mono": values.pop("anchor", None),
         "truth_log": values.pop("log", None),
+        "numbers": values.pop("numbers", False),
     }
     machine = MachineSettings(**{renamed.get(k, k): v for k, v in values.items()})
     if machine.empty + machine.doubles > 1:

@@ -28,7 +28,7 @@ from agent.simulator.fault_pictures import PICTURE_FAULTS, spoil
 from agent.simulator.faults import Active, Delivery, active
 from agent.simulator.parameters import ParameterError, SimParameters, parse_url
 from agent.simulator.scene import FreeRunScene, Scene, SceneSettings, TriggeredScene
-from agent.simulator.truth_log import TruthLog
+from agent.simulator.truth_log import TruthLog, draw_number
 from agent.telemetry import log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
@@ -172,6 +172,8 @@ class SimSource:
                     seed = self._parameters.machine.seed
                     image = spoil(image, fault.name, fault.level, self._index, seed, before)
             image[~scene.aperture] = 0
+            if self._parameters.numbers:
+                draw_number(image, self._index, self._parameters.machine.lanes)
         self._previous = image
         late_s = _level(faults, Delivery.SLOW)
         truth = _with_faults(drawn.truth, faults)

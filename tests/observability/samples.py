@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from agent.records import (
@@ -91,6 +92,13 @@ def explanation(of: Frame, overlays: tuple[Overlay, ...] = ()) -> Explanation:
         seconds_by_method={"ablation_cam": 0.6, "occlusion": 0.24},
         region_threshold=0.5, region_source="predicted",
     )  # fmt: skip
+
+
+def overlay(class_name: str) -> Overlay:
+    """A heat map of one colour."""
+    image = np.full((120, 120, 3), (40, 90, 200), np.uint8)
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    return Overlay(class_name, "image/jpeg", data, 120, 120, 2.5)
 
 
 def alarm(alarm_id: str = "camera_lost-cam2", *, active: bool = True, severity: int = 700) -> Alarm:

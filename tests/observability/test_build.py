@@ -103,6 +103,13 @@ def test_a_class_that_was_left_out_keeps_its_last_overlay() -> None:
     newest.on_explanation(explanation(frame(seq=2), (newer,)))
     assert newest.overlay("cam1", "suture") == newer
     assert newest.overlay("cam1", "stem") == stem
+    found = newest.explanation("cam1", 1002.0)
+    assert found is not None
+    assert [(one.class_name, one.frame_id, one.age_s) for one in found.maps] == [
+        ("suture", "cam1-7f-000002", 2.0), ("stem", "cam1-7f-000001", 2.0)
+    ]  # fmt: skip
+    assert newest.overlay("cam1", "stem", "cam1-7f-000001") == stem
+    assert newest.overlay("cam1", "stem", "cam1-7f-000002") is None
 
 
 def test_the_snapshot_as_json_has_no_nan_and_no_enum(agent: FakeAgent) -> None:

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
-import numpy as np
 import pytest
 
 from agent import config
 from agent.observability.http.routes import load_page
-from agent.records import CameraState, CameraStatus, Overlay
+from agent.records import CameraState, CameraStatus, Rung, SamplingClass, Selection
+from agent.simulator.truth_log import draw_number
 from tests.observability.conftest import FakeAgent
 from tests.observability.http.served import Served
-from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
+from tests.observability.samples import alarm, explanation, frame, fruit, overlay, segmentation
+from tests.support import wait_until
 from tests.support.chromium import Chromium, chromium
 
 PANEL, TELEPHONE = (1280, 800), (390, 844)
@@ -41,15 +42,10 @@ def status(camera: str, state: CameraState = CameraState.LIVE) -> CameraStatus:
     return CameraStatus(camera, (camera,), state, "first_frame", time.monotonic(), 64, 64)
 
 
-def jpeg(class_name: str) -> Overlay:
-    image = np.full((120, 120, 3), (40, 90, 200), np.uint8)
-    data = cv2.imencode(".jpg", image)[1].tobytes()
-    return Overlay(class_name, "image/jpeg", data, 120, 120, 2.5)
-
-
 def see(agent: FakeAgent, seq: int, angle_deg: float) -> None:
     """One fruit on cam1, through every counter that the page shows."""
-    shown = frame(seq=seq, mono=time.monotonic())
+    shown = frame(seq=seq, mono=time.monotonic(), side=256)
+    draw_number(shown.image, seq)
     seen = segmentation(shown, angle_deg=angle_deg)
     for counter in ("frames_captured", "frames_segmented", "fruit"):
         agent.telemetry.count(counter, camera="cam1")
@@ -65,9 +61,9 @@ def busy(agent: FakeAgent) -> FakeAgent:
     see(agent, 1, 12.5)
     for seq in range(3):
         shown = frame(seq=seq, mono=time.monotonic())
-        agent.newest.on_explanation(explanation(shown, (jpeg("suture"), jpeg("stem"))))
+        agent.newest.on_explanation(explanation(shown, (overlay("suture"), overlay("stem"))))
     agent.alarms = (alarm(), alarm("no_read_rate-cam1", active=False))
-    agent.newest.on_evidence("e1", jpeg(""))
+    agent.newest.on_evidence("e1", overlay(""))
     agent.telemetry.gauge("storage_bytes", 2.0 * 2**20)
     agent.telemetry.gauge("storage_limit_bytes", 256.0 * 2**20)
     agent.telemetry.gauge("spool_oldest_seconds", 30.0, topic_family="event")
@@ -119,8 +115,87 @@ def test_the_page_follows_the_agent_without_a_reload(
     browser.wait(f"{ANGLE} === '77.0°'")
     browser.wait("document.getElementById('state').textContent === 'No alarm'")
     assert browser.run("window.mark") == 7
+    browser.wait("document.querySelector('.card').dataset.frame === 'cam1-7f-000002'")
     assert browser.run("document.querySelector('.frame img').src") != first
     assert browser.run("document.querySelectorAll('.alarm').length") == 0
+
+
+# At every frame that the browser paints: the number in the picture, and the angle beside it.
+WATCH = """(() => {
+  window.pairs = [];
+  const canvas = new OffscreenCanvas(256, 256).getContext('2d', {willReadFrequently: true});
+  const number = (image) => {
+    canvas.drawImage(image, 0, 0, 256, 256);
+    let bits = 0;
+    for (let bit = 0; bit < 16; bit++) {
+      const at = [8 * (bit % 4) + 4, 8 * (bit >> 2) + 4];
+      const [one, not] = [0, 224].map(
+        (x) => canvas.getImageData(x + at[0], at[1], 1, 1).data[0] > 127);
+      if (one === not) return null;
+      bits = 2 * bits + one;
+    }
+    return bits; };
+  const look = () => {
+    const image = document.querySelector('.frame img');
+    window.pairs.push([image.complete ? number(image) : null,
+                       document.querySelector('.angle').textContent]);
+    requestAnimationFrame(look); };
+  look();
+  setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 100); })()"""
+"""It also asks for news ten times as often."""
+
+
+@pytest.mark.needs_chromium
+def test_picture_and_angle_are_of_one_fruit_at_every_moment(
+    busy: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    see(busy, 2, 2.5)
+    browser.wait(f"{ANGLE} === '2.5°'")
+    browser.run(WATCH)
+    told, shown = 2, "new Set(window.pairs.map((pair) => pair[1])).size"
+
+    def more() -> bool:
+        nonlocal told
+        told += 1
+        see(busy, told, told % 180 + 0.5)
+        return int(browser.run(shown)) >= 8
+
+    wait_until(more, 60, "eight fruit on the page")
+    pairs = browser.run("window.pairs")
+    assert {(number, f"{number % 180 + 0.5:.1f}°") for number, _ in pairs} == {
+        (number, angle) for number, angle in pairs
+    }
+    assert browser.errors == []
+
+
+@pytest.mark.needs_chromium
+def test_a_map_says_which_fruit_it_explains_and_a_picture_without_a_fruit_has_no_angle(
+    busy: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    old = frame(seq=7, mono=time.monotonic() - 60)
+    selection = Selection(
+        "job-1", old, segmentation(old), SamplingClass.PERIODIC, Rung.EXACT, 0.0, 4.0
+    )
+    busy.newest.on_explanation(explanation(old, (overlay("suture"),)), selection)
+    same = frame(seq=1, mono=time.monotonic())
+    busy.newest.on_explanation(explanation(same, (overlay("stem"),)))
+    browser.open(server.url)
+    browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
+    whose = "[...document.querySelectorAll('.whose')].map((w) => w.textContent)"
+    browser.wait(f"{ANGLE} === '12.5°' && {whose}.includes('the fruit shown')")
+    assert re.search(r"another fruit, \d+ s ago: cam1-7f-000007", str(browser.run(whose)))
+    assert browser.run("document.querySelectorAll('.map.other.aged .whose img[src]').length") == 1
+    browser.wait("document.querySelector('.whose img').naturalWidth === 64")
+    gone = frame(seq=3, mono=time.monotonic() - 34)  # the last fruit passed; the cups are empty
+    busy.newest.on_segmented(gone, segmentation(gone))
+    busy.newest.on_fruit(fruit(gone))
+    busy.telemetry.count("frames_captured", camera="cam1")
+    busy.telemetry.count("frames_segmented", camera="cam1")
+    browser.wait(f"{ANGLE} === '–'")
+    assert re.match(r"no fruit for 3\d s; the last: 12\.5°", browser.text(".reading .soft"))
+    assert browser.text(".frame figcaption").startswith("the camera now, no fruit")
 
 
 @pytest.mark.needs_chromium
@@ -166,7 +241,7 @@ def test_the_keyboard_reaches_every_picture_and_keeps_its_place(
     for _ in range(6):
         browser.press("Tab")
         reached.append(browser.run(focus))
-    assert "Newest frame of cam1, enlarge" in reached
+    assert "Picture of cam1, enlarge" in reached
     assert "Ablation-CAM of cam1, suture, enlarge" in reached
     held = browser.run(focus)
     see(busy, 2, 33.0)

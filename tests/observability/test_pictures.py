@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.observability.newest import AnnotatedFrame
+from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.pictures import outlined
 from tests.observability.samples import frame, segmentation
 

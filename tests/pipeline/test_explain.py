@@ -75,7 +75,11 @@ class Rig:
         scheduler = Scheduler(
             config.Sampling(duty_cycle=1.0, **settings), workers=1, now=time.monotonic()
         )
-        self.loop = ExplainLoop(scheduler, self.pool, self.told.append, self.books, time.monotonic)
+        self.loop = ExplainLoop(scheduler, self.pool, self.hear, self.books, time.monotonic)
+
+    def hear(self, result: Result, selection: Selection) -> None:
+        assert (result.job_id, result.frame_id) == (selection.job_id, selection.frame.frame_id)
+        self.told.append(result)
 
     def offer(self, frame_id: str, **what: object) -> None:
         one = candidate("cam1", frame_id, time.monotonic(), **what)

@@ -16,7 +16,7 @@ def test_an_empty_url_is_the_default_machine() -> None:
 def test_every_parameter_is_read() -> None:
     parsed = parse_url(
         "sim:?rate=120&lanes=2&seed=9&empty=0.1&doubles=0.05&stops=6&stop_s=3&lot=100"
-        "&variety=pale,golden&faint=0.5&size=128&ids=0&anchor=12.5&fault=black@3+2"
+        "&variety=pale,golden&faint=0.5&size=128&ids=0&numbers=1&anchor=12.5&fault=black@3+2"
     )
     assert parsed.machine.rate_per_min == 120
     assert parsed.machine.lanes == 2
@@ -30,6 +30,7 @@ def test_every_parameter_is_read() -> None:
     assert parsed.look.faint == 0.5
     assert parsed.size_px == 128
     assert not parsed.ids
+    assert parsed.numbers
     assert parsed.anchor_mono == 12.5
     assert [(f.name, f.onset_s, f.duration_s) for f in parsed.faults] == [("black", 3, 2)]
 
@@ -53,6 +54,7 @@ def test_several_faults_may_be_named() -> None:
         ("empty=0.7&doubles=0.7", ["empty and doubles"]),
         ("seed=1&seed=2", ["seed", "twice"]),
         ("size=10", ["size=10"]),
+        ("numbers=2", ["numbers=2", "0 to 1"]),
         ("log=/nowhere/at/all", ["log=/nowhere/at/all", "folder that exists"]),
         ("fault=blakc", ["blakc", "did you mean black"]),
         ("fault=black@x", ["black@x"]),

@@ -14,6 +14,7 @@ from agent.config import Camera
 from agent.records import CaptureMode
 from agent.simulator.parameters import parse_url
 from agent.simulator.source import AHEAD_S, SimClock, SimSource, open_source
+from agent.simulator.truth_log import draw_number, read_number
 
 
 class Hung(BaseException):
@@ -231,6 +232,32 @@ def test_the_truth_log_tells_of_every_picture_and_of_the_faults_at_work(tmp_path
     assert lines[3]["truth"]["faults"] == [{"name": "lamp_fade", "level": 0.5, "onset_s": 2.0}]
     assert lines[3]["utc_ms"] - lines[0]["utc_ms"] == 3000
     assert "angle_deg" in lines[0]["truth"]
+
+
+def test_each_picture_bears_its_number_of_the_truth_log_outside_of_the_round_view(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "truth.jsonl"
+    source = opened(f"numbers=1&lanes=2&log={log}", FakeTime())
+    shown = pictures(source, 3)
+    source.close()
+    noted = [json.loads(line)["picture"] for line in log.read_text().splitlines()]
+    for lane in (0, 1):
+        images = [picture.image[:, 64 * lane : 64 * (lane + 1)] for picture in shown]
+        assert [read_number(image) for image in images] == noted
+    plain = pictures(opened("lanes=2", FakeTime()), 3)
+    for numbered, picture in zip(shown, plain, strict=True):
+        inside = np.asarray(picture.aperture)
+        assert np.array_equal(numbered.image[inside], picture.image[inside])
+
+
+def test_half_of_two_numbered_pictures_has_no_number() -> None:
+    upper, lower = np.zeros((2, 64, 64, 3), np.uint8)
+    draw_number(upper, 0b1010101010101010)
+    draw_number(lower, 0b0101010101010101 + 65536)
+    assert read_number(lower) == 0b0101010101010101
+    assert read_number(np.concatenate([upper[:, :32], lower[:, 32:]], axis=1)) is None
+    assert read_number(np.zeros((64, 64, 3), np.uint8)) is None
 
 
 def test_a_full_disk_ends_the_truth_log_and_not_the_camera() -> None:

@@ -4,13 +4,17 @@ nothing."""
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.rpc import AgentClient, Unchanged
-from agent.observability.newest import AnnotatedFrame, MeanMap
+from agent.observability.newest import MeanMap
 from agent.observability.pictures import Picture, encode_jpeg, mean_map_picture, outlined
+
+BY_ID = 64
+"""Frames that were asked for by their id and are kept encoded, at some 20 to 100 KiB each."""
 
 
 class PictureCache:
@@ -20,6 +24,7 @@ class PictureCache:
         self._agent = agent
         self._executor = executor
         self._kept: dict[tuple[str, ...], Picture] = {}
+        self._by_id: OrderedDict[tuple[str, str], Picture] = OrderedDict()
         self._locks: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def frame(self, lane: str) -> Picture | None:
@@ -33,9 +38,26 @@ class PictureCache:
                 return kept if frame is Unchanged.UNCHANGED else None
             return await self._encode((lane,), lambda: frame_picture(frame))
 
-    async def mean_map(self, lane: str, class_name: str) -> Picture | None:
-        """Return the control of the newest heat map of a class, None before the first."""
-        mean_map: MeanMap | None = await self._agent.call("mean_map", lane, class_name)
+    async def frame_of(self, lane: str, frame_id: str) -> Picture | None:
+        """Return the frame of that id, None when the agent does not keep it any more."""
+        async with self._locks[lane, "by id"]:
+            kept = self._by_id.get((lane, frame_id))
+            if kept is not None:
+                return kept
+            frame: AnnotatedFrame | None = await self._agent.call("frame_of", lane, frame_id)
+            if frame is None:
+                return None
+            loop = asyncio.get_running_loop()
+            picture = await loop.run_in_executor(self._executor, frame_picture, frame)
+            self._by_id[lane, frame_id] = picture
+            while len(self._by_id) > BY_ID:
+                self._by_id.popitem(last=False)
+            return picture
+
+    async def mean_map(self, lane: str, class_name: str, frame_id: str) -> Picture | None:
+        """Return the control of the newest heat map of a class, None before the first, or when it
+        is not that of ``frame_id`` (any: "")."""
+        mean_map: MeanMap | None = await self._agent.call("mean_map", lane, class_name, frame_id)
         if mean_map is None:
             return None
         key = lane, class_name

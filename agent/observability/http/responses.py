@@ -13,6 +13,8 @@ from agent.observability.health import Verdict
 from agent.observability.pictures import Picture
 
 BODY_LIMIT_S = 5.0
+LASTING_S = 600
+"""Long enough for a page that shows a picture; nobody comes back to it later."""
 REASON = "refused"
 """Key of a request's scope: why it was refused, in words."""
 
@@ -50,9 +52,13 @@ def verdict_response(verdict: Verdict, more: dict[str, object]) -> Response:
     return json_response(to_json(answer), 200 if verdict.ok else 503)
 
 
-def picture_response(request: Request, picture: Picture) -> Response:
-    """Return a picture, or 304 when the client has it already."""
-    headers = {"ETag": f'"{picture.picture_id}"', "Cache-Control": "no-cache"}
+def picture_response(request: Request, picture: Picture, *, lasting: bool = False) -> Response:
+    """Return a picture, or 304 when the client has it already.
+
+    ``lasting``: what its address names never changes, so that the client need not ask again.
+    """
+    caching = f"private, max-age={LASTING_S}, immutable" if lasting else "no-cache"
+    headers = {"ETag": f'"{picture.picture_id}"', "Cache-Control": caching}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     headers["X-Content-Type-Options"] = "nosniff"

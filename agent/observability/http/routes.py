@@ -140,30 +140,38 @@ class Routes:
         return json_response(await _in_time(self._together("descriptions")))
 
     async def frame(self, request: Request) -> Response:
-        """The newest frame of a camera with its mask outlined."""
-        camera = self._camera(request)
-        picture = await _in_time(self._pictures.frame(camera))
+        """The newest frame of a camera with its mask outlined, or the one of ``?frame=ID``."""
+        camera, frame_id = self._camera(request), _frame_id(request)
+        if not frame_id:
+            picture = await _in_time(self._pictures.frame(camera))
+        else:
+            picture = await _in_time(self._pictures.frame_of(camera, frame_id))
         if picture is None:
-            raise Refused(404, f"camera {camera} has no frame yet")
-        return picture_response(request, picture)
+            raise Refused(404, _no_frame(camera, frame_id))
+        return picture_response(request, picture, lasting=bool(frame_id))
 
     async def cam(self, request: Request) -> Response:
-        """The newest Ablation-CAM of a class; the content type decides, not a suffix."""
-        camera = self._camera(request)
+        """The newest Ablation-CAM of a class, with ``?frame=ID`` only if it explains that frame.
+
+        The content type decides, not a suffix.
+        """
+        camera, frame_id = self._camera(request), _frame_id(request)
         name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
-        overlay = await _in_time(self._agent.call("overlay", camera, name))
+        overlay = await _in_time(self._agent.call("overlay", camera, name, frame_id))
         if overlay is None:
-            raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
+            raise Refused(404, _no_map(camera, name, frame_id))
         digest = hashlib.sha256(overlay.data).hexdigest()[:16]
-        return picture_response(request, Picture(digest, overlay.content_type, overlay.data))
+        picture = Picture(digest, overlay.content_type, overlay.data)
+        return picture_response(request, picture, lasting=bool(frame_id))
 
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
         camera, name = self._camera(request), _name(request.path_params["class"])
-        picture = await _in_time(self._pictures.mean_map(camera, name))
+        frame_id = _frame_id(request)
+        picture = await _in_time(self._pictures.mean_map(camera, name, frame_id))
         if picture is None:
-            raise Refused(404, f"camera {camera} has no explanation of {name[:40]!r} yet")
-        return picture_response(request, picture)
+            raise Refused(404, _no_map(camera, name, frame_id))
+        return picture_response(request, picture, lasting=bool(frame_id))
 
     async def evidence(self, request: Request) -> Response:
         """The picture behind one occurrence of an alarm."""
@@ -230,6 +238,23 @@ def _name(text: str) -> str:
     if len(text) > NAME_MAX:
         raise Refused(404, f"nothing has a name of {len(text)} characters")
     return text
+
+
+def _frame_id(request: Request) -> str:
+    """Which frame the picture has to be of; empty: the newest."""
+    return _name(request.query_params.get("frame", ""))
+
+
+def _no_frame(camera: str, frame_id: str) -> str:
+    if frame_id:
+        return f"frame {frame_id[:60]!r} of camera {camera} is not kept (any more)"
+    return f"camera {camera} has no frame yet"
+
+
+def _no_map(camera: str, name: str, frame_id: str) -> str:
+    if frame_id:
+        return f"the newest map of {name[:40]!r} on {camera} is not that of frame {frame_id[:60]!r}"
+    return f"camera {camera} has no explanation of {name[:40]!r} yet"
 
 
 def _joined(request: Request, header: str) -> str:

@@ -19,8 +19,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from agent.observability.exposition import OPENMETRICS, expose
+from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.app_state import AppState
-from agent.observability.newest import AnnotatedFrame
 from agent.observability.pictures import fitted
 from agent.records import CameraState
 from agent.supervision.channel import Channel
@@ -147,6 +147,7 @@ class AgentService:
             "metrics": self.metrics,
             "status": self.status,
             "frame": self.frame,
+            "frame_of": self.frame_of,
             "overlay": state.newest.overlay,  # the newest heat map of a class
             "mean_map": state.newest.mean_map,  # the control beside it
             "evidence": self.evidence,
@@ -183,6 +184,11 @@ class AgentService:
         if frame is None or frame.frame.frame_id != known:
             return fitted(frame) if frame else None
         return Unchanged.UNCHANGED
+
+    def frame_of(self, lane: str, frame_id: str) -> AnnotatedFrame | None:
+        """The frame of that id, at most as large as it is shown; None when it is not kept."""
+        frame = self._state.newest.frame_of(lane, frame_id)
+        return fitted(frame) if frame else None
 
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Content type and bytes of the picture behind an occurrence, from memory or the disk."""

@@ -1,31 +1,71 @@
 
+const FRUIT_FRESH_S = 10;  // an older reading says nothing of what lies under the camera
+const MAP_FRESH_S = 30;
+const frameUrl = (camera) => `api/v1/frame/${encodeURIComponent(camera)}.jpg`;
 const CAMERA_KIND = {live: "good", connecting: "warn", ended: "warn", "": "warn"};
 
 // One class of one camera: the heat map, what it says in numbers, and its control.
 class ClassRow {
   constructor(camera, name) {
+    this.name = name;
+    this.map = null;  // the heat map that is shown, and when its frame was grabbed
+    this.asking = false;
     this.cam = new Picture(`Ablation-CAM of ${camera}, ${name}`);
     this.mean = new Picture(`Mean of all activation maps of ${camera}, the control of ${name}`);
+    this.fruit = new Picture(`Fruit on ${camera} that the map of ${name} explains`);
+    this.whose = make("figcaption", {});
     this.own = new Chart(`looks at the ${name}`, -1);
     this.beside = new Chart("on the background", 1);
     this.scale = make("span", {class: "scale"});
     this.control = make("figcaption", {}, "control: mean of all maps");
     this.url = `api/v1/cam/${encodeURIComponent(camera)}/${encodeURIComponent(name)}`;
-    this.node = make("div", {class: "class"}, this.cam.node,
+    this.frameUrl = frameUrl(camera);
+    this.explained = make("figure", {class: "map"}, this.cam.node,
+      make("div", {class: "whose"}, this.fruit.node, this.whose));
+    this.explained.hidden = true;
+    this.node = make("div", {class: "class"}, this.explained,
       make("div", {class: "charts"}, make("h3", {}, name), this.own.node, this.beside.node),
       make("figure", {class: "control"}, this.mean.node, this.control), this.scale);
   }
-  update(part, explanation, limits, suture) {
-    this.cam.show(this.url, explanation.frame_id);
-    this.mean.show(this.url + "/mean", explanation.frame_id);
-    const history = part.history;
+  // The map, its control and its fruit change together: all are of one frame.
+  async ask(map, part) {
+    this.asking = true;
+    const at = grabbed(map.age_s), of = "?frame=" + encodeURIComponent(map.frame_id);
+    const [cam, mean, fruit] = await Promise.all([loaded(this.url + of, this.cam.name),
+      loaded(this.url + "/mean" + of, this.mean.name), loaded(this.frameUrl + of, this.fruit.name)]);
+    this.asking = false;
+    if (!cam) return;  // there is a newer one already: the older one stays until it is asked for
+    this.map = {...map, at};
+    this.cam.put(cam, `${this.cam.name}: ${map.frame_id}`);
+    this.mean.node.hidden = !mean;
+    if (mean) this.mean.put(mean, `${this.mean.name}: ${map.frame_id}`);
+    this.fruit.node.hidden = !fruit;
+    if (fruit) this.fruit.put(fruit, `${this.fruit.name}: ${map.frame_id}`);
+    this.explained.hidden = false;
+    say(this.scale, known(map.value_range)
+      ? `orange for, blue against; full colour is ±${map.value_range.toPrecision(2)}, always` : "");
+    const check = part && known(part.spot_error)
+      ? `; re-run differs by ${part.spot_error.toExponential(0)}` : "";
+    say(this.control, "control: mean of all maps" + check);
+    this.sayWhose();
+  }
+  sayWhose() {
+    if (!this.map) return;
+    const age_s = since(this.map.at), same = this.map.frame_id === this.shownFruit;
+    dress(this.explained, "map" + (same ? "" : " other") + (age_s > MAP_FRESH_S ? " aged" : ""));
+    say(this.whose, same ? "the fruit shown" : `another fruit, ${age(age_s)} ago: ${this.map.frame_id}`);
+  }
+  update(map, explanation, limits, shownFruit) {
+    this.shownFruit = shownFruit;
+    const part = explanation.classes.find((one) => one.class_name === this.name);
+    if (map && map.frame_id !== this.map?.frame_id && !this.asking)
+      this.ask(map, map.frame_id === explanation.frame_id ? part : null);
+    this.sayWhose();
+    if (!part || !part.explainable) return;
+    const history = part.history, suture = this.name === "suture";
     this.own.show(history.foreground, suture ? limits.foreground_sensitivity : null);
     this.beside.show(history.reliance, suture ? limits.background_reliance : null,
       history.background);
-    say(this.scale, known(part.value_range)
-      ? `orange for, blue against; full colour is ±${part.value_range.toPrecision(2)}, always` : "");
-    const check = known(part.spot_error) ? `; re-run differs by ${part.spot_error.toExponential(0)}` : "";
-    say(this.control, "control: mean of all maps" + check);
   }
 }
 
@@ -35,7 +75,11 @@ class CameraCard {
     this.rows = new Map();
     this.state = make("span", {class: "badge"});
     this.source = make("span", {class: "soft"});
-    this.frame = new Picture(`Newest frame of ${name}`);
+    this.fruit = null;  // the reading that is shown, and when its frame was grabbed
+    this.live = false;  // the picture is the camera's newest, without a reading
+    this.asking = false;
+    this.frame = new Picture(`Picture of ${name}`);
+    this.frame.node.hidden = true;
     this.caption = make("figcaption", {class: "soft"});
     this.angle = make("p", {class: "angle"}, "–");
     this.words = make("p", {class: "soft"});
@@ -62,25 +106,64 @@ class CameraCard {
     say(this.state, camera.state || "starting");
     say(this.source, [camera.state === "live" ? "" : words(camera.cause), camera.source,
       camera.width_px ? `${camera.width_px}×${camera.height_px}` : ""].filter(Boolean).join(" · "));
-    this.frame.node.hidden = !camera.frames_segmented;
-    if (camera.frames_segmented)
-      this.frame.show(`api/v1/frame/${encodeURIComponent(this.name)}.jpg`, camera.frames_segmented);
     dress(this.caption, old ? "warn" : "soft");
-    say(this.caption, !camera.frames_segmented ? "no picture yet"
-      : old ? `OLD: grabbed ${age(camera.frame_age_s)} ago`
-        : "orange: suture, blue: stem, white: line");
-    this.updateReading(camera.reading);
+    this.old = old ? `OLD: grabbed ${age(camera.frame_age_s)} ago` : "";
+    this.followFruit(camera);
     this.updateNumbers(camera, view.limits);
     this.updateExplained(camera, view);
   }
-  updateReading(reading) {
-    const read = reading && reading.read;
-    dress(this.angle, reading && !read ? "angle none" : "angle");
-    say(this.angle, read ? fixed(reading.angle_deg, 1, "°") : reading ? "no read" : "–");
-    const like = reading && known(reading.plausibility)
-      ? ` · ${share(reading.plausibility)} like a fruit` : "";
-    say(this.words, read ? `${share(reading.confidence)} sure${like} · ${age(reading.age_s)} ago`
-      : reading ? `${words(reading.reason)}${like} · ${age(reading.age_s)} ago` : "no fruit yet");
+  // Picture and reading are of one fruit and change together. Without a fruit the picture is the
+  // camera's newest, and there is no angle beside it.
+  followFruit(camera) {
+    const reading = camera.reading;
+    const fresh = reading && (reading.age_s <= FRUIT_FRESH_S || this.old);
+    if (!this.asking && fresh && (this.live || reading.frame_id !== this.fruit?.frame_id))
+      this.askFruit(reading);
+    else if (!this.asking && !fresh && camera.frames_segmented !== this.shownFrames)
+      this.askNewest(camera);
+    this.showFruit();
+  }
+  async askFruit(reading) {
+    this.asking = true;
+    const at = grabbed(reading.age_s);
+    const of = "?frame=" + encodeURIComponent(reading.frame_id);
+    const image = await loaded(frameUrl(this.name) + of, this.frame.name);
+    this.asking = false;
+    if (!image) return;  // it is gone by now: the older fruit stays, picture and angle
+    this.fruit = {...reading, at};
+    this.live = false;
+    this.put(image, reading.frame_id);
+  }
+  async askNewest(camera) {
+    this.asking = true;
+    const image = await loaded(`${frameUrl(this.name)}?v=${camera.frames_segmented}`, this.frame.name);
+    this.asking = false;
+    if (!image) return;
+    this.shownFrames = camera.frames_segmented;
+    this.fruit = camera.reading ? {...camera.reading, at: grabbed(camera.reading.age_s)} : null;
+    this.live = true;
+    this.put(image, "newest");
+  }
+  put(image, of) {
+    this.frame.put(image, `${this.frame.name}: ${of}`);
+    this.frame.node.hidden = false;
+    set(this.node, "data-frame", of);
+    this.showFruit();
+  }
+  showFruit() {
+    const fruit = this.fruit, read = fruit && fruit.read && !this.live;
+    const age_s = fruit ? since(fruit.at) : 0;
+    dress(this.angle, fruit && !fruit.read && !this.live ? "angle none" : "angle");
+    say(this.angle, read ? fixed(fruit.angle_deg, 1, "°") : fruit && !this.live ? "no read" : "–");
+    const like = fruit && known(fruit.plausibility) ? ` · ${share(fruit.plausibility)} like a fruit` : "";
+    say(this.words, !fruit ? "no fruit yet"
+      : this.live ? `no fruit for ${age(age_s)}; the last: ` +
+        (fruit.read ? fixed(fruit.angle_deg, 1, "°") : words(fruit.reason))
+      : (read ? `${share(fruit.confidence)} sure` : words(fruit.reason)) + `${like} · ${age(age_s)} ago`);
+    const which = fruit && !this.live ? (fruit.fruit_id ? `fruit ${fruit.fruit_id}, ` : "") +
+      fruit.frame_id : "the camera now, no fruit";
+    say(this.caption, this.frame.node.hidden ? "no picture yet" : this.old ||
+      `${which} · orange: suture, blue: stem, white: line`);
   }
   updateNumbers(camera, limits) {
     const unread = camera.fruit ? camera.fruit_no_read / camera.fruit : null;
@@ -98,14 +181,16 @@ class CameraCard {
   }
   updateExplained(camera, view) {
     const found = view.explanations.newest.find((one) => one.camera === camera.name);
+    const maps = new Map(found ? found.maps.map((map) => [map.class_name, map]) : []);
     const parts = found ? found.classes.filter((part) => part.explainable) : [];
-    for (const part of parts) {
-      if (!this.rows.has(part.class_name)) {
-        const row = new ClassRow(this.name, part.class_name);
-        this.rows.set(part.class_name, row);
+    for (const name of new Set([...parts.map((part) => part.class_name), ...maps.keys()])) {
+      if (!this.rows.has(name)) {
+        const row = new ClassRow(this.name, name);
+        this.rows.set(name, row);
         this.explained.append(row.node);
       }
-      this.rows.get(part.class_name).update(part, found, view.limits, part.class_name === "suture");
+      this.rows.get(name).update(maps.get(name), found, view.limits,
+        this.live ? null : this.fruit?.frame_id);
     }
     say(this.when, found ? `explained ${age(found.age_s)} ago in ${found.seconds.toFixed(2)} s · ` +
       `${found.rung}, ${found.sampling_class} · ${found.layer} · red zone: alarm; blue line: sensitivity`

@@ -38,30 +38,59 @@ function age(s) {
 const counts = (map) => Object.entries(map).filter(([, n]) => n > 0)
   .map(([name, n]) => words(name) + " " + total(n)).join(", ");
 
-// A picture that Enter or a click shows large; its file is asked for only when ``version`` changes.
+// The picture at an address, decoded, so that it appears in the same moment as what is said of it;
+// null when there is none, or none in time.
+const PICTURE_MS = 4000;
+async function loaded(url, name) {
+  const image = make("img", {alt: name});
+  let timer = null;
+  const late = new Promise((_, refuse) => { timer = setTimeout(refuse, PICTURE_MS); });
+  try {
+    image.src = url;
+    await Promise.race([image.decode(), late]);
+    return image;
+  } catch {
+    image.removeAttribute("src");
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+const since = (mono) => (performance.now() - mono) / 1000;  // no clock of the panel counts
+const grabbed = (age_s) => performance.now() - 1000 * age_s;
+
+// A picture that Enter or a click shows large. ``put`` takes one that is loaded, with what is said of
+// it; ``show`` an address, which is asked for only when ``version`` changes.
 class Picture {
   constructor(name) {
     this.image = make("img", {alt: name});
     this.node = make("button", {class: "picture", type: "button", "aria-label": name + ", enlarge"},
       this.image);
     this.node.addEventListener("click", () => enlarge(this));
-    this.name = name;
+    this.name = this.words = name;
+  }
+  put(image, words) {
+    this.image.replaceWith(image);
+    this.image = image;
+    this.words = words;
+    if (enlarged === this) enlarge(this);
   }
   show(url, version) {
     if (this.version === version) return;
     this.version = version;
     this.image.src = url + "?v=" + encodeURIComponent(version);
-    if (enlarged === this) byId("large").querySelector("img").src = this.image.src;
+    if (enlarged === this) enlarge(this);
   }
 }
 let enlarged = null;
-function enlarge(picture) {
+async function enlarge(picture) {
   enlarged = picture;
-  const dialog = byId("large");
-  dialog.querySelector("img").src = picture.image.src;
-  dialog.querySelector("img").alt = picture.name;
-  say(dialog.querySelector("p"), picture.name);
-  dialog.showModal();
+  const dialog = byId("large"), words = picture.words;
+  const image = await loaded(picture.image.src, picture.name);
+  if (!image || enlarged !== picture || picture.words !== words) return;
+  dialog.querySelector("img").replaceWith(image);
+  say(dialog.querySelector("p"), words);
+  if (!dialog.open) dialog.showModal();
 }
 
 // Values in [0, 1] over the newest explanations, with the zone in which an alarm is due. ``bad`` is

@@ -16,9 +16,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from agent import config
 from agent.observability.http.listener import HttpError, Listener
 from agent.records import CameraState, MachineInfo, MachineState, Overlay
+from agent.simulator.truth_log import draw_number, read_number
 from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
-from tests.observability.samples import alarm, explanation, frame, fruit, segmentation
+from tests.observability.samples import alarm, explanation, frame, fruit, overlay, segmentation
 from tests.observability.support import TRUST
 from tests.support import wait_until
 
@@ -180,6 +181,40 @@ def test_a_large_frame_is_shown_smaller(agent: FakeAgent, client: httpx.Client) 
     picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (960, 960, 3)
+
+
+def test_a_picture_is_that_of_the_frame_whose_id_is_asked_for(
+    agent: FakeAgent, client: httpx.Client
+) -> None:
+    for seq in range(12):
+        shown = frame(seq=seq, side=256)
+        draw_number(shown.image, seq)
+        agent.newest.on_segmented(shown, segmentation(shown))
+        agent.newest.on_fruit(fruit(shown, cup_empty=seq == 10))
+    address = "/api/v1/frame/cam1.jpg"
+    for seq in (5, 9, 11):
+        answer = client.get(address, params={"frame": f"cam1-7f-{seq:06d}"})
+        picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+        assert read_number(np.asarray(picture, np.uint8)) == seq
+        assert answer.headers["cache-control"] == "private, max-age=600, immutable"
+    for gone in ("cam1-7f-000000", "cam1-7f-000010", "cam2-7f-000011", "x" * 300, "..%2f"):
+        answer = client.get(address, params={"frame": gone})
+        assert (answer.status_code, "error" in answer.json()) == (404, True), gone
+    assert client.get(address).headers["cache-control"] == "no-cache"
+
+
+def test_a_heat_map_of_another_frame_is_not_found(agent: FakeAgent, client: httpx.Client) -> None:
+    agent.newest.on_explanation(explanation(frame(seq=1), (overlay("suture"),)))
+    agent.newest.on_explanation(explanation(frame(seq=2), (overlay("stem"),)))
+    for path in ("suture", "suture/mean", "stem", "stem/mean"):
+        found = [
+            client.get(f"/api/v1/cam/cam1/{path}", params={"frame": f"cam1-7f-{seq:06d}"})
+            for seq in (1, 2)
+        ]
+        first = path == "suture"  # the map of the suture is that of the first explanation
+        assert [one.status_code for one in found] == ([200, 404] if first else [404, 200]), path
+        lost = found[1] if first else found[0]
+        assert "is not that of frame" in lost.json()["error"]
 
 
 def test_the_control_of_a_heat_map_is_made_once_for_all_who_look(
