@@ -14,7 +14,7 @@ from agent.alarms.condition import Condition, Detail
 from agent.alarms.data_flow import DataFlow
 from agent.alarms.diagnosis.diagnosis import Diagnosis
 from agent.alarms.diagnosis.observations import NewestAngles, Observations
-from agent.alarms.level import Level, deadband_of
+from agent.alarms.level import Judged, Level, deadband_of
 from agent.alarms.light import LightWatch, in_the_dark
 from agent.alarms.machine import MachineWatch
 from agent.alarms.text.language import Fact
@@ -69,6 +69,10 @@ class LaneWatch:
         self.name = name
         self.machine = MachineWatch()
         self.charts = LaneCharts(references or {})
+        self.levels: dict[Cause, Judged] = {}
+        """What fixed limits were last compared with, each over the window of its alarm; replaced
+        with every ``conditions``, never changed."""
+        self._judging: dict[Cause, Judged] = {}
         self._limits = limits
         self._no_reads = MeanWindow(limits.fruit_window)
         self._unusable = MeanWindow(limits.fruit_window)
@@ -148,7 +152,9 @@ class LaneWatch:
 
     def conditions(self, around: Surroundings) -> list[Condition]:
         """Every condition of this lane now, findings attributed."""
+        self._judging = {}
         found = list(self._found(around))
+        self.levels = self._judging
         observations = Observations(
             pictures=self.charts.check_pictures(around.now),
             scattered=self._angles.scattered,
@@ -273,6 +279,7 @@ class LaneWatch:
         self, cause: Cause, around: Surroundings, seen: _Seen, quality: Quality, level: Level
     ) -> Condition:
         known = quality is Quality.GOOD
+        self._judging[cause] = Judged(level, quality)
         return Condition(
             cause=cause,
             subject=self.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.records import Quality
+
 DEADBAND = 0.05
 DEADBAND_SHARE = 0.5  # of the limit, where that is less
 
@@ -28,6 +30,14 @@ class Level:
         if self.low:
             return self.value >= self.limit + self.deadband
         return self.value <= self.limit - self.deadband
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A level and how well it is known: only what is GOOD can raise or clear an alarm."""
+
+    level: Level
+    quality: Quality
 
 
 def deadband_of(limit: float) -> float:

@@ -13,6 +13,7 @@ from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
+from agent.alarms.level import Judged
 from agent.alarms.schedule import in_change_over
 from agent.alarms.text.language import Fact
 from agent.records import (
@@ -156,6 +157,10 @@ class Watch:
     def charts(self) -> Mapping[str, LaneCharts]:
         """The charts of every lane."""
         return {name: lane.charts for name, lane in self._lanes.items()}
+
+    def levels(self) -> Mapping[str, Mapping[Cause, Judged]]:
+        """What each lane's fixed limits were compared with at the last tick."""
+        return {name: lane.levels for name, lane in self._lanes.items()}
 
     def follow_ups(self, now: float) -> list[str]:
         """Lanes of which more explanations are wanted from now on: a chart has begun to move."""

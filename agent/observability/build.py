@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.observability.newest import Newest
@@ -13,6 +13,7 @@ from agent.observability.view import (
     AgentView,
     CameraView,
     ExplanationsView,
+    LevelView,
     MessagesView,
     ProcessView,
 )
@@ -35,6 +36,7 @@ class Now:
     link: LinkStatus | None = None
     alarms: Sequence[Alarm] = ()
     processes: Sequence[ProcessView] = ()
+    levels: Mapping[str, Mapping[str, LevelView]] = field(default_factory=dict)  # by lane
 
 
 def build_view(
@@ -90,6 +92,7 @@ def _camera(
         cups_empty=int(telemetry.total("cups_empty", camera=name)),
         fruit_per_minute=60.0 * telemetry.per_second("fruit", camera=name),
         reading=newest.reading(name, now.mono),
+        levels=now.levels.get(name, {}),
         capture_to_mask=telemetry.quantiles("capture_to_mask_seconds", camera=name),
     )
 

@@ -50,6 +50,21 @@ class ReadingView:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelView:
+    """What an alarm compares with its limit: ``value`` over the ``window`` newest samples.
+
+    ``low``: too little is what is wrong. ``judged``: the alarm goes by it; it does not while there
+    are too few samples, or old ones.
+    """
+
+    value: float
+    limit: float
+    window: int
+    low: bool = False
+    judged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CameraView:
     """One camera (a lane is a camera): its state, its books and its newest reading.
 
@@ -77,6 +92,7 @@ class CameraView:
     cups_empty: int = 0
     fruit_per_minute: float = UNKNOWN
     reading: ReadingView | None = None
+    levels: Mapping[str, LevelView] = field(default_factory=dict)  # by the alarm's cause
     capture_to_mask: Percentiles = Percentiles()
 
 

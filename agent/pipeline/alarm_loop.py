@@ -10,10 +10,12 @@ import datetime
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.alarms.catalogue import Cause
+from agent.alarms.level import Judged
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges
@@ -97,6 +99,7 @@ class AlarmLoop:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
         self._alarms: tuple[Alarm, ...] = context.manager.current()
+        self._levels: Mapping[str, Mapping[Cause, Judged]] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -113,6 +116,10 @@ class AlarmLoop:
     def alarms(self) -> tuple[Alarm, ...]:
         """Return every alarm as of the last tick."""
         return self._alarms
+
+    def levels(self) -> Mapping[str, Mapping[Cause, Judged]]:
+        """Return what each lane's limits were compared with at the last tick."""
+        return self._levels
 
     def stop(self, timeout_s: float) -> None:
         """Process what was posted, then end."""
@@ -163,6 +170,7 @@ class AlarmLoop:
         if records:
             self._context.publish(records)
         self._alarms = self._context.manager.current()
+        self._levels = self._context.watch.levels()
 
     def _announce(self, record: Alarm) -> None:
         transition = HIDDEN if record.quiet else record.transition

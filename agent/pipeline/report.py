@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.alarms.level import Judged
 from agent.observability.build import Now, build_view
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, ProcessView
+from agent.observability.view import AgentView, LevelView, ProcessView
 from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
-from agent.records import MachineInfo, PoolStatus, StorageStatus
+from agent.records import MachineInfo, PoolStatus, Quality, StorageStatus
 from agent.telemetry import Clock, wall_clock_ms
 
 METRICS_INTERVAL_S = 1.0
@@ -75,6 +76,10 @@ class Reporter:
             link=stages.sinks[0].link() if stages.sinks else None,
             alarms=stages.alarm_loop.alarms(),
             processes=self._processes,
+            levels={
+                lane: {cause.value: _level(judged) for cause, judged in levels.items()}
+                for lane, levels in stages.alarm_loop.levels().items()
+            },
         )
         return build_view(stages.first_view, now, stages.newest, self._telemetry)
 
@@ -109,6 +114,12 @@ class Reporter:
         state, reason = agent_state(view)
         for sink in sinks:
             sink.status(state, reason, self.last_frame_ms)
+
+
+def _level(judged: Judged) -> LevelView:
+    level = judged.level
+    good = judged.quality is Quality.GOOD
+    return LevelView(level.value, level.limit, level.window, level.low, good)
 
 
 def books(view: AgentView) -> Iterator[tuple[str, dict[str, object]]]:

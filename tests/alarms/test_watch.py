@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agent import config
+from agent.alarms.catalogue import Cause
 from agent.alarms.condition import Condition
 from agent.alarms.watch import Watch
 from agent.records import (
@@ -120,6 +121,9 @@ def test_too_many_no_reads_are_noticed_and_few_are_not() -> None:
     assert line["no_read_rate-cam1"].beyond is True
     assert line["no_read_rate-cam1"].value == pytest.approx(0.4)
     assert line["no_read_rate-cam1"].window == 280
+    judged = line.watch.levels()["cam1"][Cause.NO_READ_RATE]  # what the page says beside the alarm
+    assert (judged.level.value, judged.level.limit) == (pytest.approx(0.4), 0.3)
+    assert (judged.level.window, judged.quality) == (280, Quality.GOOD)
 
 
 def test_a_few_fruit_are_no_share() -> None:

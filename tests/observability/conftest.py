@@ -16,7 +16,7 @@ from agent.observability.build import Now, build_view
 from agent.observability.http.app_state import AppState
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, CameraView, LimitsView
+from agent.observability.view import AgentView, CameraView, LevelView, LimitsView
 from agent.records import Alarm, CameraState, CameraStatus, MachineInfo
 from tests.observability.http.served import Served
 from tests.observability.support import TRUST
@@ -32,6 +32,7 @@ class FakeAgent:
     sources: dict[str, CameraState] = field(default_factory=dict)
     machine: list[MachineInfo] = field(default_factory=list)
     alarms: tuple[Alarm, ...] = ()
+    levels: dict[str, dict[str, LevelView]] = field(default_factory=dict)
     statuses: tuple[CameraStatus, ...] = ()
     views: int = 0
     hold_view: threading.Event | None = None
@@ -65,7 +66,7 @@ class FakeAgent:
         )  # fmt: skip
         now = Now(
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
-            statuses=self.statuses, started_mono=self.started,
+            statuses=self.statuses, started_mono=self.started, levels=self.levels,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from agent import config
 from agent.observability.http.routes import load_page
+from agent.observability.view import LevelView
 from agent.records import CameraState, CameraStatus, Rung, SamplingClass, Selection
 from agent.simulator.truth_log import draw_number
 from tests.observability.conftest import FakeAgent
@@ -63,6 +65,12 @@ def busy(agent: FakeAgent) -> FakeAgent:
         shown = frame(seq=seq, mono=time.monotonic())
         agent.newest.on_explanation(explanation(shown, (overlay("suture"), overlay("stem"))))
     agent.alarms = (alarm(), alarm("no_read_rate-cam1", active=False))
+    agent.levels["cam1"] = {
+        "no_read_rate": LevelView(0.05, 0.2, 280, judged=True),
+        "latency_budget": LevelView(0.03, 0.214, 280, judged=True),
+        "foreground_insensitive": LevelView(0.74, 0.2, 10, low=True, judged=True),
+        "background_reliance": LevelView(0.12, 0.6, 10, judged=True),
+    }
     agent.newest.on_evidence("e1", overlay(""))
     agent.telemetry.gauge("storage_bytes", 2.0 * 2**20)
     agent.telemetry.gauge("storage_limit_bytes", 256.0 * 2**20)
@@ -88,7 +96,7 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     assert "Camera cam2 delivers no picture: check its cable" in browser.text(".alarm")
     assert "97" in browser.text(".reading")  # the confidence
     assert "looks at the suture" in browser.text(".class")
-    assert "82" in browser.text(".class .chart")
+    assert re.search(r"looks at the suture, mean of 10\s*74", browser.text(".class .chart"))
     assert "orange for, blue against; full colour is ±2.5" in browser.text(".scale")
     lines = (
         "[...document.querySelectorAll('.chart')].map((c) => c.querySelector('line').getAttribute"
@@ -143,6 +151,35 @@ WATCH = """(() => {
   look();
   setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 100); })()"""
 """It also asks for news ten times as often."""
+
+
+@pytest.mark.needs_chromium
+def test_a_number_beside_a_limit_is_what_the_alarm_compares_and_red_only_when_it_judges(
+    busy: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    busy.telemetry.count("fruit", 999, camera="cam1")  # all read, since the start
+    busy.levels["cam1"] = {
+        "no_read_rate": LevelView(0.24, 0.2, 280, judged=True),
+        "latency_budget": LevelView(0.3, 0.214, 12, judged=False),
+        "foreground_insensitive": LevelView(0.12, 0.2, 10, low=True, judged=True),
+        "background_reliance": LevelView(math.nan, 0.6, 0),
+    }
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    numbers = (
+        "Object.fromEntries([...document.querySelectorAll('.card .numbers div')].map((d) =>"
+        " [d.children[0].textContent, [d.children[1].textContent,"
+        " d.children[1].className.includes('warn')]]))"
+    )
+    shown = browser.run(numbers)
+    assert shown["read, last 280"] == ["76\u202f%", True]
+    assert shown["95 % read within, last 12"] == ["300 ms", False]
+    charts = "[...document.querySelectorAll('.chart')].map((c) => [c.innerText, c.className])"
+    own, beside = browser.run(charts)[:2]
+    assert re.search(r"mean of 10\s*12", own[0])
+    assert own[1] == "chart over"
+    assert re.search(r"mean of 0\s*–", beside[0])
+    assert beside[1] == "chart"
 
 
 @pytest.mark.needs_chromium

@@ -55,17 +55,16 @@ class ClassRow {
     dress(this.explained, "map" + (same ? "" : " other") + (age_s > MAP_FRESH_S ? " aged" : ""));
     say(this.whose, same ? "the fruit shown" : `another fruit, ${age(age_s)} ago: ${this.map.frame_id}`);
   }
-  update(map, explanation, limits, shownFruit) {
+  update(map, explanation, levels, shownFruit) {
     this.shownFruit = shownFruit;
     const part = explanation.classes.find((one) => one.class_name === this.name);
     if (map && map.frame_id !== this.map?.frame_id && !this.asking)
       this.ask(map, map.frame_id === explanation.frame_id ? part : null);
     this.sayWhose();
     if (!part || !part.explainable) return;
-    const history = part.history, suture = this.name === "suture";
-    this.own.show(history.foreground, suture ? limits.foreground_sensitivity : null);
-    this.beside.show(history.reliance, suture ? limits.background_reliance : null,
-      history.background);
+    const history = part.history, judged = this.name === "suture" ? levels : {};
+    this.own.show(history.foreground, judged.foreground_insensitive);
+    this.beside.show(history.reliance, judged.background_reliance, history.background);
   }
 }
 
@@ -86,7 +85,8 @@ class CameraCard {
     this.values = {
       rate: new Value("fruit a minute"), read: new Value("read"), drops: new Value("frames lost"),
       late: new Value("95 % read within"), fps: new Value("frames a second", "small"),
-      half: new Value("half within", "small"), most: new Value("99 % within", "small"),
+      half: new Value("half within, last minute", "small"),
+      most: new Value("99 % within, last minute", "small"),
     };
     this.when = make("p", {class: "soft"});
     this.explained = make("div", {class: "explained"});
@@ -109,7 +109,7 @@ class CameraCard {
     dress(this.caption, old ? "warn" : "soft");
     this.old = old ? `OLD: grabbed ${age(camera.frame_age_s)} ago` : "";
     this.followFruit(camera);
-    this.updateNumbers(camera, view.limits);
+    this.updateNumbers(camera);
     this.updateExplained(camera, view);
   }
   // Picture and reading are of one fruit and change together. Without a fruit the picture is the
@@ -165,16 +165,15 @@ class CameraCard {
     say(this.caption, this.frame.node.hidden ? "no picture yet" : this.old ||
       `${which} · orange: suture, blue: stem, white: line`);
   }
-  updateNumbers(camera, limits) {
-    const unread = camera.fruit ? camera.fruit_no_read / camera.fruit : null;
-    const late = camera.capture_to_mask;
+  updateNumbers(camera) {
+    const unread = camera.levels.no_read_rate, slow = camera.levels.latency_budget;
+    const late = camera.capture_to_mask, newest = (level) => level ? `, last ${level.window}` : "";
     const {rate, read, drops, fps, late: p95, half, most} = this.values;
     rate.show(fixed(camera.fruit_per_minute, 0));
-    read.show(known(unread) ? share(1 - unread) : "–", known(unread) && unread > limits.no_read_rate,
-      "not read: " + (counts(camera.no_reads) || "none"));
+    read.show(unread && known(unread.value) ? share(1 - unread.value) : "–", over(unread),
+      "not read since the start: " + (counts(camera.no_reads) || "none"), newest(unread));
     drops.show(total(camera.frames_dropped), false, counts(camera.drops) || "none");
-    p95.show(lasting(late.p95_s), known(late.p95_s) && late.p95_s > limits.latency_p95_s,
-      "from grab to reading, last minute");
+    p95.show(lasting(slow?.value), over(slow), "from grab to reading", newest(slow));
     fps.show(fixed(camera.fps, 1));
     half.show(lasting(late.p50_s));
     most.show(lasting(late.p99_s));
@@ -189,7 +188,7 @@ class CameraCard {
         this.rows.set(name, row);
         this.explained.append(row.node);
       }
-      this.rows.get(name).update(maps.get(name), found, view.limits,
+      this.rows.get(name).update(maps.get(name), found, camera.levels,
         this.live ? null : this.fruit?.frame_id);
     }
     say(this.when, found ? `explained ${age(found.age_s)} ago in ${found.seconds.toFixed(2)} s · ` +

@@ -100,6 +100,7 @@ class Chart {
     this.name = name;
     this.bad = bad;
     this.value = make("b", {}, "–");
+    this.head = make("span", {}, name);
     this.zone = shape("rect", {x: 0, width: 240, fill: "var(--zone)"});
     this.limit = shape("line", {x1: 0, x2: 240, stroke: "var(--bad)", "stroke-width": 2,
       "stroke-dasharray": "6 4", "vector-effect": "non-scaling-stroke"});
@@ -108,17 +109,19 @@ class Chart {
     this.svg = shape("svg", {viewBox: "0 0 240 50", preserveAspectRatio: "none", role: "img"});
     this.svg.append(this.zone, shape("path", {d: "M0 49.5H240", stroke: "var(--line)"}),
       this.limit, this.second, this.first);
-    this.node = make("div", {class: "chart"}, make("p", {}, name, this.value), this.svg);
+    this.node = make("div", {class: "chart"}, make("p", {}, this.head, this.value), this.svg);
   }
   series(colour, width) {
     return shape("path", {fill: "none", stroke: colour, "stroke-width": width,
       "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke"});
   }
-  show(values, limit, others = []) {
-    const now = values.length ? values[values.length - 1] : null;
+  // ``level``: what the alarm compares with its limit; without one the newest value is said.
+  show(values, level, others = []) {
+    const now = level ? level.value : values.length ? values[values.length - 1] : null;
+    const limit = level ? level.limit : null;
     say(this.value, share(now));
-    const over = known(now) && known(limit) && this.bad * (now - limit) > 0;
-    dress(this.node, over ? "chart over" : "chart");
+    say(this.head, this.name + (level ? `, mean of ${level.window}` : ""));
+    dress(this.node, over(level) ? "chart over" : "chart");
     set(this.first, "d", path(values));
     set(this.second, "d", path(others));
     const y = 49 - 48 * (limit ?? 0);
@@ -131,6 +134,9 @@ class Chart {
       `${values.length} explanations`);
   }
 }
+// Whether an alarm is due by a level. One that is not judged (too few samples, or old ones) never is.
+const over = (level) => Boolean(level && level.judged && known(level.value) &&
+  (level.low ? level.value < level.limit : level.value > level.limit));
 const CHART_COLUMNS = 60;
 function path(values) {
   const first = CHART_COLUMNS - values.length;
@@ -150,11 +156,14 @@ class Value {
   constructor(name, size = "") {
     this.text = make("dd", {class: size}, "–");
     this.size = size;
-    this.node = make("div", {}, make("dt", {}, name), this.text);
+    this.name = name;
+    this.head = make("dt", {}, name);
+    this.node = make("div", {}, this.head, this.text);
   }
-  show(text, over = false, title = "") {
+  show(text, beyond = false, title = "", window = "") {
     say(this.text, text);
-    dress(this.text, over ? `${this.size} warn` : this.size);
+    say(this.head, this.name + window);
+    dress(this.text, beyond ? `${this.size} warn` : this.size);
     set(this.node, "title", title);
   }
 }

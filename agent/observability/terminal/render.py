@@ -103,8 +103,9 @@ def percent(value: float) -> str:
 
 
 def read_share(camera: CameraView) -> float:
-    """Return the share of the fruit that got an angle; NaN before the first."""
-    return 1 - camera.fruit_no_read / camera.fruit if camera.fruit else math.nan
+    """Return which share of the fruit that the alarm judges got an angle; NaN before the first."""
+    level = camera.levels.get("no_read_rate")
+    return 1 - level.value if level else math.nan
 
 
 def active_alarms(view: AgentView) -> list[Alarm]:

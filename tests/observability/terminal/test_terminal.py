@@ -25,6 +25,7 @@ from agent.observability.view import (
     ClassView,
     ExplanationsView,
     ExplanationView,
+    LevelView,
     MessagesView,
     Percentiles,
     ProcessView,
@@ -45,6 +46,7 @@ def camera(name: str = "cam1", **changes: object) -> CameraView:
         frames_segmented=1230, frames_dropped=4, drops={"capture/expired": 4}, fruit=1200,
         fruit_no_read=24, fruit_per_minute=280.0,
         reading=ReadingView("f", 0, 0.1, True, 12.5, "none", 0.97),
+        levels={"no_read_rate": LevelView(0.02, 0.2, 280, judged=True)},
         capture_to_mask=Percentiles(0.035, 0.049, 0.05, 280),
     )  # fmt: skip
     return replace(whole, **changes)  # type: ignore[arg-type]
