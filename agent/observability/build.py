@@ -75,6 +75,7 @@ def _camera(
     return replace(
         first,
         state=status.state.value if status else "",
+        device=status.source_name if status else "",
         cause=status.cause if status else "not started",
         state_age_s=max(0.0, now.mono - status.since_mono) if status else UNKNOWN,
         width_px=status.width_px if status else 0,

@@ -75,6 +75,7 @@ class CameraView:
     name: str
     source: str  # without credentials
     state: str  # a value of records.CameraState
+    device: str = ""  # the camera that feeds this lane, as alarms of a camera name it
     cause: str = ""
     state_age_s: float = UNKNOWN
     width_px: int = 0

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import http.server
 import math
 import re
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import cv2
+import httpx
 import pytest
 
 from agent import config
 from agent.observability.http.routes import load_page
 from agent.observability.view import LevelView
-from agent.records import CameraState, CameraStatus, Rung, SamplingClass, Selection
+from agent.records import AlarmState, CameraState, CameraStatus, Rung, SamplingClass, Selection
 from agent.simulator.truth_log import draw_number
-from tests.observability.conftest import FakeAgent
+from tests.observability.conftest import FakeAgent, ServeAgent
 from tests.observability.http.served import Served
 from tests.observability.samples import alarm, explanation, frame, fruit, overlay, segmentation
+from tests.observability.support import TRUST
 from tests.support import wait_until
 from tests.support.chromium import Chromium, chromium
 
@@ -38,6 +43,35 @@ def browser(one_browser: Chromium) -> Iterator[Chromium]:
     one_browser.size(*PANEL)
     yield one_browser
     one_browser.open("about:blank")
+
+
+@contextmanager
+def prefixed(url: str, prefix: str) -> Iterator[str]:
+    """A proxy that has the agent below a prefix, and takes that off, as nginx does."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            below = self.path.removeprefix(prefix)
+            if below == self.path:
+                self.send_error(404)
+                return
+            with httpx.Client(base_url=url, trust_env=False, verify=TRUST) as client:
+                answer = client.get(below or "/")
+            self.send_response(answer.status_code)
+            for name in ("Content-Type", "Content-Security-Policy", "Cache-Control"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{proxy.server_port}{prefix}"
+        proxy.shutdown()
 
 
 def status(camera: str, state: CameraState = CameraState.LIVE) -> CameraStatus:
@@ -236,6 +270,69 @@ def test_a_map_says_which_fruit_it_explains_and_a_picture_without_a_fruit_has_no
 
 
 @pytest.mark.needs_chromium
+def test_every_alarm_can_be_seen_by_cause_and_those_that_do_not_ring_with_why(
+    busy: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    now, day = 1_700_000_000_000, 86_400_000
+    lanes = [f"cam{i}" for i in range(1, 41)]
+    ring = [
+        replace(alarm(f"{cause}-{lane}", severity=severity), camera_id=lane, title=title,
+                priority=priority, active_since_ms=now - 3 * day, message=f"{title} on {lane}.")
+        for cause, title, priority, severity in (
+            ("no_read_rate", "<b>Not read</b>", "medium", 500),
+            ("camera_lost", "Lost", "high", 800),
+        )
+        for lane in lanes
+    ]  # fmt: skip
+    idle = alarm("latency_budget-cam1", active=False)
+    quiet = (
+        replace(idle, state=AlarmState.RTN_UNACK, title="Late", cleared_at_ms=now),
+        replace(idle, alarm_id="spool_loss-agent", state=AlarmState.SHELVED, shelved=True,
+                shelved_until_ms=now + 2 * day, comment="until Friday"),
+        replace(idle, alarm_id="a-cam1", state=AlarmState.SUPPRESSED, suppressed=True,
+                active=True, suppressed_by="its camera is lost"),
+        replace(idle, alarm_id="b-cam1", state=AlarmState.OUT_OF_SERVICE, suppressed=True),
+    )  # fmt: skip
+    busy.alarms = (*ring, *quiet)
+    browser.open(server.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    assert browser.text("#state") == "80 alarms"
+    heads = "[...document.querySelectorAll('.alarm')].map((a) => [a.className, a.innerText])"
+    (first, text), (second, markup) = browser.run(heads)
+    assert (first, second) == ("alarm high several", "alarm medium several")
+    assert "Lost: 40" in text
+    assert "<b>Not read</b>: 40" in markup, "words of others are text, never markup"
+    assert all(re.search(rf"on {lane}\.", text) for lane in lanes), "none is cut"
+    assert re.search(r"since \d+ Nov 2023 \d\d:", text), "with its date, for it is not today"
+    shapes = (
+        "[...document.querySelectorAll('.mark')].map((m) => [getComputedStyle(m).backgroundColor,"
+        " getComputedStyle(m, '::before').clipPath])"
+    )
+    (colour, shape), (other_colour, other_shape) = browser.run(shapes)
+    assert colour != other_colour
+    assert shape != other_shape
+    badges = (
+        "[...document.querySelectorAll('.card')].map((c) => c.querySelector('.rings').innerText)"
+    )
+    assert browser.run(badges) == ["Lost, <b>Not read</b>"] * 2
+    assert browser.run("document.querySelectorAll('.card.rings.high').length") == 2
+    lists = (
+        "[...document.querySelectorAll('.quiet')].map((q) => [q.hidden,"
+        " q.children[0].textContent.split(':')[0], q.children[1].textContent])"
+    )
+    shown = browser.run(lists)
+    assert [name for hidden, name, _ in shown if not hidden] == [
+        "Returned, not acknowledged", "Shelved", "Suppressed", "Out of service"
+    ]  # fmt: skip
+    returned, shelved, suppressed, out = (why for _, _, why in shown)
+    assert re.search(r"Late · cam2 · from \d\d:\d\d:\d\d to \d\d:", returned)
+    assert re.search(r"until \d+ Nov 2023 \d\d:.* · until Friday", shelved)
+    assert "true now · for as long as: its camera is lost" in suppressed
+    assert "until it is put back into service" in out
+    assert browser.errors == []
+
+
+@pytest.mark.needs_chromium
 def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
     busy: FakeAgent, browser: Chromium
 ) -> None:
@@ -245,7 +342,7 @@ def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
     browser.wait(f"{ANGLE} === '12.5°'")
     assert server.stop()
     browser.wait("!document.getElementById('gone').hidden", 15)
-    assert re.match(r"The agent does not answer since .*: what is shown below is old",
+    assert re.match(r"The agent does not answer \(since .*\): what is shown below is old",
                     browser.text("#gone"))  # fmt: skip
     assert browser.text("#state") == "No contact"
     again = Served(config.Http(port=server.port), busy.state())
@@ -255,6 +352,43 @@ def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
         assert browser.text("#state") == "1 alarm"
     finally:
         again.stop()
+
+
+GONE = "document.getElementById('gone').innerText"
+
+
+@pytest.mark.needs_chromium
+def test_a_page_that_is_refused_says_so_and_not_that_the_agent_is_away(
+    busy: FakeAgent, serve: ServeAgent, browser: Chromium
+) -> None:
+    first = serve()
+    browser.open(first.url)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    assert first.stop()
+    # The token is set, or changed, while the page is open.
+    second = serve(port=first.port, token="t" * 32)
+    browser.wait(f"{GONE}.startsWith('The agent wants a token: a token is needed')", 15)
+    assert browser.text("#state") == "Not signed in"
+    assert "what is shown below is old" in browser.text("#gone")
+    assert second.stop()
+    serve(port=first.port, limits={"requests_per_s": 1, "burst": 2})
+    often = "setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 50); 0"
+    browser.run(often)
+    browser.wait(f"{GONE}.startsWith('The agent is asked too often from this address')", 15)
+    assert browser.text("#state") == "Must wait"
+
+
+@pytest.mark.needs_chromium
+def test_behind_a_proxy_the_page_works_at_a_prefix_without_a_slash(
+    busy: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    with prefixed(server.url, "/line1") as address:
+        browser.open(address)  # as an operator types it
+        browser.wait(f"{ANGLE} === '12.5°'")
+        browser.wait("[...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
+        links = browser.run("[...document.querySelectorAll('nav a')].map((a) => a.href)")
+        assert links[0] == f"{address}/api/v1/status"
+    assert browser.errors == []
 
 
 @pytest.mark.needs_chromium

@@ -21,6 +21,9 @@ HEADERS = {
     401: {"WWW-Authenticate": 'Basic realm="Pitwatch"'},
     429: {"Retry-After": "5"},
 }
+QUIET_401 = {"WWW-Authenticate": 'Bearer realm="Pitwatch"'}
+"""For the page's own requests: at ``Basic`` the browser would ask for a password once a second."""
+PAGE = "x-pitwatch-page"
 
 
 class RequestCounter:
@@ -99,7 +102,10 @@ class Guard:
         app: ASGIApp = self._app
         if denied is not None:
             scope[REASON] = denied.reason
-            app = refusal(denied.status, denied.reason, HEADERS.get(denied.status))
+            headers = HEADERS.get(denied.status)
+            if denied.status == 401 and PAGE in request.headers:
+                headers = QUIET_401
+            app = refusal(denied.status, denied.reason, headers)
         await app(scope, receive, send)
 
 

@@ -55,7 +55,7 @@ NAME_MAX = 200
 PROBE_LIMIT_S = 2.0
 SILENT = Verdict((f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
 STATUS_FRESH_S = 0.2
-SCRIPTS = ("draw.js", "camera.js", "page.js")
+SCRIPTS = ("draw.js", "camera.js", "alarms.js", "page.js")
 """Put into the page as one script, in this order."""
 GZIP_LEVEL = 4
 """A fifth of the size for a few milliseconds; the highest level saves a tenth of that more."""

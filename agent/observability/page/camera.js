@@ -73,6 +73,7 @@ class CameraCard {
     this.name = name;
     this.rows = new Map();
     this.state = make("span", {class: "badge"});
+    this.rings = make("span", {class: "badge"});
     this.source = make("span", {class: "soft"});
     this.fruit = null;  // the reading that is shown, and when its frame was grabbed
     this.live = false;  // the picture is the camera's newest, without a reading
@@ -92,16 +93,22 @@ class CameraCard {
     this.explained = make("div", {class: "explained"});
     const numbers = Object.values(this.values).map((value) => value.node);
     this.node = make("section", {class: "card", tabindex: "-1", "aria-label": `Camera ${name}`},
-      make("div", {class: "head"}, make("h2", {}, name), this.state, this.source),
+      make("div", {class: "head"}, make("h2", {}, name), this.state, this.rings, this.source),
       make("figure", {class: "frame"}, this.frame.node, this.caption, this.when),
       make("div", {class: "reading"}, this.angle, this.words,
         make("dl", {class: "numbers"}, ...numbers)),
       this.explained);
   }
-  update(camera, view) {
+  update(camera, view, alarms) {
     const kind = CAMERA_KIND[camera.state] || "bad";
     const old = kind === "bad";  // an old picture must never look like the newest
-    dress(this.node, old ? "card old" : "card");
+    const ring = alarms.length ? ` rings ${alarms[0].priority}` : "";
+    dress(this.node, (old ? "card old" : "card") + ring);
+    this.rings.hidden = !alarms.length;
+    if (alarms.length) {
+      dress(this.rings, `badge rings ${alarms[0].priority}`);
+      say(this.rings, alarms.map((a) => a.title).join(", "));
+    }
     dress(this.state, "badge " + kind);
     say(this.state, camera.state || "starting");
     say(this.source, [camera.state === "live" ? "" : words(camera.cause), camera.source,

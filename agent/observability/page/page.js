@@ -1,28 +1,5 @@
 
-const ALARMS_SHOWN = 4;
-const cards = new Map(), banners = new Map(), tiles = new Map();
-
-class Banner {
-  constructor(alarm) {
-    this.picture = new Picture(`Evidence of ${alarm.title}, ${alarm.camera_id}`);
-    this.picture.node.hidden = true;
-    this.text = make("p", {});
-    this.small = make("small", {});
-    this.words = document.createTextNode("");
-    this.text.append(this.words, this.small);
-    this.node = make("div", {class: "alarm"}, this.picture.node, this.text);
-  }
-  update(alarm, evidence) {
-    dress(this.node, alarm.severity >= 500 ? "alarm bad" : "alarm");
-    if (this.words.data !== alarm.message) this.words.data = alarm.message;
-    const since = time(alarm.active_since_ms);
-    say(this.small, `${alarm.priority} · since ${since}${alarm.acked ? " · acknowledged" : ""}` +
-      (alarm.quality === "good" ? "" : ` · quality ${alarm.quality}`));
-    this.picture.node.hidden = !evidence;
-    if (evidence)
-      this.picture.show("api/v1/evidence/" + encodeURIComponent(alarm.event_id), alarm.event_id);
-  }
-}
+const cards = new Map(), tiles = new Map();
 
 class Tile {
   constructor(name) {
@@ -44,39 +21,11 @@ function tile(name, kind, head, text) {
   tiles.get(name).show(kind, head, text);
 }
 
-function showAlarms(view) {
-  const active = view.alarms.filter((a) => a.active && !a.shelved && !a.suppressed &&
-    a.state !== "OUT_OF_SERVICE").sort((a, b) => b.severity - a.severity);
-  const shown = active.slice(0, ALARMS_SHOWN);
-  for (const [id, banner] of banners) {
-    if (!shown.some((a) => a.alarm_id === id)) { banner.node.remove(); banners.delete(id); }
-  }
-  dress(byId("alarms"), shown.length > 1 ? "many" : "");
-  const evidence = new Set(view.evidence);
-  shown.forEach((alarm, i) => {
-    if (!banners.has(alarm.alarm_id)) banners.set(alarm.alarm_id, new Banner(alarm));
-    const banner = banners.get(alarm.alarm_id);
-    banner.update(alarm, evidence.has(alarm.event_id));
-    const there = byId("alarms").children[i];
-    if (there !== banner.node) byId("alarms").insertBefore(banner.node, there || null);
-  });
-  let more = byId("more");
-  if (active.length > ALARMS_SHOWN && !more) {
-    more = make("p", {id: "more"});
-    byId("alarms").append(more);
-  }
-  if (more) {
-    more.hidden = active.length <= ALARMS_SHOWN;
-    say(more, `and ${active.length - ALARMS_SHOWN} more`);
-  }
-  return active;
-}
-
 function showState(view, active) {
   const node = byId("state");
   const late = view.cameras.filter((c) => c.state !== "live");
   if (active.length) {
-    dress(node, active[0].severity >= 500 ? "bad" : "warn");
+    dress(node, active[0].priority === "high" ? "bad" : "warn");
     say(node, active.length === 1 ? "1 alarm" : `${active.length} alarms`);
   } else if (late.length) {
     dress(node, "warn");
@@ -123,45 +72,69 @@ function showSystem(view) {
 }
 
 function show(view) {
-  showState(view, showAlarms(view));
+  const active = showAlarms(view);
+  showState(view, active);
   for (const camera of view.cameras) {
     if (!cards.has(camera.name)) {
       cards.set(camera.name, new CameraCard(camera.name));
       byId("cameras").append(cards.get(camera.name).node);
     }
-    cards.get(camera.name).update(camera, view);
+    const own = active.filter((a) => [camera.name, camera.device].includes(a.camera_id));
+    cards.get(camera.name).update(camera, view, own);
   }
   showSystem(view);
 }
+
+// Addresses on the page are relative to where it is. Behind a proxy that may be /line1, which as the
+// address of a folder is /line1/.
+if (!location.pathname.endsWith("/"))
+  history.replaceState(null, "", `${location.pathname}/${location.search}${location.hash}`);
 
 const PERIOD_MS = 1000, ANSWER_MS = 4000;
 let heard = null, timer = null;
 async function update() {
   clearTimeout(timer);
+  let pause_ms = PERIOD_MS;
   if (!document.hidden) {
     try {
-      const answer = await fetch("api/v1/status",
-        {cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS)});
-      if (!answer.ok) throw new Error("status " + answer.status);
-      show(await answer.json());
-      heard = new Date();
-      gone(null);
-    } catch (error) {
-      gone(error);
+      // By the header the server knows that it must not let the browser ask for a password: that
+      // would be once a second, and the picture below would stand still and look alive.
+      const answer = await fetch("api/v1/status", {cache: "no-store",
+        headers: {"X-Pitwatch-Page": "1"}, signal: AbortSignal.timeout(ANSWER_MS)});
+      if (answer.ok) {
+        show(await answer.json());
+        heard = new Date();
+        gone(null);
+      } else {
+        gone(await refusal(answer));
+        pause_ms = Math.max(PERIOD_MS, 1000 * Number(answer.headers.get("Retry-After") || 0));
+      }
+    } catch {
+      gone(["No contact", "The agent does not answer"]);
     }
   }
   clearTimeout(timer);
-  timer = setTimeout(update, PERIOD_MS);
+  timer = setTimeout(update, pause_ms);
 }
-function gone(error) {
-  byId("gone").hidden = !error;
-  document.body.classList.toggle("gone", Boolean(error));
-  if (!error) return;
-  say(byId("gone"), "The agent does not answer" + (heard
-    ? ` since ${time(heard)}: what is shown below is old.` : "."));
+// What a refused request is told as: a short word for the state, and a sentence.
+async function refusal(answer) {
+  const {error} = await answer.json().catch(() => ({}));
+  const why = error ? `: ${error}` : "";
+  if (answer.status === 401) return ["Not signed in", `The agent wants a token${why}. Reload to sign in`];
+  if (answer.status === 403) return ["Not allowed", `The agent does not let this device look${why}`];
+  if (answer.status === 429) return ["Must wait", `The agent is asked too often from this address${why}`];
+  if (answer.status < 500) return ["Refused", `The agent refuses (${answer.status})${why}`];
+  return ["No contact", `The agent does not answer (${answer.status})${why}`];
+}
+function gone(trouble) {
+  byId("gone").hidden = !trouble;
+  document.body.classList.toggle("gone", Boolean(trouble));
+  if (!trouble) return;
+  const [word, sentence] = trouble;
+  say(byId("gone"), sentence + (heard ? ` (since ${time(heard)}): what is shown below is old.` : "."));
   dress(byId("state"), "bad");
-  say(byId("state"), "No contact");
-  document.title = "No contact · Pitwatch";
+  say(byId("state"), word);
+  document.title = `${word} · Pitwatch`;
 }
 
 byId("large").addEventListener("close", () => { enlarged = null; });

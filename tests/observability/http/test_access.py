@@ -170,6 +170,8 @@ def test_on_a_public_address_each_route_has_its_rule(
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"].startswith("Basic")
         assert client.post("/machine", json={"state": "running"}).status_code == 401
+        told = client.get("/", headers={"X-Pitwatch-Page": "1"})
+        assert told.headers["www-authenticate"].startswith("Bearer"), "no dialogue once a second"
         assert client.get("/", auth=("anyone", TOKEN)).status_code == 200
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert client.get("/api/v1/status", headers=bearer).status_code == 200

@@ -1,0 +1,130 @@
+
+const PRIORITIES = ["high", "medium", "low"];
+const OUT = "OUT_OF_SERVICE", RETURNED = "RTN_UNACK";
+const ringing = (a) => a.active && !a.shelved && !a.suppressed && a.state !== OUT;
+const byWeight = (a, b) => b.severity - a.severity || a.active_since_ms - b.active_since_ms ||
+  a.alarm_id.localeCompare(b.alarm_id);
+const causeOf = (a) => a.alarm_id.slice(0, -a.camera_id.length - 1);
+
+// A time of the agent's clock; with its date where that is not today's.
+function when(at, now) {
+  const [day, today] = [at, now].map((ms) => new Date(ms).toDateString());
+  return day === today ? time(at) : new Date(at).toLocaleDateString("en-GB",
+    {day: "numeric", month: "short", year: "numeric"}) + " " + time(at);
+}
+
+// Children of a node by key, in the order asked for; what is there already stays the same node.
+class Rows {
+  constructor(node, create) {
+    this.node = node;
+    this.create = create;
+    this.rows = new Map();
+  }
+  show(keyed) {
+    for (const [key, row] of this.rows) {
+      if (!keyed.has(key)) { row.node.remove(); this.rows.delete(key); }
+    }
+    let place = 0;
+    for (const [key, item] of keyed) {
+      if (!this.rows.has(key)) this.rows.set(key, this.create(item));
+      const row = this.rows.get(key), there = this.node.children[place++];
+      if (there !== row.node) this.node.insertBefore(row.node, there || null);
+      row.update(item);
+    }
+  }
+}
+
+// One alarm that rings: its sentence, its picture, since when, and who has seen it.
+class Item {
+  constructor({alarm}) {
+    this.picture = new Picture(`Evidence of ${alarm.title}, ${alarm.camera_id}`);
+    this.picture.node.hidden = true;
+    this.words = document.createTextNode("");
+    this.small = make("small", {});
+    this.node = make("li", {}, this.picture.node, make("p", {}, this.words, this.small));
+  }
+  update({alarm, view, alone}) {
+    if (this.words.data !== alarm.message) this.words.data = alarm.message;
+    say(this.small, [...(alone ? [alarm.priority, alarm.title] : []), alarm.camera_id, `since ${when(alarm.active_since_ms, view.utc_ms)}`,
+      alarm.acked ? "acknowledged" + (alarm.acked_by ? ` by ${alarm.acked_by}` : "") : "",
+      alarm.comment, alarm.quality === "good" ? "" : `quality ${alarm.quality}`]
+      .filter(Boolean).join(" · "));
+    this.picture.node.hidden = !view.evidence.includes(alarm.event_id);
+    if (!this.picture.node.hidden)
+      this.picture.show("api/v1/evidence/" + encodeURIComponent(alarm.event_id), alarm.event_id);
+  }
+}
+
+// All alarms of one cause, the most severe first. Shape and colour say the priority, as words do.
+class Group {
+  constructor() {
+    this.title = make("h2", {});
+    this.priority = make("b", {class: "priority"});
+    this.list = make("ul", {});
+    this.items = new Rows(this.list, (item) => new Item(item));
+    this.node = make("div", {}, make("div", {class: "mark", "aria-hidden": "true"}),
+      make("div", {class: "says"}, make("div", {class: "title"}, this.priority, this.title), this.list));
+  }
+  update({alarms, view}) {
+    const worst = alarms[0];
+    dress(this.node, `alarm ${worst.priority}` + (alarms.length > 1 ? " several" : ""));
+    say(this.priority, worst.priority);
+    say(this.title, worst.title + (alarms.length > 1 ? `: ${alarms.length}` : ""));
+    this.items.show(new Map(alarms.map((alarm) => [alarm.alarm_id,
+      {alarm, view, alone: alarms.length === 1}])));
+  }
+}
+
+// Alarms that do not ring, and why: a line each, below a line that counts them.
+class Quiet {
+  constructor(name, why) {
+    this.name = name;
+    this.why = why;
+    this.head = make("summary", {});
+    this.list = make("ul", {});
+    this.items = new Rows(this.list, () => {
+      const node = make("li", {});
+      return {node, update: (text) => say(node, text)};
+    });
+    this.node = make("details", {class: "quiet"}, this.head, this.list);
+    this.node.hidden = true;
+  }
+  show(alarms, now) {
+    this.node.hidden = !alarms.length;
+    const names = alarms.length > 2 ? "" : alarms.map((a) => `${a.title} ${a.camera_id}`).join(", ");
+    say(this.head, `${this.name}: ${alarms.length}${names && ` (${names})`}`);
+    this.items.show(new Map(alarms.map((a) => [a.alarm_id,
+      [a.title, a.camera_id, this.why(a, now), a.comment].filter(Boolean).join(" · ")])));
+  }
+}
+
+const groups = new Rows(byId("ringing"), () => new Group());
+const quiet = {
+  returned: new Quiet("Returned, not acknowledged",
+    (a, now) => `from ${when(a.active_since_ms, now)} to ${when(a.cleared_at_ms, now)}`),
+  shelved: new Quiet("Shelved", (a, now) => (a.active ? "true now · " : "") +
+    (a.shelved_until_ms ? `until ${when(a.shelved_until_ms, now)}` : "")),
+  suppressed: new Quiet("Suppressed",
+    (a) => (a.active ? "true now · " : "") + `for as long as: ${a.suppressed_by}`),
+  out: new Quiet("Out of service",
+    (a) => (a.active ? "true now · " : "") + "until it is put back into service"),
+};
+byId("quiet").append(...Object.values(quiet).map((list) => list.node));
+
+// Show every alarm, and return those that ring, the most severe first.
+function showAlarms(view) {
+  const rings = view.alarms.filter(ringing).sort(byWeight), causes = new Map();
+  for (const alarm of rings) {
+    const cause = causeOf(alarm);
+    if (!causes.has(cause)) causes.set(cause, {alarms: [], view});
+    causes.get(cause).alarms.push(alarm);
+  }
+  groups.show(causes);
+  const others = view.alarms.filter((a) => !ringing(a)).sort(byWeight), now = view.utc_ms;
+  const out = (a) => a.state === OUT;
+  quiet.returned.show(others.filter((a) => a.state === RETURNED), now);
+  quiet.out.show(others.filter(out), now);
+  quiet.shelved.show(others.filter((a) => a.shelved && !out(a)), now);
+  quiet.suppressed.show(others.filter((a) => a.suppressed && !a.shelved && !out(a)), now);
+  return rings;
+}
