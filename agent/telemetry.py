@@ -23,13 +23,18 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One exported metric; ``name`` is without the ``pitwatch_`` prefix and ``_total`` suffix."""
+    """One exported metric; ``name`` is without the ``pitwatch_`` prefix and ``_total`` suffix.
+
+    ``formerly``: a gauge's name up to the version before, under which it is exported too until the
+    next one.
+    """
 
     name: str
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    formerly: str = ""
 
 
 # Around the budgets: one fruit every 214 ms, a mask within one of them, an explanation within the
@@ -53,7 +58,7 @@ FAST_BUCKETS = (
 )
 SLOW_BUCKETS = (0.025, 0.05, 0.107, 0.214, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
-CATALOGUE: tuple[Metric, ...] = (
+_NAMED: tuple[Metric, ...] = (
     # frames: captured = segmented + dropped + in flight, per camera (a lane is a camera)
     Metric("frames_captured", Kind.COUNTER, "Frames grabbed from the camera", ("camera",)),
     Metric("frames_segmented", Kind.COUNTER, "Frames segmented", ("camera",)),
@@ -79,8 +84,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("fruit_id_wait_seconds", Kind.HISTOGRAM, "Time that a finished reading waited for its fruit id", ("camera",), FAST_BUCKETS),
     Metric("suture_angle_degrees", Kind.HISTOGRAM, "Angle to the cutting line", ("camera",),
            tuple(float(a) for a in range(15, 181, 15))),
-    Metric("reading_confidence", Kind.GAUGE, "Confidence of the newest reading, 0 without an angle", ("camera",)),
-    Metric("reading_plausibility", Kind.GAUGE, "How like fruit the newest picture is, where the model can tell", ("camera",)),
+    Metric("reading_confidence_ratio", Kind.GAUGE, "Confidence of the newest reading, 0 without an angle", ("camera",), formerly="reading_confidence"),
+    Metric("reading_plausibility_ratio", Kind.GAUGE, "How like fruit the newest picture is, where the model can tell", ("camera",), formerly="reading_plausibility"),
     Metric("margin", Kind.GAUGE, "Mean margin of the newest frame", ("camera", "class")),
     # explanation jobs: selected = completed + dropped + in flight
     Metric("jobs_selected", Kind.COUNTER, "Frames chosen for explanation", ("camera", "class")),
@@ -92,8 +97,8 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("ablation_seconds", Kind.HISTOGRAM, "Compute time of one explanation", ("method",), SLOW_BUCKETS),
     Metric("explanation_wait_seconds", Kind.HISTOGRAM, "From grab to finished explanation", ("camera",), SLOW_BUCKETS),
     Metric("last_explanation_timestamp_seconds", Kind.GAUGE, "Unix time of the newest explained frame", ("camera",)),
-    Metric("sensitivity", Kind.GAUGE, "Occlusion sensitivity of the newest explanation, at the layer or in the input", ("camera", "class", "region", "place")),
-    Metric("context_reliance", Kind.GAUGE, "Background share of the sensitivity", ("camera", "class", "place")),
+    Metric("sensitivity_ratio", Kind.GAUGE, "Occlusion sensitivity of the newest explanation, at the layer or in the input", ("camera", "class", "region", "place"), formerly="sensitivity"),
+    Metric("context_reliance_ratio", Kind.GAUGE, "Background share of the sensitivity", ("camera", "class", "place"), formerly="context_reliance"),
     Metric("signal", Kind.GAUGE, "Watched signals of the newest explanation of a suture", ("camera", "signal")),
     Metric("workers", Kind.GAUGE, "Ablation workers by state", ("state",)),
     Metric("worker_restarts", Kind.COUNTER, "Ablation workers replaced", ("reason",)),
@@ -105,9 +110,15 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("chart_limit", Kind.GAUGE, "Limit of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
     Metric("charts_held", Kind.GAUGE, "1 while nothing is charted: the machine stands, or the reference does not fit", ("camera",)),
     # alarms
-    Metric("alarm_active", Kind.GAUGE, "1 while the condition is true", ("alarm",)),
-    Metric("alarm_limit", Kind.GAUGE, "Configured limits of alarms, in the unit of what they limit", ("limit",)),
-    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made; hidden: told to nobody", ("alarm", "transition")),
+    Metric("alarm_active", Kind.GAUGE, "1 while the condition is true; camera: what the alarm is of, or agent", ("alarm", "camera")),
+    Metric("alarm_value_ratio", Kind.GAUGE, "Share that an alarm compares with its limit, over its window", ("alarm", "camera")),
+    Metric("alarm_value_seconds", Kind.GAUGE, "Duration that an alarm compares with its limit, over its window", ("alarm", "camera")),
+    Metric("alarm_limit_ratio", Kind.GAUGE, "Configured limits of alarms that are shares", ("limit",)),
+    Metric("alarm_limit_seconds", Kind.GAUGE, "Configured limits of alarms that are durations", ("limit",)),
+    Metric("alarm_window_samples", Kind.GAUGE, "Configured windows of alarms, in fruit or explanations", ("limit",)),
+    Metric("alarm_limit", Kind.GAUGE, "Old name of the three above, until the next version: limits in the unit of what they limit", ("limit",)),
+    Metric("alarm_transitions", Kind.COUNTER, "Alarm records made; hidden: told to nobody", ("alarm", "camera", "transition")),
+    Metric("variety_change_timestamp_seconds", Kind.GAUGE, "Unix time at which the machine or an operator last named another variety"),
     # messages: enqueued = delivered + dropped + in flight
     Metric("messages_enqueued", Kind.COUNTER, "Messages handed to the publisher", ("topic_family",)),
     Metric("last_delivered_timestamp_seconds", Kind.GAUGE, "Unix time at which the broker was last seen to take messages", ()),
@@ -156,6 +167,18 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("http_requests", Kind.COUNTER, "Requests served", ("route", "status")),
     Metric("info", Kind.GAUGE, "1, with the versions as labels", ("version", "model", "model_sha256", "config_hash")),
 )  # fmt: skip
+
+CATALOGUE = (
+    *_NAMED,
+    *(
+        Metric(
+            one.formerly, one.kind, f"Old name of {one.name}, until the next version", one.labels
+        )
+        for one in _NAMED
+        if one.formerly
+    ),
+)
+FORMERLY = {one.name: one.formerly for one in _NAMED if one.formerly}
 
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
 

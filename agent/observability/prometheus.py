@@ -25,7 +25,7 @@ from prometheus_client import (
 from agent.observability.loops import LoopAges
 from agent.observability.quantiles import WindowQuantiles, WindowRate
 from agent.observability.view import Percentiles
-from agent.telemetry import BY_NAME, CATALOGUE, Clock, Kind, Metric, check, log_event
+from agent.telemetry import BY_NAME, CATALOGUE, FORMERLY, Clock, Kind, Metric, check, log_event
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +113,8 @@ class PrometheusTelemetry:
 
     def gauge(self, name: str, value: float, /, **labels: str) -> None:
         """Set a gauge; NaN and infinities mean 'not known' and withdraw the series."""
+        if name in FORMERLY:
+            self.gauge(FORMERLY[name], value, **labels)
         try:
             if math.isfinite(value):
                 self._find(Kind.GAUGE, name, labels).child.set(value)  # type: ignore[union-attr]

@@ -35,7 +35,7 @@ from agent.records import (
     SegmentedFrame,
     Selection,
 )
-from agent.telemetry import log_event
+from agent.telemetry import log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Agent:
         self.kept = True
         """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
+        self._varieties: dict[str | None, str] = {}  # by the lane that was named, None: all
 
     @property
     def http(self) -> HttpServer | None:
@@ -231,6 +232,11 @@ class Agent:
         )
         if machine.state is not before.state:
             log_event(logger, logging.INFO, "machine_state", state=machine.state.value)
+        variety = self._reporter.machine.variety
+        if variety is not None:
+            if self._varieties.get(machine.lane, variety) != variety:
+                self.telemetry.gauge("variety_change_timestamp_seconds", wall_clock_ms() / 1000)
+            self._varieties[machine.lane] = variety
         self._stages.capture.set_machine(machine)
         self._stages.alarm_loop.post(machine)
 

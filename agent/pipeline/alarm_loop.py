@@ -18,7 +18,7 @@ from agent.alarms.catalogue import Cause
 from agent.alarms.level import Judged
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
-from agent.pipeline.chart_gauges import ChartGauges
+from agent.pipeline.chart_gauges import ChartGauges, LevelGauges
 from agent.records import (
     Alarm,
     CameraStatus,
@@ -82,6 +82,7 @@ class AlarmLoop:
         self._telemetry = telemetry
         self._clock = clock
         self._chart_gauges = ChartGauges(telemetry)
+        self._level_gauges = LevelGauges(telemetry)
         watch = context.watch
         self._take: dict[type[News], Callable[[Any], None]] = {
             FruitReading: watch.on_fruit,
@@ -165,6 +166,7 @@ class AlarmLoop:
             log_event(logger, logging.INFO, "charts_moving", camera=lane)
             self._context.follow_up(lane)
         self._chart_gauges.update(self._context.watch.charts(), now)
+        self._level_gauges.update(self._context.watch.levels(), now)
         for record in records:
             self._announce(record)
         if records:
@@ -174,8 +176,12 @@ class AlarmLoop:
 
     def _announce(self, record: Alarm) -> None:
         transition = HIDDEN if record.quiet else record.transition
-        self._telemetry.count("alarm_transitions", alarm=record.alarm_id, transition=transition)
-        self._telemetry.gauge("alarm_active", float(record.active), alarm=record.alarm_id)
+        of = {
+            "alarm": record.alarm_id.removesuffix(f"-{record.camera_id}"),
+            "camera": record.camera_id,
+        }
+        self._telemetry.count("alarm_transitions", transition=transition, **of)
+        self._telemetry.gauge("alarm_active", float(record.active), **of)
         if not record.is_event:
             level = logging.DEBUG  # SCADA gets the state all the same
         else:

@@ -288,10 +288,18 @@ def _http(
     )
 
 
+def limit_metric(name: str) -> str:
+    """The gauge of one limit, by its unit, which its name ends in; without one it is a share."""
+    if name.endswith("_window"):
+        return "alarm_window_samples"
+    return "alarm_limit_seconds" if name.endswith("_s") else "alarm_limit_ratio"
+
+
 def _describe(telemetry: PrometheusTelemetry, config: Config, identity: Identity) -> None:
     """Set the gauges that never change: the limits of the alarms, and what runs."""
     for name, limit in config.alarms.limits:
         telemetry.gauge("alarm_limit", float(limit), limit=name)
+        telemetry.gauge(limit_metric(name), float(limit), limit=name)
     telemetry.gauge(
         "info",
         1.0,

@@ -1,17 +1,28 @@
-"""The charts outside of alarms: gauges for Grafana, a log line when they are held."""
+"""Charts and limits outside of alarms: gauges for Grafana, a log line when charts are held."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 
+from agent.alarms.catalogue import Cause
 from agent.alarms.charts.charted import LaneCharts
+from agent.alarms.level import Judged
+from agent.records import Quality
 from agent.telemetry import Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 5.0
 """A chart moves once a window, which is a minute or so."""
+LEVELS_S = 1.0
+LEVEL_METRICS = {
+    Cause.NO_READ_RATE: "alarm_value_ratio",
+    Cause.BACKGROUND_RELIANCE: "alarm_value_ratio",
+    Cause.FOREGROUND_INSENSITIVE: "alarm_value_ratio",
+    Cause.LATENCY_BUDGET: "alarm_value_seconds",
+}
 
 
 class ChartGauges:
@@ -52,3 +63,24 @@ class ChartGauges:
         log_event(logger, level, event, camera=lane, reason=reason)
         self._held[lane] = reason
         self._telemetry.gauge("charts_held", float(bool(reason)), camera=lane)
+
+
+class LevelGauges:
+    """What alarms compare with fixed limits, each over its own window; called on every tick."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._due_mono = 0.0
+
+    def update(self, lanes: Mapping[str, Mapping[Cause, Judged]], now: float) -> None:
+        """Set the gauges once a second. What no alarm would go by, for there are too few samples or
+        old ones, is not known."""
+        if now < self._due_mono:
+            return
+        self._due_mono = now + LEVELS_S
+        for lane, levels in lanes.items():
+            for cause, name in LEVEL_METRICS.items():
+                judged = levels.get(cause)
+                known = judged is not None and judged.quality is Quality.GOOD
+                value = judged.level.value if judged is not None and known else math.nan
+                self._telemetry.gauge(name, value, alarm=cause.value, camera=lane)

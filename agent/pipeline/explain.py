@@ -205,9 +205,9 @@ class ExplainLoop:
                     one.input_context_reliance,
                 ),
             ):
-                gauge("context_reliance", reliance, place=place, **labels)
-                gauge("sensitivity", foreground, region="foreground", place=place, **labels)
-                gauge("sensitivity", background, region="background", place=place, **labels)
+                gauge("context_reliance_ratio", reliance, place=place, **labels)
+                gauge("sensitivity_ratio", foreground, region="foreground", place=place, **labels)
+                gauge("sensitivity_ratio", background, region="background", place=place, **labels)
 
     def _report_in_flight(self, lanes: Iterable[str]) -> None:
         open_by_lane = Counter(selection.frame.lane for selection, _ in self._open.values())

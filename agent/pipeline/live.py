@@ -146,9 +146,9 @@ def count_fruit(telemetry: Telemetry, fruit: FruitReading) -> None:
         telemetry.count("cups_empty", camera=seen.lane)
         return
     telemetry.count("fruit", camera=seen.lane)
-    telemetry.gauge("reading_confidence", seen.reading.confidence, camera=seen.lane)
+    telemetry.gauge("reading_confidence_ratio", seen.reading.confidence, camera=seen.lane)
     if not math.isnan(seen.reading.plausibility):
-        telemetry.gauge("reading_plausibility", seen.reading.plausibility, camera=seen.lane)
+        telemetry.gauge("reading_plausibility_ratio", seen.reading.plausibility, camera=seen.lane)
     if seen.reading.read:
         telemetry.observe("suture_angle_degrees", seen.reading.angle_deg, camera=seen.lane)
     else:

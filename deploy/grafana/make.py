@@ -15,6 +15,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "dashboards"
 OWN = 'job=~"$job", instance=~"$instance"'
 CAM = OWN + ', camera=~"$camera"'
+ALARM = OWN + ', camera=~"$camera|agent", alarm=~"$alarm"'
 RATE = "[$__rate_interval]"
 WIDTH, HEIGHT = 24, 8
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -24,7 +25,8 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Panel:
-    """``queries`` are (expression, legend); ``width`` is in 24ths of the page."""
+    """``queries`` are (expression, legend); ``width`` is in 24ths of the page. A legend begins with
+    the instance: machines are never mixed."""
 
     title: str
     description: str
@@ -37,20 +39,35 @@ class Panel:
     red_from: float | None = None
     green_from: float | None = None  # below it is red
     active: str | None = None  # colour of 1 in a state timeline; 0 is left empty
+    each_agent: bool = False  # repeated for each agent: its kind cannot tell them apart
+    own: bool = True  # of an agent; the others are of other exporters
+
+
+def by_agent(labels: str) -> str:
+    """What series are told apart by: always the agent, and ``labels``."""
+    return ", ".join(dict.fromkeys(["job", "instance", *filter(None, labels.split(", "))]))
 
 
 def rate(metric: str, by: str, labels: str = CAM) -> str:
-    return f"sum by ({by}) (rate({metric}{{{labels}}}{RATE}))"
+    return f"sum by ({by_agent(by)}) (rate({metric}{{{labels}}}{RATE}))"
+
+
+def hourly(metric: str, by: str, labels: str = CAM) -> str:
+    return f"sum by ({by_agent(by)}) (increase({metric}{{{labels}}}[1h]))"
 
 
 def or_zero(expression: str, zero: str, on: str) -> str:
-    """A reason that never occurred has no series: say 0 instead of nothing."""
+    """A reason that never occurred has no series: say 0 instead of nothing, where ``zero`` shows
+    that the agent would have counted it. For counters alone: a gauge without a series is not known.
+    """
     return f"{expression} or on ({on}) 0 * {zero}"
 
 
 def quantiles(metric: str, by: str = "", labels: str = CAM) -> tuple[tuple[str, str], ...]:
-    group = f"le, {by}" if by else "le"
-    legend = f"p{{}} {{{{{by}}}}}" if by else "p{}"
+    group = by_agent(f"{by}, le" if by else "le")
+    legend = (
+        f"{{{{{{{{instance}}}}}}}} p{{}} {{{{{{{{{by}}}}}}}}}" if by else "{{{{instance}}}} p{}"
+    )
     return tuple(
         (
             f"histogram_quantile({q}, sum by ({group}) (rate({metric}_bucket{{{labels}}}{RATE})))",
@@ -64,8 +81,8 @@ def since_start(metric: str, labels: str) -> tuple[tuple[str, str], ...]:
     """Of events too rare for a rate."""
     return tuple(
         (
-            f"histogram_quantile({q}, sum by (le) ({metric}_bucket{{{labels}}}))",
-            f"p{round(100 * q)} since start",
+            f"histogram_quantile({q}, sum by ({by_agent('le')}) ({metric}_bucket{{{labels}}}))",
+            f"{{{{instance}}}} p{round(100 * q)} since start",
         )
         for q in (0.5, 0.95, 0.99)
     )
@@ -76,29 +93,42 @@ CAPTURED = rate("pitwatch_frames_captured_total", "job, instance, camera")
 SELECTED = rate("pitwatch_jobs_selected_total", "job, instance, camera")
 ENQUEUED = rate("pitwatch_messages_enqueued_total", "job, instance", OWN)
 NO_READ = rate("pitwatch_fruit_no_read_total", "job, instance, camera")
-SIGNALLED = f"max by (job, instance, camera) (pitwatch_signal{{{CAM}}})"
-ALL_FRUIT = f"sum(rate(pitwatch_fruit_total{{{CAM}}}{RATE}))"
+ALL_FRUIT = f"sum by (job, instance) (rate(pitwatch_fruit_total{{{CAM}}}{RATE}))"
 
 
 def limit(name: str) -> tuple[str, str]:
-    return (f'max(pitwatch_alarm_limit{{{OWN}, limit="{name}"}})', "limit")
+    unit = "seconds" if name.endswith("_s") else "ratio"
+    query = f'pitwatch_alarm_limit_{unit}{{{OWN}, limit="{name}"}}'
+    return (f"max by (job, instance) ({query})", "{{instance}} limit")
+
+
+def compared(alarm: str, unit: str = "ratio") -> tuple[str, str]:
+    """What an alarm compares with its limit, over its own window."""
+    labels = f'{CAM}, alarm="{alarm}"'
+    return (
+        f"pitwatch_alarm_value_{unit}{{{labels}}}",
+        "{{instance}} {{camera}} as the alarm sees it",
+    )
 
 
 def sensitivity(region: str, place: str) -> tuple[str, str]:
     labels = f'{CAM}, region="{region}", place="{place}"'
-    return (f"pitwatch_sensitivity{{{labels}}}", "{{camera}} {{class}}")
+    return (f"pitwatch_sensitivity_ratio{{{labels}}}", "{{camera}} {{class}}")
 
 
 LINE = (
     Panel("Fruit a minute", "Fruit that passed, read or not, over all cameras shown.", "none",
           ((f"60 * {ALL_FRUIT}", ""),), "stat", 6, 4),
-    Panel("Not read", "Share of the fruit that got no angle.", "percentunit",
-          ((f"sum({or_zero(NO_READ, FRUIT, 'job, instance, camera')}) / ({ALL_FRUIT} > 0)", ""),),
+    Panel("Not read", "Share of the fruit that got no angle, over the window of the alarm; nothing "
+          "until the alarm can judge it. Colour as of the limit that is configured by default.",
+          "percentunit", ((f'pitwatch_alarm_value_ratio{{{CAM}, alarm="no_read_rate"}}', "{{camera}}"),),
           "stat", 6, 4, red_from=0.2),
     Panel("Active alarms", "Conditions that are true now, shelved and suppressed ones too.", "none",
-          ((f"sum(pitwatch_alarm_active{{{OWN}}})", ""),), "stat", 6, 4, red_from=1),
+          ((f"sum by (job, instance) (pitwatch_alarm_active{{{ALARM}}})", ""),), "stat", 6, 4,
+          red_from=1),
     Panel("Cameras live", "Lanes whose camera delivers.", "none",
-          ((f'sum(pitwatch_camera_state{{{CAM}, state="live"}})', ""),), "stat", 6, 4, green_from=1),
+          ((f'sum by (job, instance) (pitwatch_camera_state{{{CAM}, state="live"}})', ""),), "stat",
+          6, 4, green_from=1),
     Panel("Fruit rate", "Fruit a minute by lane: a lane that falls behind has empty cups or a "
           "camera that misses triggers.", "none", ((f"60 * {FRUIT}", "{{camera}}"),), width=12),
     Panel("Not read, by reason", "Fruit a minute without an angle. No suture or ambiguous: look at "
@@ -109,26 +139,26 @@ LINE = (
           width=12),
     Panel("Suture angle", "Distribution of the angles to the cutting line. On a machine that does "
           "not orient its fruit all are as likely; a peak says that something does.", "degree",
-          ((f"sum by (le) (increase(pitwatch_suture_angle_degrees_bucket{{{CAM}}}{RATE}))",
-            "{{le}}"),), "heatmap", 12),
+          ((f"sum by (job, instance, le) (increase(pitwatch_suture_angle_degrees_bucket{{{CAM}}}"
+            f"{RATE}))", "{{le}}"),), "heatmap", 12, each_agent=True),
     Panel("Margins", "How far the network is from another answer, by class, newest fruit.", "none",
           ((f"pitwatch_margin{{{CAM}}}", "{{camera}} {{class}}"),), width=6),
     Panel("Confidence", "Probability that the angle is right to 5 degrees, 0 without an angle; how "
           "like the fruit that the model was made for the picture is. Newest fruit.", "percentunit",
-          ((f"pitwatch_reading_confidence{{{CAM}}}", "{{camera}}"),
-           (f"pitwatch_reading_plausibility{{{CAM}}}", "{{camera}} plausibility")),
+          ((f"pitwatch_reading_confidence_ratio{{{CAM}}}", "{{camera}}"),
+           (f"pitwatch_reading_plausibility_ratio{{{CAM}}}", "{{camera}} plausibility")),
           width=6, most=1),
     Panel("Alarms", "Each alarm while its condition is true.", "none",
-          ((f"max by (alarm) (pitwatch_alarm_active{{{OWN}}})", "{{alarm}}"),), "state-timeline", 12,
-          10, active="red"),
+          ((f"max by (job, instance, alarm, camera) (pitwatch_alarm_active{{{ALARM}}})",
+            "{{alarm}} {{camera}}"),), "state-timeline", 12, 10, active="red"),
     Panel("Camera states", "The state that each camera is in.", "none",
-          ((f"max by (camera, state) (pitwatch_camera_state{{{CAM}}})", "{{camera}} {{state}}"),),
+          ((f"max by (job, instance, camera, state) (pitwatch_camera_state{{{CAM}}})", "{{camera}} {{state}}"),),
           "state-timeline", 12, 10, active="blue"),
     Panel("Empty cups", "Cups a minute without a fruit.", "none",
           ((f"60 * {rate('pitwatch_cups_empty_total', 'camera')}", "{{camera}}"),)),
     Panel("Alarm records", "Raised, cleared, acknowledged ... in the last hour.", "none",
-          ((f"sum by (alarm, transition) (increase(pitwatch_alarm_transitions_total{{{OWN}}}[1h]))",
-            "{{alarm}} {{transition}}"),)),
+          ((hourly("pitwatch_alarm_transitions_total", "alarm, camera, transition", ALARM),
+            "{{alarm}} {{camera}} {{transition}}"),)),
     Panel("Machine's word", "Reports of the machine's state a minute, by transport and outcome.",
           "none", (("60 * (" + or_zero(rate("pitwatch_machine_messages_total",
                                             "job, instance, transport, outcome", OWN),
@@ -148,13 +178,14 @@ LINE = (
 MODEL = (
     Panel("Looks at the class", "How much the answer changes when the class itself is hidden in the "
           "picture. Below the limit the model does not look at the suture.", "percentunit",
-          (sensitivity("foreground", "input"), limit("foreground_sensitivity")), most=1),
+          (sensitivity("foreground", "input"), compared("foreground_insensitive"),
+           limit("foreground_sensitivity")), most=1),
     Panel("Looks at the background", "How much it changes when as much background is hidden.",
           "percentunit", (sensitivity("background", "input"),), most=1),
     Panel("Reliance on the background", "Share of the background in both. Above the limit an alarm "
           "is raised.", "percentunit",
-          ((f'pitwatch_context_reliance{{{CAM}, place="input"}}', "{{camera}} {{class}}"),
-           limit("background_reliance")), most=1),
+          ((f'pitwatch_context_reliance_ratio{{{CAM}, place="input"}}', "{{camera}} {{class}}"),
+           compared("background_reliance"), limit("background_reliance")), most=1),
     Panel("At the layer: class", "As above, hidden in the activation maps. Skip connections bypass "
           "it: for the trend, not for the limit.", "percentunit",
           (sensitivity("foreground", "layer"),), most=1),
@@ -167,19 +198,17 @@ MODEL = (
           "watch. What is undefined has no line.", "none",
           ((f'pitwatch_signal{{{CAM}, signal=~"all_ones_share|agreement|profile_.+"}}',
             "{{camera}} {{signal}}"),)),
-    Panel("Drift charts", "Each control chart as a share of its limit: at 1 its alarm is due. 0 where "
-          "nothing is charted, which is so without a commissioning reference.", "percentunit",
-          ((or_zero("max by (job, instance, camera, signal, side, chart) "
-                    f"(pitwatch_chart_value{{{CAM}}} / pitwatch_chart_limit{{{CAM}}})",
-                    SIGNALLED, "job, instance, camera"),
+    Panel("Drift charts", "Each control chart as a share of its limit: at 1 its alarm is due. Empty "
+          "where nothing is charted, which is so without a commissioning reference.", "percentunit",
+          (("max by (job, instance, camera, signal, side, chart) "
+            f"(pitwatch_chart_value{{{CAM}}} / pitwatch_chart_limit{{{CAM}}})",
             "{{camera}} {{signal}} {{side}} {{chart}}"),), width=16),
     Panel("Charts held", "1 while nothing is charted: the machine stands, or the reference does not "
-          "fit.", "none", ((or_zero(f"pitwatch_charts_held{{{CAM}}}", SIGNALLED,
-                                    "job, instance, camera"), "{{camera}}"),)),
-    Panel("Window means", "Means of the signals over their newest windows, which the charts judge.",
-          "none", ((or_zero("max by (job, instance, camera, signal) "
-                            f"(pitwatch_signal_mean{{{CAM}}})", SIGNALLED,
-                            "job, instance, camera"), "{{camera}} {{signal}}"),)),
+          "fit. Empty without a reference.", "none",
+          ((f"pitwatch_charts_held{{{CAM}}}", "{{camera}}"),)),
+    Panel("Window means", "Means of the signals over their newest windows, which the charts judge. "
+          "Empty without a reference.", "none",
+          ((f"pitwatch_signal_mean{{{CAM}}}", "{{camera}} {{signal}}"),)),
     Panel("Score and total effect", "The score that is explained, and the sum of the effects of all "
           "channels, in logits.", "none",
           ((f'pitwatch_signal{{{CAM}, signal=~"score|total_effect"}}', "{{camera}} {{signal}}"),)),
@@ -206,24 +235,32 @@ MODEL = (
 )  # fmt: skip
 
 
-def stage(title: str, description: str, metric: str, by: str = "", labels: str = CAM) -> Panel:
-    return Panel(title, f"p50, p95 and p99. {description}", "s", quantiles(metric, by, labels))
+def stage(
+    title: str,
+    description: str,
+    metric: str,
+    by: str = "",
+    labels: str = CAM,
+    more: tuple[tuple[str, str], ...] = (),
+) -> Panel:
+    queries = (*quantiles(metric, by, labels), *more)
+    return Panel(title, f"p50, p95 and p99. {description}", "s", queries)
 
 
 AGENT = (
     Panel("Versions", "What runs where.", "none",
-          ((f"max by (instance, version, model, config_hash) (pitwatch_info{{{OWN}}})",
+          ((f"max by (job, instance, version, model, config_hash) (pitwatch_info{{{OWN}}})",
             "{{instance}} {{version}} {{model}} {{config_hash}}"),), "table", 12, 5),
     Panel("Up", "1 while Prometheus can scrape the agent.", "none",
-          ((f"min by (instance) (up{{{OWN}}})", "{{instance}}"),), "stat", 4, 5, green_from=1),
+          ((f"min by (job, instance) (up{{{OWN}}})", "{{instance}}"),), "stat", 4, 5, green_from=1),
     Panel("Clock and disk", "1 while the clock is synchronised, and every commit reaches the disk.",
-          "none", ((f"min(pitwatch_clock_synchronised{{{OWN}}})", "clock"),
-                   (f"min(pitwatch_storage_durable{{{OWN}}})", "disk")), "stat", 8, 5, green_from=1),
+          "none", ((f"pitwatch_clock_synchronised{{{OWN}}}", "clock"),
+                   (f"pitwatch_storage_durable{{{OWN}}}", "disk")), "stat", 8, 5, green_from=1),
     stage("Grab to grab", "Time between two grabs.", "pitwatch_capture_interval_seconds", "camera"),
     stage("Waiting", "Time before each stage.", "pitwatch_queue_wait_seconds", "stage", OWN),
     stage("Segmentation", "One batch through the network.", "pitwatch_segmentation_seconds", "", OWN),
     stage("Grab to reading", "What the machine waits for.", "pitwatch_capture_to_mask_seconds",
-          "camera"),
+          "camera", more=(compared("latency_budget", "seconds"), limit("latency_p95_s"))),
     stage("Explanation", "Compute time, all methods.", "pitwatch_ablation_seconds", "", OWN),
     stage("Grab to explanation", "Waiting included.", "pitwatch_explanation_wait_seconds", "camera"),
     stage("Grab to heat map delivered", "Until the broker acknowledged it.",
@@ -250,40 +287,40 @@ AGENT = (
            (rate("pitwatch_pictures_late_total", "camera"), "{{camera}} late"),
            (rate("pitwatch_picture_facts_lost_total", "camera"), "{{camera}} facts lost"))),
     Panel("Camera changes", "Changes of state in the last hour.", "none",
-          ((f"sum by (camera, state, reason) (increase(pitwatch_camera_transitions_total{{{CAM}}}[1h]))",
+          ((hourly("pitwatch_camera_transitions_total", "camera, state, reason"),
             "{{camera}} {{state}} {{reason}}"),)),
     Panel("Workers", "Ablation workers by state.", "none",
-          ((f"sum by (state) (pitwatch_workers{{{OWN}}})", "{{state}}"),)),
+          ((f"sum by (job, instance, state) (pitwatch_workers{{{OWN}}})", "{{state}}"),)),
     Panel("Workers replaced, breaker", "Replacements in the last hour by reason; the breaker is 1 "
           "while explanations are switched off.", "none",
           ((or_zero("sum by (job, instance, reason) "
                     f"(increase(pitwatch_worker_restarts_total{{{OWN}}}[1h]))",
                     f"pitwatch_breaker_open{{{OWN}}}", "job, instance"), "{{reason}}"),
-           (f"max(pitwatch_breaker_open{{{OWN}}})", "breaker open"))),
+           (f"pitwatch_breaker_open{{{OWN}}}", "breaker open"))),
     Panel("Jobs in flight", "Explanations under way.", "none",
           ((f"pitwatch_jobs_in_flight{{{CAM}}}", "{{camera}}"),)),
     Panel("Messages waiting", "Messages that the broker has not acknowledged. The limit is of those in "
           "memory: events, evidence and explanations wait on the disk, see Spool.",
-          "none", ((f"sum by (topic_family) (pitwatch_messages_in_flight{{{OWN}}})",
+          "none", ((f"sum by (job, instance, topic_family) (pitwatch_messages_in_flight{{{OWN}}})",
                     "{{topic_family}}"),
-                   (f"max(pitwatch_messages_limit{{{OWN}}})", "limit"))),
+                   (f"pitwatch_messages_limit{{{OWN}}}", "limit"))),
     Panel("Messages", "Delivered a second by topic family.", "cps",
           ((rate("pitwatch_messages_delivered_total", "topic_family", OWN), "{{topic_family}}"),)),
     Panel("Since the last delivery", "Time since the broker was last seen to take a message; the agent "
           "publishes several a second.", "s",
-          ((f"time() - max by (instance) (pitwatch_last_delivered_timestamp_seconds{{{OWN}}})",
+          ((f"time() - max by (job, instance) (pitwatch_last_delivered_timestamp_seconds{{{OWN}}})",
             "{{instance}}"),)),
     Panel("Spool", "Bytes in the database of state, events and evidence, and its cap: at the cap "
           "explanations go first, alarms last.", "bytes",
-          ((f"max by (instance) (pitwatch_storage_bytes{{{OWN}}})", "{{instance}}"),
-           (f"max(pitwatch_storage_limit_bytes{{{OWN}}})", "limit"))),
+          ((f"max by (job, instance) (pitwatch_storage_bytes{{{OWN}}})", "{{instance}}"),
+           (f"pitwatch_storage_limit_bytes{{{OWN}}}", "limit"))),
     Panel("Spool age", "Age of the oldest message that waits on the disk, and the age at which it is "
           "given up.", "s",
-          ((f"max by (topic_family) (pitwatch_spool_oldest_seconds{{{OWN}}})", "{{topic_family}}"),
-           (f"min by (topic_family) (pitwatch_spool_age_limit_seconds{{{OWN}}})",
+          ((f"max by (job, instance, topic_family) (pitwatch_spool_oldest_seconds{{{OWN}}})", "{{topic_family}}"),
+           (f"min by (job, instance, topic_family) (pitwatch_spool_age_limit_seconds{{{OWN}}})",
             "{{topic_family}} limit"))),
     Panel("Waiting for a disk", "Messages in memory alone: after a kill they are gone.", "none",
-          ((f"max by (instance) (pitwatch_storage_pending{{{OWN}}})", "{{instance}}"),)),
+          ((f"max by (job, instance) (pitwatch_storage_pending{{{OWN}}})", "{{instance}}"),)),
     Panel("Replayed", "Messages a second sent from the disk after an outage.", "cps",
           ((or_zero(rate("pitwatch_messages_replayed_total", "job, instance, topic_family", OWN),
                     ENQUEUED, "job, instance"), "{{topic_family}}"),)),
@@ -292,9 +329,8 @@ AGENT = (
                          OWN), ENQUEUED, "job, instance"), "{{topic_family}} {{reason}}"),)),
     Panel("Broker", "1 while a client is connected; connections made and ended in the last hour.",
           "none",
-          ((f"min by (client) (pitwatch_broker_connected{{{OWN}}})", "{{client}} connected"),
-           (f"sum by (outcome) (increase(pitwatch_broker_connects_total{{{OWN}}}[1h]))",
-            "{{outcome}}"),
+          ((f"min by (job, instance, client) (pitwatch_broker_connected{{{OWN}}})", "{{client}} connected"),
+           (hourly("pitwatch_broker_connects_total", "outcome", OWN), "{{outcome}}"),
            (or_zero("sum by (job, instance, reason) "
                     f"(increase(pitwatch_broker_disconnects_total{{{OWN}}}[1h]))",
                     f"pitwatch_broker_connected{{{OWN}}}", "job, instance"), "ended {{reason}}"))),
@@ -310,17 +346,17 @@ AGENT = (
                     f"(increase(pitwatch_http_restarts_total{{{OWN}}}[1h]))",
                     f"pitwatch_clock_synchronised{{{OWN}}}", "job, instance"), "{{reason}}"),)),
     Panel("Memory", "Resident, by kind of process. Shared pages count in each.", "bytes",
-          ((f"sum by (process) (pitwatch_process_memory_bytes{{{OWN}}})", "{{process}}"),
-           (f"sum by (slot) (pitwatch_worker_memory_bytes{{{OWN}}})", "worker {{slot}}"),
-           (f"max(process_virtual_memory_bytes{{{OWN}}})", "agent, virtual"))),
+          ((f"sum by (job, instance, process) (pitwatch_process_memory_bytes{{{OWN}}})", "{{process}}"),
+           (f"sum by (job, instance, slot) (pitwatch_worker_memory_bytes{{{OWN}}})", "worker {{slot}}"),
+           (f"process_virtual_memory_bytes{{{OWN}}}", "agent, virtual"))),
     Panel("CPU of the agent", "Cores that the parent process uses; workers and capture are others.",
-          "none", ((f"sum by (instance) (rate(process_cpu_seconds_total{{{OWN}}}{RATE}))",
+          "none", ((f"sum by (job, instance) (rate(process_cpu_seconds_total{{{OWN}}}{RATE}))",
                     "{{instance}}"),)),
     Panel("Files of the agent", "Open, and how many may be.", "none",
-          ((f"max by (instance) (process_open_fds{{{OWN}}})", "{{instance}} open"),
-           (f"min by (instance) (process_max_fds{{{OWN}}})", "{{instance}} limit"))),
+          ((f"max by (job, instance) (process_open_fds{{{OWN}}})", "{{instance}} open"),
+           (f"min by (job, instance) (process_max_fds{{{OWN}}})", "{{instance}} limit"))),
     Panel("Loops", "Time since each loop of the parent last moved.", "s",
-          ((f"max by (loop) (pitwatch_loop_age_seconds{{{OWN}}})", "{{loop}}"),)),
+          ((f"max by (job, instance, loop) (pitwatch_loop_age_seconds{{{OWN}}})", "{{loop}}"),)),
     Panel("Log", "Events a minute by level, and repeats not written.", "none",
           ((f"60 * {rate('pitwatch_log_events_total', 'level', OWN)}", "{{level}}"),
            (f"60 * {rate('pitwatch_log_events_suppressed_total', 'instance', OWN)}", "repeats"))),
@@ -328,17 +364,17 @@ AGENT = (
           ((rate("pitwatch_http_requests_total", "route, status", OWN), "{{route}} {{status}}"),)),
     Panel("Own mistakes", "Wrong calls of telemetry, news lost at the alarm desk and failures of "
           "storage, since the start. All zero is right.", "none",
-          ((f"sum by (reason) (pitwatch_telemetry_errors_total{{{OWN}}})", "telemetry {{reason}}"),
+          ((f"sum by (job, instance, reason) (pitwatch_telemetry_errors_total{{{OWN}}})", "telemetry {{reason}}"),
            (or_zero(f"sum by (job, instance, kind) (pitwatch_news_lost_total{{{OWN}}})",
                     f"pitwatch_info{{{OWN}}}", "job, instance"), "news {{kind}}"),
            (or_zero(f"sum by (job, instance, reason) (pitwatch_storage_losses_total{{{OWN}}})",
                     f"pitwatch_info{{{OWN}}}", "job, instance"), "storage {{reason}}"))),
     Panel("GPU use", "Of each GPU, from NVIDIA's DCGM exporter on the same host.", "percent",
-          (("DCGM_FI_DEV_GPU_UTIL", "{{Hostname}} {{gpu}}"),), most=100),
+          (("DCGM_FI_DEV_GPU_UTIL", "{{Hostname}} {{gpu}}"),), own=False, most=100),
     Panel("GPU memory", "Used, from the DCGM exporter, which reports MiB.", "decmbytes",
-          (("DCGM_FI_DEV_FB_USED", "{{Hostname}} {{gpu}}"),)),
+          (("DCGM_FI_DEV_FB_USED", "{{Hostname}} {{gpu}}"),), own=False),
     Panel("GPU temperature", "From the DCGM exporter.", "celsius",
-          (("DCGM_FI_DEV_GPU_TEMP", "{{Hostname}} {{gpu}}"),)),
+          (("DCGM_FI_DEV_GPU_TEMP", "{{Hostname}} {{gpu}}"),), own=False),
 )  # fmt: skip
 
 DASHBOARDS = {
@@ -375,7 +411,63 @@ def variables() -> list[Json]:
         variable(
             "camera", "Camera", f"label_values(pitwatch_frames_captured_total{{{OWN}}}, camera)"
         ),
+        variable("alarm", "Alarm", f"label_values(pitwatch_alarm_active{{{OWN}}}, alarm)"),
+        {
+            "name": "scheme",
+            "label": "Page by",
+            "type": "custom",
+            "query": "http,https",
+            "multi": False,
+            "includeAll": False,
+            "hide": 0,
+            "skipUrlSync": False,
+            "current": {"selected": True, "text": "http", "value": "http"},
+            "options": [
+                {"selected": name == "http", "text": name, "value": name}
+                for name in ("http", "https")
+            ],
+        },
     ]
+
+
+PAGE = "${scheme}://${__field.labels.instance}/"
+"""The agent serves its page where Prometheus scrapes it."""
+
+
+def links(panel: Panel) -> list[Json]:
+    """From a series to the page of its agent: to its lane, and to its alarms with their pictures."""
+    if not panel.own or panel.kind == "heatmap":  # a heat map has no series to click on
+        return []
+    said = " ".join(query for query, _ in panel.queries)
+    found = [("Page of ${__field.labels.instance}", PAGE)]
+    if "pitwatch_alarm_" in said:
+        found = [("Alarms and their evidence on ${__field.labels.instance}", PAGE + "#alarms")]
+    elif "camera=~" in said:
+        found = [("${__field.labels.camera} on the page", PAGE + "#${__field.labels.camera}")]
+    return [{"title": title, "url": url, "targetBlank": True} for title, url in found]
+
+
+def annotation(name: str, colour: str, expression: str, title: str, text: str) -> Json:
+    return {
+        "name": name, "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": colour,
+        "expr": expression, "step": "", "titleFormat": title, "textFormat": text,
+        "useValueForTime": False,
+    }  # fmt: skip
+
+
+SEEN = f"last_over_time(pitwatch_info{{{OWN}}}[1h] offset 1m)"
+ANNOTATIONS = (
+    annotation("Alarms", "red", f"pitwatch_alarm_active{{{ALARM}}} == 1", "{{alarm}} {{camera}}",
+               "{{instance}}"),
+    annotation("Restarts", "orange",
+               f"changes(process_start_time_seconds{{{OWN}}}{RATE}) > 0", "Restart", "{{instance}}"),
+    annotation("Change of model", "purple",
+               f"pitwatch_info{{{OWN}}} unless on (job, instance, model_sha256) {SEEN}"
+               f" and on (job, instance) {SEEN}", "Model {{model}}", "{{instance}} {{model_sha256}}"),
+    annotation("Change of variety", "blue",
+               f"changes(pitwatch_variety_change_timestamp_seconds{{{OWN}}}{RATE}) > 0",
+               "Another variety", "{{instance}}"),
+)  # fmt: skip
 
 
 def options(panel: Panel) -> Json:
@@ -396,6 +488,13 @@ def options(panel: Panel) -> Json:
     }[panel.kind]  # fmt: skip
 
 
+def named(panel: Panel, legend: str) -> str:
+    """The legend, with the agent in front."""
+    if not panel.own or panel.kind == "heatmap" or legend.startswith("{{instance}}"):
+        return legend
+    return f"{{{{instance}}}} {legend}".rstrip()
+
+
 def drawn(panel: Panel, number: int, x: int, y: int) -> Json:
     judged = panel.red_from is not None or panel.green_from is not None
     base = "red" if panel.green_from is not None else "green" if judged else "text"
@@ -404,7 +503,11 @@ def drawn(panel: Panel, number: int, x: int, y: int) -> Json:
         steps.append({"color": "green", "value": panel.green_from})
     if panel.red_from is not None:
         steps.append({"color": "red", "value": panel.red_from})
-    defaults: Json = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    defaults: Json = {
+        "unit": panel.unit,
+        "thresholds": {"mode": "absolute", "steps": steps},
+        "links": links(panel),
+    }
     if panel.active is not None:
         shown = {"0": ("", "transparent"), "1": ("yes", panel.active)}
         defaults["mappings"] = [
@@ -421,15 +524,18 @@ def drawn(panel: Panel, number: int, x: int, y: int) -> Json:
         defaults["custom"] = {"lineWidth": 2, "fillOpacity": 5, "showPoints": "never"}
     if panel.most is not None:
         defaults["max"] = panel.most
-    defaults = {key: value for key, value in defaults.items() if value is not None}
+    defaults = {key: value for key, value in defaults.items() if value not in (None, [])}
+    repeated = {"repeat": "instance", "repeatDirection": "h", "maxPerRow": 2}
+    each = repeated if panel.each_agent else {}
+    title = f"{panel.title}, $instance" if panel.each_agent else panel.title
     return {
-        "id": number, "type": panel.kind, "title": panel.title, "description": panel.description,
+        "id": number, "type": panel.kind, "title": title, "description": panel.description, **each,
         "datasource": DATASOURCE,
         "gridPos": {"x": x, "y": y, "w": panel.width, "h": panel.height},
         "fieldConfig": {"defaults": defaults, "overrides": []}, "options": options(panel),
         "targets": [
             {"refId": chr(ord("A") + i), "datasource": DATASOURCE, "expr": expression,
-             "legendFormat": legend, "editorMode": "code",
+             "legendFormat": named(panel, legend), "editorMode": "code",
              "instant": panel.kind == "table", "range": panel.kind != "table",
              "format": {"heatmap": "heatmap", "table": "table"}.get(panel.kind, "time_series")}
             for i, (expression, legend) in enumerate(panel.queries)
@@ -451,7 +557,7 @@ def dashboard(name: str) -> Json:
         "uid": f"pitwatch-{name}", "title": title, "description": description,
         "tags": ["pitwatch"], "schemaVersion": 39, "version": 1, "editable": False,
         "graphTooltip": 1, "refresh": "5s", "time": {"from": "now-30m", "to": "now"},
-        "timezone": "", "annotations": {"list": []}, "links": [
+        "timezone": "", "annotations": {"list": list(ANNOTATIONS)}, "links": [
             {"type": "dashboards", "title": "Pitwatch", "tags": ["pitwatch"], "asDropdown": False,
              "includeVars": True, "keepTime": True, "icon": "", "targetBlank": False,
              "tooltip": "", "url": ""}],

@@ -21,7 +21,13 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.config import Http
+from agent.observability.prometheus import PrometheusTelemetry
+from agent.telemetry import BY_NAME, Kind
 from tests.deploy.test_prometheus_files import exported_series, metrics_in
+from tests.observability.conftest import FakeAgent
+from tests.observability.http.served import Served
+from tests.observability.support import touch_everything
 from tests.support import require_tool
 from tests.support.prometheus import Prometheus, running_prometheus
 from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
@@ -78,6 +84,31 @@ def test_each_panel_says_what_it_shows(case: tuple[str, dict[str, Any]]) -> None
             assert 'job=~"$job", instance=~"$instance"' in target["expr"]
 
 
+OTHERS = [panel for _, panel in PANELS if panel["title"] not in GPU_PANELS]
+
+
+def test_each_series_names_its_agent_and_leads_to_the_agents_page() -> None:
+    for panel in OTHERS:
+        if panel["type"] == "heatmap":  # its legend is the buckets; so there is one for each agent
+            assert panel["repeat"] == "instance"
+            continue
+        for target in panel["targets"]:
+            assert target["legendFormat"].startswith("{{instance}}"), panel["title"]
+        (link,) = panel["fieldConfig"]["defaults"]["links"]
+        assert link["url"].startswith("${scheme}://${__field.labels.instance}/")
+        if "pitwatch_alarm_active" in str(panel["targets"]):
+            assert link["url"].endswith("#alarms")
+
+
+def test_nothing_but_a_counter_is_drawn_as_0_where_it_is_not_known() -> None:
+    zeroes = [t["expr"] for p in OTHERS for t in p["targets"] if " 0 * " in t["expr"]]
+    assert len(zeroes) > 10
+    for expression in zeroes:
+        counted, _, _ = expression.partition(" or on ")
+        assert metrics_in(counted), expression
+        assert all(metric.endswith("_total") for metric in metrics_in(counted)), expression
+
+
 def steps_of(title: str) -> list[tuple[str, float | None]]:
     (panel,) = (panel for _, panel in PANELS if panel["title"] == title)
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
@@ -106,8 +137,8 @@ def test_each_dashboard_can_be_told_its_source_and_place(name: str) -> None:
     content = dashboard(name)
     assert content["uid"] == f"pitwatch-{name}"
     variables = {v["name"]: v for v in content["templating"]["list"]}
-    assert list(variables) == ["datasource", "job", "instance", "camera"]
-    assert all(variables[v]["includeAll"] for v in ("job", "instance", "camera"))
+    assert list(variables) == ["datasource", "job", "instance", "camera", "alarm", "scheme"]
+    assert all(variables[v]["includeAll"] for v in ("job", "instance", "camera", "alarm"))
 
 
 def test_every_metric_in_a_dashboard_is_exported() -> None:
@@ -128,7 +159,7 @@ def test_provisioning_names_the_folder_of_the_dashboards() -> None:
 
 def filled_in(expression: str) -> str:
     for name, value in (("$__rate_interval", INTERVAL), ("$job", ".*"), ("$instance", ".*"),
-                        ("$camera", ".*")):  # fmt: skip
+                        ("$camera", ".*"), ("$alarm", ".*")):  # fmt: skip
         expression = expression.replace(name, value)
     assert "$" not in expression
     return expression
@@ -161,51 +192,104 @@ cameras: [{name: cam1, source: "sim:?rate=60"}]
 mqtt: {broker: embedded, embedded_port: 0}
 sampling: {period_s: 1, duty_cycle: 1.0, deadline_s: 60}
 # Every reading is late: the one alarm that a healthy simulator can be made to raise.
-alarms: {limits: {latency_p95_s: 0.001, fruit_window: 10, no_explanation_s: 90}}
+alarms:
+  limits: {latency_p95_s: 0.001, fruit_window: 10, no_explanation_s: 90, explanations_window: 2}
 """
 
 
-QUERIES = {
-    f"{name}: {panel['title']}: {target['legendFormat']}": target["expr"]
-    for name, panel in PANELS
-    for target in panel["targets"]
-}
+Asked = dict[tuple[str, str], str]
+"""Expressions by panel and by the agent of which a finite sample is wanted."""
 
 
-def unanswered(there: Prometheus, queries: dict[str, str]) -> dict[str, str]:
-    """Those of the queries that have no finite sample."""
-    return {
-        name: expression
-        for name, expression in queries.items()
-        if not any(
-            math.isfinite(float(sample["value"][1]))
+def unanswered(there: Prometheus, queries: Asked) -> Asked:
+    """Those of the queries that have no finite sample of their agent (of anybody: "")."""
+    answers = {
+        expression: {
+            sample["metric"].get("instance", "")
             for sample in there.query(filled_in(expression))
-        )
+            if math.isfinite(float(sample["value"][1]))
+        }
+        for expression in set(queries.values())
+    }
+    return {
+        (name, agent): expression
+        for (name, agent), expression in queries.items()
+        if not (agent in answers[expression] if agent else answers[expression])
     }
 
 
+NEED_REFERENCE = {"Drift charts", "Charts held", "Window means"}
+"""Empty of an agent without one; the second agent of the test has all that there is."""
+
+
+def asked(real: str, second: str) -> Asked:
+    wanted: Asked = {}
+    for name, panel in PANELS:
+        for target in panel["targets"]:
+            legend = f"{name}: {panel['title']}: {target['legendFormat']}"
+            if panel["title"] in GPU_PANELS:
+                wanted[legend, ""] = target["expr"]
+                continue
+            wanted[legend, second] = target["expr"]
+            if panel["title"] not in NEED_REFERENCE:
+                wanted[legend, real] = target["expr"]
+    return wanted
+
+
+SELECTED = re.compile(r"pitwatch_(\w+)\{([^}]*)\}")
+ONE = re.compile(r'(\w+)=~?"([^"$|]+)[^"$]*"')
+"""A label that a query asks for by name, and the first of the values that it takes."""
+
+
+def speak(telemetry: PrometheusTelemetry) -> None:
+    """Use every metric once, gauges with each value of a label that a query asks for as well."""
+    touch_everything(telemetry)
+    for panel in OTHERS:
+        for target in panel["targets"]:
+            for name, labels in SELECTED.findall(target["expr"]):
+                metric = BY_NAME.get(name)
+                wanted = {key: value.replace(".+", "x") for key, value in ONE.findall(labels)}
+                if metric is not None and metric.kind is Kind.GAUGE and wanted:
+                    every = dict.fromkeys(metric.labels, "some") | {"camera": "cam1"} | wanted
+                    telemetry.gauge(name, 1.0, **{key: every[key] for key in metric.labels})
+
+
 @pytest.mark.needs_prometheus
-@pytest.mark.timeout(240)
-def test_every_query_of_every_panel_has_a_finite_answer(tmp_path: Path) -> None:
+@pytest.mark.timeout(420)
+def test_every_query_of_every_panel_has_a_finite_answer_of_each_of_two_agents(
+    tmp_path: Path,
+) -> None:
     require_tool("prometheus")
+    second = FakeAgent()
+    server = Served(Http(port=0), second.state())
+    server.start()
     file = tmp_path / "pitwatch.yaml"
     file.write_text(CONFIGURATION + PROMPT_WORKERS + f"state_dir: {tmp_path / 'state'}\n")
     with (
         running_agent(tmp_path, "--config", str(file)) as agent,
         gpu_exporter() as gpu_port,
         running_prometheus(
-            tmp_path / "prometheus", agent.port, (RULES,), {"gpu": gpu_port}
+            tmp_path / "prometheus",
+            agent.port,
+            (RULES,),
+            {"gpu": gpu_port, "second": server.port},
         ) as there,
     ):
         agent.wait_ready(90)
         assert agent.post("/machine", b'{"state": "running"}') == 204
-        left = dict(QUERIES)
-        end = time.monotonic() + 150
+        left = asked(f"127.0.0.1:{agent.port}", f"127.0.0.1:{server.port}")
+        end = time.monotonic() + 300
         while left and time.monotonic() < end:
+            speak(second.telemetry)
             time.sleep(1)  # one scrape: more cannot be known before
             left = unanswered(there, left)
         assert left == {}
         assert_what_is_scraped_is_so(agent, there)
+        for annotation in dashboard("line")["annotations"]["list"]:
+            there.query(filled_in(annotation["expr"]))  # an error would raise
+        (alarms,) = [a for a in dashboard("line")["annotations"]["list"] if a["name"] == "Alarms"]
+        there.wait_for(filled_in(alarms["expr"]))  # the one that this agent was made to raise
+    server.stop()
 
 
 def assert_what_is_scraped_is_so(agent: RunningAgent, there: Prometheus) -> None:
@@ -216,15 +300,16 @@ def assert_what_is_scraped_is_so(agent: RunningAgent, there: Prometheus) -> None
         ["promtool", "check", "metrics"], input=metrics, capture_output=True, timeout=30
     )
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
-    rates = "sum by (le) (rate(pitwatch_capture_to_mask_seconds_bucket[10s]))"
+    rates = 'sum by (le) (rate(pitwatch_capture_to_mask_seconds_bucket{job="pitwatch"}[10s]))'
     (sample,) = there.wait_for(f"histogram_quantile(0.95, {rates}) > 0", 60)
     assert 0 < float(sample["value"][1]) < 2.5
-    (info,) = there.wait_for("pitwatch_info")
+    (info,) = there.wait_for('pitwatch_info{job="pitwatch"}')
     assert info["metric"]["model_sha256"] == agent.status()["model_sha256"]
     balance = (
-        "pitwatch_frames_captured_total - on(camera) pitwatch_frames_segmented_total"
-        " - on(camera) (sum by (camera) (pitwatch_frames_dropped_total)"
-        " or on(camera) pitwatch_frames_captured_total * 0)"
+        'pitwatch_frames_captured_total{job="pitwatch"}'
+        " - on(instance, camera) pitwatch_frames_segmented_total"
+        " - on(instance, camera) (sum by (instance, camera) (pitwatch_frames_dropped_total)"
+        " or on(instance, camera) pitwatch_frames_captured_total * 0)"
     )
     # More may be in flight for a moment, on a machine that is busy; never less than none.
     (balanced,) = there.wait_for(f"({balance}) <= 2", 60)

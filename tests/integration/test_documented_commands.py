@@ -42,7 +42,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAge
     (folder / "a.yaml").write_text(broker + PROMPT_WORKERS)
     with running_agent(folder, "--config", str(folder / "a.yaml")) as there:
         there.wait_ready()
-        wanted = "pitwatch_sensitivity"
+        wanted = "pitwatch_sensitivity_ratio"
         there.wait(lambda: there.total(wanted, camera="cam1") > 0, 90, "an explanation")
         yield there, port
 

@@ -74,8 +74,8 @@ def test_an_end_without_a_disk_has_an_exit_code_of_its_own_and_says_what_is_lost
         state.rename(tmp_path / "elsewhere")
         state.write_text("no folder")
         agent.wait(lambda: agent.total("pitwatch_storage_durable") == 0, 30, "noticed")
-        alarm = "spool_loss-agent"
-        agent.wait(lambda: agent.total("pitwatch_alarm_active", alarm=alarm) == 1, 30, "alarm")
+        of = {"alarm": "spool_loss", "camera": "agent"}
+        agent.wait(lambda: agent.total("pitwatch_alarm_active", **of) == 1, 30, "alarm")
         agent.wait(lambda: agent.total("pitwatch_storage_pending") > 0, 30, "counted")
         code, _ = agent.stop(timeout_s=60.0)
     assert code == 74, agent.log[-2000:]

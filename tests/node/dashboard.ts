@@ -1,6 +1,6 @@
 // The dashboards against Grafana's own types: the test puts each JSON file beside this one as a
 // module. In JSON an enum of strings is its plain text, hence `Plain`.
-import type { Dashboard } from "@grafana/schema";
+import type { AnnotationQuery, Dashboard } from "@grafana/schema";
 
 export type Plain<T> = T extends string
   ? `${T}`
@@ -12,4 +12,15 @@ export type Plain<T> = T extends string
         ? { [Key in keyof T]: Plain<T[Key]> }
         : T;
 
-export type Checked = Plain<Dashboard>;
+// What its Prometheus data source reads of an annotation beside what is common to all sources.
+interface OfPrometheus {
+  expr: string;
+  step: string;
+  titleFormat: string;
+  textFormat: string;
+  useValueForTime: boolean;
+}
+
+export type Checked = Plain<Omit<Dashboard, "annotations">> & {
+  annotations: { list: (Plain<AnnotationQuery> & OfPrometheus)[] };
+};

@@ -176,6 +176,18 @@ def test_the_age_of_a_loop_grows_while_the_loop_does_not_move(
     assert telemetry.loops.ages_s() == {"desk": 0.0, "live": 7.0}
 
 
+def test_a_gauge_that_was_renamed_has_its_old_name_too(
+    telemetry: PrometheusTelemetry, registry: CollectorRegistry
+) -> None:
+    of = {"camera": "cam1", "class": "suture", "place": "input"}
+    telemetry.gauge("context_reliance_ratio", 0.3, **of)
+    for name in ("context_reliance_ratio", "context_reliance"):
+        assert sample(registry, name, **of) == 0.3
+    telemetry.gauge("context_reliance_ratio", math.nan, **of)
+    for name in ("context_reliance_ratio", "context_reliance"):
+        assert sample(registry, name, **of) is None
+
+
 def test_cameras_start_at_zero_when_primed(
     telemetry: PrometheusTelemetry, registry: CollectorRegistry
 ) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 
 import pytest
 
 from agent import config
+from agent.alarms.catalogue import Cause
 from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import ReferenceFileError, save_reference
+from agent.alarms.level import Judged, Level
 from agent.models.loading import load_model
-from agent.pipeline.chart_gauges import ChartGauges
+from agent.pipeline.chart_gauges import ChartGauges, LevelGauges
 from agent.pipeline.factories import load_references
-from agent.records import MachineState
+from agent.records import MachineState, Quality
 from tests.alarms.charts.test_charted import GOLDEN, Line
 from tests.alarms.references import reference, signal
 
@@ -83,6 +86,22 @@ def test_a_lane_without_a_reference_shows_nothing() -> None:
     gauges = Gauges()
     ChartGauges(gauges).update({"cam1": LaneCharts({})}, time.monotonic())  # type: ignore[arg-type]
     assert gauges.seen == {}
+
+
+def test_what_an_alarm_compares_is_shown_only_where_it_would_go_by_it() -> None:
+    gauges, level = Gauges(), Level(0.24, 0.2, 0.05, 280, 280)
+    levels = {
+        Cause.NO_READ_RATE: Judged(level, Quality.GOOD),
+        Cause.LATENCY_BUDGET: Judged(level, Quality.UNCERTAIN),
+    }
+    LevelGauges(gauges).update({"cam1": levels}, 10.0)  # type: ignore[arg-type]
+    assert gauges.seen.pop(("alarm_value_ratio", "no_read_rate", "cam1")) == 0.24
+    assert set(gauges.seen) == {
+        ("alarm_value_seconds", "latency_budget", "cam1"),
+        ("alarm_value_ratio", "background_reliance", "cam1"),
+        ("alarm_value_ratio", "foreground_insensitive", "cam1"),
+    }
+    assert all(math.isnan(value) for value in gauges.seen.values())
 
 
 def test_a_chart_that_moves_makes_the_loop_ask_for_explanations() -> None:

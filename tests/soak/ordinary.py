@@ -53,7 +53,8 @@ class Charts(Disturbance):
                 key = f"{said['signal']} {said['side']} {said['chart']}"
                 self.used[key] = value / limits[labels]
             elif name == "pitwatch_alarm_transitions_total" and value:
-                self.transitions[said["alarm"], said["transition"]] = int(value)
+                alarm = f"{said['alarm']}-{said['camera']}"
+                self.transitions[alarm, said["transition"]] = int(value)
 
     @property
     def raised(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ def labels(**names: str) -> frozenset[tuple[str, str]]:
 
 
 def transition(name: str, value: float) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    told = labels(alarm="explanation_drift-cam1", transition=name)
+    told = labels(alarm="explanation_drift", camera="cam1", transition=name)
     return {("pitwatch_alarm_transitions_total", told): value}
 
 
