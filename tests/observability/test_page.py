@@ -17,6 +17,7 @@ import pytest
 
 from agent import config
 from agent.observability.http.routes import load_page
+from agent.observability.newest import Newest
 from agent.observability.view import LevelView
 from agent.records import AlarmState, CameraState, CameraStatus, Rung, SamplingClass, Selection
 from agent.simulator.truth_log import draw_number
@@ -28,6 +29,8 @@ from tests.support import wait_until
 from tests.support.chromium import Chromium, chromium
 
 PANEL, TELEPHONE = (1280, 800), (390, 844)
+ONE = "/#cam1"
+"""The lane that is explained, with everything."""
 ANGLE = "document.querySelector('.angle')?.textContent"
 
 
@@ -78,14 +81,16 @@ def status(camera: str, state: CameraState = CameraState.LIVE) -> CameraStatus:
     return CameraStatus(camera, (camera,), state, "first_frame", time.monotonic(), 64, 64)
 
 
-def see(agent: FakeAgent, seq: int, angle_deg: float) -> None:
-    """One fruit on cam1, through every counter that the page shows."""
-    shown = frame(seq=seq, mono=time.monotonic(), side=256)
+def see(
+    agent: FakeAgent, seq: int, angle_deg: float, lane: str = "cam1", *, read: bool = True
+) -> None:
+    """One fruit, through every counter that the page shows."""
+    shown = frame(lane, seq=seq, mono=time.monotonic(), side=256)
     draw_number(shown.image, seq)
-    seen = segmentation(shown, angle_deg=angle_deg)
+    seen = segmentation(shown, angle_deg=angle_deg, read=read)
     for counter in ("frames_captured", "frames_segmented", "fruit"):
-        agent.telemetry.count(counter, camera="cam1")
-    agent.telemetry.observe("capture_to_mask_seconds", 0.03, camera="cam1")
+        agent.telemetry.count(counter, camera=lane)
+    agent.telemetry.observe("capture_to_mask_seconds", 0.03, camera=lane)
     agent.newest.on_segmented(shown, seen)
     agent.newest.on_fruit(replace(fruit(shown), segmentation=seen))
 
@@ -116,7 +121,7 @@ def busy(agent: FakeAgent) -> FakeAgent:
 def test_the_page_fills_with_everything_that_the_agent_knows(
     busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     browser.wait("[...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
     shown = set(browser.run("[...document.images].map((i) => new URL(i.src || 'x:').pathname)"))
@@ -148,7 +153,7 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
 def test_the_page_follows_the_agent_without_a_reload(
     busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     first = browser.run("window.mark = 7; document.querySelector('.frame img').src")
     see(busy, 2, 77.0)
@@ -198,7 +203,7 @@ def test_a_number_beside_a_limit_is_what_the_alarm_compares_and_red_only_when_it
         "foreground_insensitive": LevelView(0.12, 0.2, 10, low=True, judged=True),
         "background_reliance": LevelView(math.nan, 0.6, 0),
     }
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     numbers = (
         "Object.fromEntries([...document.querySelectorAll('.card .numbers div')].map((d) =>"
@@ -220,7 +225,7 @@ def test_a_number_beside_a_limit_is_what_the_alarm_compares_and_red_only_when_it
 def test_picture_and_angle_are_of_one_fruit_at_every_moment(
     busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     see(busy, 2, 2.5)
     browser.wait(f"{ANGLE} === '2.5°'")
@@ -252,7 +257,7 @@ def test_a_map_says_which_fruit_it_explains_and_a_picture_without_a_fruit_has_no
     busy.newest.on_explanation(explanation(old, (overlay("suture"),)), selection)
     same = frame(seq=1, mono=time.monotonic())
     busy.newest.on_explanation(explanation(same, (overlay("stem"),)))
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
     whose = "[...document.querySelectorAll('.whose')].map((w) => w.textContent)"
     browser.wait(f"{ANGLE} === '12.5°' && {whose}.includes('the fruit shown')")
@@ -338,7 +343,7 @@ def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
 ) -> None:
     server = Served(config.Http(port=0), busy.state())
     server.start()
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     assert server.stop()
     browser.wait("!document.getElementById('gone').hidden", 15)
@@ -396,7 +401,7 @@ def test_a_camera_that_does_not_deliver_never_looks_alive(
     busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     busy.statuses = (status("cam1", CameraState.FROZEN), status("cam2"))
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait("document.querySelector('.card.old figcaption')?.textContent.startsWith('OLD')")
     assert browser.text(".card.old .badge") == "frozen"
 
@@ -405,11 +410,11 @@ def test_a_camera_that_does_not_deliver_never_looks_alive(
 def test_the_keyboard_reaches_every_picture_and_keeps_its_place(
     busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     focus = "document.activeElement.getAttribute('aria-label')"
     reached = []
-    for _ in range(6):
+    while "Ablation-CAM of cam1, suture, enlarge" not in reached and len(reached) < 20:
         browser.press("Tab")
         reached.append(browser.run(focus))
     assert "Picture of cam1, enlarge" in reached
@@ -425,6 +430,95 @@ def test_the_keyboard_reaches_every_picture_and_keeps_its_place(
     browser.wait("!document.getElementById('large').open")
     browser.press("2")
     browser.wait(f"{focus} === 'Camera cam2'")
+    browser.press("Escape")
+    browser.wait("document.body.classList.contains('grid')")
+
+
+SEEN = (
+    "[...document.querySelectorAll('.card')].filter((c) => c.offsetParent)"
+    ".map((c) => [c.querySelector('h2').innerText, Math.round(c.getBoundingClientRect().top)])"
+)
+SIZES = "[...document.querySelectorAll('{}')].map((n) => parseFloat(getComputedStyle(n).fontSize))"
+
+
+@pytest.fixture
+def eight(agent: FakeAgent) -> FakeAgent:
+    """Four lanes, or eight, and two alarms with their pictures."""
+    lanes = [f"lane-{i}" for i in range(1, 9)]
+    agent.cameras = tuple(lanes)
+    agent.newest = Newest(lanes)
+    agent.statuses = tuple(status(lane) for lane in lanes)
+    agent.alarms = (
+        replace(alarm("camera_lost-lane-4", severity=800), camera_id="lane-4", priority="high"),
+        replace(alarm("no_read_rate-lane-2", severity=500), camera_id="lane-2", priority="medium"),
+        replace(alarm("latency_budget-lane-1", active=False), state=AlarmState.RTN_UNACK),
+    )
+    agent.newest.on_evidence("e1", overlay(""))
+    for lane in lanes:
+        agent.levels[lane] = {
+            "no_read_rate": LevelView(0.05, 0.2, 280, judged=True),
+            "foreground_insensitive": LevelView(0.7, 0.2, 10, low=True, judged=lane != "lane-3"),
+        }
+        see(agent, 1, 12.5, lane, read=lane != "lane-2")
+        shown = frame(lane, mono=time.monotonic())
+        agent.newest.on_explanation(explanation(shown, (overlay("suture"),)))
+    return agent
+
+
+@pytest.mark.needs_chromium
+@pytest.mark.parametrize(("lanes", "size"), [(4, PANEL), (8, (1920, 1080))], ids=["four", "eight"])
+def test_all_lanes_stand_on_one_screen_and_one_opens_by_click_key_and_address(
+    lanes: int, size: tuple[int, int], eight: FakeAgent, serve: ServeAgent, browser: Chromium
+) -> None:
+    eight.cameras = eight.cameras[:lanes]
+    server = serve()
+    browser.size(*size)
+    browser.open(server.url)
+    browser.wait(f"document.querySelectorAll('.card[data-frame]').length === {lanes}")
+    browser.wait("[...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
+    whole = browser.run(
+        "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    )
+    assert whole[0] <= size[0]
+    assert whole[1] <= size[1], "nothing to scroll, two alarms or not"
+    texts = browser.run("[...document.querySelectorAll('.card')].map((card) => card.innerText)")
+    assert all("95\u202f%" in text and "model: " in text for text in texts)
+    assert "no read" in texts[1]
+    assert "no suture" in texts[1]
+    assert ["as usual" in text for text in texts[:4]] == [True, True, False, True]
+    least = {".card .angle": 48, ".card .reading .soft": 22, ".card .kept dt": 22, ".badge": 22,
+             ".light": 22, ".alarm p": 22}  # fmt: skip
+    for selector, px in least.items():
+        assert min(browser.run(SIZES.format(selector))) >= px, selector
+    asked = (
+        "performance.getEntriesByType('resource').filter((e) => e.name.includes('/cam/')).length"
+    )
+    assert browser.run(asked) == 0, "maps are for the lane that is opened"
+    browser.run("document.querySelector('.card:nth-child(3)').click()")
+    browser.wait("!document.body.classList.contains('grid')")
+    assert [name for name, _ in browser.run(SEEN)] == ["lane-3"]
+    browser.wait("document.querySelectorAll('.map:not([hidden])').length === 1")
+    browser.press("Escape")
+    browser.wait("document.body.classList.contains('grid')")
+    browser.run("document.querySelector('.card:nth-child(2) .frame button').focus()")
+    browser.press("Enter")
+    browser.wait(f"{SEEN}.length === 1 && {SEEN}[0][0] === 'lane-2'")
+    browser.open("about:blank")
+    browser.open(server.url + "/#lane-4")
+    browser.wait(f"{SEEN}.length === 1 && {SEEN}[0][0] === 'lane-4'")
+    assert browser.errors == []
+
+
+@pytest.mark.needs_chromium
+def test_a_telephone_shows_the_worst_lane_first(
+    eight: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    browser.size(*TELEPHONE, touch=True)
+    browser.open(server.url)
+    browser.wait("document.querySelectorAll('.card[data-frame]').length === 8")
+    order = [name for name, _ in sorted(browser.run(SEEN), key=lambda one: one[1])]
+    assert order == ["lane-4", "lane-2", *(f"lane-{i}" for i in (1, 3, 5, 6, 7, 8))]
+    assert browser.run("document.documentElement.scrollWidth") <= TELEPHONE[0]
 
 
 FONT = "parseFloat(getComputedStyle(document.querySelector('{}')).fontSize)"
@@ -436,7 +530,7 @@ def test_what_an_operator_needs_is_large_and_nothing_runs_off_the_side(
     size: tuple[int, int], busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.size(*size, touch=size == TELEPHONE)
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     assert browser.run("document.documentElement.scrollWidth") <= size[0]
     for selector, least_px in ((".angle", 80), ("#state", 28), (".alarm p", 22), ("dd", 30)):
@@ -463,7 +557,7 @@ def test_every_word_stands_out_from_its_ground(
     dark: bool, busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
     browser.size(*PANEL, dark=dark)
-    browser.open(server.url)
+    browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     ratio, *where = browser.run(CONTRAST)
     assert ratio >= 4.5, where

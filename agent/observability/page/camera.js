@@ -2,6 +2,8 @@
 const FRUIT_FRESH_S = 10;  // an older reading says nothing of what lies under the camera
 const MAP_FRESH_S = 30;
 const frameUrl = (camera) => `api/v1/frame/${encodeURIComponent(camera)}.jpg`;
+const MODEL_CAUSES = ["foreground_insensitive", "background_reliance"];
+const MODEL_ALARMS = [...MODEL_CAUSES, "explanation_drift", "segmentation_degraded"];
 const CAMERA_KIND = {live: "good", connecting: "warn", ended: "warn", "": "warn"};
 
 // One class of one camera: the heat map, what it says in numbers, and its control.
@@ -81,8 +83,13 @@ class CameraCard {
     this.frame = new Picture(`Picture of ${name}`);
     this.frame.node.hidden = true;
     this.caption = make("figcaption", {class: "soft"});
+    this.frame.act = () => opened === name || cards.size < 2 ? enlarge(this.frame) : openLane(name);
     this.angle = make("p", {class: "angle"}, "–");
-    this.words = make("p", {class: "soft"});
+    this.words = make("span", {});
+    this.more = make("span", {class: "more"});
+    this.light = make("p", {class: "light"});
+    this.which = make("span", {});
+    this.legend = make("span", {class: "more"}, " · orange: suture, blue: stem, white: line");
     this.values = {
       rate: new Value("fruit a minute"), read: new Value("read"), drops: new Value("frames lost"),
       late: new Value("95 % read within"), fps: new Value("frames a second", "small"),
@@ -93,11 +100,30 @@ class CameraCard {
     this.explained = make("div", {class: "explained"});
     const numbers = Object.values(this.values).map((value) => value.node);
     this.node = make("section", {class: "card", tabindex: "-1", "aria-label": `Camera ${name}`},
-      make("div", {class: "head"}, make("h2", {}, name), this.state, this.rings, this.source),
+      make("div", {class: "head"}, make("h2", {}, make("a", {href: "#" + encodeURIComponent(name)}, name)),
+        this.state, this.rings, this.source),
       make("figure", {class: "frame"}, this.frame.node, this.caption, this.when),
-      make("div", {class: "reading"}, this.angle, this.words,
-        make("dl", {class: "numbers"}, ...numbers)),
+      make("div", {class: "reading"}, this.angle, make("p", {class: "soft"}, this.words, this.more),
+        make("dl", {class: "numbers"}, ...numbers), this.light),
       this.explained);
+    this.values.read.node.className = "kept";
+    this.caption.append(this.which, this.legend);
+    this.node.addEventListener("click", (event) => {
+      if (document.body.classList.contains("grid") && !event.target.closest("a, button")) openLane(name);
+    });
+  }
+  // How much this lane wants a look, compared with the others.
+  weight(camera, alarms) {
+    return (alarms[0]?.severity ?? 0) + (CAMERA_KIND[camera.state] ? 0 : 100) +
+      (Object.values(camera.levels).some(over) ? 10 : 0);
+  }
+  // Whether the model still decides as it did: by its alarms, and by what they compare.
+  updateLight(camera, explanation, alarms) {
+    const judged = MODEL_CAUSES.map((cause) => camera.levels[cause]).filter((one) => one?.judged);
+    const ring = alarms.find((a) => MODEL_ALARMS.includes(causeOf(a)));
+    const due = ring || judged.some(over), seen = explanation && judged.length;
+    dress(this.light, `light ${ring ? "bad" : due ? "warn" : seen ? "good" : ""}`);
+    say(this.light, ring || due ? "model: not as usual" : seen ? "model: as usual" : "model: not known yet");
   }
   update(camera, view, alarms) {
     const kind = CAMERA_KIND[camera.state] || "bad";
@@ -117,7 +143,9 @@ class CameraCard {
     this.old = old ? `OLD: grabbed ${age(camera.frame_age_s)} ago` : "";
     this.followFruit(camera);
     this.updateNumbers(camera);
-    this.updateExplained(camera, view);
+    const found = view.explanations.newest.find((one) => one.camera === camera.name);
+    this.updateLight(camera, found, alarms);
+    if (opened === this.name || cards.size < 2) this.updateExplained(camera, found);
   }
   // Picture and reading are of one fruit and change together. Without a fruit the picture is the
   // camera's newest, and there is no angle beside it.
@@ -163,14 +191,15 @@ class CameraCard {
     dress(this.angle, fruit && !fruit.read && !this.live ? "angle none" : "angle");
     say(this.angle, read ? fixed(fruit.angle_deg, 1, "°") : fruit && !this.live ? "no read" : "–");
     const like = fruit && known(fruit.plausibility) ? ` · ${share(fruit.plausibility)} like a fruit` : "";
-    say(this.words, !fruit ? "no fruit yet"
-      : this.live ? `no fruit for ${age(age_s)}; the last: ` +
-        (fruit.read ? fixed(fruit.angle_deg, 1, "°") : words(fruit.reason))
-      : (read ? `${share(fruit.confidence)} sure` : words(fruit.reason)) + `${like} · ${age(age_s)} ago`);
+    say(this.words, !fruit ? "no fruit yet" : this.live ? `no fruit for ${age(age_s)}`
+      : read ? `${share(fruit.confidence)} sure` : words(fruit.reason));
+    say(this.more, !fruit ? "" : this.live ? "; the last: " +
+      (fruit.read ? fixed(fruit.angle_deg, 1, "°") : words(fruit.reason)) : `${like} · ${age(age_s)} ago`);
     const which = fruit && !this.live ? (fruit.fruit_id ? `fruit ${fruit.fruit_id}, ` : "") +
       fruit.frame_id : "the camera now, no fruit";
-    say(this.caption, this.frame.node.hidden ? "no picture yet" : this.old ||
-      `${which} · orange: suture, blue: stem, white: line`);
+    const none = this.frame.node.hidden;
+    say(this.which, none ? "no picture yet" : this.old || which);
+    this.legend.hidden = Boolean(none || this.old);
   }
   updateNumbers(camera) {
     const unread = camera.levels.no_read_rate, slow = camera.levels.latency_budget;
@@ -185,8 +214,7 @@ class CameraCard {
     half.show(lasting(late.p50_s));
     most.show(lasting(late.p99_s));
   }
-  updateExplained(camera, view) {
-    const found = view.explanations.newest.find((one) => one.camera === camera.name);
+  updateExplained(camera, found) {
     const maps = new Map(found ? found.maps.map((map) => [map.class_name, map]) : []);
     const parts = found ? found.classes.filter((part) => part.explainable) : [];
     for (const name of new Set([...parts.map((part) => part.class_name), ...maps.keys()])) {

@@ -66,7 +66,8 @@ class Picture {
     this.image = make("img", {alt: name});
     this.node = make("button", {class: "picture", type: "button", "aria-label": name + ", enlarge"},
       this.image);
-    this.node.addEventListener("click", () => enlarge(this));
+    this.act = () => enlarge(this);
+    this.node.addEventListener("click", () => this.act());
     this.name = this.words = name;
   }
   put(image, words) {

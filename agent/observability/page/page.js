@@ -71,17 +71,50 @@ function showSystem(view) {
     `${view.model_sha256.slice(0, 8)} · Pitwatch ${view.version}`);
 }
 
+// All lanes side by side, or one of them with everything: the one that the address names (#cam1).
+const narrow = matchMedia("(max-width: 640px)");
+let opened = null, last = null;
+function openLane(name) { location.hash = name === null ? "" : encodeURIComponent(name); }
+function arrange() {
+  const asked = decodeURIComponent(location.hash.slice(1));
+  const before = opened;
+  opened = cards.has(asked) ? asked : null;
+  const grid = cards.size > 1 && opened === null;
+  document.body.classList.toggle("grid", grid);
+  byId("all").hidden = cards.size < 2 || grid;
+  for (const [name, card] of cards) {
+    card.node.hidden = !grid && cards.size > 1 && name !== opened;
+    set(card.frame.node, "aria-label", `${card.frame.name}, ${grid ? "open the lane" : "enlarge"}`);
+  }
+  if (opened !== before) byId("own").open = !grid;
+}
+addEventListener("hashchange", () => {
+  arrange();
+  if (last) show(last);
+  const card = cards.get(opened);
+  if (card) { scrollTo(0, 0); card.node.focus({preventScroll: true}); }
+});
+
 function show(view) {
-  const active = showAlarms(view);
+  const active = showAlarms(view), weights = new Map();
+  last = view;
   showState(view, active);
-  for (const camera of view.cameras) {
-    if (!cards.has(camera.name)) {
+  const ours = (camera) => active.filter((a) => [camera.name, camera.device].includes(a.camera_id));
+  if (cards.size !== view.cameras.length) {
+    for (const camera of view.cameras) {
       cards.set(camera.name, new CameraCard(camera.name));
       byId("cameras").append(cards.get(camera.name).node);
     }
-    const own = active.filter((a) => [camera.name, camera.device].includes(a.camera_id));
-    cards.get(camera.name).update(camera, view, own);
+    byId("own").open = cards.size < 2;
+    arrange();
   }
+  for (const camera of view.cameras) {
+    const card = cards.get(camera.name), own = ours(camera);
+    weights.set(camera.name, card.weight(camera, own));
+    if (!card.node.hidden) card.update(camera, view, own);
+  }
+  const worst = [...weights].sort((one, other) => other[1] - one[1]).map(([name]) => name);
+  for (const [name, card] of cards) card.node.style.order = narrow.matches ? worst.indexOf(name) : 0;
   showSystem(view);
 }
 
@@ -139,10 +172,12 @@ function gone(trouble) {
 
 byId("large").addEventListener("close", () => { enlarged = null; });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
-document.addEventListener("keydown", (event) => {  // 1 to 9: to that camera
+document.addEventListener("keydown", (event) => {  // 1 to 9: that lane; Escape: all of them
+  if (event.ctrlKey || event.altKey || event.metaKey || byId("large").open) return;
   const card = [...cards.values()][Number(event.key) - 1];
-  if (!card || event.ctrlKey || event.altKey || event.metaKey) return;
-  card.node.scrollIntoView({block: "start"});
-  card.node.focus({preventScroll: true});
+  if (event.key === "Escape" && opened !== null) openLane(null);
+  if (!card) return;
+  if (cards.size > 1 && opened !== card.name) openLane(card.name);
+  else card.node.focus();
 });
 update();
