@@ -26,6 +26,7 @@ from agent.scoring.work import Assignment, Part, Population, Record, Shift, begi
 from tests.scoring.test_command import SETTINGS, Course
 from tests.support import wait_until
 
+pytestmark = pytest.mark.usefixtures("workers_forked")
 FAULTS = ("--fault", "lamp_fade", "--fault", "control")
 
 
