@@ -50,7 +50,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAge
 @pytest.mark.needs_mosquitto
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("command", those("curl", "mosquitto_sub", "mosquitto_pub"))
-def test_commands_that_ask_a_forked_agent(agent: tuple[RunningAgent, int], command: str) -> None:
+def test_commands_that_ask_a_running_agent(agent: tuple[RunningAgent, int], command: str) -> None:
     require_tool("curl", "mosquitto_sub", "mosquitto_pub")
     there, broker = agent
     here = command.replace("127.0.0.1:9464", f"127.0.0.1:{there.port}")
