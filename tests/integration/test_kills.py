@@ -114,7 +114,11 @@ def test_the_http_server_is_killed_and_an_agent_that_stands_still_is_not_alive(
     tmp_path: Path,
 ) -> None:
     config = tmp_path / "pitwatch.yaml"
-    config.write_text("mqtt: {broker: none}\ncameras: [{name: cam1, source: 'sim:?seed=7'}]\n")
+    config.write_text(
+        "mqtt: {broker: none}\n"
+        "cameras: [{name: cam1, source: 'sim:?seed=7'}]\n"
+        "ablation: {workers: {count: 0}}\n"
+    )
     with forked_agent(tmp_path, "--config", str(config)) as agent:
         agent.wait_ready()
         (http,) = agent.children("http")

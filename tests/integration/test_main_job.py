@@ -66,6 +66,13 @@ def demonstration(folder: Path) -> tuple[str, ...]:
     return "--config", str(config)
 
 
+def unexplained(folder: Path) -> tuple[str, ...]:
+    """Options for an agent without workers, whose start costs more than all the rest of it."""
+    config = folder / "unexplained.yaml"
+    config.write_text("ablation: {workers: {count: 0}}\n")
+    return "--config", str(config)
+
+
 def assert_the_books_balance(agent: RunningAgent, dropped: int = 0) -> None:
     for camera, books in agent.final_books().items():
         assert books["captured"] > 0, camera
@@ -116,7 +123,8 @@ def test_a_folder_of_pictures_is_read_to_its_end_into_a_broker(tmp_path: Path) -
     folder = fruit_pictures(tmp_path / "fruit", 20)
     with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
         source = f"file://{folder}?loop=0"
-        with forked_agent(tmp_path, "--source", source, "--broker", broker.url) as agent:
+        options = ("--source", source, "--broker", broker.url, *unexplained(tmp_path))
+        with forked_agent(tmp_path, *options) as agent:
             assert agent.process.wait(60) == 0, agent.log
         readings = [json.loads(m.payload) for m in seen.all(f"{BASE}/fruit/cam1")]
     assert len(readings) == 20, "the corrupt picture costs itself only"
@@ -136,7 +144,8 @@ def test_a_video_file_is_played_into_a_broker(tmp_path: Path) -> None:
     video = fruit_video(tmp_path / "fruit.mp4", 30, fps=10)
     with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
         source = f"file://{video}?loop=0"
-        with forked_agent(tmp_path, "--source", source, "--broker", broker.url) as agent:
+        options = ("--source", source, "--broker", broker.url, *unexplained(tmp_path))
+        with forked_agent(tmp_path, *options) as agent:
             assert agent.process.wait(60) == 0, agent.log
         assert len(seen.all(f"{BASE}/fruit/cam1")) == 30
     assert_the_books_balance(agent)
@@ -166,7 +175,7 @@ def test_several_cameras_and_lanes_each_have_topics_and_books_of_their_own(tmp_p
 
 
 def test_the_machine_state_by_http_rides_along_into_the_readings(tmp_path: Path) -> None:
-    arguments = ("--source", "sim:?seed=1", "--broker", "none")
+    arguments = ("--source", "sim:?seed=1", "--broker", "none", *unexplained(tmp_path))
     with forked_agent(tmp_path, *arguments) as agent:
         agent.wait_ready()
         machine = {"state": "stopped", "lot": "L7", "variety": "golden"}
