@@ -30,7 +30,7 @@ from tests.observability.http.served import Served
 from tests.observability.support import touch_everything
 from tests.support import require_tool
 from tests.support.prometheus import Prometheus, running_prometheus
-from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, forked_agent
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "grafana"
@@ -266,7 +266,7 @@ def test_every_query_of_every_panel_has_a_finite_answer_of_each_of_two_agents(
     file = tmp_path / "pitwatch.yaml"
     file.write_text(CONFIGURATION + PROMPT_WORKERS + f"state_dir: {tmp_path / 'state'}\n")
     with (
-        running_agent(tmp_path, "--config", str(file)) as agent,
+        forked_agent(tmp_path, "--config", str(file)) as agent,
         gpu_exporter() as gpu_port,
         running_prometheus(
             tmp_path / "prometheus",
