@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from agent.config import Config
+from agent.config import Camera, Config
 from agent.config.load import ConfigErrors
 from agent.config.schema import FILE, schema_text
 from agent.config.values import each, path_text
@@ -70,6 +70,8 @@ def test_every_key_without_a_default_shows_a_form_that_is_allowed() -> None:
     data["mqtt"]["broker"] = "mqtts://broker"
     del data["model"]["factory"], data["cameras"][0]["cutting_line_deg"]
     del data["cameras"][0]["mm_per_px"], data["cameras"][0]["bit_depth"]
+    told = data["cameras"][0].pop("genicam")  # beside another source than the simulated machine
+    assert Camera(name="cam1", source="genicam://serial/1", genicam=told).genicam.buffers == 8
     assert Config.model_validate(data).model.layer == "encoder4.enc4relu2"
 
 
