@@ -19,7 +19,7 @@ from agent.capture.pairing.clock import MachineClock
 from agent.capture.pairing.history import Word
 from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
-from agent.capture.source import Place, SourceInfo
+from agent.capture.source import Measurements, Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
 from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
@@ -220,6 +220,8 @@ class CameraFeed:
                 self._pictures.place = message
             elif isinstance(message, Remarked):
                 self._pictures.remarked(message)
+            elif isinstance(message, Measurements):
+                self._pictures.measured(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):

@@ -29,6 +29,7 @@ from agent.capture.messages import (
 from agent.capture.mounting import Mounting
 from agent.capture.source import (
     EndOfSource,
+    Measuring,
     Picture,
     PictureError,
     Resumable,
@@ -142,6 +143,7 @@ class _Session:
         self._channel = channel
         self._max_age_s = max_age_s
         self._source = source
+        self._measuring = source if isinstance(source, Measuring) else None
         self._size = (info.height_px, info.width_px, 3)
         self._live = info.live
         self._other_size = 0  # pictures in a row
@@ -163,6 +165,7 @@ class _Session:
                 self._step()
         finally:
             self._report()
+            self._tell_measurements()
         # Not in ``finally``: closing a handle that has failed is what hangs most.
         self._source.close()
 
@@ -176,9 +179,14 @@ class _Session:
             self._example = error.detail
         now = time.monotonic()
         self._writer.beat(now)
+        self._tell_measurements()
         if (self._unreadable or self._remarks) and now - self._reported_mono >= REPORT_S:
             self._reported_mono = now
             self._report()
+
+    def _tell_measurements(self) -> None:
+        if self._measuring is not None and (said := self._measuring.measured()) is not None:
+            self._channel.send(said)
 
     def _store(self, picture: Picture) -> None:
         if picture.image.shape != self._size:

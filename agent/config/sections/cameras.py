@@ -139,7 +139,8 @@ class Camera(Section):
             )
 
     def rule_genicam_roi(self) -> Iterator[Broken]:
-        roi, size = self.genicam and self.genicam.roi, self.requested_size
+        roi = None if self.genicam is None else self.genicam.roi
+        size = self.requested_size
         if roi is not None and size is not None and roi[2:] != size:
             yield Broken(
                 ("genicam", "roi"),

@@ -27,8 +27,9 @@ class GenicamBackend(enum.StrEnum):
     """Which driver reads the camera."""
 
     AUTO = "auto"
-    """gentl where a producer is named, by ``cti`` or GENICAM_GENTL64_PATH."""
+    """gentl where a producer is named, by ``cti`` or GENICAM_GENTL64_PATH; else aravis."""
     GENTL = "gentl"
+    ARAVIS = "aravis"
 
 
 class GenicamOptions(Section):
@@ -75,7 +76,7 @@ class GenicamOptions(Section):
     """Facts that the camera sends with every picture (ChunkSelector), switched on."""
 
     def rule_cti(self) -> Iterator[Broken]:
-        if self.cti is not None and self.backend not in (GenicamBackend.AUTO, GenicamBackend.GENTL):
+        if self.cti is not None and self.backend is GenicamBackend.ARAVIS:
             yield Broken(("cti",), "has no effect beside this backend", "backend: gentl")
 
     def rule_exposure_us(self) -> Iterator[Broken]:
