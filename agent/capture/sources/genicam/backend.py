@@ -111,8 +111,8 @@ class Statistics:
 class Device(Protocol):
     """An opened camera, controlled by this process alone. Used by one thread.
 
-    Every method raises ``SourceError`` when the camera is lost: ``unplugged`` (no answer),
-    ``taken`` (another client controls it now), ``read_failed`` (anything else).
+    Every method raises ``SourceError`` when the camera is lost: ``no_answer``, ``taken`` (another
+    client controls it now), ``read_failed`` (anything else).
     """
 
     record: DeviceRecord

@@ -64,7 +64,8 @@ def _first(error: ValidationError) -> str:
     if broken := details.get("ctx", {}).get("broken"):
         return f"option {broken[0].path[0]} {broken[0].message}"
     key, value = str(details["loc"][0]), details["input"]
-    return f"option {key}={value}: allowed is {allowed((*_SECTION, key))}"
+    words = allowed((*_SECTION, key))
+    return f"option {key}={value}: allowed is {words.removesuffix(', or null')}"
 
 
 def _bad(detail: str) -> SourceError:

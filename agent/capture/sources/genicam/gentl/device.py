@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -42,11 +42,14 @@ _MISSING = ("StreamMissedPacketCount", "StreamLostPacketCount", "GevLostPacketCo
 
 
 class GentlDevice:
-    """An opened camera. Its nodes are those of the remote device."""
+    """An opened camera; ``release``: what it stands on, to be closed after it."""
 
-    def __init__(self, device: Any, record: DeviceRecord, address: Address) -> None:
+    def __init__(
+        self, device: Any, record: DeviceRecord, address: Address, release: Callable[[], None]
+    ) -> None:
         self.record = record
         self._device = device
+        self._release = release
         self._shown = str(address)
         self._remote = RemoteDevice(module=device, parent=None)
         self._nodes = GentlNodes(self._remote.node_map, self._shown)
@@ -55,7 +58,6 @@ class GentlDevice:
         self._events: Any = None
         self._buffers: list[Any] = []
         self._memory: list[bytes] = []
-        self._state_register: tuple[str, ...] = ()
 
     # --- nodes ---------------------------------------------------------------------------------
 
@@ -120,7 +122,7 @@ class GentlDevice:
         except gentl.TimeoutException:
             return None
         except gentl.GenericException as error:
-            raise SourceError("unplugged", f"{self._shown}: {error}") from error
+            raise SourceError("no_answer", f"{self._shown}: {error}") from error
         arrived_mono = time.monotonic()
         raw = self._events.buffer
         try:
@@ -193,7 +195,7 @@ class GentlDevice:
         except gentl.AccessDeniedException as error:
             raise SourceError("taken", f"{self._shown}: {error}") from error
         except gentl.GenericException as error:
-            raise SourceError("unplugged", f"{self._shown} does not answer: {error}") from error
+            raise SourceError("no_answer", f"{self._shown} does not answer: {error}") from error
 
     def close(self) -> None:
         """Stop and release; what a lost camera refuses on the way is left."""
@@ -216,6 +218,7 @@ class GentlDevice:
             self._stream = None
         with suppress(gentl.GenericException):
             self._device.close()
+        self._release()
 
     def _lock(self, locked: int) -> None:
         with suppress(NodeError, SourceError):
