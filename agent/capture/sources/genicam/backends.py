@@ -15,7 +15,7 @@ PRODUCERS = "GENICAM_GENTL64_PATH"
 
 BACKENDS: Mapping[GenicamBackend, str] = {
     GenicamBackend.GENTL: "agent.capture.sources.genicam.gentl:GentlBackend",
-    GenicamBackend.ARAVIS: "agent.capture.sources.genicam.aravis:AravisBackend",
+    GenicamBackend.ARAVIS: "agent.capture.sources.genicam.aravis.driver:AravisBackend",
 }
 """What makes a ``Backend``, as ``package.module:name``; called in the capture child."""
 WITHOUT_PRODUCER = GenicamBackend.ARAVIS
