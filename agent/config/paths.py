@@ -1,7 +1,7 @@
 """Relative paths of a configuration file start at its folder, wherever the agent is started.
 
 Which keys are paths is read off the models; beside them, a camera's ``source`` may be a folder or a
-file, a simulated machine may write a log, and a machine camera may have a producer and saved features.
+file, and its URL may have options that are paths.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def source_from(folder: Path, source: str) -> str:
     if scheme == "file" and rest and not rest.startswith("/"):
         return f"file:{quote(str(folder))}/{rest}"
     if options := _PATHS.get(scheme):
-        return re.sub(
-            rf"(?<=[?&])({options})=([^&]+)", lambda one: _option_from(folder, one), source
-        )
+        path_option = re.compile(rf"(?<=[?&])({options})=([^&]+)")
+        return path_option.sub(lambda one: _option_from(folder, one), source)
     return source
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from agent.capture.source import SourceError
 from agent.capture.sources.genicam.address import Address
+from agent.capture.sources.genicam.aravis.backend import AravisBackend
 from agent.capture.sources.genicam.aravis.device import Device
-from agent.capture.sources.genicam.aravis.driver import AravisBackend
 from agent.capture.sources.genicam.backend import NodeError
 from agent.capture.sources.genicam.gige import gvcp
 from agent.config import Camera, GenicamOptions

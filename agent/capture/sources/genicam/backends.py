@@ -14,8 +14,8 @@ PRODUCERS = "GENICAM_GENTL64_PATH"
 """Folders of GenTL producers, by the GenTL standard."""
 
 BACKENDS: Mapping[GenicamBackend, str] = {
-    GenicamBackend.GENTL: "agent.capture.sources.genicam.gentl:GentlBackend",
-    GenicamBackend.ARAVIS: "agent.capture.sources.genicam.aravis.driver:AravisBackend",
+    GenicamBackend.GENTL: "agent.capture.sources.genicam.gentl.backend:GentlBackend",
+    GenicamBackend.ARAVIS: "agent.capture.sources.genicam.aravis.backend:AravisBackend",
 }
 """What makes a ``Backend``, as ``package.module:name``; called in the capture child."""
 WITHOUT_PRODUCER = GenicamBackend.ARAVIS

@@ -61,7 +61,7 @@ class Meter:
             offset_ns = number_of(self._device, *PTP_OFFSET)
             offset_s = None if offset_ns is None else offset_ns / 1e9
             triggers_lost += self._missed_triggers()
-        return Measurements(
+        said = Measurements(
             lost,
             triggers_lost,
             {kind: count for kind, count in packets.items() if count},
@@ -69,6 +69,7 @@ class Meter:
             offset_s,
             remarks,
         )
+        return None if said == Measurements() else said
 
     def _has_counter(self) -> bool:
         """Whether the selected counter of the camera counts missed triggers: it is left as it is,
