@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.capture.source import SourceError
-from agent.capture.sources.genicam.mtu import check_packet_size, mtu_towards
+from agent.capture.sources.genicam.gige.network import Network
+from agent.capture.sources.genicam.gige.packet_size import check_packet_size
 from agent.capture.sources.genicam.nodes import apply, number_of
 from agent.capture.sources.genicam.setup import Write
 from tests.capture.genicam.memory import choice, device, integer, switch
@@ -108,16 +109,9 @@ def test_a_value_that_is_not_available_is_passed_over() -> None:
 
 
 def test_packets_above_the_mtu_are_refused_with_the_network_s_name() -> None:
-    check_packet_size(9000, ("eth1", 9000))
-    check_packet_size(9000, None)
-    with pytest.raises(SourceError, match="9000 is above the MTU 1500 of eth1") as caught:
-        check_packet_size(9000, ("eth1", 1500))
-    assert caught.value.permanent
-
-
-def test_the_network_towards_this_computer_is_its_loopback() -> None:
-    found = mtu_towards("127.0.0.1")
-    assert found is not None
-    assert found[0].startswith("lo")
-    assert found[1] >= 1500
-    assert mtu_towards("no address") is None
+    camera = device()
+    check_packet_size(camera, Network("eth1", "10.0.0.1", 1500, linked=True, loopback=False))
+    apply(camera, [Write("packet_size", ("GevSCPSPacketSize",), 9000)])
+    check_packet_size(camera, Network("eth1", "10.0.0.1", 9000, linked=True, loopback=False))
+    with pytest.raises(SourceError, match="packet_size 9000 is above the MTU 1500 of eth1"):
+        check_packet_size(camera, Network("eth1", "10.0.0.1", 1500, linked=True, loopback=False))

@@ -133,7 +133,10 @@ class Device(Protocol):
         """Run a command and wait until it is done, at most a second. ``NodeError``."""
 
     def start(self, buffers: int) -> None:
-        """Begin to deliver into so many buffers; where all are full the oldest is overwritten."""
+        """Begin to deliver into so many buffers; where all are full the oldest is overwritten.
+
+        ``SourceError`` (``packet_size``) where packets are larger than the network takes.
+        """
 
     def next(self, timeout_s: float) -> Buffer | None:
         """The next buffer in the order of their coming, complete or not; None when none came."""

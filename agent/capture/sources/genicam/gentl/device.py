@@ -24,6 +24,8 @@ from agent.capture.sources.genicam.backend import (
 )
 from agent.capture.sources.genicam.formats import FORMATS, canonical
 from agent.capture.sources.genicam.gentl.nodes import GentlNodes
+from agent.capture.sources.genicam.gige.network import way_to
+from agent.capture.sources.genicam.gige.packet_size import check_packet_size
 from agent.capture.sources.genicam.nodes import number_of
 
 FIRST_ID, LAST_ID = 1, 65535
@@ -79,7 +81,10 @@ class GentlDevice:
     # --- the stream ----------------------------------------------------------------------------
 
     def start(self, buffers: int) -> None:
-        """Begin the stream. ``SourceError`` (``open_failed``) in the producer's words."""
+        """Begin the stream. ``SourceError``: ``packet_size``; ``open_failed`` in the producer's
+        words."""
+        if self.record.ip and (way := way_to(self.record.ip)) is not None:
+            check_packet_size(self, way)
         try:
             self._start(buffers)
         except gentl.GenericException as error:
