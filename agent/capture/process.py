@@ -37,6 +37,7 @@ from agent.capture.source import (
     SourceError,
     SourceInfo,
     SourceSession,
+    Triggerable,
 )
 from agent.capture.sources.size import size_changed
 from agent.capture.urls import opener_of
@@ -55,12 +56,15 @@ RING_LIMIT_BYTES = 1024 * 1024 * 1024
 
 
 def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
-    """Target of the child; ``fds`` holds the ``ring``'s memory and the ``event`` to raise."""
+    """Target of the child; ``fds`` holds the ``ring``'s memory, the ``event`` to raise, and
+    for a camera that is triggered with each fruit the ``trigger``."""
     assert isinstance(args, CaptureArgs)
     try:
         source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
         if isinstance(source, Resumable):
             source.resume(SourceSession(args.place, channel.send, args.state_dir))
+        if isinstance(source, Triggerable) and "trigger" in fds:
+            source.trigger_by(fds["trigger"])
         info = source.open()
         first = None
         if not info.width_px:

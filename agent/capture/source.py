@@ -28,6 +28,7 @@ __all__ = [
     "SourceError",
     "SourceInfo",
     "SourceSession",
+    "Triggerable",
 ]
 
 
@@ -168,3 +169,11 @@ class Measuring(Protocol):
 
     def measured(self) -> Measurements | None:
         """What is new; None where nothing is. Called after every ``read``, and at the end."""
+
+
+@runtime_checkable
+class Triggerable(Protocol):
+    """A source that takes a picture when it is told to."""
+
+    def trigger_by(self, line: int) -> None:
+        """Called before ``open``: the eventfd ``line`` is raised by one for each fruit."""

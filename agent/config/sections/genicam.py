@@ -50,7 +50,8 @@ class GenicamOptions(Section):
     trigger: (
         Annotated[str, text(TRIGGER, "off, software, or LINE:EDGE as in Line1:RisingEdge")] | None
     ) = None
-    """What begins a picture; None: as the camera is set. software: at ``fps``."""
+    """What begins a picture; None: as the camera is set. software: at ``fps``, else with each
+    fruit that the machine names."""
     exposure_auto: Auto = "off"
     gain_auto: Auto = "off"
     white_balance_auto: Auto = "off"

@@ -41,6 +41,11 @@ class SoftwareTriggers:
         self._patience_s = patience_s
         self._fired: deque[float] = deque()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a picture is still to come."""
+        return bool(self._fired)
+
     def fired(self, now: float) -> None:
         self._fired.append(now)
 

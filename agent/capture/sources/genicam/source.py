@@ -15,7 +15,13 @@ from agent.capture.sources.genicam.options import options_of
 from agent.capture.sources.genicam.pixels import to_bgr
 from agent.capture.sources.genicam.setup import plan
 from agent.capture.sources.genicam.stamps import Stamps
-from agent.capture.sources.genicam.trigger import DEFAULT_FPS, SoftwareTrigger
+from agent.capture.sources.genicam.trigger import (
+    PATIENCE_PERIODS,
+    Beat,
+    MachineBeat,
+    Pacing,
+    SoftwareTrigger,
+)
 from agent.capture.sources.size import size_changed
 from agent.config import Camera, GenicamOptions
 from agent.records import CaptureMode
@@ -42,7 +48,13 @@ class GenicamSource:
         self._size = (0, 0)
         self._format = ""
         self._trigger: SoftwareTrigger | None = None
+        self._pacing: Pacing | None = None
+        self._line: int | None = None
         self._heard_mono = 0.0
+
+    def trigger_by(self, line: int) -> None:
+        """Called before ``open``: this eventfd is raised for each fruit."""
+        self._line = line
 
     def open(self) -> SourceInfo:
         """Open and set up the camera, begin its stream. ``SourceError``: those of
@@ -56,7 +68,7 @@ class GenicamSource:
         self._stamps = Stamps(device, self._options.stamp)
         self._meter = Meter(device, differences)
         if self._options.trigger == "software":
-            self._trigger = SoftwareTrigger(device, self._camera.fps or DEFAULT_FPS)
+            self._trigger, self._pacing = self._fired_by_software(device)
         device.start(self._options.buffers)
         self._heard_mono = time.monotonic()
         return SourceInfo(*self._size, self._rate(device), live=True)
@@ -69,8 +81,8 @@ class GenicamSource:
         """
         device = self._opened()
         wait_s = WAIT_S
-        if self._trigger is not None:
-            wait_s = min(wait_s, self._trigger.fire_when_due(time.monotonic()))
+        if self._pacing is not None:
+            wait_s = self._pacing.turn(time.monotonic(), WAIT_S)
         buffer = device.next(wait_s)
         now = time.monotonic()
         if buffer is None:
@@ -97,6 +109,16 @@ class GenicamSource:
     def _opened(self) -> Device:
         assert self._device is not None
         return self._device
+
+    def _fired_by_software(self, device: Device) -> tuple[SoftwareTrigger, Pacing]:
+        if self._camera.fps is not None:
+            trigger = SoftwareTrigger(device, PATIENCE_PERIODS / self._camera.fps)
+            return trigger, Beat(trigger, self._camera.fps)
+        if self._line is None:
+            detail = f"{self._address}: trigger software needs fps, or a machine that names fruit"
+            raise SourceError("open_failed", detail, permanent=True)
+        trigger = SoftwareTrigger(device)
+        return trigger, MachineBeat(trigger, self._line)
 
     def _picture(self, buffer: Buffer) -> Picture:
         if buffer.problem:
@@ -140,7 +162,7 @@ class GenicamSource:
     def _rate(self, device: Device) -> float:
         """Pictures per second; 0 where triggers set the pace and nobody says how fast."""
         if self._trigger is not None:
-            return self._camera.fps or DEFAULT_FPS
+            return self._camera.fps or 0.0
         if self._camera.mode is CaptureMode.TRIGGERED and self._options.trigger != "off":
             return 0.0
         rate = number_of(
