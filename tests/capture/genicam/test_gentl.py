@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.capture.source import SourceError
@@ -19,6 +20,7 @@ from tests.capture.support import camera
 
 genicam = pytest.importorskip("genicam.gentl", reason="the extra genicam is not installed")
 from agent.capture.sources.genicam.gentl.backend import GentlBackend  # noqa: E402
+from agent.capture.sources.genicam.gentl.device import GentlDevice  # noqa: E402
 
 PRODUCER = Path(genicam.__file__).with_name("viky.cti")
 GREEN = f"genicam://serial/1?cti={PRODUCER}"
@@ -109,6 +111,83 @@ def test_a_producer_tells_no_more_than_it_knows() -> None:
     found = GentlBackend().discover(GenicamSource(camera(GREEN))._options)
     assert [device.serial for device in found] == ["0", "1", "2"]
     assert {(one.user_name, one.ip, one.access) for one in found} == {("", "", "free")}
+
+
+@pytest.fixture
+def green() -> Iterator[GentlDevice]:
+    made = GenicamSource(camera(GREEN))
+    device = GentlBackend().open(Address("serial", "1"), made._options, camera(GREEN))
+    assert isinstance(device, GentlDevice)
+    yield device
+    device.close()
+
+
+class Raw:
+    """A producer's buffer that says nothing but what it is made of: the rest is not available."""
+
+    def __init__(self, **said: object) -> None:
+        self._said = said
+
+    def __getattr__(self, name: str) -> object:
+        if name in self._said:
+            return self._said[name]
+        raise genicam.NotAvailableException("not available", "", 0, "", "", "")
+
+
+def test_what_a_buffer_does_not_say_the_camera_s_nodes_say(green: GentlDevice) -> None:
+    green.write("PixelFormat", "Mono8")
+    memory = np.arange(400 * 400, dtype=np.uint32).astype(np.uint8).tobytes() + bytes(99)
+    found = green._copied(Raw(raw_buffer=memory), 5.0)
+    assert (found.width_px, found.height_px, found.pixel_format) == (400, 400, "Mono8")
+    assert found.data.tobytes() == memory[: 400 * 400]
+    assert (found.problem, found.frame_id, found.stamp_ns) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"is_complete": lambda: False}, "incomplete"),
+        ({"is_complete": lambda: False, "size_filled": 99}, "incomplete"),
+        ({"size_filled": 400 * 399}, "incomplete"),
+        ({"has_received_larger_payload": lambda: True, "size_filled": 400 * 400}, "overflow"),
+        ({"payload_type": 6, "size_filled": 400 * 400}, "wrong_payload"),
+    ],
+)
+def test_a_buffer_that_is_no_whole_picture_gives_none_of_its_bytes(
+    green: GentlDevice, said: dict[str, object], problem: str
+) -> None:
+    green.write("PixelFormat", "Mono8")
+    found = green._copied(Raw(**said), 5.0)
+    assert found.problem == problem
+    assert found.data.size == 0
+
+
+def test_a_picture_stays_as_it_is_while_its_memory_is_filled_again(green: GentlDevice) -> None:
+    green.write("PixelFormat", "Mono8")
+    green.write("AcquisitionFrameRate", 200.0)
+    green.start(2)
+    kept, ids = [], []
+    while len(kept) < 10:
+        if (found := green.next(0.5)) is not None:
+            kept.append((found.data, found.data.tobytes()))
+            ids.append(found.frame_id)
+    assert all(data.tobytes() == before for data, before in kept)
+    assert len({before for _, before in kept}) > 1, "the ball moves"
+    assert ids == sorted(set(ids))
+    green.alive()
+
+
+def test_a_library_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    torn = tmp_path / "torn.cti"
+    library = PRODUCER.read_bytes()
+    for held, part in (
+        (library[:20] + bytes(4096), "cannot"),
+        (library[:-1], f"is cut off: {len(library) - 1} of {len(library)} bytes"),
+    ):
+        torn.write_bytes(held)
+        with pytest.raises(SourceError, match=rf"torn\.cti.*{part}") as caught:
+            GenicamSource(camera(f"genicam://serial/1?cti={torn}")).open()
+        assert (caught.value.reason, caught.value.permanent) == ("bad_producer", True)
 
 
 def test_a_producer_that_hangs_is_killed_with_its_child(capture: Capture) -> None:

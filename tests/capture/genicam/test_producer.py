@@ -15,7 +15,9 @@ ELF = {"x86_64": 0x3E, "aarch64": 0xB7}
 
 
 def library(path: Path, machine: str) -> Path:
-    path.write_bytes(b"\x7fELF\x02\x01" + bytes(12) + ELF[machine].to_bytes(2, "little") + bytes(9))
+    path.write_bytes(
+        b"\x7fELF\x02\x01" + bytes(12) + ELF[machine].to_bytes(2, "little") + bytes(99)
+    )
     return path
 
 

@@ -12,6 +12,11 @@ from agent.capture.source import SourceError
 from agent.capture.sources.genicam.backends import PRODUCERS
 
 _ELF = b"\x7fELF"
+_64_BITS = 2
+HEADER_BYTES = 64
+_FIELDS = ((18, 20), (40, 48), (58, 60), (60, 62))
+"""Of a header of 64 bits: ``e_machine``; where the table of sections begins, the size of an entry,
+and their number. It stands at the end of a file."""
 _MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
 """By ``e_machine`` of an ELF header, in the kernel's words."""
 _SAME = {"arm64": "aarch64", "amd64": "x86_64", "armv7l": "arm", "i686": "i386"}
@@ -48,16 +53,20 @@ def check_producer(cti: Path) -> None:
     """``SourceError`` (``bad_producer``, permanent) unless it is a library of this architecture."""
     try:
         with cti.open("rb") as file:
-            head = file.read(20)
+            head = file.read(HEADER_BYTES)
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise _refused("bad_producer", f"{cti}: {error.strerror}") from error
-    if len(head) < 20 or not head.startswith(_ELF):
+    if len(head) < HEADER_BYTES or not head.startswith(_ELF):
         raise _refused("bad_producer", f"{cti} is no shared library of Linux")
     order: Literal["big", "little"] = "big" if head[5] == 2 else "little"
-    code = int.from_bytes(head[18:20], order)
+    code, *sections = (int.from_bytes(head[a:b], order) for a, b in _FIELDS)
     made_for, here = _MACHINES.get(code, f"machine {code}"), platform.machine()
     if made_for != _SAME.get(here.lower(), here):
         raise _refused("bad_producer", f"{cti} is made for {made_for}, and this computer is {here}")
+    whole = sections[0] + sections[1] * sections[2]
+    if head[4] == _64_BITS and size < whole:  # to load it would end this process
+        raise _refused("bad_producer", f"{cti} is cut off: {size} of {whole} bytes")
 
 
 def _refused(reason: str, detail: str) -> SourceError:
