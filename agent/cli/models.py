@@ -70,6 +70,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from FILE.checkpoint if there is one.")
     ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Throw away FILE.checkpoint of an earlier run.")
+    ] = False,
 ) -> None:
     """Train the network on simulated fruit, on a folder of pictures and masks, or on both."""
     from dataclasses import replace
@@ -91,7 +94,8 @@ def train(
         where = str(choose_device(device))
         base = Recipe() if first is None else Recipe.refining(load_model(first, "cpu").sha256)
         recipe = replace(base, features=features, seed=seed).scaled(effort)
-        options = TrainOptions(out, recipe, name, folder, folder_share, where, resume, cases, first)
+        kept = (resume, discard)
+        options = TrainOptions(out, recipe, name, folder, folder_share, where, *kept, cases, first)
         train_with_progress(options, Console())
 
 

@@ -160,6 +160,7 @@ def build(
         machine=handlers.machine,
         set_machine=handlers.on_machine,
         lanes=tuple(lanes),
+        varieties=tuple(references),
     )
     commands = CommandHandler(manager, targets, store, clock, wall_clock_ms)
     alarms = AlarmLoopContext(

@@ -19,13 +19,14 @@ DETAIL_CHARS = 300
 @dataclass(frozen=True, slots=True)
 class CommandTargets:
     """What commands act on beside the alarms. ``explain`` returns false for a lane of which there
-    are no pictures; ``lanes`` are the names of all."""
+    are no pictures; ``lanes`` are the names of all, ``varieties`` those that have a reference."""
 
     explain: Callable[[str], bool]
     sampling: Callable[[float], None]
     machine: Callable[[], MachineInfo]
     set_machine: Callable[[MachineInfo], None]
     lanes: Collection[str] = ()
+    varieties: Collection[str] = ()
 
 
 class CommandHandler:
@@ -78,8 +79,16 @@ class CommandHandler:
                     origin=Origin.OPERATOR,
                 )
                 self._targets.set_machine(machine)
-                return _done()
+                return CommandResult(CommandOutcome.DONE, detail=self._uncharted(machine.variety))
         return self._alarm(command)
+
+    def _uncharted(self, variety: str | None) -> str:
+        """What whoever announced a variety should know where nothing can be charted of it."""
+        varieties = self._targets.varieties
+        if variety is None or not varieties or variety in varieties:
+            return ""
+        hint = f"its charts are held: no reference; {unknown('variety', variety, varieties)}"
+        return hint[:DETAIL_CHARS]
 
     def _alarm(self, command: Command) -> CommandResult:
         now = (self._clock(), self._utc_ms())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent import __version__
+from agent.ablation.split.apart import why_not_together
 from agent.alarms.charts.reference import Bound, Reference, load_reference
 from agent.alarms.signals.signals import describe_signals
 from agent.alarms.text.languages import LANGUAGES
@@ -15,9 +17,11 @@ from agent.capture.feed import CaptureContext
 from agent.capture.system import CaptureSystem
 from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
+from agent.models.checks import probe_batch
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
+from agent.models.unet import UNet
 from agent.observability.http.listener import HttpError, check_address
 from agent.observability.http.server import HttpServer
 from agent.observability.view import AgentView, CameraView, LimitsView
@@ -122,7 +126,15 @@ def make_segmenter(
         for variety, one in references.items()
         if one.min_plausibility is not None
     }
-    return Segmenter(fused(model), config.segmentation, lanes_of(config), clock, plausible_from)
+    faster = fused(model)
+    own = isinstance(model.module, UNet)  # a test has its proof
+    if config.segmentation.batches == "proven" and faster.batchable and not own:
+        why = why_not_together(faster, probe_batch(faster)[:1])
+        if why:
+            known = {"model": model.name, "reason": why}
+            log_event(logger, logging.WARNING, "pictures_one_by_one", **known)
+            faster = replace(faster, batchable=False)
+    return Segmenter(faster, config.segmentation, lanes_of(config), clock, plausible_from)
 
 
 def make_live_stages(

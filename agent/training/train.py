@@ -55,7 +55,8 @@ class TrainOptions:
 
     ``folder``: pictures and masks; ``folder_share`` of the samples come from it, the rest from the
     simulator (1: folder alone). ``start``: weights to refine instead of random ones, best with
-    ``Recipe.refining``. ``cases``: simulated fruit for calibration and for the evaluation.
+    ``Recipe.refining``. ``resume`` or ``discard`` say what is to become of the checkpoint of an
+    earlier run. ``cases``: simulated fruit for calibration and for the evaluation.
     """
 
     out: Path
@@ -65,6 +66,7 @@ class TrainOptions:
     folder_share: float = 0.5
     device: str = "cpu"
     resume: bool = False
+    discard: bool = False
     cases: int = 2000
     start: config.Model | None = None
 
@@ -101,6 +103,13 @@ def train(
     room = ROOM_FOR_OTHERS_BYTES + CHECKPOINT_COPIES * 4 * parameters(options.recipe)
     if refused := output_refusal(options.out, SUFFIX, room):
         raise TrainingError(f"--out: {refused}")
+    if options.resume and options.discard:
+        raise TrainingError("--resume and --discard: one of the two")
+    if options.checkpoint.exists() and not (options.resume or options.discard):
+        raise TrainingError(
+            f"{options.checkpoint}: of an earlier training; --resume goes on from it, --discard "
+            "throws it away"
+        )
     if not 0.0 <= options.folder_share <= 1.0:
         raise TrainingError(f"folder share {options.folder_share} is outside 0..1")
     pairs: tuple[Pair, ...] = ()

@@ -274,6 +274,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("model: {trust: program}", "model.sha256", "missing"),
         ("model: {classes: [a, a]}", "model.classes[1]", "twice"),
         ("model: {preprocessing: {mean: [0.5]}}", "model.preprocessing.mean", "has 1 values"),
+        ("model: {preprocessing: {scale: 255}}", "model.preprocessing.scale", "0.0039215686"),
         ("ablation: {workers: {count: 2, devices: [cpu]}}", "ablation.workers.devices", "2 work"),
         ("ablation: {workers: {devices: [gpu]}}", "ablation.workers.devices[0]", "not allowed"),
         ("ablation: {classes: [a]}\nmodel: {classes: [x, y]}", "ablation.classes[0]", "no class"),

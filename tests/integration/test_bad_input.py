@@ -73,7 +73,7 @@ def program_of_another_hash(folder: Path) -> str:
     return (
         f"model: {{path: {folder}/m.ts, format: torchscript, trust: program, sha256: '{'0' * 64}', "
         "classes: [background, suture, stem], layer: '', head: logits, "
-        "preprocessing: {width_px: 32, height_px: 32, colour: rgb, scale: 255}}"
+        "preprocessing: {width_px: 32, height_px: 32, colour: rgb, scale: 1}}"
     )
 
 

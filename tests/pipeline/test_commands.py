@@ -38,6 +38,7 @@ class Control:
             machine=lambda: self.machine,
             set_machine=lambda machine: setattr(self, "machine", machine),
             lanes=("cam1", "cam2"),
+            varieties=("Redhaven", "Elegant Lady"),
         )
         clock, utc_ms = (lambda: self.now), (lambda: self.utc_ms)
         self.handler = CommandHandler(self.manager, targets, self.store, clock, utc_ms)
@@ -120,6 +121,10 @@ def test_every_other_command_moves_its_lever(control: Control) -> None:
     assert control.periods == [7.0]
     assert control.ask("variety", next(ids), variety="Redhaven", lot="") is CommandOutcome.DONE
     assert (control.machine.variety, control.machine.lot) == ("Redhaven", None)
+    misspelt = control.answer("variety", next(ids), variety="Redhavn", lot="")
+    assert misspelt.outcome is CommandOutcome.DONE  # a new variety may run before it is charted
+    assert "charts are held" in misspelt.detail
+    assert "Redhaven" in misspelt.detail
     assert control.machine.origin is Origin.OPERATOR, "it names no fruit"
     assert control.machine.fruit_id == "4711"
     assert control.ask("explain", next(ids), camera="cam9") is CommandOutcome.REFUSED

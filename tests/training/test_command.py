@@ -72,7 +72,15 @@ def test_an_interrupted_training_says_how_it_goes_on(
     assert result.stderr.splitlines()[-1] == (
         f"pitwatch: interrupted; {out}.checkpoint goes on with --resume"
     )
-    assert out.with_name("x.safetensors.checkpoint").exists()
+    kept = out.with_name("x.safetensors.checkpoint")
+    before = kept.read_bytes()
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 1
+    assert f"{kept}: of an earlier training; --resume goes on from it" in result.stderr
+    assert kept.read_bytes() == before
+    both = runner.invoke(app, [*arguments, "--resume", "--discard"])
+    assert "one of the two" in both.stderr
+    assert runner.invoke(app, [*arguments, "--discard"]).exit_code == 130
 
 
 def test_train_makes_weights_that_evaluate_can_judge(tmp_path: Path) -> None:

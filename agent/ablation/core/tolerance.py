@@ -24,17 +24,21 @@ def logit_rounding(head: Head, logits: Tensor, largest: Tensor | None = None) ->
     ``largest``: the largest logit of the whole picture (a scalar) where these are some pixels of
     it. The network rounds in its own output. Where that is a probability p, the step of p is
     divided by the slope of the inversion (p (1 - p) for a sigmoid, p for a softmax): next to 0 and
-    1 the logits of such a head are known only coarsely.
+    1 the logits of such a head are known only coarsely. What the probabilities were made of was as
+    large as their own logits at least, and had been rounded like those.
     """
     step = ROUNDING_STEPS * torch.finfo(logits.dtype).eps
+    most = logits.abs().amax() if largest is None else largest
+    at_least = (step * most.to(torch.float64)).reshape([1] * logits.ndim)
     if head is Head.LOGITS:
-        most = logits.abs().amax() if largest is None else largest
-        return (step * most.to(torch.float64)).reshape([1] * logits.ndim)
+        return at_least
     wide = logits.to(torch.float64)
     if head is Head.SIGMOID:
         p = torch.sigmoid(wide)
-        return step / (p * (1 - p)).clamp_min(step)
-    return step / wide.exp().clamp_min(step)
+        slope = p * (1 - p)
+    else:
+        slope = wide.exp()
+    return torch.maximum(step / slope.clamp_min(step), at_least)
 
 
 def worst_excess(difference: Tensor, allowed: Tensor) -> tuple[float, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import config
-from agent.ablation.core.errors import LateError
+from agent.ablation.core.errors import AblationError, LateError
 from agent.ablation.engine import Engine
 from agent.ablation.overlay import card_ranges, colour_range, render_overlay
 from agent.ablation.pool.messages import Order
@@ -17,7 +18,9 @@ from agent.ablation.result import EngineResult
 from agent.ablation.run.batching import Progress
 from agent.ablation.studies.studies import CROSS_CHECKS
 from agent.records import Explanation, Overlay, Rung, SamplingClass
-from agent.telemetry import Clock
+from agent.telemetry import Clock, log_event
+
+logger = logging.getLogger(__name__)
 
 ENGINE_SHARE = 0.8
 """Of the time left to the deadline: the rest is for overlays and the way back."""
@@ -109,7 +112,13 @@ class Explainer:
         if rung is Rung.EXACT:
             with contextlib.suppress(LateError):
                 if self._is_due(order):
-                    return self._studied(order, image, aperture, hopeful)
+                    try:
+                        return self._studied(order, image, aperture, hopeful)
+                    except AblationError as error:
+                        # This layer may have no room for a cross-check. What stands against the
+                        # explanation itself is raised again below.
+                        known = {"lane": order.lane, "error": str(error)}
+                        log_event(logger, logging.WARNING, "cross_checks_refused", **known)
                 return self._engine.explain(image, aperture, rung=rung, progress=hopeful)
             rung = Rung.PARTIAL
         return self._engine.explain(

@@ -28,7 +28,7 @@ from agent.ablation.rows.program import Program
 from agent.ablation.rows.shared import Shared
 from agent.ablation.run import controls
 from agent.ablation.run.batching import pixel_logits
-from agent.ablation.split.apart import why_mixed
+from agent.ablation.split.apart import why_not_together
 from agent.ablation.split.left import LeftWays, in_words, is_final
 from agent.ablation.split.prepared import Prepared
 from agent.ablation.split.trace import CutError
@@ -69,7 +69,7 @@ class WholeModel:
         self._folded: LoadedModel | None = fused(model)
         self.operations = self._rows(example)
         self.pairs = True  # of patches and pixels, as long as those do not fail
-        self._together = model.batchable and _together(self._folded, example)
+        self._together = not why_not_together(self._folded, example)
 
     def leave(self, way: str, error: Exception) -> None:
         """``way`` failed where the next one did not: it is not taken again."""
@@ -125,13 +125,6 @@ class WholeModel:
             return operations
         self.left.leave(ROWS, why, event="input_rows_unused", model=self.model.name)
         return None
-
-
-def _together(folded: LoadedModel, example: Tensor) -> bool:
-    """A ``forward`` in Python has no proof; the graph of a folded model may have one."""
-    if not isinstance(folded.module, torch.fx.GraphModule):
-        return False
-    return not why_mixed(folded.module, [example], ())
 
 
 def _dense(model: LoadedModel, seen: View) -> Callable[[Tensor], Tensor]:

@@ -17,12 +17,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from agent.ablation.split.followed import ITEMS, Call, Followed, MixedError, Watch
 from agent.ablation.split.rules import rule_of
 from agent.models.errors import first_line
+from agent.models.loaded import LoadedModel
+
+
+def why_not_together(model: LoadedModel, example: Tensor) -> str:
+    """Why several pictures such as ``example`` (1, C, h, w) do not go through the whole ``model``
+    in one pass; empty where they may."""
+    if not model.batchable:
+        return "it takes one picture a pass"
+    if not isinstance(model.module, fx.GraphModule):
+        return "its forward is not traceable, so what it does with a batch is not known"
+    return why_mixed(model.module, [example], ())
 
 
 def why_mixed(graph: Callable[..., object], batched: Sequence[Any], rest: Sequence[Any]) -> str:

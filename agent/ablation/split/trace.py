@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from inspect import signature
+from io import StringIO
 from typing import Any, NamedTuple
 
 import torch
@@ -101,7 +102,8 @@ def cut_exported(module: nn.Module, layer: str, output_key: str | None, example:
     several = any(p.kind is p.VAR_POSITIONAL for p in signature(module.forward).parameters.values())
     pair = torch.cat((example, example.flip(3)))
     try:
-        with unchanged(module):
+        # What cannot be exported is printed as a graph of a hundred lines beside the error.
+        with unchanged(module), redirect_stderr(StringIO()):
             program = torch.export.export(
                 module, (pair,), dynamic_shapes=((batch,),) if several else (batch,)
             )

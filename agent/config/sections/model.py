@@ -46,6 +46,14 @@ class Preprocessing(Section):
             return {"mean": (0.0,), "std": (1.0,)} | data
         return data
 
+    def rule_scale(self) -> Iterator[Broken]:
+        if self.scale > 1:
+            yield Broken(
+                ("scale",),
+                f"{self.scale:g} multiplies grey levels, which go up to 255",
+                f"at most 1, or {1 / self.scale:.8g} if they are to be divided by {self.scale:g}",
+            )
+
     def rule_channels(self) -> Iterator[Broken]:
         channels = 1 if self.colour == "gray" else 3
         for key, values in (("mean", self.mean), ("std", self.std)):

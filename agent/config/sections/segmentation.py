@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ class Segmentation(Section):
     """From mask to reading."""
 
     batch_max: Annotated[int, Field(ge=1, le=64)] = 8
+    batches: Literal["proven", "trusted"] = "proven"
+    """Whether several pictures go through a network in one pass only where its graph shows that
+    none changes what is read of another, or wherever it takes several."""
     min_suture_area: Share = 0.004
     """Share of the aperture that suture pixels must cover for a line to be fitted."""
     min_confidence: Share = 0.5

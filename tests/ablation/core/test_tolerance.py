@@ -25,6 +25,13 @@ def test_a_saturated_probability_knows_its_logit_only_coarsely():
         assert float(allowed.max()) > 100 * float(allowed.min())
 
 
+def test_a_probability_in_the_middle_was_made_of_numbers_as_large_as_those_beside_it():
+    z = torch.tensor([[[[40.0, 0.3]], [[-40.0, 0.0]]]])
+    for head, own in ((Head.SOFTMAX, z.log_softmax(1)), (Head.SIGMOID, z[:, :1])):
+        middle = tolerance.logit_rounding(head, own)[0, 0, 0, 1]
+        assert middle >= tolerance.logit_rounding(Head.LOGITS, z).amax()
+
+
 def test_the_worst_excess_is_relative_to_what_each_place_may_be_off():
     difference, allowed = torch.tensor([1.0, 0.5]), torch.tensor([10.0, 0.1])
     assert tolerance.worst_excess(difference, allowed) == (0.5, pytest.approx(0.1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent import config
-from agent.ablation.core.errors import LateError
+from agent.ablation.core.errors import AblationError, LateError
 from agent.ablation.pool.explainer import ENGINE_SHARE, Explainer
 from agent.ablation.pool.messages import ImageHeader, Order
 from agent.ablation.result import EngineResult, not_explainable
@@ -31,6 +31,7 @@ class FakeEngine:
         self.calls: list[tuple[Rung, float | None]] = []
         self.studied: list[bool] = []
         self.given_up: list[str] = []
+        self.refusal = ""
         self.model = SimpleNamespace(
             name="fake", sha256="0", classes=("background", "suture"), card=ModelCard(name="fake")
         )
@@ -56,6 +57,8 @@ class FakeEngine:
             steps += 1
             self.now += self.step_s
             progress(steps, STEPS)
+        if studies is not None and self.refusal:
+            raise AblationError(self.refusal)
         if studies is not None:
             self._study(tick)
         return EngineResult(
@@ -179,6 +182,17 @@ def test_an_operator_or_an_alarm_never_waits_for_a_study() -> None:
     waiting = [SamplingClass.OPERATOR, SamplingClass.ALARM]
     answers(engine, 1, [*waiting, SamplingClass.PERIODIC])
     assert engine.studied == [False, False, True]
+
+
+def test_a_cross_check_that_the_layer_has_no_room_for_does_not_cost_the_explanation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = FakeEngine(step_s=0.01)
+    engine.refusal = "blocks of 2 cells in a layer of 1 x 1"
+    phases = answers(engine, 1, [SamplingClass.PERIODIC])
+    assert engine.studied == [True, False]
+    assert phases[-1] == "overlay"
+    assert [record.message for record in caplog.records] == ["cross_checks_refused"]
 
 
 def test_studies_end_before_the_deadline_and_tell_what_they_are_at() -> None:

@@ -59,6 +59,7 @@ def spread(module):
 @pytest.mark.parametrize("name", MODELS)
 def test_deltas_of_a_model_that_others_made_agree_with_plain_re_runs(name):
     package, make, layer, key = MODELS[name]
+    peer("segmentation_models_pytorch")  # all of them with the extra of this one: they are slow
     library = peer(package)
     torch.manual_seed(0)
     model = loaded(spread(make(library)), layer, SIZE, output_key=key)
