@@ -109,7 +109,7 @@ def test_every_key_is_preceded_by_words_about_it() -> None:
 ENVIRONMENT = {"OVERHEAD_URL": "rtsp://u:p@10.20.0.11/1", "PITWATCH_KEY_PASSWORD": "x"}
 
 
-@pytest.mark.parametrize("name", ["lanes.yaml", "gpu.yaml", "tls.yaml"])
+@pytest.mark.parametrize("name", ["lanes.yaml", "genicam.yaml", "gpu.yaml", "tls.yaml"])
 def test_each_example_loads_without_an_error(name: str, tmp_path: Path) -> None:
     etc = tmp_path / "etc"
     for file in (
@@ -137,7 +137,7 @@ def test_the_json_schema_is_current() -> None:
     assert FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m agent.config.schema"
 
 
-@pytest.mark.parametrize("name", ["pitwatch.yaml", "lanes.yaml", "gpu.yaml", "tls.yaml"])
+@pytest.mark.parametrize("name", ["pitwatch.yaml", "lanes.yaml", "genicam.yaml", "gpu.yaml", "tls.yaml"])
 def test_the_json_schema_accepts_every_example(name: str) -> None:
     schema = json.loads(FILE.read_text())
     Draft202012Validator.check_schema(schema)

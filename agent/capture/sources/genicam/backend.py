@@ -111,8 +111,8 @@ class Statistics:
 class Device(Protocol):
     """An opened camera, controlled by this process alone. Used by one thread.
 
-    Every method raises ``SourceError`` when the camera is lost: ``unplugged`` (no answer),
-    ``taken`` (another client controls it now), ``read_failed`` (anything else).
+    Every method raises ``SourceError`` when the camera is lost: ``no_answer``, ``taken`` (another
+    client controls it now), ``read_failed`` (anything else).
     """
 
     record: DeviceRecord
@@ -133,7 +133,10 @@ class Device(Protocol):
         """Run a command and wait until it is done, at most a second. ``NodeError``."""
 
     def start(self, buffers: int) -> None:
-        """Begin to deliver into so many buffers; where all are full the oldest is overwritten."""
+        """Begin to deliver into so many buffers; where all are full the oldest is overwritten.
+
+        ``SourceError`` (``packet_size``) where packets are larger than the network takes.
+        """
 
     def next(self, timeout_s: float) -> Buffer | None:
         """The next buffer in the order of their coming, complete or not; None when none came."""

@@ -12,7 +12,7 @@ from agent.capture.sources.genicam.address import Address, parse_address
 from agent.capture.sources.genicam.formats import FORMATS, canonical
 from agent.capture.sources.genicam.setup import plan
 from agent.config import Camera, GenicamOptions
-from agent.config.words import allowed, keys
+from agent.config.words import allowed
 from agent.nearest import unknown
 
 _SECTION = ("cameras", 0, "genicam")
@@ -48,7 +48,7 @@ def check_genicam(camera: Camera) -> None:
 
 
 def _values(texts: Mapping[str, str]) -> dict[str, Any]:
-    known = keys(_SECTION)
+    known = tuple(GenicamOptions.model_fields)
     for name in texts:
         if name not in known:
             raise _bad(unknown("option", name, known))
@@ -64,7 +64,8 @@ def _first(error: ValidationError) -> str:
     if broken := details.get("ctx", {}).get("broken"):
         return f"option {broken[0].path[0]} {broken[0].message}"
     key, value = str(details["loc"][0]), details["input"]
-    return f"option {key}={value}: allowed is {allowed((*_SECTION, key))}"
+    words = allowed((*_SECTION, key))
+    return f"option {key}={value}: allowed is {words.removesuffix(', or null')}"
 
 
 def _bad(detail: str) -> SourceError:

@@ -10,7 +10,6 @@ from agent.capture.sources.genicam.backend import Backend, Buffer, Device
 from agent.capture.sources.genicam.backends import make_backend
 from agent.capture.sources.genicam.formats import FORMATS, canonical
 from agent.capture.sources.genicam.meter import Meter
-from agent.capture.sources.genicam.mtu import check_packet_size, mtu_towards
 from agent.capture.sources.genicam.nodes import apply, number_of, value_of
 from agent.capture.sources.genicam.options import options_of
 from agent.capture.sources.genicam.pixels import to_bgr
@@ -47,12 +46,10 @@ class GenicamSource:
 
     def open(self) -> SourceInfo:
         """Open and set up the camera, begin its stream. ``SourceError``: those of
-        ``Backend.open``, ``feature``, ``pixel_format``, ``packet_size``, ``features_file``."""
+        ``Backend.open`` and ``Device.start``, ``feature``, ``pixel_format``, ``features_file``."""
         writes = list(plan(self._camera, self._options))
         device = self._make(self._options).open(self._address, self._options, self._camera)
         self._device = device
-        if device.record.ip and self._options.packet_size is not None:
-            check_packet_size(self._options.packet_size, mtu_towards(device.record.ip))
         differences = apply(device, writes)
         self._format = self._checked_format(device)
         self._size = self._read_size(device)

@@ -23,6 +23,7 @@ from agent.capture.sources.genicam.gige import gvcp
 from agent.capture.sources.genicam.gige.lookup import Sought
 from agent.capture.sources.genicam.gige.loss import loss_of
 from agent.capture.sources.genicam.gige.network import Network
+from agent.capture.sources.genicam.gige.packet_size import check_packet_size
 
 NO_AUTOMATIC_PACKET_SIZE = 0
 CHECK_ACCESS = RANGE_CHECK = 1
@@ -160,7 +161,7 @@ class Device:
     def start(self, buffers: int) -> None:
         """Begin to deliver. ``SourceError`` ``packet_size``: larger than the network takes."""
         if self._lane is not None:
-            self._check_packet_size(self._lane)
+            check_packet_size(self, self._lane)
         size = self.read("PayloadSize")
         assert isinstance(size, int)
         try:
@@ -240,18 +241,6 @@ class Device:
         return self._lane is None or bool(
             self._library.plain("arv_gv_device_is_controller", self._handle)
         )
-
-    def _check_packet_size(self, lane: Network) -> None:
-        try:
-            size = self.read("GevSCPSPacketSize")
-        except NodeError:
-            return
-        if isinstance(size, int) and size > lane.mtu > 0:
-            detail = (
-                f"packet_size {size} is above the MTU {lane.mtu} of {lane.name}: set it to"
-                f" {lane.mtu}, or the MTU to {size} (network card and every switch on the way)"
-            )
-            raise SourceError("packet_size", detail)
 
     def _loss(self, said: str) -> SourceError:
         """Who or what took the camera away: its cable here, its power, another client."""

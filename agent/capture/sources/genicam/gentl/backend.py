@@ -37,22 +37,30 @@ _TRANSPORTS = {"GEV": "GigE", "U3V": "USB3"}
 
 
 class GentlBackend:
-    """One producer, loaded when it is first needed and never unloaded: its process ends instead."""
+    """One producer, loaded for a discovery or for as long as its camera is open: it can be loaded
+    once in a process."""
 
     def __init__(self) -> None:
         self._infos: dict[str, Any] = {}
-        self._kept: list[Any] = []  # parents, which nobody else holds
+        self._kept: list[Any] = []  # producer, system and interfaces, in the order of opening
 
     def discover(self, options: GenicamOptions) -> Sequence[DeviceRecord]:
         """Ask the producer for its cameras. How it looks for them (by broadcast on a network) is
         its own matter; it looks on ``options.interface`` alone, where one is named."""
+        try:
+            return self._found(options)
+        finally:
+            self._release()
+
+    def _found(self, options: GenicamOptions) -> Sequence[DeviceRecord]:
         producer = gentl.GenTLProducer.create_producer()
         path = find_producer(options.cti, os.environ)
         try:
             producer.open(str(path))
+            self._kept.append(producer)
             system = producer.create_system()
             system.open()
-            self._kept += [producer, system]
+            self._kept.append(system)
             system.update_interface_info_list(UPDATE_MS)
             return [
                 record
@@ -67,7 +75,14 @@ class GentlBackend:
     def open(self, address: Address, options: GenicamOptions, camera: Camera) -> Device:
         """Open one camera with control. Of a producer every form needs a discovery first: the
         standard has no other way to a camera."""
-        record = pick(self.discover(options), address)
+        try:
+            return self._opened(address, options)
+        except SourceError:
+            self._release()
+            raise
+
+    def _opened(self, address: Address, options: GenicamOptions) -> GentlDevice:
+        record = pick(self._found(options), address)
         device = self._infos[record.key].create_device()
         try:
             device.open(gentl.DEVICE_ACCESS_FLAGS_LIST.DEVICE_ACCESS_EXCLUSIVE)
@@ -76,7 +91,13 @@ class GentlBackend:
             raise SourceError(reason, f"{address}: {error}") from error
         except gentl.GenericException as error:
             raise SourceError("open_failed", f"{address}: {error}") from error
-        return GentlDevice(device, record, address)
+        return GentlDevice(device, record, address, self._release)
+
+    def _release(self) -> None:
+        self._infos.clear()
+        while self._kept:
+            with suppress(gentl.GenericException):
+                self._kept.pop().close()
 
     @staticmethod
     def _interfaces(infos: Sequence[Any], wanted: str | None) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +24,8 @@ from agent.capture.sources.genicam.backend import (
 )
 from agent.capture.sources.genicam.formats import FORMATS, canonical
 from agent.capture.sources.genicam.gentl.nodes import GentlNodes
+from agent.capture.sources.genicam.gige.network import way_to
+from agent.capture.sources.genicam.gige.packet_size import check_packet_size
 from agent.capture.sources.genicam.nodes import number_of
 
 FIRST_ID, LAST_ID = 1, 65535
@@ -42,11 +44,14 @@ _MISSING = ("StreamMissedPacketCount", "StreamLostPacketCount", "GevLostPacketCo
 
 
 class GentlDevice:
-    """An opened camera. Its nodes are those of the remote device."""
+    """An opened camera; ``release``: what it stands on, to be closed after it."""
 
-    def __init__(self, device: Any, record: DeviceRecord, address: Address) -> None:
+    def __init__(
+        self, device: Any, record: DeviceRecord, address: Address, release: Callable[[], None]
+    ) -> None:
         self.record = record
         self._device = device
+        self._release = release
         self._shown = str(address)
         self._remote = RemoteDevice(module=device, parent=None)
         self._nodes = GentlNodes(self._remote.node_map, self._shown)
@@ -55,7 +60,6 @@ class GentlDevice:
         self._events: Any = None
         self._buffers: list[Any] = []
         self._memory: list[bytes] = []
-        self._state_register: tuple[str, ...] = ()
 
     # --- nodes ---------------------------------------------------------------------------------
 
@@ -77,7 +81,10 @@ class GentlDevice:
     # --- the stream ----------------------------------------------------------------------------
 
     def start(self, buffers: int) -> None:
-        """Begin the stream. ``SourceError`` (``open_failed``) in the producer's words."""
+        """Begin the stream. ``SourceError``: ``packet_size``; ``open_failed`` in the producer's
+        words."""
+        if self.record.ip and (way := way_to(self.record.ip)) is not None:
+            check_packet_size(self, way)
         try:
             self._start(buffers)
         except gentl.GenericException as error:
@@ -120,7 +127,7 @@ class GentlDevice:
         except gentl.TimeoutException:
             return None
         except gentl.GenericException as error:
-            raise SourceError("unplugged", f"{self._shown}: {error}") from error
+            raise SourceError("no_answer", f"{self._shown}: {error}") from error
         arrived_mono = time.monotonic()
         raw = self._events.buffer
         try:
@@ -193,7 +200,7 @@ class GentlDevice:
         except gentl.AccessDeniedException as error:
             raise SourceError("taken", f"{self._shown}: {error}") from error
         except gentl.GenericException as error:
-            raise SourceError("unplugged", f"{self._shown} does not answer: {error}") from error
+            raise SourceError("no_answer", f"{self._shown} does not answer: {error}") from error
 
     def close(self) -> None:
         """Stop and release; what a lost camera refuses on the way is left."""
@@ -216,6 +223,7 @@ class GentlDevice:
             self._stream = None
         with suppress(gentl.GenericException):
             self._device.close()
+        self._release()
 
     def _lock(self, locked: int) -> None:
         with suppress(NodeError, SourceError):

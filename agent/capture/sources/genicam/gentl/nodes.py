@@ -132,7 +132,7 @@ class GentlNodes:
             raise NodeError(_first_sentence(error)) from error
         except (genapi.GenericException, gentl.GenericException) as error:
             text = f"{self._shown} does not answer: {_first_sentence(error)}"
-            raise SourceError("unplugged", text) from error
+            raise SourceError("no_answer", text) from error
 
 
 def _kind(node_map: Any, name: str) -> Kind | None:
