@@ -137,7 +137,9 @@ def test_the_json_schema_is_current() -> None:
     assert FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m agent.config.schema"
 
 
-@pytest.mark.parametrize("name", ["pitwatch.yaml", "lanes.yaml", "genicam.yaml", "gpu.yaml", "tls.yaml"])
+@pytest.mark.parametrize(
+    "name", ["pitwatch.yaml", "lanes.yaml", "genicam.yaml", "gpu.yaml", "tls.yaml"]
+)
 def test_the_json_schema_accepts_every_example(name: str) -> None:
     schema = json.loads(FILE.read_text())
     Draft202012Validator.check_schema(schema)

@@ -192,9 +192,11 @@ def test_a_library_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
 
 def test_a_producer_that_hangs_is_killed_with_its_child(capture: Capture) -> None:
     """A stopped process is a call that does not return: the camera comes back with the next."""
-    run = capture(camera(f"{GREEN}&features=AcquisitionFrameRate=50", fps=None, name="green"))
-    run.wait_for_frames(3, "green")
+    patient = {"open_timeout_s": 60, "read_timeout_s": 2.5}  # of a loaded computer
+    told = f"{GREEN}&features=AcquisitionFrameRate=20"
+    run = capture(camera(told, fps=None, name="green", **patient))
+    run.wait_for_frames(3, "green", timeout_s=50)
     os.kill(run.system.pids()["green"], signal.SIGSTOP)
     run.wait_for("backoff", "read_timeout", name="green")
-    run.wait_for_frames(3, "green")
+    run.wait_for_frames(3, "green", timeout_s=40)
     assert run.frames[-1].image.shape == (400, 400, 3)
