@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.capture.feed import CaptureContext
+from agent.capture.sources.folder import DEFAULT_FPS
+from agent.capture.sources.genicam.options import options_of
 from agent.capture.system import CaptureSystem
+from agent.capture.urls import parse
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame
 from agent.telemetry import Kind, check
@@ -89,6 +92,7 @@ class Seen:
 def watch(camera: Camera, seconds: float, clock: Callable[[], float] = time.monotonic) -> Seen:
     """Watch for ``seconds`` from the first picture on; at most as long as an open may take before
     it. The camera is released again, whatever came."""
+    camera = fired(camera)
     lanes = [lane.name for lane in camera.effective_lanes()]
     telemetry = Counted(lanes[0])
     system = CaptureSystem([camera], CaptureContext(telemetry, clock, "cameras", OPENERS))
@@ -129,6 +133,15 @@ def watch(camera: Camera, seconds: float, clock: Callable[[], float] = time.mono
     }
     seen.remarks = telemetry.of("pictures_remarked")
     return seen
+
+
+def fired(camera: Camera) -> Camera:
+    """The same at a rate of its own where its software trigger waits for the machine's fruit: here
+    is no machine that names any."""
+    if camera.fps is not None or parse(camera.source).scheme != "genicam":
+        return camera
+    software = options_of(camera)[1].trigger == "software"
+    return camera.model_copy(update={"fps": DEFAULT_FPS}) if software else camera
 
 
 def _note_changes(seen: Seen, system: CaptureSystem) -> None:

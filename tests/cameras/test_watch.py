@@ -11,8 +11,9 @@ import pytest
 
 from agent.cameras import command, listing
 from agent.cameras.entry import CameraEntry
-from agent.cameras.watch import Counted, Seen, watch
+from agent.cameras.watch import Counted, Seen, fired, watch
 from agent.cameras.watch_command import report
+from agent.capture.sources.folder import DEFAULT_FPS
 from agent.config import Camera, GenicamOptions
 from agent.records import CameraState, CameraStatus, NoReadReason, Reading
 from agent.supervision.child import Child, ChildGone
@@ -59,6 +60,22 @@ def test_losses_are_counted_of_one_lane_alone() -> None:
         counted.count("no_such_counter")
     assert counted.of("pictures_lost") == {"transit": 2}
     assert counted.of("triggers_lost") == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "fps", "expected"),
+    [
+        ("trigger=software", None, DEFAULT_FPS),
+        ("trigger=software", 20.0, 20.0),
+        ("trigger=Line1:RisingEdge", None, None),
+        ("trigger=off", None, None),
+    ],
+)
+def test_a_software_trigger_without_a_rate_is_fired_here(
+    query: str, fps: float | None, expected: float | None
+) -> None:
+    camera = Camera(name="cam1", source=f"genicam://serial/S1?{query}", fps=fps)
+    assert fired(camera).fps == expected
 
 
 def test_a_camera_is_watched_by_its_own_process_and_released() -> None:

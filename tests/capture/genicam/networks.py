@@ -64,7 +64,7 @@ class FarSide:
         self._holder = subprocess.Popen(
             ("unshare", "-n", "cat"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
-        self._camera: subprocess.Popen[bytes] | None = None
+        self._cameras: list[subprocess.Popen[bytes]] = []
         there = Path(f"/proc/{self._holder.pid}/ns/net")
         here = Path("/proc/thread-self/ns/net").readlink()
         wait_until(lambda: there.readlink() != here, 10)
@@ -102,16 +102,19 @@ class FarSide:
 
     def power_on(self, address: str = THERE, serial: str = "GV01", lost_in_1000: int = 0) -> None:
         """Start the camera and wait until it answers."""
-        self._camera = subprocess.Popen(
-            (*self._within(), FAKE, "-i", address, "-s", serial, "-r", str(lost_in_1000)),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        self._cameras.append(
+            subprocess.Popen(
+                (*self._within(), FAKE, "-i", address, "-s", serial, "-r", str(lost_in_1000)),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         )
         wait_until(lambda: gvcp.ask(address) is not None, 10, "the camera answers")
 
     def power_off(self) -> None:
-        camera, self._camera = self._camera, None
-        if camera is not None:
+        """Kill the cameras that were started."""
+        while self._cameras:
+            camera = self._cameras.pop()
             camera.kill()
             camera.wait()
 

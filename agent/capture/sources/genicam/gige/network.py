@@ -7,12 +7,14 @@ import fcntl
 import socket
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFMTU = 0x8913, 0x8915, 0x8921
 """Requests of ``linux/sockios.h``; they answer for the process's own network namespace."""
 UP, LOOPBACK, RUNNING = 0x1, 0x8, 0x40
 _REQUEST = struct.Struct("16s24s")
 _ANY_PORT = 9
+SYSFS = Path("/sys/class/net")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Network:
 def networks() -> list[Network]:
     """All interfaces of this computer, in the kernel's order."""
     found = []
-    for _, name in socket.if_nameindex():
+    for name in _names():
         one = network(name)
         if one is not None:
             found.append(one)
@@ -71,6 +73,13 @@ def way_to(address: str) -> Network | None:
             return None
         local = link.getsockname()[0]
     return next((each for each in networks() if each.address == local), None)
+
+
+def _names() -> list[str]:
+    try:
+        return [name for _, name in socket.if_nameindex()]
+    except OSError:  # a service that may not open sockets of netlink
+        return sorted(each.name for each in SYSFS.iterdir()) if SYSFS.is_dir() else []
 
 
 def _ask(link: socket.socket, request: int, name: str) -> bytes | None:
