@@ -13,6 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 from agent.storage.file.disk import Disk
+from tests.support.forked import CHILDREN, WHOLE_AGENT, forked_children, template
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Hundreds of processes of the agent are started; each would compile it anew.
@@ -39,7 +40,21 @@ def every_file_is_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         disk.close(30.0)
 
 
-WHOLE_AGENT = (
+@pytest.fixture(scope="module")
+def children_forked() -> Iterator[None]:
+    """Children that a module's tests start need not import anew what they all import."""
+    with forked_children(template(*CHILDREN)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def workers_forked() -> Iterator[None]:
+    """The same of children that load networks."""
+    with forked_children(template(*WHOLE_AGENT)):
+        yield
+
+
+RUN_A_WHOLE_AGENT = (
     "tests/integration/",
     "tests/pipeline/test_watchdog_loops.py",
     "tests/deploy/test_containers.py",
@@ -76,7 +91,7 @@ class Scheduler(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return GROUP if file.startswith(WHOLE_AGENT) else file
+        return GROUP if file.startswith(RUN_A_WHOLE_AGENT) else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         longest = next((scope for scope in LONGEST_FIRST if scope in self.workqueue), None)

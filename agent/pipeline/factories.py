@@ -21,7 +21,6 @@ from agent.models.checks import probe_batch
 from agent.models.fusing import fused
 from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
-from agent.models.unet import UNet
 from agent.observability.http.listener import HttpError, check_address
 from agent.observability.http.server import HttpServer
 from agent.observability.view import AgentView, CameraView, LimitsView
@@ -127,8 +126,7 @@ def make_segmenter(
         if one.min_plausibility is not None
     }
     faster = fused(model)
-    own = isinstance(model.module, UNet)  # a test has its proof
-    if config.segmentation.batches == "proven" and faster.batchable and not own:
+    if config.segmentation.batches == "proven" and faster.batchable:
         why = why_not_together(faster, probe_batch(faster)[:1])
         if why:
             known = {"model": model.name, "reason": why}

@@ -83,7 +83,7 @@ Capture = Callable[..., Running]
 
 
 @pytest.fixture
-def capture() -> Iterator[Capture]:
+def capture(children_forked: None) -> Iterator[Capture]:
     """Starts a system with these cameras; checks its books at the end of the test."""
     running: list[Running] = []
 

@@ -24,7 +24,7 @@ import yaml
 from tests.deploy.test_prometheus_files import exported_series, metrics_in
 from tests.support import require_tool
 from tests.support.prometheus import Prometheus, running_prometheus
-from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, forked_agent
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "grafana"
@@ -191,7 +191,7 @@ def test_every_query_of_every_panel_has_a_finite_answer(tmp_path: Path) -> None:
     file = tmp_path / "pitwatch.yaml"
     file.write_text(CONFIGURATION + PROMPT_WORKERS + f"state_dir: {tmp_path / 'state'}\n")
     with (
-        running_agent(tmp_path, "--config", str(file)) as agent,
+        forked_agent(tmp_path, "--config", str(file)) as agent,
         gpu_exporter() as gpu_port,
         running_prometheus(
             tmp_path / "prometheus", agent.port, (RULES,), {"gpu": gpu_port}

@@ -14,7 +14,7 @@ import yaml
 
 from tests.support import require_tool
 from tests.support.prometheus import Prometheus, served
-from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, forked_agent
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SHIPPED = {
@@ -72,7 +72,7 @@ def test_compose_mounts_what_its_configuration_reads() -> None:
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
     folder = tmp_path_factory.mktemp("agent")
     (folder / "a.yaml").write_text("mqtt: {broker: none}\n" + PROMPT_WORKERS)
-    with running_agent(folder, "--config", str(folder / "a.yaml")) as there:
+    with forked_agent(folder, "--config", str(folder / "a.yaml")) as there:
         there.wait_ready()
         yield there
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from agent.models.unet import UNet
 from tests.support.forked import Ended, forked_commands
-from tests.support.running import START_S, RunningAgent, running_agent
+from tests.support.running import START_S, RunningAgent, forked_agent
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
@@ -202,7 +202,7 @@ def whatever_comes(tmp_path_factory: pytest.TempPathFactory) -> Whatever:
             f"mqtt: {{broker: 'mqtt://127.0.0.1:{closed.getsockname()[1]}'}}\n"
             "ablation: {workers: {count: 0}}\n"
         )
-        with running_agent(folder, "--config", str(folder / "bad.yaml")) as agent:
+        with forked_agent(folder, "--config", str(folder / "bad.yaml")) as agent:
             for name in PICTURES:
                 agent.wait(lambda name=name: agent.books(name).segmented, START_S, f"{name} read")
             for name in ("absent", "empty", "away"):

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import free_port, require_tool
 from tests.support.documentation import ROOT, commands
-from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, forked_agent
 
 MODULE = re.compile(r"(?:\.venv/bin/)?(python -m (?:tests|agent)\.\S+)(.*)")
 
@@ -40,7 +40,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAge
     port = free_port()
     broker = f"mqtt: {{broker: embedded, embedded_port: {port}}}\n"
     (folder / "a.yaml").write_text(broker + PROMPT_WORKERS)
-    with running_agent(folder, "--config", str(folder / "a.yaml")) as there:
+    with forked_agent(folder, "--config", str(folder / "a.yaml")) as there:
         there.wait_ready()
         wanted = "pitwatch_sensitivity"
         there.wait(lambda: there.total(wanted, camera="cam1") > 0, 90, "an explanation")

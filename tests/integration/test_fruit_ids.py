@@ -12,7 +12,7 @@ import pytest
 from tests.integration.test_main_job import BASE
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.plc import Naming, Plc
-from tests.support.running import running_agent
+from tests.support.running import forked_agent
 
 STOP_S = 1.6
 
@@ -28,7 +28,7 @@ def test_ids_stay_with_their_fruit_while_the_agent_is_stopped(tmp_path: Path) ->
             "ablation: {workers: {count: 0}}\n"
             f"cameras: [{plc.camera}]\n"
         )
-        with running_agent(tmp_path, "--config", str(config)) as agent:
+        with forked_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait_ready()
             plc.start()
             for lane in ("left", "right"):

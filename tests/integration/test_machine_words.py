@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.test_main_job import BASE, fruit_pictures
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import running_agent
+from tests.support.running import forked_agent
 
 
 @pytest.mark.needs_mosquitto
@@ -39,7 +39,7 @@ def test_fruit_id_and_encoder_by_mqtt_and_http_are_in_the_readings(tmp_path: Pat
             seen.client.publish(f"{BASE}/machine", json.dumps(said), 1)
 
         numbers = itertools.count()
-        with running_agent(tmp_path, "--config", str(config)) as agent:
+        with forked_agent(tmp_path, "--config", str(config)) as agent:
 
             def by_http(word: dict[str, object]) -> None:
                 said = json.dumps(word | {"encoder": 4712})

@@ -1,4 +1,8 @@
-"""The main job as a plant would see it: the real command, a real broker, real sources."""
+"""The main job as a plant would see it: the real command, a real broker, real sources.
+
+Three tests start the command as a person does; in the others, and wherever else a whole agent
+runs, it is forked: see ``tests.support.forked``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ import pytest
 
 from tests.support import free_port, wait_until
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import PROMPT_WORKERS, RunningAgent, running_agent
+from tests.support.running import PROMPT_WORKERS, RunningAgent, forked_agent, running_agent
 
 BASE = "pitwatch/v1/plant/site/area/line/pitter"
 
@@ -62,6 +66,13 @@ def demonstration(folder: Path) -> tuple[str, ...]:
     return "--config", str(config)
 
 
+def unexplained(folder: Path) -> tuple[str, ...]:
+    """Options for an agent without workers, whose start costs more than all the rest of it."""
+    config = folder / "unexplained.yaml"
+    config.write_text("ablation: {workers: {count: 0}}\n")
+    return "--config", str(config)
+
+
 def assert_the_books_balance(agent: RunningAgent, dropped: int = 0) -> None:
     for camera, books in agent.final_books().items():
         assert books["captured"] > 0, camera
@@ -91,7 +102,7 @@ def test_scada_receives_fruit_explanations_pictures_and_a_clean_goodbye(tmp_path
             "cameras: [{name: cam1, source: 'sim:'}]\n"
             f'mqtt:\n  broker: {broker.url}\n  protocol: "3.1.1"\n' + PROMPT_WORKERS
         )
-        with running_agent(tmp_path, "--config", str(config)) as agent:
+        with forked_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait(lambda: seen.all(f"{BASE}/cam/cam1/suture/meta"), 90, "a CAM's meta")
             code, seconds = agent.stop()
         assert code == 0
@@ -112,7 +123,8 @@ def test_a_folder_of_pictures_is_read_to_its_end_into_a_broker(tmp_path: Path) -
     folder = fruit_pictures(tmp_path / "fruit", 20)
     with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
         source = f"file://{folder}?loop=0"
-        with running_agent(tmp_path, "--source", source, "--broker", broker.url) as agent:
+        options = ("--source", source, "--broker", broker.url, *unexplained(tmp_path))
+        with forked_agent(tmp_path, *options) as agent:
             assert agent.process.wait(60) == 0, agent.log
         readings = [json.loads(m.payload) for m in seen.all(f"{BASE}/fruit/cam1")]
     assert len(readings) == 20, "the corrupt picture costs itself only"
@@ -132,7 +144,8 @@ def test_a_video_file_is_played_into_a_broker(tmp_path: Path) -> None:
     video = fruit_video(tmp_path / "fruit.mp4", 30, fps=10)
     with mosquitto(tmp_path) as broker, Observer(broker.port) as seen:
         source = f"file://{video}?loop=0"
-        with running_agent(tmp_path, "--source", source, "--broker", broker.url) as agent:
+        options = ("--source", source, "--broker", broker.url, *unexplained(tmp_path))
+        with forked_agent(tmp_path, *options) as agent:
             assert agent.process.wait(60) == 0, agent.log
         assert len(seen.all(f"{BASE}/fruit/cam1")) == 30
     assert_the_books_balance(agent)
@@ -153,7 +166,7 @@ def test_several_cameras_and_lanes_each_have_topics_and_books_of_their_own(tmp_p
             "      - {name: right, region: [256, 0, 256, 256], mm_per_px: 0.3}\n"
             "  - {name: single, source: 'sim:?rate=80&seed=4'}\n"
         )
-        with running_agent(tmp_path, "--config", str(config)) as agent:
+        with forked_agent(tmp_path, "--config", str(config)) as agent:
             for camera in ("left", "right", "single"):
                 agent.wait(lambda camera=camera: seen.all(f"{BASE}/fruit/{camera}"), 60, camera)
             assert agent.stop()[0] == 0, agent.log
@@ -162,8 +175,8 @@ def test_several_cameras_and_lanes_each_have_topics_and_books_of_their_own(tmp_p
 
 
 def test_the_machine_state_by_http_rides_along_into_the_readings(tmp_path: Path) -> None:
-    arguments = ("--source", "sim:?seed=1", "--broker", "none")
-    with running_agent(tmp_path, *arguments) as agent:
+    arguments = ("--source", "sim:?seed=1", "--broker", "none", *unexplained(tmp_path))
+    with forked_agent(tmp_path, *arguments) as agent:
         agent.wait_ready()
         machine = {"state": "stopped", "lot": "L7", "variety": "golden"}
         assert agent.post("/machine", json.dumps(machine).encode()) in (200, 204)
@@ -174,14 +187,14 @@ def test_the_machine_state_by_http_rides_along_into_the_readings(tmp_path: Path)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_order_and_soon(tmp_path: Path, number: int) -> None:
-    with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
+    with forked_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()
-        family = psutil.Process(agent.process.pid).children(recursive=True)
+        family = agent.children()
         code, seconds = agent.stop(number)
     assert code == 0
     assert seconds < 15, "5 s where nothing else loads the machine"
     assert not psutil.wait_procs(family, timeout=0)[1]
-    assert_the_books_balance(agent)
+    assert_the_books_balance(agent, dropped=2)  # what waited for the first, which takes longest
 
 
 def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path) -> None:
@@ -222,9 +235,9 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
+    with forked_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()
-        family = psutil.Process(agent.process.pid).children(recursive=True)
+        family = agent.children()
         agent.process.send_signal(signal.SIGSTOP)  # so that both signals wait for it together
         agent.process.send_signal(signal.SIGTERM)
         agent.process.send_signal(signal.SIGINT)
@@ -238,7 +251,7 @@ def test_killing_the_agent_leaves_no_child_no_port_and_no_shared_memory(tmp_path
     with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()
         broker_port = urlsplit(agent.status()["broker_url"]).port
-        family = psutil.Process(agent.process.pid).children(recursive=True)
+        family = agent.children()
         assert len(family) >= 3, "capture, worker and broker"
         agent.process.kill()
         agent.process.wait(10)

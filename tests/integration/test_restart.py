@@ -13,7 +13,7 @@ from agent.telemetry import NullTelemetry
 from tests.alarms.support import TimedManager, condition, utc_ms
 from tests.publishing import examples
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import running_agent
+from tests.support.running import forked_agent
 
 TOPIC = "pitwatch/v1/plant/site/area/line/pitter/evidence/{}/image"
 
@@ -46,7 +46,7 @@ def test_the_picture_behind_an_alarm_is_served_after_a_restart(tmp_path: Path) -
             "cameras: [{name: cam1, source: 'sim:?seed=5'}]\n"
             "ablation: {workers: {count: 0}}\n"
         )
-        with running_agent(tmp_path, "--config", str(config)) as agent:
+        with forked_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait_ready()
             assert agent.status()["evidence"] == [event_id]
             agent.wait(lambda: agent.status()["link"]["connected"], 15, "connected")
@@ -69,7 +69,7 @@ def test_an_end_without_a_disk_has_an_exit_code_of_its_own_and_says_what_is_lost
         "cameras: [{name: cam1, source: 'sim:?seed=5'}]\n"
         "ablation: {workers: {count: 0}}\n"
     )
-    with running_agent(tmp_path, "--config", str(config)) as agent:
+    with forked_agent(tmp_path, "--config", str(config)) as agent:
         agent.wait_ready()
         state.rename(tmp_path / "elsewhere")
         state.write_text("no folder")

@@ -13,7 +13,7 @@ from agent.publishing.sparkplug.writes import ANSWER
 from tests.publishing.sparkplug.host import Host
 from tests.publishing.sparkplug.rig import NCMD, Listener
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import running_agent
+from tests.support.running import forked_agent
 
 pytestmark = pytest.mark.needs_mosquitto
 
@@ -45,7 +45,7 @@ def test_the_agent_is_born_sends_fruit_dies_cleanly_and_is_born_with_the_next_bd
         )
         listener = Listener(seen)
         for start in range(2):
-            with running_agent(tmp_path, "--config", str(config)) as agent:
+            with forked_agent(tmp_path, "--config", str(config)) as agent:
                 agent.wait(lambda: read_a_fruit(listener.listen()), 90, "a fruit")
                 host = listener.host
                 assert host.bdseq == start

@@ -10,7 +10,7 @@ import pytest
 from tests.capture.test_rtsp import Serve, serve  # noqa: F401 - a fixture
 from tests.support import free_port
 from tests.support.mosquitto import Observer, mosquitto
-from tests.support.running import running_agent
+from tests.support.running import forked_agent
 
 
 @pytest.mark.needs_gstreamer
@@ -27,7 +27,7 @@ def test_an_rtsp_stream_is_segmented_into_a_broker(
             f"mqtt: {{broker: '{broker.url}'}}\n"
             f"cameras: [{{name: cam1, source: 'rtsp://127.0.0.1:{port}/cam', mode: triggered}}]\n"
         )
-        with running_agent(tmp_path, "--config", str(config)) as agent:
+        with forked_agent(tmp_path, "--config", str(config)) as agent:
             agent.wait_ready()
             readings = seen.wait("/fruit/cam1", 30, 60)
             code, _ = agent.stop()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support.mosquitto import Mosquitto, Observer, mosquitto, retained
-from tests.support.running import RunningAgent, running_agent
+from tests.support.running import RunningAgent, forked_agent
 
 BASE = "pitwatch/v1/plant/site/area/line/pitter"
 GONE = "camera_lost-gone"
@@ -56,7 +56,7 @@ def test_nothing_false_stays_of_a_camera_that_is_gone_and_the_operators_variety_
     with mosquitto(tmp_path, keeps) as broker, Observer(broker.port) as scada:
         machine = b'{"state": "running", "variety": "golden", "lot": "L-1"}'
         scada.client.publish(f"{BASE}/machine", machine, 1, retain=True).wait_for_publish(5)
-        with running_agent(
+        with forked_agent(
             tmp_path, "--config", configured(tmp_path, broker, pictures, gone=True)
         ) as agent:
 
@@ -69,7 +69,7 @@ def test_nothing_false_stays_of_a_camera_that_is_gone_and_the_operators_variety_
             agent.wait(lambda: varieties(scada)[-1:] == ["blush"], 30, "the operator's variety")
             assert agent.stop()[0] == 0
         scada.clear()
-        with running_agent(
+        with forked_agent(
             tmp_path, "--config", configured(tmp_path, broker, pictures, gone=False)
         ) as agent:
             agent.wait(lambda: ends(scada), 60, "the end of the alarm")

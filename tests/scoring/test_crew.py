@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -26,6 +27,7 @@ from agent.scoring.work import Assignment, Part, Population, Record, Shift, begi
 from tests.scoring.test_command import SETTINGS, Course
 from tests.support import wait_until
 
+pytestmark = pytest.mark.usefixtures("workers_forked")
 FAULTS = ("--fault", "lamp_fade", "--fault", "control")
 
 
@@ -60,8 +62,8 @@ def nothing(*_: object) -> None:
 
 
 def children() -> list[int]:
-    task = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(pid) for pid in task.read_text().split()]
+    below = psutil.Process().children(recursive=True)
+    return [one.pid for one in below if one.is_running() and one.name().startswith("score-")]
 
 
 def test_days_and_shifts_are_the_same_whoever_replays_them(course: Course) -> None:
@@ -115,7 +117,7 @@ def test_a_helper_that_is_killed_ends_the_scoring_with_its_reason(
     hands_of_two = Crew(given, 2)
 
     def kill_one() -> None:
-        wait_until(lambda: len(children()) == 2)
+        wait_until(lambda: len(children()) == 2, 60.0)
         os.kill(children()[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)

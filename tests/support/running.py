@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import free_port, wait_until
+from tests.support.forked import TEMPLATE_NAME, ForkedProcess, fork_pitwatch
 
 START_S = 60.0
 ASK_S = 0.1
@@ -46,7 +47,7 @@ class Books:
 
 class RunningAgent:
     """``pitwatch run ...`` with its log in a file; ``http``: on a port that is free here, or as
-    its configuration says."""
+    its configuration says; ``forked``: without the seconds that its imports take."""
 
     def __init__(
         self,
@@ -54,16 +55,19 @@ class RunningAgent:
         *arguments: str,
         http: bool = True,
         environment: Mapping[str, str] | None = None,
+        forked: bool = False,
     ) -> None:
         self.port = free_port()
         self.log_path = folder / f"agent-{self.port}.log"
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        site = ("--http", f"127.0.0.1:{self.port}") if http else ()
+        command = ("run", "--plain", *site, *arguments)
         with self.log_path.open("wb") as log:
+            if forked:
+                self.process = fork_pitwatch(command, log.fileno(), log.fileno())
+                return
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "agent", "run", "--plain"),
-                    *(("--http", f"127.0.0.1:{self.port}") if http else ()),
-                    *arguments,
-                ],
+                [sys.executable, "-m", "agent", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -157,12 +161,15 @@ class RunningAgent:
 
     # --- its processes ---------------------------------------------------------------------------
 
-    def children(self, kind: str) -> list[psutil.Process]:
-        """Children by kind: their process name begins with it."""
+    def children(self, kind: str = "") -> list[psutil.Process]:
+        """Children by kind: their process name begins with it; all of them without one."""
         found = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:
-                if child.name().startswith(kind) and child.status() != psutil.STATUS_ZOMBIE:
+                name = child.name()
+                if name == TEMPLATE_NAME or child.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if name.startswith(kind):
                     found.append(child)
             except psutil.NoSuchProcess:
                 continue
@@ -205,10 +212,19 @@ class RunningAgent:
             self.process.wait(10)
 
 
+def forked_agent(
+    folder: Path, *arguments: str, http: bool = True
+) -> AbstractContextManager[RunningAgent]:
+    """As ``running_agent``, without the seconds that its imports and its children's take."""
+    return running_agent(folder, *arguments, http=http, forked=True)
+
+
 @contextmanager
-def running_agent(folder: Path, *arguments: str, http: bool = True) -> Iterator[RunningAgent]:
+def running_agent(
+    folder: Path, *arguments: str, http: bool = True, forked: bool = False
+) -> Iterator[RunningAgent]:
     """Run the agent for the length of a ``with`` block; killed at its end if still there."""
-    agent = RunningAgent(folder, *arguments, http=http)
+    agent = RunningAgent(folder, *arguments, http=http, forked=forked)
     try:
         yield agent
     finally:

@@ -5,7 +5,7 @@ over the batch, a number read off the maps that decides for all. One comparison 
 little, since such a branch may be taken for rare pictures alone. So a graph is run once with a
 batch whose every tensor knows which of its axes counts the items, and each operator must be one of
 which it is known that it leaves that axis alone (``rules``). What has no rule counts as mixing, and
-is then run item by item.
+is then run item by item. Only a graph of nothing but plain layers needs no run (``layerwise``).
 
 A graph runs the same operators each time, so what holds of one run holds of all. A ``forward`` in
 Python has no such proof, whatever it did in one run.
@@ -21,6 +21,7 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from agent.ablation.split.followed import ITEMS, Call, Followed, MixedError, Watch
+from agent.ablation.split.layerwise import is_layerwise
 from agent.ablation.split.rules import rule_of
 from agent.models.errors import first_line
 from agent.models.loaded import LoadedModel
@@ -43,6 +44,8 @@ def why_mixed(graph: Callable[..., object], batched: Sequence[Any], rest: Sequen
     ``batched`` are tensors (1, ...) of one item, which become a batch of different ones; ``rest``
     is the same for all, and what of it is (1, ...) is expanded to the batch.
     """
+    if is_layerwise(graph, batched, rest):
+        return ""
     watch = Watch(_run)
     generator = torch.Generator().manual_seed(0)
 

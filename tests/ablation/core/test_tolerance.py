@@ -12,7 +12,7 @@ from agent.config import Head
 def test_rounding_grows_with_the_largest_logit_and_with_the_step_of_the_dtype():
     z = torch.tensor([[[[1.0, -8.0]]]])
     single = float(tolerance.logit_rounding(Head.LOGITS, z))
-    assert single == pytest.approx(8 * 64 * torch.finfo(torch.float32).eps)
+    assert single == pytest.approx(8 * tolerance.ROUNDING_STEPS * EPS)
     assert float(tolerance.logit_rounding(Head.LOGITS, z * 2)) == pytest.approx(2 * single)
     assert float(tolerance.logit_rounding(Head.LOGITS, z.double())) < 1e-8 * single
 
@@ -52,7 +52,7 @@ def test_what_lies_beyond_rounding_is_found_on_the_pixels_that_are_compared():
     off = tolerance.excess(Head.LOGITS, found, plain)
     assert off == (
         pytest.approx(0.5, rel=1e-5),
-        pytest.approx(plain.abs().amax().item() * 64 * EPS),
+        pytest.approx(plain.abs().amax().item() * tolerance.ROUNDING_STEPS * EPS),
     )
     assert tolerance.excess(Head.LOGITS, found[:, :, pixels], plain, pixels) == off
     pixels[2, 3] = False

@@ -38,7 +38,7 @@ Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(children_forked: None) -> Iterator[Start]:
     """Starts pools that are gone when the test is over."""
     pools: list[AblationPool] = []
 
@@ -54,7 +54,7 @@ def start() -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[AblationPool, CountingTelemetry]]:
+def pair(children_forked: None) -> Iterator[tuple[AblationPool, CountingTelemetry]]:
     """Two workers that many tests share, since each of them leaves two working ones behind."""
     pool, telemetry = make_pool(count=2, restart_budget=1000)
     pool.start()

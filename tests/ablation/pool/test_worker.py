@@ -60,7 +60,7 @@ def real_pool(path: Path, layer: str | None = None) -> AblationPool:
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AblationPool]:
+def pool(tmp_path_factory: pytest.TempPathFactory, workers_forked: None) -> Iterator[AblationPool]:
     pool = real_pool(random_weights(tmp_path_factory.mktemp("model") / "random.safetensors"))
     pool.start()
     yield pool

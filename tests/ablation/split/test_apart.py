@@ -9,12 +9,15 @@ from torch import nn
 from agent import config
 from agent.ablation.engine import Engine, Tuning
 from agent.ablation.run.whole_model import WholeModel
-from agent.ablation.split import trace
+from agent.ablation.split import apart, trace
 from agent.ablation.split.apart import why_mixed
 from agent.ablation.split.followed import ITEMS
+from agent.ablation.split.layerwise import is_layerwise
 from agent.ablation.split.split import HookSplit
 from agent.ablation.split.trace import CutError
 from agent.models.checks import probe_batch
+from agent.models.fusing import fused
+from agent.models.loading import load_model
 from tests.ablation.networks import OneByOne, bar_and_disc, loaded, picture, seeded
 
 CONV = nn.Conv2d(6, 6, 3, padding=1).requires_grad_(False)
@@ -106,6 +109,94 @@ def test_what_is_the_same_for_all_items_is_no_mixing_and_what_is_not_is():
         assert why_mixed(lambda y, s: torch.cat((y, s), 1), [x], [skip]) == ""
         assert why_mixed(lambda y, s: y + s, [x], [torch.rand(6, 8, 8)]) == ""
         assert "by their place" in why_mixed(lambda y, s: y + s, [x], [torch.rand(ITEMS, 6, 8, 8)])
+
+
+def traced(make):
+    """A graph of layers made in ``make(batch of (N, 6, 8, 8))``."""
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(6, 6, 3, padding=1)
+            self.norm = nn.BatchNorm2d(6)
+            self.relu = nn.ReLU(inplace=True)
+            self.kept = nn.Dropout2d(0.5)
+            self.pool = nn.MaxPool2d(2)
+            self.up = nn.ConvTranspose2d(6, 6, 2, stride=2)
+            self.statistics = nn.BatchNorm2d(6, track_running_stats=False)
+            self.own = Own(6, 6, 3, padding=1)
+
+        def forward(self, y):
+            return make(self, y)
+
+    return torch.fx.symbolic_trace(Network().eval().requires_grad_(False))
+
+
+class Own(nn.Conv2d):
+    """A layer of somebody's own, which may do anything."""
+
+    def forward(self, y):
+        return super().forward(y - y.mean(0, keepdim=True))
+
+
+LAYERWISE = {
+    "block": lambda net, y: net.relu(net.norm(net.conv(y))),
+    "skip": lambda net, y: torch.cat((net.up(net.pool(y)), y), 1),
+    "residual": lambda net, y: F.relu(net.conv(y) + y * 0.5),
+    "interpolation": lambda net, y: F.interpolate(net.pool(y), scale_factor=2, mode="bilinear"),
+    "several outputs": lambda net, y: {"out": net.conv(y), "aux": net.pool(y)},
+}
+NOT_LAYERWISE = {
+    "items joined": lambda net, y: torch.cat((net.conv(y), y), 0)[: y.shape[0]],
+    "items joined at last": lambda net, y: torch.cat((net.conv(y), y)),
+    "a layer of its own": lambda net, y: net.own(y),
+    "statistics of the batch": lambda net, y: net.statistics(y),
+    "written to an input": lambda net, y: net.relu(y),
+    "written to an input that was passed on": lambda net, y: net.relu(net.kept(y)),
+    "a tensor that is none of the inputs": lambda net, y: net.conv(y) * net.conv.bias,
+    "written to an input by a function": lambda net, y: F.relu(y, inplace=True),
+    "a method": lambda net, y: net.conv(y).flip(0),
+}
+
+
+@pytest.mark.parametrize("name", LAYERWISE)
+def test_plain_layers_are_known_without_following_a_batch_and_following_one_says_the_same(
+    name, monkeypatch
+):
+    graph, x = traced(LAYERWISE[name]), torch.rand(1, 6, 8, 8)
+    assert is_layerwise(graph, [x], ())
+    assert why_mixed(graph, [x], ()) == ""
+    monkeypatch.setattr(apart, "is_layerwise", lambda *_: False)
+    assert why_mixed(graph, [x], ()) == ""
+
+
+@pytest.mark.parametrize("name", NOT_LAYERWISE)
+def test_whatever_is_more_than_plain_layers_is_followed(name):
+    assert not is_layerwise(traced(NOT_LAYERWISE[name]), [torch.rand(1, 6, 8, 8)], ())
+
+
+def test_layers_that_are_hooked_or_trained_and_inputs_of_other_shapes_are_followed():
+    graph, x = traced(LAYERWISE["block"]), torch.rand(1, 6, 8, 8)
+    for inputs in ([torch.rand(6, 8, 8)], [torch.rand(2, 6, 8, 8)], [None]):
+        assert not is_layerwise(graph, inputs, ())
+    assert not is_layerwise(lambda y: y, [x], ())
+    hook = graph.conv.register_forward_hook(lambda module, given, output: output.flip(0))
+    assert not is_layerwise(graph, [x], ())
+    hook.remove()
+    assert is_layerwise(graph, [x], ())
+    graph.norm.train()
+    assert not is_layerwise(graph, [x], ())
+
+
+def test_the_shipped_network_is_plain_layers():
+    """A worker that starts with it loads no algebra system."""
+    model = load_model(config.Model(), "cpu")
+    with torch.no_grad():
+        halves = trace.cut(model.module, model.layer, model.output_key)
+        activation, *constants = halves.before(probe_batch(model)[:1])
+        folded = fused(model).module
+    assert is_layerwise(halves.after, [activation], constants)
+    assert is_layerwise(folded, [probe_batch(model)[:1]], ())
 
 
 class Branch(OneByOne):

@@ -38,7 +38,7 @@ Start = Callable[..., HttpServer]
 
 
 @pytest.fixture
-def start(agent: FakeAgent) -> Iterator[Start]:
+def start(agent: FakeAgent, children_forked: None) -> Iterator[Start]:
     """Return a function that starts a server for the agent until the test ends."""
     servers: list[HttpServer] = []
 
