@@ -130,7 +130,7 @@ class Device(Protocol):
         """Set a node; the type is that of its kind. ``NodeError``."""
 
     def execute(self, name: str) -> None:
-        """Run a command and wait until it is done, at most a second. ``NodeError``."""
+        """Run a command and wait until it is done, a few seconds at most. ``NodeError``."""
 
     def start(self, buffers: int) -> None:
         """Begin to deliver into so many buffers; where all are full the oldest is overwritten.

@@ -34,6 +34,9 @@ def plan(camera: Camera, options: GenicamOptions) -> Iterator[Write]:
 
     Names are those of the SFNC (Standard Features Naming Convention), then older ones.
     """
+    # A client that was killed may have left the camera running, and locked what is set below.
+    yield Write("stream", ("AcquisitionStop",), EXECUTE, needed=False)
+    yield Write("stream", ("TLParamsLocked",), 0, needed=False)
     if options.user_set is not None:
         yield Write("user_set", ("UserSetSelector",), options.user_set)
         yield Write("user_set", ("UserSetLoad",), EXECUTE)

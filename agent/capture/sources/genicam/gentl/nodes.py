@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -12,6 +13,7 @@ from agent.capture.source import SourceError
 from agent.capture.sources.genicam.backend import Kind, NodeError, NodeRecord, Value
 
 T = TypeVar("T")
+DONE_S = 3.0
 
 _KINDS: Final[dict[type, Kind]] = {
     genapi.IBoolean: "boolean",
@@ -73,7 +75,13 @@ class GentlNodes:
         self._asked(lambda: setattr(self._node(name), "value", value))
 
     def execute(self, name: str) -> None:
+        """Run a command and wait until it is done, but for a trigger: its end is the picture."""
         self._asked(lambda: self._node(name).execute())
+        end = time.monotonic() + DONE_S
+        while name != "TriggerSoftware" and not self._asked(lambda: self._node(name).is_done()):
+            if time.monotonic() > end:
+                raise NodeError(f"is not done after {DONE_S:g} s")
+            time.sleep(DONE_S / 100)
 
     def selected(self, selector: str, number: int, name: str) -> Value | None:
         """The value of ``name`` under a number of its selector; None where there is none."""
