@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def lost(device: Device) -> SourceError:
                 device.alive()
         except SourceError as error:
             device.close()
+            # On a network that vanishes the library's thread would turn without rest.
+            wait_until(lambda: "arv_gv_stream" not in names_of_threads(), 20)
             return error
     pytest.fail("the loss was not noticed")
 
@@ -244,6 +247,14 @@ def test_an_address_is_opened_without_a_broadcast(far: FarSide) -> None:
 
 def delivered(device: Device, count: int) -> bool:
     return (device.statistics().delivered or 0) >= count
+
+
+def names_of_threads() -> set[str]:
+    names = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            names.add((task / "comm").read_text().strip())
+    return names
 
 
 def threads() -> int:
