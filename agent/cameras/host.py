@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,8 @@ JUMBO_BYTES = 9000
 """Packets of this size: a sixth of the interrupts of those of 1500."""
 RECEIVE_BYTES = 8 * 2**20
 """Some pictures of a camera of 2 megapixels, until the process gets its turn."""
-PRIORITY = 10
-"""At which the receiving thread asks to run; any of real time goes before all that is not."""
-NET_RAW, SYS_NICE = 13, 23
-"""Capabilities, by their bit."""
+NET_RAW = 13
+"""Capability, by its bit."""
 PROC = Path("/proc")
 
 
@@ -37,13 +34,11 @@ class HostCheck:
 
 
 def check_host(interface: str | None, proc: Path = PROC) -> list[HostCheck]:
-    """MTU of the networks (of one, where it is named), receive buffers, priority."""
+    """MTU of the networks (of one, where it is named), and receive buffers."""
     capabilities = effective_capabilities(proc)
-    hard = resource.getrlimit(resource.RLIMIT_RTPRIO)[1]
     return [
         *check_networks(networks(), interface),
         check_receiving(_number(proc / "sys/net/core/rmem_max"), capabilities),
-        check_priority(hard, capabilities),
     ]
 
 
@@ -84,18 +79,6 @@ def check_receiving(rmem_max: int | None, capabilities: int) -> HostCheck:
     if rmem_max is not None and rmem_max >= RECEIVE_BYTES:
         return HostCheck(name, found, wanted)
     return HostCheck(name, found, wanted, f"sysctl -w net.core.rmem_max={RECEIVE_BYTES}")
-
-
-def check_priority(limit: int, capabilities: int) -> HostCheck:
-    """Whether the thread that receives packets may run before everything else; ``limit`` is
-    RLIMIT_RTPRIO, -1 without one."""
-    name, wanted = "realtime", f"RLIMIT_RTPRIO {PRIORITY} or more, or CAP_SYS_NICE"
-    if capabilities >> SYS_NICE & 1:
-        return HostCheck(name, "CAP_SYS_NICE", wanted)
-    if limit == resource.RLIM_INFINITY or limit >= PRIORITY:
-        return HostCheck(name, f"RLIMIT_RTPRIO {limit}", wanted)
-    remedy = f"LimitRTPRIO={PRIORITY} in the service's unit, or rtprio in limits.conf"
-    return HostCheck(name, f"RLIMIT_RTPRIO {limit}", wanted, remedy)
 
 
 def effective_capabilities(proc: Path = PROC) -> int:

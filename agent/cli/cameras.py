@@ -33,7 +33,7 @@ def cameras(
     ] = None,
     check_host: Annotated[
         bool,
-        typer.Option("--check-host", help="Check MTU, receive buffers and priority instead."),
+        typer.Option("--check-host", help="Check MTU and receive buffers instead."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
     model: ModelOption = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,8 @@ import pytest
 from agent.cameras.host import (
     JUMBO_BYTES,
     NET_RAW,
-    PRIORITY,
     RECEIVE_BYTES,
-    SYS_NICE,
     check_networks,
-    check_priority,
     check_receiving,
     effective_capabilities,
 )
@@ -64,26 +60,11 @@ def test_a_burst_needs_a_large_buffer_or_a_packet_socket(
     assert check_receiving(rmem_max, capabilities).good is good
 
 
-@pytest.mark.parametrize(
-    ("limit", "capabilities", "good"),
-    [
-        (0, 0, False),
-        (PRIORITY, 0, True),
-        (resource.RLIM_INFINITY, 0, True),
-        (0, 1 << SYS_NICE, True),
-    ],
-)
-def test_priority_needs_the_limit_or_the_capability(
-    limit: int, capabilities: int, good: bool
-) -> None:
-    assert check_priority(limit, capabilities).good is good
-
-
 def test_capabilities_are_read_and_unknown_ones_are_none(tmp_path: Path) -> None:
     assert effective_capabilities(tmp_path) == 0
     status = tmp_path / str(os.getpid()) / "status"
     status.parent.mkdir()
-    status.write_text("Name:\tx\nCapEff:\t0000000000802000\n")
-    assert effective_capabilities(tmp_path) == 1 << SYS_NICE | 1 << NET_RAW
+    status.write_text("Name:\tx\nCapEff:\t0000000000002000\n")
+    assert effective_capabilities(tmp_path) == 1 << NET_RAW
     status.write_text("CapEff:\n")
     assert effective_capabilities(tmp_path) == 0

@@ -120,10 +120,13 @@ def _triggers(folder: Path, seconds: float) -> tuple[list[str], list[str]]:
         with running_agent(folder, "--config", str(_config(folder, broker.url, places))) as agent:
             agent.wait_ready()
             threading.Event().wait(seconds)
+            log = agent.events("camera_state")
+            far.pull()  # whatever was counted by then is final
+            agent.wait(lambda: len(_times(agent, "backoff")) >= len(places), 60, "noticed")
+            counted = {name: _counted(agent, name) for name in places}
             agent.stop()
             witness.close()
-            books, log = agent.final_books(), agent.events("camera_state")
-            counted = {name: _counted(agent, name) for name in places}
+            books = agent.final_books()
         ages = {name: _ages(seen, name, witness.of[places[name]].stamps) for name in places}
     rows, failures = [], []
     for name, address in places.items():
@@ -158,22 +161,9 @@ def _triggers(folder: Path, seconds: float) -> tuple[list[str], list[str]]:
 
 
 def _counted(agent: RunningAgent, name: str) -> tuple[int, int]:
-    """Pictures unreadable and lost, as the log tells them to its end."""
-    unreadable = lost = 0
-    for event in agent.events("pictures_unreadable"):
-        if event["camera"] == name:
-            unreadable += sum(_numbers(event["counts"]))
-    for event in agent.events("pictures_lost"):
-        if event["camera"] == name:
-            lost += sum(_numbers(event["counts"]))
-    return unreadable, lost
-
-
-def _numbers(counts: str) -> list[int]:
-    """Of a dictionary of counts in a log line."""
-    return [
-        int(word) for word in counts.replace("}", "").replace(",", " ").split() if word.isdigit()
-    ]
+    """Pictures unreadable and lost."""
+    unreadable = agent.total("pitwatch_pictures_unreadable_total", camera=name)
+    return int(unreadable), int(agent.total("pitwatch_pictures_lost_total", camera=name))
 
 
 def _ages(seen: Observer, name: str, stamps: list[float]) -> list[float]:

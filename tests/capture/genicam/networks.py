@@ -70,7 +70,7 @@ class FarSide:
         wait_until(lambda: there.readlink() != here, 10)
         peer = ("peer", "name", "port", "netns", str(self._holder.pid))
         command("ip", "link", "add", CABLE, "type", "veth", *peer)
-        command("ip", "addr", "add", f"{HERE}/24", "dev", CABLE)
+        command("ip", "addr", "add", f"{HERE}/24", "brd", "+", "dev", CABLE)
         command("ip", "link", "set", CABLE, "mtu", "9000", "up")
         self.inside("ip", "addr", "add", f"{THERE}/24", "dev", "port")
         self.inside("ip", "addr", "add", f"{ELSEWHERE}/24", "dev", "port")

@@ -199,7 +199,7 @@ class Device:
     def close(self) -> None:
         """Stop the stream and release the camera. Of one that is lost nothing is asked any more:
         each of the library's last words would wait for its time-out. It ends with its process."""
-        if not self._handle or self._lost or not self._controls():
+        if not self._handle or self._lost:
             return
         handle, self._handle = self._handle, 0
         try:
@@ -245,6 +245,8 @@ class Device:
     def _loss(self, said: str) -> SourceError:
         """Who or what took the camera away: its cable here, its power, another client."""
         self._lost = True
+        if self._stream is not None:
+            self._stream.stop()
         if self._lane is None:
             return SourceError("unplugged", f"{self.record.key}: {said}")
         return loss_of(self.record, self._sought, self._lane, said)

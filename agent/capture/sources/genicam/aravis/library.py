@@ -94,6 +94,7 @@ _PLAIN: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "arv_buffer_has_chunks": (c_int, (_P,)),
     "arv_device_create_chunk_parser": (_P, (_P,)),
     "arv_stream_push_buffer": (None, (_P, _P)),
+    "arv_stream_stop_thread": (c_uint, (_P, c_int)),
     "arv_stream_try_pop_buffer": (_P, (_P,)),
     "arv_stream_timeout_pop_buffer": (_P, (_P, c_uint64)),
     "arv_stream_get_n_infos": (c_uint, (_P,)),

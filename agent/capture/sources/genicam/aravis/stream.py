@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 import time
 from collections import deque
 from ctypes import byref, c_int, c_size_t
-from pathlib import Path
 
 import numpy as np
 
 from agent.capture.sources.genicam.aravis.library import Library
 from agent.capture.sources.genicam.backend import Buffer, Statistics
 
-RECEIVER = "arv_gv_stream"
-"""Name of the library's thread."""
-PRIORITY = 10
 POP_US = 200_000
 JOIN_S = 2.0
 SPARE = 2
@@ -66,7 +61,6 @@ class AravisStream:
         self._library = library
         self._stream = int(library.checked("arv_device_create_stream", device, None, None))
         library.plain("g_object_set", self._stream, b"socket-buffer", MEASURED_SOCKET_BUFFER, None)
-        _first_of_all()
         for _ in range(buffers + SPARE):
             library.plain(
                 "arv_stream_push_buffer",
@@ -103,11 +97,19 @@ class AravisStream:
         )
 
     def close(self) -> None:
-        """End the thread and the stream."""
-        self._closing = True
-        self._thread.join(JOIN_S)
+        """End both threads and the stream."""
+        self.stop()
         if not self._thread.is_alive():  # else it ends with its process
             self._library.plain("g_object_unref", self._stream)
+
+    def stop(self) -> None:
+        """End both threads and ask the camera nothing: what is left ends with its process. The
+        library's thread must not stay: on a network that vanished it turns without rest."""
+        if self._closing:
+            return
+        self._closing = True
+        self._thread.join(JOIN_S)
+        self._library.plain("arv_stream_stop_thread", self._stream, 0)
 
     def _info(self, name: str) -> int | None:
         index = self._infos.get(name)
@@ -195,14 +197,3 @@ class AravisStream:
         arrived_ns = int(self._library.plain("arv_buffer_get_system_timestamp", done))
         age_s = (now_ns - arrived_ns) / 1e9
         return now_mono - age_s if 0 <= age_s < 10 else now_mono
-
-
-def _first_of_all() -> None:
-    """Let the library's thread that receives packets run before everything that is not of real
-    time, where this process may: a packet that finds no room in the kernel is lost."""
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            if (task / "comm").read_text(encoding="utf-8").strip() == RECEIVER:
-                os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(PRIORITY))
-        except OSError:
-            continue  # not allowed, or a thread that has just ended

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 PORT = 3956
@@ -84,7 +84,7 @@ def parse_found(payload: bytes) -> Found | None:
 
 def ask(address: str, answer_s: float = ANSWER_S, interface: str = "") -> Found | None:
     """The camera at this address, or None where none answers. No broadcast. ``OSError``."""
-    for payload in _exchange(address, DISCOVERY, b"", (TRIES, answer_s), interface):
+    for payload in _exchange((address,), DISCOVERY, b"", (TRIES, answer_s), interface):
         return parse_found(payload)
     return None
 
@@ -92,16 +92,18 @@ def ask(address: str, answer_s: float = ANSWER_S, interface: str = "") -> Found 
 def read_register(address: str, register: int, interface: str = "") -> int | None:
     """One register of a camera that anybody may control; None where it does not say it."""
     asked = struct.pack(">I", register)
-    for payload in _exchange(address, READ_REGISTER, asked, (TRIES, ANSWER_S), interface):
+    for payload in _exchange((address,), READ_REGISTER, asked, (TRIES, ANSWER_S), interface):
         return int.from_bytes(payload[:4], "big") if len(payload) >= 4 else None
     return None
 
 
-def search(wait_s: float, interface: str = "") -> list[Found]:
+def search(wait_s: float, interface: str = "", directed: str = "") -> list[Found]:
     """Cameras that answer a broadcast within ``wait_s``: on the network of ``interface`` (this
-    computer's IPv4 address there), without one where the system's own route leads. ``OSError``."""
+    computer's IPv4 address there), without one where the system's own route leads. ``directed``:
+    the network's own broadcast address, asked as well: some cameras hear only that. ``OSError``."""
+    asked = (BROADCAST, directed) if directed else (BROADCAST,)
     found: dict[tuple[str, str], Found] = {}
-    for payload in _exchange(BROADCAST, DISCOVERY, b"", (1, wait_s), interface):
+    for payload in _exchange(asked, DISCOVERY, b"", (1, wait_s), interface):
         one = parse_found(payload)
         if one is not None:
             found[one.mac, one.ip] = one
@@ -111,11 +113,15 @@ def search(wait_s: float, interface: str = "") -> list[Found]:
 
 
 def _exchange(
-    address: str, command: int, payload: bytes, patience: tuple[int, float], interface: str
+    addresses: Sequence[str],
+    command: int,
+    payload: bytes,
+    patience: tuple[int, float],
+    interface: str,
 ) -> Iterator[bytes]:
     """Yield the payloads of the answers, ``patience`` = (tries, seconds each). An address where
     nothing listens (refused, no route) gives none."""
-    broadcast = address == BROADCAST
+    broadcast = BROADCAST in addresses
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         if broadcast:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -123,7 +129,8 @@ def _exchange(
         tries, wait_s = patience
         for number in range(1, tries + 1):
             try:
-                link.sendto(request(command, number, payload, broadcast), (address, PORT))
+                for address in addresses:
+                    link.sendto(request(command, number, payload, broadcast), (address, PORT))
                 yield from _answers(link, command, number, wait_s)
             except ConnectionRefusedError:
                 return

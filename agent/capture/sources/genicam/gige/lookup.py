@@ -54,7 +54,7 @@ def gige_cameras(interface: str | None) -> list[DeviceRecord]:
     for each in asked:
         if each.address:
             try:
-                answers = gvcp.search(SEARCH_S, each.address)
+                answers = gvcp.search(SEARCH_S, each.address, each.broadcast)
             except OSError:
                 continue  # went away between two looks, or may not be broadcast on
             found += [record_of(one, each.name) for one in answers]

@@ -9,9 +9,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFMTU = 0x8913, 0x8915, 0x8921
+SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFMTU = 0x8913, 0x8915, 0x8919, 0x8921
 """Requests of ``linux/sockios.h``; they answer for the process's own network namespace."""
-UP, LOOPBACK, RUNNING = 0x1, 0x8, 0x40
+UP, BROADCASTS, LOOPBACK, RUNNING = 0x1, 0x2, 0x8, 0x40
 _REQUEST = struct.Struct("16s24s")
 _ANY_PORT = 9
 SYSFS = Path("/sys/class/net")
@@ -20,13 +20,14 @@ SYSFS = Path("/sys/class/net")
 @dataclass(frozen=True, slots=True)
 class Network:
     """One interface: ``address`` is its first of IPv4, "" without one; ``linked``: switched on, and
-    the cable has a link; ``mtu`` in bytes."""
+    the cable has a link; ``mtu`` in bytes; ``broadcast``: the network's own address for all."""
 
     name: str
     address: str
     mtu: int
     linked: bool
     loopback: bool
+    broadcast: str = ""
 
 
 def networks() -> list[Network]:
@@ -45,6 +46,7 @@ def network(name: str) -> Network | None:
         flags = _ask(link, SIOCGIFFLAGS, name)
         if flags is None:
             return None
+        directed = _ask(link, SIOCGIFBRDADDR, name)
         address, mtu = _ask(link, SIOCGIFADDR, name), _ask(link, SIOCGIFMTU, name)
     (bits,) = struct.unpack("=H", flags[:2])
     return Network(
@@ -53,6 +55,9 @@ def network(name: str) -> Network | None:
         mtu=0 if mtu is None else struct.unpack("i", mtu[:4])[0],
         linked=bool(bits & UP and bits & RUNNING),
         loopback=bool(bits & LOOPBACK),
+        broadcast=(
+            socket.inet_ntoa(directed[4:8]) if directed and address and bits & BROADCASTS else ""
+        ),
     )
 
 
