@@ -18,7 +18,7 @@ from agent.alarms.catalogue import Cause, watched_ids
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.capture.urls import parse
-from agent.config import Alarms, Camera, Config, Head, Model, ModelFormat
+from agent.config import Alarms, Camera, Config, GenicamOptions, Head, Model, ModelFormat
 from agent.config.load import ConfigErrors, ConfigProblem, Loaded, Overrides
 from agent.config.load import load_config as load
 from agent.config.rules import Broken
@@ -185,7 +185,7 @@ def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> I
         elif camera.source.startswith(("rtsp:", "rtsps:")):
             check_stream(camera.source)
         elif camera.source:
-            check_source(Camera(name="camera", source=camera.source))
+            check_source(Camera(name="camera", source=camera.source, genicam=_told(camera)))
             yield from _watch_problems(place, camera.source, state_dir)
     except ParameterError as error:
         yield from (Broken(place, f"is no simulated camera: {wrong}") for wrong in error.wrong)
@@ -195,6 +195,12 @@ def _source_problems(path: KeyPath, camera: Camera, state_dir: Path | None) -> I
         yield Broken(place, f"cannot be used: {error.strerror}", SOURCE_FORMS)
     except ValueError as error:
         yield Broken(place, f"cannot be used: {error}", SOURCE_FORMS)
+
+
+def _told(camera: Camera) -> GenicamOptions | None:
+    """What YAML tells a machine camera, as far as it has no errors of its own."""
+    told = getattr(camera, "genicam", None) if camera.source.startswith("genicam:") else None
+    return None if told is None or told.type_errors or any(told.broken()) else told
 
 
 def _watch_problems(place: KeyPath, source: str, state_dir: Path | None) -> Iterator[Broken]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.capture.source import SourceError, SourceInfo
 from agent.capture.sources.folder import check_folder
+from agent.capture.sources.genicam.options import check_genicam
 from agent.capture.urls import OPENERS, opener_of, parse
 from agent.config import Camera, Lane
 from agent.config.sections.cameras import Region
@@ -19,10 +20,13 @@ def check_source(camera: Camera, schemes: Collection[str] = ("sim",)) -> str:
     """Raise ``SourceError`` for an unknown scheme or a missing file.
 
     ``schemes`` are those that the wiring brings beside capture's own. A network camera or a device
-    that is away is no error here: it may come. So may a folder or its pictures; what is missing of
-    them is returned in words, "" where nothing is.
+    that is away is no error here: it may come; what a machine camera is told has to be right. A
+    folder may be away too, or its pictures; what is missing of them is returned in words, "" where
+    nothing is.
     """
     opener = opener_of(camera.source, dict.fromkeys(schemes, ""))
+    if opener == OPENERS["genicam"]:
+        check_genicam(camera)
     if opener not in (OPENERS["folder"], OPENERS["watch"]):
         return ""
     try:

@@ -19,8 +19,9 @@ from agent.capture.pairing.clock import MachineClock
 from agent.capture.pairing.history import Word
 from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
-from agent.capture.source import Place, SourceInfo
+from agent.capture.source import Measurements, Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
+from agent.capture.trigger_line import TriggerLine
 from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
 from agent.redaction import without_credentials
@@ -93,6 +94,7 @@ class CameraFeed:
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
         self._waiting_mono = 0.0
+        self._trigger = TriggerLine(camera)
         self._pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
         self._report_changes()
 
@@ -169,6 +171,7 @@ class CameraFeed:
         if self._child is not None:
             self._child.stop(timeout_s)
             self._child = None
+        self._trigger.close()
 
     @property
     def pid(self) -> int | None:
@@ -187,7 +190,7 @@ class CameraFeed:
                 self._pictures.place,
                 self._context.state_dir,
             ),
-            fds={"ring": memory_fd, "event": self._event_fd},
+            fds={"ring": memory_fd, "event": self._event_fd, **self._trigger.fds},
             env=CHILD_ENV,
         )
 
@@ -220,6 +223,8 @@ class CameraFeed:
                 self._pictures.place = message
             elif isinstance(message, Remarked):
                 self._pictures.remarked(message)
+            elif isinstance(message, Measurements):
+                self._pictures.measured(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):
@@ -270,6 +275,7 @@ class CameraFeed:
 
     def set_machine(self, word: Word, now: float) -> None:
         """Take the machine's word: for the pictures that it belongs to, and for the watch."""
+        self._trigger.heard(word.info)
         self._reported = word.info
         self.pairing.heard(word)
         self._judge_machine(None, now)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from agent.capture.messages import Remarked, Unreadable
-from agent.capture.source import Place
+from agent.capture.source import Measurements, Place
 from agent.capture.state_machine import Change
 from agent.capture.states import Cause
 from agent.picture_files import printable
@@ -61,6 +61,33 @@ class PictureReports:
                     kind=kind,
                     example=message.details.get(kind, ""),
                 )
+
+    def measured(self, message: Measurements) -> None:
+        """What the camera itself counts and measures."""
+        for lane in self._lanes:
+            for reason, count in message.lost.items():
+                self._telemetry.count("pictures_lost", count, camera=lane, reason=reason)
+            if message.triggers_lost:
+                self._telemetry.count("triggers_lost", message.triggers_lost, camera=lane)
+            for kind, count in message.packets.items():
+                self._telemetry.count("camera_packets", count, camera=lane, kind=kind)
+            for gauge, value in (
+                ("camera_temperature_celsius", message.temperature_celsius),
+                ("camera_clock_offset_seconds", message.clock_offset_s),
+            ):
+                if value is not None:
+                    self._telemetry.gauge(gauge, value, camera=lane)
+        if message.lost or message.triggers_lost:
+            log_event(
+                logger,
+                logging.WARNING,
+                "pictures_lost",
+                camera=self._camera,
+                counts=dict(message.lost),
+                triggers=message.triggers_lost,
+            )
+        if message.remarks:
+            self.remarked(Remarked(dict.fromkeys(message.remarks, 1), message.remarks))
 
     def leave(self, change: Change) -> None:
         """A session ended by ``change``: the next goes on behind a file that ended it."""

@@ -29,6 +29,7 @@ from agent.capture.messages import (
 from agent.capture.mounting import Mounting
 from agent.capture.source import (
     EndOfSource,
+    Measuring,
     Picture,
     PictureError,
     Resumable,
@@ -36,6 +37,7 @@ from agent.capture.source import (
     SourceError,
     SourceInfo,
     SourceSession,
+    Triggerable,
 )
 from agent.capture.sources.size import size_changed
 from agent.capture.urls import opener_of
@@ -54,12 +56,15 @@ RING_LIMIT_BYTES = 1024 * 1024 * 1024
 
 
 def main(channel: Channel, args: object, fds: Mapping[str, int]) -> None:
-    """Target of the child; ``fds`` holds the ``ring``'s memory and the ``event`` to raise."""
+    """Target of the child; ``fds`` holds the ``ring``'s memory, the ``event`` to raise, and
+    for a camera that is triggered with each fruit the ``trigger``."""
     assert isinstance(args, CaptureArgs)
     try:
         source: Source = resolve_name(opener_of(args.camera.source, args.openers))(args.camera)
         if isinstance(source, Resumable):
             source.resume(SourceSession(args.place, channel.send, args.state_dir))
+        if isinstance(source, Triggerable) and "trigger" in fds:
+            source.trigger_by(fds["trigger"])
         info = source.open()
         first = None
         if not info.width_px:
@@ -142,6 +147,7 @@ class _Session:
         self._channel = channel
         self._max_age_s = max_age_s
         self._source = source
+        self._measuring = source if isinstance(source, Measuring) else None
         self._size = (info.height_px, info.width_px, 3)
         self._live = info.live
         self._other_size = 0  # pictures in a row
@@ -163,6 +169,7 @@ class _Session:
                 self._step()
         finally:
             self._report()
+            self._tell_measurements()
         # Not in ``finally``: closing a handle that has failed is what hangs most.
         self._source.close()
 
@@ -176,9 +183,14 @@ class _Session:
             self._example = error.detail
         now = time.monotonic()
         self._writer.beat(now)
+        self._tell_measurements()
         if (self._unreadable or self._remarks) and now - self._reported_mono >= REPORT_S:
             self._reported_mono = now
             self._report()
+
+    def _tell_measurements(self) -> None:
+        if self._measuring is not None and (said := self._measuring.measured()) is not None:
+            self._channel.send(said)
 
     def _store(self, picture: Picture) -> None:
         if picture.image.shape != self._size:

@@ -18,6 +18,8 @@ from agent.picture_files.errors import PictureError
 
 __all__ = [
     "EndOfSource",
+    "Measurements",
+    "Measuring",
     "Picture",
     "PictureError",
     "Place",
@@ -26,6 +28,7 @@ __all__ = [
     "SourceError",
     "SourceInfo",
     "SourceSession",
+    "Triggerable",
 ]
 
 
@@ -139,3 +142,38 @@ class Resumable(Protocol):
 
     def resume(self, session: SourceSession) -> None:
         """Called before ``open``; its ``report`` is to be called at every change of place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """What a camera itself says, since the last time.
+
+    ``lost``: pictures that it took and that never came, by reason (``transit``: on the way,
+    ``underrun``: no buffer was free here). ``triggers_lost``: triggers of which it took none.
+    ``packets``: of its stream, by kind (``missing``, ``resent``). ``temperature_celsius``,
+    ``clock_offset_s`` (of its clock to that of PTP's grandmaster): None where it does not say.
+    ``remarks``: kind -> one line, to be said once; they count as ``Picture.remarks`` do.
+    """
+
+    lost: Mapping[str, int] = field(default_factory=dict)
+    triggers_lost: int = 0
+    packets: Mapping[str, int] = field(default_factory=dict)
+    temperature_celsius: float | None = None
+    clock_offset_s: float | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A source whose camera counts and measures by itself."""
+
+    def measured(self) -> Measurements | None:
+        """What is new; None where nothing is. Called after every ``read``, and at the end."""
+
+
+@runtime_checkable
+class Triggerable(Protocol):
+    """A source that takes a picture when it is told to."""
+
+    def trigger_by(self, line: int) -> None:
+        """Called before ``open``: the eventfd ``line`` is raised by one for each fruit."""

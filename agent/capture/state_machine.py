@@ -10,7 +10,7 @@ from agent.capture.frozen import FrozenDetector, Verdict, judged
 from agent.capture.messages import Failed
 from agent.capture.silence import Rhythm, silence_limit_s
 from agent.capture.source import SourceInfo
-from agent.capture.states import Cause, check_edge
+from agent.capture.states import AWAY, Cause, check_edge
 from agent.config import Camera
 from agent.records import STANDING, CameraState, MachineState
 from agent.supervision.restart import Backoff
@@ -130,8 +130,8 @@ class CameraStateMachine:
         if self._opened_mono is None:
             timed_out, failed = Cause.OPEN_TIMEOUT, Cause.OPEN_FAILED
         cause = timed_out if message.reason == timed_out else failed
-        if message.reason == Cause.SIZE_CHANGED:
-            cause = Cause.SIZE_CHANGED
+        if message.reason in {Cause.SIZE_CHANGED, *AWAY}:
+            cause = Cause(message.reason)
         return self._back_off(cause, now, detail)
 
     def ended(self, now: float) -> Action:

@@ -35,13 +35,21 @@ class Cause(enum.StrEnum):
         "read_timeout"  # a read did not return in time; at the latest its process is killed
     )
     SIZE_CHANGED = "size_changed"  # the pictures have another size than before
+    UNPLUGGED = "unplugged"  # the network card here has no link
+    NO_ANSWER = "no_answer"  # a link, and nobody answers: no power, or a cable farther away
+    TAKEN = "taken"  # another client controls the camera
+    RESTARTED = "restarted"  # it answers, and knows this client no more
+    MOVED = "moved"  # it answers at another address
     CHILD_DIED = "child_died"
     SUPERVISION_FAILED = "supervision_failed"  # an error of this program's own
     PERMANENT = "permanent"  # an error that no new try can mend
     END_OF_SOURCE = "end_of_source"
 
 
-_LOST = frozenset(
+AWAY = frozenset({Cause.UNPLUGGED, Cause.NO_ANSWER, Cause.TAKEN, Cause.RESTARTED, Cause.MOVED})
+"""What a source that can ask its camera says of it, as the reason of its error."""
+
+_LOST = AWAY | frozenset(
     {
         Cause.READ_FAILED,
         Cause.READ_TIMEOUT,

@@ -38,6 +38,7 @@ OPENERS: Mapping[str, str] = {
     "v4l2": "agent.capture.sources.v4l2:V4l2Source",
     "rtsp": "agent.capture.sources.rtsp:RtspSource",
     "rtsps": "agent.capture.sources.rtsp:RtspSource",
+    "genicam": "agent.capture.sources.genicam.source:GenicamSource",
 }
 """What capture reads by itself; ``file:`` and a bare path are a folder or a video file."""
 

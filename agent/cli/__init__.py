@@ -17,6 +17,7 @@ import typer
 
 from agent import __version__
 from agent.cli.alarms import calibrate, check_angle, score_alarms
+from agent.cli.cameras import cameras
 from agent.cli.explanations import explain, study
 from agent.cli.health import health
 from agent.cli.line import check_config, run
@@ -37,6 +38,7 @@ for _command in (
     run,
     check_config,
     health,
+    cameras,
     explain,
     study,
     train,

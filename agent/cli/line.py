@@ -25,7 +25,7 @@ def run(
         typer.Option(
             metavar="URL",
             help="Camera: sim:, a folder (FOLDER?watch=1: pictures as they arrive), a video file, "
-            "v4l2:///dev/video0, rtsp://HOST/PATH. "
+            "v4l2:///dev/video0, rtsp://HOST/PATH, genicam://serial/NUMBER. "
             "Repeatable; replaces the configured cameras by cam1, cam2 ...",
         ),
     ] = None,

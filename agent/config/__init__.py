@@ -25,6 +25,7 @@ from agent.config.sections.base import (
 )
 from agent.config.sections.cameras import Camera, Lane, SimValue, Transport
 from agent.config.sections.commands import CommandName, Commands
+from agent.config.sections.genicam import GenicamBackend, GenicamOptions
 from agent.config.sections.http import Http, HttpLimits, HttpTls
 from agent.config.sections.logging import Logging
 from agent.config.sections.model import Head, Model, ModelFormat, Preprocessing
@@ -47,6 +48,8 @@ __all__ = [
     "Commands",
     "Config",
     "Extent",
+    "GenicamBackend",
+    "GenicamOptions",
     "Head",
     "Http",
     "HttpLimits",

@@ -1,7 +1,7 @@
 """Relative paths of a configuration file start at its folder, wherever the agent is started.
 
 Which keys are paths is read off the models; beside them, a camera's ``source`` may be a folder or a
-file, and a simulated machine may write a log.
+file, and its URL may have options that are paths.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from agent.config.values import each
 from agent.config.yaml import KeyPath
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):(.*)$", re.DOTALL)
+_PATHS = {"sim": "log", "genicam": "cti|features_file"}
+"""Options of a source's URL that are paths, by scheme."""
 
 
 def from_folder(book: ProblemBook, folder: Path) -> None:
@@ -47,10 +49,11 @@ def source_from(folder: Path, source: str) -> str:
     scheme, rest = found[1].lower(), found[2]
     if scheme == "file" and rest and not rest.startswith("/"):
         return f"file:{quote(str(folder))}/{rest}"
-    if scheme == "sim":
-        return re.sub(r"(?<=[?&])log=([^&]+)", lambda log: _log_from(folder, log[1]), source)
+    if options := _PATHS.get(scheme):
+        path_option = re.compile(rf"(?<=[?&])({options})=([^&]+)")
+        return path_option.sub(lambda one: _option_from(folder, one), source)
     return source
 
 
-def _log_from(folder: Path, text: str) -> str:
-    return f"log={quote(str(folder / unquote(text)))}"
+def _option_from(folder: Path, option: re.Match[str]) -> str:
+    return f"{option[1]}={quote(str(folder / unquote(option[2])))}"

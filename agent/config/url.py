@@ -15,7 +15,10 @@ from agent.redaction import mask_url
 
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 BROKER_FORMS = "mqtt://HOST:PORT, mqtts://HOST:PORT, embedded, or none"
-SOURCE_FORMS = "sim:, a folder, FOLDER?watch=1, a video file, file:///PATH, v4l2:///dev/videoN, rtsp[s]://HOST/PATH"
+SOURCE_FORMS = (
+    "sim:, a folder, FOLDER?watch=1, a video file, file:///PATH, v4l2:///dev/videoN, "
+    "rtsp[s]://HOST/PATH, genicam://serial/NUMBER (or ip/ADDRESS, user/NAME)"
+)
 
 _AUTHORITY = re.compile(r"[a-z]+://([^/?#]*)([/?#])(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"^[A-Za-z0-9._:%-]{1,253}$")

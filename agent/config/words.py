@@ -13,10 +13,12 @@ from agent.config.values import path_text
 from agent.config.yaml import KeyPath
 from agent.nearest import nearest as nearest_name
 
+_REGION = "x, y (from 0), width, height (from 16): whole numbers, in pixels"
 _KEYS = {
     "broker": BROKER_FORMS,
     "source": SOURCE_FORMS,
-    "region": "x, y (from 0), width, height (from 16): whole numbers, in pixels",
+    "region": _REGION,
+    "roi": _REGION,
 }
 _UNITS = {  # the first that fits
     "mm_per_px": "mm per pixel",

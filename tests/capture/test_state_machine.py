@@ -15,6 +15,7 @@ from agent.capture.fingerprint import Fingerprint
 from agent.capture.messages import Failed
 from agent.capture.source import SourceInfo
 from agent.capture.state_machine import STABLE_S, START_GRACE_S, Action, CameraStateMachine
+from agent.capture.states import AWAY
 from agent.records import CameraState, MachineState
 from agent.supervision.restart import Backoff
 from tests.capture.support import Ledger, camera
@@ -227,6 +228,19 @@ def test_errors_name_their_cause_and_back_off() -> None:
     run.open()
     run.automaton.died("killed by SIGKILL", run.now)
     assert (run.state, run.cause) == (CameraState.BACKOFF, "child_died")
+
+
+@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize("reason", sorted(AWAY))
+def test_a_source_that_can_ask_its_camera_names_the_cause(reason: str, opened: bool) -> None:
+    run = Run()
+    if opened:
+        run.open()
+        run.picture()
+    else:
+        run.tick()
+    assert run.automaton.failed(Failed(reason, "10.0.0.21", False), run.now) is Action.KILL
+    assert (run.state, run.cause) == (CameraState.BACKOFF, reason)
 
 
 def test_a_stream_that_is_late_is_not_silent() -> None:

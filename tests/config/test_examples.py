@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from agent.config import Config
+from agent.config import Camera, Config
 from agent.config.load import ConfigErrors
 from agent.config.schema import FILE, schema_text
 from agent.config.values import each, path_text
@@ -70,6 +70,8 @@ def test_every_key_without_a_default_shows_a_form_that_is_allowed() -> None:
     data["mqtt"]["broker"] = "mqtts://broker"
     del data["model"]["factory"], data["cameras"][0]["cutting_line_deg"]
     del data["cameras"][0]["mm_per_px"], data["cameras"][0]["bit_depth"]
+    told = data["cameras"][0].pop("genicam")  # beside another source than the simulated machine
+    assert Camera(name="cam1", source="genicam://serial/1", genicam=told).genicam.buffers == 8
     assert Config.model_validate(data).model.layer == "encoder4.enc4relu2"
 
 
@@ -107,7 +109,7 @@ def test_every_key_is_preceded_by_words_about_it() -> None:
 ENVIRONMENT = {"OVERHEAD_URL": "rtsp://u:p@10.20.0.11/1", "PITWATCH_KEY_PASSWORD": "x"}
 
 
-@pytest.mark.parametrize("name", ["lanes.yaml", "gpu.yaml", "tls.yaml"])
+@pytest.mark.parametrize("name", ["lanes.yaml", "genicam.yaml", "gpu.yaml", "tls.yaml"])
 def test_each_example_loads_without_an_error(name: str, tmp_path: Path) -> None:
     etc = tmp_path / "etc"
     for file in (
@@ -135,7 +137,9 @@ def test_the_json_schema_is_current() -> None:
     assert FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m agent.config.schema"
 
 
-@pytest.mark.parametrize("name", ["pitwatch.yaml", "lanes.yaml", "gpu.yaml", "tls.yaml"])
+@pytest.mark.parametrize(
+    "name", ["pitwatch.yaml", "lanes.yaml", "genicam.yaml", "gpu.yaml", "tls.yaml"]
+)
 def test_the_json_schema_accepts_every_example(name: str) -> None:
     schema = json.loads(FILE.read_text())
     Draft202012Validator.check_schema(schema)

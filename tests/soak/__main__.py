@@ -32,6 +32,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "brokers": lambda where, o: (where,),
     "matrix": lambda where, o: (where, o.share, o.only),
     "storage": lambda where, o: (where, o.share),
+    "genicam": lambda where, o: (where, o.seconds or 600.0, o.share),
 }
 """In the order in which all are run: what each function, named as its module, is given. A proof is
 imported when it is run: ``--help`` waits for none."""
@@ -47,7 +48,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds",
         type=float,
-        help="of a run: 1800 ordinary, 600 endurance, 300 every, 120 each case of pairing, 40 else",
+        help="of a run: 1800 ordinary, 600 endurance and genicam, 300 every, 120 each case of pairing, 40 else",
     )
     parser.add_argument("--reference", type=Path, help="of ordinary; it calibrates without")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs")
@@ -55,7 +56,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of delivery, leaks, audits, plausibility, matrix and storage",
+        help="of the counts of delivery, leaks, audits, plausibility, matrix, storage and genicam",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from agent.config.rules import Broken, having, not_above, together
 from agent.config.sections.base import Extent, Name, Pixel, Seconds, Section
+from agent.config.sections.genicam import GenicamOptions
 from agent.records import CaptureMode
 
 OVERLAP_MAX: Final = 0.5
@@ -20,7 +21,7 @@ OVERLAP_MAX: Final = 0.5
 NETWORK: Final = re.compile("rtsps?:", re.IGNORECASE)
 
 
-_NO_FILES: Final = ("sim:", "rtsp:", "rtsps:", "v4l2:")
+_NO_FILES: Final = ("sim:", "rtsp:", "rtsps:", "v4l2:", "genicam:")
 
 Region = tuple[Pixel, Pixel, Extent, Extent]
 
@@ -52,10 +53,13 @@ class Camera(Section):
 
     name: Name
     source: str
-    """``sim:``, ``file:///folder``, a path to a folder or video, ``v4l2:///dev/video0``, ``rtsp://...``."""
+    """``sim:``, ``file:///folder``, a path to a folder or video, ``v4l2:///dev/video0``, ``rtsp://...``,
+    ``genicam://serial/...``."""
     sim: dict[str, SimValue] | None = None
     """Parameters of the simulated machine, as its URL has them; ``fault`` and ``variety`` may be
     lists. ``agent.simulator.parameters`` says which there are."""
+    genicam: GenicamOptions | None = None
+    """What a camera of ``genicam:`` is told; the same may stand in its URL."""
     transport: Transport = Transport.TCP
     """Of ``rtsp:``: TCP loses nothing; UDP is never late; auto: TCP, then UDP."""
     mode: CaptureMode = CaptureMode.TRIGGERED
@@ -124,6 +128,24 @@ class Camera(Section):
         if self.sim is not None and not self.source.startswith("sim:"):
             yield Broken(
                 ("sim",), "has no effect: the source is no simulated machine", 'source: "sim:"'
+            )
+
+    def rule_genicam(self) -> Iterator[Broken]:
+        if self.genicam is not None and not self.source.startswith("genicam:"):
+            yield Broken(
+                ("genicam",),
+                "has no effect: the source is no GenICam camera",
+                "genicam://serial/NUMBER",
+            )
+
+    def rule_genicam_roi(self) -> Iterator[Broken]:
+        roi = None if self.genicam is None else self.genicam.roi
+        size = self.requested_size
+        if roi is not None and size is not None and roi[2:] != size:
+            yield Broken(
+                ("genicam", "roi"),
+                f"has another size than width_px and height_px, {size[0]} x {size[1]}",
+                "one of the two",
             )
 
     def rule_transport(self) -> Iterator[Broken]:

@@ -1,0 +1,1 @@
+"""What ``pitwatch cameras`` does: lists cameras, watches one for some seconds, checks this host."""

@@ -1,0 +1,1 @@
+"""Machine cameras of the GenICam standard: ``genicam://serial/40012345`` and its other forms."""

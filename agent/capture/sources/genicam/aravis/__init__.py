@@ -1,0 +1,1 @@
+"""Cameras through libaravis: the backend that needs no producer."""

@@ -1,0 +1,1 @@
+"""Cameras behind a GenTL producer: with the extra ``pitwatch[genicam]``."""

@@ -1,0 +1,36 @@
+"""What a camera says of itself, on its way to the metrics of each of its lanes."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.capture import picture_reports
+from agent.capture.picture_reports import PictureReports
+from agent.capture.source import Measurements
+from tests.capture.support import Ledger
+
+
+def test_what_a_camera_counts_is_counted_for_each_of_its_lanes() -> None:
+    ledger = Ledger()
+    reports = PictureReports("cam1", ("left", "right"), ledger)
+    said = Measurements({"transit": 2, "underrun": 1}, 3, {"missing": 4}, 41.5, -2e-6)
+    reports.measured(said)
+    reports.measured(Measurements(lost={"transit": 1}))
+    for lane in ("left", "right"):
+        assert ledger.counts[("pictures_lost", lane, "transit")] == 3
+        assert ledger.counts[("pictures_lost", lane, "underrun")] == 1
+        assert ledger.counts[("triggers_lost", lane)] == 3
+        assert ledger.counts[("camera_packets", lane, "missing")] == 4
+        assert ledger.gauges[("camera_temperature_celsius", lane)] == 41.5
+        assert ledger.gauges[("camera_clock_offset_seconds", lane)] == -2e-6
+
+
+def test_what_must_be_known_of_a_camera_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(picture_reports, "log_event", lambda *told, **_: said.append(told[2]))
+    ledger = Ledger()
+    reports = PictureReports("cam1", ("cam1",), ledger)
+    for _ in range(2):
+        reports.measured(Measurements(remarks={"feature_differs": "Gain was set to 6"}))
+    assert ledger.counts[("pictures_remarked", "cam1", "feature_differs")] == 2
+    assert said == ["picture_remarked"]
