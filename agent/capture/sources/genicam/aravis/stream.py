@@ -97,8 +97,9 @@ class AravisStream:
         )
 
     def close(self) -> None:
-        """End both threads and the stream."""
-        self.stop()
+        """End both threads and the stream, which ends its own."""
+        self._closing = True
+        self._thread.join(JOIN_S)
         if not self._thread.is_alive():  # else it ends with its process
             self._library.plain("g_object_unref", self._stream)
 
