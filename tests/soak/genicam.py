@@ -50,8 +50,12 @@ class Sent:
 
     @property
     def count(self) -> int:
-        """The camera's own count, first to last: pictures of which no packet came as well."""
-        return 0 if not self.packets else max(self.packets) - min(self.packets) + 1
+        """Pictures by the camera's own count, those of which no packet came as well; behind the
+        last of its 16 bits comes the first again."""
+        if not self.packets:
+            return 0
+        order = list(self.packets)  # as they came
+        return (order[-1] - order[0]) % 65535 + 1
 
 
 class Witness:
@@ -103,6 +107,7 @@ def genicam(folder: Path, seconds: float, share: float) -> tuple[list[str], list
     def body() -> None:
         for part in (lambda: _triggers(folder / "triggers", seconds), lambda: _away(folder, share)):
             rows, failures = part()
+            print(*rows, sep="\n", flush=True)  # known also where the other part fails
             lines.extend(rows)
             missed.extend(failures)
 

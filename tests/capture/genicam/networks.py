@@ -87,6 +87,7 @@ class FarSide:
         where: TracebackType | None,
     ) -> None:
         self.power_off()
+        command("ip", "link", "del", CABLE)  # with its network it would vanish some time later
         self._holder.kill()
         self._holder.communicate()
 

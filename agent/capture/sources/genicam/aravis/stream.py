@@ -21,7 +21,7 @@ MEASURED_SOCKET_BUFFER = 1
 FRAME_ID_LAST, LONG_FRAME_ID_LAST = 65535, 2**64 - 1
 """Of GigE Vision 1: 16 bits without 0. A larger one is of GigE Vision 2, and has 64."""
 NO_FRAME_ID = 0
-_COMPLETE = 0
+_COMPLETE, _CLEARED = 0, 1
 _PROBLEMS = {
     1: ("incomplete", "the buffer was cleared"),
     2: ("incomplete", "the rest did not come in time"),
@@ -88,10 +88,11 @@ class AravisStream:
             return self._waiting.popleft() if self._waiting else None
 
     def statistics(self) -> Statistics:
-        """What the library counts, and what was overwritten here."""
+        """What the library counts, and what was overwritten here: its own underruns are packets
+        without a buffer, not pictures, which the ids tell."""
         return Statistics(
             delivered=self._info("n_completed_buffers"),
-            underruns=self._overwritten + (self._info("n_underruns") or 0),
+            underruns=self._overwritten,
             packets_resent=self._info("n_resent_packets"),
             packets_missing=self._info("n_missing_packets"),
         )
@@ -123,13 +124,20 @@ class AravisStream:
             done = self._library.plain("arv_stream_timeout_pop_buffer", self._stream, POP_US)
             if not done:
                 continue
-            buffer = self._taken(done)
+            buffer = None if self._is_untouched(done) else self._taken(done)
             self._library.plain("arv_buffer_set_frame_id", done, NO_FRAME_ID)
             self._library.plain("arv_stream_push_buffer", self._stream, done)
+            if buffer is None:
+                continue
             with self._changed:
                 self._overwritten += len(self._waiting) == self._waiting.maxlen
                 self._waiting.append(buffer)
                 self._changed.notify()
+
+    def _is_untouched(self, done: int) -> bool:
+        """A stream that begins in mid-picture gives back a buffer for each packet of that one."""
+        status = int(self._library.plain("arv_buffer_get_status", done))
+        return status == _CLEARED and not self._library.plain("arv_buffer_get_frame_id", done)
 
     def _taken(self, done: int) -> Buffer:
         """A copy of a buffer; of one that is no whole picture, no bytes."""
