@@ -393,6 +393,8 @@ def test_behind_a_proxy_the_page_works_at_a_prefix_without_a_slash(
         browser.wait("[...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
         links = browser.run("[...document.querySelectorAll('nav a')].map((a) => a.href)")
         assert links[0] == f"{address}/api/v1/status"
+        browser.open(address.replace("://", "://anna:word@"))  # from it nothing can be fetched
+        browser.wait(f"{ANGLE} === '12.5°'")
     assert browser.errors == []
 
 

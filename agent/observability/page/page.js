@@ -132,7 +132,9 @@ async function update() {
     try {
       // By the header the server knows that it must not let the browser ask for a password: that
       // would be once a second, and the picture below would stand still and look alive.
-      const answer = await fetch("api/v1/status", {cache: "no-store",
+      // Nothing may be fetched from an address with a password in it, as somebody may have typed.
+      const here = location.origin + location.pathname;
+      const answer = await fetch(here + "api/v1/status", {cache: "no-store",
         headers: {"X-Pitwatch-Page": "1"}, signal: AbortSignal.timeout(ANSWER_MS)});
       if (answer.ok) {
         show(await answer.json());
