@@ -244,7 +244,7 @@ def _times(agent: RunningAgent, state: str) -> list[float]:
     return [
         datetime.datetime.fromisoformat(event["time"]).timestamp()
         for event in agent.events("camera_state")
-        if event["state"] == state
+        if event.get("state") == state  # the newest line may be half written
     ]
 
 
