@@ -17,7 +17,7 @@ from agent.capture.system import CaptureSystem
 from agent.capture.urls import parse
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame
-from agent.telemetry import Kind, check
+from agent.telemetry import NullTelemetry
 
 OPENERS = {"sim": "agent.simulator.source:open_source"}
 START_S = 10.0
@@ -27,8 +27,8 @@ STOP_S = 3.0
 MANY = 16
 
 
-class Counted:
-    """A telemetry that adds up what is lost, by name and reason, of one camera."""
+class Counted(NullTelemetry):
+    """Adds up what is lost, by name and reason, of one camera."""
 
     def __init__(self, lane: str) -> None:
         self._lane = lane
@@ -36,22 +36,9 @@ class Counted:
 
     def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
         """Add to a counter; lanes of one camera count the same pictures."""
-        check(name, Kind.COUNTER, labels)
+        super().count(name, amount, **labels)
         if labels.pop("camera", self._lane) == self._lane:
             self.counts[name, ", ".join(labels.values())] += int(amount)
-
-    def gauge(self, name: str, value: float, /, **labels: str) -> None:
-        """Not kept."""
-        check(name, Kind.GAUGE, labels)
-
-    def observe(
-        self, name: str, seconds: float, /, *, exemplar: str | None = None, **labels: str
-    ) -> None:
-        """Not kept."""
-        check(name, Kind.HISTOGRAM, labels)
-
-    def beat(self, loop: str, /) -> None:
-        """Not kept."""
 
     def of(self, name: str) -> dict[str, int]:
         """Counts of one counter, by its other label."""

@@ -94,8 +94,9 @@ def train(
         where = str(choose_device(device))
         base = Recipe() if first is None else Recipe.refining(load_model(first, "cpu").sha256)
         recipe = replace(base, features=features, seed=seed).scaled(effort)
-        kept = (resume, discard)
-        options = TrainOptions(out, recipe, name, folder, folder_share, where, *kept, cases, first)
+        options = TrainOptions(
+            out, recipe, name, folder, folder_share, where, resume, discard, cases, first
+        )
         train_with_progress(options, Console())
 
 

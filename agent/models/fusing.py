@@ -19,6 +19,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from agent.models.checks import probe_batch
+from agent.models.errors import first_line
 from agent.models.loaded import LoadedModel, logits
 from agent.telemetry import log_event
 
@@ -47,7 +48,7 @@ def fused(model: LoadedModel) -> LoadedModel:
         difference = float((logits(faster, batch) - plain).abs().max())
         difference /= max(1.0, float(plain.abs().max()))
     except Exception as error:  # noqa: BLE001 - a foreign forward under a tracer may raise anything
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
     else:
         if difference <= TOLERANCE:
             known = {"model": model.name, "folded": folded, "difference": difference}

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 from agent.models.files import check_archive
 from agent.models.state_dicts import FLOATS, bare, check_kinds, unwrapped
 
@@ -61,8 +61,7 @@ def _checkpoint(data: bytes, name: str) -> Mapping[Any, Any]:
             "run code; save model.state_dict() instead, or convert it to safetensors"
         ) from error
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, IndexError, TypeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise ModelError(f"{name}: not a readable state dict: {first_line}") from error
+        raise ModelError(f"{name}: not a readable state dict: {first_line(error)}") from error
     if not isinstance(loaded, Mapping):
         raise ModelError(f"{name}: expected a state dict, found {type(loaded).__name__}")
     return loaded

@@ -31,7 +31,7 @@ from agent.ablation.split.apart import why_mixed
 from agent.ablation.split.left import LeftWays
 from agent.ablation.split.prepared import Prepared, copied, one_by_one
 from agent.ablation.split.replay import ReplaySplit
-from agent.models.errors import ModelError
+from agent.models.errors import ModelError, first_line
 from agent.models.layers import check_layer, layer_names
 from agent.models.loaded import LoadedModel, as_logits
 from agent.models.replica import replica
@@ -163,7 +163,7 @@ def watchable(model: LoadedModel, example: Tensor) -> LoadedModel:
     except ModelError as error:
         raise AblationError(str(error)) from error
     except Exception as error:  # the source of a program may raise anything outside its interpreter
-        line = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        line = f"{type(error).__name__}: {first_line(error)}"
         raise AblationError(f"{model.name}: its layers cannot be named: {line}") from error
     expected = as_logits(model, model.module(example))
     if (off := excess(model.head, found, expected)) is not None:

@@ -64,8 +64,7 @@ def gige_cameras(interface: str | None) -> list[DeviceRecord]:
 def with_access(record: DeviceRecord) -> DeviceRecord:
     """The same with who controls it, as the camera says it; unchanged where it does not answer."""
     try:
-        privilege = gvcp.read_register(record.ip, gvcp.CONTROL_PRIVILEGE)
-        owner = gvcp.read_register(record.ip, gvcp.PRIMARY_ADDRESS) if privilege else None
+        privilege, owner = _control(record.ip)
     except OSError:
         return replace(record, access="unreachable")
     if privilege is None:
@@ -73,7 +72,7 @@ def with_access(record: DeviceRecord) -> DeviceRecord:
     return replace(
         record,
         access="in_use" if privilege else "free",
-        owner=owner_text(owner) if owner else "",
+        owner=owner,
     )
 
 
@@ -104,12 +103,20 @@ def _at(ip: str, interface: str | None) -> DeviceRecord:
 def refusal(ip: str) -> str:
     """By whom the camera at this address is controlled, in words; "" by nobody. No control is
     needed to ask. ``OSError``."""
-    if not gvcp.read_register(ip, gvcp.CONTROL_PRIVILEGE):
+    privilege, owner = _control(ip)
+    if not privilege:
         return ""
-    owner = gvcp.read_register(ip, gvcp.PRIMARY_ADDRESS)
     if not owner:
         return "another client controls it, and the camera does not say which"
-    return f"controlled by {owner_text(owner)}"
+    return f"controlled by {owner}"
+
+
+def _control(ip: str) -> tuple[int | None, str]:
+    """The camera's register of control, None where it does not answer, and who has it, where the
+    camera says it. ``OSError``."""
+    privilege = gvcp.read_register(ip, gvcp.CONTROL_PRIVILEGE)
+    owner = gvcp.read_register(ip, gvcp.PRIMARY_ADDRESS) if privilege else None
+    return privilege, owner_text(owner) if owner else ""
 
 
 def owner_text(address: int) -> str:
