@@ -285,6 +285,7 @@ def _http(
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
             descriptions=factories.describe_topics(config),
+            words=factories.page_words(config.alarms.language),
         ),
     )
 

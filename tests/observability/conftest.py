@@ -15,9 +15,18 @@ from agent import config
 from agent.observability.build import Now, build_view
 from agent.observability.http.app_state import AppState
 from agent.observability.newest import Newest
+from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, CameraView, LevelView, LimitsView
-from agent.records import Alarm, AlarmState, CameraState, CameraStatus, MachineInfo
+from agent.observability.view import AgentView, CameraView, LevelView, LimitsView, RunningView
+from agent.records import (
+    Alarm,
+    AlarmState,
+    CameraState,
+    CameraStatus,
+    LinkStatus,
+    MachineInfo,
+    PoolStatus,
+)
 from agent.simulator.truth_log import draw_number
 from tests.observability.http.served import Served
 from tests.observability.samples import alarm, explanation, frame, fruit, overlay, segmentation
@@ -42,9 +51,14 @@ class FakeAgent:
     alarms: tuple[Alarm, ...] = ()
     levels: dict[str, dict[str, LevelView]] = field(default_factory=dict)
     statuses: tuple[CameraStatus, ...] = ()
+    workers: PoolStatus | None = None
+    link: LinkStatus | None = None
+    running: dict[str, RunningView] = field(default_factory=dict)
+    machine_word: MachineInfo = field(default_factory=MachineInfo)
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    words: Words = field(default_factory=load_words)
     descriptions: dict[str, object] = field(
         default_factory=lambda: {"metrics": {"fps": {"unit": "Hz", "low": 0.0}}}
     )
@@ -75,6 +89,7 @@ class FakeAgent:
         now = Now(
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
             statuses=self.statuses, started_mono=self.started, levels=self.levels,
+            workers=self.workers, link=self.link, machine=self.machine_word, running=self.running,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
 
@@ -88,6 +103,7 @@ class FakeAgent:
             telemetry=self.telemetry,
             kept_evidence=self.kept_evidence.get,
             descriptions=self.descriptions,
+            words=self.words,
         )
 
 

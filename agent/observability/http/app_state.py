@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agent.observability.newest import Newest
+from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.records import CameraState, MachineInfo
@@ -30,3 +31,4 @@ class AppState:
     telemetry: PrometheusTelemetry
     kept_evidence: Callable[[str], tuple[str, bytes] | None]
     descriptions: Mapping[str, object] = field(default_factory=dict)  # of topics, as JSON types
+    words: Words = field(default_factory=load_words)  # of the page
