@@ -55,23 +55,32 @@ class Item {
   }
 }
 
-// All alarms of one cause, the most severe first. Shape and colour say the priority, as words do.
+// All alarms of one cause: the most severe with its sentence, the others by their lanes and, opened,
+// with theirs. Shape and colour say the priority, as words do.
 class Group {
   constructor() {
     this.title = make("h2", {});
     this.priority = make("b", {class: "priority"});
+    this.first = make("ul", {});
+    this.where = make("summary", {});
     this.list = make("ul", {});
+    this.others = make("details", {class: "others"}, this.where, this.list);
+    this.worst = new Rows(this.first, (item) => new Item(item));
     this.items = new Rows(this.list, (item) => new Item(item));
     this.node = make("div", {}, make("div", {class: "mark", "aria-hidden": "true"}),
-      make("div", {class: "says"}, make("div", {class: "title"}, this.priority, this.title), this.list));
+      make("div", {class: "says"}, make("div", {class: "title"}, this.priority, this.title),
+        this.first, this.others));
   }
   update({alarms, view}) {
-    const worst = alarms[0];
-    dress(this.node, `alarm ${worst.priority}` + (alarms.length > 1 ? " several" : ""));
+    const worst = alarms[0], alone = alarms.length === 1;
+    dress(this.node, `alarm ${worst.priority}` + (alone ? "" : " several"));
     say(this.priority, worst.priority);
-    say(this.title, worst.title + (alarms.length > 1 ? `: ${alarms.length}` : ""));
-    this.items.show(new Map(alarms.map((alarm) => [alarm.alarm_id,
-      {alarm, view, alone: alarms.length === 1}])));
+    say(this.title, worst.title + (alone ? "" : `: ${alarms.length}`));
+    const keyed = alarms.map((alarm) => [alarm.alarm_id, {alarm, view, alone}]);
+    this.worst.show(new Map(keyed.slice(0, 1)));
+    this.items.show(new Map(keyed.slice(1)));
+    this.others.hidden = alone;
+    say(this.where, "also " + alarms.slice(1).map((alarm) => alarm.camera_id).join(", "));
   }
 }
 

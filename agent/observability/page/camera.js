@@ -142,7 +142,7 @@ class CameraCard {
     dress(this.caption, old ? "warn" : "soft");
     this.old = old ? `OLD: grabbed ${age(camera.frame_age_s)} ago` : "";
     this.followFruit(camera);
-    this.updateNumbers(camera);
+    this.updateNumbers(camera, view);
     const found = view.explanations.newest.find((one) => one.camera === camera.name);
     this.updateLight(camera, found, alarms);
     if (opened === this.name || cards.size < 2) this.updateExplained(camera, found);
@@ -201,15 +201,19 @@ class CameraCard {
     say(this.which, none ? "no picture yet" : this.old || which);
     this.legend.hidden = Boolean(none || this.old);
   }
-  updateNumbers(camera) {
+  updateNumbers(camera, view) {
+    const active = (cause) => view.alarms.some((a) => a.active && causeOf(a) === cause &&
+      a.camera_id === camera.name);
+    const beyond = (cause) => active(cause) ? "warn" : over(camera.levels[cause]) ? "due" : "";
     const unread = camera.levels.no_read_rate, slow = camera.levels.latency_budget;
     const late = camera.capture_to_mask, newest = (level) => level ? `, last ${level.window}` : "";
     const {rate, read, drops, fps, late: p95, half, most} = this.values;
     rate.show(fixed(camera.fruit_per_minute, 0));
-    read.show(unread && known(unread.value) ? share(1 - unread.value) : "–", over(unread),
+    read.show(unread && known(unread.value) ? share(1 - unread.value) : "–",
+      beyond("no_read_rate"),
       "not read since the start: " + (counts(camera.no_reads) || "none"), newest(unread));
-    drops.show(total(camera.frames_dropped), false, counts(camera.drops) || "none");
-    p95.show(lasting(slow?.value), over(slow), "from grab to reading", newest(slow));
+    drops.show(total(camera.frames_dropped), "", counts(camera.drops) || "none");
+    p95.show(lasting(slow?.value), beyond("latency_budget"), "from grab to reading", newest(slow));
     fps.show(fixed(camera.fps, 1));
     half.show(lasting(late.p50_s));
     most.show(lasting(late.p99_s));

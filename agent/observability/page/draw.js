@@ -152,7 +152,8 @@ function path(values) {
   return line;
 }
 
-// Name and value; ``update`` marks a value that is beyond its limit.
+// Name and value. ``beyond``: "warn" when its alarm is active, "due" when the value is beyond the limit
+// and its alarm waits for its delay.
 class Value {
   constructor(name, size = "") {
     this.text = make("dd", {class: size}, "–");
@@ -161,10 +162,10 @@ class Value {
     this.head = make("dt", {}, name);
     this.node = make("div", {}, this.head, this.text);
   }
-  show(text, beyond = false, title = "", window = "") {
+  show(text, beyond = "", title = "", window = "") {
     say(this.text, text);
     say(this.head, this.name + window);
-    dress(this.text, beyond ? `${this.size} warn` : this.size);
+    dress(this.text, beyond ? `${this.size} ${beyond}` : this.size);
     set(this.node, "title", title);
   }
 }

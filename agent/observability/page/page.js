@@ -73,6 +73,7 @@ function showSystem(view) {
 
 // All lanes side by side, or one of them with everything: the one that the address names (#cam1).
 const narrow = matchMedia("(max-width: 640px)");
+const FEW_LANES = 4;  // stand two and two, however wide the screen is
 let opened = null, last = null;
 function openLane(name) { location.hash = name === null ? "" : encodeURIComponent(name); }
 function arrange() {
@@ -81,6 +82,7 @@ function arrange() {
   opened = cards.has(asked) ? asked : null;
   const grid = cards.size > 1 && opened === null;
   document.body.classList.toggle("grid", grid);
+  document.body.classList.toggle("few", cards.size <= FEW_LANES);
   byId("all").hidden = cards.size < 2 || grid;
   for (const [name, card] of cards) {
     card.node.hidden = !grid && cards.size > 1 && name !== opened;
