@@ -164,6 +164,7 @@ class Agent:
         if stages.http:
             stages.http.stop()
         stages.running.save()
+        stages.history.write()
         self.kept = stages.store.close(max(STORE_STOP_S, deadline - self._clock()))
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
@@ -257,6 +258,8 @@ class Agent:
         for sink in self._stages.sinks:  # each saves by way of those before it, then publishes
             save = partial(sink.alarms, pairs, save)
         save()
+        note = partial(self._stages.history.note, alarms)
+        self._stages.store.database.after_commit(note)  # never in a transaction of alarms
 
     def on_answer(self, command: Command, result: CommandResult) -> None:
         """One transaction for what a command changed and for its row in the audit table."""
@@ -279,4 +282,5 @@ class Agent:
         stages.running.save(now=False)
         stages.persistence.tick()
         stages.published.tick()
+        stages.history.tick(stages.alarm_loop.levels())
         self._reporter.tick()

@@ -33,6 +33,7 @@ from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.page.history import HistoryKeeper
 from agent.pipeline.persistence import AlarmPersistence
 from agent.pipeline.published_lanes import PublishedLanes
 from agent.pipeline.running_word import RunningWord
@@ -104,6 +105,7 @@ class Stages:
     store: Store
     persistence: AlarmPersistence
     running: RunningWord
+    history: HistoryKeeper
     published: PublishedLanes
     commands: CommandHandler
     alarm_loop: AlarmLoop
@@ -155,6 +157,12 @@ def build(
     alarm_ids = watched_ids(lanes, cameras, running.charted())
     persistence = AlarmPersistence(manager, store, alarm_ids, clock, wall_clock_ms)
     persistence.restore()
+    history = HistoryKeeper(
+        store.history,
+        factories.devices_of(config),
+        partial(factories.fruit_books, telemetry, lanes),
+    )
+    history.restore(manager.current())
     targets = CommandTargets(
         explain=explain.request,
         sampling=explain.set_period,
@@ -175,7 +183,7 @@ def build(
         follow_up=partial(explain.raise_attention, for_s=FOLLOW_UP_S),
     )
     alarm_loop = AlarmLoop(alarms, telemetry, clock)
-    http = _http(config, capture, newest, store, telemetry, handlers)
+    http = _http(config, capture, newest, store, history, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
     first_view = replace(
@@ -195,6 +203,7 @@ def build(
         store=store,
         persistence=persistence,
         running=running,
+        history=history,
         published=PublishedLanes(store.kept, factories.published(config)),
         commands=commands,
         alarm_loop=alarm_loop,
@@ -270,6 +279,7 @@ def _http(
     capture: CaptureSystem,
     newest: Newest,
     store: Store,
+    history: HistoryKeeper,
     telemetry: PrometheusTelemetry,
     handlers: Handlers,
 ) -> HttpServer | None:
@@ -284,6 +294,8 @@ def _http(
             newest=newest,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
+            history=history.lane,
+            past_alarms=history.alarms,
             descriptions=factories.describe_topics(config),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.observability.http.listener import HttpError, check_address
 from agent.observability.http.server import HttpServer
+from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
@@ -51,6 +52,24 @@ def lanes_of(config: Config) -> Lanes:
     """Every lane by name, over all cameras."""
     return {
         name: lane for camera in config.cameras for name, lane in reading.lanes_of(camera).items()
+    }
+
+
+def devices_of(config: Config) -> dict[str, str]:
+    """The camera of every lane."""
+    return {lane: camera.name for camera in config.cameras for lane in reading.lanes_of(camera)}
+
+
+def fruit_books(
+    telemetry: PrometheusTelemetry, lanes: Collection[str]
+) -> dict[str, tuple[int, int]]:
+    """Fruit and fruit without an angle since the start, by lane."""
+    return {
+        lane: (
+            int(telemetry.total("fruit", camera=lane)),
+            int(telemetry.total("fruit_no_read", camera=lane)),
+        )
+        for lane in lanes
     }
 
 

@@ -31,6 +31,14 @@ ONE = "/#cam1"
 ANGLE = "document.querySelector('.angle')?.textContent"
 
 
+NO_HISTORY: dict[str, object] = {
+    "hours": 8, "alarms": [],
+    **{name: [] for name in ("end_s", "seconds", "fruit", "no_read", "no_read_limit", "foreground",
+                             "foreground_limit", "reliance", "reliance_limit")},
+}  # fmt: skip
+"""What is said of a lane that has just been started."""
+
+
 @dataclass
 class FakeAgent:
     """What the wiring would be: holds what the routes ask for, to be changed by a test."""
@@ -45,6 +53,8 @@ class FakeAgent:
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    history: dict[str, dict[str, object]] = field(default_factory=dict)
+    past_alarms: dict[str, object] = field(default_factory=lambda: {"alarms": []})
     descriptions: dict[str, object] = field(
         default_factory=lambda: {"metrics": {"fps": {"unit": "Hz", "low": 0.0}}}
     )
@@ -87,6 +97,8 @@ class FakeAgent:
             newest=self.newest,
             telemetry=self.telemetry,
             kept_evidence=self.kept_evidence.get,
+            history=lambda lane: self.history.get(lane, NO_HISTORY),
+            past_alarms=lambda: self.past_alarms,
             descriptions=self.descriptions,
         )
 
