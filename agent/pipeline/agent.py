@@ -149,6 +149,7 @@ class Agent:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
         self._certificates.stop()
+        stages.actions.end()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
         stages.capture.stop(0.1)
@@ -273,6 +274,7 @@ class Agent:
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
             sink.answer(command, result.outcome, result.detail)
+        self._stages.actions.answered(command, result, counted=bool(self._stages.sinks))
 
     def on_tick(self) -> None:
         """Called several times a second."""

@@ -33,6 +33,7 @@ from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.page.actions import PageActions
 from agent.pipeline.page.history import HistoryKeeper
 from agent.pipeline.persistence import AlarmPersistence
 from agent.pipeline.published_lanes import PublishedLanes
@@ -108,6 +109,7 @@ class Stages:
     history: HistoryKeeper
     published: PublishedLanes
     commands: CommandHandler
+    actions: PageActions
     alarm_loop: AlarmLoop
     http: HttpServer | None
     broker: EmbeddedBroker | None
@@ -183,7 +185,8 @@ def build(
         follow_up=partial(explain.raise_attention, for_s=FOLLOW_UP_S),
     )
     alarm_loop = AlarmLoop(alarms, telemetry, clock)
-    http = _http(config, capture, newest, store, history, telemetry, handlers)
+    actions = PageActions(config.commands, alarm_loop.post, telemetry, clock, wall_clock_ms)
+    http = _http(config, capture, newest, store, history, actions, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
     first_view = replace(
@@ -206,6 +209,7 @@ def build(
         history=history,
         published=PublishedLanes(store.kept, factories.published(config)),
         commands=commands,
+        actions=actions,
         alarm_loop=alarm_loop,
         http=http,
         broker=broker,
@@ -280,6 +284,7 @@ def _http(
     newest: Newest,
     store: Store,
     history: HistoryKeeper,
+    actions: PageActions,
     telemetry: PrometheusTelemetry,
     handlers: Handlers,
 ) -> HttpServer | None:
@@ -294,6 +299,7 @@ def _http(
             newest=newest,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
+            act=actions.act,
             history=history.lane,
             past_alarms=history.alarms,
             descriptions=factories.describe_topics(config),

@@ -27,6 +27,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
+from agent.pipeline.page.actions import page_actions
 from agent.publishing.embedded.broker import BrokerError, EmbeddedBroker, listen
 from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
@@ -190,6 +191,8 @@ def make_first_view(config: Config, identity: Identity, layer: str) -> AgentView
             no_read_rate=limits.no_read_rate,
             latency_p95_s=limits.latency_p95_s,
         ),
+        actions=page_actions(config),
+        shelve_max_s=config.alarms.shelve_max_s,
     )
 
 

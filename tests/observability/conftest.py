@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from agent import config
 from agent.observability.build import Now, build_view
-from agent.observability.http.app_state import AppState
+from agent.observability.http.app_state import Acted, AppState
 from agent.observability.newest import Newest
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, CameraView, LevelView, LimitsView
-from agent.records import Alarm, AlarmState, CameraState, CameraStatus, MachineInfo
+from agent.records import Alarm, AlarmState, CameraState, CameraStatus, CommandOutcome, MachineInfo
 from agent.simulator.truth_log import draw_number
 from tests.observability.http.served import Served
 from tests.observability.samples import alarm, explanation, frame, fruit, overlay, segmentation
@@ -53,6 +53,9 @@ class FakeAgent:
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    acts: list[tuple[str, bytes, str]] = field(default_factory=list)
+    acted: Acted = field(default_factory=lambda: Acted(CommandOutcome.DONE))
+    actions: tuple[str, ...] = ()
     history: dict[str, dict[str, object]] = field(default_factory=dict)
     past_alarms: dict[str, object] = field(default_factory=lambda: {"alarms": []})
     descriptions: dict[str, object] = field(
@@ -80,13 +83,18 @@ class FakeAgent:
             agent_id="line-1", version="0.1.0", session="7f", utc_ms=0, uptime_s=0.0,
             config_hash="c0ffee", model_name="default", model_sha256="ab" * 32, layer="decoder1",
             cameras=tuple(CameraView(name, "sim:", "") for name in self.cameras),
-            limits=LimitsView(0.2, 0.6, 0.2, 0.214),
+            limits=LimitsView(0.2, 0.6, 0.2, 0.214), actions=self.actions, shelve_max_s=28_800.0,
         )  # fmt: skip
         now = Now(
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
             statuses=self.statuses, started_mono=self.started, levels=self.levels,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
+
+    def act(self, name: str, body: bytes, address: str) -> Acted:
+        """Remember what was asked for."""
+        self.acts.append((name, body, address))
+        return self.acted
 
     def state(self) -> AppState:
         """Return what the server is given."""
@@ -97,6 +105,7 @@ class FakeAgent:
             newest=self.newest,
             telemetry=self.telemetry,
             kept_evidence=self.kept_evidence.get,
+            act=self.act,
             history=lambda lane: self.history.get(lane, NO_HISTORY),
             past_alarms=lambda: self.past_alarms,
             descriptions=self.descriptions,

@@ -28,6 +28,7 @@ from agent.observability.http.access import Access
 from agent.observability.http.forwarded import TrustedProxies
 from agent.observability.http.guard import Guard, ProxyHeaders, RequestCounter
 from agent.observability.http.negotiation import takes_gzip, takes_openmetrics
+from agent.observability.http.page.actions import ActionRoutes
 from agent.observability.http.page.history import HistoryRoutes
 from agent.observability.http.page.in_time import in_time
 from agent.observability.http.picture_cache import PictureCache
@@ -93,6 +94,7 @@ class Routes:
             Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
             Route("/api/v1/evidence/{event}", self.evidence),
             Route("/machine", self.machine, methods=["POST"]),
+            *ActionRoutes(self._agent).table(),
             *HistoryRoutes(self._agent, self._lanes).table(),
         ]
 

@@ -153,6 +153,7 @@ class AgentService:
             "evidence": self.evidence,
             "machine": state.on_machine,
             "descriptions": self.descriptions,
+            "act": state.act,
             "history": self.history,
             "past_alarms": self.past_alarms,
         }
