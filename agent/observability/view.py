@@ -251,3 +251,5 @@ class AgentView:
     evidence: tuple[str, ...] = ()  # event ids whose picture can be asked for
     limits: LimitsView = LimitsView()
     processes: tuple[ProcessView, ...] = ()
+    actions: tuple[str, ...] = ()  # commands that the page may give, with the token for that
+    shelve_max_s: float = UNKNOWN  # longest time that an operator may shelve an alarm for
