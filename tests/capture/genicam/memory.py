@@ -126,7 +126,7 @@ class MemoryDevice:
         self._there(name)
         self.log.append((name, "done"))
 
-    def start(self, buffers: int) -> None:
+    def start(self, buffers: int, chunks: Sequence[str] = ()) -> None:
         self.started = buffers
 
     def next(self, timeout_s: float) -> Buffer | None:

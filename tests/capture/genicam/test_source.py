@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agent.capture.source import Measurements, PictureError, SourceError
@@ -113,6 +115,16 @@ def test_features_that_came_back_otherwise_are_a_remark(clock: Clock) -> None:
         "feature_differs": "ExposureTime was set to 800.0 and is 900.0"
     }
     assert source.measured() is None
+
+
+def test_chunks_come_with_the_picture_and_one_that_is_missing_is_told(clock: Clock) -> None:
+    made = device()
+    made.buffers.append(buffer(1, chunks={"Timestamp": 5}))
+    picture = opened(made, f"{HERE}?chunks=Timestamp,FrameID").read()
+    assert picture is not None
+    assert picture.chunks["Timestamp"] == 5
+    assert math.isnan(picture.chunks["FrameID"])
+    assert picture.remarks == {"chunk_missing": f"{HERE}: not in the picture: FrameID"}
 
 
 def test_a_silent_camera_is_asked_and_rests_while_it_answers(clock: Clock) -> None:

@@ -76,7 +76,7 @@ class Buffer:
     ``overflow`` (larger than the buffer). ``frame_id``: the camera's own count, None without one;
     it goes up by one a picture and from ``frame_id_last`` back to ``frame_id_first`` (16 bits of
     GigE Vision 1 leave 0 out: 65535 to 1). ``stamp_ns``: the camera's clock at the exposure, None
-    without one.
+    without one. ``chunks``: what the picture brings of those that were asked for.
     """
 
     data: NDArray[np.uint8]
@@ -132,8 +132,9 @@ class Device(Protocol):
     def execute(self, name: str) -> None:
         """Run a command and wait until it is done, a few seconds at most. ``NodeError``."""
 
-    def start(self, buffers: int) -> None:
+    def start(self, buffers: int, chunks: Sequence[str] = ()) -> None:
         """Begin to deliver into so many buffers; where all are full the oldest is overwritten.
+        ``chunks``: those that are read of each picture.
 
         ``SourceError`` (``packet_size``) where packets are larger than the network takes.
         """
