@@ -99,13 +99,15 @@ class Buffer:
 class Statistics:
     """Of the stream since ``start``; None: the driver does not count it.
 
-    ``underruns``: pictures of the camera for which no buffer was free here.
+    ``underruns``: pictures of the camera for which no buffer was free here. ``lost``: those that
+    did not come; it counts where buffers have no ``frame_id``.
     """
 
     delivered: int | None = None
     underruns: int | None = None
     packets_resent: int | None = None
     packets_missing: int | None = None
+    lost: int | None = None
 
 
 class Device(Protocol):

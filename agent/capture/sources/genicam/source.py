@@ -67,7 +67,7 @@ class GenicamSource:
         self._format = self._checked_format(device)
         self._size = self._read_size(device)
         self._stamps = Stamps(device, self._options.stamp)
-        self._meter = Meter(device, differences)
+        self._meter = Meter(device, differences, self._options.trigger)
         if self._options.trigger == "software":
             self._trigger, self._pacing = self._fired_by_software(device)
         device.start(self._options.buffers, self._options.chunks)

@@ -41,6 +41,8 @@ _RESENT = (
     "StreamResendPacketCount",
     "GevResendPacketCount",
 )
+_UNDERRUN = ("StreamBufferUnderrunCount", "StreamUnderrunFrameCount")
+_LOST = ("StreamLostFrameCount", "StreamMissedFrameCount")
 _MISSING = ("StreamMissedPacketCount", "StreamLostPacketCount", "GevLostPacketCount")
 
 
@@ -192,10 +194,18 @@ class GentlDevice:
         nodes = self._stream_nodes
         return Statistics(
             delivered=_known(self._stream, "num_delivered"),
-            underruns=_known(self._stream, "num_underrun"),
+            underruns=self._underruns(),
             packets_resent=None if nodes is None else nodes.count(_RESENT),
             packets_missing=None if nodes is None else nodes.count(_MISSING),
+            lost=None if nodes is None else nodes.count(_LOST),
         )
+
+    def _underruns(self) -> int | None:
+        """By the stream itself, else by its nodes."""
+        found: int | None = _known(self._stream, "num_underrun")
+        if found is None and self._stream_nodes is not None:
+            found = self._stream_nodes.count(_UNDERRUN)
+        return found
 
     def alive(self) -> None:
         """Read the camera's first register; a producer without that address is asked for a node."""
