@@ -418,7 +418,7 @@ def test_all_lanes_stand_on_one_screen_and_one_opens_by_click_key_and_address(
     assert whole[0] <= size[0]
     assert whole[1] <= size[1], "nothing to scroll, two alarms or not"
     sides = browser.run("[...document.querySelectorAll('.frame img')].map((i) => i.clientWidth)")
-    assert min(sides) >= 150
+    assert min(sides) >= 140
     texts = browser.run("[...document.querySelectorAll('.card')].map((card) => card.innerText)")
     assert all("95\u202f%" in text and "model: " in text for text in texts)
     assert "no read" in texts[1]
