@@ -17,6 +17,8 @@ from agent.records import STEM, SUTURE
 
 SIDE_MAX_PX = 960
 """A larger frame is shown smaller: a page needs no more, and encoding stays in milliseconds."""
+SMALL_PX = 480
+"""Of a frame that is one of many on a page."""
 QUALITY = 85
 COLOURS_BGR = {SUTURE: (0, 200, 255), STEM: (255, 190, 60)}
 OTHER_BGR = (200, 120, 255)
@@ -33,23 +35,23 @@ class Picture:
     data: bytes
 
 
-def fitted(annotated: AnnotatedFrame) -> AnnotatedFrame:
-    """Return the frame at most 960 px on a side, without what is not shown."""
+def fitted(annotated: AnnotatedFrame, side_px: int = SIDE_MAX_PX) -> AnnotatedFrame:
+    """Return the frame at most ``side_px`` on a side, without what is not shown."""
     image = annotated.frame.image
-    if max(image.shape[:2]) > SIDE_MAX_PX:
-        image = drawing.scaled(image, SIDE_MAX_PX)
+    if max(image.shape[:2]) > side_px:
+        image = drawing.scaled(image, side_px)
     scale = annotated.scale * image.shape[1] / annotated.frame.image.shape[1]
     frame = dataclasses.replace(annotated.frame, image=image, aperture=None, truth={})
     return dataclasses.replace(annotated, frame=frame, scale=scale)
 
 
-def outlined(annotated: AnnotatedFrame) -> NDArray[np.uint8]:
-    """Return (H', W', 3) uint8 BGR: the frame, at most 960 px on a side, and what was read.
+def outlined(annotated: AnnotatedFrame, side_px: int = SIDE_MAX_PX) -> NDArray[np.uint8]:
+    """Return (H', W', 3) uint8 BGR: the frame, at most ``side_px`` on a side, and what was read.
 
     Each class is outlined; a reading adds its line through the suture and a cross on the stem. The
     mask is on the network's grid and covers the whole frame.
     """
-    annotated = fitted(annotated)
+    annotated = fitted(annotated, side_px)
     image = annotated.frame.image.copy()
     height, width = image.shape[:2]
     mask = cv2.resize(annotated.segmentation.mask, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -432,9 +432,12 @@ def test_all_lanes_stand_on_one_screen_and_one_opens_by_click_key_and_address(
         "performance.getEntriesByType('resource').filter((e) => e.name.includes('/cam/')).length"
     )
     assert browser.run(asked) == 0, "maps are for the lane that is opened"
+    small = "[...document.querySelectorAll('.frame img')].every((i) => i.src.endsWith('&small=1'))"
+    assert browser.run(small)
     browser.run("document.querySelector('.card:nth-child(3)').click()")
     browser.wait("!document.body.classList.contains('grid')")
     assert [name for name, _ in browser.run(SEEN)] == ["lane-3"]
+    browser.wait("!document.querySelector('.card:not([hidden]) .frame img').src.includes('small')")
     browser.wait("document.querySelectorAll('.map:not([hidden])').length === 1")
     browser.press("Escape")
     browser.wait("document.body.classList.contains('grid')")

@@ -44,7 +44,7 @@ from agent.observability.http.responses import (
 from agent.observability.http.rpc import AgentClient, AgentFailed, AgentUnavailable, Health
 from agent.observability.page.document import load_page
 from agent.observability.page.words import Words
-from agent.observability.pictures import Picture
+from agent.observability.pictures import SIDE_MAX_PX, SMALL_PX, Picture
 from agent.telemetry import Clock, wall_clock_ms
 
 NAME_MAX = 200
@@ -136,12 +136,14 @@ class Routes:
         return json_response(await in_time(self._together("descriptions")))
 
     async def frame(self, request: Request) -> Response:
-        """The newest frame of a camera with its mask outlined, or the one of ``?frame=ID``."""
+        """The newest frame of a camera with its mask outlined, or the one of ``?frame=ID``, then
+        with ``&small=1`` as one of many on a page."""
         camera, frame_id = self._camera(request), _frame_id(request)
+        side_px = SMALL_PX if request.query_params.get("small") == "1" else SIDE_MAX_PX
         if not frame_id:
             picture = await in_time(self._pictures.frame(camera))
         else:
-            picture = await in_time(self._pictures.frame_of(camera, frame_id))
+            picture = await in_time(self._pictures.frame_of(camera, frame_id, side_px))
         if picture is None:
             raise Refused(404, _no_frame(camera, frame_id))
         return picture_response(request, picture, lasting=bool(frame_id))

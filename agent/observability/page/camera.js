@@ -1,6 +1,8 @@
 
 const FRUIT_FRESH_S = 10;  // an older reading says nothing of what lies under the camera
 const frameUrl = (camera) => `api/v1/frame/${encodeURIComponent(camera)}.jpg`;
+const fruitUrl = (camera, id, small) =>
+  `${frameUrl(camera)}?frame=${encodeURIComponent(id)}${small ? "&small=1" : ""}`;
 const MODEL_CAUSES = ["foreground_insensitive", "background_reliance"];
 const MODEL_ALARMS = [...MODEL_CAUSES, "explanation_drift", "segmentation_degraded"];
 const CAMERA_KIND = {live: "good", connecting: "warn", ended: "warn", "": "warn"};
@@ -96,20 +98,22 @@ class CameraCard {
   followFruit(camera) {
     const reading = camera.reading;
     const fresh = reading && (reading.age_s <= FRUIT_FRESH_S || this.old);
-    if (!this.asking && fresh && (this.live || reading.frame_id !== this.fruit?.frame_id))
-      this.askFruit(reading);
+    const small = opened !== this.name && cards.size > 1;
+    if (!this.asking && fresh && (this.live || reading.frame_id !== this.fruit?.frame_id ||
+        this.small && !small))
+      this.askFruit(reading, small);
     else if (!this.asking && !fresh && camera.frames_segmented !== this.shownFrames)
       this.askNewest(camera);
     this.showFruit();
   }
-  async askFruit(reading) {
+  async askFruit(reading, small) {
     this.asking = true;
     const at = grabbed(reading.age_s);
-    const of = "?frame=" + encodeURIComponent(reading.frame_id);
-    const image = await loaded(frameUrl(this.name) + of, this.frame.name);
+    const image = await loaded(fruitUrl(this.name, reading.frame_id, small), this.frame.name);
     this.asking = false;
     if (!image) return;  // it is gone by now: the older fruit stays, picture and angle
     this.fruit = {...reading, at};
+    this.small = small;
     this.live = false;
     this.put(image, reading.frame_id);
   }
