@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from agent import config
 from agent.observability.build import Now, build_view
-from agent.observability.http.app_state import AppState
+from agent.observability.http.app_state import Acted, AppState
 from agent.observability.newest import Newest
 from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
@@ -30,6 +30,7 @@ from agent.records import (
     AlarmState,
     CameraState,
     CameraStatus,
+    CommandOutcome,
     LinkStatus,
     MachineInfo,
     PoolStatus,
@@ -45,6 +46,14 @@ PANEL, TELEPHONE = (1280, 800), (390, 844)
 ONE = "/#cam1"
 """The lane that is explained, with everything."""
 ANGLE = "document.querySelector('.angle')?.textContent"
+
+
+NO_HISTORY: dict[str, object] = {
+    "hours": 8, "alarms": [],
+    **{name: [] for name in ("end_s", "seconds", "fruit", "no_read", "no_read_limit", "foreground",
+                             "foreground_limit", "reliance", "reliance_limit")},
+}  # fmt: skip
+"""What is said of a lane that has just been started."""
 
 
 @dataclass
@@ -67,6 +76,11 @@ class FakeAgent:
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     words: Words = field(default_factory=load_words)
+    acts: list[tuple[str, bytes, str]] = field(default_factory=list)
+    acted: Acted = field(default_factory=lambda: Acted(CommandOutcome.DONE))
+    actions: tuple[str, ...] = ()
+    history: dict[str, dict[str, object]] = field(default_factory=dict)
+    past_alarms: dict[str, object] = field(default_factory=lambda: {"alarms": []})
     descriptions: dict[str, object] = field(
         default_factory=lambda: {"metrics": {"fps": {"unit": "Hz", "low": 0.0}}}
     )
@@ -92,7 +106,7 @@ class FakeAgent:
             agent_id="line-1", version="0.1.0", session="7f", utc_ms=0, uptime_s=0.0,
             config_hash="c0ffee", model_name="default", model_sha256="ab" * 32, layer="decoder1",
             cameras=tuple(CameraView(name, "sim:", "") for name in self.cameras),
-            limits=LimitsView(0.2, 0.6, 0.2, 0.214),
+            limits=LimitsView(0.2, 0.6, 0.2, 0.214), actions=self.actions, shelve_max_s=28_800.0,
         )  # fmt: skip
         now = Now(
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
@@ -101,6 +115,11 @@ class FakeAgent:
             usual=self.usual,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
+
+    def act(self, name: str, body: bytes, address: str) -> Acted:
+        """Remember what was asked for."""
+        self.acts.append((name, body, address))
+        return self.acted
 
     def state(self) -> AppState:
         """Return what the server is given."""
@@ -111,6 +130,9 @@ class FakeAgent:
             newest=self.newest,
             telemetry=self.telemetry,
             kept_evidence=self.kept_evidence.get,
+            act=self.act,
+            history=lambda lane: self.history.get(lane, NO_HISTORY),
+            past_alarms=lambda: self.past_alarms,
             descriptions=self.descriptions,
             words=self.words,
         )

@@ -10,27 +10,9 @@ from agent.records import AlarmState
 from tests.observability.conftest import ANGLE, ONE, PANEL, TELEPHONE, FakeAgent, ServeAgent
 from tests.observability.http.served import Served
 from tests.observability.samples import alarm
+from tests.support.axe import violations
 from tests.support.chromium import Chromium
-from tests.support.decoders import FOLDER, require_decoders
-
-AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-COUNT = 9
-"""Checks that must have been made, at least; axe that finds nothing to check finds no fault."""
-
-
-def violations(browser: Chromium) -> list[str]:
-    """What axe-core finds wrong in the page as it stands, a line each."""
-    if not browser.run("Boolean(window.axe)"):
-        browser.run(AXE.read_text(encoding="utf-8") + "; 0")
-    browser.run("window.found = null; axe.run().then((found) => { window.found = found; }); 0")
-    browser.wait("window.found !== null")
-    assert browser.run("window.found.passes.length") >= COUNT
-    return list(
-        browser.run(
-            "window.found.violations.flatMap((rule) => rule.nodes.map((node) =>"
-            " `${rule.id}: ${node.target} ${node.failureSummary}`))"
-        )
-    )
+from tests.support.decoders import require_decoders
 
 
 @pytest.fixture(autouse=True)

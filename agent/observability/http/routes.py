@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,6 +26,9 @@ from agent.observability.http.access import Access
 from agent.observability.http.forwarded import TrustedProxies
 from agent.observability.http.guard import Guard, ProxyHeaders, RequestCounter
 from agent.observability.http.negotiation import takes_gzip, takes_openmetrics
+from agent.observability.http.page.actions import ActionRoutes
+from agent.observability.http.page.history import HistoryRoutes
+from agent.observability.http.page.in_time import in_time
 from agent.observability.http.picture_cache import PictureCache
 from agent.observability.http.refusals import RefusalLog
 from agent.observability.http.responses import (
@@ -38,13 +41,7 @@ from agent.observability.http.responses import (
     read_json_body,
     verdict_response,
 )
-from agent.observability.http.rpc import (
-    WORK_LIMIT_S,
-    AgentClient,
-    AgentFailed,
-    AgentUnavailable,
-    Health,
-)
+from agent.observability.http.rpc import AgentClient, AgentFailed, AgentUnavailable, Health
 from agent.observability.page.document import load_page
 from agent.observability.page.words import Words
 from agent.observability.pictures import Picture, map_scale
@@ -59,7 +56,6 @@ GZIP_LEVEL = 4
 """A fifth of the size for a few milliseconds; the highest level saves a tenth of that more."""
 IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
 
-Answer = TypeVar("Answer")
 OfClass = Callable[[str, str, str], Awaitable[Picture | None]]
 
 
@@ -100,6 +96,8 @@ class Routes:
             Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
             Route("/api/v1/evidence/{event}", self.evidence),
             Route("/machine", self.machine, methods=["POST"]),
+            *ActionRoutes(self._agent).table(),
+            *HistoryRoutes(self._agent, self._lanes).table(),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -125,7 +123,7 @@ class Routes:
         the numbers that show it."""
         self._agent.flush()
         openmetrics = takes_openmetrics(_joined(request, "accept"))
-        text, content_type = await _in_time(self._together("metrics", openmetrics))
+        text, content_type = await in_time(self._together("metrics", openmetrics))
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if takes_gzip(_joined(request, "accept-encoding")):
             text = gzip.compress(text, GZIP_LEVEL, mtime=0)
@@ -134,19 +132,19 @@ class Routes:
 
     async def status(self, request: Request) -> Response:
         """The snapshot as JSON; all clients share one for a fifth of a second."""
-        return json_response(await _in_time(self._shared_status()))
+        return json_response(await in_time(self._shared_status()))
 
     async def descriptions(self, request: Request) -> Response:
         """Metrics, signals, alarms and payloads of the topics, as JSON."""
-        return json_response(await _in_time(self._together("descriptions")))
+        return json_response(await in_time(self._together("descriptions")))
 
     async def frame(self, request: Request) -> Response:
         """The newest frame of a camera with its mask outlined, or the one of ``?frame=ID``."""
         camera, frame_id = self._camera(request), _frame_id(request)
         if not frame_id:
-            picture = await _in_time(self._pictures.frame(camera))
+            picture = await in_time(self._pictures.frame(camera))
         else:
-            picture = await _in_time(self._pictures.frame_of(camera, frame_id))
+            picture = await in_time(self._pictures.frame_of(camera, frame_id))
         if picture is None:
             raise Refused(404, _no_frame(camera, frame_id))
         return picture_response(request, picture, lasting=bool(frame_id))
@@ -158,7 +156,7 @@ class Routes:
         """
         camera, frame_id = self._camera(request), _frame_id(request)
         name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
-        overlay = await _in_time(self._agent.call("overlay", camera, name, frame_id))
+        overlay = await in_time(self._agent.call("overlay", camera, name, frame_id))
         if overlay is None:
             raise Refused(404, _no_map(camera, name, frame_id))
         digest = hashlib.sha256(overlay.data).hexdigest()[:16]
@@ -176,7 +174,7 @@ class Routes:
     async def _of_class(self, request: Request, fetch: OfClass) -> Response:
         camera, name = self._camera(request), _name(request.path_params["class"])
         frame_id = _frame_id(request)
-        picture = await _in_time(fetch(camera, name, frame_id))
+        picture = await in_time(fetch(camera, name, frame_id))
         if picture is None:
             raise Refused(404, _no_map(camera, name, frame_id))
         return picture_response(request, picture, lasting=bool(frame_id))
@@ -184,7 +182,7 @@ class Routes:
     async def evidence(self, request: Request) -> Response:
         """The picture behind one occurrence of an alarm."""
         event_id = _name(IMAGE_SUFFIX.sub("", request.path_params["event"]))
-        kept = await _in_time(self._agent.call("evidence", event_id))
+        kept = await in_time(self._agent.call("evidence", event_id))
         if kept is None:
             raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
         return picture_response(request, Picture(event_id, *kept))
@@ -201,7 +199,7 @@ class Routes:
         except Refused:
             self._count_machine("invalid")
             raise
-        await _in_time(self._agent.call("machine", info))
+        await in_time(self._agent.call("machine", info))
         if info.left_out:
             self._count_machine("incomplete")
             return PlainTextResponse("left out: " + "; ".join(info.left_out) + "\n")
@@ -268,14 +266,6 @@ def _no_map(camera: str, name: str, frame_id: str) -> str:
 def _joined(request: Request, header: str) -> str:
     """All headers of one name as the one list that they mean."""
     return ",".join(request.headers.getlist(header))
-
-
-async def _in_time(answer: Awaitable[Answer]) -> Answer:
-    try:
-        async with asyncio.timeout(WORK_LIMIT_S):
-            return await answer
-    except (TimeoutError, AgentUnavailable) as error:
-        raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
 
 
 def make_app(

@@ -155,6 +155,9 @@ class AgentService:
             "evidence": self.evidence,
             "machine": state.on_machine,
             "descriptions": self.descriptions,
+            "act": state.act,
+            "history": self.history,
+            "past_alarms": self.past_alarms,
         }
 
     def call(self, name: str, args: tuple[object, ...]) -> object:
@@ -176,6 +179,14 @@ class AgentService:
     def descriptions(self) -> bytes:
         """What the agent publishes, as JSON."""
         return to_json(self._state.descriptions, inf_nan_mode="null")
+
+    def history(self, lane: str) -> bytes:
+        """The last hours of a lane, as JSON."""
+        return to_json(self._state.history(lane), inf_nan_mode="null")
+
+    def past_alarms(self) -> bytes:
+        """The newest occurrences of alarms, as JSON."""
+        return to_json(self._state.past_alarms(), inf_nan_mode="null")
 
     def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
         """The newest frame of a lane, at most as large as it is shown.

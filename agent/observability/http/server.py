@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 LOOP = "http"
 TARGET = "agent.observability.http.process:main"
-WORKERS = 2
+WORKERS = 3
+"""An operator's action waits in one for the thread of the alarms; two are left for all else."""
 TURN_S = 0.1
 START_LIMIT_S = 90.0
 """Less than a service manager waits for the agent (120 s in deploy)."""
