@@ -17,6 +17,7 @@ from agent.observability.view import (
     MessagesView,
     ProcessView,
     RunningView,
+    UsualView,
 )
 from agent.records import Alarm, CameraStatus, LinkStatus, MachineInfo, PoolStatus
 
@@ -39,6 +40,7 @@ class Now:
     processes: Sequence[ProcessView] = ()
     levels: Mapping[str, Mapping[str, LevelView]] = field(default_factory=dict)  # by lane
     running: Mapping[str, RunningView] = field(default_factory=dict)  # by lane
+    usual: Mapping[str, UsualView] = field(default_factory=dict)  # by lane
 
 
 def build_view(
@@ -96,6 +98,7 @@ def _camera(
         fruit_per_minute=60.0 * telemetry.per_second("fruit", camera=name),
         reading=newest.reading(name, now.mono),
         running=now.running.get(name, RunningView()),
+        usual=now.usual.get(name, UsualView()),
         levels=now.levels.get(name, {}),
         capture_to_mask=telemetry.quantiles("capture_to_mask_seconds", camera=name),
     )

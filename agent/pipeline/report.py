@@ -13,6 +13,7 @@ from agent.observability.view import (
     LevelView,
     ProcessView,
     RunningView,
+    UsualView,
 )
 from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
@@ -86,6 +87,10 @@ class Reporter:
             levels={
                 lane: {cause.value: _level(judged) for cause, judged in levels.items()}
                 for lane, levels in stages.alarm_loop.levels().items()
+            },
+            usual={
+                lane: UsualView(one.held, one.low, one.high, one.mean)
+                for lane, one in stages.alarm_loop.usual().items()
             },
             running={one.lane: _running(one, utc_ms) for one in stages.running.in_force()},
         )

@@ -17,7 +17,14 @@ from agent.observability.http.app_state import Acted, AppState
 from agent.observability.newest import Newest
 from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, CameraView, LevelView, LimitsView, RunningView
+from agent.observability.view import (
+    AgentView,
+    CameraView,
+    LevelView,
+    LimitsView,
+    RunningView,
+    UsualView,
+)
 from agent.records import (
     Alarm,
     AlarmState,
@@ -63,6 +70,7 @@ class FakeAgent:
     workers: PoolStatus | None = None
     link: LinkStatus | None = None
     running: dict[str, RunningView] = field(default_factory=dict)
+    usual: dict[str, UsualView] = field(default_factory=dict)
     machine_word: MachineInfo = field(default_factory=MachineInfo)
     views: int = 0
     hold_view: threading.Event | None = None
@@ -104,6 +112,7 @@ class FakeAgent:
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
             statuses=self.statuses, started_mono=self.started, levels=self.levels,
             workers=self.workers, link=self.link, machine=self.machine_word, running=self.running,
+            usual=self.usual,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
 

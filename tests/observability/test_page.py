@@ -18,6 +18,7 @@ import pytest
 from agent import config
 from agent.observability.page.document import load_page
 from agent.observability.page.words import load_words
+from agent.observability.pictures import map_scale
 from agent.observability.view import LevelView
 from agent.records import AlarmState, CameraState, Rung, SamplingClass, Selection
 from tests.observability.conftest import (
@@ -76,8 +77,8 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     shown = set(browser.run("[...document.images].map((i) => new URL(i.src || 'x:').pathname)"))
     assert shown >= {
         "/api/v1/frame/cam1.jpg",
-        "/api/v1/cam/cam1/suture", "/api/v1/cam/cam1/suture/mean",
-        "/api/v1/cam/cam1/stem", "/api/v1/cam/cam1/stem/mean",
+        "/api/v1/cam/cam1/suture/map", "/api/v1/cam/cam1/suture/mean",
+        "/api/v1/cam/cam1/stem/map", "/api/v1/cam/cam1/stem/mean",
         "/api/v1/evidence/e1",
     }  # fmt: skip
     assert browser.text("#state") == "1 alarm"
@@ -85,7 +86,6 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     assert "97" in browser.text(".reading")  # the confidence
     assert "looks at the suture" in browser.text(".class")
     assert re.search(r"looks at the suture, mean of 10\s*74", browser.text(".class .chart"))
-    assert "orange for, blue against; full colour is ±2.5" in browser.text(".scale")
     lines = (
         "[...document.querySelectorAll('.chart')].map((c) => c.querySelector('line').getAttribute"
     )
@@ -513,7 +513,7 @@ def test_every_word_stands_out_from_its_ground(
 
 
 def test_the_page_asks_nobody_else_and_changes_nothing() -> None:
-    text = load_page(load_words())[0].decode()
+    text = load_page(load_words(), map_scale())[0].decode()
     assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(
         r"POST|PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text

@@ -15,6 +15,7 @@ from agent.config.sections.alarms import Alarms
 from agent.observability.newest import Newest
 from agent.observability.page.document import SCRIPTS, load_page
 from agent.observability.page.words import TABLES, Words, load_words
+from agent.observability.pictures import map_scale
 from agent.observability.view import RunningView
 from agent.records import (
     AlarmState,
@@ -92,7 +93,8 @@ def test_a_word_cannot_end_the_script_or_become_markup() -> None:
     bad = "</script><b>&amp;"
     words = load_words()
     page = load_page(
-        Words("en", "en-GB", {**words.texts, "no_alarm": bad, "starting": bad}, words.terms)
+        Words("en", "en-GB", {**words.texts, "no_alarm": bad, "starting": bad}, words.terms),
+        map_scale(),
     )[0].decode()
     assert page.count("</script>") == 1
     assert "&lt;/script&gt;&lt;b&gt;&amp;amp;" in page
@@ -197,7 +199,7 @@ def test_long_names_and_markup_are_shown_as_they_come_and_push_nothing_off_the_s
         assert 0 <= top < bottom < 100
         assert 0 <= left < right <= PANEL[0]
     assert "for 2.0 h" in browser.text("#runs")
-    assert browser.run("byId('runs').lastChild.title").endswith("L" * 200)
+    assert browser.run("byId('runs').children[1].title").endswith("L" * 200)
     assert browser.text("#state") == "100 alarms"
     assert browser.run("[window.bad, document.querySelectorAll('[onerror]').length]") == [None, 0]
     assert browser.errors == []

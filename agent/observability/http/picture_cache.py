@@ -10,11 +10,12 @@ from concurrent.futures import Executor
 
 from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.rpc import AgentClient, Unchanged
-from agent.observability.newest import MeanMap
+from agent.observability.newest import HeatMap, MeanMap
 from agent.observability.pictures import (
     SIDE_MAX_PX,
     Picture,
     encode_jpeg,
+    heat_map_picture,
     mean_map_picture,
     outlined,
 )
@@ -61,6 +62,18 @@ class PictureCache:
             while len(self._by_id) > BY_ID:
                 self._by_id.popitem(last=False)
             return picture
+
+    async def heat_map(self, lane: str, class_name: str, frame_id: str) -> Picture | None:
+        """Return the newest heat map of a class, drawn for the page; None as of ``mean_map``."""
+        key = lane, class_name, "map"
+        async with self._locks[key]:
+            kept = self._kept.get(key)
+            if kept is not None and kept.picture_id == frame_id:
+                return kept
+            found: HeatMap | None = await self._agent.call("heat_map", lane, class_name, frame_id)
+            if found is None:
+                return None
+            return await self._encode(key, lambda: heat_map_picture(found))
 
     async def mean_map(self, lane: str, class_name: str, frame_id: str) -> Picture | None:
         """Return the control of the newest heat map of a class, None before the first, or when it

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from typing import Any
 
@@ -44,7 +44,7 @@ from agent.observability.http.responses import (
 from agent.observability.http.rpc import AgentClient, AgentFailed, AgentUnavailable, Health
 from agent.observability.page.document import load_page
 from agent.observability.page.words import Words
-from agent.observability.pictures import SIDE_MAX_PX, SMALL_PX, Picture
+from agent.observability.pictures import SIDE_MAX_PX, SMALL_PX, Picture, map_scale
 from agent.telemetry import Clock, wall_clock_ms
 
 NAME_MAX = 200
@@ -55,6 +55,8 @@ STATUS_FRESH_S = 0.2
 GZIP_LEVEL = 4
 """A fifth of the size for a few milliseconds; the highest level saves a tenth of that more."""
 IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
+
+OfClass = Callable[[str, str, str], Awaitable[Picture | None]]
 
 
 class Routes:
@@ -77,7 +79,7 @@ class Routes:
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
         self._calls: dict[tuple[object, ...], asyncio.Future[Any]] = {}
-        self._page, self._page_policy = load_page(words)
+        self._page, self._page_policy = load_page(words, map_scale())
 
     def table(self) -> list[Route]:
         """Return every route; the paths are the templates that ``http_requests`` is labelled by."""
@@ -90,6 +92,7 @@ class Routes:
             Route("/api/v1/descriptions", self.descriptions),
             Route("/api/v1/frame/{camera}.jpg", self.frame),
             Route("/api/v1/cam/{camera}/{class}", self.cam),
+            Route("/api/v1/cam/{camera}/{class}/map", self.heat_map),
             Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
             Route("/api/v1/evidence/{event}", self.evidence),
             Route("/machine", self.machine, methods=["POST"]),
@@ -162,11 +165,18 @@ class Routes:
         picture = Picture(digest, overlay.content_type, overlay.data)
         return picture_response(request, picture, lasting=bool(frame_id))
 
+    async def heat_map(self, request: Request) -> Response:
+        """The newest heat map of a class as the page shows it: without words, on its own scale."""
+        return await self._of_class(request, self._pictures.heat_map)
+
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
+        return await self._of_class(request, self._pictures.mean_map)
+
+    async def _of_class(self, request: Request, fetch: OfClass) -> Response:
         camera, name = self._camera(request), _name(request.path_params["class"])
         frame_id = _frame_id(request)
-        picture = await in_time(self._pictures.mean_map(camera, name, frame_id))
+        picture = await in_time(fetch(camera, name, frame_id))
         if picture is None:
             raise Refused(404, _no_map(camera, name, frame_id))
         return picture_response(request, picture, lasting=bool(frame_id))

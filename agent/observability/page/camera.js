@@ -178,7 +178,7 @@ class CameraCard {
         this.rows.set(name, row);
         this.explained.append(row.node);
       }
-      this.rows.get(name).update(maps.get(name), found, camera.levels,
+      this.rows.get(name).update(maps.get(name), found, camera,
         this.live ? null : this.fruit?.frame_id);
     }
     say(this.when, found ? t("explained", {age: age(found.age_s)}) : t("not_explained"));

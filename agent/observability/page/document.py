@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import resources
 
@@ -16,8 +17,11 @@ SCRIPTS = ("words.js", "draw.js", "explained.js", "camera.js", "alarms.js", "pag
 """Put into the page as one script, in this order."""
 
 
-def load_page(words: Words) -> tuple[bytes, str]:
-    """Return the page, its parts put in, and a policy under which only those run."""
+def load_page(words: Words, scale: Sequence[str]) -> tuple[bytes, str]:
+    """Return the page, its parts put in, and a policy under which only those run.
+
+    ``scale``: the colours of the heat maps' legend from left to right, as ``#rrggbb``.
+    """
     folder = resources.files("agent.observability.page")
     said = {**words.texts, "language": words.language}
     text = re.sub(
@@ -27,7 +31,8 @@ def load_page(words: Words) -> tuple[bytes, str]:
     )
     table = json.dumps(asdict(words), ensure_ascii=False).replace("<", "\\u003c")
     parts = {
-        "style": folder.joinpath("page.css").read_text("utf-8"),
+        "style": f"\n:root {{ --map-scale: linear-gradient(90deg, {', '.join(scale)}); }}"
+        + folder.joinpath("page.css").read_text("utf-8"),
         "script": f'"use strict";\nconst WORDS = {table};\n'
         + "".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS),
     }

@@ -21,7 +21,7 @@ function tile(name, kind, head, text) {
   tiles.get(name).show(kind, head, text);
 }
 
-const runsNodes = {since: make("span", {}), variety: make("span", {}), lot: make("span", {})};
+const runsNodes = {variety: make("span", {}), lot: make("span", {}), since: make("span", {})};
 runsNodes.since.style.flex = "none";
 byId("runs").append(...Object.values(runsNodes));
 

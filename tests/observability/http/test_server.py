@@ -223,12 +223,15 @@ def test_a_picture_is_that_of_the_frame_whose_id_is_asked_for(
 def test_a_heat_map_of_another_frame_is_not_found(agent: FakeAgent, client: httpx.Client) -> None:
     agent.newest.on_explanation(explanation(frame(seq=1), (overlay("suture"),)))
     agent.newest.on_explanation(explanation(frame(seq=2), (overlay("stem"),)))
-    for path in ("suture", "suture/mean", "stem", "stem/mean"):
+    for path in ("suture", "suture/map", "suture/mean", "stem", "stem/map", "stem/mean"):
         found = [
             client.get(f"/api/v1/cam/cam1/{path}", params={"frame": f"cam1-7f-{seq:06d}"})
             for seq in (1, 2)
         ]
-        first = path == "suture"  # the map of the suture is that of the first explanation
+        first = path in (
+            "suture",
+            "suture/map",
+        )  # the map of the suture is that of the first explanation
         assert [one.status_code for one in found] == ([200, 404] if first else [404, 200]), path
         lost = found[1] if first else found[0]
         assert "is not that of frame" in lost.json()["error"]
