@@ -65,6 +65,21 @@ class LevelView:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningView:
+    """Which variety and lot run on a lane, empty where nobody has named them, and since when.
+
+    That is the last change-over, over restarts too. ``origin``: ``operator``, ``machine``,
+    ``configuration`` for the only variety that has a reference, or ``nobody``.
+    """
+
+    variety: str = ""
+    lot: str = ""
+    origin: str = "nobody"
+    since_utc_ms: int = 0  # 0: not known
+    age_s: float = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
 class CameraView:
     """One camera (a lane is a camera): its state, its books and its newest reading.
 
@@ -93,6 +108,7 @@ class CameraView:
     cups_empty: int = 0
     fruit_per_minute: float = UNKNOWN
     reading: ReadingView | None = None
+    running: RunningView = RunningView()
     levels: Mapping[str, LevelView] = field(default_factory=dict)  # by the alarm's cause
     capture_to_mask: Percentiles = Percentiles()
 

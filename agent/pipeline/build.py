@@ -303,6 +303,7 @@ def _http(
             history=history.lane,
             past_alarms=history.alarms,
             descriptions=factories.describe_topics(config),
+            words=factories.page_words(config.alarms.language),
         ),
     )
 

@@ -23,6 +23,7 @@ from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.observability.http.listener import HttpError, check_address
 from agent.observability.http.server import HttpServer
+from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
@@ -279,6 +280,11 @@ def describe_topics(config: Config) -> dict[str, object]:
         "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
         "schemas": load_schemas(),
     }
+
+
+def page_words(language: str) -> Words:
+    """The words of the page, with those of the sentences of alarms."""
+    return load_words(language, LANGUAGES[language].terms)
 
 
 def make_publisher_settings(

@@ -15,9 +15,19 @@ from agent import config
 from agent.observability.build import Now, build_view
 from agent.observability.http.app_state import Acted, AppState
 from agent.observability.newest import Newest
+from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, CameraView, LevelView, LimitsView
-from agent.records import Alarm, AlarmState, CameraState, CameraStatus, CommandOutcome, MachineInfo
+from agent.observability.view import AgentView, CameraView, LevelView, LimitsView, RunningView
+from agent.records import (
+    Alarm,
+    AlarmState,
+    CameraState,
+    CameraStatus,
+    CommandOutcome,
+    LinkStatus,
+    MachineInfo,
+    PoolStatus,
+)
 from agent.simulator.truth_log import draw_number
 from tests.observability.http.served import Served
 from tests.observability.samples import alarm, explanation, frame, fruit, overlay, segmentation
@@ -50,6 +60,10 @@ class FakeAgent:
     alarms: tuple[Alarm, ...] = ()
     levels: dict[str, dict[str, LevelView]] = field(default_factory=dict)
     statuses: tuple[CameraStatus, ...] = ()
+    workers: PoolStatus | None = None
+    link: LinkStatus | None = None
+    running: dict[str, RunningView] = field(default_factory=dict)
+    machine_word: MachineInfo = field(default_factory=MachineInfo)
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -58,6 +72,7 @@ class FakeAgent:
     actions: tuple[str, ...] = ()
     history: dict[str, dict[str, object]] = field(default_factory=dict)
     past_alarms: dict[str, object] = field(default_factory=lambda: {"alarms": []})
+    words: Words = field(default_factory=load_words)
     descriptions: dict[str, object] = field(
         default_factory=lambda: {"metrics": {"fps": {"unit": "Hz", "low": 0.0}}}
     )
@@ -88,6 +103,7 @@ class FakeAgent:
         now = Now(
             mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
             statuses=self.statuses, started_mono=self.started, levels=self.levels,
+            workers=self.workers, link=self.link, machine=self.machine_word, running=self.running,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
 
@@ -109,6 +125,7 @@ class FakeAgent:
             history=lambda lane: self.history.get(lane, NO_HISTORY),
             past_alarms=lambda: self.past_alarms,
             descriptions=self.descriptions,
+            words=self.words,
         )
 
 

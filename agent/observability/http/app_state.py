@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agent.observability.newest import Newest
+from agent.observability.page.words import Words, load_words
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
 from agent.records import CameraState, CommandOutcome, MachineInfo
@@ -44,3 +45,4 @@ class AppState:
     history: Callable[[str], Mapping[str, object]] = lambda _lane: {}
     past_alarms: Callable[[], Mapping[str, object]] = dict
     descriptions: Mapping[str, object] = field(default_factory=dict)  # of topics, as JSON types
+    words: Words = field(default_factory=load_words)  # of the page

@@ -4,14 +4,12 @@ from the database by the id of an event."""
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
 import hashlib
 import re
 import time
 from collections.abc import Collection
 from concurrent.futures import Executor
-from importlib import resources
 from typing import Any
 
 from starlette.applications import Starlette
@@ -44,6 +42,8 @@ from agent.observability.http.responses import (
     verdict_response,
 )
 from agent.observability.http.rpc import AgentClient, AgentFailed, AgentUnavailable, Health
+from agent.observability.page.document import load_page
+from agent.observability.page.words import Words
 from agent.observability.pictures import Picture
 from agent.telemetry import Clock, wall_clock_ms
 
@@ -52,8 +52,6 @@ NAME_MAX = 200
 PROBE_LIMIT_S = 2.0
 SILENT = Verdict((f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
 STATUS_FRESH_S = 0.2
-SCRIPTS = ("draw.js", "camera.js", "alarms.js", "page.js")
-"""Put into the page as one script, in this order."""
 GZIP_LEVEL = 4
 """A fifth of the size for a few milliseconds; the highest level saves a tenth of that more."""
 IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
@@ -69,6 +67,7 @@ class Routes:
         loop_limit_s: float,
         executor: Executor,
         clock: Clock,
+        words: Words,
     ) -> None:
         self._agent = agent
         self._lanes = frozenset(lanes)
@@ -78,7 +77,7 @@ class Routes:
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
         self._calls: dict[tuple[object, ...], asyncio.Future[Any]] = {}
-        self._page, self._page_policy = load_page()
+        self._page, self._page_policy = load_page(words)
 
     def table(self) -> list[Route]:
         """Return every route; the paths are the templates that ``http_requests`` is labelled by."""
@@ -281,23 +280,3 @@ def make_app(
     guard = Guard(app, access, settings.limits, time.monotonic)
     counter = RequestCounter(guard, table, agent, refusals)
     return ProxyHeaders(counter, TrustedProxies(settings.trusted_proxies))
-
-
-def load_page() -> tuple[bytes, str]:
-    """Return the page, its parts put in, and a policy under which only those run."""
-    folder = resources.files("agent.observability").joinpath("page")
-    text = folder.joinpath("page.html").read_text("utf-8")
-    parts = {
-        "style": folder.joinpath("page.css").read_text("utf-8"),
-        "script": "".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS),
-    }
-    hashes = {}
-    for tag, inline in parts.items():
-        text = text.replace(f"<{tag}></{tag}>", f"<{tag}>{inline}</{tag}>")
-        hashes[tag] = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
-        "base-uri 'none'; form-action 'none'; "
-        f"script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'"
-    )
-    return text.encode(), policy

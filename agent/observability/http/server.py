@@ -50,7 +50,9 @@ class HttpServer(Listener):
         self._telemetry = state.telemetry
         self._clock = clock
         self._service = AgentService(state)
-        self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
+        self._spec = ServerSpec(
+            settings, state.newest.lanes, self.signer, self.loopback, state.words
+        )
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._done: deque[tuple[Child, Reply]] = deque()
         self._waker = Waker()

@@ -9,8 +9,7 @@ const causeOf = (a) => a.alarm_id.slice(0, -a.camera_id.length - 1);
 // A time of the agent's clock; with its date where that is not today's.
 function when(at, now) {
   const [day, today] = [at, now].map((ms) => new Date(ms).toDateString());
-  return day === today ? time(at) : new Date(at).toLocaleDateString("en-GB",
-    {day: "numeric", month: "short", year: "numeric"}) + " " + time(at);
+  return day === today ? time(at) : `${date(at)} ${time(at)}`;
 }
 
 // Children of a node by key, in the order asked for; what is there already stays the same node.
@@ -37,7 +36,8 @@ class Rows {
 // One alarm that rings: its sentence, its picture, since when, and who has seen it.
 class Item {
   constructor({alarm}) {
-    this.picture = new Picture(`Evidence of ${alarm.title}, ${alarm.camera_id}`);
+    this.picture = new Picture(t("evidence_of",
+      {title: alarm.title, place: alarm.camera_id}));
     this.picture.node.hidden = true;
     this.words = document.createTextNode("");
     this.small = make("small", {});
@@ -45,9 +45,10 @@ class Item {
   }
   update({alarm, view, alone}) {
     if (this.words.data !== alarm.message) this.words.data = alarm.message;
-    say(this.small, [...(alone ? [alarm.priority, alarm.title] : []), alarm.camera_id, `since ${when(alarm.active_since_ms, view.utc_ms)}`,
-      alarm.acked ? "acknowledged" + (alarm.acked_by ? ` by ${alarm.acked_by}` : "") : "",
-      alarm.comment, alarm.quality === "good" ? "" : `quality ${alarm.quality}`]
+    say(this.small, [...(alone ? [term(alarm.priority), alarm.title] : []), alarm.camera_id,
+      t("since", {when: when(alarm.active_since_ms, view.utc_ms)}),
+      !alarm.acked ? "" : alarm.acked_by ? t("acknowledged_by", {name: alarm.acked_by}) : t("acknowledged"),
+      alarm.comment, alarm.quality === "good" ? "" : t("quality", {quality: term(alarm.quality)})]
       .filter(Boolean).join(" · "));
     this.picture.node.hidden = !view.evidence.includes(alarm.event_id);
     if (!this.picture.node.hidden)
@@ -74,13 +75,14 @@ class Group {
   update({alarms, view}) {
     const worst = alarms[0], alone = alarms.length === 1;
     dress(this.node, `alarm ${worst.priority}` + (alone ? "" : " several"));
-    say(this.priority, worst.priority);
+    say(this.priority, term(worst.priority));
     say(this.title, worst.title + (alone ? "" : `: ${alarms.length}`));
     const keyed = alarms.map((alarm) => [alarm.alarm_id, {alarm, view, alone}]);
     this.worst.show(new Map(keyed.slice(0, 1)));
     this.items.show(new Map(keyed.slice(1)));
     this.others.hidden = alone;
-    say(this.where, "also " + alarms.slice(1).map((alarm) => alarm.camera_id).join(", "));
+    say(this.where, t("also",
+      {places: alarms.slice(1).map((alarm) => alarm.camera_id).join(", ")}));
   }
 }
 
@@ -108,15 +110,15 @@ class Quiet {
 }
 
 const groups = new Rows(byId("ringing"), () => new Group());
+const trueNow = (a, ...more) => [a.active ? t("true_now") : "", ...more].filter(Boolean).join(" · ");
 const quiet = {
-  returned: new Quiet("Returned, not acknowledged",
-    (a, now) => `from ${when(a.active_since_ms, now)} to ${when(a.cleared_at_ms, now)}`),
-  shelved: new Quiet("Shelved", (a, now) => (a.active ? "true now · " : "") +
-    (a.shelved_until_ms ? `until ${when(a.shelved_until_ms, now)}` : "")),
-  suppressed: new Quiet("Suppressed",
-    (a) => (a.active ? "true now · " : "") + `for as long as: ${a.suppressed_by}`),
-  out: new Quiet("Out of service",
-    (a) => (a.active ? "true now · " : "") + "until it is put back into service"),
+  returned: new Quiet(t("returned"), (a, now) => t("from_to",
+    {from: when(a.active_since_ms, now), to: when(a.cleared_at_ms, now)})),
+  shelved: new Quiet(t("shelved"), (a, now) => trueNow(a,
+    a.shelved_until_ms && t("until", {when: when(a.shelved_until_ms, now)}))),
+  suppressed: new Quiet(t("suppressed"),
+    (a) => trueNow(a, t("for_as_long_as", {reason: a.suppressed_by}))),
+  out: new Quiet(t("out"), (a) => trueNow(a, t("until_back"))),
 };
 byId("quiet").append(...Object.values(quiet).map((list) => list.node));
 
