@@ -71,6 +71,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("camera_packets", Kind.COUNTER, "Packets of a machine camera's stream that were sent again or are missing", ("camera", "kind")),
     Metric("camera_temperature_celsius", Kind.GAUGE, "Temperature that a machine camera reports", ("camera",)),
     Metric("camera_clock_offset_seconds", Kind.GAUGE, "Distance of a machine camera's clock to its PTP master", ("camera",)),
+    Metric("camera_chunk", Kind.GAUGE, "Newest value of a chunk: a fact that a machine camera puts into its pictures", ("camera", "chunk")),
     Metric("picture_facts_lost", Kind.COUNTER, "Pictures whose facts of machine and truth were too long to come along", ("camera",)),
     Metric("camera_state", Kind.GAUGE, "1 for the state that the camera is in", ("camera", "state")),
     Metric("camera_transitions", Kind.COUNTER, "Changes of camera state", ("camera", "state", "reason")),

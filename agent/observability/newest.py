@@ -203,6 +203,7 @@ class Newest:
             fruit_id=segmented.machine.fruit_id,
             stem_x_px=reading.stem_x_px,
             stem_y_px=reading.stem_y_px,
+            chunks=segmented.chunks,
         )
 
     def frame_age_s(self, lane: str, now: float) -> float:

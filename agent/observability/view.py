@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.records import Alarm, LinkStatus, MachineInfo, PoolStatus
 
@@ -47,6 +48,7 @@ class ReadingView:
     fruit_id: str | None = None  # the machine's own, where it names its fruit
     stem_x_px: float = UNKNOWN
     stem_y_px: float = UNKNOWN
+    chunks: Mapping[str, Any] = field(default_factory=dict)  # of its camera, in its picture
 
 
 @dataclass(frozen=True, slots=True)

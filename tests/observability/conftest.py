@@ -67,12 +67,12 @@ class FakeAgent:
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    words: Words = field(default_factory=load_words)
     acts: list[tuple[str, bytes, str]] = field(default_factory=list)
     acted: Acted = field(default_factory=lambda: Acted(CommandOutcome.DONE))
     actions: tuple[str, ...] = ()
     history: dict[str, dict[str, object]] = field(default_factory=dict)
     past_alarms: dict[str, object] = field(default_factory=lambda: {"alarms": []})
-    words: Words = field(default_factory=load_words)
     descriptions: dict[str, object] = field(
         default_factory=lambda: {"metrics": {"fps": {"unit": "Hz", "low": 0.0}}}
     )

@@ -90,7 +90,8 @@ class Chart {
       "stroke-dasharray": "6 4", "vector-effect": "non-scaling-stroke"});
     this.second = this.series("var(--two)", 2);
     this.first = this.series("var(--one)", 3);
-    this.svg = shape("svg", {viewBox: "0 0 240 50", preserveAspectRatio: "none", role: "img"});
+    this.svg = shape("svg", {viewBox: "0 0 240 50", preserveAspectRatio: "none", role: "img",
+      "aria-label": name});
     this.svg.append(this.zone, shape("path", {d: "M0 49.5H240", stroke: "var(--line)"}),
       this.limit, this.second, this.first);
     this.node = make("div", {class: "chart"}, make("p", {}, this.head, this.value), this.svg);
