@@ -41,9 +41,12 @@ class Item {
     this.picture.node.hidden = true;
     this.words = document.createTextNode("");
     this.small = make("small", {});
-    this.node = make("li", {}, this.picture.node, make("p", {}, this.words, this.small));
+    this.acts = actButton(t("act"), "act", () => ({alarm: this.alarm}));
+    this.node = make("li", {}, this.picture.node, make("p", {}, this.words, this.small), this.acts);
   }
   update({alarm, view, alone}) {
+    this.alarm = alarm;
+    nameAct(this.acts, alarm);
     if (this.words.data !== alarm.message) this.words.data = alarm.message;
     say(this.small, [...(alone ? [term(alarm.priority), alarm.title] : []), alarm.camera_id,
       t("since", {when: when(alarm.active_since_ms, view.utc_ms)}),
@@ -86,6 +89,21 @@ class Group {
   }
 }
 
+class QuietItem {
+  constructor() {
+    this.text = make("span", {});
+    this.acts = actButton(t("act"), "act", () => ({alarm: this.alarm}));
+    this.node = make("li", {}, this.text, " ", this.acts);
+  }
+  update({alarm, text}) {
+    this.alarm = alarm;
+    nameAct(this.acts, alarm);
+    say(this.text, text);
+  }
+}
+const nameAct = (button, alarm) =>
+  set(button, "aria-label", `${t("act")}: ${alarm.title}, ${alarm.camera_id}`);
+
 // Alarms that do not ring, and why: a line each, below a line that counts them.
 class Quiet {
   constructor(name, why) {
@@ -93,10 +111,7 @@ class Quiet {
     this.why = why;
     this.head = make("summary", {});
     this.list = make("ul", {});
-    this.items = new Rows(this.list, () => {
-      const node = make("li", {});
-      return {node, update: (text) => say(node, text)};
-    });
+    this.items = new Rows(this.list, () => new QuietItem());
     this.node = make("details", {class: "quiet"}, this.head, this.list);
     this.node.hidden = true;
   }
@@ -105,7 +120,7 @@ class Quiet {
     const names = alarms.length > 2 ? "" : alarms.map((a) => `${a.title} ${a.camera_id}`).join(", ");
     say(this.head, `${this.name}: ${alarms.length}${names && ` (${names})`}`);
     this.items.show(new Map(alarms.map((a) => [a.alarm_id,
-      [a.title, a.camera_id, this.why(a, now), a.comment].filter(Boolean).join(" · ")])));
+      {alarm: a, text: [a.title, a.camera_id, this.why(a, now), a.comment].filter(Boolean).join(" · ")}])));
   }
 }
 

@@ -42,16 +42,18 @@ class CameraCard {
     this.details = make("details", {}, make("summary", {}, t("details")), this.source, this.how,
       make("dl", {class: "numbers"}, ...finer));
     this.explained = make("div", {class: "explained"});
+    this.past = new LanePast(name);
     const numbers = Object.values(this.values).map((value) => value.node);
     this.node = make("section", {class: "card", tabindex: "-1", "aria-label": t("camera", {name})},
       make("div", {class: "head"}, make("h2", {}, make("a", {href: "#" + encodeURIComponent(name)}, name)),
-        this.state, this.rings, this.cause),
+        this.state, this.rings, this.cause,
+        actButton(t("do_explain"), "act explain", () => ({camera: name}))),
       make("figure", {class: "frame"}, this.frame.node, this.caption,
         make("div", {class: "soft how"}, this.when, this.details)),
       make("div", {class: "reading"}, this.angle,
         make("p", {class: "soft"}, this.words, this.id, this.more),
         make("dl", {class: "numbers"}, ...numbers), this.light),
-      this.explained);
+      this.explained, this.past.node);
     this.values.read.node.className = "kept";
     this.caption.append(this.which, this.legend);
     this.node.addEventListener("click", (event) => {
@@ -91,7 +93,10 @@ class CameraCard {
     this.updateNumbers(camera, view);
     const found = view.explanations.newest.find((one) => one.camera === camera.name);
     this.updateLight(camera, found, alarms);
-    if (opened === this.name || cards.size < 2) this.updateExplained(camera, found);
+    if (opened === this.name || cards.size < 2) {
+      this.updateExplained(camera, found);
+      this.past.update(view, alarms);
+    }
   }
   // Picture and reading are of one fruit and change together. Without a fruit the picture is the
   // camera's newest, and there is no angle beside it.

@@ -13,7 +13,9 @@ from importlib import resources
 
 from agent.observability.page.words import Words
 
-SCRIPTS = ("words.js", "draw.js", "explained.js", "camera.js", "alarms.js", "page.js")
+SCRIPTS = (
+    "words.js", "draw.js", "explained.js", "camera.js", "alarms.js", "past.js", "acting.js", "page.js",
+)  # fmt: skip
 """Put into the page as one script, in this order."""
 
 

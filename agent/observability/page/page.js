@@ -125,6 +125,8 @@ addEventListener("hashchange", () => {
 function show(view) {
   const active = showAlarms(view), weights = new Map();
   last = view;
+  updateActing(view);
+  pastAlarms.update(view);
   showState(view, active);
   const ours = (camera) => active.filter((a) => [camera.name, camera.device].includes(a.camera_id));
   if (cards.size !== view.cameras.length) {
@@ -202,7 +204,7 @@ function gone(trouble) {
 byId("large").addEventListener("close", () => { enlarged = null; });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
 document.addEventListener("keydown", (event) => {  // 1 to 9: that lane; Escape: all of them
-  if (event.ctrlKey || event.altKey || event.metaKey || byId("large").open) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const card = [...cards.values()][Number(event.key) - 1];
   if (event.key === "Escape" && opened !== null) openLane(null);
   if (!card) return;
