@@ -34,8 +34,8 @@ class Asking {
   }
 }
 
-const clockTime = (at) => new Date(at).toLocaleTimeString(LOCALE,
-  {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
+const clockFormat = new Intl.DateTimeFormat(LOCALE, {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
+const clockTime = (at) => clockFormat.format(at);
 const oneDecimal = (x) => x.toFixed(1);
 
 // One figure over the last hours: its line, the limit that its alarm had then, and where the agent
