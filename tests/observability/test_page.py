@@ -512,12 +512,13 @@ def test_every_word_stands_out_from_its_ground(
     assert (max(int(v) for v in re.findall(r"\d+", ground)) < 60) is dark
 
 
-def test_the_page_asks_nobody_else_and_changes_nothing() -> None:
+def test_the_page_asks_nobody_else_and_changes_nothing_but_by_an_action() -> None:
     text = load_page(load_words(), map_scale())[0].decode()
     assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}
-    assert not re.search(
-        r"POST|PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text
-    )
+    assert not re.search(r"PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text)
+    assert re.findall(r"api/v1/actions/\$\{command\}`, \{\s*method: \"(\w+)\"", text) == ["POST"]
+    assert text.count("POST") == 1
+    assert not re.search(r"localStorage|sessionStorage|document\.cookie|indexedDB", text)
     assert re.findall(r"<form method=\"(\w+)\"", text) == ["dialog"]
 
 
