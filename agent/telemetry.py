@@ -152,6 +152,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("storage_limit_bytes", Kind.GAUGE, "Cap of the database"),
     Metric("spool_oldest_seconds", Kind.GAUGE, "Age of the oldest message that waits on the disk; 0: none", ("topic_family",)),
     Metric("spool_age_limit_seconds", Kind.GAUGE, "Age at which a waiting message is given up", ("topic_family",)),
+    Metric("history_rows", Kind.COUNTER, "Minutes of lanes and occurrences of alarms for the page's history, by what became of them", ("kind", "outcome")),
     Metric("storage_commit_seconds", Kind.HISTOGRAM, "One transaction with its sync", (), FAST_BUCKETS),
     # Sparkplug
     Metric("sparkplug_online", Kind.GAUGE, "1 while the node is born"),
