@@ -516,9 +516,7 @@ def test_every_word_stands_out_from_its_ground(
 def test_the_page_asks_nobody_else_and_posts_nothing_but_commands() -> None:
     text = load_page(load_words(), map_scale())[0].decode()
     assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}
-    assert not re.search(
-        r"PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text
-    )
+    assert not re.search(r"PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text)
     assert re.findall(r"fetch\(([^,]+), \{\s*method: \"POST\"", text) == [
         "`${location.origin}${location.pathname}api/v1/actions/${command}`"
     ]
