@@ -33,8 +33,9 @@ from collections import Counter, deque
 from agent import config
 from agent.ablation.pool.lifecycle import End, WorkerLife, WorkerState
 from agent.ablation.pool.messages import WorkerSpec
-from agent.ablation.pool.placement import plan_slots
-from agent.ablation.pool.slot import Result, WorkerContext, WorkerSlot, failure
+from agent.ablation.pool.placement import Placement, plan_slots
+from agent.ablation.pool.process import WorkerProcess
+from agent.ablation.pool.slot import Result, Worker, WorkerContext, WorkerSlot, failure
 from agent.records import PoolStatus, Selection
 from agent.supervision.live_priority import LivePriority
 from agent.supervision.waker import Waker
@@ -70,10 +71,14 @@ class AblationPool:
         self._clock = clock
         context = WorkerContext(spec, settings, telemetry, clock, self._end, live or LivePriority())
         self._survivors = context.survivors
+
+        def launch(placement: Placement) -> Worker:
+            return WorkerProcess(placement, context)
+
         rng = random.Random()  # noqa: S311 - jitter
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._slots = tuple(
-            WorkerSlot(placement, WorkerLife(settings, rng), context)
+            WorkerSlot(placement, WorkerLife(settings, rng), context, launch)
             for placement in plan_slots(settings, _gpu_count, visible)
         )
         self._lock = threading.Lock()  # guards the next four
@@ -132,7 +137,7 @@ class AblationPool:
 
     def pids(self) -> dict[str, int]:
         """Process ids by slot, of the workers that have a process."""
-        return {s.name: p.child.pid for s in self._slots if (p := s.process) is not None}
+        return {s.name: p.pid for s in self._slots if (p := s.process) is not None}
 
     def stop(self, timeout_s: float) -> bool:
         """Kill the workers; running and waiting jobs end as failures by reason ``shutdown``. True
@@ -191,7 +196,7 @@ class AblationPool:
 
     def _sleep(self) -> None:
         processes = [slot.process for slot in self._slots]
-        self._waker.wait(TICK_S, *(p.child.fileno() for p in processes if p is not None))
+        self._waker.wait(TICK_S, *(p.fileno() for p in processes if p is not None))
 
     def _assign(self, now: float) -> None:
         """Give waiting jobs to idle workers, oldest first; end those that have no hope."""
