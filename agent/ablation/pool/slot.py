@@ -85,6 +85,8 @@ class WorkerSlot:
         self.trouble = ""
         """Why the last process ended; empty once another one is ready."""
         self.restarts = 0
+        self.wanted = True
+        """Whether it is to have a process; one at a job ends it first."""
         self._job: Selection | None = None
         self._phase = ""
 
@@ -104,7 +106,10 @@ class WorkerSlot:
             self._listen(self.process, now)
         if (missed := self.life.overdue(now)) is not None:
             self.lose(missed, f"at {self._phase}" if self._phase else "")
-        if self.life.claim_start(now):
+        if not self.wanted and self.state in (WorkerState.STARTING, WorkerState.IDLE):
+            self.lose(End.NOT_WANTED, "the cluster is back")
+            self.trouble = ""
+        if self.wanted and self.life.claim_start(now):
             self._start()
 
     def give(self, selection: Selection) -> bool:

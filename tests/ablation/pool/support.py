@@ -62,14 +62,24 @@ class CountingTelemetry(NullTelemetry):
 def workers(**settings: object) -> config.Workers:
     """Settings for quick tests: CPU slots at normal priority, beating fast."""
     count = settings.setdefault("count", 1)
+    local = settings.get("pool") != "ray"
     defaults: dict[str, object] = {
-        "devices": ("cpu",) * count,  # type: ignore[operator]
+        "devices": ("cpu",) * count if local else None,  # type: ignore[operator]
         "priority": "normal",
         "heartbeat_s": 0.1,
         "heartbeat_timeout_s": 10.0,
         "restart_budget": 20,
     }
     return config.Workers(**{**defaults, **settings})  # type: ignore[arg-type]
+
+
+def in_cluster(address: str, **ray: object) -> dict[str, object]:
+    """Settings of a pool whose workers are in a cluster, each on a processor of it."""
+    return {
+        "pool": "ray",
+        "ray": {"address": address, "gpus": 0, "cpus": 1, **ray},
+        "heartbeat_timeout_s": 60.0,  # a busy machine is no silence
+    }
 
 
 def make_pool(

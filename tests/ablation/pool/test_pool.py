@@ -23,6 +23,7 @@ from tests.ablation.pool.support import (
     START_S,
     CountingTelemetry,
     gone,
+    in_cluster,
     make_pool,
     pid_of,
     run_job,
@@ -32,18 +33,53 @@ from tests.ablation.pool.support import (
 )
 from tests.supervision.test_survivors import refuse_kills
 from tests.support import wait_until
+from tests.support.ray_cluster import ray_cluster
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
+OVER_RAY = frozenset({
+    "test_a_worker_that_fails_is_replaced_and_only_its_job_is_lost",
+    "test_workers_killed_in_their_jobs_are_replaced",
+    "test_an_ordinary_error_costs_the_job_and_not_the_worker",
+    "test_a_picture_that_cannot_be_handed_over_costs_the_job_and_not_the_worker",
+})  # fmt: skip
+"""What always runs over both pools, since its tests share one. The others run over Ray as well with
+PITWATCH_ALL_OVER_RAY=1, which ``python -m tests.soak ray`` sets."""
+ALL_OVER_RAY = os.environ.get("PITWATCH_ALL_OVER_RAY") == "1"
+LOCAL_ONLY = frozenset({
+    "test_a_pool_that_was_never_started_can_be_stopped",
+    "test_a_worker_whose_end_fails_is_replaced_and_ended_later",
+    "test_kill_nine_of_the_parent_leaves_no_worker",
+})  # fmt: skip
+"""About processes of this computer."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "over" in metafunc.fixturenames:
+        name = metafunc.function.__name__
+        over = [pytest.param("local")]
+        if name in OVER_RAY or (ALL_OVER_RAY and name not in LOCAL_ONLY):
+            over.append(pytest.param("ray", marks=pytest.mark.needs_ray))
+        metafunc.parametrize("over", over, scope="module")
+
+
+@pytest.fixture(scope="module")
+def over_settings(over: str) -> Iterator[dict[str, object]]:
+    """The settings of a pool of that kind; its cluster lives as long as the module's tests."""
+    if over == "local":
+        yield {}
+        return
+    with ray_cluster() as cluster:
+        yield in_cluster(cluster.address)
 
 
 @pytest.fixture
-def start(children_forked: None) -> Iterator[Start]:
+def start(children_forked: None, over_settings: dict[str, object]) -> Iterator[Start]:
     """Starts pools that are gone when the test is over."""
     pools: list[AblationPool] = []
 
     def start_pool(*args: object, **settings: object) -> tuple[AblationPool, CountingTelemetry]:
-        pool, telemetry = make_pool(*args, **settings)  # type: ignore[arg-type]
+        pool, telemetry = make_pool(*args, **{**over_settings, **settings})  # type: ignore[arg-type]
         pools.append(pool)
         pool.start()
         return pool, telemetry
@@ -54,9 +90,11 @@ def start(children_forked: None) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def pair(children_forked: None) -> Iterator[tuple[AblationPool, CountingTelemetry]]:
+def pair(
+    children_forked: None, over_settings: dict[str, object]
+) -> Iterator[tuple[AblationPool, CountingTelemetry]]:
     """Two workers that many tests share, since each of them leaves two working ones behind."""
-    pool, telemetry = make_pool(count=2, restart_budget=1000)
+    pool, telemetry = make_pool(**over_settings, count=2, restart_budget=1000)  # type: ignore[arg-type]
     pool.start()
     yield pool, telemetry
     assert pool.stop(20.0)
