@@ -276,15 +276,6 @@ def test_an_unknown_key_is_answered_with_the_nearest_one_wherever_it_is(
         ("model: {preprocessing: {mean: [0.5]}}", "model.preprocessing.mean", "has 1 values"),
         ("model: {preprocessing: {scale: 255}}", "model.preprocessing.scale", "0.0039215686"),
         ("ablation: {workers: {count: 2, devices: [cpu]}}", "ablation.workers.devices", "2 work"),
-        ("ablation: {workers: {pool: ray}}", "ablation.workers.ray.address", "HOST:PORT"),
-        ("ablation: {workers: {pool: dask}}", "ablation.workers.pool", "local, ray"),
-        ("ablation: {workers: {ray: {address: 'ray://h:10001'}}}", "ablation.workers.ray.address", "HOST:PORT"),
-        ("ablation: {workers: {ray: {gpus: 2}}}", "ablation.workers.ray.gpus", "up to 1"),
-        ("ablation: {workers: {ray: {gpus: 0, cpus: 0}}}", "ablation.workers.ray.cpus", "above 0"),
-        ("ablation: {workers: {ray: {tls: {ca: /etc/hostname}}}}", "ablation.workers.ray.tls.key", "missing"),
-        ("ablation: {workers: {ray: {token_file: /nowhere/t}}}", "ablation.workers.ray.token_file", "No such"),
-        ("ablation: {workers: {pool: ray, count: 2, devices: [cpu], ray: {address: 'h:1', local_workers: 3}}}",
-         "ablation.workers.devices", "3 work"),
         ("ablation: {workers: {devices: [gpu]}}", "ablation.workers.devices[0]", "not allowed"),
         ("ablation: {classes: [a]}\nmodel: {classes: [x, y]}", "ablation.classes[0]", "no class"),
         ("state_dir: /proc/pitwatch", "state_dir", "written"),
@@ -302,6 +293,28 @@ def test_what_cannot_work_is_named(write, text: str, path: str, words: str) -> N
     if "mqtt:" not in text:
         text = f"{text}\n{BROKER}"
     assert words in str(problems(write(text))[path])
+
+
+@pytest.mark.parametrize(
+    ("workers", "path", "words"),
+    [
+        ("pool: ray", "ray.address", "HOST:PORT"),
+        ("pool: dask", "pool", "local, ray"),
+        ("ray: {address: 'ray://h:10001'}", "ray.address", "HOST:PORT"),
+        ("ray: {gpus: 2}", "ray.gpus", "up to 1"),
+        ("ray: {gpus: 0, cpus: 0}", "ray.cpus", "above 0"),
+        ("ray: {tls: {ca: /etc/hostname}}", "ray.tls.key", "missing"),
+        ("ray: {token_file: /nowhere/t}", "ray.token_file", "No such"),
+        (
+            "pool: ray, count: 2, devices: [cpu], ray: {address: 'h:1', local_workers: 3}",
+            "devices",
+            "3 work",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_work_is_named(write, workers: str, path: str, words: str) -> None:
+    found = problems(write(f"ablation: {{workers: {{{workers}}}}}\n{BROKER}"))
+    assert words in str(found[f"ablation.workers.{path}"])
 
 
 def test_a_broken_reference_is_one_error_and_not_two(write) -> None:

@@ -75,15 +75,23 @@ class RayCluster:
                     found.append(process)
         return found
 
+    def restart(self) -> None:
+        """Start it again at the same address, whatever was left of it."""
+        self._end()
+        self.start()
+
     def stop(self) -> None:
-        """End all of it, however it is."""
+        """End all of it, however it is, and remove what it wrote."""
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
         end = time.monotonic() + 20.0
         while (left := self.processes()) and time.monotonic() < end:
             for process in left:
                 with contextlib.suppress(psutil.Error):
                     process.send_signal(signal.SIGKILL)
             psutil.wait_procs(left, timeout=0.5)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _environ_of(self, process: psutil.Process) -> bool:
         """Workers of Ray give themselves other names."""

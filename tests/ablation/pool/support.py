@@ -85,10 +85,12 @@ def in_cluster(address: str, **ray: object) -> dict[str, object]:
 def make_pool(
     function: str = "main", layer: str | None = None, **settings: object
 ) -> tuple[AblationPool, CountingTelemetry]:
+    """A pool of an agent of its own, where several share a cluster."""
     telemetry = CountingTelemetry()
     spec = WorkerSpec(
         model=config.Model(layer=layer),
         target=function if ":" in function else f"{TARGETS}:{function}",
+        agent_id=f"agent{next(_numbers)}",
     )
     return AblationPool(spec, workers(**settings), telemetry, time.monotonic), telemetry
 

@@ -32,8 +32,8 @@ from tests.ablation.pool.support import (
     wait_results,
 )
 from tests.supervision.test_survivors import refuse_kills
-from tests.support import wait_until
-from tests.support.ray_cluster import ray_cluster
+from tests.support import free_port, wait_until
+from tests.support.ray_cluster import STORE_BYTES, ray_cluster
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
@@ -54,11 +54,17 @@ LOCAL_ONLY = frozenset({
 """About processes of this computer."""
 
 
+IN_CLUSTER = frozenset({
+    "test_a_driver_that_is_killed_costs_the_running_jobs_and_is_replaced",
+    "test_a_picture_larger_than_the_object_store_costs_the_job_and_not_the_worker",
+})  # fmt: skip
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "over" in metafunc.fixturenames:
         name = metafunc.function.__name__
-        over = [pytest.param("local")]
-        if name in OVER_RAY or (ALL_OVER_RAY and name not in LOCAL_ONLY):
+        over = [] if name in IN_CLUSTER else [pytest.param("local")]
+        if name in OVER_RAY | IN_CLUSTER or (ALL_OVER_RAY and name not in LOCAL_ONLY):
             over.append(pytest.param("ray", marks=pytest.mark.needs_ray))
         metafunc.parametrize("over", over, scope="module")
 
@@ -69,7 +75,7 @@ def over_settings(over: str) -> Iterator[dict[str, object]]:
     if over == "local":
         yield {}
         return
-    with ray_cluster() as cluster:
+    with ray_cluster(cpus=8) as cluster:
         yield in_cluster(cluster.address)
 
 
@@ -478,6 +484,87 @@ def test_a_worker_whose_end_fails_is_replaced_and_ended_later(
     assert isinstance(run_job(pool, selection()), Explanation)
 
 
+# --- in a cluster --------------------------------------------------------------------------------
+
+
+def test_a_driver_that_is_killed_costs_the_running_jobs_and_is_replaced(
+    pair: tuple[AblationPool, CountingTelemetry],
+) -> None:
+    pool, telemetry = pair
+    wait_ready(pool, 2)
+    (driver,) = pool.local_pids()
+    workers = set(pool.pids().values())
+    jobs = [selection(what.HANG), selection(what.HANG)]
+    assert all(pool.submit(job) for job in jobs)
+    wait_until(lambda: pool.status().busy == 2)
+    os.kill(driver, signal.SIGKILL)
+    for failure in wait_results(pool, 2):
+        assert isinstance(failure, JobFailure)
+        assert failure.reason == "crashed"
+        assert "the driver of the cluster is gone: killed by SIGKILL" in failure.detail
+    assert telemetry.counted["cluster_driver_restarts exited"] == 1
+    assert isinstance(run_job(pool, selection()), Explanation)
+    assert driver not in pool.local_pids()
+    wait_until(lambda: all(gone(pid) for pid in workers), START_S, "the old workers are gone")
+
+
+def test_a_picture_larger_than_the_object_store_costs_the_job_and_not_the_worker(
+    pair: tuple[AblationPool, CountingTelemetry],
+) -> None:
+    pool, _ = pair
+    wait_ready(pool, 2)
+    pids = pool.pids()
+    large = np.zeros((5000, 6000, 3), np.uint8)
+    assert large.nbytes > STORE_BYTES
+    failure = run_job(pool, selection(image=large))
+    assert isinstance(failure, JobFailure)
+    assert failure.reason == "picture"
+    assert "does not fit the object store of" in failure.detail
+    assert isinstance(run_job(pool, selection()), Explanation)
+    assert pool.pids() == pids
+
+
+@pytest.fixture
+def away(children_forked: None) -> Iterator[Start]:
+    """Starts pools whose cluster is not there."""
+    pools: list[AblationPool] = []
+
+    def start_pool(local_workers: int) -> tuple[AblationPool, CountingTelemetry]:
+        nowhere = f"127.0.0.1:{free_port()}"
+        ray = in_cluster(nowhere, local_workers=local_workers, away_after_s=0.2)
+        pool, telemetry = make_pool(**ray, restart_budget=1)  # type: ignore[arg-type]
+        pools.append(pool)
+        pool.start()
+        return pool, telemetry
+
+    yield start_pool
+    for pool in pools:
+        assert pool.stop(20.0)
+
+
+def test_while_the_cluster_is_away_explanations_are_off_and_the_reason_is_said(
+    away: Start,
+) -> None:
+    pool, telemetry = away(0)
+    wait_until(lambda: pool.status().breaker_open, START_S)
+    assert "Unreachable: 127.0.0.1:" in pool.status().reason
+    assert "Connection refused" in pool.status().reason
+    assert not pool.submit(selection())
+    assert telemetry.gauges["cluster_connected"] == 0
+    assert telemetry.counted["cluster_driver_restarts Unreachable"] == 2
+    assert telemetry.counted["worker_restarts start_failed"] == 2
+
+
+def test_while_the_cluster_is_away_local_workers_stand_in(away: Start) -> None:
+    pool, telemetry = away(1)
+    result = run_job(pool, selection())
+    assert pid_of(result) in pool.local_pids()
+    assert telemetry.gauges["workers_stand_in"] == 1
+    wait_until(lambda: "Connection refused" in pool.status().reason, START_S)
+    assert not pool.status().breaker_open
+    assert (pool.status().workers, pool.status().ready) == (1, 1)
+
+
 def test_submit_does_not_wait_for_workers_that_do_not_move(start: Start) -> None:
     pool, _ = start(count=2, heartbeat_timeout_s=60.0)
     wait_ready(pool, 2)
@@ -521,7 +608,7 @@ def test_kill_nine_of_the_parent_leaves_no_worker() -> None:
 import os, signal, time
 from tests.ablation.pool import targets as what
 from tests.ablation.pool.support import make_pool, selection, wait_ready
-from tests.support import wait_until
+from tests.support import free_port, wait_until
 pool, _ = make_pool(count=3, heartbeat_timeout_s=60.0)
 pool.start()
 wait_ready(pool, 3)

@@ -31,12 +31,12 @@ def join(args: DriverArgs) -> Any:
     """Make this process a driver of the cluster; returns the module ``ray``. ``JoinError``."""
     if os.environ.get("RAY_AUTH_TOKEN_PATH"):
         os.environ.pop("RAY_AUTH_TOKEN", None)  # Ray would take it before the file
+    _reach(args.address)
     try:
         import ray
     except ImportError as error:
         detail = f"ray cannot be imported ({error}): pip install 'pitwatch[ray]'"
         raise JoinError(Refused("NoRay", detail, permanent=True)) from error
-    _reach(args.address)
     metadata = _ask(args.address)
     if (other := other_version(metadata, ray.__version__, platform.python_version())) is not None:
         raise JoinError(Refused("VersionError", f"{args.address}: {other}", permanent=True))

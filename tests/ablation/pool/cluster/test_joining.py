@@ -28,9 +28,7 @@ def test_a_head_that_does_not_say_its_version_is_refused() -> None:
     assert "Ray ?" in str(other_version({}, *OURS))
 
 
-@pytest.mark.needs_ray
 def test_an_address_where_nobody_listens_is_named_and_may_be_tried_again() -> None:
-    pytest.importorskip("ray")
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(JoinError) as caught:
         join(DriverArgs(address, "a", 0, 1, 1.0, 10.0, "normal"))
