@@ -18,6 +18,10 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32, np.float64)
 
 FOR = (0, 94, 213)
 AGAINST = (178, 114, 0)
+USUAL_FOR, USUAL_AGAINST = (20, 125, 245), (205, 120, 20)
+STRONG_FOR, STRONG_AGAINST = (0, 20, 90), (70, 20, 0)
+OPAQUE = 0.9
+"""How much of the base is covered where a map is as strong as usual."""
 INK, PAPER, FAINT = (30, 30, 30), (255, 255, 255), (150, 150, 150)
 CLASS_COLOURS = (
     (0, 0, 0),
@@ -128,6 +132,39 @@ def diverging(base: Image, values: NDArray[np.float32], value_range: float) -> I
     colour = np.where(share >= 0, np.asarray(FOR, np.float32), np.asarray(AGAINST, np.float32))
     mixed = base.astype(np.float32) * (1 - opacity) + colour * opacity
     return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+
+
+def against_usual(base: Image, values: NDArray[np.float32], usual: float, strong: float) -> Image:
+    """Lay ``values`` (H, W) over ``base`` (H, W, 3), so that what is usual can be read well.
+
+    0 leaves the base; up to +-``usual`` an orange or a blue covers it; from there to +-``strong``,
+    which is at least ``usual``, that colour darkens, and beyond nothing changes. On a pale base
+    each colour is darker than all weaker ones.
+    """
+    size = np.abs(values)[..., None].astype(np.float32)
+    cover = OPAQUE * np.clip(size / usual, 0, 1) ** 0.8
+    deep = np.clip((size - usual) / max(strong - usual, 1e-6 * usual), 0, 1)
+    ends = (
+        np.where(
+            values[..., None] >= 0,
+            np.array(USUAL_FOR, np.float32),
+            np.array(USUAL_AGAINST, np.float32),
+        ),
+        np.where(
+            values[..., None] >= 0,
+            np.array(STRONG_FOR, np.float32),
+            np.array(STRONG_AGAINST, np.float32),
+        ),
+    )
+    colour = ends[0] * (1 - deep) + ends[1] * deep
+    mixed = base.astype(np.float32) * (1 - cover) + colour * cover
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+
+
+def pale(image: Image) -> Image:
+    """The picture in a light grey, on which every colour of ``against_usual`` stands out."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    return np.repeat(np.rint(160 + grey * 0.35).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def muted(image: Image) -> Image:

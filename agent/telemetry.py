@@ -71,6 +71,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("camera_packets", Kind.COUNTER, "Packets of a machine camera's stream that were sent again or are missing", ("camera", "kind")),
     Metric("camera_temperature_celsius", Kind.GAUGE, "Temperature that a machine camera reports", ("camera",)),
     Metric("camera_clock_offset_seconds", Kind.GAUGE, "Distance of a machine camera's clock to its PTP master", ("camera",)),
+    Metric("camera_chunk", Kind.GAUGE, "Newest value of a chunk: a fact that a machine camera puts into its pictures", ("camera", "chunk")),
     Metric("picture_facts_lost", Kind.COUNTER, "Pictures whose facts of machine and truth were too long to come along", ("camera",)),
     Metric("camera_state", Kind.GAUGE, "1 for the state that the camera is in", ("camera", "state")),
     Metric("camera_transitions", Kind.COUNTER, "Changes of camera state", ("camera", "state", "reason")),
@@ -155,6 +156,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("storage_limit_bytes", Kind.GAUGE, "Cap of the database"),
     Metric("spool_oldest_seconds", Kind.GAUGE, "Age of the oldest message that waits on the disk; 0: none", ("topic_family",)),
     Metric("spool_age_limit_seconds", Kind.GAUGE, "Age at which a waiting message is given up", ("topic_family",)),
+    Metric("history_rows", Kind.COUNTER, "Minutes of lanes and occurrences of alarms for the page's history, by what became of them", ("kind", "outcome")),
     Metric("storage_commit_seconds", Kind.HISTOGRAM, "One transaction with its sync", (), FAST_BUCKETS),
     # Sparkplug
     Metric("sparkplug_online", Kind.GAUGE, "1 while the node is born"),

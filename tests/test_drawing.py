@@ -1,5 +1,6 @@
 """Primitives of pictures for people."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,30 @@ def test_smoothing_shows_no_more_evidence_than_any_cell_holds():
     values = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)
     smooth = drawing.upsampled(values, (480, 480))
     assert values.min() <= smooth.min() < smooth.max() <= values.max()
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_is_stronger_is_darker_from_nothing_over_usual_to_strong(sign):
+    base = drawing.pale(np.full((1, 41, 3), 200, np.uint8))
+    values = (sign * np.linspace(0.0, 4.0, 41, dtype=np.float32))[None]
+    shown = drawing.against_usual(base, values, 1.0, 4.0)
+    assert np.array_equal(shown[0, 0], base[0, 0])
+    lightness = cv2.cvtColor(shown.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[0, :, 0]
+    assert (np.diff(lightness) < 0).all()
+    assert lightness[0] - lightness[10] > 20, "what is usual can be told from nothing"
+    assert lightness[10] - lightness[40] > 25, "and what is strong from what is usual"
+    beyond = drawing.against_usual(base[:, :1], sign * np.full((1, 1), 9.0, np.float32), 1.0, 4.0)
+    assert np.array_equal(beyond[0, 0], shown[0, 40])
+
+
+def test_for_and_against_stay_apart_for_who_sees_no_red_or_no_green():
+    """They differ along blue and yellow, which both kinds of colour blindness leave."""
+    base = np.full((1, 2, 3), 224, np.uint8)
+    for strength in (0.3, 1.0, 4.0):
+        values = np.array([[strength, -strength]], np.float32)
+        shown = drawing.against_usual(base, values, 1.0, 4.0)
+        blue = cv2.cvtColor(shown.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[0, :, 2]
+        assert blue[0] - blue[1] > 35, strength
 
 
 def test_words_outside_ascii_do_not_break_a_picture():

@@ -94,6 +94,7 @@ def render_overlay(
         width_px=size[0],
         height_px=size[1],
         value_range=limits.value,
+        range_fixed=limits.fixed,
     )
 
 

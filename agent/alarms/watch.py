@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent import config
 from agent.alarms.catalogue import AGENT, Cause, Situation, suppression_reason
-from agent.alarms.charts.charted import LaneCharts
+from agent.alarms.charts.charted import LaneCharts, Usual
 from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
@@ -161,6 +161,11 @@ class Watch:
     def levels(self) -> Mapping[str, Mapping[Cause, Judged]]:
         """What each lane's fixed limits were compared with at the last tick."""
         return {name: lane.levels for name, lane in self._lanes.items()}
+
+    def usual(self) -> Mapping[str, Usual]:
+        """Of each lane, how much of what decides the suture lies in the background, usually and
+        now."""
+        return {name: lane.charts.usual("reliance_input") for name, lane in self._lanes.items()}
 
     def follow_ups(self, now: float) -> list[str]:
         """Lanes of which more explanations are wanted from now on: a chart has begun to move."""

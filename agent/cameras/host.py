@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cameras.ethtool import card_settings
+from agent.cameras.host_check import HostCheck
+from agent.cameras.tuning import (
+    SYS,
+    check_backlog,
+    check_card,
+    check_governors,
+    check_realtime,
+    check_usb,
+)
 from agent.capture.sources.genicam.gige.network import Network, networks
 
 JUMBO_BYTES = 9000
@@ -18,39 +28,41 @@ NET_RAW = 13
 PROC = Path("/proc")
 
 
-@dataclass(frozen=True, slots=True)
-class HostCheck:
-    """``wanted`` in words; ``remedy`` is a command or a line of a file, empty where all is well."""
+def check_host(interface: str | None, proc: Path = PROC, sys: Path = SYS) -> tuple[HostCheck, ...]:
+    """The networks (one, where it is named) with their cards, receive buffers, and what is a hint.
 
-    name: str
-    found: str
-    wanted: str
-    remedy: str = ""
+    What a card or the kernel does not tell is left out.
+    """
+    capabilities, found = effective_capabilities(proc), networks()
+    core = proc / "sys/net/core"
+    return (
+        *check_networks(found, interface),
+        check_receiving(_number(core / "rmem_max"), capabilities),
+        *(
+            check
+            for each in _asked(found, interface)
+            for check in check_card(each.name, card_settings(each.name))
+        ),
+        *check_backlog(_number(core / "netdev_max_backlog")),
+        *check_governors(sys),
+        check_realtime(resource.getrlimit(resource.RLIMIT_RTPRIO), capabilities),
+        *check_usb(sys),
+    )
 
-    @property
-    def good(self) -> bool:
-        """Whether nothing is to be done."""
-        return not self.remedy
 
-
-def check_host(interface: str | None, proc: Path = PROC) -> list[HostCheck]:
-    """MTU of the networks (of one, where it is named), and receive buffers."""
-    capabilities = effective_capabilities(proc)
-    return [
-        *check_networks(networks(), interface),
-        check_receiving(_number(proc / "sys/net/core/rmem_max"), capabilities),
-    ]
+def _asked(found: Sequence[Network], interface: str | None) -> list[Network]:
+    """Networks with a link and an address, loopback left out; or the one that is named."""
+    if interface is not None:
+        return [each for each in found if interface in (each.name, each.address)]
+    return [each for each in found if each.linked and each.address and not each.loopback]
 
 
 def check_networks(found: Sequence[Network], interface: str | None) -> list[HostCheck]:
     """One check for each network that has a link and an address, loopback left out unless named."""
-    if interface is not None:
-        asked = [each for each in found if interface in (each.name, each.address)]
-        if not asked:
-            names = ", ".join(each.name for each in found)
-            return [HostCheck(f"network {interface}", "none of this name", names, "name another")]
-    else:
-        asked = [each for each in found if each.linked and each.address and not each.loopback]
+    asked = _asked(found, interface)
+    if not asked and interface is not None:
+        names = ", ".join(each.name for each in found)
+        return [HostCheck(f"network {interface}", "none of this name", names, "name another")]
     if not asked:
         wanted = "a network with a link and an IPv4 address"
         return [HostCheck("network", "none", wanted, "connect the cameras' network")]

@@ -60,10 +60,18 @@ def report(camera: Camera, seen: Seen, readings: dict[str, Reading]) -> list[str
     lost = ", ".join(f"{count} {reason}" for reason, count in seen.lost.items() if count)
     rows.append(("lost", lost or "0"))
     rows += [("remark", f"{kind} ({count})") for kind, count in seen.remarks.items()]
+    chunks = seen.newest[0].chunks if seen.newest else {}
+    rows += [(f"chunk {name}", _of_chunk(value)) for name, value in chunks.items()]
     several = len(readings) > 1
     for lane, one in readings.items():
         rows.append((f"reading {lane}" if several else "reading", _in_words(one)))
     return columns(rows)
+
+
+def _of_chunk(value: float | str) -> str:
+    if isinstance(value, float):
+        return "not in the picture" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
 
 
 def _in_words(one: Reading) -> str:

@@ -271,7 +271,9 @@ class CameraFeed:
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
         machines = self.pairing.picture(seq, arrival(picture), now)
-        return self._cutter.cut(picture, self._context.session, seq, machines)
+        return self._pictures.showing(
+            self._cutter.cut(picture, self._context.session, seq, machines)
+        )
 
     def set_machine(self, word: Word, now: float) -> None:
         """Take the machine's word: for the pictures that it belongs to, and for the watch."""

@@ -45,6 +45,7 @@ class LaneCutter:
         says (a simulator) wins.
         """
         truth, own = read_meta(picture.meta)
+        chunks = read_chunks(picture.meta)
         return [
             Frame(
                 lane=lane.name,
@@ -56,6 +57,7 @@ class LaneCutter:
                 aperture=self._aperture(picture, lane),
                 machine=merged(machines.get(lane.name, MachineInfo()), own),
                 truth=_truth_of(truth, lane, picture.image.shape[1]),
+                chunks=chunks,
             )
             for lane in self.lanes
         ]
@@ -76,6 +78,12 @@ def read_meta(meta: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         return {}, {}
     both = json.loads(meta)
     return both.get("truth", {}), both.get("machine", {})
+
+
+def read_chunks(meta: bytes) -> Mapping[str, Any]:
+    """Return what the camera itself has put into the picture."""
+    found: Mapping[str, Any] = json.loads(meta).get("chunks", {}) if meta else {}
+    return found
 
 
 def arrival(picture: RingFrame) -> float:

@@ -10,6 +10,7 @@ from agent.capture.source import Measurements, Place
 from agent.capture.state_machine import Change
 from agent.capture.states import Cause
 from agent.picture_files import printable
+from agent.records import Frame
 from agent.telemetry import Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,14 @@ class PictureReports:
             )
         if message.remarks:
             self.remarked(Remarked(dict.fromkeys(message.remarks, 1), message.remarks))
+
+    def showing(self, frames: list[Frame]) -> list[Frame]:
+        """The frames as they are; what the camera put into their picture goes to the metrics."""
+        for frame in frames:
+            for chunk, value in frame.chunks.items():
+                if not isinstance(value, str):
+                    self._telemetry.gauge("camera_chunk", value, camera=frame.lane, chunk=chunk)
+        return frames
 
     def leave(self, change: Change) -> None:
         """A session ended by ``change``: the next goes on behind a file that ended it."""

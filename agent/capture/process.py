@@ -232,6 +232,8 @@ def _meta(picture: Picture) -> bytes:
     said: dict[str, Any] = {}
     if picture.truth or picture.machine:
         said = {"truth": dict(picture.truth), "machine": dict(picture.machine)}
+    if picture.chunks:
+        said["chunks"] = dict(picture.chunks)
     if picture.arrived_mono is not None:
         said["arrived_mono"] = picture.arrived_mono
     return json.dumps(said, default=_plain).encode() if said else b""

@@ -76,7 +76,8 @@ class Picture:
     right after the grab. ``truth`` and ``machine`` are what a simulator knows (``machine``: state,
     fruit_id, encoder, variety, lot); both must go into JSON. ``remarks``: what must be known of a
     picture that is used all the same, kind -> one line for people. ``arrived_mono``: of one that
-    waited here to be read, when it came: the machine's words of then are its own.
+    waited here to be read, when it came: the machine's words of then are its own. ``chunks``: facts
+    that the camera itself has put into the picture, a number (NaN: not in it) or a text each.
     """
 
     image: NDArray[np.uint8]
@@ -87,6 +88,7 @@ class Picture:
     machine: Mapping[str, Any] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
     arrived_mono: float | None = None
+    chunks: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def cameras(
     ] = None,
     check_host: Annotated[
         bool,
-        typer.Option("--check-host", help="Check MTU and receive buffers instead."),
+        typer.Option("--check-host", help="Check this computer's networks and tuning instead."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
     model: ModelOption = None,

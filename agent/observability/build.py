@@ -16,6 +16,8 @@ from agent.observability.view import (
     LevelView,
     MessagesView,
     ProcessView,
+    RunningView,
+    UsualView,
 )
 from agent.records import Alarm, CameraStatus, LinkStatus, MachineInfo, PoolStatus
 
@@ -37,6 +39,8 @@ class Now:
     alarms: Sequence[Alarm] = ()
     processes: Sequence[ProcessView] = ()
     levels: Mapping[str, Mapping[str, LevelView]] = field(default_factory=dict)  # by lane
+    running: Mapping[str, RunningView] = field(default_factory=dict)  # by lane
+    usual: Mapping[str, UsualView] = field(default_factory=dict)  # by lane
 
 
 def build_view(
@@ -93,6 +97,8 @@ def _camera(
         cups_empty=int(telemetry.total("cups_empty", camera=name)),
         fruit_per_minute=60.0 * telemetry.per_second("fruit", camera=name),
         reading=newest.reading(name, now.mono),
+        running=now.running.get(name, RunningView()),
+        usual=now.usual.get(name, UsualView()),
         levels=now.levels.get(name, {}),
         capture_to_mask=telemetry.quantiles("capture_to_mask_seconds", camera=name),
     )

@@ -44,23 +44,34 @@ class MeanMap:
 
 
 @dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A heat map before it is drawn: ``values`` (h, w) float32, signed, empty where the class could
+    not be explained, over ``frame``, None where it is not known. ``value_range``: a strength that
+    few maps reach."""
+
+    class_name: str
+    frame_id: str
+    values: NDArray[np.float32]
+    value_range: float
+    frame: AnnotatedFrame | None
+
+
+@dataclass(frozen=True, slots=True)
 class _HeatMap:
     """The newest heat map of one class, and the frame that it explains, where that is known."""
 
     overlay: Overlay
-    frame_id: str
-    captured_utc_ms: int
+    values: NDArray[np.float32]
+    said: MapView
     captured_mono: float
     frame: AnnotatedFrame | None
 
+    @property
+    def frame_id(self) -> str:
+        return self.said.frame_id
+
     def view(self, now: float) -> MapView:
-        return MapView(
-            class_name=self.overlay.class_name,
-            frame_id=self.frame_id,
-            captured_utc_ms=self.captured_utc_ms,
-            age_s=max(0.0, now - self.captured_mono),
-            value_range=self.overlay.value_range or math.nan,
-        )
+        return dataclasses.replace(self.said, age_s=max(0.0, now - self.captured_mono))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +131,13 @@ class Newest:
         before = self._explained[explanation.lane]
         frame = self._annotated(selection.frame, selection.segmentation) if selection else None
         heat_maps = dict(before.heat_maps) if before else {}
+        parts = {one.class_name: one for one in explanation.classes}
         for overlay in explanation.overlays:
+            found = parts[overlay.class_name]
             heat_maps[overlay.class_name] = _HeatMap(
                 overlay,
-                explanation.frame_id,
-                explanation.captured_utc_ms,
+                found.map,
+                _said(explanation, found, overlay),
                 explanation.captured_mono,
                 frame,
             )
@@ -170,6 +183,15 @@ class Newest:
         found = explained.heat_maps.get(class_name) if explained else None
         return found.overlay if found and frame_id in ("", found.frame_id) else None
 
+    def heat_map(self, lane: str, class_name: str, frame_id: str = "") -> HeatMap | None:
+        """Return what ``overlay`` is a picture of, likewise."""
+        explained = self._explained.get(lane)
+        found = explained.heat_maps.get(class_name) if explained else None
+        if found is None or frame_id not in ("", found.frame_id):
+            return None
+        strong = found.overlay.value_range
+        return HeatMap(class_name, found.frame_id, found.values, strong, found.frame)
+
     def mean_map(self, lane: str, class_name: str, frame_id: str = "") -> MeanMap | None:
         """Return the control beside the newest heat map of one class, likewise."""
         explained = self._explained.get(lane)
@@ -203,6 +225,7 @@ class Newest:
             fruit_id=segmented.machine.fruit_id,
             stem_x_px=reading.stem_x_px,
             stem_y_px=reading.stem_y_px,
+            chunks=segmented.chunks,
         )
 
     def frame_age_s(self, lane: str, now: float) -> float:
@@ -226,6 +249,25 @@ def _continued(before: ClassHistory | None, one: ClassExplanation) -> ClassHisto
         (*before.foreground, one.input_sensitivity_foreground)[-HISTORY:],
         (*before.background, one.input_sensitivity_background)[-HISTORY:],
         (*before.reliance, one.input_context_reliance)[-HISTORY:],
+    )
+
+
+def _said(explanation: Explanation, one: ClassExplanation, overlay: Overlay) -> MapView:
+    return MapView(
+        class_name=one.class_name,
+        frame_id=explanation.frame_id,
+        captured_utc_ms=explanation.captured_utc_ms,
+        age_s=math.nan,
+        value_range=overlay.value_range or math.nan,
+        range_fixed=overlay.range_fixed,
+        explainable=one.explainable,
+        reason=one.reason,
+        sampling_class=explanation.sampling_class.value,
+        rung=explanation.rung.value,
+        context_reliance=one.input_context_reliance,
+        sensitivity_foreground=one.input_sensitivity_foreground,
+        sensitivity_background=one.input_sensitivity_background,
+        relevance_mass=one.relevance_mass,
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.records import Alarm, LinkStatus, MachineInfo, PoolStatus
 
@@ -47,6 +48,7 @@ class ReadingView:
     fruit_id: str | None = None  # the machine's own, where it names its fruit
     stem_x_px: float = UNKNOWN
     stem_y_px: float = UNKNOWN
+    chunks: Mapping[str, Any] = field(default_factory=dict)  # of its camera, in its picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,36 @@ class LevelView:
     window: int
     low: bool = False
     judged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsualView:
+    """What the reference knows of the background's share in deciding the suture (the context
+    reliance with the background hidden in the input), and what the charts have of it.
+
+    ``held``: why nothing is compared now, empty while it is. ``low`` and ``high``: 1 % and 99 % of
+    the reference's means over a window; ``mean``: of the newest window.
+    """
+
+    held: str = "no reference is configured"
+    low: float = UNKNOWN
+    high: float = UNKNOWN
+    mean: float = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class RunningView:
+    """Which variety and lot run on a lane, empty where nobody has named them, and since when.
+
+    That is the last change-over, over restarts too. ``origin``: ``operator``, ``machine``,
+    ``configuration`` for the only variety that has a reference, or ``nobody``.
+    """
+
+    variety: str = ""
+    lot: str = ""
+    origin: str = "nobody"
+    since_utc_ms: int = 0  # 0: not known
+    age_s: float = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +125,8 @@ class CameraView:
     cups_empty: int = 0
     fruit_per_minute: float = UNKNOWN
     reading: ReadingView | None = None
+    running: RunningView = RunningView()
+    usual: UsualView = UsualView()
     levels: Mapping[str, LevelView] = field(default_factory=dict)  # by the alarm's cause
     capture_to_mask: Percentiles = Percentiles()
 
@@ -135,14 +169,29 @@ class ClassView:
 
 @dataclass(frozen=True, slots=True)
 class MapView:
-    """The newest heat map of one class: which frame it explains. It may be older than the newest
-    explanation, which can lack a class. ``value_range`` is the value shown in full colour."""
+    """The newest heat map of one class: which frame it explains, and what that explanation says.
+
+    It may be older than the newest explanation, which can lack a class. ``value_range`` is the
+    value that its published picture shows in full colour; ``range_fixed``: it comes from what is
+    usual, not from this map alone. The numbers are those of the record, in [0, 1], NaN when
+    undefined: ``context_reliance`` (with the background hidden in the input) and ``relevance_mass``
+    by class and ``elsewhere``.
+    """
 
     class_name: str
     frame_id: str
     captured_utc_ms: int
     age_s: float
     value_range: float = UNKNOWN
+    range_fixed: bool = True
+    explainable: bool = True
+    reason: str = ""  # why it is not, or what the record remarks
+    sampling_class: str = ""
+    rung: str = ""
+    context_reliance: float = UNKNOWN
+    sensitivity_foreground: float = UNKNOWN  # in the input, as the next
+    sensitivity_background: float = UNKNOWN
+    relevance_mass: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +284,5 @@ class AgentView:
     evidence: tuple[str, ...] = ()  # event ids whose picture can be asked for
     limits: LimitsView = LimitsView()
     processes: tuple[ProcessView, ...] = ()
+    actions: tuple[str, ...] = ()  # commands that the page may give, with the token for that
+    shelve_max_s: float = UNKNOWN  # longest time that an operator may shelve an alarm for

@@ -149,6 +149,7 @@ class Agent:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
         self._certificates.stop()
+        stages.actions.end()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
         stages.capture.stop(0.1)
@@ -164,6 +165,7 @@ class Agent:
         if stages.http:
             stages.http.stop()
         stages.running.save()
+        stages.history.write()
         self.kept = stages.store.close(max(STORE_STOP_S, deadline - self._clock()))
         for event, fields in books(self.view()):
             log_event(logger, logging.INFO, event, **fields)
@@ -257,6 +259,8 @@ class Agent:
         for sink in self._stages.sinks:  # each saves by way of those before it, then publishes
             save = partial(sink.alarms, pairs, save)
         save()
+        note = partial(self._stages.history.note, alarms)
+        self._stages.store.database.after_commit(note)  # never in a transaction of alarms
 
     def on_answer(self, command: Command, result: CommandResult) -> None:
         """One transaction for what a command changed and for its row in the audit table."""
@@ -270,6 +274,7 @@ class Agent:
         self._stages.store.database.run(work)
         for sink in self._stages.sinks:
             sink.answer(command, result.outcome, result.detail)
+        self._stages.actions.answered(command, result, counted=bool(self._stages.sinks))
 
     def on_tick(self) -> None:
         """Called several times a second."""
@@ -279,4 +284,5 @@ class Agent:
         stages.running.save(now=False)
         stages.persistence.tick()
         stages.published.tick()
+        stages.history.tick(stages.alarm_loop.levels())
         self._reporter.tick()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.alarms.catalogue import Cause
+from agent.alarms.charts.charted import Usual
 from agent.alarms.level import Judged
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
@@ -101,6 +102,7 @@ class AlarmLoop:
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
         self._alarms: tuple[Alarm, ...] = context.manager.current()
         self._levels: Mapping[str, Mapping[Cause, Judged]] = {}
+        self._usual: Mapping[str, Usual] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -121,6 +123,10 @@ class AlarmLoop:
     def levels(self) -> Mapping[str, Mapping[Cause, Judged]]:
         """Return what each lane's limits were compared with at the last tick."""
         return self._levels
+
+    def usual(self) -> Mapping[str, Usual]:
+        """Return what each lane's charts had of the background's share at the last tick."""
+        return self._usual
 
     def stop(self, timeout_s: float) -> None:
         """Process what was posted, then end."""
@@ -173,6 +179,7 @@ class AlarmLoop:
             self._context.publish(records)
         self._alarms = self._context.manager.current()
         self._levels = self._context.watch.levels()
+        self._usual = self._context.watch.usual()
 
     def _announce(self, record: Alarm) -> None:
         transition = HIDDEN if record.quiet else record.transition

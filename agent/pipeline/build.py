@@ -33,6 +33,8 @@ from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.page.actions import PageActions
+from agent.pipeline.page.history import HistoryKeeper
 from agent.pipeline.persistence import AlarmPersistence
 from agent.pipeline.published_lanes import PublishedLanes
 from agent.pipeline.running_word import RunningWord
@@ -104,8 +106,10 @@ class Stages:
     store: Store
     persistence: AlarmPersistence
     running: RunningWord
+    history: HistoryKeeper
     published: PublishedLanes
     commands: CommandHandler
+    actions: PageActions
     alarm_loop: AlarmLoop
     http: HttpServer | None
     broker: EmbeddedBroker | None
@@ -160,6 +164,12 @@ def build(
     alarm_ids = watched_ids(lanes, cameras, running.charted())
     persistence = AlarmPersistence(manager, store, alarm_ids, clock, wall_clock_ms)
     persistence.restore()
+    history = HistoryKeeper(
+        store.history,
+        factories.devices_of(config),
+        partial(factories.fruit_books, telemetry, lanes),
+    )
+    history.restore(manager.current())
     targets = CommandTargets(
         explain=explain.request,
         sampling=explain.set_period,
@@ -180,7 +190,8 @@ def build(
         follow_up=partial(explain.raise_attention, for_s=FOLLOW_UP_S),
     )
     alarm_loop = AlarmLoop(alarms, telemetry, clock)
-    http = _http(config, capture, newest, store, telemetry, handlers)
+    actions = PageActions(config.commands, alarm_loop.post, telemetry, clock, wall_clock_ms)
+    http = _http(config, capture, newest, store, history, actions, telemetry, handlers)
     broker = factories.make_broker(config, telemetry)
     identity = factories.make_identity(config, session, config_hash, model)
     first_view = replace(
@@ -200,8 +211,10 @@ def build(
         store=store,
         persistence=persistence,
         running=running,
+        history=history,
         published=PublishedLanes(store.kept, factories.published(config)),
         commands=commands,
+        actions=actions,
         alarm_loop=alarm_loop,
         http=http,
         broker=broker,
@@ -275,6 +288,8 @@ def _http(
     capture: CaptureSystem,
     newest: Newest,
     store: Store,
+    history: HistoryKeeper,
+    actions: PageActions,
     telemetry: PrometheusTelemetry,
     handlers: Handlers,
 ) -> HttpServer | None:
@@ -289,7 +304,11 @@ def _http(
             newest=newest,
             telemetry=telemetry,
             kept_evidence=store.spool.evidence,
+            act=actions.act,
+            history=history.lane,
+            past_alarms=history.alarms,
             descriptions=factories.describe_topics(config),
+            words=factories.page_words(config.alarms.language),
         ),
     )
 

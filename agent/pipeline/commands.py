@@ -122,6 +122,7 @@ class CommandHandler:
                 arguments=json.dumps(dict(command.arguments)),
                 outcome=result.outcome.value,
                 detail=result.detail,
+                via=command.via,
             )
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,12 @@ from agent.models.loaded import LoadedModel
 from agent.models.loading import load_model
 from agent.observability.http.listener import HttpError, check_address
 from agent.observability.http.server import HttpServer
+from agent.observability.page.words import Words, load_words
+from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView, CameraView, LimitsView
 from agent.pipeline.gauges import describe, describe_alarms, tags
 from agent.pipeline.live import LiveStages
+from agent.pipeline.page.actions import page_actions
 from agent.publishing.embedded.broker import BrokerError, EmbeddedBroker, listen
 from agent.publishing.schemas import load_schemas
 from agent.publishing.sparkplug.settings import SparkplugSettings
@@ -51,6 +54,24 @@ def lanes_of(config: Config) -> Lanes:
     """Every lane by name, over all cameras."""
     return {
         name: lane for camera in config.cameras for name, lane in reading.lanes_of(camera).items()
+    }
+
+
+def devices_of(config: Config) -> dict[str, str]:
+    """The camera of every lane."""
+    return {lane: camera.name for camera in config.cameras for lane in reading.lanes_of(camera)}
+
+
+def fruit_books(
+    telemetry: PrometheusTelemetry, lanes: Collection[str]
+) -> dict[str, tuple[int, int]]:
+    """Fruit and fruit without an angle since the start, by lane."""
+    return {
+        lane: (
+            int(telemetry.total("fruit", camera=lane)),
+            int(telemetry.total("fruit_no_read", camera=lane)),
+        )
+        for lane in lanes
     }
 
 
@@ -171,6 +192,8 @@ def make_first_view(config: Config, identity: Identity, layer: str) -> AgentView
             no_read_rate=limits.no_read_rate,
             latency_p95_s=limits.latency_p95_s,
         ),
+        actions=page_actions(config),
+        shelve_max_s=config.alarms.shelve_max_s,
     )
 
 
@@ -257,6 +280,11 @@ def describe_topics(config: Config) -> dict[str, object]:
         "alarms": describe_alarms(LANGUAGES[config.alarms.language]),
         "schemas": load_schemas(),
     }
+
+
+def page_words(language: str) -> Words:
+    """The words of the page, with those of the sentences of alarms."""
+    return load_words(language, LANGUAGES[language].terms)
 
 
 def make_publisher_settings(

@@ -7,11 +7,19 @@ from collections.abc import Iterator
 from agent.alarms.level import Judged
 from agent.observability.build import Now, build_view
 from agent.observability.prometheus import PrometheusTelemetry
-from agent.observability.view import AgentView, LevelView, ProcessView
+from agent.observability.view import (
+    UNKNOWN,
+    AgentView,
+    LevelView,
+    ProcessView,
+    RunningView,
+    UsualView,
+)
 from agent.pipeline.build import Stages
 from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
+from agent.pipeline.running_word import InForce
 from agent.records import MachineInfo, PoolStatus, Quality, StorageStatus
 from agent.telemetry import Clock, wall_clock_ms
 
@@ -65,10 +73,10 @@ class Reporter:
 
     def view(self) -> AgentView:
         """Return the whole state of this moment, for terminal, page and API."""
-        stages = self._stages
+        stages, utc_ms = self._stages, wall_clock_ms()
         now = Now(
             mono=self._clock(),
-            utc_ms=wall_clock_ms(),
+            utc_ms=utc_ms,
             started_mono=self._started_mono,
             statuses=stages.capture.statuses(),
             machine=self.machine,
@@ -80,6 +88,11 @@ class Reporter:
                 lane: {cause.value: _level(judged) for cause, judged in levels.items()}
                 for lane, levels in stages.alarm_loop.levels().items()
             },
+            usual={
+                lane: UsualView(one.held, one.low, one.high, one.mean)
+                for lane, one in stages.alarm_loop.usual().items()
+            },
+            running={one.lane: _running(one, utc_ms) for one in stages.running.in_force()},
         )
         return build_view(stages.first_view, now, stages.newest, self._telemetry)
 
@@ -120,6 +133,13 @@ def _level(judged: Judged) -> LevelView:
     level = judged.level
     good = judged.quality is Quality.GOOD
     return LevelView(level.value, level.limit, level.window, level.low, good)
+
+
+def _running(word: InForce, utc_ms: int) -> RunningView:
+    """Both times are of this computer's clock: one that was set back gives 0, not less."""
+    since_ms = word.since_utc_ms
+    age_s = max(0.0, (utc_ms - since_ms) / 1000) if since_ms else UNKNOWN
+    return RunningView(word.variety, word.lot, word.origin, since_ms, age_s)
 
 
 def books(view: AgentView) -> Iterator[tuple[str, dict[str, object]]]:

@@ -64,7 +64,7 @@ class TagCommands:
         command = self._reader.read(event, Moment(self._clock(), self._utc_ms()))
         if command.refusal is None and "event_id" not in command.arguments:
             command = replace(command, refusal=CommandOutcome.INVALID, detail="event_id is missing")
-        return replace(command, tag=write.alarm_id)
+        return replace(command, tag=write.alarm_id, via="sparkplug")
 
 
 class _Object(list[tuple[str, Any]]):

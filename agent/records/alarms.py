@@ -109,6 +109,7 @@ class Command:
     ``arguments`` are checked by the command's table; ``name`` is "other" for one that there is not.
     ``response_topic`` empty: the answer goes to the agent's own topic of results. ``tag``: the
     alarm whose Sparkplug tag was written, where the answer goes instead; empty for one of a topic.
+    ``via``: from where it was asked, for the audit: mqtt, sparkplug, or the page and an address.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Command:
     refusal: CommandOutcome | None = None
     detail: str = ""
     tag: str = ""
+    via: str = "mqtt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ class Overlay:
     width_px: int
     height_px: int
     value_range: float = 0.0  # the map's value drawn in full colour; 0 when nothing is drawn
+    range_fixed: bool = True  # false: nothing is known of usual maps, it is this map's own largest
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,8 @@ class Frame:
     field of view, or None when the whole picture is inside. ``seq`` rises by one per captured frame
     of this lane, dropped ones included, so that a gap is a counted loss. ``truth`` is what a
     simulator knows (``angle_deg``, ``stem_x_px`` ...), empty for a real camera; it is for tests and
-    score cards only and never read by a stage.
+    score cards only and never read by a stage. ``chunks``: facts that a machine camera itself has
+    put into the picture, by the camera's name: a number (NaN: not in this one) or a text each.
     """
 
     lane: str
@@ -115,6 +116,7 @@ class Frame:
     aperture: NDArray[np.bool_] | None = None
     machine: MachineInfo = field(default_factory=MachineInfo)
     truth: Mapping[str, Any] = field(default_factory=dict)
+    chunks: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CameraState(enum.StrEnum):
@@ -216,6 +218,7 @@ class SegmentedFrame:
     coverage: float = 1.0  # share of the aperture that is not dark: how much fruit is in view
     focus: float = 0.0  # mean |Laplacian| inside the aperture, grey levels: falls with blur
     warmth: float = 0.0  # mean red minus mean blue inside the aperture, grey levels
+    chunks: Mapping[str, Any] = field(default_factory=dict)  # those of the frame
 
 
 @dataclass(frozen=True, slots=True)

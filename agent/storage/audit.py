@@ -13,7 +13,7 @@ REMEMBERED = 1000
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One command. ``arguments`` is JSON as it was received, shortened."""
+    """One command. ``arguments`` is JSON as it was received, shortened; ``via``: from where."""
 
     received_utc_ms: int
     command: str
@@ -22,6 +22,7 @@ class AuditRow:
     arguments: str
     outcome: str
     detail: str
+    via: str = ""
 
 
 class Audit:
@@ -37,7 +38,7 @@ class Audit:
     def add(self, row: AuditRow) -> None:
         def write(connection: sqlite3.Connection) -> None:
             cursor = connection.execute(
-                "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", astuple(row)
+                "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row)
             )
             newest = cursor.lastrowid or 0
             connection.execute("DELETE FROM audit WHERE id <= ?", (newest - KEPT,))

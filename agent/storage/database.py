@@ -90,7 +90,9 @@ class Database:
                 self._calls -= 1
         return result
 
-    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def rows(
+        self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
         """Return what a query finds that changes nothing."""
 
         def read(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -102,12 +104,14 @@ class Database:
         job = Job(read, in_transaction=False)
         return self._executor.wait(self._executor.submit(job), self._hung)
 
-    def post(self, work: Work[T], told: Callable[[], None] = lambda: None) -> Job[T]:
+    def post(self, work: Work[T], told: Callable[[Job[T]], None] = lambda _job: None) -> Job[T]:
         """Have ``work`` done in one transaction, in the order of the calls, and never wait for it.
 
         ``told`` is called once it is done, by whoever did it.
         """
-        return self._executor.submit(Job(work, told=told))
+        job = Job(work)
+        job.told = lambda: told(job)
+        return self._executor.submit(job)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Inside ``run``: call this, in the thread of the caller, once everything is committed, and

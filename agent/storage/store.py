@@ -15,9 +15,15 @@ from agent.storage.audit import Audit
 from agent.storage.counters import Counters
 from agent.storage.database import CLOSE_S, Database
 from agent.storage.file.state_dir import FILE
+from agent.storage.history import History, HistoryClocks
 from agent.storage.kept import Kept
 from agent.storage.spool import Spool
 from agent.telemetry import Clock, Telemetry, wall_clock_ms
+
+
+def since_boot() -> float:
+    """Return the seconds of this run of the computer, its sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +31,13 @@ class Clocks:
     """Monotonic seconds for durations, Unix milliseconds for stamps.
 
     ``synchronised``: whether the kernel holds the clock of the stamps for synchronised now; where
-    it does not say, it does not.
+    it does not say, it does not. ``elapsed``: as ``mono``, but going on while the computer sleeps.
     """
 
     mono: Clock = time.monotonic
     utc_ms: Callable[[], int] = wall_clock_ms
     synchronised: Callable[[], bool] = lambda: False
+    elapsed: Clock = since_boot
 
 
 class Store:
@@ -54,6 +61,11 @@ class Store:
         self.alarms = AlarmState(self.database, self.counters)
         self.audit = Audit(self.database)
         self.kept = Kept(self.database)
+        self.history = History(
+            self.database,
+            telemetry,
+            HistoryClocks(clocks.elapsed, clocks.utc_ms, clocks.synchronised),
+        )
         ages = Ages(clocks.mono, clocks.utc_ms, clocks.synchronised)
         self.spool = Spool(self.database, settings or Storage(), ages)
 

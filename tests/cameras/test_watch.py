@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from typing import cast
 
+import numpy as np
 import pytest
 
 from agent.cameras import command, listing
@@ -15,7 +17,7 @@ from agent.cameras.watch import Counted, Seen, fired, watch
 from agent.cameras.watch_command import report
 from agent.capture.sources.folder import DEFAULT_FPS
 from agent.config import Camera, GenicamOptions
-from agent.records import CameraState, CameraStatus, NoReadReason, Reading
+from agent.records import CameraState, CameraStatus, Frame, NoReadReason, Reading
 from agent.supervision.child import Child, ChildGone
 
 CAMERA = Camera(name="cam1", source="rtsp://joe:secret@10.0.0.3/x")
@@ -42,6 +44,15 @@ def test_the_report_names_rate_age_losses_and_the_reading_and_no_password() -> N
     assert "secret" not in text
     assert "stale" not in text
     assert not seen.well
+
+
+def test_what_the_camera_puts_into_its_pictures_is_shown() -> None:
+    chunks = {"ExposureTime": 800.0, "Gain": math.nan, "FrameID": 7, "Mode": "Night"}
+    newest = Frame("cam1", "f", 1, 0, 0.0, np.zeros((4, 4, 3), np.uint8), chunks=chunks)
+    text = "\n".join(report(CAMERA, Seen(status(), pictures=1, newest=[newest]), {}))
+    for name, shown in (("ExposureTime", "800"), ("Gain", "not in"), ("FrameID", "7")):
+        assert re.search(rf"chunk {name} +{shown}", text)
+    assert re.search("chunk Mode +Night", text)
 
 
 def test_a_camera_that_was_refused_says_why_and_one_that_rests_that_it_is_open() -> None:

@@ -87,6 +87,12 @@ def test_what_a_picture_knows_of_the_machine_wins_over_what_was_said() -> None:
     assert frame.truth == {"angle_deg": 3.0}
 
 
+def test_what_the_camera_puts_into_a_picture_belongs_to_all_its_lanes() -> None:
+    meta = {"chunks": {"Gain": 6.5, "Mode": "Night"}}
+    (frame,) = LaneCutter(camera()).cut(ring_frame(meta=meta), *ORIGIN)
+    assert frame.chunks == meta["chunks"]
+
+
 def test_a_machine_state_of_a_later_version_is_ignored() -> None:
     assert merged(MACHINE, {"state": "dancing", "encoder": 5}) == MachineInfo(
         MachineState.RUNNING, encoder=5, lot="L1"

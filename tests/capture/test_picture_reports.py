@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from agent.capture import picture_reports
 from agent.capture.picture_reports import PictureReports
 from agent.capture.source import Measurements
+from agent.records import Frame
 from tests.capture.support import Ledger
 
 
@@ -23,6 +25,15 @@ def test_what_a_camera_counts_is_counted_for_each_of_its_lanes() -> None:
         assert ledger.counts[("camera_packets", lane, "missing")] == 4
         assert ledger.gauges[("camera_temperature_celsius", lane)] == 41.5
         assert ledger.gauges[("camera_clock_offset_seconds", lane)] == -2e-6
+
+
+def test_what_a_camera_puts_into_a_picture_is_shown_for_its_lane() -> None:
+    ledger = Ledger()
+    reports = PictureReports("cam1", ("cam1",), ledger)
+    picture = np.zeros((4, 4, 3), np.uint8)
+    frame = Frame("cam1", "f", 1, 0, 0.0, picture, chunks={"Gain": 6.5, "Mode": "Night"})
+    assert reports.showing([frame]) == [frame]
+    assert ledger.gauges == {("camera_chunk", "cam1", "Gain"): 6.5}, "a text is no number"
 
 
 def test_what_must_be_known_of_a_camera_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

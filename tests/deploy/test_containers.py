@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from agent.capture.sources.genicam.aravis.library import PACKAGE
 from agent.cli.health import health
 from agent.preflight import load_config
 from tests.support import free_port, require_tool, wait_until
@@ -65,6 +66,18 @@ def test_both_images_run_as_nobody_special_and_start_the_agent() -> None:
     assert str(COMMAND).replace("'", '"') in stage("base")[1]
     assert f"CMD {json.dumps([PROGRAM, *HEALTH])}" in stage("base")[1]
     assert len(re.findall("-c constraints.txt", DOCKERFILE)) == 4, "torch is pinned in one place"
+
+
+def test_the_images_hold_what_reads_machine_cameras() -> None:
+    """Of the Debian whose package has the library's name."""
+    parent, text = stage("base")
+    (wanted,) = re.findall(r"package (\S+)$", PACKAGE)
+    installs = re.search(r"apt-get install -y --no-install-recommends (\S+)", text)
+    assert parent == "python:${PYTHON}"
+    assert re.search(r"^ARG PYTHON=\S+bookworm$", DOCKERFILE, re.M)
+    assert installs is not None
+    assert installs[1] == wanted
+    assert "rm -rf /var/lib/apt/lists" in text
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])

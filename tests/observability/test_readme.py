@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.observability.catalogue_table import lines
 from agent.observability.http.routes import Routes
+from agent.observability.page.words import load_words
 from agent.telemetry import CATALOGUE
 from tests.observability.conftest import FakeAgent
 from tests.observability.http.served import Direct
@@ -31,6 +32,7 @@ def test_every_process_metric_is_named(agent: FakeAgent) -> None:
 
 def test_every_route_is_described(agent: FakeAgent) -> None:
     with ThreadPoolExecutor(1) as executor:
-        table = Routes(Direct(agent.state()), agent.cameras, 5.0, executor, time.monotonic).table()
+        direct, words = Direct(agent.state()), load_words()
+        table = Routes(direct, agent.cameras, 5.0, executor, time.monotonic, words).table()
     described = set(re.findall(r"^\| `(?:GET|POST) ([^`]+)` \|", README, re.MULTILINE))
     assert described == {route.path for route in table}

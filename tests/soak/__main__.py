@@ -20,6 +20,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "endurance": lambda where, o: (where, o.seconds or 600.0),
     "isolation": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "pages": lambda where, o: (where, o.rounds, o.seconds or 40.0),
+    "one_fruit": lambda where, o: (where, round(200 * o.share)),
     "cameras": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "streams": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "leaks": lambda where, o: (where, o.share),
@@ -57,7 +58,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of delivery, leaks, audits, plausibility, matrix, storage, genicam and ray",
+        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam and ray",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import datetime
 import json
 import socket
 import statistics
 import struct
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ AGE_S = 1 / RATE_PER_S + 0.05
 LIVE_S = 5.0
 LOST_IN_1000 = 10
 KILLS, PULLS, PULLS_AT_LEAST = 100, 20, 3
+AWAY = ("backoff", "connecting")
 SO_RCVBUFFORCE = 33
 """Of ``asm-generic/socket.h``; Python has no name for it."""
 ETH_P_ALL, IP_UDP, CONTROL_PORT = 0x0003, 17, 3956
@@ -127,7 +128,7 @@ def _triggers(folder: Path, seconds: float) -> tuple[list[str], list[str]]:
             threading.Event().wait(seconds)
             log = agent.events("camera_state")
             far.pull()  # whatever was counted by then is final
-            agent.wait(lambda: len(_times(agent, "backoff")) >= len(places), 60, "noticed")
+            agent.wait(lambda: all(one in AWAY for one in _states(agent)), 60, "noticed")
             counted = {name: _counted(agent, name) for name in places}
             agent.stop()
             witness.close()
@@ -193,7 +194,7 @@ def _away(folder: Path, share: float) -> tuple[list[str], list[str]]:
         config = _config(where, broker.url, {"cam1": THERE})
         with running_agent(where, "--config", str(config)) as agent:
             agent.wait_ready()
-            agent.wait(lambda: _times(agent, "live"), 60, "live")
+            agent.wait(lambda: _states(agent)[0] == "live", 60, "live")
 
             def restart() -> None:
                 far.power_off()
@@ -230,22 +231,20 @@ def _away(folder: Path, share: float) -> tuple[list[str], list[str]]:
 
 
 def _back(agent: RunningAgent, away: Callable[[], None], back: Callable[[], None]) -> float:
-    """Take the camera away until the agent says so, give it back; seconds from then to LIVE."""
-    gone, live = len(_times(agent, "backoff")), len(_times(agent, "live"))
+    """Take the camera away until the agent says so, give it back; seconds from then to LIVE.
+
+    By its status and not by its log, which does not repeat what it has said often.
+    """
     away()
-    agent.wait(lambda: len(_times(agent, "backoff")) > gone, 60, "noticed")
+    agent.wait(lambda: _states(agent)[0] in AWAY, 60, "noticed")
     back()
-    returned_s = datetime.datetime.now(datetime.UTC).timestamp()
-    agent.wait(lambda: len(_times(agent, "live")) > live, 60, "live again")
-    return _times(agent, "live")[live] - returned_s
+    returned = time.monotonic()
+    agent.wait(lambda: _states(agent)[0] == "live", 60, "live again")
+    return time.monotonic() - returned
 
 
-def _times(agent: RunningAgent, state: str) -> list[float]:
-    return [
-        datetime.datetime.fromisoformat(event["time"]).timestamp()
-        for event in agent.events("camera_state")
-        if event.get("state") == state  # the newest line may be half written
-    ]
+def _states(agent: RunningAgent) -> list[str]:
+    return [str(camera["state"]) for camera in agent.status()["cameras"]]
 
 
 def _held(agent: RunningAgent) -> dict[str, int]:

@@ -34,33 +34,37 @@ def give_way() -> None:
 async def page(url: str, delay_s: float) -> None:
     """Ask as page.js does: the status once a second, and each picture that has changed."""
     await asyncio.sleep(delay_s)
-    shown: dict[str, object] = {}
+    shown: set[str] = set()
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
         while True:
             try:
                 status = (await client.get("/api/v1/status")).json()
                 print(next(_got), flush=True)
-                for path, version in pictures(status).items():
-                    if shown.get(path) != version:
-                        shown[path] = version
-                        await client.get(path, params={"v": str(version)})
+                wanted = pictures(status)
+                for path in wanted - shown:
+                    await client.get(path)
+                shown = wanted
             except httpx.HTTPError:
                 pass  # the agent ends first
             await asyncio.sleep(PERIOD_S)
 
 
-def pictures(status: dict[str, Any]) -> dict[str, object]:
-    """What a page shows of this status, by path, with its version."""
-    found: dict[str, object] = {
-        f"/api/v1/frame/{camera['name']}.jpg": camera["frames_segmented"]
-        for camera in status["cameras"]
-        if camera["frames_segmented"]
-    }
+def pictures(status: dict[str, Any]) -> set[str]:
+    """Addresses of what a page shows of this status: the frame of each reading and, of an only lane,
+    its heat maps with their controls and the frames that they explain."""
+    found: set[str] = set()
+    for camera in status["cameras"]:
+        if camera["reading"]:
+            frame_id = camera["reading"]["frame_id"]
+            found.add(f"/api/v1/frame/{camera['name']}.jpg?frame={frame_id}")
+    if len(status["cameras"]) > 1:
+        return found
     for explained in status["explanations"]["newest"]:
-        for part in explained["classes"]:
-            if part["explainable"]:
-                path = f"/api/v1/cam/{explained['camera']}/{part['class_name']}"
-                found[path] = found[f"{path}/mean"] = explained["frame_id"]
+        lane = explained["camera"]
+        for part in explained["maps"]:
+            frame_id, path = part["frame_id"], f"/api/v1/cam/{lane}/{part['class_name']}"
+            for one in (path, f"{path}/mean", f"/api/v1/frame/{lane}.jpg"):
+                found.add(f"{one}?frame={frame_id}")
     return found
 
 

@@ -1,6 +1,7 @@
-"""A database that an earlier state of the program left, killed with two alarms that nobody had yet.
+"""Databases that earlier states of the program left, killed with alarms that nobody had yet.
 
-``files/schema-2.db``: an agent with a black picture and no broker, ended by SIGKILL.
+``files/schema-2.db`` and ``schema-4.db``: an agent with a black picture and no broker, ended by
+SIGKILL; in the second, two commands stand in the audit.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 from agent.storage.ages import UNKNOWN
 from agent.storage.file import migrations
 from agent.storage.file.state_dir import FILE, file_version
+from agent.storage.history import Minute
 from agent.storage.rows import Kind
 from agent.storage.store import Clocks, Store
 from tests.publishing.examples import Books, FakeClock
@@ -71,3 +73,26 @@ def test_a_new_event_gets_a_number_of_its_own(opened: Store) -> None:
     before = opened.spool.last_id()
     assert opened.counters.take("bdseq", 256) == 0
     assert before >= 1_795_984_741_890
+
+
+def test_the_schema_before_the_history_keeps_everything_and_has_a_history_from_now_on(
+    tmp_path: Path,
+) -> None:
+    assert file_version(FILES / "schema-4.db") == 4
+    shutil.copy(FILES / "schema-4.db", tmp_path / FILE)
+    store = Store(tmp_path, Books(), Clocks(mono=FakeClock(), utc_ms=lambda: MADE_UTC_MS))
+    assert store.database.rows("PRAGMA user_version") == [(migrations.VERSION,)]
+    exported = store.alarms.load()
+    assert exported is not None
+    (rings,) = [one["record"] for one in exported["alarms"] if one["record"]["active"]]
+    assert (rings["alarm_id"], rings["event_id"]) == ("image_quality-lane1", "9fd31dd4-1")
+    (event,) = store.spool.page(Kind.ALARM, 0, store.spool.last_id(), float("inf"), 10)
+    assert json.loads(event.payload)["event_id"] == "9fd31dd4-1"
+    assert store.spool.evidence("9fd31dd4-1") is not None
+    asked = store.database.rows("SELECT command, user, outcome, via FROM audit ORDER BY id")
+    assert asked == [("ack", "anna", "done", ""), ("shelve", "bruno", "expired", "")]
+    assert store.audit.carried_out("panel-1")
+    assert (store.history.minutes("lane1"), store.history.occurrences(50)) == ([], [])
+    store.history.add([Minute("lane1", store.history.clocks.elapsed(), 60.0, {"read": 0.9})])
+    assert [one.figures for one in store.history.minutes("lane1")] == [{"read": 0.9}]
+    store.close()

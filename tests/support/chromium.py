@@ -128,9 +128,10 @@ class Chromium:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
-    def screenshot(self) -> bytes:
-        """The screen as PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+    def screenshot(self, kind: str = "png", quality: int | None = None) -> bytes:
+        """The screen as a picture: ``png``, or ``jpeg`` of a quality up to 100."""
+        asked = {} if quality is None else {"quality": quality}
+        return base64.b64decode(self.call("Page.captureScreenshot", format=kind, **asked)["data"])
 
     def close(self) -> None:
         with suppress(AssertionError, OSError):

@@ -108,6 +108,11 @@ class ChartBank:
         self.take(self._fruit.tick(now))
         self.take(self._explanations.tick(now))
 
+    def signal(self, name: str) -> SignalReference | None:
+        """What the reference says of one signal; None where it does not have it."""
+        one = self._charted.get(name)
+        return one.reference if one is not None else None
+
     def hold(self) -> None:
         """Forget the open windows; the charts stay where they are."""
         self._fruit.hold()

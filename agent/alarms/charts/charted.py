@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent.alarms.charts.bank import ChartBank, ChartValue, Judgement
 from agent.alarms.charts.newest import PictureCheck
@@ -22,6 +22,18 @@ MINUTE_S = 60.0
 FOLLOW_UP_EVERY_S = 600.0
 """A chart that stays beyond half of its limit asks for more explanations so often, not always: one
 lane must not take them away from the others for a whole shift."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """``low`` and ``high``: what is usual of a signal by the reference; ``mean``: of its newest
+    window, NaN before there is one; ``held``: why it is not compared now. All NaN without a
+    reference."""
+
+    held: str
+    low: float = math.nan
+    high: float = math.nan
+    mean: float = math.nan
 
 
 class LaneCharts:
@@ -151,6 +163,14 @@ class LaneCharts:
     def means(self) -> dict[str, float]:
         """Newest window mean of every charted signal."""
         return {} if self._bank is None else self._bank.means()
+
+    def usual(self, signal: str) -> Usual:
+        """What is usual of one signal for the variety that runs, and what it is now."""
+        bank = self._bank
+        found = bank.signal(signal) if bank is not None else None
+        if bank is None or found is None:
+            return Usual(self.held or "the reference does not have it")
+        return Usual(self.held, *found.usual, bank.means().get(signal, math.nan))
 
     def chart_values(self) -> list[ChartValue]:
         """Every chart of the variety that runs."""

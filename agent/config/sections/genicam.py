@@ -74,7 +74,7 @@ class GenicamOptions(Section):
     stamp: Literal["host", "camera"] = "host"
     """Which clock says when a picture was taken: arrival here, or the camera's own."""
     chunks: tuple[NodeName, ...] = ()
-    """Facts that the camera sends with every picture (ChunkSelector), switched on."""
+    """Facts that the camera puts into every picture (ChunkSelector): switched on, and read."""
 
     def rule_cti(self) -> Iterator[Broken]:
         if self.cti is not None and self.backend is GenicamBackend.ARAVIS:

@@ -22,6 +22,12 @@ class HttpTls(Section):
     """Whoever shows a certificate of this authority may see page, API and pictures."""
 
 
+class HttpActions(Section):
+    token: Annotated[SecretStr, Field(min_length=16, max_length=200)] | None = None
+    """Whoever shows it, and may look, may act from the page within ``commands.allow``; without it
+    nobody may."""
+
+
 class HttpLimits(Section):
     """What all clients, and what one address, may have at a time."""
 
@@ -53,6 +59,7 @@ class Http(Section):
     """False: probes and metrics only."""
     token: Annotated[SecretStr, Field(min_length=16, max_length=200)] | None = None
     """Asked for by page, API and pictures; needed, or tls.client_ca, where host is not loopback."""
+    actions: HttpActions = HttpActions()
     tls: HttpTls = HttpTls()
     picture_link_s: Seconds = 600.0
     """How long the links to pictures in messages hold, where a token is needed without them."""
@@ -73,6 +80,18 @@ class Http(Section):
                 f"is missing: page and pictures would be open to whoever reaches {self.host}",
                 "a secret of 16 signs or more, or tls.client_ca, or page: false for probes and "
                 "metrics",
+            )
+
+    def rule_actions(self) -> Iterator[Broken]:
+        if self.actions.token is None:
+            return
+        if not self.page:
+            yield Broken(("actions", "token"), "opens nothing: page is false")
+        elif self.token is not None and _same(self.token, self.actions.token):
+            yield Broken(
+                ("actions", "token"),
+                "is http.token: whoever may look could act",
+                "a secret of its own",
             )
 
     def rule_allow(self) -> Iterator[Broken]:
@@ -113,3 +132,7 @@ class Http(Section):
     def rule_public_url(self) -> Iterator[Broken]:
         if self.public_url is not None and not is_web_address(self.public_url):
             yield Broken(("public_url",), "is not a web address", "http://HOST or https://HOST")
+
+
+def _same(one: SecretStr, other: SecretStr) -> bool:
+    return one.get_secret_value() == other.get_secret_value()

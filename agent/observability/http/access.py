@@ -4,6 +4,7 @@
 |---|---|---|
 | probes, metrics | everyone | networks of ``http.allow``, or as all else |
 | pictures | ``Host`` names this machine | token, certificate, or a signed link |
+| actions | as all else, and the token of ``http.actions`` in a header of its own | the same |
 | all else | ``Host`` names this machine | token or certificate |
 
 On loopback the ``Host`` must name this machine (or ``public_url``): without that, any web page
@@ -28,6 +29,11 @@ from agent.observability.http.signing import Signer
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 PICTURES = ("/api/v1/frame/", "/api/v1/cam/", "/api/v1/evidence/")
+ACTIONS = "/api/v1/actions/"
+ACTION_HEADER = "x-pitwatch-action"
+"""Header of the token that permits acting. No form and no link can send it, and another site's
+script only after a question (a CORS preflight) that is never answered; no browser adds it by
+itself, as it does with passwords and cookies."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -65,6 +71,9 @@ class Access:
         self._names = LOOPBACK_NAMES | ({public} if public else set())
         secret = settings.token.get_secret_value() if settings.token else None
         self._token = _digest(secret.encode()) if secret is not None else None
+        secret = settings.actions.token.get_secret_value() if settings.actions.token else None
+        self._action_token = _digest(secret.encode()) if secret is not None else None
+        self._public = urlsplit(settings.public_url or "").netloc.lower()
 
     def proven(self, request: RequestFacts, now: float) -> bool:
         """Whether the client shows what opens what it asks for: token, certificate or link."""
@@ -72,6 +81,39 @@ class Access:
 
     def denied(self, request: RequestFacts, now: float) -> Denied | None:
         """Return why not, or None."""
+        denied = self._may_not_look(request, now)
+        if denied is None and request.path.startswith(ACTIONS):
+            return self._may_not_act(request.headers)
+        return denied
+
+    def _may_not_act(self, headers: dict[str, str]) -> Denied | None:
+        if self._action_token is None:
+            return Denied(403, "acting from the page is off (http.actions.token)")
+        if not self._is_own_page(headers):
+            return Denied(
+                403, "the request comes from another page; behind a proxy set http.public_url"
+            )
+        given = headers.get(ACTION_HEADER)
+        if given is None:
+            return Denied(401, "acting needs the token of http.actions")
+        if not hmac.compare_digest(_digest(given.strip().encode("latin-1")), self._action_token):
+            return Denied(401, "the token does not permit acting", guess=True)
+        return None
+
+    def _is_own_page(self, headers: dict[str, str]) -> bool:
+        """Whether a browser says that the page of this server asks; other clients say nothing."""
+        if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            return False
+        origin = headers.get("origin")
+        if origin is None:
+            return True
+        try:
+            asked = urlsplit(origin).netloc.lower()
+        except ValueError:
+            return False
+        return bool(asked) and asked in (headers.get("host", "").lower(), self._public)
+
+    def _may_not_look(self, request: RequestFacts, now: float) -> Denied | None:
         if request.path in OPEN_PATHS:
             if self._is_allowed(request) or self.proven(request, now):
                 return None

@@ -9,7 +9,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent import config
-from agent.observability.http.access import OPEN_PATHS, Access, Denied, RequestFacts
+from agent.observability.http.access import (
+    ACTIONS,
+    OPEN_PATHS,
+    Access,
+    Denied,
+    RequestFacts,
+)
 from agent.observability.http.forwarded import TrustedProxies
 from agent.observability.http.limits import GUESSES, GUESSES_PER_S, AddressBuckets
 from agent.observability.http.refusals import RefusalLog
@@ -53,7 +59,7 @@ class RequestCounter:
             route = self._templates.get(scope.get("endpoint"), "unmatched")
             self._agent.count("http_requests", route=route, status=str(status))
             if 400 <= status < 500:
-                self._refusals.tell(_peer(scope), status, scope.get(REASON, ""), scope["path"])
+                self._refusals.tell(peer_of(scope), status, scope.get(REASON, ""), scope["path"])
 
 
 class ProxyHeaders:
@@ -103,13 +109,14 @@ class Guard:
         if denied is not None:
             scope[REASON] = denied.reason
             headers = HEADERS.get(denied.status)
-            if denied.status == 401 and PAGE in request.headers:
+            asks_itself = PAGE in request.headers or request.path.startswith(ACTIONS)
+            if denied.status == 401 and asks_itself:
                 headers = QUIET_401
             app = refusal(denied.status, denied.reason, headers)
         await app(scope, receive, send)
 
 
-def _peer(scope: Scope) -> str:
+def peer_of(scope: Scope) -> str:
     """The client's address, and the proxy's that it asked through."""
     client = scope["client"][0] if scope.get("client") else ""
     return f"{client} via {scope['proxy']}" if "proxy" in scope else client

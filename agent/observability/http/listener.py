@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agent import config
 from agent.observability.http.signing import Signer
 from agent.observability.http.tls import server_context
+from agent.observability.page.words import Words
 
 REMEDIES: dict[int | None, str] = {
     errno.EADDRINUSE: (
@@ -34,6 +35,7 @@ class ServerSpec:
     lanes: tuple[str, ...]
     signer: Signer
     loopback: bool
+    words: Words  # of the page
 
 
 class Listener:

@@ -10,8 +10,15 @@ from concurrent.futures import Executor
 
 from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.rpc import AgentClient, Unchanged
-from agent.observability.newest import MeanMap
-from agent.observability.pictures import Picture, encode_jpeg, mean_map_picture, outlined
+from agent.observability.newest import HeatMap, MeanMap
+from agent.observability.pictures import (
+    SIDE_MAX_PX,
+    Picture,
+    encode_jpeg,
+    heat_map_picture,
+    mean_map_picture,
+    outlined,
+)
 
 BY_ID = 64
 """Frames that were asked for by their id and are kept encoded, at some 20 to 100 KiB each."""
@@ -24,7 +31,7 @@ class PictureCache:
         self._agent = agent
         self._executor = executor
         self._kept: dict[tuple[str, ...], Picture] = {}
-        self._by_id: OrderedDict[tuple[str, str], Picture] = OrderedDict()
+        self._by_id: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
         self._locks: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def frame(self, lane: str) -> Picture | None:
@@ -38,21 +45,35 @@ class PictureCache:
                 return kept if frame is Unchanged.UNCHANGED else None
             return await self._encode((lane,), lambda: frame_picture(frame))
 
-    async def frame_of(self, lane: str, frame_id: str) -> Picture | None:
-        """Return the frame of that id, None when the agent does not keep it any more."""
+    async def frame_of(self, lane: str, frame_id: str, side_px: int) -> Picture | None:
+        """Return the frame of that id, at most ``side_px`` on a side; None when the agent does not
+        keep it any more."""
+        key = lane, frame_id, side_px
         async with self._locks[lane, "by id"]:
-            kept = self._by_id.get((lane, frame_id))
+            kept = self._by_id.get(key)
             if kept is not None:
                 return kept
             frame: AnnotatedFrame | None = await self._agent.call("frame_of", lane, frame_id)
             if frame is None:
                 return None
             loop = asyncio.get_running_loop()
-            picture = await loop.run_in_executor(self._executor, frame_picture, frame)
-            self._by_id[lane, frame_id] = picture
+            picture = await loop.run_in_executor(self._executor, frame_picture, frame, side_px)
+            self._by_id[key] = picture
             while len(self._by_id) > BY_ID:
                 self._by_id.popitem(last=False)
             return picture
+
+    async def heat_map(self, lane: str, class_name: str, frame_id: str) -> Picture | None:
+        """Return the newest heat map of a class, drawn for the page; None as of ``mean_map``."""
+        key = lane, class_name, "map"
+        async with self._locks[key]:
+            kept = self._kept.get(key)
+            if kept is not None and kept.picture_id == frame_id:
+                return kept
+            found: HeatMap | None = await self._agent.call("heat_map", lane, class_name, frame_id)
+            if found is None:
+                return None
+            return await self._encode(key, lambda: heat_map_picture(found))
 
     async def mean_map(self, lane: str, class_name: str, frame_id: str) -> Picture | None:
         """Return the control of the newest heat map of a class, None before the first, or when it
@@ -73,6 +94,7 @@ class PictureCache:
         return picture
 
 
-def frame_picture(annotated: AnnotatedFrame) -> Picture:
+def frame_picture(annotated: AnnotatedFrame, side_px: int = SIDE_MAX_PX) -> Picture:
     """Return the frame as JPEG with what was read in it; takes a few ms."""
-    return Picture(annotated.frame.frame_id, "image/jpeg", encode_jpeg(outlined(annotated)))
+    picture_id = annotated.frame.frame_id + ("" if side_px == SIDE_MAX_PX else f"-{side_px}")
+    return Picture(picture_id, "image/jpeg", encode_jpeg(outlined(annotated, side_px)))

@@ -39,7 +39,14 @@ class WebServer(uvicorn.Server):
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         settings = spec.settings
         self._tls = ServerTls(settings.tls) if settings.tls.certificate else None
-        routes = Routes(agent, spec.lanes, settings.loop_limit_s, self._executor, time.monotonic)
+        routes = Routes(
+            agent,
+            spec.lanes,
+            settings.loop_limit_s,
+            self._executor,
+            time.monotonic,
+            spec.words,
+        )
         access = Access(settings, spec.signer, loopback=spec.loopback)
         refusals = RefusalLog(time.monotonic)
         super().__init__(

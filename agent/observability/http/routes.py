@@ -4,15 +4,13 @@ from the database by the id of an event."""
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
-from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,6 +26,9 @@ from agent.observability.http.access import Access
 from agent.observability.http.forwarded import TrustedProxies
 from agent.observability.http.guard import Guard, ProxyHeaders, RequestCounter
 from agent.observability.http.negotiation import takes_gzip, takes_openmetrics
+from agent.observability.http.page.actions import ActionRoutes
+from agent.observability.http.page.history import HistoryRoutes
+from agent.observability.http.page.in_time import in_time
 from agent.observability.http.picture_cache import PictureCache
 from agent.observability.http.refusals import RefusalLog
 from agent.observability.http.responses import (
@@ -40,14 +41,10 @@ from agent.observability.http.responses import (
     read_json_body,
     verdict_response,
 )
-from agent.observability.http.rpc import (
-    WORK_LIMIT_S,
-    AgentClient,
-    AgentFailed,
-    AgentUnavailable,
-    Health,
-)
-from agent.observability.pictures import Picture
+from agent.observability.http.rpc import AgentClient, AgentFailed, AgentUnavailable, Health
+from agent.observability.page.document import load_page
+from agent.observability.page.words import Words
+from agent.observability.pictures import SIDE_MAX_PX, SMALL_PX, Picture, map_scale
 from agent.telemetry import Clock, wall_clock_ms
 
 NAME_MAX = 200
@@ -55,13 +52,11 @@ NAME_MAX = 200
 PROBE_LIMIT_S = 2.0
 SILENT = Verdict((f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
 STATUS_FRESH_S = 0.2
-SCRIPTS = ("draw.js", "camera.js", "alarms.js", "page.js")
-"""Put into the page as one script, in this order."""
 GZIP_LEVEL = 4
 """A fifth of the size for a few milliseconds; the highest level saves a tenth of that more."""
 IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
 
-Answer = TypeVar("Answer")
+OfClass = Callable[[str, str, str], Awaitable[Picture | None]]
 
 
 class Routes:
@@ -74,6 +69,7 @@ class Routes:
         loop_limit_s: float,
         executor: Executor,
         clock: Clock,
+        words: Words,
     ) -> None:
         self._agent = agent
         self._lanes = frozenset(lanes)
@@ -83,7 +79,7 @@ class Routes:
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
         self._calls: dict[tuple[object, ...], asyncio.Future[Any]] = {}
-        self._page, self._page_policy = load_page()
+        self._page, self._page_policy = load_page(words, map_scale())
 
     def table(self) -> list[Route]:
         """Return every route; the paths are the templates that ``http_requests`` is labelled by."""
@@ -96,9 +92,12 @@ class Routes:
             Route("/api/v1/descriptions", self.descriptions),
             Route("/api/v1/frame/{camera}.jpg", self.frame),
             Route("/api/v1/cam/{camera}/{class}", self.cam),
+            Route("/api/v1/cam/{camera}/{class}/map", self.heat_map),
             Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
             Route("/api/v1/evidence/{event}", self.evidence),
             Route("/machine", self.machine, methods=["POST"]),
+            *ActionRoutes(self._agent).table(),
+            *HistoryRoutes(self._agent, self._lanes).table(),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -124,7 +123,7 @@ class Routes:
         the numbers that show it."""
         self._agent.flush()
         openmetrics = takes_openmetrics(_joined(request, "accept"))
-        text, content_type = await _in_time(self._together("metrics", openmetrics))
+        text, content_type = await in_time(self._together("metrics", openmetrics))
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if takes_gzip(_joined(request, "accept-encoding")):
             text = gzip.compress(text, GZIP_LEVEL, mtime=0)
@@ -133,19 +132,21 @@ class Routes:
 
     async def status(self, request: Request) -> Response:
         """The snapshot as JSON; all clients share one for a fifth of a second."""
-        return json_response(await _in_time(self._shared_status()))
+        return json_response(await in_time(self._shared_status()))
 
     async def descriptions(self, request: Request) -> Response:
         """Metrics, signals, alarms and payloads of the topics, as JSON."""
-        return json_response(await _in_time(self._together("descriptions")))
+        return json_response(await in_time(self._together("descriptions")))
 
     async def frame(self, request: Request) -> Response:
-        """The newest frame of a camera with its mask outlined, or the one of ``?frame=ID``."""
+        """The newest frame of a camera with its mask outlined, or the one of ``?frame=ID``, then
+        with ``&small=1`` as one of many on a page."""
         camera, frame_id = self._camera(request), _frame_id(request)
+        side_px = SMALL_PX if request.query_params.get("small") == "1" else SIDE_MAX_PX
         if not frame_id:
-            picture = await _in_time(self._pictures.frame(camera))
+            picture = await in_time(self._pictures.frame(camera))
         else:
-            picture = await _in_time(self._pictures.frame_of(camera, frame_id))
+            picture = await in_time(self._pictures.frame_of(camera, frame_id, side_px))
         if picture is None:
             raise Refused(404, _no_frame(camera, frame_id))
         return picture_response(request, picture, lasting=bool(frame_id))
@@ -157,18 +158,25 @@ class Routes:
         """
         camera, frame_id = self._camera(request), _frame_id(request)
         name = _name(IMAGE_SUFFIX.sub("", request.path_params["class"]))
-        overlay = await _in_time(self._agent.call("overlay", camera, name, frame_id))
+        overlay = await in_time(self._agent.call("overlay", camera, name, frame_id))
         if overlay is None:
             raise Refused(404, _no_map(camera, name, frame_id))
         digest = hashlib.sha256(overlay.data).hexdigest()[:16]
         picture = Picture(digest, overlay.content_type, overlay.data)
         return picture_response(request, picture, lasting=bool(frame_id))
 
+    async def heat_map(self, request: Request) -> Response:
+        """The newest heat map of a class as the page shows it: without words, on its own scale."""
+        return await self._of_class(request, self._pictures.heat_map)
+
     async def mean_map(self, request: Request) -> Response:
         """The control beside a heat map: the mean of all activation maps."""
+        return await self._of_class(request, self._pictures.mean_map)
+
+    async def _of_class(self, request: Request, fetch: OfClass) -> Response:
         camera, name = self._camera(request), _name(request.path_params["class"])
         frame_id = _frame_id(request)
-        picture = await _in_time(self._pictures.mean_map(camera, name, frame_id))
+        picture = await in_time(fetch(camera, name, frame_id))
         if picture is None:
             raise Refused(404, _no_map(camera, name, frame_id))
         return picture_response(request, picture, lasting=bool(frame_id))
@@ -176,7 +184,7 @@ class Routes:
     async def evidence(self, request: Request) -> Response:
         """The picture behind one occurrence of an alarm."""
         event_id = _name(IMAGE_SUFFIX.sub("", request.path_params["event"]))
-        kept = await _in_time(self._agent.call("evidence", event_id))
+        kept = await in_time(self._agent.call("evidence", event_id))
         if kept is None:
             raise Refused(404, f"there is no picture of event {event_id[:60]!r}")
         return picture_response(request, Picture(event_id, *kept))
@@ -193,7 +201,7 @@ class Routes:
         except Refused:
             self._count_machine("invalid")
             raise
-        await _in_time(self._agent.call("machine", info))
+        await in_time(self._agent.call("machine", info))
         if info.left_out:
             self._count_machine("incomplete")
             return PlainTextResponse("left out: " + "; ".join(info.left_out) + "\n")
@@ -262,14 +270,6 @@ def _joined(request: Request, header: str) -> str:
     return ",".join(request.headers.getlist(header))
 
 
-async def _in_time(answer: Awaitable[Answer]) -> Answer:
-    try:
-        async with asyncio.timeout(WORK_LIMIT_S):
-            return await answer
-    except (TimeoutError, AgentUnavailable) as error:
-        raise Refused(503, f"no answer within {WORK_LIMIT_S:g} s") from error
-
-
 def make_app(
     routes: Routes,
     agent: AgentClient,
@@ -292,23 +292,3 @@ def make_app(
     guard = Guard(app, access, settings.limits, time.monotonic)
     counter = RequestCounter(guard, table, agent, refusals)
     return ProxyHeaders(counter, TrustedProxies(settings.trusted_proxies))
-
-
-def load_page() -> tuple[bytes, str]:
-    """Return the page, its parts put in, and a policy under which only those run."""
-    folder = resources.files("agent.observability").joinpath("page")
-    text = folder.joinpath("page.html").read_text("utf-8")
-    parts = {
-        "style": folder.joinpath("page.css").read_text("utf-8"),
-        "script": "".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS),
-    }
-    hashes = {}
-    for tag, inline in parts.items():
-        text = text.replace(f"<{tag}></{tag}>", f"<{tag}>{inline}</{tag}>")
-        hashes[tag] = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
-        "base-uri 'none'; form-action 'none'; "
-        f"script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'"
-    )
-    return text.encode(), policy

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from agent.observability.exposition import OPENMETRICS, expose
 from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.app_state import AppState
+from agent.observability.newest import HeatMap
 from agent.observability.pictures import fitted
 from agent.records import CameraState
 from agent.supervision.channel import Channel
@@ -149,10 +150,14 @@ class AgentService:
             "frame": self.frame,
             "frame_of": self.frame_of,
             "overlay": state.newest.overlay,  # the newest heat map of a class
+            "heat_map": self.heat_map,
             "mean_map": state.newest.mean_map,  # the control beside it
             "evidence": self.evidence,
             "machine": state.on_machine,
             "descriptions": self.descriptions,
+            "act": state.act,
+            "history": self.history,
+            "past_alarms": self.past_alarms,
         }
 
     def call(self, name: str, args: tuple[object, ...]) -> object:
@@ -175,6 +180,14 @@ class AgentService:
         """What the agent publishes, as JSON."""
         return to_json(self._state.descriptions, inf_nan_mode="null")
 
+    def history(self, lane: str) -> bytes:
+        """The last hours of a lane, as JSON."""
+        return to_json(self._state.history(lane), inf_nan_mode="null")
+
+    def past_alarms(self) -> bytes:
+        """The newest occurrences of alarms, as JSON."""
+        return to_json(self._state.past_alarms(), inf_nan_mode="null")
+
     def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
         """The newest frame of a lane, at most as large as it is shown.
 
@@ -189,6 +202,13 @@ class AgentService:
         """The frame of that id, at most as large as it is shown; None when it is not kept."""
         frame = self._state.newest.frame_of(lane, frame_id)
         return fitted(frame) if frame else None
+
+    def heat_map(self, lane: str, class_name: str, frame_id: str) -> HeatMap | None:
+        """The newest heat map of a class, its frame at most as large as it is shown."""
+        found = self._state.newest.heat_map(lane, class_name, frame_id)
+        if found is None or found.frame is None:
+            return found
+        return replace(found, frame=fitted(found.frame))
 
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Content type and bytes of the picture behind an occurrence, from memory or the disk."""

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 LOOP = "http"
 TARGET = "agent.observability.http.process:main"
-WORKERS = 2
+WORKERS = 3
+"""An operator's action waits in one for the thread of the alarms; two are left for all else."""
 TURN_S = 0.1
 START_LIMIT_S = 90.0
 """Less than a service manager waits for the agent (120 s in deploy)."""
@@ -49,7 +50,9 @@ class HttpServer(Listener):
         self._telemetry = state.telemetry
         self._clock = clock
         self._service = AgentService(state)
-        self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
+        self._spec = ServerSpec(
+            settings, state.newest.lanes, self.signer, self.loopback, state.words
+        )
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._done: deque[tuple[Child, Reply]] = deque()
         self._waker = Waker()

@@ -9,8 +9,7 @@ const causeOf = (a) => a.alarm_id.slice(0, -a.camera_id.length - 1);
 // A time of the agent's clock; with its date where that is not today's.
 function when(at, now) {
   const [day, today] = [at, now].map((ms) => new Date(ms).toDateString());
-  return day === today ? time(at) : new Date(at).toLocaleDateString("en-GB",
-    {day: "numeric", month: "short", year: "numeric"}) + " " + time(at);
+  return day === today ? time(at) : `${date(at)} ${time(at)}`;
 }
 
 // Children of a node by key, in the order asked for; what is there already stays the same node.
@@ -37,17 +36,22 @@ class Rows {
 // One alarm that rings: its sentence, its picture, since when, and who has seen it.
 class Item {
   constructor({alarm}) {
-    this.picture = new Picture(`Evidence of ${alarm.title}, ${alarm.camera_id}`);
+    this.picture = new Picture(t("evidence_of",
+      {title: alarm.title, place: alarm.camera_id}));
     this.picture.node.hidden = true;
     this.words = document.createTextNode("");
     this.small = make("small", {});
-    this.node = make("li", {}, this.picture.node, make("p", {}, this.words, this.small));
+    this.acts = actButton(t("act"), "act", () => ({alarm: this.alarm}));
+    this.node = make("li", {}, this.picture.node, make("p", {}, this.words, this.small), this.acts);
   }
   update({alarm, view, alone}) {
+    this.alarm = alarm;
+    nameAct(this.acts, alarm);
     if (this.words.data !== alarm.message) this.words.data = alarm.message;
-    say(this.small, [...(alone ? [alarm.priority, alarm.title] : []), alarm.camera_id, `since ${when(alarm.active_since_ms, view.utc_ms)}`,
-      alarm.acked ? "acknowledged" + (alarm.acked_by ? ` by ${alarm.acked_by}` : "") : "",
-      alarm.comment, alarm.quality === "good" ? "" : `quality ${alarm.quality}`]
+    say(this.small, [...(alone ? [term(alarm.priority), alarm.title] : []), alarm.camera_id,
+      t("since", {when: when(alarm.active_since_ms, view.utc_ms)}),
+      !alarm.acked ? "" : alarm.acked_by ? t("acknowledged_by", {name: alarm.acked_by}) : t("acknowledged"),
+      alarm.comment, alarm.quality === "good" ? "" : t("quality", {quality: term(alarm.quality)})]
       .filter(Boolean).join(" · "));
     this.picture.node.hidden = !view.evidence.includes(alarm.event_id);
     if (!this.picture.node.hidden)
@@ -55,25 +59,50 @@ class Item {
   }
 }
 
-// All alarms of one cause, the most severe first. Shape and colour say the priority, as words do.
+// All alarms of one cause: the most severe with its sentence, the others by their lanes and, opened,
+// with theirs. Shape and colour say the priority, as words do.
 class Group {
   constructor() {
     this.title = make("h2", {});
     this.priority = make("b", {class: "priority"});
+    this.first = make("ul", {});
+    this.where = make("summary", {});
     this.list = make("ul", {});
+    this.others = make("details", {class: "others"}, this.where, this.list);
+    this.worst = new Rows(this.first, (item) => new Item(item));
     this.items = new Rows(this.list, (item) => new Item(item));
     this.node = make("div", {}, make("div", {class: "mark", "aria-hidden": "true"}),
-      make("div", {class: "says"}, make("div", {class: "title"}, this.priority, this.title), this.list));
+      make("div", {class: "says"}, make("div", {class: "title"}, this.priority, this.title),
+        this.first, this.others));
   }
   update({alarms, view}) {
-    const worst = alarms[0];
-    dress(this.node, `alarm ${worst.priority}` + (alarms.length > 1 ? " several" : ""));
-    say(this.priority, worst.priority);
-    say(this.title, worst.title + (alarms.length > 1 ? `: ${alarms.length}` : ""));
-    this.items.show(new Map(alarms.map((alarm) => [alarm.alarm_id,
-      {alarm, view, alone: alarms.length === 1}])));
+    const worst = alarms[0], alone = alarms.length === 1;
+    dress(this.node, `alarm ${worst.priority}` + (alone ? "" : " several"));
+    say(this.priority, term(worst.priority));
+    say(this.title, worst.title + (alone ? "" : `: ${alarms.length}`));
+    const keyed = alarms.map((alarm) => [alarm.alarm_id, {alarm, view, alone}]);
+    this.worst.show(new Map(keyed.slice(0, 1)));
+    this.items.show(new Map(keyed.slice(1)));
+    this.others.hidden = alone;
+    say(this.where, t("also",
+      {places: alarms.slice(1).map((alarm) => alarm.camera_id).join(", ")}));
   }
 }
+
+class QuietItem {
+  constructor() {
+    this.text = make("span", {});
+    this.acts = actButton(t("act"), "act", () => ({alarm: this.alarm}));
+    this.node = make("li", {}, this.text, " ", this.acts);
+  }
+  update({alarm, text}) {
+    this.alarm = alarm;
+    nameAct(this.acts, alarm);
+    say(this.text, text);
+  }
+}
+const nameAct = (button, alarm) =>
+  set(button, "aria-label", `${t("act")}: ${alarm.title}, ${alarm.camera_id}`);
 
 // Alarms that do not ring, and why: a line each, below a line that counts them.
 class Quiet {
@@ -82,10 +111,7 @@ class Quiet {
     this.why = why;
     this.head = make("summary", {});
     this.list = make("ul", {});
-    this.items = new Rows(this.list, () => {
-      const node = make("li", {});
-      return {node, update: (text) => say(node, text)};
-    });
+    this.items = new Rows(this.list, () => new QuietItem());
     this.node = make("details", {class: "quiet"}, this.head, this.list);
     this.node.hidden = true;
   }
@@ -94,20 +120,20 @@ class Quiet {
     const names = alarms.length > 2 ? "" : alarms.map((a) => `${a.title} ${a.camera_id}`).join(", ");
     say(this.head, `${this.name}: ${alarms.length}${names && ` (${names})`}`);
     this.items.show(new Map(alarms.map((a) => [a.alarm_id,
-      [a.title, a.camera_id, this.why(a, now), a.comment].filter(Boolean).join(" · ")])));
+      {alarm: a, text: [a.title, a.camera_id, this.why(a, now), a.comment].filter(Boolean).join(" · ")}])));
   }
 }
 
 const groups = new Rows(byId("ringing"), () => new Group());
+const trueNow = (a, ...more) => [a.active ? t("true_now") : "", ...more].filter(Boolean).join(" · ");
 const quiet = {
-  returned: new Quiet("Returned, not acknowledged",
-    (a, now) => `from ${when(a.active_since_ms, now)} to ${when(a.cleared_at_ms, now)}`),
-  shelved: new Quiet("Shelved", (a, now) => (a.active ? "true now · " : "") +
-    (a.shelved_until_ms ? `until ${when(a.shelved_until_ms, now)}` : "")),
-  suppressed: new Quiet("Suppressed",
-    (a) => (a.active ? "true now · " : "") + `for as long as: ${a.suppressed_by}`),
-  out: new Quiet("Out of service",
-    (a) => (a.active ? "true now · " : "") + "until it is put back into service"),
+  returned: new Quiet(t("returned"), (a, now) => t("from_to",
+    {from: when(a.active_since_ms, now), to: when(a.cleared_at_ms, now)})),
+  shelved: new Quiet(t("shelved"), (a, now) => trueNow(a,
+    a.shelved_until_ms && t("until", {when: when(a.shelved_until_ms, now)}))),
+  suppressed: new Quiet(t("suppressed"),
+    (a) => trueNow(a, t("for_as_long_as", {reason: a.suppressed_by}))),
+  out: new Quiet(t("out"), (a) => trueNow(a, t("until_back"))),
 };
 byId("quiet").append(...Object.values(quiet).map((list) => list.node));
 

@@ -1,5 +1,4 @@
 
-"use strict";
 const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 
@@ -21,22 +20,6 @@ function dress(node, name) { if (node.className !== name) node.className = name;
 function set(node, name, value) {
   if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
-
-const known = (x) => x !== null && x !== undefined;
-const fixed = (x, digits, unit = "") => known(x) ? x.toFixed(digits) + unit : "–";
-const lasting = (x) => !known(x) ? "–" : x < 0.9995 ? `${(1000 * x).toFixed(0)} ms` : `${x.toFixed(1)} s`;
-const time = (at) => new Date(at).toLocaleTimeString([], {hourCycle: "h23"});
-const share = (x) => known(x) ? Math.round(100 * x) + "\u202f%" : "–";
-const total = (n) => known(n) ? n.toLocaleString("en") : "–";
-const words = (name) => name.replaceAll("_", " ").replaceAll("/", ": ");
-function age(s) {
-  if (!known(s)) return "–";
-  if (s < 90) return s.toFixed(0) + " s";
-  if (s < 5400) return (s / 60).toFixed(0) + " min";
-  return (s / 3600).toFixed(1) + " h";
-}
-const counts = (map) => Object.entries(map).filter(([, n]) => n > 0)
-  .map(([name, n]) => words(name) + " " + total(n)).join(", ");
 
 // The picture at an address, decoded, so that it appears in the same moment as what is said of it;
 // null when there is none, or none in time.
@@ -64,7 +47,7 @@ const grabbed = (age_s) => performance.now() - 1000 * age_s;
 class Picture {
   constructor(name) {
     this.image = make("img", {alt: name});
-    this.node = make("button", {class: "picture", type: "button", "aria-label": name + ", enlarge"},
+    this.node = make("button", {class: "picture", type: "button", "aria-label": t("enlarge", {name})},
       this.image);
     this.act = () => enlarge(this);
     this.node.addEventListener("click", () => this.act());
@@ -107,7 +90,8 @@ class Chart {
       "stroke-dasharray": "6 4", "vector-effect": "non-scaling-stroke"});
     this.second = this.series("var(--two)", 2);
     this.first = this.series("var(--one)", 3);
-    this.svg = shape("svg", {viewBox: "0 0 240 50", preserveAspectRatio: "none", role: "img"});
+    this.svg = shape("svg", {viewBox: "0 0 240 50", preserveAspectRatio: "none", role: "img",
+      "aria-label": name});
     this.svg.append(this.zone, shape("path", {d: "M0 49.5H240", stroke: "var(--line)"}),
       this.limit, this.second, this.first);
     this.node = make("div", {class: "chart"}, make("p", {}, this.head, this.value), this.svg);
@@ -121,7 +105,7 @@ class Chart {
     const now = level ? level.value : values.length ? values[values.length - 1] : null;
     const limit = level ? level.limit : null;
     say(this.value, share(now));
-    say(this.head, this.name + (level ? `, mean of ${level.window}` : ""));
+    say(this.head, level ? t("mean_of", {name: this.name, window: level.window}) : this.name);
     dress(this.node, over(level) ? "chart over" : "chart");
     set(this.first, "d", path(values));
     set(this.second, "d", path(others));
@@ -131,8 +115,8 @@ class Chart {
     set(this.zone, "visibility", known(limit) ? "visible" : "hidden");
     set(this.zone, "y", this.bad > 0 ? 0 : y);
     set(this.zone, "height", this.bad > 0 ? y : 50 - y);
-    set(this.svg, "aria-label", `${this.name}: ${share(now)}, limit ${share(limit)}, ` +
-      `${values.length} explanations`);
+    set(this.svg, "aria-label", t("chart",
+      {name: this.name, value: share(now), limit: share(limit), count: values.length}));
   }
 }
 // Whether an alarm is due by a level. One that is not judged (too few samples, or old ones) never is.
@@ -152,7 +136,8 @@ function path(values) {
   return line;
 }
 
-// Name and value; ``update`` marks a value that is beyond its limit.
+// Name and value. ``beyond``: "warn" when its alarm is active, "due" when the value is beyond the limit
+// and its alarm waits for its delay.
 class Value {
   constructor(name, size = "") {
     this.text = make("dd", {class: size}, "–");
@@ -161,10 +146,10 @@ class Value {
     this.head = make("dt", {}, name);
     this.node = make("div", {}, this.head, this.text);
   }
-  show(text, beyond = false, title = "", window = "") {
+  show(text, beyond = "", title = "", level = null) {
     say(this.text, text);
-    say(this.head, this.name + window);
-    dress(this.text, beyond ? `${this.size} warn` : this.size);
+    say(this.head, level ? t("last", {name: this.name, window: level.window}) : this.name);
+    dress(this.text, beyond ? `${this.size} ${beyond}` : this.size);
     set(this.node, "title", title);
   }
 }

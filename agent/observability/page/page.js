@@ -21,58 +21,84 @@ function tile(name, kind, head, text) {
   tiles.get(name).show(kind, head, text);
 }
 
+const runsNodes = {variety: make("span", {}), lot: make("span", {}), since: make("span", {})};
+runsNodes.since.style.flex = "none";
+byId("runs").append(...Object.values(runsNodes));
+
 function showState(view, active) {
   const node = byId("state");
   const late = view.cameras.filter((c) => c.state !== "live");
   if (active.length) {
     dress(node, active[0].priority === "high" ? "bad" : "warn");
-    say(node, active.length === 1 ? "1 alarm" : `${active.length} alarms`);
+    say(node, active.length === 1 ? t("one_alarm") : t("many_alarms", {count: total(active.length)}));
   } else if (late.length) {
     dress(node, "warn");
-    say(node, `${late.map((c) => c.name).join(", ")} ${late[0].state || "starting"}`);
+    say(node, late.length > 2 ? t("not_live", {count: late.length})
+      : `${late.map((c) => c.name).join(", ")} ${late[0].state ? term(late[0].state) : t("camera_starting")}`);
   } else {
     dress(node, "good");
-    say(node, "No alarm");
+    say(node, t("no_alarm"));
   }
   say(byId("agent"), view.agent_id);
-  say(byId("machine"), view.machine.state === "unknown" ? "machine: no word"
-    : `machine ${words(view.machine.state)}` + (view.machine.lot ? ` · lot ${view.machine.lot}` : ""));
+  for (const id of ["agent", "state"]) set(byId(id), "title", byId(id).textContent);
+  showMachine(view);
   say(byId("clock"), time(view.utc_ms));
   const title = `${active.length ? `(${active.length}) ` : ""}${view.agent_id} · Pitwatch`;
   if (document.title !== title) document.title = title;
 }
 
+// What the machine does, and which variety and lot run since when: those of the lane that is open, or
+// of all lanes where they are the same.
+function showMachine(view) {
+  const state = view.machine.state;
+  say(byId("does"), state === "unknown" ? t("machine_unknown") : t("machine", {state: term(state)}));
+  const asked = view.cameras.filter((camera) => opened === null || camera.name === opened);
+  const named = [...new Map(asked.map(({running: r}) => [[r.variety, r.lot].join("\n"), r])).values()];
+  const {variety, lot, age_s} = named.length === 1 ? named[0]
+    : {variety: [...new Set(named.map((r) => r.variety || "–"))].join(", ")};
+  const runs = {variety: variety && t("variety", {variety}), lot: lot && t("lot", {lot}),
+    since: known(age_s) && t("changed_over", {age: age(age_s)})};
+  for (const [name, node] of Object.entries(runsNodes)) {
+    say(node, runs[name] || "");
+    set(node, "title", name === "since" ? t("changed_over_title") : runs[name] || "");
+    node.hidden = !runs[name];
+  }
+}
+
 function showSystem(view) {
   const e = view.explanations, m = view.messages, w = view.workers, link = view.link;
-  tile("Explanations", e.completed ? "good" : "warn",
-    `${fixed(e.per_minute, 0)} a minute`, `p50 ${fixed(e.compute.p50_s, 2)} s, p95 ` +
-    `${fixed(e.compute.p95_s, 2)} s · ${total(e.completed)} made, ${total(e.dropped)} lost` +
-    (e.dropped ? ` (${counts(e.drops)})` : ""));
-  tile("Workers", !w ? "" : w.breaker_open ? "bad" : w.ready < w.workers ? "warn" : "good",
-    !w ? "none" : w.breaker_open ? "switched off" : `${w.ready} of ${w.workers} ready`,
-    w ? `${w.busy} busy, ${w.restarts} restarts${w.reason ? " · " + w.reason : ""}` : "");
-  tile("Broker", !link ? "" : link.connected ? "good" : "bad",
-    !link ? "not used" : link.connected ? "connected" : "away",
-    link ? [view.broker_url, link.protocol && `MQTT ${link.protocol}`, `${link.reconnects} reconnects`,
+  const lost = (n, drops) => total(n) + (n ? ` (${counts(drops)})` : "");
+  const mebibytes = (bytes, digits = 0) => fixed(bytes / 1048576, digits);
+  tile(t("explanations"), e.completed ? "good" : "warn",
+    t("a_minute", {count: fixed(e.per_minute, 0)}), t("compute", {
+      half: lasting(e.compute.p50_s), most: lasting(e.compute.p95_s),
+      made: total(e.completed), lost: lost(e.dropped, e.drops)}));
+  tile(t("workers"), !w ? "" : w.breaker_open ? "bad" : w.ready < w.workers ? "warn" : "good",
+    !w ? t("none") : w.breaker_open ? t("workers_off") : t("workers_ready", w),
+    w ? [t("workers_busy", w), w.reason].filter(Boolean).join(" · ") : "");
+  tile(t("broker"), !link ? "" : link.connected ? "good" : "bad",
+    !link ? t("not_used") : link.connected ? t("connected") : t("away"),
+    link ? [view.broker_url, link.protocol && `MQTT ${link.protocol}`,
+      t("reconnects", {count: total(link.reconnects)}),
       link.connected ? "" : words(link.reason)].filter(Boolean).join(" · ") : "");
-  tile("Messages", m.dropped ? "warn" : "good", `${total(m.in_flight)} waiting`,
-    `${total(m.delivered)} delivered, ${total(m.dropped)} lost` +
-    (m.dropped ? ` (${counts(m.drops)})` : ""));
+  tile(t("messages"), m.dropped ? "warn" : "good", t("waiting", {count: total(m.in_flight)}),
+    t("delivered", {delivered: total(m.delivered), lost: lost(m.dropped, m.drops)}));
   if (known(m.spool_bytes)) {
     const full = m.spool_bytes / m.spool_limit_bytes;
-    tile("Spool", full > 0.8 ? "bad" : m.spool_oldest_s > 60 ? "warn" : "good",
-      m.spool_oldest_s > 0 ? `oldest ${age(m.spool_oldest_s)}` : "empty",
-      `${(m.spool_bytes / 1048576).toFixed(1)} of ${(m.spool_limit_bytes / 1048576).toFixed(0)} MiB`);
+    tile(t("spool"), full > 0.8 ? "bad" : m.spool_oldest_s > 60 ? "warn" : "good",
+      m.spool_oldest_s > 0 ? t("oldest", {age: age(m.spool_oldest_s)}) : t("empty"),
+      t("filled", {size: mebibytes(m.spool_bytes, 1), cap: mebibytes(m.spool_limit_bytes)}));
   }
   const memory = view.processes.reduce((sum, p) => sum + p.resident_bytes, 0);
-  tile("Memory", "good", `${(memory / 1048576).toFixed(0)} MiB`, view.processes
-    .filter((p) => p.count).map((p) => `${p.process} ${(p.resident_bytes / 1048576).toFixed(0)}`).join(", "));
-  say(byId("facts"), `up ${age(view.uptime_s)} · model ${view.model_name || "–"} ` +
-    `${view.model_sha256.slice(0, 8)} · Pitwatch ${view.version}`);
+  tile(t("memory"), "good", `${mebibytes(memory)} MiB`, view.processes
+    .filter((p) => p.count).map((p) => `${term(p.process)} ${mebibytes(p.resident_bytes)}`).join(", "));
+  say(byId("facts"), t("facts", {age: age(view.uptime_s), model: view.model_name || "–",
+    hash: view.model_sha256.slice(0, 8), version: view.version}));
 }
 
 // All lanes side by side, or one of them with everything: the one that the address names (#cam1).
 const narrow = matchMedia("(max-width: 640px)");
+const FEW_LANES = 4;  // stand two and two, however wide the screen is
 let opened = null, last = null;
 function openLane(name) { location.hash = name === null ? "" : encodeURIComponent(name); }
 function arrange() {
@@ -81,10 +107,11 @@ function arrange() {
   opened = cards.has(asked) ? asked : null;
   const grid = cards.size > 1 && opened === null;
   document.body.classList.toggle("grid", grid);
+  document.body.classList.toggle("few", cards.size <= FEW_LANES);
   byId("all").hidden = cards.size < 2 || grid;
   for (const [name, card] of cards) {
     card.node.hidden = !grid && cards.size > 1 && name !== opened;
-    set(card.frame.node, "aria-label", `${card.frame.name}, ${grid ? "open the lane" : "enlarge"}`);
+    set(card.frame.node, "aria-label", t(grid ? "open_lane" : "enlarge", {name: card.frame.name}));
   }
   if (opened !== before) byId("own").open = !grid;
 }
@@ -98,6 +125,8 @@ addEventListener("hashchange", () => {
 function show(view) {
   const active = showAlarms(view), weights = new Map();
   last = view;
+  updateActing(view);
+  pastAlarms.update(view);
   showState(view, active);
   const ours = (camera) => active.filter((a) => [camera.name, camera.device].includes(a.camera_id));
   if (cards.size !== view.cameras.length) {
@@ -145,7 +174,7 @@ async function update() {
         pause_ms = Math.max(PERIOD_MS, 1000 * Number(answer.headers.get("Retry-After") || 0));
       }
     } catch {
-      gone(["No contact", "The agent does not answer"]);
+      gone([t("no_contact"), t("silent")]);
     }
   }
   clearTimeout(timer);
@@ -154,19 +183,19 @@ async function update() {
 // What a refused request is told as: a short word for the state, and a sentence.
 async function refusal(answer) {
   const {error} = await answer.json().catch(() => ({}));
-  const why = error ? `: ${error}` : "";
-  if (answer.status === 401) return ["Not signed in", `The agent wants a token${why}. Reload to sign in`];
-  if (answer.status === 403) return ["Not allowed", `The agent does not let this device look${why}`];
-  if (answer.status === 429) return ["Must wait", `The agent is asked too often from this address${why}`];
-  if (answer.status < 500) return ["Refused", `The agent refuses (${answer.status})${why}`];
-  return ["No contact", `The agent does not answer (${answer.status})${why}`];
+  const why = error ? `: ${error}` : "", status = answer.status;
+  if (status === 401) return [t("not_signed_in"), t("wants_token", {why})];
+  if (status === 403) return [t("not_allowed"), t("lets_not_look", {why})];
+  if (status === 429) return [t("must_wait"), t("asked_too_often", {why})];
+  if (status < 500) return [t("refused"), t("refuses", {status, why})];
+  return [t("no_contact"), t("silent_status", {status}) + why];
 }
 function gone(trouble) {
   byId("gone").hidden = !trouble;
   document.body.classList.toggle("gone", Boolean(trouble));
   if (!trouble) return;
   const [word, sentence] = trouble;
-  say(byId("gone"), sentence + (heard ? ` (since ${time(heard)}): what is shown below is old.` : "."));
+  say(byId("gone"), heard ? t("shown_is_old", {sentence, time: time(heard)}) : sentence + ".");
   dress(byId("state"), "bad");
   say(byId("state"), word);
   document.title = `${word} · Pitwatch`;
@@ -175,7 +204,7 @@ function gone(trouble) {
 byId("large").addEventListener("close", () => { enlarged = null; });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
 document.addEventListener("keydown", (event) => {  // 1 to 9: that lane; Escape: all of them
-  if (event.ctrlKey || event.altKey || event.metaKey || byId("large").open) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const card = [...cards.values()][Number(event.key) - 1];
   if (event.key === "Escape" && opened !== null) openLane(null);
   if (!card) return;

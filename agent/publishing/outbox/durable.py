@@ -127,7 +127,7 @@ class DurableOutbox:
             self._books.dropped(family, 1, reason)
 
     def _ask(self, work: Callable[[object], T]) -> Job[T]:
-        return self._store.database.post(work, lambda: self.on_ready())
+        return self._store.database.post(work, lambda _job: self.on_ready())
 
     # --- out -------------------------------------------------------------------------------------
 

@@ -127,7 +127,16 @@ def fruit(reading: FruitReading) -> Flat:
     for class_name, area, margin in zip(seen.classes, seen.areas, seen.margins, strict=True):
         payload[f"area_{name(class_name)}"] = number(area)
         payload[f"margin_{name(class_name)}"] = number(margin)
+    for chunk, value in seen.chunks.items():
+        payload |= _chunk(f"chunk_{name(chunk)}", value)
     return payload
+
+
+def _chunk(key: str, value: float | str) -> Flat:
+    """What the camera has put into the picture: the same keys also where it is not in this one."""
+    if isinstance(value, str):
+        return {key: value, f"{key}_known": True}
+    return {key: number(value, digits=9), f"{key}_known": math.isfinite(value)}
 
 
 def fruit_quality(reading: FruitReading) -> Quality:

@@ -17,6 +17,7 @@ from agent.storage.file.transaction import transaction
 from agent.storage.rows import Kind
 
 STATES = ("counter", "alarm", "kept")
+HISTORY = ("minute", "occurrence")
 ALARM_SHARE = 0.5
 """Of the room in memory, for alarm events of a backlog; the rest is for what comes meanwhile."""
 BATCH_ROWS = 200
@@ -66,7 +67,7 @@ def copy_out(disk: sqlite3.Connection, memory: sqlite3.Connection, room_bytes: i
         disk.backup(memory)
     else:
         with transaction(memory):
-            for table in STATES:
+            for table in (*STATES, *HISTORY):
                 _copy(disk.execute(f"SELECT * FROM {table}"), memory, table)  # noqa: S608
             alarms = disk.execute(
                 "SELECT * FROM outbox WHERE id IN (SELECT id FROM (SELECT id, sum(size_bytes) "
@@ -171,8 +172,9 @@ def changes_of(memory: sqlite3.Connection) -> Changes:
         "WHERE t.event_id IS NULL OR t.made_utc_ms <> e.made_utc_ms ORDER BY e.rowid LIMIT ?",
         BATCH_PICTURES,
     )
+    whole = len(rows) < BATCH_ROWS and len(pictures) < BATCH_PICTURES
     return Changes(
-        whole=len(rows) < BATCH_ROWS and len(pictures) < BATCH_PICTURES,
+        whole=whole,
         tables={
             "counter": found("SELECT * FROM counter WHERE name NOT IN (?, ?)", NAME, OPENED),
             "alarm": found("SELECT * FROM alarm"),
@@ -180,6 +182,9 @@ def changes_of(memory: sqlite3.Connection) -> Changes:
             "audit": found("SELECT * FROM audit WHERE id NOT IN (SELECT id FROM taken_audit)"),
             "evidence": pictures,
             "outbox": rows,
+            # bounded, and the file knows what it has: once, with the last batch
+            "minute": found("SELECT * FROM minute ORDER BY id") if whole else [],
+            "occurrence": found("SELECT * FROM occurrence ORDER BY id") if whole else [],
         },
         gone=found("SELECT id FROM taken EXCEPT SELECT id FROM outbox"),
         gone_pictures=found(
@@ -201,6 +206,8 @@ def join(changes: Changes, disk: sqlite3.Connection) -> None:
         for table, rows in changes.tables.items():
             if table == "audit":
                 _put_audit(disk, rows)
+            elif table in HISTORY:
+                _put_history(disk, table, rows)
             else:
                 _put(disk, table, rows)
         _raise_sequences(disk, changes.sequences)
@@ -235,6 +242,9 @@ def carry_over(left: sqlite3.Connection, disk: sqlite3.Connection) -> None:
     with transaction(disk):
         for table in ("alarm", "kept", "audit", "evidence", "outbox"):
             _copy(left.execute(f"SELECT * FROM {table}"), disk, table)  # noqa: S608
+        for table in HISTORY:
+            rows = left.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()  # noqa: S608
+            _put_history(disk, table, rows)
         own = "SELECT * FROM counter WHERE name NOT IN (?, ?)"
         _copy(left.execute(own, (NAME, OPENED)), disk, "counter")
         _raise_sequences(disk, seeds_of(left).sequences)
@@ -279,11 +289,25 @@ def _put_audit(disk: sqlite3.Connection, rows: Rows) -> None:
         disk.execute(
             "INSERT INTO audit SELECT "
             "CASE WHEN EXISTS (SELECT 1 FROM audit WHERE id = ?1) THEN NULL ELSE ?1 END, "
-            "?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM audit "
+            "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM audit "
             "WHERE command_id = ?4 AND received_utc_ms = ?2 AND command = ?3 AND user = ?5 "
-            "AND arguments = ?6 AND outcome = ?7 AND detail = ?8)",
+            "AND arguments = ?6 AND outcome = ?7 AND detail = ?8 AND via = ?9)",
             row,
         )
+
+
+def _put_history(disk: sqlite3.Connection, table: str, rows: Rows) -> None:
+    """Add minutes that the file has not, and what became of occurrences; ids are the file's own."""
+    if table == "minute":
+        query = "INSERT OR IGNORE INTO minute VALUES (NULL, ?2, ?3, ?4, ?5, ?6, ?7)"
+    else:
+        query = (
+            "INSERT INTO occurrence VALUES (NULL, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+            "ON CONFLICT (event_id) DO UPDATE SET utc_ms = excluded.utc_ms, mono = excluded.mono, "
+            "boot = excluded.boot, lasts = excluded.lasts, duration_s = excluded.duration_s, "
+            "record = excluded.record"
+        )
+    disk.executemany(query, rows)
 
 
 def _put(target: sqlite3.Connection, table: str, rows: Rows) -> None:

@@ -69,6 +69,32 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # small objects by name, as JSON: what runs on the line
         "CREATE TABLE kept (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # a minute of a lane a row (``agent.storage.history``); the unique key finds those of a lane
+        """CREATE TABLE minute (
+            id INTEGER PRIMARY KEY,
+            lane TEXT NOT NULL,
+            utc_ms INTEGER NOT NULL,
+            mono REAL NOT NULL,
+            boot TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            figures TEXT NOT NULL,
+            UNIQUE (lane, boot, mono)
+        )""",
+        # an occurrence of an alarm a row; mono: NULL where another run of the computer saw it begin
+        """CREATE TABLE occurrence (
+            id INTEGER PRIMARY KEY,
+            event_id TEXT NOT NULL UNIQUE,
+            utc_ms INTEGER NOT NULL,
+            mono REAL,
+            boot TEXT NOT NULL,
+            lasts INTEGER NOT NULL,
+            duration_s REAL,
+            record TEXT NOT NULL
+        )""",
+        # from where an operator asked: mqtt, sparkplug, or the page and an address
+        "ALTER TABLE audit ADD COLUMN via TEXT NOT NULL DEFAULT ''",
+    ),
 )
 VERSION = len(STEPS)
 

@@ -65,7 +65,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         name = metafunc.function.__name__
         over = [] if name in IN_CLUSTER else [pytest.param("local")]
         if name in OVER_RAY | IN_CLUSTER or (ALL_OVER_RAY and name not in LOCAL_ONLY):
-            over.append(pytest.param("ray", marks=pytest.mark.needs_ray))
+            over.append(
+                pytest.param("ray", marks=[pytest.mark.needs_ray, pytest.mark.timeout(400)])
+            )
         metafunc.parametrize("over", over, scope="module")
 
 
@@ -102,6 +104,7 @@ def pair(
     """Two workers that many tests share, since each of them leaves two working ones behind."""
     pool, telemetry = make_pool(**over_settings, count=2, restart_budget=1000)  # type: ignore[arg-type]
     pool.start()
+    wait_ready(pool, 2)
     yield pool, telemetry
     assert pool.stop(20.0)
 

@@ -170,6 +170,23 @@ def test_a_chart_says_what_was_measured_and_what_is_usual() -> None:
     assert found.value > found.limit == 1.0
 
 
+def test_what_is_usual_is_the_references_and_beside_it_stands_the_newest_minute() -> None:
+    line = Line(GOLDEN)
+    low, high = next(one.usual for one in GOLDEN.signals if one.name == "reliance_input")
+    before = line.watch.usual()["cam1"]
+    assert (before.held, before.low, before.high) == ("", low, high)
+    assert math.isnan(before.mean)
+    line.run(3, reliance=0.4)
+    assert line.watch.usual()["cam1"].mean == pytest.approx(0.4, abs=0.03)
+    line.machine(STOPPED)
+    assert line.watch.usual()["cam1"].held == "the machine does not run"
+    nobody = Line().watch.usual()["cam1"]
+    assert nobody.held == "no reference is configured"
+    assert math.isnan(nobody.low)
+    other = Line(reference([signal("focus", 3.0, 0.05, count=60)])).watch.usual()["cam1"]
+    assert other.held == "the reference does not have it"
+
+
 def test_what_is_mended_clears() -> None:
     line = Line(GOLDEN)
     line.run(5)

@@ -92,7 +92,8 @@ def usual() -> list[Node]:
 
 @dataclass
 class MemoryDevice:
-    """``rounded``: what a node makes of what is written. ``log``: every write and command."""
+    """``rounded``: what a node makes of what is written. ``log``: every write and command.
+    ``locks``: nodes that are read-only while another one has that value."""
 
     record: DeviceRecord
     nodes: dict[str, Node]
@@ -103,6 +104,7 @@ class MemoryDevice:
     counted: Statistics = field(default_factory=Statistics)
     asked: int = 0
     lost: SourceError | None = None
+    locks: dict[str, tuple[str, Value]] = field(default_factory=dict)
     closed: bool = False
     started: int = 0
 
@@ -111,7 +113,10 @@ class MemoryDevice:
 
     def node(self, name: str) -> NodeRecord:
         self._there(name)
-        return self.nodes[name].record
+        record = self.nodes[name].record
+        other, value = self.locks.get(name, ("", None))
+        locked = bool(other) and self.nodes[other].value == value
+        return replace(record, writable=record.writable and not locked)
 
     def read(self, name: str) -> Value:
         self._there(name)
@@ -126,7 +131,7 @@ class MemoryDevice:
         self._there(name)
         self.log.append((name, "done"))
 
-    def start(self, buffers: int) -> None:
+    def start(self, buffers: int, chunks: Sequence[str] = ()) -> None:
         self.started = buffers
 
     def next(self, timeout_s: float) -> Buffer | None:

@@ -101,11 +101,19 @@ class FarSide:
     def plug(self) -> None:
         self.inside("ip", "link", "set", "port", "up")
 
-    def power_on(self, address: str = THERE, serial: str = "GV01", lost_in_1000: int = 0) -> None:
-        """Start the camera and wait until it answers."""
+    def power_on(
+        self,
+        address: str = THERE,
+        serial: str = "GV01",
+        lost_in_1000: int = 0,
+        description: Path | None = None,
+    ) -> None:
+        """Start the camera and wait until it answers; ``description``: in place of its own."""
+        named = () if description is None else ("-g", str(description))
+        loss = ("-r", str(lost_in_1000))
         self._cameras.append(
             subprocess.Popen(
-                (*self._within(), FAKE, "-i", address, "-s", serial, "-r", str(lost_in_1000)),
+                (*self._within(), FAKE, "-i", address, "-s", serial, *loss, *named),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

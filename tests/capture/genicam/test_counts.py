@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from agent.capture.sources.genicam.camera_clock import CameraClock
-from agent.capture.sources.genicam.frame_ids import FrameIds, LostPictures, SoftwareTriggers
+from agent.capture.sources.genicam.frame_ids import (
+    CountedTriggers,
+    FrameIds,
+    LostPictures,
+    NumberedTriggers,
+    SoftwareTriggers,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +56,33 @@ def test_a_trigger_without_a_picture_in_time_is_lost_once() -> None:
     assert book.lost(1.3) == 1
     book.pictures(5)
     assert book.lost(9.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("triggers", "pictures", "lost"),
+    [
+        # One picture is on its way at some looks: it is not lost.
+        ([101, 106, 110, 116, 120, 126, 130], [0, 5, 10, 15, 20, 25, 30], 0),
+        ([100, 106, 111, 116, 121, 126, 131, 136], [0, 5, 10, 15, 20, 25, 30, 35], 1),
+        ([100, 110, 120, 130, 140, 150, 160, 170], [0, 5, 10, 15, 20, 25, 30, 35], 10),
+        # Set to 0 in the run: what was before counts no more.
+        ([100, 105, 0, 5, 10, 15, 20, 25, 30], [0, 5, 10, 15, 20, 25, 30, 35, 40], 0),
+        # The machine rests.
+        ([100, 103] + [103] * 8, [0, 1] + [1] * 8, 2),
+    ],
+    ids=["on its way", "one", "every second", "reset", "rests"],
+)
+def test_triggers_that_stay_ahead_of_the_pictures_are_lost(
+    triggers: list[int], pictures: list[int], lost: int
+) -> None:
+    book = CountedTriggers()
+    assert sum(map(book.look, triggers, pictures)) == lost
+
+
+def test_numbers_of_triggers_in_the_pictures_tell_those_between_them() -> None:
+    book = NumberedTriggers()
+    told = [(7, 1), (8, 1), (11, 1), (13, 2), (None, 1), (16, 1), (2, 1), (3, 1)]
+    assert [book.arrived(*one) for one in told] == [0, 0, 2, 0, 0, 1, 0, 0]
 
 
 def test_the_quickest_latch_of_a_burst_tells_the_camera_s_time() -> None:

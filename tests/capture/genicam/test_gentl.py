@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +175,20 @@ def test_a_picture_stays_as_it_is_while_its_memory_is_filled_again(green: GentlD
     assert len({before for _, before in kept}) > 1, "the ball moves"
     assert ids == sorted(set(ids))
     green.alive()
+
+
+def test_counts_that_the_stream_does_not_say_are_those_of_its_nodes(green: GentlDevice) -> None:
+    class Nodes:
+        there = ("StreamBufferUnderrunCount", 3), ("StreamLostFrameCount", 5)
+
+        def count(self, names: Sequence[str]) -> int | None:
+            return next((value for name, value in self.there if name in names), None)
+
+    green._stream, green._stream_nodes = Raw(num_delivered=9), Nodes()  # type: ignore[assignment]
+    found = green.statistics()
+    assert (found.delivered, found.underruns, found.lost) == (9, 3, 5)
+    assert (found.packets_resent, found.packets_missing) == (None, None)
+    green._stream = None
 
 
 def test_a_library_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agent.capture.source import Measurements, PictureError, SourceError
@@ -68,6 +70,20 @@ def test_an_opened_camera_says_its_size_and_rate_and_is_closed(clock: Clock) -> 
     assert made.closed
 
 
+def test_a_camera_that_a_killed_process_left_running_is_stopped_and_set_up(clock: Clock) -> None:
+    made = device(
+        command("AcquisitionStop"),
+        integer("TLParamsLocked", 1, 0, 1),
+        choice("TriggerMode", "On", "Off", "On"),
+    )
+    made.locks = dict.fromkeys(("Width", "Height", "PixelFormat"), ("TLParamsLocked", 1))
+    made.locks["TriggerSource"] = ("TriggerMode", "On")
+    opened(made, f"{HERE}?trigger=software&roi=0,0,32,16&pixel_format=Mono8", fps=4.0)
+    assert made.log[:2] == [("AcquisitionStop", "done"), ("TLParamsLocked", 0)]
+    for name, value in (("Width", 32), ("TriggerSource", "Software"), ("TriggerMode", "On")):
+        assert made.nodes[name].value == value
+
+
 def test_a_buffer_becomes_a_picture_stamped_at_its_arrival(clock: Clock) -> None:
     made = device()
     made.buffers.append(buffer(1, arrived_mono=999.5))
@@ -113,6 +129,16 @@ def test_features_that_came_back_otherwise_are_a_remark(clock: Clock) -> None:
         "feature_differs": "ExposureTime was set to 800.0 and is 900.0"
     }
     assert source.measured() is None
+
+
+def test_chunks_come_with_the_picture_and_one_that_is_missing_is_told(clock: Clock) -> None:
+    made = device()
+    made.buffers.append(buffer(1, chunks={"Timestamp": 5}))
+    picture = opened(made, f"{HERE}?chunks=Timestamp,FrameID").read()
+    assert picture is not None
+    assert picture.chunks["Timestamp"] == 5
+    assert math.isnan(picture.chunks["FrameID"])
+    assert picture.remarks == {"chunk_missing": f"{HERE}: not in the picture: FrameID"}
 
 
 def test_a_silent_camera_is_asked_and_rests_while_it_answers(clock: Clock) -> None:
@@ -215,6 +241,54 @@ def test_triggers_that_the_camera_counts_as_missed_are_lost(clock: Clock) -> Non
     made.nodes["CounterValue"].value = 12
     clock.now += 6.0
     assert total(source).triggers_lost == 5
+
+
+def test_edges_of_the_trigger_s_line_without_a_picture_are_lost(clock: Clock) -> None:
+    """Most cameras count no missed triggers, but all edges of an input."""
+    made = device(
+        choice("CounterSelector", "Counter1", "Counter0", "Counter1"),
+        choice("CounterEventSource", "Line1", "Off", "Line1"),
+        choice("CounterEventActivation", "RisingEdge", "RisingEdge", "AnyEdge"),
+        integer("CounterValue", 40, 0, 10**9, writable=False),
+    )
+    source = opened(made, f"{HERE}?trigger=Line1:RisingEdge", mode="triggered", fps=None)
+    lost = 0
+    for frame_id in range(1, 60):
+        made.buffers.append(buffer(frame_id))
+        source.read()
+        made.nodes["CounterValue"].value = 40 + frame_id + (3 if frame_id > 9 else 0)
+        found = source.measured()
+        lost += found.triggers_lost if found is not None else 0
+        clock.now += 1.0
+    assert lost == 3
+    made.nodes["CounterEventActivation"].value = "AnyEdge"
+    source = opened(made, f"{HERE}?trigger=Line1:RisingEdge", mode="triggered", fps=None)
+    assert source._meter._counter == "", "twice as many edges as pictures are no loss"
+
+
+def test_a_camera_that_numbers_its_triggers_tells_those_without_a_picture(clock: Clock) -> None:
+    made = device(choice("ChunkSelector", "Framecounter", "Triggerinputcounter"))
+    source = opened(made, f"{HERE}?chunks=Triggerinputcounter", mode="triggered", fps=None)
+    for frame_id, number in ((1, 1), (2, 2), (3, 5)):
+        made.buffers.append(buffer(frame_id, chunks={"Triggerinputcounter": number}))
+        source.read()
+    assert total(source).triggers_lost == 2
+
+
+def test_a_driver_that_counts_lost_pictures_is_believed_where_the_camera_counts_none(
+    clock: Clock,
+) -> None:
+    made = device()
+    source = opened(made)
+    made.buffers.append(buffer())
+    made.counted = Statistics(delivered=1, lost=4)
+    source.read()
+    assert total(source).lost == {"transit": 4}
+    made.buffers.append(buffer(7))
+    made.counted = Statistics(delivered=2, lost=9)
+    clock.now += 6.0
+    source.read()
+    assert total(source).lost == {}, "the driver's count is not added to the camera's"
 
 
 def test_stamps_of_the_camera_say_when_a_picture_was_taken(clock: Clock) -> None:

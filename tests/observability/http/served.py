@@ -47,7 +47,9 @@ class Served(Listener):
     def __init__(self, settings: config.Http, state: AppState) -> None:
         super().__init__(settings)
         self._state = state
-        self._spec = ServerSpec(settings, state.newest.lanes, self.signer, self.loopback)
+        self._spec = ServerSpec(
+            settings, state.newest.lanes, self.signer, self.loopback, state.words
+        )
         self._stopping = threading.Event()
         self._web: WebServer | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)

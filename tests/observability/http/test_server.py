@@ -183,6 +183,23 @@ def test_a_large_frame_is_shown_smaller(agent: FakeAgent, client: httpx.Client) 
     assert picture.shape == (960, 960, 3)
 
 
+def test_a_frame_by_its_id_comes_small_where_it_is_one_of_many(
+    agent: FakeAgent, client: httpx.Client
+) -> None:
+    shown = frame("cam1", seq=1, mono=time.monotonic(), side=1200)
+    agent.newest.on_segmented(shown, segmentation(shown))
+    agent.newest.on_fruit(fruit(shown))
+    path = f"/api/v1/frame/cam1.jpg?frame={shown.frame_id}"
+    large, small = client.get(path), client.get(path + "&small=1")
+    sides = [
+        cv2.imdecode(np.frombuffer(one.content, np.uint8), cv2.IMREAD_COLOR).shape[:2]  # type: ignore[union-attr]
+        for one in (large, small)
+    ]
+    assert sides == [(960, 960), (480, 480)]
+    assert large.headers["ETag"] != small.headers["ETag"]
+    assert "immutable" in small.headers["Cache-Control"]
+
+
 def test_a_picture_is_that_of_the_frame_whose_id_is_asked_for(
     agent: FakeAgent, client: httpx.Client
 ) -> None:
@@ -206,12 +223,15 @@ def test_a_picture_is_that_of_the_frame_whose_id_is_asked_for(
 def test_a_heat_map_of_another_frame_is_not_found(agent: FakeAgent, client: httpx.Client) -> None:
     agent.newest.on_explanation(explanation(frame(seq=1), (overlay("suture"),)))
     agent.newest.on_explanation(explanation(frame(seq=2), (overlay("stem"),)))
-    for path in ("suture", "suture/mean", "stem", "stem/mean"):
+    for path in ("suture", "suture/map", "suture/mean", "stem", "stem/map", "stem/mean"):
         found = [
             client.get(f"/api/v1/cam/cam1/{path}", params={"frame": f"cam1-7f-{seq:06d}"})
             for seq in (1, 2)
         ]
-        first = path == "suture"  # the map of the suture is that of the first explanation
+        first = path in (
+            "suture",
+            "suture/map",
+        )  # the map of the suture is that of the first explanation
         assert [one.status_code for one in found] == ([200, 404] if first else [404, 200]), path
         lost = found[1] if first else found[0]
         assert "is not that of frame" in lost.json()["error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +112,16 @@ def test_an_id_that_is_not_certain_makes_a_good_reading_uncertain_and_says_why(
     assert read["machine_timestamp_ms"] == examples.STAMP - 5
     no_read = replace(examples.fruit(reading=examples.NO_READ), id_reason=reason)
     assert only(COMPOSER.fruit(no_read, "cam1", 0.0), "fruit")["quality"] == "bad"
+
+
+def test_a_chunk_that_is_not_in_the_picture_keeps_its_keys() -> None:
+    known = examples.fruit(chunks={"ExposureTime": 800.0, "Mode": "Night", "Exotic.Name": 3})
+    read = only(COMPOSER.fruit(known, "cam1", 0.0), "fruit")
+    assert (read["chunk_ExposureTime"], read["chunk_ExposureTime_known"]) == (800.0, True)
+    assert (read["chunk_Mode"], read["chunk_Exotic_Name"]) == ("Night", 3.0)
+    missing = examples.fruit(chunks={"ExposureTime": math.nan})
+    read = only(COMPOSER.fruit(missing, "cam1", 0.0), "fruit")
+    assert (read["chunk_ExposureTime"], read["chunk_ExposureTime_known"]) == (0.0, False)
 
 
 def test_an_angle_read_off_a_frozen_picture_is_of_bad_quality() -> None:

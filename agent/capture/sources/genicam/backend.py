@@ -76,7 +76,7 @@ class Buffer:
     ``overflow`` (larger than the buffer). ``frame_id``: the camera's own count, None without one;
     it goes up by one a picture and from ``frame_id_last`` back to ``frame_id_first`` (16 bits of
     GigE Vision 1 leave 0 out: 65535 to 1). ``stamp_ns``: the camera's clock at the exposure, None
-    without one.
+    without one. ``chunks``: what the picture brings of those that were asked for.
     """
 
     data: NDArray[np.uint8]
@@ -99,13 +99,15 @@ class Buffer:
 class Statistics:
     """Of the stream since ``start``; None: the driver does not count it.
 
-    ``underruns``: pictures of the camera for which no buffer was free here.
+    ``underruns``: pictures of the camera for which no buffer was free here. ``lost``: those that
+    did not come; it counts where buffers have no ``frame_id``.
     """
 
     delivered: int | None = None
     underruns: int | None = None
     packets_resent: int | None = None
     packets_missing: int | None = None
+    lost: int | None = None
 
 
 class Device(Protocol):
@@ -132,8 +134,9 @@ class Device(Protocol):
     def execute(self, name: str) -> None:
         """Run a command and wait until it is done, a few seconds at most. ``NodeError``."""
 
-    def start(self, buffers: int) -> None:
+    def start(self, buffers: int, chunks: Sequence[str] = ()) -> None:
         """Begin to deliver into so many buffers; where all are full the oldest is overwritten.
+        ``chunks``: those that are read of each picture.
 
         ``SourceError`` (``packet_size``) where packets are larger than the network takes.
         """

@@ -63,6 +63,56 @@ class SoftwareTriggers:
         return count
 
 
+class CountedTriggers:
+    """A counter of the camera that counts all triggers, against the pictures that it took.
+
+    It is read while pictures are on their way, so the difference swings: what stays of it over
+    ``LOOKS`` looks is lost.
+    """
+
+    LOOKS = 6
+
+    def __init__(self) -> None:
+        self._behind: deque[int] = deque(maxlen=self.LOOKS)
+        self._told = 0
+        self._last: int | None = None
+
+    def look(self, triggers: int, pictures: int) -> int:
+        """Return how many more are lost. ``triggers``: the counter now; ``pictures``: taken since
+        the first look. A counter that went back was reset: it counts from there."""
+        behind = triggers - pictures
+        if self._last is None or triggers < self._last:
+            self._behind.clear()
+            self._told = behind
+        self._last = triggers
+        self._behind.append(behind)
+        # At the first look a picture may have been on its way: its trigger was counted already.
+        self._told = min(self._told, behind)
+        if len(self._behind) < self.LOOKS:
+            return 0
+        lost = min(self._behind) - self._told
+        self._told += lost
+        return lost
+
+
+class NumberedTriggers:
+    """The number of its trigger in each picture, against the count of pictures."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._taken = 0
+
+    def arrived(self, number: int | None, taken: int) -> int:
+        """Return how many triggers before this picture had none. ``number``: of the trigger, None
+        where it is not in the picture; ``taken``: pictures since the one before, lost ones too."""
+        self._taken += taken
+        if number is None:
+            return 0
+        before, self._last = self._last, number
+        taken, self._taken = self._taken, 0
+        return 0 if before is None else max(0, number - before - taken)
+
+
 class LostPictures:
     """Pictures that never came: for want of a buffer here, or on the way.
 

@@ -101,6 +101,8 @@ def _trigger(camera: Camera, options: GenicamOptions) -> Iterator[Write]:
             line, _, edge = told.partition(":")
             source = "Software" if told == "software" else line
             yield Write("trigger", ("TriggerSelector",), "FrameStart", needed=False)
+            # Many cameras let nobody choose another source while it is on.
+            yield Write("trigger", ("TriggerMode",), "Off", needed=False)
             yield Write("trigger", ("TriggerSource",), source)
             if edge:
                 yield Write("trigger", ("TriggerActivation",), edge)

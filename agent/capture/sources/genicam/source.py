@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agent.capture.source import Measurements, Picture, PictureError, SourceError, SourceInfo
 from agent.capture.sources.genicam.backend import Backend, Buffer, Device
 from agent.capture.sources.genicam.backends import make_backend
+from agent.capture.sources.genicam.chunks import completed, missing
 from agent.capture.sources.genicam.formats import FORMATS, canonical
 from agent.capture.sources.genicam.meter import Meter
 from agent.capture.sources.genicam.nodes import apply, number_of, value_of
@@ -66,10 +67,10 @@ class GenicamSource:
         self._format = self._checked_format(device)
         self._size = self._read_size(device)
         self._stamps = Stamps(device, self._options.stamp)
-        self._meter = Meter(device, differences)
+        self._meter = Meter(device, differences, self._options.trigger)
         if self._options.trigger == "software":
             self._trigger, self._pacing = self._fired_by_software(device)
-        device.start(self._options.buffers)
+        device.start(self._options.buffers, self._options.chunks)
         self._heard_mono = time.monotonic()
         return SourceInfo(*self._size, self._rate(device), live=True)
 
@@ -131,7 +132,12 @@ class GenicamSource:
         image = to_bgr(buffer)
         captured_mono = self._stamps.captured_mono(buffer)
         age_ms = round(1000 * (time.monotonic() - captured_mono))
-        return Picture(image, None, time.time_ns() // 1_000_000 - age_ms, captured_mono)
+        captured_utc_ms = time.time_ns() // 1_000_000 - age_ms
+        remarks = {}
+        if without := missing(self._options.chunks, buffer.chunks):
+            remarks["chunk_missing"] = f"{self._address}: not in the picture: {', '.join(without)}"
+        chunks = completed(self._options.chunks, buffer.chunks)
+        return Picture(image, None, captured_utc_ms, captured_mono, remarks=remarks, chunks=chunks)
 
     def _said(self, buffer: Buffer) -> str:
         named = "" if buffer.frame_id is None else f" picture {buffer.frame_id}"

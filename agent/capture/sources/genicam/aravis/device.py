@@ -8,8 +8,9 @@ from ctypes import byref, c_double, c_int64, c_uint32
 from typing import Any
 
 from agent.capture.source import SourceError
+from agent.capture.sources.genicam.aravis.chunks import ChunkReader
 from agent.capture.sources.genicam.aravis.library import AravisError, Library
-from agent.capture.sources.genicam.aravis.stream import AravisStream
+from agent.capture.sources.genicam.aravis.stream import AravisStream, Shape, StreamPlan
 from agent.capture.sources.genicam.backend import (
     Buffer,
     DeviceRecord,
@@ -19,11 +20,14 @@ from agent.capture.sources.genicam.backend import (
     Statistics,
     Value,
 )
+from agent.capture.sources.genicam.chunks import value_node
+from agent.capture.sources.genicam.formats import canonical
 from agent.capture.sources.genicam.gige import gvcp
 from agent.capture.sources.genicam.gige.lookup import Sought
 from agent.capture.sources.genicam.gige.loss import loss_of
 from agent.capture.sources.genicam.gige.network import Network
 from agent.capture.sources.genicam.gige.packet_size import check_packet_size
+from agent.capture.sources.genicam.nodes import number_of, value_of
 
 NO_AUTOMATIC_PACKET_SIZE = 0
 CHECK_ACCESS = RANGE_CHECK = 1
@@ -158,14 +162,16 @@ class Device:
         """Run a command."""
         self._ask("arv_device_execute_command", self._handle, name.encode())
 
-    def start(self, buffers: int) -> None:
+    def start(self, buffers: int, chunks: Sequence[str] = ()) -> None:
         """Begin to deliver. ``SourceError`` ``packet_size``: larger than the network takes."""
         if self._lane is not None:
             check_packet_size(self, self._lane)
         size = self.read("PayloadSize")
         assert isinstance(size, int)
         try:
-            self._stream = AravisStream(self._library, self._handle, buffers, size)
+            plan = StreamPlan(buffers, size, self._set_shape())
+            reader = ChunkReader(self._library, self._handle, self._chunk_nodes(chunks))
+            self._stream = AravisStream(self._library, self._handle, plan, reader)
             if "AcquisitionMode" in self.names():
                 self.write("AcquisitionMode", "Continuous")
             self.execute("AcquisitionStart")
@@ -173,6 +179,17 @@ class Device:
             raise SourceError("open_failed", f"no stream: {error}") from error
         except NodeError as error:
             raise SourceError("open_failed", f"the camera does not start: {error}") from error
+
+    def _set_shape(self) -> Shape:
+        """Width, height and pixel format that the camera is set to."""
+        width, height = (int(number_of(self, name) or 0) for name in ("Width", "Height"))
+        return Shape(width, height, canonical(str(value_of(self, "PixelFormat") or "")))
+
+    def _chunk_nodes(self, chunks: Sequence[str]) -> dict[str, tuple[str, Kind]]:
+        """Node and kind of each chunk of which the camera describes a value."""
+        names = self.names() if chunks else ()
+        nodes = {chunk: value_node(chunk, names) for chunk in chunks}
+        return {chunk: (node, self._known(node)[1]) for chunk, node in nodes.items() if node}
 
     def next(self, timeout_s: float) -> Buffer | None:
         """The next buffer; the loss of the camera as soon as it is known."""

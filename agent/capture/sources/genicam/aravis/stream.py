@@ -7,9 +7,12 @@ import threading
 import time
 from collections import deque
 from ctypes import byref, c_int, c_size_t
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agent.capture.sources.genicam.aravis.chunks import ChunkReader
 from agent.capture.sources.genicam.aravis.library import Library
 from agent.capture.sources.genicam.backend import Buffer, Statistics
 
@@ -31,7 +34,7 @@ _PROBLEMS = {
     6: ("incomplete", "the picture was still coming in"),
     7: ("incomplete", "the stream was stopped in mid-picture"),
 }
-_IMAGE, _CHUNKED = 1, 4
+_IMAGE, _CHUNKED, _EXTENDED_CHUNKED = 1, 4, 5
 PFNC = {
     0x01080001: "Mono8",
     0x01100003: "Mono10",
@@ -53,25 +56,51 @@ PFNC = {
 """Codes of the PFNC; bits 16 to 23 of a code are the bits a pixel takes."""
 
 
+_CODES = {name: code for code, name in PFNC.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a picture is, in pixels and by the name of its format."""
+
+    width_px: int
+    height_px: int
+    pixel_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """``payload_bytes`` of a picture, its chunks included. ``shape``: as the camera is set; for
+    pictures with chunks in the manner of GigE Vision 1, which do not say it themselves."""
+
+    buffers: int
+    payload_bytes: int
+    shape: Shape
+
+
 class AravisStream:
     """The stream of one camera with its own thread: a buffer that is done is copied and given back
     at once, so that the library never waits for one and the newest pictures are those kept."""
 
-    def __init__(self, library: Library, device: int, buffers: int, size: int) -> None:
+    def __init__(
+        self, library: Library, device: int, plan: StreamPlan, chunks: ChunkReader
+    ) -> None:
         self._library = library
+        self._shape = plan.shape
+        self._chunks = chunks
         self._stream = int(library.checked("arv_device_create_stream", device, None, None))
         library.plain("g_object_set", self._stream, b"socket-buffer", MEASURED_SOCKET_BUFFER, None)
-        for _ in range(buffers + SPARE):
+        for _ in range(plan.buffers + SPARE):
             library.plain(
                 "arv_stream_push_buffer",
                 self._stream,
-                library.plain("arv_buffer_new_allocate", size),
+                library.plain("arv_buffer_new_allocate", plan.payload_bytes),
             )
         self._infos = {
             library.plain("arv_stream_get_info_name", self._stream, index).decode(): index
             for index in range(library.plain("arv_stream_get_n_infos", self._stream))
         }
-        self._waiting: deque[Buffer] = deque(maxlen=buffers)
+        self._waiting: deque[Buffer] = deque(maxlen=plan.buffers)
         self._changed = threading.Condition()
         self._overwritten = 0
         self._missing = 0
@@ -103,6 +132,7 @@ class AravisStream:
         self._thread.join(JOIN_S)
         if not self._thread.is_alive():  # else it ends with its process
             self._library.plain("g_object_unref", self._stream)
+            self._chunks.close()
 
     def stop(self) -> None:
         """End both threads and ask the camera nothing: what is left ends with its process. The
@@ -145,26 +175,20 @@ class AravisStream:
         missing = self._info("n_missing_packets") or 0
         lost, self._missing = missing - self._missing, missing
         problem, detail = self._problem(done)
-        width = height = 0
-        pixel_format, stride = "", 0
-        data = np.empty(0, np.uint8)
+        shape, stride = Shape(0, 0, ""), 0
+        data, chunks = np.empty(0, np.uint8), {}
         if not problem:
-            width = int(library.plain("arv_buffer_get_image_width", done))
-            height = int(library.plain("arv_buffer_get_image_height", done))
-            code = int(library.plain("arv_buffer_get_image_pixel_format", done))
-            pixel_format = PFNC.get(code, f"0x{code:08X}")
-            x_padding, y_padding = c_int(), c_int()
-            library.plain("arv_buffer_get_image_padding", done, byref(x_padding), byref(y_padding))
-            stride = -(-width * (code >> 16 & 0xFF) // 8) + x_padding.value
-            data = self._image(done)
+            shape, stride = self._shape_of(done)
+            data = self._image(done, stride * shape.height_px)
+            chunks = self._chunks.read(done)
         frame_id = self._frame_id(done)
         stamp_ns = 0 if problem else int(library.plain("arv_buffer_get_timestamp", done))
         return Buffer(
             data=data,
-            width_px=width,
-            height_px=height,
+            width_px=shape.width_px,
+            height_px=shape.height_px,
             stride_bytes=stride,
-            pixel_format=pixel_format,
+            pixel_format=shape.pixel_format,
             problem=problem,
             detail=f"{detail} ({lost} packets)" if detail and lost else detail,
             frame_id=frame_id,
@@ -173,7 +197,25 @@ class AravisStream:
             stamp_ns=stamp_ns or None,
             arrived_mono=self._arrived_mono(done),
             missing_packets=lost,
+            chunks=chunks,
         )
+
+    def _shape_of(self, done: int) -> tuple[Shape, int]:
+        """The picture's shape, and the bytes of a row."""
+        library = self._library
+        if self._is_chunked(done):  # its leader has neither size nor format
+            code = _CODES.get(self._shape.pixel_format, 0)
+            return self._shape, _row_bytes(self._shape.width_px, code)
+        width = int(library.plain("arv_buffer_get_image_width", done))
+        height = int(library.plain("arv_buffer_get_image_height", done))
+        code = int(library.plain("arv_buffer_get_image_pixel_format", done))
+        x_padding, y_padding = c_int(), c_int()
+        library.plain("arv_buffer_get_image_padding", done, byref(x_padding), byref(y_padding))
+        shape = Shape(width, height, PFNC.get(code, f"0x{code:08X}"))
+        return shape, _row_bytes(width, code) + x_padding.value
+
+    def _is_chunked(self, done: int) -> bool:
+        return int(self._library.plain("arv_buffer_get_payload_type", done)) == _CHUNKED
 
     def _frame_id(self, done: int) -> int | None:
         """The camera's count. It comes with the first packet: where that one is lost the buffer has
@@ -191,14 +233,18 @@ class AravisStream:
         if status != _COMPLETE:
             return _PROBLEMS.get(status, ("incomplete", f"status {status}"))
         payload = int(self._library.plain("arv_buffer_get_payload_type", done))
-        if payload not in (_IMAGE, _CHUNKED):
+        if payload not in (_IMAGE, _CHUNKED, _EXTENDED_CHUNKED):
             return "wrong_payload", f"type {payload} is no picture"
         return "", ""
 
-    def _image(self, done: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def _image(self, done: int, image_bytes: int) -> NDArray[np.uint8]:
+        """The picture's bytes. With chunks in the manner of GigE Vision 1 they come first."""
         size = c_size_t()
-        begin = self._library.plain("arv_buffer_get_image_data", done, byref(size))
-        return np.frombuffer(ctypes.string_at(begin, size.value), np.uint8)
+        chunked = self._is_chunked(done)
+        function = "arv_buffer_get_data" if chunked else "arv_buffer_get_image_data"
+        begin = self._library.plain(function, done, byref(size))
+        wanted = min(image_bytes, size.value) if chunked else size.value
+        return np.frombuffer(ctypes.string_at(begin, wanted), np.uint8)
 
     def _arrived_mono(self, done: int) -> float:
         """When the first packet came; the library notes it by the wall clock."""
@@ -206,3 +252,8 @@ class AravisStream:
         arrived_ns = int(self._library.plain("arv_buffer_get_system_timestamp", done))
         age_s = (now_ns - arrived_ns) / 1e9
         return now_mono - age_s if 0 <= age_s < 10 else now_mono
+
+
+def _row_bytes(width_px: int, code: int) -> int:
+    """Bytes of a row without padding."""
+    return -(-width_px * (code >> 16 & 0xFF) // 8)

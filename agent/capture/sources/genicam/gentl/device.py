@@ -23,6 +23,7 @@ from agent.capture.sources.genicam.backend import (
     Value,
 )
 from agent.capture.sources.genicam.formats import FORMATS, canonical
+from agent.capture.sources.genicam.gentl.chunks import GentlChunks
 from agent.capture.sources.genicam.gentl.nodes import GentlNodes
 from agent.capture.sources.genicam.gige.network import way_to
 from agent.capture.sources.genicam.gige.packet_size import check_packet_size
@@ -40,6 +41,8 @@ _RESENT = (
     "StreamResendPacketCount",
     "GevResendPacketCount",
 )
+_UNDERRUN = ("StreamBufferUnderrunCount", "StreamUnderrunFrameCount")
+_LOST = ("StreamLostFrameCount", "StreamMissedFrameCount")
 _MISSING = ("StreamMissedPacketCount", "StreamLostPacketCount", "GevLostPacketCount")
 
 
@@ -58,6 +61,7 @@ class GentlDevice:
         self._stream: Any = None
         self._stream_nodes: _StreamNodes | None = None
         self._events: Any = None
+        self._chunks: GentlChunks | None = None
         self._buffers: list[Any] = []
         self._memory: list[bytes] = []
 
@@ -80,11 +84,13 @@ class GentlDevice:
 
     # --- the stream ----------------------------------------------------------------------------
 
-    def start(self, buffers: int) -> None:
+    def start(self, buffers: int, chunks: Sequence[str] = ()) -> None:
         """Begin the stream. ``SourceError``: ``packet_size``; ``open_failed`` in the producer's
         words."""
         if self.record.ip and (way := way_to(self.record.ip)) is not None:
             check_packet_size(self, way)
+        transport = self.record.transport
+        self._chunks = GentlChunks(self._remote.node_map, self._nodes, transport, chunks)
         try:
             self._start(buffers)
         except gentl.GenericException as error:
@@ -154,8 +160,9 @@ class GentlDevice:
         row = width * known.channels * (1 if known.bits == 8 else 2) if known is not None else 0
         stride = row + int(_known(raw, "padding_x") or 0)
         problem, detail = _problem(raw, stride * height)
-        data = np.empty(0, np.uint8)
+        data, chunks = np.empty(0, np.uint8), {}
         if not problem:
+            chunks = {} if self._chunks is None else self._chunks.read(raw)
             offset = int(_known(raw, "image_offset") or 0)
             memory = np.frombuffer(raw.raw_buffer, np.uint8)
             data = memory[offset : offset + stride * height].copy()
@@ -172,6 +179,7 @@ class GentlDevice:
             frame_id_last=LAST_ID,
             stamp_ns=self._stamp_ns(raw),
             arrived_mono=arrived_mono,
+            chunks=chunks,
         )
 
     def _stamp_ns(self, raw: Any) -> int | None:
@@ -186,10 +194,18 @@ class GentlDevice:
         nodes = self._stream_nodes
         return Statistics(
             delivered=_known(self._stream, "num_delivered"),
-            underruns=_known(self._stream, "num_underrun"),
+            underruns=self._underruns(),
             packets_resent=None if nodes is None else nodes.count(_RESENT),
             packets_missing=None if nodes is None else nodes.count(_MISSING),
+            lost=None if nodes is None else nodes.count(_LOST),
         )
+
+    def _underruns(self) -> int | None:
+        """By the stream itself, else by its nodes."""
+        found: int | None = _known(self._stream, "num_underrun")
+        if found is None and self._stream_nodes is not None:
+            found = self._stream_nodes.count(_UNDERRUN)
+        return found
 
     def alive(self) -> None:
         """Read the camera's first register; a producer without that address is asked for a node."""

@@ -1,0 +1,1 @@
+"""The page at ``/``: its parts, and its words in each language."""

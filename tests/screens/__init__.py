@@ -1,0 +1,1 @@
+"""What the page looks like: pictures of it by one command, each checked before it is kept."""
