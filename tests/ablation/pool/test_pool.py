@@ -19,6 +19,7 @@ from agent.ablation.pool.lifecycle import End
 from agent.ablation.pool.pool import ENDED_PER_SLOT, AblationPool
 from agent.records import Explanation, JobFailure, Selection
 from tests.ablation.pool import targets as what
+from tests.ablation.pool.over_ray import kinds_of_pool
 from tests.ablation.pool.support import (
     START_S,
     CountingTelemetry,
@@ -37,38 +38,11 @@ from tests.support.ray_cluster import STORE_BYTES, ray_cluster
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
-OVER_RAY = frozenset({
-    "test_a_worker_that_fails_is_replaced_and_only_its_job_is_lost",
-    "test_workers_killed_in_their_jobs_are_replaced",
-    "test_an_ordinary_error_costs_the_job_and_not_the_worker",
-    "test_a_picture_that_cannot_be_handed_over_costs_the_job_and_not_the_worker",
-})  # fmt: skip
-"""What always runs over both pools, since its tests share one. The others run over Ray as well with
-PITWATCH_ALL_OVER_RAY=1, which ``python -m tests.soak ray`` sets."""
-ALL_OVER_RAY = os.environ.get("PITWATCH_ALL_OVER_RAY") == "1"
-LOCAL_ONLY = frozenset({
-    "test_a_pool_that_was_never_started_can_be_stopped",
-    "test_a_worker_whose_end_fails_is_replaced_and_ended_later",
-    "test_kill_nine_of_the_parent_leaves_no_worker",
-})  # fmt: skip
-"""About processes of this computer."""
-
-
-IN_CLUSTER = frozenset({
-    "test_a_driver_that_is_killed_costs_the_running_jobs_and_is_replaced",
-    "test_a_picture_larger_than_the_object_store_costs_the_job_and_not_the_worker",
-})  # fmt: skip
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "over" in metafunc.fixturenames:
-        name = metafunc.function.__name__
-        over = [] if name in IN_CLUSTER else [pytest.param("local")]
-        if name in OVER_RAY | IN_CLUSTER or (ALL_OVER_RAY and name not in LOCAL_ONLY):
-            over.append(
-                pytest.param("ray", marks=[pytest.mark.needs_ray, pytest.mark.timeout(400)])
-            )
-        metafunc.parametrize("over", over, scope="module")
+        metafunc.parametrize("over", kinds_of_pool(metafunc.function.__name__), scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -488,27 +462,6 @@ def test_a_worker_whose_end_fails_is_replaced_and_ended_later(
 
 
 # --- in a cluster --------------------------------------------------------------------------------
-
-
-def test_a_driver_that_is_killed_costs_the_running_jobs_and_is_replaced(
-    pair: tuple[AblationPool, CountingTelemetry],
-) -> None:
-    pool, telemetry = pair
-    wait_ready(pool, 2)
-    (driver,) = pool.local_pids()
-    workers = set(pool.pids().values())
-    jobs = [selection(what.HANG), selection(what.HANG)]
-    assert all(pool.submit(job) for job in jobs)
-    wait_until(lambda: pool.status().busy == 2)
-    os.kill(driver, signal.SIGKILL)
-    for failure in wait_results(pool, 2):
-        assert isinstance(failure, JobFailure)
-        assert failure.reason == "crashed"
-        assert "the driver of the cluster is gone: killed by SIGKILL" in failure.detail
-    assert telemetry.counted["cluster_driver_restarts exited"] == 1
-    assert isinstance(run_job(pool, selection()), Explanation)
-    assert driver not in pool.local_pids()
-    wait_until(lambda: all(gone(pid) for pid in workers), START_S, "the old workers are gone")
 
 
 def test_a_picture_larger_than_the_object_store_costs_the_job_and_not_the_worker(

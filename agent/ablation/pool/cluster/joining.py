@@ -6,6 +6,7 @@ gives a reason.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -41,14 +42,15 @@ def join(args: DriverArgs) -> Any:
     if (other := other_version(metadata, ray.__version__, platform.python_version())) is not None:
         raise JoinError(Refused("VersionError", f"{args.address}: {other}", permanent=True))
     try:
-        ray.init(
-            address=args.address,
-            namespace=f"pitwatch-{args.agent_id}",
-            job_config=ray.job_config.JobConfig(),
-            log_to_driver=False,
-            logging_level="WARNING",
-            configure_logging=False,
-        )
+        # Ray has its workers import from the folder that a driver is in: from no folder of ours.
+        with contextlib.chdir("/"):
+            ray.init(
+                address=args.address,
+                namespace=f"pitwatch-{args.agent_id}",
+                log_to_driver=False,
+                logging_level="WARNING",
+                configure_logging=False,
+            )
     except Exception as error:  # whatever Ray raises: said with its first line, and tried again
         raise JoinError(_refused(args.address, error)) from error
     return ray

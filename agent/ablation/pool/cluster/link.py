@@ -159,7 +159,9 @@ class ClusterLink:
                     priority=settings.priority.value,
                 ),
                 fds={f"image-{n}": image.fd for n, image in enumerate(self._images)},
-                env=environment(*(None if file is None else str(file) for file in files)),
+                env=environment(
+                    *(None if file is None else str(file.absolute()) for file in files)
+                ),
             )
         )
         self._connected = False
