@@ -83,8 +83,11 @@ def test_a_wrong_token_is_a_guess_and_a_right_one_is_heard_all_the_same(
         {"Origin": "null"},
         {"Origin": "http://[broken"},
         {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "https://plant.example:8443"},
+        {"Origin": "https://plant.example.evil.example"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none", "Origin": "https://plant.example"},
     ],
     ids=str,
 )
@@ -99,9 +102,14 @@ def test_another_page_cannot_act_even_with_the_token(
 def test_the_own_page_acts_also_behind_a_proxy_and_gets_no_preflight_answered(
     agent: FakeAgent, server: Served, client: httpx.Client
 ) -> None:
-    for origin in (server.url, "https://plant.example"):
-        own = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
-        assert client.post(ACK, json={}, headers={**MAY, **own}).status_code == 200
+    for own in (
+        {"Origin": server.url},
+        {"Origin": server.url.replace("http:", "https:")},  # a proxy speaks https
+        {"Origin": "https://plant.example"},  # http.public_url, where a proxy changes Host
+        {"Origin": "https://plant.example:443"},
+        {"Origin": "https://panel.example", "Sec-Fetch-Site": "same-origin"},
+    ):
+        assert client.post(ACK, json={}, headers={**MAY, **own}).status_code == 200, own
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST",
              "Access-Control-Request-Headers": "x-pitwatch-action"}  # fmt: skip
     preflight = client.options(ACK, headers=asked)
