@@ -38,7 +38,7 @@ NODE = ROOT / "tests" / "node"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 NAMES = ("line", "model", "agent")
 FOREIGN_PANELS = {"GPU use", "GPU memory", "GPU temperature", "Ray actors"}
-"""Fed by NVIDIA's exporter and by Ray, not by the agent; the test scrapes samples in their format."""
+"""Fed by NVIDIA's exporter and by Ray, not by the agent; the test scrapes samples of theirs."""
 INTERVAL = "60s"
 """What Grafana would put in for $__rate_interval at a scrape interval of 15 s."""
 
@@ -220,7 +220,7 @@ def unanswered(there: Prometheus, queries: Asked) -> Asked:
 
 
 NEED_MORE = {"Drift charts", "Charts held", "Window means", "Cluster"}
-"""Empty of an agent without a reference or a cluster; the second agent of the test has all that there is."""
+"""Empty of an agent without a reference or cluster; the second one of the test has all there is."""
 
 
 def asked(real: str, second: str) -> Asked:
