@@ -34,6 +34,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "matrix": lambda where, o: (where, o.share, o.only),
     "storage": lambda where, o: (where, o.share),
     "genicam": lambda where, o: (where, o.seconds or 600.0, o.share),
+    "ray": lambda where, o: (where, o.rounds, o.share),
 }
 """In the order in which all are run: what each function, named as its module, is given. A proof is
 imported when it is run: ``--help`` waits for none."""
@@ -57,7 +58,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage and genicam",
+        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam and ray",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
