@@ -110,6 +110,10 @@ _NAMED: tuple[Metric, ...] = (
     Metric("worker_restarts", Kind.COUNTER, "Ablation workers replaced", ("reason",)),
     Metric("breaker_open", Kind.GAUGE, "1 while explanations are switched off after too many restarts"),
     Metric("worker_memory_bytes", Kind.GAUGE, "Resident memory of a worker", ("slot",)),
+    Metric("cluster_connected", Kind.GAUGE, "1 while the agent is part of its Ray cluster"),
+    Metric("cluster_driver_restarts", Kind.COUNTER, "Drivers of the Ray cluster that ended", ("reason",)),
+    Metric("cluster_results_late", Kind.COUNTER, "Answers of the cluster that came after their job's end"),
+    Metric("workers_stand_in", Kind.GAUGE, "1 while workers of this computer stand in for the cluster"),
     # charts against the reference of the variety that runs
     Metric("signal_mean", Kind.GAUGE, "Mean of a signal over its newest window", ("camera", "signal")),
     Metric("chart_value", Kind.GAUGE, "Value of a control chart, in normal scores", ("camera", "signal", "side", "chart")),

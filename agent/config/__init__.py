@@ -5,7 +5,7 @@ section of a file has a module in ``agent.config.sections``, named as its key is
 """
 
 from agent.config.models import Config
-from agent.config.sections.ablation import Ablation, Priority, Workers
+from agent.config.sections.ablation import Ablation, PoolKind, Priority, Ray, Workers
 from agent.config.sections.alarms import (
     WEEKDAYS,
     AlarmBudget,
@@ -62,9 +62,11 @@ __all__ = [
     "Mqtt",
     "Name",
     "Pixel",
+    "PoolKind",
     "Preprocessing",
     "Priority",
     "Protocol",
+    "Ray",
     "Sampling",
     "Score",
     "Seconds",

@@ -139,7 +139,12 @@ def build(
     capture = factories.make_capture(config, session, telemetry, clock)
     live_priority = LivePriority()
     pool = AblationPool(
-        WorkerSpec(config.model, config.ablation, factories.overlay_ranges(references)),
+        WorkerSpec(
+            config.model,
+            config.ablation,
+            factories.overlay_ranges(references),
+            agent_id=config.id,
+        ),
         config.ablation.workers,
         telemetry,
         clock,

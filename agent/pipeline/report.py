@@ -101,7 +101,7 @@ class Reporter:
         return processes(
             {
                 "capture": stages.capture.pids().values(),
-                "worker": stages.pool.pids().values(),
+                "worker": stages.pool.local_pids(),
                 "broker": [stages.broker.pid] if stages.broker and stages.broker.pid else [],
                 "http": [stages.http.pid] if stages.http and stages.http.pid else [],
             }

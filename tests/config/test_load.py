@@ -301,6 +301,28 @@ def test_what_cannot_work_is_named(write, text: str, path: str, words: str) -> N
     assert words in str(problems(write(text))[path])
 
 
+@pytest.mark.parametrize(
+    ("workers", "path", "words"),
+    [
+        ("pool: ray", "ray.address", "HOST:PORT"),
+        ("pool: dask", "pool", "local, ray"),
+        ("ray: {address: 'ray://h:10001'}", "ray.address", "HOST:PORT"),
+        ("ray: {gpus: 2}", "ray.gpus", "up to 1"),
+        ("ray: {gpus: 0, cpus: 0}", "ray.cpus", "above 0"),
+        ("ray: {tls: {ca: /etc/hostname}}", "ray.tls.key", "missing"),
+        ("ray: {token_file: /nowhere/t}", "ray.token_file", "No such"),
+        (
+            "pool: ray, count: 2, devices: [cpu], ray: {address: 'h:1', local_workers: 3}",
+            "devices",
+            "3 work",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_work_is_named(write, workers: str, path: str, words: str) -> None:
+    found = problems(write(f"ablation: {{workers: {{{workers}}}}}\n{BROKER}"))
+    assert words in str(found[f"ablation.workers.{path}"])
+
+
 def test_a_broken_reference_is_one_error_and_not_two(write) -> None:
     found = problems(write("mqtt: {broker: '${ENV:NOWHERE}'}"))
     assert list(found) == ["mqtt.broker"]

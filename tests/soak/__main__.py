@@ -17,7 +17,7 @@ from typing import Any
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
-    "endurance": lambda where, o: (where, o.seconds or 600.0),
+    "endurance": lambda where, o: (where, o.seconds or 600.0, o.camera),
     "isolation": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "pages": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "one_fruit": lambda where, o: (where, round(200 * o.share)),
@@ -34,6 +34,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "matrix": lambda where, o: (where, o.share, o.only),
     "storage": lambda where, o: (where, o.share),
     "genicam": lambda where, o: (where, o.seconds or 600.0, o.share),
+    "ray": lambda where, o: (where, o.rounds, o.share),
 }
 """In the order in which all are run: what each function, named as its module, is given. A proof is
 imported when it is run: ``--help`` waits for none."""
@@ -57,7 +58,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage and genicam",
+        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam and ray",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
@@ -67,6 +68,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--only", action="append", default=[], metavar="TROUBLE", help="pairs of matrix with it"
+    )
+    parser.add_argument(
+        "--camera", choices=("sim", "genicam"), default="sim", help="of endurance: what it runs on"
     )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
@@ -83,7 +87,8 @@ def main() -> int:
             print("\n".join(lines), flush=True)
             missed += failures
             if not options.no_record:
-                _record(name, lines)
+                over = options.camera if name == "endurance" else "sim"
+                _record(name if over == "sim" else f"{name} over {over}", lines)
     return 1 if missed else 0
 
 

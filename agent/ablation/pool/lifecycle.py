@@ -42,10 +42,14 @@ class End(enum.StrEnum):
     DEVICE_ERROR = "device_error"
     MEMORY_LIMIT = "memory_limit"
     JOB_COUNT = "job_count"
+    NOT_WANTED = "not_wanted"  # the cluster that it stood in for is back
 
 
-ROUTINE = frozenset({End.MEMORY_LIMIT, End.JOB_COUNT})
+ROUTINE = frozenset({End.MEMORY_LIMIT, End.JOB_COUNT, End.NOT_WANTED})
 """Ends that every long run has."""
+
+READY = frozenset({WorkerState.IDLE, WorkerState.BUSY})
+"""With a proven model."""
 
 _ANY_PROCESS = frozenset({WorkerState.STARTING, WorkerState.IDLE, WorkerState.BUSY})
 
@@ -139,7 +143,8 @@ class WorkerLife:
 
     def ended(self, end: End, now: float, *, permanent: bool = False) -> None:
         """The process is gone. ``permanent``: trying again soon is of no use."""
-        worn = end is End.JOB_COUNT or (end is End.MEMORY_LIMIT and self.jobs >= FEWEST_JOBS)
+        outgrown = end is End.MEMORY_LIMIT and self.jobs >= FEWEST_JOBS
+        worn = outgrown or end in (End.JOB_COUNT, End.NOT_WANTED)
         if worn:
             self._due_mono = now
             self._move(WorkerState.WAITING)

@@ -20,8 +20,8 @@ class WorkerSpec:
 
     ``overlay_ranges``: what is drawn in full colour, by class, as usual on this line; without them
     the model card's. ``device`` is the worker's own name for its device; the pool sets it per slot.
-    ``target`` is a ``function(channel, args: WorkerArgs, fds)``, named as
-    ``package.module:function``.
+    ``agent_id`` says whose the workers are, where several agents share machines. ``target`` is a
+    ``function(channel, args: WorkerArgs, fds)``, named as ``package.module:function``.
     """
 
     model: config.Model = field(default_factory=config.Model)
@@ -29,6 +29,7 @@ class WorkerSpec:
     overlay_ranges: Mapping[str, float] | None = None
     device: str = "cpu"
     target: str = WORKER_TARGET
+    agent_id: str = "pitwatch"
 
 
 @dataclass(frozen=True, slots=True)

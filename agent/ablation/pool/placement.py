@@ -45,7 +45,7 @@ def plan_slots(
         Placement(
             name=f"{device.replace(':', '')}-{chosen[:i].count(device)}",
             device="cpu" if device == "cpu" else "cuda:0",
-            env=_environment(device, settings.threads, visible),
+            env=worker_environment(device, settings.threads, visible),
         )
         for i, device in enumerate(chosen)
     )
@@ -59,7 +59,8 @@ def _check(devices: tuple[str, ...], gpu_count: Callable[[], int]) -> None:
         )
 
 
-def _environment(device: str, threads: int, visible: str | None) -> Mapping[str, str]:
+def worker_environment(device: str, threads: int, visible: str | None) -> Mapping[str, str]:
+    """The environment of a worker on ``device``, ``cuda:N`` counting in ``visible``."""
     env = dict.fromkeys(_THREAD_VARIABLES, str(threads))
     if device == "cpu":
         return env | {"CUDA_VISIBLE_DEVICES": ""}

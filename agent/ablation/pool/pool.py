@@ -12,6 +12,10 @@ hand is lost, as a ``JobFailure``. Each slot has a back-off, a restart budget an
 of its own, so that one broken GPU does not take the others out of service; the pool's breaker
 counts as open when no slot is left.
 
+With ``pool: ray`` the slots' workers are in a cluster (``cluster``), and all of the above holds for
+them as it is: what happens there reaches the slot as the end of a process, as silence, or as an
+answer. Slots of this computer may stand in while the cluster is away (``standby``).
+
 Why not Pebble's ``ProcessPool`` (5.2 looked at)? It does kill a task at its time-out and replaces
 dead workers. But all its workers take tasks from one pipe under one lock: a task cannot be given to
 a chosen worker, and a worker killed while it holds the lock blocks the others until the lock's
@@ -29,16 +33,20 @@ import os
 import random
 import threading
 from collections import Counter, deque
+from collections.abc import Iterable
 
 from agent import config
-from agent.ablation.pool.lifecycle import End, WorkerLife, WorkerState
+from agent.ablation.pool.cluster.link import ClusterLink, plan_cluster_slots
+from agent.ablation.pool.lifecycle import READY, End, WorkerLife, WorkerState
 from agent.ablation.pool.messages import WorkerSpec
-from agent.ablation.pool.placement import plan_slots
-from agent.ablation.pool.slot import Result, WorkerContext, WorkerSlot, failure
+from agent.ablation.pool.placement import Placement, plan_slots
+from agent.ablation.pool.process import WorkerProcess
+from agent.ablation.pool.slot import Launch, Result, WorkerContext, WorkerSlot, failure
+from agent.ablation.pool.standby import Standby
 from agent.records import PoolStatus, Selection
 from agent.supervision.live_priority import LivePriority
 from agent.supervision.waker import Waker
-from agent.telemetry import Clock, Telemetry
+from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +57,8 @@ GAP_S = 1.0
 ENDED_PER_SLOT = 16
 """Ended jobs that nobody has fetched; beyond it no job is taken, so none is ever lost."""
 FAILED_PAUSE_S = 1.0
+LEAVE_S = 3.0
+"""What the cluster's driver has to end its workers in order; else the cluster does."""
 
 
 class AblationPool:
@@ -71,17 +81,35 @@ class AblationPool:
         context = WorkerContext(spec, settings, telemetry, clock, self._end, live or LivePriority())
         self._survivors = context.survivors
         rng = random.Random()  # noqa: S311 - jitter
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._slots = tuple(
-            WorkerSlot(placement, WorkerLife(settings, rng), context)
-            for placement in plan_slots(settings, _gpu_count, visible)
-        )
+
+        def slots(placements: Iterable[Placement], launch: Launch) -> tuple[WorkerSlot, ...]:
+            lives = ((placement, WorkerLife(settings, rng)) for placement in placements)
+            return tuple(WorkerSlot(where, life, context, launch) for where, life in lives)
+
+        def local(settings: config.Workers) -> tuple[WorkerSlot, ...]:
+            placements = plan_slots(settings, _gpu_count, os.environ.get("CUDA_VISIBLE_DEVICES"))
+            return slots(placements, lambda placement: WorkerProcess(placement, context))
+
+        self._link: ClusterLink | None = None
+        self._standby = Standby(settings.ray.away_after_s)
+        self._stand_ins: tuple[WorkerSlot, ...] = ()
+        if settings.pool is config.PoolKind.LOCAL:
+            self._slots = local(settings)
+        else:
+            count = 1 if settings.count is None else settings.count
+            self._link = ClusterLink(context, count)
+            self._slots = slots(plan_cluster_slots(count), self._link.launch)
+            if count:
+                stand_ins = {"count": settings.ray.local_workers}
+                self._stand_ins = local(settings.model_copy(update=stand_ins))
+        for slot in self._stand_ins:
+            slot.wanted = False
         self._lock = threading.Lock()  # guards the next four
         self._inbox: deque[Selection] = deque()
         self._ended: deque[Result] = deque()
         self._idle = 0
         self._open = 0  # jobs taken and not ended
-        self._ended_max = ENDED_PER_SLOT * max(1, len(self._slots))
+        self._ended_max = ENDED_PER_SLOT * max(1, len(self._slots + self._stand_ins))
         self._status = PoolStatus(len(self._slots), 0, 0, 0, breaker_open=False)
         self._waker = Waker()
         self._news = Waker()
@@ -131,8 +159,17 @@ class AblationPool:
         return self._status
 
     def pids(self) -> dict[str, int]:
-        """Process ids by slot, of the workers that have a process."""
-        return {s.name: p.child.pid for s in self._slots if (p := s.process) is not None}
+        """Process ids by slot, of the workers that have a process; one in a cluster has it on its
+        own machine."""
+        processes = ((slot.name, slot.process) for slot in self._all_slots())
+        return {name: p.pid for name, p in processes if p is not None and p.pid}
+
+    def local_pids(self) -> list[int]:
+        """Process ids of what runs on this computer: its workers, or the cluster's driver."""
+        if self._link is None:
+            return list(self.pids().values())
+        stand_ins = (slot.process for slot in self._stand_ins)
+        return [pid for pid in (self._link.pid, *(p.pid for p in stand_ins if p)) if pid]
 
     def stop(self, timeout_s: float) -> bool:
         """Kill the workers; running and waiting jobs end as failures by reason ``shutdown``. True
@@ -163,15 +200,19 @@ class AblationPool:
                 self._sleep()
             except Exception:  # a defect must not end explanations for good: say so, start over
                 logger.exception("pool_failed")
-                for slot in self._slots:
+                for slot in self._all_slots():
                     self._give_up(slot)
                 self._stopping.wait(FAILED_PAUSE_S)
             last = now
         self._shut_down()
 
+    def _all_slots(self) -> tuple[WorkerSlot, ...]:
+        return self._slots + self._stand_ins
+
     def _turn(self, now: float, gap_s: float) -> None:
         self._survivors.again()
-        for slot in self._slots:
+        self._stand_in(now)
+        for slot in self._all_slots():
             if gap_s > GAP_S:
                 slot.life.excuse(gap_s)
             try:
@@ -182,6 +223,19 @@ class AblationPool:
         self._assign(now)
         self._report()
 
+    def _stand_in(self, now: float) -> None:
+        """Local workers start when the cluster is away, and end when it is back."""
+        if not self._stand_ins:
+            return
+        ready = sum(slot.state in READY for slot in self._slots)
+        changed = self._standby.update(ready, now)
+        for slot in self._stand_ins:
+            slot.wanted = self._standby.wanted
+        if changed:
+            event = "cluster_away" if self._standby.wanted else "cluster_back"
+            log_event(logger, logging.WARNING, event, local_workers=len(self._stand_ins))
+            self._telemetry.gauge("workers_stand_in", float(self._standby.wanted))
+
     def _give_up(self, slot: WorkerSlot) -> None:
         """Lose a slot's process, whatever it is at; its back-off says when the next one starts."""
         try:
@@ -190,13 +244,14 @@ class AblationPool:
             logger.exception("pool_failed", extra={"fields": {"slot": slot.name}})
 
     def _sleep(self) -> None:
-        processes = [slot.process for slot in self._slots]
-        self._waker.wait(TICK_S, *(p.child.fileno() for p in processes if p is not None))
+        processes = [slot.process for slot in self._all_slots()]
+        self._waker.wait(TICK_S, *(p.fileno() for p in processes if p is not None))
 
     def _assign(self, now: float) -> None:
         """Give waiting jobs to idle workers, oldest first; end those that have no hope."""
-        out_of_service = all(slot.state is WorkerState.BROKEN for slot in self._slots)
-        idle = deque(slot for slot in self._slots if slot.state is WorkerState.IDLE)
+        slots = self._all_slots()
+        out_of_service = all(slot.state is WorkerState.BROKEN for slot in slots)
+        idle = deque(slot for slot in slots if slot.state is WorkerState.IDLE)
         while self._inbox:  # only this thread takes out, so what is first stays first
             selection = self._inbox[0]
             if now > selection.selected_mono + selection.deadline_s:
@@ -218,32 +273,37 @@ class AblationPool:
             self._news.wake()
 
     def _report(self) -> None:
-        states = Counter(slot.state for slot in self._slots)
+        slots = self._all_slots()
+        states = Counter(slot.state for slot in slots if slot.wanted or slot.life.alive)
+        serving = self._stand_ins if self._standby.wanted and self._stand_ins else self._slots
         with self._lock:
             self._idle = states[WorkerState.IDLE]
+        broken = sum(slot.state is WorkerState.BROKEN for slot in slots)
         self._status = PoolStatus(
-            workers=len(self._slots),
-            ready=states[WorkerState.IDLE] + states[WorkerState.BUSY],
+            workers=len(serving),
+            ready=sum(slot.state in READY for slot in serving),
             busy=states[WorkerState.BUSY],
-            restarts=sum(slot.restarts for slot in self._slots),
-            breaker_open=0 < len(self._slots) == states[WorkerState.BROKEN],
-            reason="; ".join(f"{s.name}: {s.trouble}" for s in self._slots if s.trouble),
+            restarts=sum(slot.restarts for slot in slots),
+            breaker_open=0 < len(slots) == broken,
+            reason="; ".join(f"{s.name}: {s.trouble}" for s in slots if s.trouble),
         )
         for state in WorkerState:
             self._telemetry.gauge("workers", states[state], state=state.value)
         self._telemetry.gauge("breaker_open", float(self._status.breaker_open))
 
     def _shut_down(self) -> None:
-        for slot in self._slots:
+        for slot in self._all_slots():
             slot.close("shutdown")
         while self._inbox:
             self._end(failure(self._inbox.popleft(), "shutdown"))
-        restarts = sum(slot.restarts for slot in self._slots)
+        restarts = sum(slot.restarts for slot in self._all_slots())
         self._status = PoolStatus(
             len(self._slots), 0, 0, restarts, breaker_open=False, reason="stopped"
         )
         for state in WorkerState:
             self._telemetry.gauge("workers", 0, state=state.value)
+        if self._link is not None:
+            self._link.close(LEAVE_S)
 
 
 def _gpu_count() -> int:

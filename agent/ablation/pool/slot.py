@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from agent import config
 from agent.ablation.pool.lifecycle import ROUTINE, End, WorkerLife, WorkerState
@@ -16,16 +17,14 @@ from agent.ablation.pool.messages import (
     Beat,
     Done,
     Failed,
-    Order,
     Ready,
     StartFailed,
-    WorkerArgs,
     WorkerSpec,
 )
 from agent.ablation.pool.placement import Placement
-from agent.ablation.pool.shared_image import SharedImage, SharedImageError
+from agent.ablation.pool.shared_image import SharedImageError
 from agent.records import Explanation, JobFailure, Selection
-from agent.supervision.child import Child, ChildBusy, ChildGone, ChildSpec, spawn
+from agent.supervision.child import ChildBusy, ChildGone
 from agent.supervision.live_priority import LivePriority
 from agent.supervision.survivors import Survivors
 from agent.telemetry import Clock, Telemetry, log_event
@@ -33,8 +32,6 @@ from agent.telemetry import Clock, Telemetry, log_event
 logger = logging.getLogger(__name__)
 
 Result = Explanation | JobFailure
-
-REAP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,73 +47,46 @@ class WorkerContext:
     survivors: Survivors = field(default_factory=Survivors)
 
 
-class WorkerProcess:
-    """A child process and the shared memory in which its pictures lie.
+class Worker(Protocol):
+    """What works for a slot: a process of this computer, or one that a cluster runs."""
 
-    Belongs to the thread that made it: the kernel kills the child when that thread ends. The
-    constructor raises ``OSError`` or ``ChildGone`` when no process can be had.
-    """
+    @property
+    def pid(self) -> int:
+        """Its process id, on the machine that it runs on; 0 while it is not known."""
 
-    def __init__(
-        self, placement: Placement, spec: WorkerSpec, settings: config.Workers, live: LivePriority
-    ) -> None:
-        # New memory for each process: one that could not be killed shares nothing with the next.
-        self._image = SharedImage(f"picture-{placement.name}")
-        args = WorkerArgs(
-            replace(spec, device=placement.device), settings.heartbeat_s, settings.threads
-        )
-        try:
-            self.child: Child = spawn(
-                ChildSpec(
-                    name=f"worker-{placement.name}",
-                    target=spec.target,
-                    args=args,
-                    fds={"image": self._image.fd, "live": live.fd},
-                    env=placement.env,
-                    priority=settings.priority.value,
-                )
-            )
-        except BaseException:
-            self._image.close()
-            raise
+    def fileno(self) -> int:
+        """Descriptor that is readable when ``receive`` has something; -1: none."""
+
+    def receive(self) -> list[object]:
+        """What it has said, in order, without waiting. ``ChildGone`` after the last of it."""
 
     def give(self, selection: Selection) -> None:
         """Hand a job over. ``SharedImageError``: the picture; ``ChildGone``, ``ChildBusy``."""
-        frame = selection.frame
-        header = self._image.write(frame.image, frame.aperture)
-        self.child.send(
-            Order(
-                job_id=selection.job_id,
-                lane=frame.lane,
-                frame_id=frame.frame_id,
-                captured_utc_ms=frame.captured_utc_ms,
-                captured_mono=frame.captured_mono,
-                sampling_class=selection.sampling_class,
-                rung=selection.rung,
-                deadline_mono=selection.selected_mono + selection.deadline_s,
-                compute_s=selection.compute_s,
-                image=header,
-            )
-        )
 
     def end(self, survivors: Survivors) -> str:
-        """Kill and reap; returns how the process ended, in a few words."""
-        how = survivors.end(self.child, REAP_S)
-        self._image.close()
-        return how
+        """Kill it; returns how it ended, in a few words."""
+
+
+Launch = Callable[[Placement], Worker]
+"""Starts a worker; ``OSError`` or ``ChildGone`` when there is none to be had."""
 
 
 class WorkerSlot:
     """A slot with at most one process, which has at most one job."""
 
-    def __init__(self, placement: Placement, life: WorkerLife, context: WorkerContext) -> None:
+    def __init__(
+        self, placement: Placement, life: WorkerLife, context: WorkerContext, launch: Launch
+    ) -> None:
         self.placement = placement
         self.life = life
         self._context = context
-        self.process: WorkerProcess | None = None
+        self._launch = launch
+        self.process: Worker | None = None
         self.trouble = ""
         """Why the last process ended; empty once another one is ready."""
         self.restarts = 0
+        self.wanted = True
+        """Whether it is to have a process; one at a job ends it first."""
         self._job: Selection | None = None
         self._phase = ""
 
@@ -136,7 +106,10 @@ class WorkerSlot:
             self._listen(self.process, now)
         if (missed := self.life.overdue(now)) is not None:
             self.lose(missed, f"at {self._phase}" if self._phase else "")
-        if self.life.claim_start(now):
+        if not self.wanted and self.state in (WorkerState.STARTING, WorkerState.IDLE):
+            self.lose(End.NOT_WANTED, "the cluster is back")
+            self.trouble = ""
+        if self.wanted and self.life.claim_start(now):
             self._start()
 
     def give(self, selection: Selection) -> bool:
@@ -184,20 +157,16 @@ class WorkerSlot:
     def _start(self) -> None:
         try:
             self._context.survivors.check_room()
-            self.process = WorkerProcess(
-                self.placement, self._context.spec, self._context.settings, self._context.live
-            )
+            self.process = self._launch(self.placement)
         except (OSError, ChildGone) as error:
             self.lose(End.START_FAILED, str(error))
             return
         self._phase = "start"
-        log_event(
-            logger, logging.INFO, "worker_started", slot=self.name, pid=self.process.child.pid
-        )
+        log_event(logger, logging.INFO, "worker_started", slot=self.name, pid=self.process.pid)
 
-    def _listen(self, process: WorkerProcess, now: float) -> None:
+    def _listen(self, process: Worker, now: float) -> None:
         try:
-            messages = process.child.receive()
+            messages = process.receive()
         except ChildGone:
             self.lose(End.CRASHED, "")
             return

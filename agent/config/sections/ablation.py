@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,11 +20,61 @@ class Priority(enum.StrEnum):
     NORMAL = "normal"
 
 
+class PoolKind(enum.StrEnum):
+    LOCAL = "local"  # processes of this computer
+    RAY = "ray"  # actors of a Ray cluster
+
+
+class RayTls(Section):
+    """Files that Ray wants of every member of a cluster with TLS."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def rule_together(self) -> Iterator[Broken]:
+        files = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
+        if any(files.values()):
+            for name, path in files.items():
+                if path is None:
+                    yield Broken((name,), "is missing", "all three of ca, certificate and key")
+
+
+class Ray(Section):
+    """The cluster in which the workers run with ``pool: ray``."""
+
+    address: (
+        Annotated[
+            str,
+            text(
+                r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):[1-9]\d{0,4}$",
+                "HOST:PORT of the cluster's head",
+            ),
+        ]
+        | None
+    ) = None
+    gpus: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of a GPU that each worker gets; 0: it computes on the CPU."""
+    cpus: Annotated[float, Field(ge=0, le=64)] = 1.0
+    token_file: Path | None = None
+    tls: RayTls = RayTls()
+    local_workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Workers of this computer that stand in while the cluster is away; 0: none."""
+    away_after_s: Seconds = 30.0
+
+    def rule_share(self) -> Iterator[Broken]:
+        if self.gpus == 0 and self.cpus == 0:
+            yield Broken(("cpus",), "is 0, as gpus is", "a share of one of them above 0")
+
+
 class Workers(Section):
     """The ablation pool."""
 
+    pool: PoolKind = PoolKind.LOCAL
+    ray: Ray = Ray()
     count: Annotated[int, Field(ge=0, le=64)] | None = None
-    """None: one per GPU, or one CPU worker where there is none; 0: no explanations."""
+    """None: one per GPU, or one CPU worker where there is none; 0: no explanations. In a cluster:
+    how many this agent may have there; None: one."""
     devices: tuple[Annotated[str, text(r"^(cpu|cuda:\d+)$", "cpu or cuda:N")], ...] | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     priority: Priority = Priority.IDLE
@@ -42,13 +93,20 @@ class Workers(Section):
             "heartbeat_s", self.heartbeat_s, "heartbeat_timeout_s", self.heartbeat_timeout_s
         )
 
+    def rule_ray(self) -> Iterator[Broken]:
+        if self.pool is PoolKind.RAY and self.ray.address is None:
+            yield Broken(
+                ("ray", "address"), "is missing for pool: ray", "HOST:PORT of the cluster's head"
+            )
+
     def rule_devices(self) -> Iterator[Broken]:
         if self.devices is None:
             return
-        if self.count is not None and self.count != len(self.devices):
+        local = self.ray.local_workers if self.pool is PoolKind.RAY else self.count
+        if local is not None and local != len(self.devices):
             yield Broken(
                 ("devices",),
-                f"names {len(self.devices)} devices for {self.count} workers",
+                f"names {len(self.devices)} devices for {local} workers",
                 "one device for each worker, or no count",
             )
         elif not self.devices:

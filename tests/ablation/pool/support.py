@@ -32,7 +32,7 @@ from agent.telemetry import NullTelemetry
 from tests.support import wait_until
 
 TARGETS = "tests.ablation.pool.targets"
-START_S = 60.0
+START_S = 100.0
 """Generous: other work on the machine may slow a start down."""
 _numbers = itertools.count()
 
@@ -62,8 +62,9 @@ class CountingTelemetry(NullTelemetry):
 def workers(**settings: object) -> config.Workers:
     """Settings for quick tests: CPU slots at normal priority, beating fast."""
     count = settings.setdefault("count", 1)
+    local = settings.get("pool") != "ray"
     defaults: dict[str, object] = {
-        "devices": ("cpu",) * count,  # type: ignore[operator]
+        "devices": ("cpu",) * count if local else None,  # type: ignore[operator]
         "priority": "normal",
         "heartbeat_s": 0.1,
         "heartbeat_timeout_s": 10.0,
@@ -72,13 +73,24 @@ def workers(**settings: object) -> config.Workers:
     return config.Workers(**{**defaults, **settings})  # type: ignore[arg-type]
 
 
+def in_cluster(address: str, **ray: object) -> dict[str, object]:
+    """Settings of a pool whose workers are in a cluster, each on a processor of it."""
+    return {
+        "pool": "ray",
+        "ray": {"address": address, "gpus": 0, "cpus": 1, **ray},
+        "heartbeat_timeout_s": 60.0,  # a busy machine is no silence
+    }
+
+
 def make_pool(
     function: str = "main", layer: str | None = None, **settings: object
 ) -> tuple[AblationPool, CountingTelemetry]:
+    """A pool of an agent of its own, where several share a cluster."""
     telemetry = CountingTelemetry()
     spec = WorkerSpec(
         model=config.Model(layer=layer),
         target=function if ":" in function else f"{TARGETS}:{function}",
+        agent_id=f"agent{next(_numbers)}",
     )
     return AblationPool(spec, workers(**settings), telemetry, time.monotonic), telemetry
 

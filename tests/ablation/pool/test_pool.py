@@ -19,10 +19,12 @@ from agent.ablation.pool.lifecycle import End
 from agent.ablation.pool.pool import ENDED_PER_SLOT, AblationPool
 from agent.records import Explanation, JobFailure, Selection
 from tests.ablation.pool import targets as what
+from tests.ablation.pool.over_ray import kinds_of_pool
 from tests.ablation.pool.support import (
     START_S,
     CountingTelemetry,
     gone,
+    in_cluster,
     make_pool,
     pid_of,
     run_job,
@@ -31,19 +33,35 @@ from tests.ablation.pool.support import (
     wait_results,
 )
 from tests.supervision.test_survivors import refuse_kills
-from tests.support import wait_until
+from tests.support import free_port, wait_until
+from tests.support.ray_cluster import STORE_BYTES, ray_cluster
 
 ROOT = Path(__file__).parents[3]
 Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "over" in metafunc.fixturenames:
+        metafunc.parametrize("over", kinds_of_pool(metafunc.function.__name__), scope="module")
+
+
+@pytest.fixture(scope="module")
+def over_settings(over: str) -> Iterator[dict[str, object]]:
+    """The settings of a pool of that kind; its cluster lives as long as the module's tests."""
+    if over == "local":
+        yield {}
+        return
+    with ray_cluster(cpus=8) as cluster:
+        yield in_cluster(cluster.address)
+
+
 @pytest.fixture
-def start(children_forked: None) -> Iterator[Start]:
+def start(children_forked: None, over_settings: dict[str, object]) -> Iterator[Start]:
     """Starts pools that are gone when the test is over."""
     pools: list[AblationPool] = []
 
     def start_pool(*args: object, **settings: object) -> tuple[AblationPool, CountingTelemetry]:
-        pool, telemetry = make_pool(*args, **settings)  # type: ignore[arg-type]
+        pool, telemetry = make_pool(*args, **{**over_settings, **settings})  # type: ignore[arg-type]
         pools.append(pool)
         pool.start()
         return pool, telemetry
@@ -54,10 +72,13 @@ def start(children_forked: None) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def pair(children_forked: None) -> Iterator[tuple[AblationPool, CountingTelemetry]]:
+def pair(
+    children_forked: None, over_settings: dict[str, object]
+) -> Iterator[tuple[AblationPool, CountingTelemetry]]:
     """Two workers that many tests share, since each of them leaves two working ones behind."""
-    pool, telemetry = make_pool(count=2, restart_budget=1000)
+    pool, telemetry = make_pool(**over_settings, count=2, restart_budget=1000)  # type: ignore[arg-type]
     pool.start()
+    wait_ready(pool, 2)
     yield pool, telemetry
     assert pool.stop(20.0)
 
@@ -440,6 +461,66 @@ def test_a_worker_whose_end_fails_is_replaced_and_ended_later(
     assert isinstance(run_job(pool, selection()), Explanation)
 
 
+# --- in a cluster --------------------------------------------------------------------------------
+
+
+def test_a_picture_larger_than_the_object_store_costs_the_job_and_not_the_worker(
+    pair: tuple[AblationPool, CountingTelemetry],
+) -> None:
+    pool, _ = pair
+    wait_ready(pool, 2)
+    pids = pool.pids()
+    large = np.zeros((5000, 6000, 3), np.uint8)
+    assert large.nbytes > STORE_BYTES
+    failure = run_job(pool, selection(image=large))
+    assert isinstance(failure, JobFailure)
+    assert failure.reason == "picture"
+    assert "does not fit the object store of" in failure.detail
+    assert isinstance(run_job(pool, selection()), Explanation)
+    assert pool.pids() == pids
+
+
+@pytest.fixture
+def away(children_forked: None) -> Iterator[Start]:
+    """Starts pools whose cluster is not there."""
+    pools: list[AblationPool] = []
+
+    def start_pool(local_workers: int) -> tuple[AblationPool, CountingTelemetry]:
+        nowhere = f"127.0.0.1:{free_port()}"
+        ray = in_cluster(nowhere, local_workers=local_workers, away_after_s=0.2)
+        pool, telemetry = make_pool(**ray, restart_budget=1)  # type: ignore[arg-type]
+        pools.append(pool)
+        pool.start()
+        return pool, telemetry
+
+    yield start_pool
+    for pool in pools:
+        assert pool.stop(20.0)
+
+
+def test_while_the_cluster_is_away_explanations_are_off_and_the_reason_is_said(
+    away: Start,
+) -> None:
+    pool, telemetry = away(0)
+    wait_until(lambda: pool.status().breaker_open, START_S)
+    assert "Unreachable: 127.0.0.1:" in pool.status().reason
+    assert "Connection refused" in pool.status().reason
+    assert not pool.submit(selection())
+    assert telemetry.gauges["cluster_connected"] == 0
+    assert telemetry.counted["cluster_driver_restarts Unreachable"] == 2
+    assert telemetry.counted["worker_restarts start_failed"] == 2
+
+
+def test_while_the_cluster_is_away_local_workers_stand_in(away: Start) -> None:
+    pool, telemetry = away(1)
+    result = run_job(pool, selection())
+    assert pid_of(result) in pool.local_pids()
+    assert telemetry.gauges["workers_stand_in"] == 1
+    wait_until(lambda: "Connection refused" in pool.status().reason, START_S)
+    assert not pool.status().breaker_open
+    assert (pool.status().workers, pool.status().ready) == (1, 1)
+
+
 def test_submit_does_not_wait_for_workers_that_do_not_move(start: Start) -> None:
     pool, _ = start(count=2, heartbeat_timeout_s=60.0)
     wait_ready(pool, 2)
@@ -483,7 +564,7 @@ def test_kill_nine_of_the_parent_leaves_no_worker() -> None:
 import os, signal, time
 from tests.ablation.pool import targets as what
 from tests.ablation.pool.support import make_pool, selection, wait_ready
-from tests.support import wait_until
+from tests.support import free_port, wait_until
 pool, _ = make_pool(count=3, heartbeat_timeout_s=60.0)
 pool.start()
 wait_ready(pool, 3)
