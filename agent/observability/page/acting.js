@@ -37,7 +37,7 @@ const actingRows = {
 };
 actingRows.who.append(actingRows.token, actingNodes.forget);
 const actingDialog = make("dialog", {id: "acting", "aria-labelledby": "acting-head"}, actingNodes.head,
-  actingNodes.what, make("form", {}, ...Object.values(actingRows)), actingNodes.said, actingNodes.close);
+  actingNodes.what, actingNodes.said, make("form", {}, ...Object.values(actingRows)), actingNodes.close);
 const actingDone = make("p", {id: "did", role: "status"});
 document.body.append(actingDialog);
 byId("gone").after(actingDone);
