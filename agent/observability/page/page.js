@@ -169,7 +169,7 @@ async function update() {
         const view = await answer.json();
         show(view);
         await renew(here, view);
-        heard = new Date();
+        heard = view.utc_ms;  // of the agent's clock, as every time here: the panel's may be wrong
         gone(null);
       } else {
         gone(await refusal(answer));
