@@ -521,6 +521,8 @@ def test_the_page_asks_nobody_else_and_posts_nothing_but_commands() -> None:
         "`${location.origin}${location.pathname}api/v1/actions/${command}`"
     ]
     assert text.count("POST") == 1
+    assert not re.search(r"localStorage|sessionStorage|document\.cookie|indexedDB", text)
+    assert not re.search(r"randomUUID|crypto\.subtle", text), "not there on http:// of a plant"
     assert re.findall(r"<form method=\"(\w+)\"", text) == ["dialog"]
 
 

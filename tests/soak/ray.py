@@ -28,6 +28,7 @@ from tests.ablation.pool.support import (
     CountingTelemetry,
     in_cluster,
     make_pool,
+    run_job,
     selection,
     wait_ready,
 )
@@ -95,7 +96,8 @@ def _real_result(folder: Path) -> Path:
     pool, _ = make_pool("agent.ablation.pool.worker:main", heartbeat_timeout_s=60.0)
     pool.start()
     try:
-        (found,) = _all_of(pool, [selection(image=_picture())])
+        wait_until(lambda: pool.free_slots() == 1, START_S)
+        found = run_job(pool, selection(image=_picture(), deadline_s=600.0))
     finally:
         pool.stop(20.0)
     assert isinstance(found, Explanation), found
@@ -115,14 +117,6 @@ def _sleepers(
     )
     pool.start()
     return pool, telemetry
-
-
-def _all_of(pool: AblationPool, jobs: list[Selection]) -> list[Result]:
-    ended: list[Result] = []
-    for job in jobs:
-        wait_until(lambda job=job: pool.submit(job) or ended.extend(pool.results()), START_S)
-    wait_until(lambda: ended.extend(pool.results()) or len(ended) >= len(jobs), START_S)
-    return ended
 
 
 # --- the local pool's tests ----------------------------------------------------------------------

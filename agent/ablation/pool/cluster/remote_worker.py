@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from typing import Any
 
@@ -35,6 +36,7 @@ END_S = 3.0
 NAME_TRIES_S = 12.0
 TURN_SLACK_S = 1.0
 Picture = NDArray[np.uint8]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RemoteWorker:
@@ -244,8 +246,11 @@ class RemoteWorker:
 
 
 def _not_started(error: Exception) -> StartFailed:
-    words = " ".join(str(error).split())
-    if "No module named 'agent" in words:
-        detail = "a machine of the cluster has no package pitwatch in its Ray's Python: " + words
+    lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if any("No module named 'agent" in line for line in lines):
+        detail = (
+            f"a machine of the cluster has no pitwatch in its Ray's Python: {lines[-1].strip()}"
+        )
         return StartFailed("NoPackage", detail[:300], permanent=True)
+    words = " ".join(" ".join(lines).split())
     return StartFailed(type(error).__name__, words[:300], permanent=False)

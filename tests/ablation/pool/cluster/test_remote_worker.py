@@ -191,10 +191,10 @@ def test_a_kept_actor_that_has_died_meanwhile_is_made_again() -> None:
             False,
         ),
         (
-            FakeRay([actor(start=lambda *_: RayError("No module named 'agent'"))]),
+            FakeRay([actor(start=lambda *_: RayError("\x1b[36mdied\n No module named 'agent'\x1b[0m"))]),
             {},
             "NoPackage",
-            "has no package pitwatch",
+            "has no pitwatch in its Ray's Python: No module named 'agent'",
             True,
         ),
         (FakeRay([actor(start=lambda *_: RayError("odd\nthing"))]), {}, "RayError", "odd t", False),
