@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agent.ablation.pool.messages import Order, WorkerArgs
 from agent.ablation.pool.pool import AblationPool
 from agent.ablation.pool.worker import Answer, Phase, serve
-from agent.records import Explanation, JobFailure, SamplingClass, Selection
+from agent.records import Explanation, JobFailure, SamplingClass
 from agent.supervision.channel import Channel
 from tests.ablation.pool.support import (
     CountingTelemetry,
