@@ -231,7 +231,7 @@ def asked(real: str, second: str) -> Asked:
                 wanted[legend, ""] = target["expr"]
                 continue
             wanted[legend, second] = target["expr"]
-            if panel["title"] not in NEED_REFERENCE:
+            if panel["title"] not in NEED_REFERENCE | NEED_CLUSTER:
                 wanted[legend, real] = target["expr"]
     return wanted
 
