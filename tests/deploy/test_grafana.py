@@ -220,6 +220,8 @@ def unanswered(there: Prometheus, queries: Asked) -> Asked:
 
 NEED_REFERENCE = {"Drift charts", "Charts held", "Window means"}
 """Empty of an agent without one; the second agent of the test has all that there is."""
+NEED_CLUSTER = {"Cluster"}
+"""As well."""
 
 
 def asked(real: str, second: str) -> Asked:

@@ -289,7 +289,7 @@ def _killed(
             for _ in range(count):
                 explained = sum(isinstance(one, Explanation) for one in ended)
                 wait_until(lambda done=explained: explained_more_than(done + 20), START_S)
-                wait_until(lambda: pool.status().busy > 0, START_S)
+                wait_until(lambda: explained_more_than(len(taken)) or pool.status().busy, START_S)
                 seen |= {*pool.pids().values(), *pool.local_pids()}
                 for pid in victims(cluster, pool)[: None if restarts else 1]:
                     _kill(pid)
