@@ -61,8 +61,9 @@ PARSED_ONLY = (
     r"python3 -m venv \.venv && \.venv/bin/pip install .*",
     r"(docker compose|kubectl (create|apply|patch)) .*",
     r"\.venv/bin/pip install .*",
+    r"sudo unshare -n bash|ip link set lo up|arv-fake-gv-camera-0\.8 .* &",
 )
-"""Commands that need a daemon, a cluster or a network: read, never run."""
+"""Commands that need a daemon, a cluster, a network or a shell of root: read, never run."""
 
 
 def source_of(owner: str) -> str:

@@ -87,7 +87,7 @@ def watch(camera: Camera, seconds: float, clock: Callable[[], float] = time.mono
     seen = Seen(status)
     # Its events are for the log of an agent; here the table says what became of the camera.
     silent = logging.NullHandler()
-    logging.getLogger("agent.capture").addHandler(silent)
+    logging.getLogger("agent").addHandler(silent)
     system.start()
     try:
         end = clock() + camera.open_timeout_s + START_S
@@ -111,7 +111,7 @@ def watch(camera: Camera, seconds: float, clock: Callable[[], float] = time.mono
         books = system.books()[lanes[0]]
     finally:
         system.stop(STOP_S)
-        logging.getLogger("agent.capture").removeHandler(silent)
+        logging.getLogger("agent").removeHandler(silent)
     seen.lost = {
         **books.dropped_by_reason,
         **telemetry.of("pictures_unreadable"),

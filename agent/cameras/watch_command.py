@@ -11,6 +11,8 @@ import cv2
 
 from agent.cameras.columns import columns, say
 from agent.cameras.watch import Seen, watch
+from agent.capture.sources.genicam.options import options_of
+from agent.capture.urls import parse
 from agent.config import Camera, Config
 from agent.models.errors import ModelError
 from agent.models.fusing import fused
@@ -50,7 +52,7 @@ def report(camera: Camera, seen: Seen, readings: dict[str, Reading]) -> list[str
     if not seen.pictures:
         rows.append(("pictures", "none"))
         if status.state == "live":
-            rows.append(("state", "the camera is open; its trigger has not come"))
+            rows.append(("state", "the camera is open; its trigger has not come" + _hint(camera)))
     else:
         rows += [
             ("picture", f"{status.width_px} x {status.height_px}"),
@@ -66,6 +68,13 @@ def report(camera: Camera, seen: Seen, readings: dict[str, Reading]) -> list[str
     for lane, one in readings.items():
         rows.append((f"reading {lane}" if several else "reading", _in_words(one)))
     return columns(rows)
+
+
+def _hint(camera: Camera) -> str:
+    """For a machine camera that nobody told its trigger: it has the one of whoever set it last."""
+    if parse(camera.source).scheme != "genicam" or options_of(camera)[1].trigger is not None:
+        return ""
+    return " (the one it is set to; with trigger=off it runs by itself)"
 
 
 def _of_chunk(value: float | str) -> str:

@@ -92,7 +92,7 @@ class Reporter:
                 lane: UsualView(one.held, one.low, one.high, one.mean)
                 for lane, one in stages.alarm_loop.usual().items()
             },
-            running={one.lane: _running(one, utc_ms) for one in stages.running.in_force()},
+            running={one.lane: running_view(one, utc_ms) for one in stages.running.in_force()},
         )
         return build_view(stages.first_view, now, stages.newest, self._telemetry)
 
@@ -135,8 +135,11 @@ def _level(judged: Judged) -> LevelView:
     return LevelView(level.value, level.limit, level.window, level.low, good)
 
 
-def _running(word: InForce, utc_ms: int) -> RunningView:
-    """Both times are of this computer's clock: one that was set back gives 0, not less."""
+def running_view(word: InForce, utc_ms: int) -> RunningView:
+    """The word in force, for the view.
+
+    Both times are of this computer's clock: after one that was set back the age is 0, not less.
+    """
     since_ms = word.since_utc_ms
     age_s = max(0.0, (utc_ms - since_ms) / 1000) if since_ms else UNKNOWN
     return RunningView(word.variety, word.lot, word.origin, since_ms, age_s)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the secrets of compose.yaml in a folder (default: secrets beside this file): a private
+# Makes the secrets of compose.yaml and compose.ray.yaml in a folder (default: secrets beside this file): a private
 # authority, the broker's certificate, passwords. For a plant, put your own files there instead.
 # Needs openssl and mosquitto_passwd (packages openssl, mosquitto). Leaves a folder that exists alone.
 set -euo pipefail
@@ -17,11 +17,11 @@ openssl x509 -req -in mosquitto.csr -CA ca.pem -CAkey ca.key -CAcreateserial -da
     -extfile mosquitto.ext -out mosquitto.pem 2>/dev/null
 rm -f mosquitto.csr mosquitto.ext ca.srl
 
-for name in mqtt_password scada_password http_token grafana_password; do
+for name in mqtt_password scada_password http_token grafana_password ray_token; do
     openssl rand -hex 16 >"$name"
 done
 : >mosquitto_passwords
 mosquitto_passwd -b mosquitto_passwords pitwatch "$(cat mqtt_password)"
 mosquitto_passwd -b mosquitto_passwords scada "$(cat scada_password)"
 # Compose hands the files over as they are; the containers read them as users of their own.
-chmod 0644 ca.pem mosquitto.pem mosquitto.key mosquitto_passwords mqtt_password http_token grafana_password
+chmod 0644 ca.pem mosquitto.pem mosquitto.key mosquitto_passwords mqtt_password http_token grafana_password ray_token

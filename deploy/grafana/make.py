@@ -374,6 +374,8 @@ AGENT = (
                     f"pitwatch_info{{{OWN}}}", "job, instance"), "news {{kind}}"),
            (or_zero(f"sum by (job, instance, reason) (pitwatch_storage_losses_total{{{OWN}}})",
                     f"pitwatch_info{{{OWN}}}", "job, instance"), "storage {{reason}}"))),
+    Panel("Ray actors", "Of all agents, by state, from the cluster's own metrics; a worker is one.",
+          "none", (("sum by (State) (ray_gcs_actors_count)", "{{State}}"),), own=False),
     Panel("GPU use", "Of each GPU, from NVIDIA's DCGM exporter on the same host.", "percent",
           (("DCGM_FI_DEV_GPU_UTIL", "{{Hostname}} {{gpu}}"),), own=False, most=100),
     Panel("GPU memory", "Used, from the DCGM exporter, which reports MiB.", "decmbytes",

@@ -60,6 +60,9 @@ def test_a_camera_that_was_refused_says_why_and_one_that_rests_that_it_is_open()
     assert any("unauthorised" in line for line in report(CAMERA, refused, {}))
     resting = "\n".join(report(CAMERA, Seen(status()), {}))
     assert "its trigger has not come" in resting
+    for source, hinted in (("genicam://serial/7", True), ("genicam://serial/7?trigger=off", False)):
+        lines = report(Camera(name="cam1", source=source), Seen(status()), {})
+        assert any("with trigger=off it runs by itself" in line for line in lines) is hinted
     assert not refused.well
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -95,12 +96,15 @@ def test_a_change_of_the_agents_code_reaches_the_last_layer_alone(name: str) -> 
 def test_the_layer_of_dependencies_has_those_of_the_package(tmp_path: Path) -> None:
     command = re.search(r'^RUN python -c "(.*)" > /requirements.txt$', DOCKERFILE, re.M)
     assert command is not None
-    done = subprocess.run(
-        ["sh", "-c", f'{sys.executable} -c "{command[1]}"'],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
-    )  # fmt: skip
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert done.stdout.splitlines() == project["dependencies"]
+    for extras in ("", "cluster"):
+        done = subprocess.run(
+            ["sh", "-c", f'{sys.executable} -c "{command[1]}"'],
+            cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+            env={**os.environ, "EXTRAS": extras},
+        )  # fmt: skip
+        more = project["optional-dependencies"][extras] if extras else []
+        assert done.stdout.splitlines() == [*project["dependencies"], *more]
 
 
 def test_the_base_is_a_tag_whose_place_takes_a_digest() -> None:

@@ -37,8 +37,8 @@ FOLDER = ROOT / "deploy" / "grafana"
 NODE = ROOT / "tests" / "node"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 NAMES = ("line", "model", "agent")
-GPU_PANELS = {"GPU use", "GPU memory", "GPU temperature"}
-"""Fed by NVIDIA's exporter and not by the agent; the test scrapes a sample in its format."""
+FOREIGN_PANELS = {"GPU use", "GPU memory", "GPU temperature", "Ray actors"}
+"""Fed by NVIDIA's exporter and by Ray, not by the agent; the test scrapes samples of theirs."""
 INTERVAL = "60s"
 """What Grafana would put in for $__rate_interval at a scrape interval of 15 s."""
 
@@ -80,11 +80,11 @@ def test_each_panel_says_what_it_shows(case: tuple[str, dict[str, Any]]) -> None
         assert target["datasource"]["uid"] == "${datasource}"
         for window in re.findall(r"\[([^\]]+)\]", target["expr"]):
             assert window in ("$__rate_interval", "1h")
-        if panel["title"] not in GPU_PANELS:
+        if panel["title"] not in FOREIGN_PANELS:
             assert 'job=~"$job", instance=~"$instance"' in target["expr"]
 
 
-OTHERS = [panel for _, panel in PANELS if panel["title"] not in GPU_PANELS]
+OTHERS = [panel for _, panel in PANELS if panel["title"] not in FOREIGN_PANELS]
 
 
 def test_each_series_names_its_agent_and_leads_to_the_agents_page() -> None:
@@ -166,9 +166,10 @@ def filled_in(expression: str) -> str:
 
 
 @contextmanager
-def gpu_exporter() -> Iterator[int]:
-    """Serves a scrape as NVIDIA's exporter gives it."""
-    text = (Path(__file__).parent / "gpu_scrape.txt").read_bytes()
+def other_exporters() -> Iterator[int]:
+    """Serves a scrape as NVIDIA's exporter and Ray give it."""
+    samples = (Path(__file__).parent / name for name in ("gpu_scrape.txt", "ray_scrape.txt"))
+    text = b"".join(sample.read_bytes() for sample in samples)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -218,10 +219,8 @@ def unanswered(there: Prometheus, queries: Asked) -> Asked:
     }
 
 
-NEED_REFERENCE = {"Drift charts", "Charts held", "Window means"}
-"""Empty of an agent without one; the second agent of the test has all that there is."""
-NEED_CLUSTER = {"Cluster"}
-"""As well."""
+NEED_MORE = {"Drift charts", "Charts held", "Window means", "Cluster"}
+"""Empty of an agent without a reference or cluster; the second one of the test has all there is."""
 
 
 def asked(real: str, second: str) -> Asked:
@@ -229,11 +228,11 @@ def asked(real: str, second: str) -> Asked:
     for name, panel in PANELS:
         for target in panel["targets"]:
             legend = f"{name}: {panel['title']}: {target['legendFormat']}"
-            if panel["title"] in GPU_PANELS:
+            if panel["title"] in FOREIGN_PANELS:
                 wanted[legend, ""] = target["expr"]
                 continue
             wanted[legend, second] = target["expr"]
-            if panel["title"] not in NEED_REFERENCE | NEED_CLUSTER:
+            if panel["title"] not in NEED_MORE:
                 wanted[legend, real] = target["expr"]
     return wanted
 
@@ -269,12 +268,12 @@ def test_every_query_of_every_panel_has_a_finite_answer_of_each_of_two_agents(
     file.write_text(CONFIGURATION + PROMPT_WORKERS + f"state_dir: {tmp_path / 'state'}\n")
     with (
         forked_agent(tmp_path, "--config", str(file)) as agent,
-        gpu_exporter() as gpu_port,
+        other_exporters() as others_port,
         running_prometheus(
             tmp_path / "prometheus",
             agent.port,
             (RULES,),
-            {"gpu": gpu_port, "second": server.port},
+            {"others": others_port, "second": server.port},
         ) as there,
     ):
         agent.wait_ready(90)

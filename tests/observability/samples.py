@@ -52,7 +52,7 @@ def segmentation(of: Frame, *, read: bool = True, angle_deg: float = 12.5) -> Se
     return SegmentedFrame(
         lane=of.lane, frame_id=of.frame_id, seq=of.seq, captured_utc_ms=of.captured_utc_ms,
         captured_mono=of.captured_mono, classes=CLASSES, mask=mask, margins=(4.0, 2.0, nan),
-        areas=(0.9, 0.06, 0.04), reading=reading, machine=of.machine,
+        areas=(0.9, 0.06, 0.04), reading=reading, machine=of.machine, chunks=of.chunks,
         done_mono=of.captured_mono + 0.03, seconds=0.02,
     )  # fmt: skip
 

@@ -81,10 +81,11 @@ def test_each_camera_has_its_own_newest_and_a_lane_the_state_of_its_source(
 
 def test_an_empty_cup_is_no_reading_and_a_stranger_is_ignored() -> None:
     newest = Newest(["cam1"])
-    newest.on_fruit(fruit(frame()))
+    newest.on_fruit(fruit(replace(frame(), chunks={"Gain": 6.5})))
     newest.on_fruit(fruit(frame(seq=2), cup_empty=True))
     reading = newest.reading("cam1", 1000.0)
     assert reading is not None
+    assert reading.chunks == {"Gain": 6.5}, "what its camera put into this picture"
     assert reading.frame_id.endswith("000001")
     stranger = frame("cam9")
     newest.on_segmented(stranger, segmentation(stranger))

@@ -73,6 +73,7 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
 ) -> None:
     browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
+    browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
     browser.wait("[...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
     shown = set(browser.run("[...document.images].map((i) => new URL(i.src || 'x:').pathname)"))
     assert shown >= {
@@ -512,12 +513,16 @@ def test_every_word_stands_out_from_its_ground(
     assert (max(int(v) for v in re.findall(r"\d+", ground)) < 60) is dark
 
 
-def test_the_page_asks_nobody_else_and_changes_nothing() -> None:
+def test_the_page_asks_nobody_else_and_posts_nothing_but_commands() -> None:
     text = load_page(load_words(), map_scale())[0].decode()
     assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}
-    assert not re.search(
-        r"POST|PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text
-    )
+    assert not re.search(r"PUT|DELETE|sendBeacon|WebSocket|@import|<link(?! rel=\"icon\")", text)
+    assert re.findall(r"fetch\(([^,]+), \{\s*method: \"POST\"", text) == [
+        "`${location.origin}${location.pathname}api/v1/actions/${command}`"
+    ]
+    assert text.count("POST") == 1
+    assert not re.search(r"localStorage|sessionStorage|document\.cookie|indexedDB", text)
+    assert not re.search(r"randomUUID|crypto\.subtle", text), "not there on http:// of a plant"
     assert re.findall(r"<form method=\"(\w+)\"", text) == ["dialog"]
 
 

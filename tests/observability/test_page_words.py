@@ -40,6 +40,8 @@ from tests.observability.conftest import (
     status,
 )
 from tests.observability.samples import alarm
+from tests.observability.test_page_past import mark, past
+from tests.support import wait_until
 from tests.support.chromium import Chromium
 
 PAGE = resources.files("agent.observability.page")
@@ -150,20 +152,56 @@ def test_no_word_of_the_page_is_outside_its_table_and_numbers_are_of_its_languag
     )  # fmt: skip
     busy.workers = PoolStatus(2, 1, 1, 3, breaker_open=False, reason="Slot 1")
     busy.link = LinkStatus(False, "5", "unreachable", 0.0)
+    busy.actions = ("ack", "shelve", "unshelve", "comment", "explain")
+    busy.history["cam1"] = past([90, 3, 2, 1, 0], alarms=[mark("Late", 2)])
+    busy.past_alarms = {"alarms": [
+        {**mark("Late", 2), "camera_id": "cam1", "message": "Late", "acked_by": "Late",
+         "comment": "Late", "evidence": True}
+    ]}  # fmt: skip
     busy.machine_word = MachineInfo(MachineState.RUNNING)
     busy.running["cam1"] = RunningView("Late", "1", "machine", 1, 300.0)
     server = serve()
     browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12,5°'")
     browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
+    browser.wait("document.querySelectorAll('.pasts rect').length === 1")
+    browser.run("for (const one of document.querySelectorAll('details')) one.open = true;"
+                " document.querySelector('.act').click()")  # fmt: skip
+    browser.wait("document.querySelectorAll('#before tbody tr').length === 1")
+    browser.wait("document.getElementById('acting').open")
     assert browser.run("document.documentElement.lang") == "it"
     assert strangers(browser.run(SAID)) == []
+    browser.press("Escape")
     browser.run("location.hash = ''")
     browser.wait("document.body.classList.contains('grid')")
     assert strangers(browser.run(SAID)) == []
     server.stop()
     browser.wait("document.body.classList.contains('gone')")
     assert strangers(browser.run(SAID)) == []
+
+
+@pytest.mark.needs_chromium
+def test_a_page_that_stays_open_becomes_that_of_the_agent_of_the_next_version(
+    busy: FakeAgent, serve: ServeAgent, browser: Chromium
+) -> None:
+    versions, view = ["0.1.0"], busy.view
+    busy.view = lambda: replace(view(), version=versions[0])  # type: ignore[method-assign]
+    browser.open(serve().url + ONE)
+    browser.wait(f"{ANGLE} === '12.5°'")
+    browser.run("window.mark = 7; byId('large').showModal()")
+    versions[0] = "0.2.0"
+    browser.wait("last.version === '0.2.0'")
+    assert browser.run("window.mark") == 7, "not while a dialog is open"
+    browser.run("byId('large').close()")
+
+    def anew() -> bool:
+        try:
+            return bool(browser.run(f"window.mark === undefined && {ANGLE} === '12.5°'"))
+        except AssertionError:  # between two pages there is nobody to answer
+            return False
+
+    wait_until(anew, 20, "the page is loaded anew")
+    assert browser.run("location.hash") == "#cam1"
 
 
 SCRIPT = "<img src=x onerror=window.bad=1>"

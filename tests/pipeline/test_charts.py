@@ -122,6 +122,8 @@ def test_a_chart_that_moves_makes_the_loop_ask_for_explanations() -> None:
     line.run(8)
     loop._tick()
     assert asked == []
+    usual = loop.usual()["cam1"]
+    assert usual.low < usual.mean < usual.high, "and what is usual beside what is now"
     line.run(4, margin=4.5)
     loop._tick()
     loop._tick()

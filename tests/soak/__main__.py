@@ -17,7 +17,7 @@ from typing import Any
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
-    "endurance": lambda where, o: (where, o.seconds or 600.0),
+    "endurance": lambda where, o: (where, o.seconds or 600.0, o.camera),
     "isolation": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "pages": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "one_fruit": lambda where, o: (where, round(200 * o.share)),
@@ -69,6 +69,9 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", default=[], metavar="TROUBLE", help="pairs of matrix with it"
     )
+    parser.add_argument(
+        "--camera", choices=("sim", "genicam"), default="sim", help="of endurance: what it runs on"
+    )
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     wanted = options.proof or list(PROOFS)
@@ -84,7 +87,8 @@ def main() -> int:
             print("\n".join(lines), flush=True)
             missed += failures
             if not options.no_record:
-                _record(name, lines)
+                over = options.camera if name == "endurance" else "sim"
+                _record(name if over == "sim" else f"{name} over {over}", lines)
     return 1 if missed else 0
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from tests.capture.genicam.networks import HERE, THERE, FarSide, in_own_network
+from tests.soak.fruit_camera import OPTIONS
 from tests.soak.measure import Plan, Run, measure
 
-CONFIG = "cameras: [{name: cam1, source: 'sim:?rate=280&seed=11'}]"
 RATE_PER_S = 280 / 60
+SEEN = f"genicam://ip/{THERE}?{OPTIONS}"
+ROUND = "round_aperture: true"  # as the simulator's pictures are, which say it themselves
+CONFIGS = {
+    "sim": "cameras: [{name: cam1, source: 'sim:?rate=280&seed=11'}]",
+    "genicam": f"cameras: [{{name: cam1, source: '{SEEN}', fps: {RATE_PER_S:.4f}, {ROUND}}}]",
+}
+"""By the camera: the simulator's fruit, in the process or over a cable as a GigE camera sends it."""
 
 
-def endurance(folder: Path, seconds: float) -> tuple[list[str], list[str]]:
+def endurance(folder: Path, seconds: float, camera: str) -> tuple[list[str], list[str]]:
     """Run, and return the table's lines and the bars that were missed."""
-    run = measure(folder, Plan(CONFIG, seconds, warm_up_s=0.0))
+    plan = Plan(CONFIGS[camera], seconds, warm_up_s=0.0)
+    run = measure(folder, plan) if camera == "sim" else _over_a_cable(folder, plan)
+    what = "280 fruit a minute" if camera == "sim" else "280 fruit a minute over a GigE camera"
     lines = [
-        f"Full rate, {seconds:.0f} s, 280 fruit a minute, 256x256, input 192x192",
+        f"Full rate, {seconds:.0f} s, {what}, 256x256, input 192x192",
         "",
         "| what | value |",
         "|---|---|",
@@ -22,6 +33,20 @@ def endurance(folder: Path, seconds: float) -> tuple[list[str], list[str]]:
         "",
     ]
     return lines, _missed(run, seconds)
+
+
+def _over_a_cable(folder: Path, plan: Plan) -> Run:
+    """The same with a GigE camera that sees this fruit, in a network of its own."""
+    runs: list[Run] = []
+
+    def body() -> None:
+        with FarSide() as far:
+            far.power_on()
+            with far.running(sys.executable, "-m", "tests.soak.fruit_camera", THERE, HERE):
+                runs.append(measure(folder, plan))
+
+    in_own_network(body)
+    return runs[0]
 
 
 def _rows(run: Run, seconds: float) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import RunningAgent, running_agent
 
 FRUIT = "/fruit/cam1"
+READY_S = 180
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ def measure(folder: Path, plan: Plan, disturbance: Disturbance | None = None) ->
         config = folder / "soak.yaml"
         config.write_text(plan.config + f"\nmqtt: {{broker: '{broker.url}'}}\n")
         with running_agent(folder, "--config", str(config)) as agent:
-            agent.wait_ready()
+            agent.wait_ready(READY_S)
             disturbance.begin(agent)
             pause = threading.Event()
             pause.wait(plan.warm_up_s)

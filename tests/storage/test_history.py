@@ -71,12 +71,12 @@ class Line:
 def test_each_lane_keeps_eight_hours_a_minute_a_row() -> None:
     line = Line()
     line.synchronised = False  # by the rows alone
-    line.minutes(MINUTES_MAX + 30, "a", "b")
+    line.minutes(MINUTES_MAX + 5, "a", "b")
     assert line.ends("a") == list(range(MINUTES_MAX - 1, -1, -1))
     assert line.database.rows("SELECT lane, count(*) FROM minute GROUP BY lane") == [
         ("a", MINUTES_MAX), ("b", MINUTES_MAX),
     ]  # fmt: skip
-    assert line.books.total("history_rows", "minute", "written") == 2 * (MINUTES_MAX + 30)
+    assert line.books.total("history_rows", "minute", "written") == 2 * (MINUTES_MAX + 5)
     assert line.history.minutes("nobody's lane") == []
 
 

@@ -73,7 +73,7 @@ class Access:
         self._token = _digest(secret.encode()) if secret is not None else None
         secret = settings.actions.token.get_secret_value() if settings.actions.token else None
         self._action_token = _digest(secret.encode()) if secret is not None else None
-        self._public = urlsplit(settings.public_url or "").netloc.lower()
+        self._public = _place(settings.public_url or "")
 
     def proven(self, request: RequestFacts, now: float) -> bool:
         """Whether the client shows what opens what it asks for: token, certificate or link."""
@@ -101,17 +101,20 @@ class Access:
         return None
 
     def _is_own_page(self, headers: dict[str, str]) -> bool:
-        """Whether a browser says that the page of this server asks; other clients say nothing."""
-        if headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            return False
+        """Whether a browser says that the page of this server asks; other clients say nothing.
+
+        A browser says so itself over https and on this computer, whatever a proxy does to ``Host``.
+        Else the page is known by where it came from.
+        """
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
         origin = headers.get("origin")
         if origin is None:
             return True
-        try:
-            asked = urlsplit(origin).netloc.lower()
-        except ValueError:
-            return False
-        return bool(asked) and asked in (headers.get("host", "").lower(), self._public)
+        asked = _place(origin)
+        own = _place(f"{origin.partition('://')[0]}://{headers.get('host', '')}")
+        return asked is not None and asked in (own, self._public)
 
     def _may_not_look(self, request: RequestFacts, now: float) -> Denied | None:
         if request.path in OPEN_PATHS:
@@ -152,6 +155,16 @@ class Access:
             return False
         # Digests are of one length: the time tells nothing of the token, not how long it is either.
         return hmac.compare_digest(_digest(given), self._token)
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    """Host and port of a web address; None for what is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port) if parts.hostname else None
 
 
 def _digest(secret: bytes) -> bytes:

@@ -73,6 +73,8 @@ class PictureCache:
             found: HeatMap | None = await self._agent.call("heat_map", lane, class_name, frame_id)
             if found is None:
                 return None
+            if kept is not None and kept.picture_id == found.frame_id:
+                return kept
             return await self._encode(key, lambda: heat_map_picture(found))
 
     async def mean_map(self, lane: str, class_name: str, frame_id: str) -> Picture | None:

@@ -14,7 +14,8 @@ from importlib import resources
 from agent.observability.page.words import Words
 
 SCRIPTS = (
-    "words.js", "draw.js", "explained.js", "camera.js", "alarms.js", "past.js", "acting.js", "page.js",
+    "words.js", "draw.js", "explained.js", "camera.js", "alarms.js", "past.js", "acting.js",
+    "page.js",
 )  # fmt: skip
 """Put into the page as one script, in this order."""
 

@@ -166,7 +166,9 @@ async function update() {
       const answer = await fetch(here + "api/v1/status", {cache: "no-store",
         headers: {"X-Pitwatch-Page": "1"}, signal: AbortSignal.timeout(ANSWER_MS)});
       if (answer.ok) {
-        show(await answer.json());
+        const view = await answer.json();
+        show(view);
+        await renew(here, view);
         heard = new Date();
         gone(null);
       } else {
@@ -179,6 +181,17 @@ async function update() {
   }
   clearTimeout(timer);
   timer = setTimeout(update, pause_ms);
+}
+// A page that is left open for weeks is that of the agent which runs: one of another version or
+// configuration, which may have another language, brings its own. Not while somebody is at a dialog,
+// and only when it is certain to come: the browser's own page for "no answer" would stay for good.
+let made = null;
+async function renew(here, {version, config_hash}) {
+  const now = `${version} ${config_hash}`;
+  made ??= now;
+  if (made === now || document.querySelector("dialog[open]")) return;
+  const page = await fetch(here, {cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS)});
+  if (page.ok) location.reload();
 }
 // What a refused request is told as: a short word for the state, and a sentence.
 async function refusal(answer) {

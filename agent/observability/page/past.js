@@ -34,8 +34,8 @@ class Asking {
   }
 }
 
-const clockTime = (at) => new Date(at).toLocaleTimeString(LOCALE,
-  {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
+const clockFormat = new Intl.DateTimeFormat(LOCALE, {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
+const clockTime = (at) => clockFormat.format(at);
 const oneDecimal = (x) => x.toFixed(1);
 
 // One figure over the last hours: its line, the limit that its alarm had then, and where the agent
@@ -109,7 +109,7 @@ class LanePast {
     this.axis = make("p", {class: "axis", "aria-hidden": "true"});
     this.told = make("p", {class: "soft"}, t("past_asked"));
     this.body = make("tbody", {});
-    this.table = make("details", {}, make("summary", {}, t("as_table")), make("div", {class: "wide"},
+    this.table = make("details", {}, make("summary", {}, t("as_table")), make("div", {class: "wide", tabindex: "0"},
       make("table", {}, make("thead", {}, make("tr", {}, ...[t("past_from"), t("past_read"),
         t("looks_at", {name: term("suture")}), t("on_background"), t("past_fruit"), t("alarms")]
         .map((head) => make("th", {scope: "col"}, head)))), this.body)));
@@ -201,7 +201,7 @@ class PastAlarms {
     this.none = make("p", {class: "soft"});
     const heads = [t("began"), t("past_where"), t("past_alarm"), t("lasted"), t("acked_by"), t("comment")];
     this.node = make("details", {id: "before"}, make("summary", {}, t("alarms_before")), this.none,
-      make("div", {class: "wide"}, make("table", {}, make("thead", {}, make("tr", {},
+      make("div", {class: "wide", tabindex: "0"}, make("table", {}, make("thead", {}, make("tr", {},
         ...heads.map((head) => make("th", {scope: "col"}, head)))), this.body)));
     this.rows = new Rows(this.body, () => new PastRow());
     this.asking = new Asking("api/v1/alarms", (data) => {
@@ -243,4 +243,4 @@ class PastRow {
   }
 }
 const pastAlarms = new PastAlarms();
-byId("cameras").after(pastAlarms.node);
+byId("cameras").after(make("section", {"aria-label": t("alarms_before")}, pastAlarms.node));

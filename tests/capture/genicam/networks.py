@@ -9,7 +9,8 @@ import ctypes
 import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -93,6 +94,16 @@ class FarSide:
 
     def inside(self, *words: str) -> None:
         command(*self._within(), *words)
+
+    @contextmanager
+    def running(self, *words: str) -> Iterator[None]:
+        """Run something at the far side meanwhile."""
+        process = subprocess.Popen((*self._within(), *words))
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
     def pull(self) -> None:
         """Pull the cable: this side loses its link, and keeps its address."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -17,6 +19,7 @@ from agent.capture.sources.genicam.aravis.device import Device
 from agent.capture.sources.genicam.backend import NodeError
 from agent.capture.sources.genicam.gige import gvcp
 from agent.capture.sources.genicam.gige.network import network
+from agent.capture.sources.genicam.source import GenicamSource
 from agent.config import Camera, GenicamOptions
 from tests.capture.genicam.networks import (
     CABLE,
@@ -26,11 +29,13 @@ from tests.capture.genicam.networks import (
     FarSide,
     in_own_network,
 )
+from tests.capture.support import camera
 from tests.support import wait_until
 
 BY_ADDRESS = Address("ip", THERE)
 BY_SERIAL = Address("serial", "GV01")
 OPTIONS = GenicamOptions(interface=CABLE)
+ROOT = Path(__file__).parents[3]
 PACKET_BYTES = 1000
 PICTURE = 64
 
@@ -196,6 +201,35 @@ def test_a_camera_that_another_client_controls_is_taken_and_says_by_whom(far: Fa
     assert device.next(5.0) is not None  # it was not disturbed
     device.close()
     opened().close()
+
+
+LEFT_RUNNING = """
+import signal
+from tests.capture.genicam.test_aravis import started
+device = started()
+assert device.next(20.0)
+print("running", flush=True)
+signal.pause()
+"""
+
+
+@own_network
+def test_a_camera_that_a_killed_process_left_running_is_opened_again(far: FarSide) -> None:
+    """Its heart beat for the dead client runs out first; then it is stopped and set up anew."""
+    far.power_on()
+    command = (sys.executable, "-c", LEFT_RUNNING)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"running\n"
+        killed.kill()
+    told = f"genicam://ip/{THERE}?roi=0,0,32,16&packet_size={PACKET_BYTES}&trigger=off"
+    source = GenicamSource(camera(told, fps=None, open_timeout_s=60))
+    source.open()
+    picture = None
+    while picture is None:
+        picture = source.read()
+    assert picture.image.shape == (16, 32, 3)
+    source.close()
 
 
 @own_network

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capture.sources.genicam.gige import gvcp
+from agent.capture.sources.genicam.gige import gvcp, lookup
 
 
 def discovery(serial: bytes = b"40012345", user: bytes = b"lane1") -> bytes:
@@ -90,6 +90,24 @@ def test_a_camera_that_answers_late_to_a_question_asked_again_is_heard() -> None
         thread.start()
         assert gvcp.read_register("127.0.0.77", gvcp.CONTROL_PRIVILEGE) == 2
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("privilege", "owner", "said"),
+    [
+        (0, None, ""),
+        (None, None, ""),
+        (2, 0x0A000009, "controlled by 10.0.0.9"),
+        (2, 0, "another client controls it, and the camera does not say which"),
+        (1, None, "another client controls it, and the camera does not say which"),
+    ],
+)
+def test_by_whom_a_camera_is_controlled_is_said_where_it_says_it(
+    monkeypatch: pytest.MonkeyPatch, privilege: int | None, owner: int | None, said: str
+) -> None:
+    told = {gvcp.CONTROL_PRIVILEGE: privilege, gvcp.PRIMARY_ADDRESS: owner}
+    monkeypatch.setattr(gvcp, "read_register", lambda _, register: told[register])
+    assert lookup.refusal("10.0.0.21") == said
 
 
 def test_an_address_where_nothing_listens_gives_no_camera() -> None:

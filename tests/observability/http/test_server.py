@@ -237,18 +237,21 @@ def test_a_heat_map_of_another_frame_is_not_found(agent: FakeAgent, client: http
         assert "is not that of frame" in lost.json()["error"]
 
 
-def test_the_control_of_a_heat_map_is_made_once_for_all_who_look(
-    agent: FakeAgent, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("kind", "side"), [("mean", 240), ("map", 360)])
+def test_a_heat_map_and_its_control_are_made_once_for_all_who_look(
+    kind: str, side: int, agent: FakeAgent, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert client.get("/api/v1/cam/cam1/suture/mean").status_code == 404
-    agent.newest.on_explanation(explanation(frame()))
-    first = client.get("/api/v1/cam/cam1/suture/mean")
+    address = f"/api/v1/cam/cam1/suture/{kind}"
+    assert client.get(address).status_code == 404
+    agent.newest.on_explanation(explanation(frame(), (overlay("suture"),)))
+    first = client.get(address)
     picture = cv2.imdecode(np.frombuffer(first.content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
-    assert picture.shape == (240, 240, 3)
+    assert picture.shape == (side, side, 3)
     monkeypatch.setattr(cv2, "imencode", lambda *_: pytest.fail("encoded twice"))
-    assert client.get("/api/v1/cam/cam1/suture/mean").content == first.content
-    assert client.get("/api/v1/cam/cam1/nothing/mean").status_code == 404
+    assert client.get(address).content == first.content
+    assert client.get(address, params={"frame": frame().frame_id}).content == first.content
+    assert client.get(f"/api/v1/cam/cam1/nothing/{kind}").status_code == 404
 
 
 def test_the_evidence_of_an_alarm_is_found_by_its_event(

@@ -20,6 +20,7 @@ from agent.capture.sources.genicam.gige.lookup import (
     Sought,
     find,
     gige_cameras,
+    heartbeat_s,
     refusal,
     with_access,
 )
@@ -51,7 +52,8 @@ class AravisBackend:
     def open(self, address: Address, options: GenicamOptions, camera: Camera) -> Device:
         """Open a camera with control; of an ``ip`` nothing is broadcast. ``SourceError``.
 
-        One that another client controls is waited for: its heart beat may run out.
+        One that another client controls is waited for: that one may be dead, and its heart beat
+        then runs out.
         """
         end = time.monotonic() + OPEN_SHARE * camera.open_timeout_s
         sought = Sought(address, options.interface)
@@ -67,9 +69,12 @@ class AravisBackend:
                     return Device(self._library, device, record, (sought, lane))
                 self._library.plain("g_object_unref", device)
                 used = refusal(record.ip) or "another client was faster"
-            if time.monotonic() + TURN_S >= end:
+            left_s = end - time.monotonic()
+            if left_s < TURN_S:
                 raise SourceError("taken", f"{address}: {used}")
-            time.sleep(TURN_S)
+            # Not asked meanwhile: some cameras take any question for the heart beat of the client
+            # that controls them, and would never forget one that is dead.
+            time.sleep(min(left_s, heartbeat_s(record.ip) + TURN_S))
 
     def _open_gige(self, record: DeviceRecord, lane: Network) -> int:
         inet = "g_inet_address_new_from_string"

@@ -17,6 +17,8 @@ PORT = 3956
 DISCOVERY, READ_REGISTER = 0x0002, 0x0080
 CONTROL_PRIVILEGE = 0x0A00
 """Register: who may control is told here (table 27-1); 0 is nobody."""
+HEARTBEAT_MS = 0x0938
+"""Register: after how long without a word of the client that controls it a camera is free."""
 PRIMARY_ADDRESS = 0x0A14
 """Register: the IPv4 address of the application that controls it; not every camera has it."""
 _KEY, _ACKNOWLEDGE, _BROADCAST_ACK = 0x42, 0x01, 0x10

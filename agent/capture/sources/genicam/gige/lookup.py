@@ -13,6 +13,8 @@ from agent.capture.sources.genicam.gige import gvcp
 from agent.capture.sources.genicam.gige.network import network_of, networks, way_to
 from agent.capture.sources.genicam.pick import pick
 
+HEARTBEAT_S = 3.0
+"""By the standard, where a camera is not told another."""
 SEARCH_S = 0.5
 """Cameras answer at once; the standard lets them take up to a second where many are asked."""
 
@@ -109,6 +111,12 @@ def refusal(ip: str) -> str:
     if not owner:
         return "another client controls it, and the camera does not say which"
     return f"controlled by {owner}"
+
+
+def heartbeat_s(ip: str) -> float:
+    """After how long a camera forgets a client that died, between 0.5 and 10 s. ``OSError``."""
+    told_ms = gvcp.read_register(ip, gvcp.HEARTBEAT_MS)
+    return min(10.0, max(0.5, told_ms / 1000)) if told_ms else HEARTBEAT_S
 
 
 def _control(ip: str) -> tuple[int | None, str]:
