@@ -72,6 +72,7 @@ class FakeAgent:
     running: dict[str, RunningView] = field(default_factory=dict)
     usual: dict[str, UsualView] = field(default_factory=dict)
     machine_word: MachineInfo = field(default_factory=MachineInfo)
+    utc_ms: int = 1_700_000_000_000
     views: int = 0
     hold_view: threading.Event | None = None
     kept_evidence: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -109,7 +110,7 @@ class FakeAgent:
             limits=LimitsView(0.2, 0.6, 0.2, 0.214), actions=self.actions, shelve_max_s=28_800.0,
         )  # fmt: skip
         now = Now(
-            mono=time.monotonic(), utc_ms=1_700_000_000_000, alarms=self.alarms,
+            mono=time.monotonic(), utc_ms=self.utc_ms, alarms=self.alarms,
             statuses=self.statuses, started_mono=self.started, levels=self.levels,
             workers=self.workers, link=self.link, machine=self.machine_word, running=self.running,
             usual=self.usual,

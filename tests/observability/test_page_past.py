@@ -79,6 +79,10 @@ def test_the_last_hours_are_drawn_with_their_limits_and_what_is_missing_is_a_gap
     assert sum("agent off" in row for row in rows) in range(18, 25)
     assert any(SCRIPT in row and re.search(r"50\s%", row) for row in rows)
     assert browser.run("document.querySelectorAll('img[src=x]').length") == 0
+    busy.history["cam1"] = past([m - 60 for m in minutes])  # the agent's clock is set by an hour
+    busy.utc_ms += 3_600_000
+    browser.wait("document.querySelectorAll('.pasts rect').length === 0")  # long before the minute
+    browser.wait(f"({CHARTS})[1].paths[3].includes('L480.0')")
     assert browser.errors == []
 
 
@@ -166,7 +170,8 @@ def test_an_operator_acknowledges_by_the_keyboard_and_is_where_he_was_afterwards
     browser.wait(f"!{OPEN}")
     assert len(acts.acts) == 2, "a double click is one"
     browser.run("acting.used -= 2 * FORGET_MS; document.querySelector('.explain').click()")
-    browser.wait(f"{OPEN} && {IN_FOCUS} === 'acting-token'")
+    browser.wait(f"{OPEN} && {IN_FOCUS} === 'acting-name'")
+    assert browser.run("actingNodes.name.value") == "", "the next one is somebody else"
     assert browser.text("#acting h2") == "Explain now: cam1"
     browser.press("Escape")
     browser.wait(f"!{OPEN}")

@@ -45,7 +45,7 @@ actingDone.hidden = true;
 
 for (const [command, button] of commandButtons) button.addEventListener("click", () => act(command));
 actingNodes.close.addEventListener("click", () => actingDialog.close());
-actingNodes.forget.addEventListener("click", () => { forgetToken(); actingNodes.token.focus(); });
+actingNodes.forget.addEventListener("click", () => { forgetWho(); actingNodes.name.focus(); });
 actingDialog.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
 // Digits and Escape are the dialog's while it is open, not the page's.
 actingDialog.addEventListener("keydown", (event) => event.stopPropagation());
@@ -59,6 +59,10 @@ function forgetToken() {
   acting.token = null;
   actingNodes.token.value = "";
   showToken();
+}
+function forgetWho() {
+  forgetToken();
+  actingNodes.name.value = "";  // the next one is somebody else
 }
 function showToken() {
   actingRows.token.hidden = acting.token !== null;
@@ -77,7 +81,7 @@ const agentNow = () => Math.round(acting.view.utc_ms + performance.now() - actin
 function openActing(about) {
   const {alarm, camera} = about, may = acting.view.actions || [];
   acting.about = {...about, opener: document.activeElement};
-  if (performance.now() - acting.used > FORGET_MS) acting.token = null;
+  if (acting.token !== null && performance.now() - acting.used > FORGET_MS) forgetWho();
   say(actingNodes.head, alarm ? `${alarm.title}, ${alarm.camera_id}` : t("explain_of", {name: camera}));
   say(actingNodes.what, alarm ? alarm.message : t("explain_what"));
   sayActing("");
@@ -152,7 +156,7 @@ async function postAction(command, token, body) {
   }
 }
 function whyNot({status, outcome, detail, wait}) {
-  const why = detail ? ` (${detail})` : "";
+  const why = detail ? ` (${told(detail)})` : "";
   if (status === 0 || status >= 500) return t("act_unanswered") + why;
   if (status === 401) return t("act_401") + why;
   if (status === 403) return t("act_403") + why;

@@ -3,7 +3,7 @@
 // shows it, at most once a minute, so that a page that nobody reads costs nothing.
 const PAST_MS = 60000, PAST_AGAIN_MS = 10000;
 const MINUTES = 480, JOINED_S = 100;  // rows of which the ends lie further apart have a gap between
-const PAST_HEIGHT = 60;
+const PAST_HEIGHT = 60, STEPPED_S = 5;
 
 // JSON of the agent by address; the browser keeps the last one and asks by its tag. Null without.
 async function askAgent(path) {
@@ -126,7 +126,10 @@ class LanePast {
     });
   }
   update(view, alarms) {
-    this.now_s = view.utc_ms / 1000;
+    const now_s = view.utc_ms / 1000, mono_s = performance.now() / 1000;
+    const set = Math.abs(now_s - this.now_s - (mono_s - this.mono_s)) > STEPPED_S;
+    if (set) this.asking.due = 0;  // the agent's clock was set, and its history moved along
+    [this.now_s, this.mono_s] = [now_s, mono_s];
     this.asking.ask(alarms.map((a) => a.event_id + a.state).join());
     if (Math.floor(this.now_s / 60) !== this.drawn) this.draw();
   }
