@@ -68,7 +68,7 @@ def test_the_shares_are_those_of_the_record_and_are_compared_with_the_reference(
     details = "document.querySelector('.class details').textContent"
     assert "of the map's orange: suture 20\u202f%, elsewhere 80\u202f%" in browser.run(details)
     assert "effect of hiding it in the picture 82\u202f%" in browser.run(details)
-    assert "marks: usual" in browser.text(".legend")
+    assert "marks: ordinary" in browser.text(".legend")
 
     usual = UsualView("", 0.01, 0.09, 0.031)
     assert "As usual here: lately 3 % (1 % to 9 %)" in says(usual)
