@@ -22,6 +22,8 @@ USUAL_FOR, USUAL_AGAINST = (20, 125, 245), (205, 120, 20)
 STRONG_FOR, STRONG_AGAINST = (0, 20, 90), (70, 20, 0)
 OPAQUE = 0.9
 """How much of the base is covered where a map is as strong as usual."""
+LEVELS = 1000
+"""Strengths that ``against_usual`` tells apart on either side."""
 INK, PAPER, FAINT = (30, 30, 30), (255, 255, 255), (150, 150, 150)
 CLASS_COLOURS = (
     (0, 0, 0),
@@ -141,24 +143,16 @@ def against_usual(base: Image, values: NDArray[np.float32], usual: float, strong
     which is at least ``usual``, that colour darkens, and beyond nothing changes. On a pale base
     each colour is darker than all weaker ones.
     """
-    size = np.abs(values)[..., None].astype(np.float32)
+    steps = np.linspace(-strong, strong, 2 * LEVELS + 1, dtype=np.float32)[:, None]
+    size, negative = np.abs(steps), steps < 0
     cover = OPAQUE * np.clip(size / usual, 0, 1) ** 0.8
     deep = np.clip((size - usual) / max(strong - usual, 1e-6 * usual), 0, 1)
-    ends = (
-        np.where(
-            values[..., None] >= 0,
-            np.array(USUAL_FOR, np.float32),
-            np.array(USUAL_AGAINST, np.float32),
-        ),
-        np.where(
-            values[..., None] >= 0,
-            np.array(STRONG_FOR, np.float32),
-            np.array(STRONG_AGAINST, np.float32),
-        ),
-    )
-    colour = ends[0] * (1 - deep) + ends[1] * deep
-    mixed = base.astype(np.float32) * (1 - cover) + colour * cover
-    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+    colour = np.where(negative, USUAL_AGAINST, USUAL_FOR) * (1 - deep)
+    colour += np.where(negative, STRONG_AGAINST, STRONG_FOR) * deep
+    place = np.clip(np.rint(values * (LEVELS / strong)), -LEVELS, LEVELS).astype(np.intp) + LEVELS
+    laid = (colour * cover).astype(np.float32)[place]
+    mixed = base * (1 - cover).astype(np.float32)[place] + laid
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def pale(image: Image) -> Image:

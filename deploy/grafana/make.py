@@ -297,6 +297,11 @@ AGENT = (
                     f"(increase(pitwatch_worker_restarts_total{{{OWN}}}[1h]))",
                     f"pitwatch_breaker_open{{{OWN}}}", "job, instance"), "{{reason}}"),
            (f"pitwatch_breaker_open{{{OWN}}}", "breaker open"))),
+    Panel("Cluster", "1 while the agent is part of its Ray cluster, and while workers of its own computer "
+          "stand in; drivers that ended in the last hour by reason.", "none",
+          ((f"pitwatch_cluster_connected{{{OWN}}}", "connected"),
+           (f"pitwatch_workers_stand_in{{{OWN}}}", "local workers stand in"),
+           (hourly("pitwatch_cluster_driver_restarts_total", "reason", OWN), "driver {{reason}}"))),
     Panel("Jobs in flight", "Explanations under way.", "none",
           ((f"pitwatch_jobs_in_flight{{{CAM}}}", "{{camera}}"),)),
     Panel("Messages waiting", "Messages that the broker has not acknowledged. The limit is of those in "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 
 from agent.capture.lanes import LaneCutter, circle, merged
+from agent.capture.process import _meta
+from agent.capture.source import Picture
 from agent.records import MachineInfo, MachineState
 from agent.supervision.ring import RingFrame
 from tests.capture.support import camera, noise
@@ -88,9 +91,12 @@ def test_what_a_picture_knows_of_the_machine_wins_over_what_was_said() -> None:
 
 
 def test_what_the_camera_puts_into_a_picture_belongs_to_all_its_lanes() -> None:
-    meta = {"chunks": {"Gain": 6.5, "Mode": "Night"}}
-    (frame,) = LaneCutter(camera()).cut(ring_frame(meta=meta), *ORIGIN)
-    assert frame.chunks == meta["chunks"]
+    """As the camera's process packs them, and what is not in this picture too."""
+    chunks = {"Gain": 6.5, "Mode": "Night", "FrameID": math.nan}
+    packed = _meta(Picture(np.zeros((4, 4, 3), np.uint8), None, 0, 0.0, chunks=chunks))
+    (frame,) = LaneCutter(camera()).cut(ring_frame(meta=json.loads(packed)), *ORIGIN)
+    assert math.isnan(frame.chunks["FrameID"])
+    assert {**frame.chunks, "FrameID": 0} == {**chunks, "FrameID": 0}
 
 
 def test_a_machine_state_of_a_later_version_is_ignored() -> None:

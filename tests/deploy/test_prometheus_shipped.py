@@ -46,8 +46,10 @@ def check(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_there_is_one_beside_the_rules_and_one_for_compose() -> None:
-    assert set(SHIPPED) == {"prometheus/prometheus.yml", "docker/prometheus.yml"}
+def test_there_is_one_beside_the_rules_and_two_for_compose() -> None:
+    assert set(SHIPPED) == {
+        "prometheus/prometheus.yml", "docker/prometheus.yml", "docker/prometheus.ray.yml"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -85,14 +87,15 @@ def test_they_scrape_an_agent_and_their_rules_give_values(
     with ExitStack() as stack:
         servers = {}
         for name in SHIPPED:
-            folder = tmp_path / Path(name).parent
-            folder.mkdir()
+            folder = tmp_path / name.removesuffix(".yml")
+            folder.mkdir(parents=True)
             file = mounted(name, folder)
             text, count = re.subn(
                 r"(127\.0\.0\.1|pitwatch):9464", f"127.0.0.1:{agent.port}", file.read_text()
             )
             assert count == 1
-            file.write_text(text)
+            nobody = re.sub(r"(pitwatch|ray)-[\w-]+:\d+", "127.0.0.1:9", text)
+            file.write_text(nobody)
             servers[name] = stack.enter_context(served(file, folder))
         for name, there in servers.items():
             (up,) = there.wait_for('up{job="pitwatch"} == 1', 60)

@@ -222,7 +222,7 @@ def test_a_map_says_which_fruit_it_explains_and_a_picture_without_a_fruit_has_no
     busy.telemetry.count("frames_captured", camera="cam1")
     busy.telemetry.count("frames_segmented", camera="cam1")
     browser.wait(f"{ANGLE} === '–'")
-    assert re.match(r"no fruit for 3\d s; the last: 12\.5°", browser.text(".reading .soft"))
+    assert re.match(r"no fruit for 3\d s\s+the last: 12\.5°", browser.text(".reading .soft"))
     assert browser.text(".frame figcaption").startswith("the camera now, no fruit")
 
 

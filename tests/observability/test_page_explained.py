@@ -48,7 +48,7 @@ class Said:
         self._browser.wait(
             f"cards.get('cam1').rows.get('suture').map?.frame_id === '{shown.frame_id}'"
         )
-        return str(self._browser.run(SAYS)).replace("\u202f", " ")
+        return str(self._browser.run(SAYS)).replace("\u202f", " ").replace("\xa0", " ")
 
 
 @pytest.mark.needs_chromium
@@ -68,17 +68,17 @@ def test_the_shares_are_those_of_the_record_and_are_compared_with_the_reference(
     details = "document.querySelector('.class details').textContent"
     assert "of the map's orange: suture 20\u202f%, elsewhere 80\u202f%" in browser.run(details)
     assert "effect of hiding it in the picture 82\u202f%" in browser.run(details)
-    assert "marks: usual" in browser.text(".legend")
+    assert "marks: ordinary" in browser.text(".legend")
 
     usual = UsualView("", 0.01, 0.09, 0.031)
-    assert "As usual here: 3 % from elsewhere lately, usually 1 % to 9 %" in says(usual)
+    assert "As usual here: lately 3 % (1 % to 9 %)" in says(usual)
     text = says(replace(usual, mean=0.34), input_context_reliance=0.605)
     assert "suture 39 % · elsewhere 61 %" in text
-    assert "More from elsewhere than usual here: 34 % lately" in text
+    assert "More from elsewhere than usual: lately 34 %" in text
     assert "Less from elsewhere than usual" in says(replace(usual, mean=0.001))
-    assert "Usual here: 1 % to 9 % from elsewhere" in says(replace(usual, mean=math.nan))
+    assert "Usual here: 1 % to 9 %" in says(replace(usual, mean=math.nan))
     text = says(replace(usual, held="the machine does not run"))
-    assert "Not compared with what is usual: the machine does not run" in text
+    assert "Not compared now: the machine does not run" in text
     assert "the reference does not fit what runs" in says(replace(usual, held="model A, not B"))
 
     text = says(usual, SamplingClass.UNCERTAIN, Rung.PARTIAL, input_context_reliance=math.nan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 from agent.alarms.text.languages import LANGUAGES
 from agent.capture.states import Cause
 from agent.config.sections.alarms import Alarms
+from agent.observability.http import access, guard
 from agent.observability.newest import Newest
 from agent.observability.page.document import SCRIPTS, load_page
 from agent.observability.page.words import TABLES, Words, load_words
@@ -89,6 +92,19 @@ def test_every_state_and_reason_has_an_italian_word() -> None:
         "high", "medium", "low", "suture", "stem",
     )  # fmt: skip
     assert [str(name) for name in named if str(name) not in terms] == []
+
+
+def test_every_reason_of_a_refused_request_has_an_italian_sentence() -> None:
+    said = [
+        call.args[1].value
+        for module in (access, guard)
+        for call in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Denied"
+        and isinstance(call.args[1], ast.Constant)
+    ]  # fmt: skip
+    assert len(said) >= 12
+    terms = load_words("it").terms
+    assert [reason for reason in said if reason not in terms] == []
 
 
 def test_a_word_cannot_end_the_script_or_become_markup() -> None:

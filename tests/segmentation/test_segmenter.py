@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,7 +75,7 @@ def test_a_painted_fruit_gives_its_angle_stem_and_areas(angle):
 def test_what_belongs_to_the_frame_is_carried_over():
     machine = MachineInfo(fruit_id="f-7", encoder=12)
     given = frame(fruit(30), camera="lane2", seq=41, machine=machine)
-    given = replace(given, chunks={"Gain": 6.5})
+    given = dataclasses.replace(given, chunks={"Gain": 6.5})
     [got] = segmenter().segment([given])
     assert (got.lane, got.frame_id, got.seq) == ("lane2", "lane2-41", 41)
     assert (got.captured_utc_ms, got.captured_mono) == (1041, 41.0)

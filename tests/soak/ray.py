@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agent.ablation.pool.messages import Order, WorkerArgs
 from agent.ablation.pool.pool import AblationPool
 from agent.ablation.pool.worker import Answer, Phase, serve
-from agent.records import Explanation, JobFailure, SamplingClass, Selection
+from agent.records import Explanation, JobFailure, SamplingClass
 from agent.supervision.channel import Channel
 from tests.ablation.pool.support import (
     CountingTelemetry,
@@ -289,7 +289,7 @@ def _killed(
             for _ in range(count):
                 explained = sum(isinstance(one, Explanation) for one in ended)
                 wait_until(lambda done=explained: explained_more_than(done + 20), START_S)
-                wait_until(lambda: pool.status().busy > 0, START_S)
+                wait_until(lambda: explained_more_than(len(taken)) or pool.status().busy, START_S)
                 seen |= {*pool.pids().values(), *pool.local_pids()}
                 for pid in victims(cluster, pool)[: None if restarts else 1]:
                     _kill(pid)

@@ -65,7 +65,8 @@ class Alarms(Section):
     ] = ()
     """Alarms that never annunciate: a cause as ``no_read_rate``, or ``no_read_rate-cam1``."""
     language: Literal["en", "it"] = "en"
-    """Of the titles, sentences and reasons that operators read; the log stays English."""
+    """Of the titles, sentences and reasons that operators read, and of the page; the log stays
+    English."""
     change_overs: tuple[ChangeOver, ...] = ()
     """Charts stand still and production alarms are suppressed in them, as when the machine says
     ``change-over`` itself."""

@@ -156,7 +156,7 @@ async function postAction(command, token, body) {
   }
 }
 function whyNot({status, outcome, detail, wait}) {
-  const why = detail ? ` (${detail})` : "";
+  const why = detail ? ` (${told(detail)})` : "";
   if (status === 0 || status >= 500) return t("act_unanswered") + why;
   if (status === 401) return t("act_401") + why;
   if (status === 403) return t("act_403") + why;

@@ -143,12 +143,12 @@ class CameraCard {
     const age_s = fruit ? since(fruit.at) : 0;
     dress(this.angle, fruit && !fruit.read && !this.live ? "angle none" : "angle");
     say(this.angle, read ? fixed(fruit.angle_deg, 1, "°") : fruit && !this.live ? t("no_read") : "–");
-    const like = fruit && known(fruit.plausibility) ? ` · ${t("like_a_fruit", {share: share(fruit.plausibility)})}` : "";
+    const like = fruit && known(fruit.plausibility) ? `${t("like_a_fruit", {share: share(fruit.plausibility)})} · ` : "";
     say(this.words, !fruit ? t("no_fruit_yet") : this.live ? t("no_fruit_for", {age: age(age_s)})
       : read ? t("sure", {share: share(fruit.confidence)}) : words(fruit.reason));
-    say(this.more, !fruit ? "" : this.live ? "; " + t("the_last",
+    say(this.more, !fruit ? "" : this.live ? t("the_last",
       {what: fruit.read ? fixed(fruit.angle_deg, 1, "°") : words(fruit.reason)})
-      : `${like} · ${t("ago", {age: age(age_s)})}`);
+      : like + t("ago", {age: age(age_s)}));
     say(this.id, fruit?.fruit_id && !this.live ? " · " + t("fruit_id", {id: fruit.fruit_id}) : "");
     const which = fruit && !this.live ? fruit.frame_id : t("camera_now");
     const none = this.frame.node.hidden;

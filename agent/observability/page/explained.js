@@ -25,8 +25,8 @@ class ClassRow {
       make("div", {class: "whose"}, this.fruit.node, this.whose));
     this.explained.hidden = true;
     this.shares = make("p", {class: "shares"});
-    this.usual = make("p", {class: "usual"});
-    this.remarks = make("p", {class: "usual"});
+    this.usual = make("p", {class: "usual", title: t("usual_means")});
+    this.remarks = make("p", {class: "remarks"});
     this.control = make("p", {});
     this.numbers = make("p", {});
     this.reason = make("p", {lang: "en", translate: "no"});

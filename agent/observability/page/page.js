@@ -169,7 +169,7 @@ async function update() {
         const view = await answer.json();
         show(view);
         await renew(here, view);
-        heard = new Date();
+        heard = view.utc_ms;  // of the agent's clock, as every time here: the panel's may be wrong
         gone(null);
       } else {
         gone(await refusal(answer));
@@ -196,7 +196,7 @@ async function renew(here, {version, config_hash}) {
 // What a refused request is told as: a short word for the state, and a sentence.
 async function refusal(answer) {
   const {error} = await answer.json().catch(() => ({}));
-  const why = error ? `: ${error}` : "", status = answer.status;
+  const why = error ? `: ${told(error)}` : "", status = answer.status;
   if (status === 401) return [t("not_signed_in"), t("wants_token", {why})];
   if (status === 403) return [t("not_allowed"), t("lets_not_look", {why})];
   if (status === 429) return [t("must_wait"), t("asked_too_often", {why})];

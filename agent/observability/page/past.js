@@ -246,4 +246,4 @@ class PastRow {
   }
 }
 const pastAlarms = new PastAlarms();
-byId("cameras").after(make("section", {"aria-label": t("alarms_before")}, pastAlarms.node));
+byId("past").append(pastAlarms.node);

@@ -5,6 +5,8 @@ const LOCALE = WORDS.locale;
 const t = (key, values = {}) => WORDS.texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 // A state, reason or cause in words; "stage/reason" are two. One without a translation stays.
 const term = (name) => Object.hasOwn(WORDS.terms, name) ? WORDS.terms[name] : name.replaceAll("_", " ");
+// A sentence of the server's own, where it is in the table; any other as it comes.
+const told = (text) => Object.hasOwn(WORDS.terms, text) ? WORDS.terms[text] : text;
 const words = (name) => name.split("/").map(term).join(": ");
 
 const known = (x) => x !== null && x !== undefined;

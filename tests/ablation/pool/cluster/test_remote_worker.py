@@ -191,7 +191,7 @@ def test_a_kept_actor_that_has_died_meanwhile_is_made_again() -> None:
             False,
         ),
         (
-            FakeRay([actor(start=lambda *_: RayError("\x1b[36mdied\n No module named 'agent'\x1b[0m"))]),
+            FakeRay([actor(start=lambda *_: RayError("\x1b[36mdied\n No module named 'agent'"))]),
             {},
             "NoPackage",
             "has no pitwatch in its Ray's Python: No module named 'agent'",
