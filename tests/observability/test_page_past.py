@@ -128,7 +128,7 @@ def acts(busy: FakeAgent, serve: ServeAgent, browser: Chromium) -> FakeAgent:
     """The page of an agent that lets operators act, with one alarm."""
     busy.actions = ("ack", "comment", "shelve", "unshelve", "explain")
     browser.open(serve(actions={"token": TOKEN}).url + ONE)
-    browser.wait(f"document.body.classList.contains('acts') && {ANGLE} === '12.5°'")
+    browser.wait(f"document.body?.classList.contains('acts') && {ANGLE} === '12.5°'")
     return busy
 
 
