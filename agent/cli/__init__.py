@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -59,9 +59,25 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
     except SystemExit as end:
+        for stream in (sys.stdout, sys.stderr):
+            flush_or_drop(stream)
         if threading.active_count() > 1:
             _leave(end.code)
         raise
+
+
+def flush_or_drop(stream: TextIO) -> None:
+    """Write what a stream holds, or drop it where nobody can read it any more.
+
+    Of a terminal that has closed the interpreter would otherwise make exit code 120 at its end.
+    """
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def _leave(code: str | int | None) -> NoReturn:
@@ -72,9 +88,7 @@ def _leave(code: str | int | None) -> NoReturn:
     """
     if isinstance(code, str):
         sys.stderr.write(f"{code}\n")
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    flush_or_drop(sys.stderr)
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -347,3 +348,23 @@ cli.main()
     assert done.returncode == (int(ends) if ends.isdigit() else 1)
     assert ("a sentence" in done.stderr) == (not ends.isdigit())
     assert time.monotonic() - began < 55
+
+
+def test_what_a_closed_terminal_was_to_be_shown_makes_no_exit_code() -> None:
+    program = (
+        "import os, sys; from agent.cli import flush_or_drop;"
+        " sys.stdout.write('a picture of the live view');"
+        " sys.stdin.readline();"  # the terminal closes
+        " {}"
+    )
+    for ending, code in (("flush_or_drop(sys.stdout)", 0), ("pass", 120)):
+        ours, its = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", program.format(ending)],
+            stdin=subprocess.PIPE, stdout=its, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
+        os.close(its)
+        os.close(ours)
+        process.communicate(b"\n", timeout=60)
+        assert process.returncode == code, ending
