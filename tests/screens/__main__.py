@@ -87,7 +87,7 @@ def main() -> int:
     model = sha256(default_weights())
     if made.get("model_sha256") != model:
         made = {"model_sha256": model, "pictures": {}}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for scene in SCENES:
             if options.scenes and scene.name not in options.scenes:
                 continue

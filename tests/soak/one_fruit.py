@@ -20,6 +20,8 @@ from tests.support.running import running_agent
 LANES = tuple(f"lane{number}" for number in range(1, 5))
 RATE_PER_MINUTE = 280
 SCREEN = (1280, 800)
+ROUNDED_DEG = 0.05 + 0.005 + 1e-9
+"""The page shows tenths of a degree, a message hundredths."""
 PAUSE_S = 0.2
 ATTEMPTS = 10
 """So many screenshots for one that can be judged: a page that changes meanwhile shows either."""
@@ -123,7 +125,7 @@ def _judge(
     other: dict[str, Any],
     picture: NDArray[np.uint8],
     truth: dict[str, dict[int, str]],
-    told: dict[str, dict[str, tuple[str, str]]],
+    told: dict[str, dict[str, tuple[str, float | None]]],
 ) -> None:
     if one != other:
         found.changing += 1
@@ -135,13 +137,14 @@ def _judge(
     x, y, width, height = (round(value) for value in one["at"])
     number = number_in(picture[y : y + height, x : x + width])
     fruit = truth[lane].get(number if number is not None else -1, "no fruit")
-    frame, angle = told[lane].get(fruit, ("not told", "not told"))
-    if (frame, angle) == (one["frame"], one["angle"]):
+    frame, angle_deg = told[lane].get(fruit, ("not told", None))
+    if frame == one["frame"] and _same(one["angle"], angle_deg):
         found.same += 1
         found.fruit.add(fruit)
     else:
         found.mixed.append(
-            f"number {number}, fruit {fruit}: {frame}, {angle}; shown {one['frame']}, {one['angle']}"
+            f"number {number}, fruit {fruit}: {frame}, {angle_deg}; shown {one['frame']}, "
+            f"{one['angle']}"
         )
 
 
@@ -152,16 +155,20 @@ def _truth(log: Path) -> dict[int, str]:
     return {row["picture"] % (1 << BITS): f"f{row['truth']['fruit']}" for row in rows}
 
 
-def _told(seen: Observer, lane: str) -> dict[str, tuple[str, str]]:
-    """Frame and angle, as the page writes it, by the fruit's name."""
+def _told(seen: Observer, lane: str) -> dict[str, tuple[str, float | None]]:
+    """Frame and angle in degrees, None where it was not read, by the fruit's name."""
     readings = (json.loads(one.payload) for one in seen.all(f"/fruit/{lane}"))
     return {
-        one["fruit_id"]: (
-            one["frame_id"],
-            f"{one['angle_deg']:.1f}°" if one["read"] else "no read",
-        )
+        one["fruit_id"]: (one["frame_id"], one["angle_deg"] if one["read"] else None)
         for one in readings
     }
+
+
+def _same(shown: str, told_deg: float | None) -> bool:
+    """Whether the page's text is the angle of the message; both have rounded it."""
+    if told_deg is None or not shown.endswith("°"):
+        return told_deg is None and shown == "no read"
+    return abs(float(shown[:-1]) - told_deg) <= ROUNDED_DEG
 
 
 def _config(folder: Path, broker: str) -> str:
