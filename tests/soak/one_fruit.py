@@ -20,8 +20,8 @@ from tests.support.running import running_agent
 LANES = tuple(f"lane{number}" for number in range(1, 5))
 RATE_PER_MINUTE = 280
 SCREEN = (1280, 800)
-ROUNDED_DEG = 0.05 + 0.005 + 1e-9
-"""The page shows tenths of a degree, a message hundredths."""
+ROUNDED_DEG = 0.05 + 0.0005 + 1e-9
+"""The page shows tenths of a degree, a message thousandths."""
 PAUSE_S = 0.2
 ATTEMPTS = 10
 """So many screenshots for one that can be judged: a page that changes meanwhile shows either."""
