@@ -19,7 +19,7 @@ SIDE_MAX_PX = 960
 """A larger frame is shown smaller: a page needs no more, and encoding stays in milliseconds."""
 SMALL_PX = 480
 """Of a frame that is one of many on a page."""
-QUALITY = 85
+QUALITY, SMALL_QUALITY = 85, 70
 COLOURS_BGR = {SUTURE: (0, 200, 255), STEM: (255, 190, 60)}
 OTHER_BGR = (200, 120, 255)
 LINE_BGR = (255, 255, 255)
@@ -148,9 +148,9 @@ def mean_map_picture(mean_map: MeanMap) -> Picture:
     return Picture(mean_map.frame_id, "image/png", data.tobytes())
 
 
-def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+def encode_jpeg(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
     """Return a BGR picture as JPEG; ``ValueError`` when OpenCV cannot encode it."""
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded")
     return data.tobytes()

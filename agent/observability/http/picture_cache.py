@@ -13,6 +13,7 @@ from agent.observability.http.rpc import AgentClient, Unchanged
 from agent.observability.newest import HeatMap, MeanMap
 from agent.observability.pictures import (
     SIDE_MAX_PX,
+    SMALL_QUALITY,
     Picture,
     encode_jpeg,
     heat_map_picture,
@@ -98,5 +99,8 @@ class PictureCache:
 
 def frame_picture(annotated: AnnotatedFrame, side_px: int = SIDE_MAX_PX) -> Picture:
     """Return the frame as JPEG with what was read in it; takes a few ms."""
-    picture_id = annotated.frame.frame_id + ("" if side_px == SIDE_MAX_PX else f"-{side_px}")
-    return Picture(picture_id, "image/jpeg", encode_jpeg(outlined(annotated, side_px)))
+    image = outlined(annotated, side_px)
+    if side_px == SIDE_MAX_PX:
+        return Picture(annotated.frame.frame_id, "image/jpeg", encode_jpeg(image))
+    picture_id = f"{annotated.frame.frame_id}-{side_px}"
+    return Picture(picture_id, "image/jpeg", encode_jpeg(image, SMALL_QUALITY))
