@@ -83,6 +83,10 @@ def test_remarks_are_counted_and_each_kind_is_told_once(
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64), 1000, np.uint16))
     run = capture(camera(str(tmp_path), fps=100))
     wait_until(lambda: run.ledger.counts[("pictures_remarked", "cam1", "top_bits_unused")] == 1)
-    told = [record.fields for record in caplog.records if record.message == "picture_remarked"]
-    assert [each["kind"] for each in told] == ["top_bits_unused"]
-    assert "use 10 of 16 bits" in told[0]["example"]
+
+    def told() -> list[dict[str, object]]:
+        return [each.fields for each in caplog.records if each.message == "picture_remarked"]
+
+    wait_until(told)  # it is said after it is counted
+    assert [each["kind"] for each in told()] == ["top_bits_unused"]
+    assert "use 10 of 16 bits" in str(told()[0]["example"])

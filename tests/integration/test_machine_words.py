@@ -47,6 +47,9 @@ def test_fruit_id_and_encoder_by_mqtt_and_http_are_in_the_readings(tmp_path: Pat
 
             agent.wait_ready()
             agent.wait(lambda: named("M", by_mqtt), 30, "a reading with the word by MQTT")
+            said = next(numbers)  # none of the first words is on its way any more
+            heard = "pitwatch_machine_messages_total"
+            agent.wait(lambda: agent.total(heard, transport="mqtt") >= said, 30, "all are heard")
             agent.wait(lambda: named("H", by_http), 30, "a reading with the word by HTTP")
         first, second = read_with("M"), read_with("H")
         assert (first["encoder"], first["lot"], first["machine_state"]) == (4711, "L1", "running")
