@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.ablation.pool.support import gone
 from tests.support import wait_until
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import PROMPT_WORKERS, RunningAgent, forked_agent
@@ -27,14 +27,6 @@ def assert_jobs_and_messages_balance(agent: RunningAgent) -> None:
     assert jobs["selected"] == jobs["completed"] + jobs["dropped"], jobs
     assert messages["delivered"] > 0
     assert messages["enqueued"] == messages["delivered"] + messages["dropped"], messages
-
-
-def gone(process: psutil.Process) -> bool:
-    """Whether a process has ended, reaped or not."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def fruit_go_on(agent: RunningAgent) -> None:
@@ -163,6 +155,6 @@ def test_a_stopped_worker_is_replaced_while_fruit_go_on(tmp_path: Path) -> None:
         worker.suspend()
         agent.wait(lambda: agent.status()["workers"]["restarts"] == 1, 30, "replaced")
         # Killed, it ends when the kernel has taken its memory apart.
-        wait_until(lambda: gone(worker), 10, "the stopped one is dead")
+        wait_until(lambda: gone(worker.pid), 10, "the stopped one is dead")
         fruit_go_on(agent)
         assert agent.books("cam1").dropped == 0

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.simulator.truth_log import BITS, CELLS, SIDE
+from agent.simulator.truth_log import BITS, read_number
 from tests.support.chromium import Chromium, chromium
 from tests.support.mosquitto import Observer, mosquitto
 from tests.support.running import running_agent
@@ -25,9 +25,6 @@ ROUNDED_DEG = 0.05 + 0.0005 + 1e-9
 PAUSE_S = 0.2
 ATTEMPTS = 10
 """So many screenshots for one that can be judged: a page that changes meanwhile shows either."""
-LIT, DARK = 170, 85
-"""Grey levels beyond which a square is white or black; between them it is neither."""
-
 LOOK = """JSON.stringify([...document.querySelectorAll('.card')].map((card) => {
   const at = card.querySelector('.frame img').getBoundingClientRect();
   return {lane: card.querySelector('h2').innerText, frame: card.dataset.frame || '',
@@ -47,26 +44,6 @@ class Found:
     @property
     def judged(self) -> int:
         return self.same + len(self.mixed)
-
-
-def number_in(picture: NDArray[np.uint8]) -> int | None:
-    """The number that the simulator drew into a picture (H, W, 3) uint8, None for none or half."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    cell = grey.shape[0] / CELLS
-
-    def lit(row: int, column: float) -> bool | None:
-        y, x = round((row + 0.5) * cell), round((column + 0.5) * cell)
-        level = grey[y, x]
-        return True if level > LIT else False if level < DARK else None
-
-    number = 0
-    for bit in range(BITS):
-        row, column = divmod(bit, SIDE)
-        one, opposite = lit(row, column), lit(row, CELLS - SIDE + column)
-        if one is None or opposite is None or one == opposite:
-            return None
-        number = 2 * number + one
-    return number
 
 
 def one_fruit(folder: Path, screenshots: int) -> tuple[list[str], list[str]]:
@@ -135,7 +112,7 @@ def _judge(
         return
     lane = one["lane"]
     x, y, width, height = (round(value) for value in one["at"])
-    number = number_in(picture[y : y + height, x : x + width])
+    number = read_number(picture[y : y + height, x : x + width])
     fruit = truth[lane].get(number if number is not None else -1, "no fruit")
     frame, angle_deg = told[lane].get(fruit, ("not told", None))
     if frame == one["frame"] and _same(one["angle"], angle_deg):

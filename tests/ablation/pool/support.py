@@ -8,6 +8,8 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,25 @@ def make_pool(
         agent_id=f"agent{next(_numbers)}",
     )
     return AblationPool(spec, workers(**settings), telemetry, time.monotonic), telemetry
+
+
+Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
+
+
+@contextmanager
+def stopped_pools() -> Iterator[Start]:
+    """``make_pool`` and start, as often as wanted; each pool is gone at the end."""
+    pools: list[AblationPool] = []
+
+    def start_pool(*args: object, **settings: object) -> tuple[AblationPool, CountingTelemetry]:
+        pool, telemetry = make_pool(*args, **settings)  # type: ignore[arg-type]
+        pools.append(pool)
+        pool.start()
+        return pool, telemetry
+
+    yield start_pool
+    for pool in pools:
+        assert pool.stop(20.0)
 
 
 def selection(

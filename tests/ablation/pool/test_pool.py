@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,14 @@ from tests.ablation.pool.over_ray import kinds_of_pool
 from tests.ablation.pool.support import (
     START_S,
     CountingTelemetry,
+    Start,
     gone,
     in_cluster,
     make_pool,
     pid_of,
     run_job,
     selection,
+    stopped_pools,
     wait_ready,
     wait_results,
 )
@@ -37,7 +39,6 @@ from tests.support import free_port, wait_until
 from tests.support.ray_cluster import STORE_BYTES, ray_cluster
 
 ROOT = Path(__file__).parents[3]
-Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -58,17 +59,8 @@ def over_settings(over: str) -> Iterator[dict[str, object]]:
 @pytest.fixture
 def start(children_forked: None, over_settings: dict[str, object]) -> Iterator[Start]:
     """Starts pools that are gone when the test is over."""
-    pools: list[AblationPool] = []
-
-    def start_pool(*args: object, **settings: object) -> tuple[AblationPool, CountingTelemetry]:
-        pool, telemetry = make_pool(*args, **{**over_settings, **settings})  # type: ignore[arg-type]
-        pools.append(pool)
-        pool.start()
-        return pool, telemetry
-
-    yield start_pool
-    for pool in pools:
-        assert pool.stop(20.0)
+    with stopped_pools() as start_pool:
+        yield lambda *args, **settings: start_pool(*args, **{**over_settings, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -483,19 +475,14 @@ def test_a_picture_larger_than_the_object_store_costs_the_job_and_not_the_worker
 @pytest.fixture
 def away(children_forked: None) -> Iterator[Start]:
     """Starts pools whose cluster is not there."""
-    pools: list[AblationPool] = []
+    with stopped_pools() as start_pool:
 
-    def start_pool(local_workers: int) -> tuple[AblationPool, CountingTelemetry]:
-        nowhere = f"127.0.0.1:{free_port()}"
-        ray = in_cluster(nowhere, local_workers=local_workers, away_after_s=0.2)
-        pool, telemetry = make_pool(**ray, restart_budget=1)  # type: ignore[arg-type]
-        pools.append(pool)
-        pool.start()
-        return pool, telemetry
+        def start_away(local_workers: int) -> tuple[AblationPool, CountingTelemetry]:
+            nowhere = f"127.0.0.1:{free_port()}"
+            ray = in_cluster(nowhere, local_workers=local_workers, away_after_s=0.2)
+            return start_pool(**ray, restart_budget=1)
 
-    yield start_pool
-    for pool in pools:
-        assert pool.stop(20.0)
+        yield start_away
 
 
 def test_while_the_cluster_is_away_explanations_are_off_and_the_reason_is_said(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,34 +14,28 @@ from agent.records import JobFailure
 from tests.ablation.pool.support import (
     START_S,
     CountingTelemetry,
+    Start,
     in_cluster,
-    make_pool,
     run_job,
     selection,
+    stopped_pools,
     wait_ready,
     wait_results,
 )
 from tests.support import wait_until
 
-Start = Callable[..., tuple[AblationPool, CountingTelemetry]]
-
 
 @pytest.fixture
 def start(children_forked: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts pools behind one of ``drivers``."""
-    pools: list[AblationPool] = []
+    with stopped_pools() as start_pool:
 
-    def start_pool(driver: str, **settings: object) -> tuple[AblationPool, CountingTelemetry]:
-        target = f"tests.ablation.pool.cluster.drivers:{driver}"
-        monkeypatch.setattr(link, "DRIVER_TARGET", target)
-        pool, telemetry = make_pool(**{**in_cluster("nowhere:1"), **settings})  # type: ignore[arg-type]
-        pools.append(pool)
-        pool.start()
-        return pool, telemetry
+        def start_behind(driver: str, **settings: object) -> tuple[AblationPool, CountingTelemetry]:
+            target = f"tests.ablation.pool.cluster.drivers:{driver}"
+            monkeypatch.setattr(link, "DRIVER_TARGET", target)
+            return start_pool(**{**in_cluster("nowhere:1"), **settings})
 
-    yield start_pool
-    for pool in pools:
-        assert pool.stop(20.0)
+        yield start_behind
 
 
 def test_an_answer_that_comes_after_the_end_of_its_job_is_dropped_and_counted(
