@@ -1,5 +1,5 @@
 """The pictures that the page shows, encoded once for all clients; without clients a frame costs
-nothing."""
+nothing. Frames come encoded; maps, which are wanted more rarely and cost more, are drawn here."""
 
 from __future__ import annotations
 
@@ -8,25 +8,16 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.rpc import AgentClient, Unchanged
 from agent.observability.newest import HeatMap, MeanMap
-from agent.observability.pictures import (
-    SIDE_MAX_PX,
-    SMALL_QUALITY,
-    Picture,
-    encode_jpeg,
-    heat_map_picture,
-    mean_map_picture,
-    outlined,
-)
+from agent.observability.pictures import Picture, heat_map_picture, mean_map_picture
 
 BY_ID = 64
 """Frames that were asked for by their id and are kept encoded, at some 20 to 100 KiB each."""
 
 
 class PictureCache:
-    """Fetches the newest of a lane and encodes it in ``executor``, unless it has it already."""
+    """Fetches the newest of a lane, unless it has it already, and draws maps in ``executor``."""
 
     def __init__(self, agent: AgentClient, executor: Executor) -> None:
         self._agent = agent
@@ -39,12 +30,13 @@ class PictureCache:
         """Return the newest frame of a lane, None before the first."""
         async with self._locks[lane,]:  # many viewers of one frame share one encoding
             kept = self._kept.get((lane,))
-            frame: AnnotatedFrame | Unchanged | None = await self._agent.call(
+            frame: Picture | Unchanged | None = await self._agent.call(
                 "frame", lane, kept.picture_id if kept else ""
             )
-            if not isinstance(frame, AnnotatedFrame):
+            if not isinstance(frame, Picture):
                 return kept if frame is Unchanged.UNCHANGED else None
-            return await self._encode((lane,), lambda: frame_picture(frame))
+            self._kept[lane,] = frame
+            return frame
 
     async def frame_of(self, lane: str, frame_id: str, side_px: int) -> Picture | None:
         """Return the frame of that id, at most ``side_px`` on a side; None when the agent does not
@@ -54,11 +46,9 @@ class PictureCache:
             kept = self._by_id.get(key)
             if kept is not None:
                 return kept
-            frame: AnnotatedFrame | None = await self._agent.call("frame_of", lane, frame_id)
-            if frame is None:
+            picture: Picture | None = await self._agent.call("frame_of", *key)
+            if picture is None:
                 return None
-            loop = asyncio.get_running_loop()
-            picture = await loop.run_in_executor(self._executor, frame_picture, frame, side_px)
             self._by_id[key] = picture
             while len(self._by_id) > BY_ID:
                 self._by_id.popitem(last=False)
@@ -95,12 +85,3 @@ class PictureCache:
         loop = asyncio.get_running_loop()
         picture = self._kept[key] = await loop.run_in_executor(self._executor, work)
         return picture
-
-
-def frame_picture(annotated: AnnotatedFrame, side_px: int = SIDE_MAX_PX) -> Picture:
-    """Return the frame as JPEG with what was read in it; takes a few ms."""
-    image = outlined(annotated, side_px)
-    if side_px == SIDE_MAX_PX:
-        return Picture(annotated.frame.frame_id, "image/jpeg", encode_jpeg(image))
-    picture_id = f"{annotated.frame.frame_id}-{side_px}"
-    return Picture(picture_id, "image/jpeg", encode_jpeg(image, SMALL_QUALITY))

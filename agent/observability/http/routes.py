@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -51,7 +52,8 @@ NAME_MAX = 200
 """Longest class or event that is looked for: what is longer is none."""
 PROBE_LIMIT_S = 2.0
 SILENT = Verdict((f"the agent has not answered within {PROBE_LIMIT_S:g} s",))
-STATUS_FRESH_S = 0.2
+STATUS_FRESH_S = 0.5
+"""Pages ask once a second: an only one has it fresh, many together cost little more than two."""
 GZIP_LEVEL = 4
 """A fifth of the size for a few milliseconds; the highest level saves a tenth of that more."""
 IMAGE_SUFFIX = re.compile(r"\.(jpg|jpeg|png|webp)$")
@@ -78,6 +80,7 @@ class Routes:
         self._pictures = PictureCache(agent, executor)
         self._status: tuple[float, bytes] | None = None
         self._status_lock = asyncio.Lock()
+        self._acted_mono = -math.inf
         self._calls: dict[tuple[object, ...], asyncio.Future[Any]] = {}
         self._page, self._page_policy = load_page(words, map_scale())
 
@@ -96,7 +99,7 @@ class Routes:
             Route("/api/v1/cam/{camera}/{class}/mean", self.mean_map),
             Route("/api/v1/evidence/{event}", self.evidence),
             Route("/machine", self.machine, methods=["POST"]),
-            *ActionRoutes(self._agent).table(),
+            *ActionRoutes(self._agent, self._forget_status).table(),
             *HistoryRoutes(self._agent, self._lanes).table(),
         ]
 
@@ -131,7 +134,7 @@ class Routes:
         return Response(text, headers=headers)
 
     async def status(self, request: Request) -> Response:
-        """The snapshot as JSON; all clients share one for a fifth of a second."""
+        """The snapshot as JSON; all clients share one for half a second, until somebody acts."""
         return json_response(await in_time(self._shared_status()))
 
     async def descriptions(self, request: Request) -> Response:
@@ -233,10 +236,15 @@ class Routes:
             call = self._calls[name, *args] = asyncio.ensure_future(self._agent.call(name, *args))
         return await asyncio.shield(call)
 
+    def _forget_status(self) -> None:
+        """Something was done that a page wants to see at once; one that is being made is older."""
+        self._acted_mono = self._clock()
+
     async def _shared_status(self) -> bytes:
         async with self._status_lock:
             now = self._clock()
-            if self._status is None or now - self._status[0] > STATUS_FRESH_S:
+            oldest = max(now - STATUS_FRESH_S, self._acted_mono)
+            if self._status is None or self._status[0] < oldest:
                 self._status = (now, await self._agent.call("status"))
             return self._status[1]
 

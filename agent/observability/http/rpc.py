@@ -1,7 +1,8 @@
 """Remote calls from the HTTP server's process to the agent.
 
 The server lives in a process of its own, so that its work for clients takes nothing from the
-live path but these short replies: numbers, and a picture once.
+live path but these short replies: numbers, and a picture once. A frame is encoded on this side,
+since that takes the agent no longer than to hand the pixels over, and the server nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from agent.observability.exposition import OPENMETRICS, expose
-from agent.observability.fruit_frames import AnnotatedFrame
 from agent.observability.http.app_state import AppState
 from agent.observability.newest import HeatMap
-from agent.observability.pictures import fitted
+from agent.observability.pictures import (
+    MAP_SIDE_PX,
+    Picture,
+    fitted,
+    frame_picture,
+)
 from agent.records import CameraState
 from agent.supervision.channel import Channel
 
@@ -188,27 +193,27 @@ class AgentService:
         """The newest occurrences of alarms, as JSON."""
         return to_json(self._state.past_alarms(), inf_nan_mode="null")
 
-    def frame(self, lane: str, known: str) -> AnnotatedFrame | Unchanged | None:
-        """The newest frame of a lane, at most as large as it is shown.
+    def frame(self, lane: str, known: str) -> Picture | Unchanged | None:
+        """The newest frame of a lane with what was read in it.
 
         ``UNCHANGED`` when its id is ``known``.
         """
         frame = self._state.newest.frame(lane)
-        if frame is None or frame.frame.frame_id != known:
-            return fitted(frame) if frame else None
-        return Unchanged.UNCHANGED
+        if frame is None:
+            return None
+        return Unchanged.UNCHANGED if frame.frame.frame_id == known else frame_picture(frame)
 
-    def frame_of(self, lane: str, frame_id: str) -> AnnotatedFrame | None:
-        """The frame of that id, at most as large as it is shown; None when it is not kept."""
+    def frame_of(self, lane: str, frame_id: str, side_px: int) -> Picture | None:
+        """The frame of that id, at most ``side_px`` on a side; None when it is not kept."""
         frame = self._state.newest.frame_of(lane, frame_id)
-        return fitted(frame) if frame else None
+        return None if frame is None else frame_picture(frame, side_px)
 
     def heat_map(self, lane: str, class_name: str, frame_id: str) -> HeatMap | None:
         """The newest heat map of a class, its frame at most as large as it is shown."""
         found = self._state.newest.heat_map(lane, class_name, frame_id)
         if found is None or found.frame is None:
             return found
-        return replace(found, frame=fitted(found.frame))
+        return replace(found, frame=fitted(found.frame, MAP_SIDE_PX))
 
     def evidence(self, event_id: str) -> tuple[str, bytes] | None:
         """Content type and bytes of the picture behind an occurrence, from memory or the disk."""

@@ -121,10 +121,10 @@ def test_a_picture_that_has_not_changed_is_not_handed_over_again(
     shown = frame()
     agent.newest.on_segmented(shown, segmentation(shown))
     handed: list[str] = []
-    fitted = http_module.AgentService.frame
+    served = http_module.AgentService.frame
 
     def counting(service: http_module.AgentService, camera: str, known: str) -> object:
-        answer = fitted(service, camera, known)
+        answer = served(service, camera, known)
         handed.append(type(answer).__name__)
         return answer
 
@@ -135,7 +135,7 @@ def test_a_picture_that_has_not_changed_is_not_handed_over_again(
         following = frame(seq=2)
         agent.newest.on_segmented(following, segmentation(following))
         assert client.get("/api/v1/frame/cam1.jpg").headers["etag"] != first.headers["etag"]
-    assert handed == ["AnnotatedFrame", "Unchanged", "AnnotatedFrame"]
+    assert handed == ["Picture", "Unchanged", "Picture"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

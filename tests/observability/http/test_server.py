@@ -141,7 +141,7 @@ def test_many_viewers_share_one_snapshot(agent: FakeAgent, client: httpx.Client)
     began, before = time.monotonic(), agent.views
     for _ in range(20):
         client.get("/api/v1/status")
-    assert agent.views - before <= 1 + (time.monotonic() - began) / 0.2
+    assert agent.views - before <= 1 + (time.monotonic() - began) / 0.5
 
 
 def test_a_frame_comes_as_a_picture_with_the_mask_outlined(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,8 +39,10 @@ RETRY_S = "1"
 class ActionRoutes:
     """``POST /api/v1/actions/{command}`` with the JSON object of that command."""
 
-    def __init__(self, agent: AgentClient) -> None:
+    def __init__(self, agent: AgentClient, acted: Callable[[], None]) -> None:
+        """``acted`` is called after each command, whatever came of it."""
         self._agent = agent
+        self._acted = acted
 
     def table(self) -> list[Route]:
         """Return the route."""
@@ -49,6 +53,7 @@ class ActionRoutes:
         name = str(request.path_params["command"])[:NAME_MAX]
         body = await read_json_body(request, BODY_LIMIT_BYTES)
         acted: Acted = await in_time(self._agent.call("act", name, body, peer_of(request.scope)))
+        self._acted()
         status = 503 if acted.outcome is None else STATUS[acted.outcome]
         outcome = UNANSWERED if acted.outcome is None else acted.outcome.value
         response = json_response(to_json({"outcome": outcome, "detail": acted.detail}), status)

@@ -45,6 +45,15 @@ def test_the_status_says_what_it_came_to(agent: FakeAgent, client: httpx.Client)
         assert agent.acts.pop() == ("ack", b'{"user":"anna"}', "127.0.0.1")
 
 
+def test_who_acted_sees_at_once_what_it_came_to(agent: FakeAgent, client: httpx.Client) -> None:
+    """And not the snapshot that all pages share for a moment."""
+    for number in range(5):
+        client.get("/api/v1/status")
+        agent.utc_ms = number
+        client.post(ACK, json={}, headers=MAY)
+        assert client.get("/api/v1/status").json()["utc_ms"] == number
+
+
 def test_an_agent_that_stops_is_no_success(agent: FakeAgent, client: httpx.Client) -> None:
     agent.acted = Acted(None, "the agent stops")
     answer = client.post(ACK, json={}, headers=MAY)
