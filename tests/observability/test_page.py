@@ -78,10 +78,10 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     shown = set(browser.run("[...document.images].map((i) => new URL(i.src || 'x:').pathname)"))
     assert shown >= {
         "/api/v1/frame/cam1.jpg",
-        "/api/v1/cam/cam1/suture/map", "/api/v1/cam/cam1/suture/mean",
-        "/api/v1/cam/cam1/stem/map", "/api/v1/cam/cam1/stem/mean",
+        "/api/v1/cam/cam1/suture/map",
+        "/api/v1/cam/cam1/stem/map",
         "/api/v1/evidence/e1",
-    }  # fmt: skip
+    }
     assert browser.text("#state") == "1 alarm"
     assert "Camera cam2 delivers no picture: check its cable" in browser.text(".alarm")
     assert "97" in browser.text(".reading")  # the confidence
@@ -96,6 +96,25 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     assert {"Explanations", "Workers", "Broker", "Messages", "Spool", "Memory"} == set(
         browser.run("[...document.querySelectorAll('.tile h3')].map((h) => h.textContent)")
     )
+    assert browser.errors == []
+
+
+@pytest.mark.needs_chromium
+def test_the_control_of_a_map_is_asked_for_where_it_can_be_seen(
+    busy: FakeAgent, server: Served, browser: Chromium
+) -> None:
+    asked = (
+        "performance.getEntriesByType('resource').map((e) => new URL(e.name).pathname)"
+        ".filter((path) => path.endsWith('/mean'))"
+    )
+    browser.open(server.url + ONE)
+    browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
+    assert browser.run(asked) == []
+    browser.run("document.querySelector('.class details').open = true")
+    browser.wait("document.querySelector('.control img')?.naturalWidth > 0")
+    browser.wait("!document.querySelector('.control .picture').hidden")
+    assert browser.run(asked) == ["/api/v1/cam/cam1/suture/mean"]
+    assert browser.run("document.querySelectorAll('.control .picture')[1].hidden")
     assert browser.errors == []
 
 
@@ -370,6 +389,7 @@ def test_the_keyboard_reaches_every_picture_and_keeps_its_place(
 ) -> None:
     browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
+    browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
     focus = "document.activeElement.getAttribute('aria-label')"
     reached = []
     while (

@@ -51,7 +51,7 @@ async def page(url: str, delay_s: float) -> None:
 
 def pictures(status: dict[str, Any]) -> set[str]:
     """Addresses of what a page shows of this status: the frame of each reading and, of an only lane,
-    its heat maps with their controls and the frames that they explain."""
+    its heat maps and the frame that they explain."""
     found: set[str] = set()
     for camera in status["cameras"]:
         if camera["reading"]:
@@ -63,7 +63,7 @@ def pictures(status: dict[str, Any]) -> set[str]:
         lane = explained["camera"]
         for part in explained["maps"]:
             frame_id, path = part["frame_id"], f"/api/v1/cam/{lane}/{part['class_name']}"
-            for one in (path, f"{path}/mean", f"/api/v1/frame/{lane}.jpg"):
+            for one in (f"{path}/map", f"/api/v1/frame/{lane}.jpg"):
                 found.add(f"{one}?frame={frame_id}")
     return found
 

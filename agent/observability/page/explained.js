@@ -32,27 +32,41 @@ class ClassRow {
     this.reason = make("p", {lang: "en", translate: "no"});
     this.details = make("details", {class: "soft"}, make("summary", {}, t("details")),
       make("figure", {class: "control"}, this.mean.node), this.control, this.numbers, this.reason);
+    this.mean.node.hidden = true;
+    this.details.addEventListener("toggle", () => this.openDetails());
     this.node = make("div", {class: "class"}, this.explained,
       make("div", {class: "charts"}, make("h3", {}, t("decided", of)), this.shares, this.usual,
         this.remarks, this.own.node, this.beside.node, this.details));
   }
-  // The map, its control and its fruit change together: all are of one frame.
+  // The map, its control and its fruit change together: all are of one frame. The control is asked
+  // for only where it can be seen.
   async ask(map, part) {
     this.asking = true;
     const at = grabbed(map.age_s), of = "?frame=" + encodeURIComponent(map.frame_id);
-    const [cam, mean, fruit] = await Promise.all([loaded(this.url + "/map" + of, this.cam.name),
-      loaded(this.url + "/mean" + of, this.mean.name), loaded(this.frameUrl + of, this.fruit.name)]);
+    const [cam, fruit, mean] = await Promise.all([loaded(this.url + "/map" + of, this.cam.name),
+      loaded(this.frameUrl + of, this.fruit.name), this.details.open ? this.loadControl(map) : null]);
     this.asking = false;
     if (!cam) return;  // there is a newer one already: the older one stays until it is asked for
     this.map = {...map, at};
     this.cam.put(cam, `${this.cam.name}: ${map.frame_id}`);
-    this.mean.node.hidden = !mean;
-    if (mean) this.mean.put(mean, `${this.mean.name}: ${map.frame_id}`);
+    this.showControl(mean);
     this.fruit.node.hidden = !fruit;
     if (fruit) this.fruit.put(fruit, `${this.fruit.name}: ${map.frame_id}`);
     this.explained.hidden = false;
     this.sayMap(this.map, part);
     this.sayWhose();
+  }
+  loadControl({frame_id}) {
+    return loaded(`${this.url}/mean?frame=${encodeURIComponent(frame_id)}`, this.mean.name);
+  }
+  showControl(mean) {
+    this.mean.node.hidden = !mean;
+    if (mean) this.mean.put(mean, `${this.mean.name}: ${this.map.frame_id}`);
+  }
+  async openDetails() {
+    if (!this.details.open || !this.map) return;
+    const {map} = this, mean = await this.loadControl(map);
+    if (this.map === map) this.showControl(mean);
   }
   // What the record of the map that is shown says. The share from elsewhere is its context reliance,
   // as alarms and charts have it; the rest is the class's own.
