@@ -1,4 +1,5 @@
-"""Workers in a Ray cluster on loopback: the local pool's tests, throughput, kills, a flood."""
+"""Workers in a Ray cluster on loopback: the local pool's tests, throughput, kills, a flood, and an
+agent whose cluster is killed."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ from tests.ablation.pool.support import (
     selection,
     wait_ready,
 )
+from tests.soak.ray_live import live_path
 from tests.support import wait_until
 from tests.support.ray_cluster import RayCluster, ray_cluster
 
@@ -56,6 +58,7 @@ def ray(folder: Path, rounds: int, share: float) -> tuple[list[str], list[str]]:
         partial(_real_jobs, rounds),
         partial(_kills, result, max(1, round(KILLS * share))),
         partial(_flood, result),
+        partial(live_path, folder / "live", rounds),
     ):
         more, failures = part()
         lines += ["", *more]

@@ -40,9 +40,11 @@ def require_ray() -> None:
 
 @dataclass
 class RayCluster:
-    """One head with its raylet. ``folder`` is a short path: Ray's sockets lie in it."""
+    """One head with its raylet. ``folder`` is a short path: Ray's sockets lie in it; ``nice`` is of
+    all its processes."""
 
     cpus: float = 4
+    nice: int = 0
     environ: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="pwr", dir="/tmp")))
@@ -116,7 +118,7 @@ class RayCluster:
             **self.environ,
         }
         done = subprocess.run(
-            [sys.executable, "-m", "ray.scripts.scripts", *words],
+            ["nice", "-n", str(self.nice), sys.executable, "-m", "ray.scripts.scripts", *words],
             env=environ,
             cwd=self.folder,
             capture_output=True,
