@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,14 @@ class Line:
         self.file.write_text(yaml.safe_dump(self.values))
 
     def reload(self, *options: str) -> Told:
-        return reload("-c", str(self.file), *options)
+        told = reload("-c", str(self.file), *options)
+        self.answers()
+        return told
+
+    def answers(self) -> None:
+        """Wait for the page: a process of its own, which may have been begun anew."""
+        if self.agent.process.poll() is None:
+            self.agent.wait(lambda: self.agent.get("/api/v1/status")[0] == 200, 180, "it answers")
 
     def dropped(self, camera: str) -> dict[str, int]:
         """By stage and reason."""
@@ -69,13 +77,16 @@ class Line:
     def delivers(self, camera: str) -> None:
         """Wait for twenty more frames of a camera."""
         seen = self.agent.books(camera).segmented
-        self.agent.wait(lambda: self.agent.books(camera).segmented >= seen + 20, 60, camera)
+        self.agent.wait(lambda: self.agent.books(camera).segmented >= seen + 20, 180, camera)
 
     def hup(self) -> dict[str, str]:
         """Send SIGHUP; what was said of the reload that follows."""
         count = len(self.agent.events("config_reloaded"))
         self.agent.process.send_signal(signal.SIGHUP)
-        self.agent.wait(lambda: len(self.agent.events("config_reloaded")) > count, 60, "it reloads")
+        self.agent.wait(
+            lambda: len(self.agent.events("config_reloaded")) > count, 180, "it reloads"
+        )
+        self.answers()
         return self.agent.events("config_reloaded")[-1]
 
 
@@ -89,12 +100,13 @@ def reload(*arguments: str) -> Told:
 def line(tmp_path: Path) -> Iterator[Line]:
     one = Line(tmp_path)
     try:
-        one.agent.wait_ready(120)
+        one.agent.wait_ready(240)
         yield one
     finally:
         one.agent.close()
 
 
+@pytest.mark.timeout(600)  # on a machine that does much else
 def test_a_line_is_changed_while_it_runs(line: Line) -> None:
     agent = line.agent
     line.delivers("cam1")
@@ -119,7 +131,7 @@ def test_a_line_is_changed_while_it_runs(line: Line) -> None:
     line.delivers("cam3")
     line.delivers("cam1")
     assert (line.dropped("cam1"), line.dropped("cam3")) == ({}, {})
-    agent.wait(lambda: agent.total("pitwatch_frames_captured_total", camera="cam2") == 0, 30, "")
+    agent.wait(lambda: agent.total("pitwatch_frames_captured_total", camera="cam2") == 0, 180, "")
     assert {alarm["camera_id"] for alarm in agent.status()["alarms"]} == {"agent", "cam1", "cam3"}
 
     # by command: a file of mistakes is refused, with all of them, and nothing is touched
@@ -139,7 +151,7 @@ def test_a_line_is_changed_while_it_runs(line: Line) -> None:
     away = line.reload()
     assert away.returncode == 1
     assert "cameras[away]: - -> " in away.stdout
-    assert "camera away: backoff (" in away.stdout
+    assert re.search(r"camera away: (backoff|connecting) \(", away.stdout)
     line.delivers("cam1")
     assert line.dropped("cam1") == {}
 
@@ -165,7 +177,7 @@ def test_a_line_is_changed_while_it_runs(line: Line) -> None:
         assert book["in_flight"] == 0
     line.write(site={"line": "line"})
     line.agent = line.started(forked=True)
-    line.agent.wait_ready(120)
+    line.agent.wait_ready(240)
     again = line.agent.status()
     for key in ("config_hash", "config_changed_by", "config_changed_utc_ms"):
         assert again[key] == last[key]

@@ -49,6 +49,8 @@ class Line:
             self.refused.append(f"{what}: {answer}"[:300])
 
     def camera(self, name: str) -> Raw:
+        # The page is a process of its own, which may have been begun anew.
+        self.agent.wait(lambda: self.agent.get("/api/v1/status")[0] == 200, 120, "it answers")
         (found,) = (one for one in self.agent.status()["cameras"] if one["name"] == name)
         assert isinstance(found, dict)
         return found
@@ -226,6 +228,7 @@ def _many(folder: Path, reloads: int) -> tuple[list[str], list[str]]:
                     line.reload(raw, f"{cycle}.{number}")
                 readings.append(_steady(agent))
                 print(cycle, readings[-1], flush=True)
+            line.camera("cam1")
             book_now = agent.books("cam1")
             code, _ = agent.stop()
             book, messages = agent.final_books()["cam1"], agent.message_books()
