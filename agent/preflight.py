@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from agent.alarms.catalogue import Cause, watched_ids
@@ -51,9 +52,15 @@ def load_config(
     path: Path | None,
     overrides: Overrides | None = None,
     environment: Mapping[str, str] | None = None,
+    in_use: Path | None = None,
 ) -> Loaded:
-    """``agent.config.load.load_config`` that also looks at what the values name outside."""
-    loaded = load(path, overrides, environment, missing_things)
+    """``agent.config.load.load_config`` that also looks at what the values name outside.
+
+    ``in_use``: the ``state_dir`` of this very process, which is not looked at. Whoever opens and
+    closes a database that is open in the same process gives up its locks
+    (https://sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    loaded = load(path, overrides, environment, partial(missing_things, in_use=in_use))
     return replace(loaded, warnings=(*loaded.warnings, *not_yet_there(loaded.config)))
 
 
@@ -91,16 +98,23 @@ def not_yet_there(config: Config) -> Iterator[str]:
                 yield f"cameras[{place}].source is waited for: {missing}"
 
 
-def missing_things(config: Config) -> Iterator[Broken]:
+def missing_things(config: Config, in_use: Path | None = None) -> Iterator[Broken]:
     """Yield every file, folder and source that is named and cannot be used.
 
-    A key that has an error of its own has no value, and is passed over.
+    A key that has an error of its own has no value, and is passed over; ``in_use`` as of
+    ``load_config``.
     """
     for path, section in config.walk():
         if isinstance(section, Camera) and hasattr(section, "source"):
             yield from _source_problems(path, section, getattr(config, "state_dir", None))
         for key, value in section:
             if isinstance(value, Path):
+                if (
+                    key == "state_dir"
+                    and in_use is not None
+                    and value.resolve() == in_use.resolve()
+                ):
+                    continue
                 look = _state_dir_problems if key == "state_dir" else _file_problems
                 yield from look((*path, key), value)
         if isinstance(section, Model):

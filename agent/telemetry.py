@@ -176,6 +176,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("telemetry_errors", Kind.COUNTER, "Telemetry calls refused, or a label value folded into 'other'", ("reason",)),
     Metric("http_restarts", Kind.COUNTER, "Processes of the HTTP server that were replaced", ("reason",)),
     Metric("http_requests", Kind.COUNTER, "Requests served", ("route", "status")),
+    Metric("config_reloads", Kind.COUNTER, "Times the configuration was read again, by what came of it", ("result",)),
     Metric("info", Kind.GAUGE, "1, with the versions as labels", ("version", "model", "model_sha256", "config_hash")),
 )  # fmt: skip
 

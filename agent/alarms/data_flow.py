@@ -33,6 +33,10 @@ class DataFlow:
         self._flowing_mono: float | None = None  # since when fruit have come without a long gap
         self._failure = ""
 
+    def configure(self, limits: config.AlarmLimits) -> None:
+        """Judge by other limits from now on."""
+        self._limits = limits
+
     def on_reading(self, captured_mono: float) -> None:
         """Take one reading, empty cups included."""
         self.reading_mono = max(self.reading_mono, captured_mono)

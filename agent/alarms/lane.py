@@ -87,6 +87,16 @@ class LaneWatch:
         self._pictured = _Seen()
         self._data = DataFlow(name, limits)
 
+    def configure(self, limits: config.AlarmLimits) -> None:
+        """Judge by other limits from now on; what was seen stays, as far as it fits the windows."""
+        self._limits = limits
+        for fruit in (self._no_reads, self._unusable, self._latency):
+            fruit.resize(limits.fruit_window)
+        for explained in (self._reliance, self._sensitivity):
+            explained.resize(limits.explanations_window)
+        self._light.configure(limits)
+        self._data.configure(limits)
+
     # --- input -----------------------------------------------------------------------------------
 
     def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:

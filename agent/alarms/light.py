@@ -114,6 +114,11 @@ class LightWatch:
         self._dim: deque[float] = deque(maxlen=LIT_FRUIT)  # grey levels of the newest DARK ones
         self._unlit_since: float | None = None
 
+    def configure(self, limits: config.AlarmLimits) -> None:
+        """Judge by other limits from now on."""
+        self._limits = limits
+        self._dark.resize(limits.fruit_window)
+
     @property
     def enough(self) -> bool:
         return len(self._dark) >= min(LEAST_PICTURES, self._limits.fruit_window)

@@ -68,6 +68,7 @@ class Watch:
         references: Mapping[str, Reference] | None = None,
     ) -> None:
         self._lanes = {name: LaneWatch(name, settings.limits, references) for name in lanes}
+        self._references = references
         self._change_overs = settings.change_overs
         self._sources: dict[str, _Source] = {}
         self._pool: PoolStatus | None = None
@@ -76,6 +77,19 @@ class Watch:
         self._link_conflict: LinkStatus | None = None
         self._storage: StorageStatus | None = None
         self._now = -math.inf
+
+    def configure(
+        self, settings: config.Alarms, cameras: Collection[str], lanes: Sequence[str]
+    ) -> None:
+        """Go on with other settings, cameras and lanes; what stays keeps what was seen of it."""
+        before = self._lanes
+        self._lanes = {}
+        for name in lanes:
+            lane = before.get(name) or LaneWatch(name, settings.limits, self._references)
+            lane.configure(settings.limits)
+            self._lanes[name] = lane
+        self._change_overs = settings.change_overs
+        self._sources = {name: source for name, source in self._sources.items() if name in cameras}
 
     def on_fruit(self, reading: FruitReading, values: Mapping[str, float] | None = None) -> None:
         """Take one reading; ``values``: its signals, where a replay knows them already."""

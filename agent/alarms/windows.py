@@ -30,6 +30,12 @@ class MeanWindow:
             self._values.append(value)
         return defined
 
+    def resize(self, size: int) -> None:
+        """Keep the newest ``size`` samples from now on, and of those that there are."""
+        self._size = size
+        self._values = deque(self._values, maxlen=size)
+        self._defined = deque(self._defined, maxlen=2 * size)
+
     def __len__(self) -> int:
         return len(self._values)
 
@@ -56,6 +62,10 @@ class QuantileWindow:
 
     def add(self, value: float) -> None:
         self._values.append(value)
+
+    def resize(self, size: int) -> None:
+        """Keep the newest ``size`` samples from now on, and of those that there are."""
+        self._values = deque(self._values, maxlen=size)
 
     def __len__(self) -> int:
         return len(self._values)

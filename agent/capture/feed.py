@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.capture import messages
 from agent.capture.check import differences
 from agent.capture.fingerprint import read_tag
 from agent.capture.lanes import LaneCutter, arrival, read_meta
@@ -21,6 +22,7 @@ from agent.capture.picture_reports import PictureReports
 from agent.capture.queue import RingQueue
 from agent.capture.source import Measurements, Place, SourceInfo
 from agent.capture.state_machine import Action, CameraStateMachine, Change
+from agent.capture.states import LOG_LEVELS
 from agent.capture.trigger_line import TriggerLine
 from agent.config import Camera
 from agent.records import STANDING, CameraState, CameraStatus, Frame, MachineInfo, MachineState
@@ -33,20 +35,7 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
-KILL_WAIT_S = 0.2
-CHANGES = 256
-CHILD_ENV = {
-    # Libraries would start a thread a core in every child, and OpenCV talks without end.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OPENCV_LOG_LEVEL": "ERROR",
-}
-_LOG_LEVELS = {
-    CameraState.STALLED: logging.WARNING,
-    CameraState.FROZEN: logging.WARNING,
-    CameraState.BACKOFF: logging.WARNING,
-    CameraState.FAILED: logging.ERROR,
-}
+KILL_WAIT_S, CHANGES = 0.2, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +59,20 @@ class CaptureContext:
 class CameraFeed:
     """Everything about one physical camera; ``event_fd`` is raised by every new picture.
 
-    ``control``, ``give_up``, ``ask_to_stop`` and ``shut_down`` belong to the supervisor's thread,
-    which alone touches children. All other methods are called with the system's lock held.
+    ``control``, ``give_up``, ``ask_to_stop``, ``leave`` and ``shut_down`` belong to the thread of
+    the supervisor, which alone touches children. All other methods are called with the system's
+    lock held. ``numbered_from``: as of ``RingQueue``.
     """
 
-    def __init__(self, camera: Camera, context: CaptureContext, event_fd: int) -> None:
+    def __init__(
+        self, camera: Camera, context: CaptureContext, event_fd: int, numbered_from: int = 0
+    ) -> None:
         self.camera = camera
         self._context = context
         self._event_fd = event_fd
         self._cutter = LaneCutter(camera)
         self.lane_names = tuple(lane.name for lane in self._cutter.lanes)
-        self.queue = RingQueue(self.lane_names, camera.max_age_s, context.telemetry)
+        self.queue = RingQueue(self.lane_names, camera.max_age_s, context.telemetry, numbered_from)
         backoff = Backoff(camera.backoff_first_s, camera.backoff_max_s, context.rng)
         self._states = CameraStateMachine(camera, backoff, context.clock())
         self._changes: deque[CameraStatus] = deque(maxlen=CHANGES)
@@ -93,9 +85,11 @@ class CameraFeed:
         self._reported = MachineInfo()
         self._pictured_state = MachineState.UNKNOWN
         self._last_taken: tuple[int, float] = (0, 0.0)
+        self._leave_until: float | None = None
+        self.left = False  # no child any more, and what it delivered can still be taken
         self._waiting_mono = 0.0
         self._trigger = TriggerLine(camera)
-        self._pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
+        self.pictures = PictureReports(camera.name, self.lane_names, context.telemetry)
         self._report_changes()
 
     @property
@@ -117,7 +111,7 @@ class CameraFeed:
             self._count_pictures(now)
             action = self._states.tick(max(self.queue.beat_mono, self._waiting_mono), now)
         if action is Action.KILL:
-            self._pictures.leave(self._states.change)
+            self.pictures.leave(self._states.change)
         self._report_changes()
         return action
 
@@ -166,6 +160,15 @@ class CameraFeed:
         if self._child is not None:
             self._child.ask_to_stop()
 
+    def leave(self, now: float, patience_s: float) -> bool:
+        """End the child, by force after ``patience_s``; true once it is: ``settle`` a kill then."""
+        if self._leave_until is None:
+            self._leave_until = now + patience_s
+            self.ask_to_stop()
+        if self._child is None or not self._child.alive() or now >= self._leave_until:
+            self.give_up()
+        return self._child is None
+
     def shut_down(self, timeout_s: float) -> None:
         """End the child, by force when it does not end in time."""
         if self._child is not None:
@@ -187,11 +190,11 @@ class CameraFeed:
                 self.camera,
                 self._context.openers,
                 self._earlier,
-                self._pictures.place,
+                self.pictures.place,
                 self._context.state_dir,
             ),
             fds={"ring": memory_fd, "event": self._event_fd, **self._trigger.fds},
-            env=CHILD_ENV,
+            env=messages.CHILD_ENV,
         )
 
     def _receive(self, now: float) -> Action:
@@ -218,13 +221,13 @@ class CameraFeed:
             elif isinstance(message, Waiting):
                 self._waiting_mono = now
             elif isinstance(message, Unreadable):
-                self._pictures.unreadable(message)
+                self.pictures.unreadable(message)
             elif isinstance(message, Place):
-                self._pictures.place = message
+                self.pictures.place = message
             elif isinstance(message, Remarked):
-                self._pictures.remarked(message)
+                self.pictures.remarked(message)
             elif isinstance(message, Measurements):
-                self._pictures.measured(message)
+                self.pictures.measured(message)
             elif isinstance(message, Failed):
                 return self._states.failed(message, now)
             elif isinstance(message, Ended):
@@ -262,8 +265,7 @@ class CameraFeed:
         if picture.meta:
             self._judge_machine(read_meta(picture.meta)[1].get("state"), now)
         self._report_changes()
-        last_seq, last_mono = self._last_taken
-        self._last_taken = (seq, picture.captured_mono)
+        (last_seq, last_mono), self._last_taken = self._last_taken, (seq, picture.captured_mono)
         self._for_lanes("last_frame_timestamp_seconds", picture.captured_utc_ms / 1000)
         if seq == last_seq + 1 and last_seq:
             for lane in self.lane_names:
@@ -271,9 +273,8 @@ class CameraFeed:
                     "capture_interval_seconds", picture.captured_mono - last_mono, camera=lane
                 )
         machines = self.pairing.picture(seq, arrival(picture), now)
-        return self._pictures.showing(
-            self._cutter.cut(picture, self._context.session, seq, machines)
-        )
+        frames = self._cutter.cut(picture, self._context.session, seq, machines)
+        return self.pictures.showing(frames)
 
     def set_machine(self, word: Word, now: float) -> None:
         """Take the machine's word: for the pictures that it belongs to, and for the watch."""
@@ -336,7 +337,7 @@ class CameraFeed:
                     )
             log_event(
                 logger,
-                _LOG_LEVELS.get(change.state, logging.INFO),
+                LOG_LEVELS.get(change.state, logging.INFO),
                 "camera_state",
                 camera=self.camera.name,
                 state=change.state.value,

@@ -11,6 +11,12 @@ from agent.config import Camera
 
 META_BYTES = 8192
 """Room for a simulator's truth and machine data, as JSON."""
+CHILD_ENV = {
+    # Libraries would start a thread a core in every child, and OpenCV talks without end.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_LOG_LEVEL": "ERROR",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,19 @@ class _Session:
 
 
 class RingQueue:
-    """Not for several threads at once: its owner holds a lock around every call."""
+    """Not for several threads at once: its owner holds a lock around every call.
 
-    def __init__(self, lanes: tuple[str, ...], max_age_s: float, telemetry: Telemetry) -> None:
+    ``numbered_from``: pictures that these lanes had from a camera before this one.
+    """
+
+    def __init__(
+        self,
+        lanes: tuple[str, ...],
+        max_age_s: float,
+        telemetry: Telemetry,
+        numbered_from: int = 0,
+    ) -> None:
+        self._numbered_from = numbered_from
         self._lanes = lanes
         self._max_age_s = max_age_s
         self._telemetry = telemetry
@@ -82,12 +92,17 @@ class RingQueue:
         """A new child will write to this memory, which now belongs to the queue."""
         while len(self._sessions) >= SESSIONS:
             self._discard(self._sessions.popleft(), "child_killed")
-        self._sessions.append(_Session(memory_fd, self._captured))
+        self._sessions.append(_Session(memory_fd, self.numbered))
 
     def attach(self) -> None:
         """The newest child has given its ring a shape."""
         if self._sessions:
             self._sessions[-1].attach()
+
+    @property
+    def numbered(self) -> int:
+        """The number of the newest picture that was counted."""
+        return self._numbered_from + self._captured
 
     @property
     def beat_mono(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -87,6 +88,15 @@ EDGES: Mapping[tuple[CameraState, CameraState], frozenset[Cause]] = MappingProxy
     }
 )
 """(from, to) -> causes. FAILED and ENDED have no way out; what is not here cannot happen."""
+
+
+LOG_LEVELS = {
+    STALLED: logging.WARNING,
+    FROZEN: logging.WARNING,
+    BACKOFF: logging.WARNING,
+    FAILED: logging.ERROR,
+}
+"""Of the event that tells a change; of any other state it is INFO."""
 
 
 class IllegalEdge(Exception):  # noqa: N818 - a mistake of this program, never of a camera

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from agent.capture.feed import CameraFeed, CaptureContext
 from agent.capture.pairing.history import Word
 from agent.capture.queue import FrameBooks
+from agent.capture.source import Place
 from agent.capture.state_machine import Action
 from agent.config import Camera
 from agent.records import CameraState, CameraStatus, Frame, FruitReading, MachineInfo, Origin
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.05
 CHILD_STOP_S = 1.0
 WAKE_S = 0.005
+LEAVE_POLL_S = 0.02
 
 
 class CaptureSystem:
@@ -35,8 +38,17 @@ class CaptureSystem:
         self._clock = context.clock
         # One descriptor that all children raise: the live loop waits for all cameras at once.
         self._waker = Waker()
+        self._context = context
+        # Lists and mapping are replaced, never changed: the supervisor looks without a lock.
         self._feeds = [CameraFeed(camera, context, self._waker.fd) for camera in cameras]
+        self._leaving: list[CameraFeed] = []
         self._of_lane = {lane: feed for feed in self._feeds for lane in feed.lane_names}
+        self._numbers: dict[str, int] = {}  # of the last picture of lanes whose camera has left
+        self._places: dict[
+            str, tuple[str, Place]
+        ] = {}  # source and place of a camera that has left
+        self._said: dict[str | None, MachineInfo] = {}  # the machine's newest word, by lane
+        self._changing = False
         self._machine_clock = context.machine_clock
         self._told_generation = self._machine_clock.generation
         self._spoke = False  # the machine, while a picture waits for its fruit's id
@@ -51,6 +63,74 @@ class CaptureSystem:
         for feed in self._feeds:
             feed.begin(self._clock())
         self._thread.start()
+
+    # --- cameras that come and go ----------------------------------------------------------------
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """While cameras are exchanged, the sources have not ended, even if there are none."""
+        self._changing = True
+        try:
+            yield
+        finally:
+            self._changing = False
+
+    def remove(self, names: Collection[str], timeout_s: float) -> bool:
+        """End these cameras' children; true once all that they delivered was taken or is too old.
+
+        The other cameras go on meanwhile. After ``timeout_s`` what still waits is dropped and
+        counted, and false returned.
+        """
+        with self._lock:
+            going = [feed for feed in self._feeds if feed.camera.name in names]
+            self._feeds = [feed for feed in self._feeds if feed not in going]
+            self._leaving = [*self._leaving, *going]
+        end, drained = self._clock() + timeout_s, False
+        while not drained and self._clock() < end and not self._stopping.wait(LEAVE_POLL_S):
+            with self._lock:
+                now = self._clock()
+                drained = all(one.left and one.queue.oldest_mono(now) is None for one in going)
+        while not all(one.left for one in going) and not self._stopping.wait(LEAVE_POLL_S):
+            pass  # the supervisor ends a child by force, so this is short
+        with self._lock:
+            for feed in going:
+                feed.queue.abandon("removed")
+                self._places[feed.camera.name] = feed.camera.source, feed.pictures.place
+                self._numbers |= dict.fromkeys(feed.lane_names, feed.queue.numbered)
+            self._leaving = [feed for feed in self._leaving if feed not in going]
+            self._of_lane = {
+                lane: feed for lane, feed in self._of_lane.items() if feed not in going
+            }
+        return drained
+
+    def add(self, cameras: Sequence[Camera], order: Sequence[str]) -> None:
+        """Begin with these cameras; ``order``: the names of all, as the configuration has them.
+
+        One that is there goes on. Frames of a lane that there was before are numbered on.
+        """
+        with self._lock:
+            now = self._clock()
+            there = {feed.camera.name for feed in self._feeds}
+            for camera in cameras:
+                if camera.name in there:
+                    continue
+                names = [lane.name for lane in camera.effective_lanes()]
+                number = max(self._numbers.get(name, 0) for name in names)
+                feed = CameraFeed(camera, self._context, self._waker.fd, number)
+                source, place = self._places.pop(camera.name, ("", Place()))
+                if source == camera.source:  # files go on where they were
+                    feed.pictures.place = place
+                feed.begin(now)
+                for lane, info in self._said.items():
+                    if lane is None or lane in names:
+                        word = Word(replace(info, arrived_mono=now), self._machine_clock.generation)
+                        feed.set_machine(word, now)
+                self._feeds = [*self._feeds, feed]
+                self._of_lane = {**self._of_lane, **dict.fromkeys(names, feed)}
+            known = [feed for feed in self._feeds if feed.camera.name in order]
+            self._feeds = sorted(known, key=lambda feed: order.index(feed.camera.name))
+
+    # --- frames ----------------------------------------------------------------------------------
 
     def take(self, max_frames: int, timeout_s: float) -> list[Frame]:
         """Return up to ``max_frames`` frames, the oldest of all cameras first.
@@ -101,6 +181,8 @@ class CaptureSystem:
         with self._lock:
             now = self._clock()
             word = self._stamped(info if info.arrived_mono else replace(info, arrived_mono=now))
+            # For a camera that comes later: of no fruit, which it has not seen.
+            self._said[info.lane] = replace(info, fruit_id=None, encoder=None)
             for feed in self._feeds:
                 if info.lane is None or info.lane in feed.lane_names:
                     feed.set_machine(word, now)
@@ -117,11 +199,12 @@ class CaptureSystem:
     ) -> FruitReading | None:
         """Return a reading with its fruit's id, in the order of capture per lane.
 
-        None while the id may still come (``machine_wait_s``), which ``final`` ends.
+        None while the id may still come (``machine_wait_s``), which ``final`` ends. Of a lane that
+        is gone nothing more is known.
         """
-        feed = self._of_lane[reading.segmentation.lane]
         with self._lock:
-            return feed.pairing.identified(reading, now, final=final)
+            feed = self._of_lane.get(reading.segmentation.lane)
+            return feed.pairing.identified(reading, now, final=final) if feed else reading
 
     def _stamped(self, info: MachineInfo) -> Word:
         clock = self._machine_clock
@@ -144,7 +227,9 @@ class CaptureSystem:
         """Whether no frame will ever come again: every source ended or failed, all frames taken."""
         with self._lock:
             now = self._clock()
-            return all(feed.over and feed.queue.oldest_mono(now) is None for feed in self._feeds)
+            return not self._changing and all(
+                feed.over and feed.queue.oldest_mono(now) is None for feed in self._feeds
+            )
 
     def pids(self) -> dict[str, int]:
         """Process id of each camera's child, where it has one."""
@@ -168,7 +253,7 @@ class CaptureSystem:
         with self._lock:
             if ended and not self._closed:
                 self._closed = True
-                for feed in self._feeds:
+                for feed in (*self._leaving, *self._feeds):
                     feed.queue.abandon("stopped")
         return ended
 
@@ -176,14 +261,15 @@ class CaptureSystem:
         frames: list[Frame] = []
         while not self._closed:
             now = self._clock()
+            feeds = (*self._leaving, *self._feeds)
             waiting = [
                 (mono, place)
-                for place, feed in enumerate(self._feeds)
+                for place, feed in enumerate(feeds)
                 if (mono := feed.queue.oldest_mono(now)) is not None
             ]
             if not waiting:
                 break
-            feed = self._feeds[min(waiting)[1]]
+            feed = feeds[min(waiting)[1]]
             if frames and len(frames) + len(feed.lane_names) > max_frames:
                 break
             frames += feed.take(now)
@@ -199,6 +285,8 @@ class CaptureSystem:
                 self._telemetry.beat("capture")
                 for feed in self._feeds:
                     self._turn(feed)
+                for feed in self._leaving:
+                    self._see_off(feed)
                 if self._stopping.wait(TICK_S):
                     return
         finally:
@@ -218,6 +306,15 @@ class CaptureSystem:
             logger.exception("capture_supervision_failed", extra=_about(feed))
             self._start_over(feed, error)
 
+    def _see_off(self, feed: CameraFeed) -> None:
+        """A camera that was removed ends in order, if it does so in time."""
+        if feed.left or not feed.leave(self._clock(), CHILD_STOP_S):
+            return
+        with self._lock:
+            feed.settle(Action.KILL)
+        feed.shut_down(0.0)
+        feed.left = True
+
     def _start_over(self, feed: CameraFeed, failure: Exception) -> None:
         """End the camera's session, whatever it was at; the next one comes after the back-off."""
         try:
@@ -228,10 +325,11 @@ class CaptureSystem:
             logger.exception("capture_supervision_failed", extra=_about(feed))
 
     def _end_children(self) -> None:
-        for feed in self._feeds:
+        feeds = (*self._leaving, *self._feeds)
+        for feed in feeds:
             feed.ask_to_stop()
         end = time.monotonic() + CHILD_STOP_S
-        for feed in self._feeds:
+        for feed in feeds:
             try:
                 feed.shut_down(max(0.0, end - time.monotonic()))
             except Exception:  # the others have an orderly end; this one ends with the thread

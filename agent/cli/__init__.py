@@ -23,6 +23,7 @@ from agent.cli.health import health
 from agent.cli.line import check_config, run
 from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
+from agent.cli.reload import reload
 from agent.cli.shown import Command, Group, never_fail_on_a_character
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app = typer.Typer(
 for _command in (
     run,
     check_config,
+    reload,
     health,
     cameras,
     explain,

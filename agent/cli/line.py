@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,10 @@ from agent.cli.options import (
     load,
     show_warnings,
 )
+
+if TYPE_CHECKING:
+    from agent.config import Config
+    from agent.config.load import Loaded
 
 
 def run(
@@ -65,8 +70,23 @@ def run(
     from agent.pipeline import RunOptions
     from agent.pipeline import run as run_agent
 
-    options = RunOptions(duration_s=duration, plain=plain, config_hash=loaded.sha256)
+    options = RunOptions(
+        duration_s=duration,
+        plain=plain,
+        config_hash=loaded.sha256,
+        read_again=_again(config, loaded),
+    )
     raise typer.Exit(run_agent(loaded.config, options))
+
+
+def _again(path: Path | None, loaded: Loaded) -> Callable[[Config], Loaded] | None:
+    """What reads the same file with the same options again."""
+    if path is None:
+        return None
+    from agent.preflight import load_config
+
+    place = path.absolute()  # the folder of now may be gone then
+    return lambda running: load_config(place, loaded.overrides, None, in_use=running.state_dir)
 
 
 def check_config(

@@ -63,6 +63,7 @@ class Loaded:
     sha256: str
     warnings: tuple[str, ...]
     source: str
+    overrides: Overrides = Overrides()
 
 
 def load_config(
@@ -98,7 +99,7 @@ def load_config(
         raise ConfigErrors(source, problems, config)
     notes = [] if path is None or "cameras" in book.data else [NO_CAMERAS]
     notes += warnings(config, from_file=path is not None, references=book.origins.keys())
-    return Loaded(config, effective_hash(config), tuple(notes), source)
+    return Loaded(config, effective_hash(config), tuple(notes), source, overrides or Overrides())
 
 
 def _would_simulate_for_others(config: Config, book: ProblemBook) -> bool:

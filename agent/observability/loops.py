@@ -26,6 +26,10 @@ class LoopAges(Collector):
         """Register the loop, or say that it has moved."""
         self._moved[loop] = self._clock()
 
+    def forget(self, loop: str) -> None:
+        """The loop has ended, and nobody waits for it."""
+        self._moved.pop(loop, None)
+
     def ages_s(self) -> dict[str, float]:
         """Return seconds since each loop last moved, by name."""
         now = self._clock()

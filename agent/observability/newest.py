@@ -87,7 +87,7 @@ class Newest:
     """Newest frame, fruit and explanation per camera.
 
     Each write replaces one reference, so that writers never wait for readers. Only the lanes that
-    are named at the start exist: a lookup of any other name gives None. ``compute`` holds the
+    are named exist: a lookup of any other name gives None. ``compute`` holds the
     compute seconds of the explanations whose frame was grabbed within the last minute.
     """
 
@@ -103,11 +103,27 @@ class Newest:
         self._explained: dict[str, _Explained | None] = dict.fromkeys(self.lanes)
         self._evidence: dict[str, Overlay | None] = {}
 
+    def change_lanes(
+        self, lanes: Iterable[str], cutting_lines_deg: Mapping[str, float] | None = None
+    ) -> None:
+        """Go on with these lanes; what stays keeps what it has."""
+        self._cutting_lines_deg = dict(cutting_lines_deg or {})
+        wanted = tuple(lanes)
+        # Whoever writes meanwhile looks at these in the order of ``on_segmented``: frames last.
+        self._fruit_frames = {
+            lane: self._fruit_frames.get(lane) or FruitFrames() for lane in wanted
+        }
+        self._fruit = {lane: self._fruit.get(lane) for lane in wanted}
+        self._explained = {lane: self._explained.get(lane) for lane in wanted}
+        self._frames = {lane: self._frames.get(lane) for lane in wanted}
+        self.lanes = wanted
+
     def on_segmented(self, frame: Frame, segmentation: SegmentedFrame) -> None:
         """Keep a frame with its mask; both are only referenced, never copied."""
-        if frame.lane in self._frames:
+        kept = self._fruit_frames.get(frame.lane)
+        if kept is not None and frame.lane in self._frames:
             seen = self._frames[frame.lane] = self._annotated(frame, segmentation)
-            self._fruit_frames[frame.lane].add(seen)
+            kept.add(seen)
 
     def _annotated(self, frame: Frame, segmentation: SegmentedFrame) -> AnnotatedFrame:
         return AnnotatedFrame(frame, segmentation, self._cutting_lines_deg.get(frame.lane, 0.0))
@@ -116,8 +132,9 @@ class Newest:
         """Keep the reading of a fruit and its picture; an empty cup is none and leaves the last one
         standing."""
         lane = fruit.segmentation.lane
-        if lane in self._fruit and not fruit.empty:
-            self._fruit_frames[lane].choose(fruit.segmentation.frame_id)
+        kept = self._fruit_frames.get(lane)
+        if kept is not None and lane in self._fruit and not fruit.empty:
+            kept.choose(fruit.segmentation.frame_id)
             self._fruit[lane] = fruit
 
     def on_explanation(self, explanation: Explanation, selection: Selection | None = None) -> None:
@@ -125,10 +142,11 @@ class Newest:
 
         ``selection`` brings the frame that is explained.
         """
-        if explanation.lane not in self._explained:
+        explained = self._explained
+        if explanation.lane not in explained:
             return
         self.compute.add(explanation.seconds, explanation.captured_mono)
-        before = self._explained[explanation.lane]
+        before = explained[explanation.lane]
         frame = self._annotated(selection.frame, selection.segmentation) if selection else None
         heat_maps = dict(before.heat_maps) if before else {}
         parts = {one.class_name: one for one in explanation.classes}
@@ -147,7 +165,7 @@ class Newest:
             if one.explainable:
                 mean_maps[one.class_name] = MeanMap(explanation.frame_id, one.mean_map)
                 history[one.class_name] = _continued(history.get(one.class_name), one)
-        self._explained[explanation.lane] = _Explained(
+        explained[explanation.lane] = _Explained(
             _summary(explanation, history),
             explanation.captured_mono,
             heat_maps,

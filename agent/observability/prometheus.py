@@ -151,6 +151,20 @@ class PrometheusTelemetry:
                 if metric.labels == ("camera",) and metric.kind is not Kind.GAUGE:
                     self._find(metric.kind, metric.name, {"camera": lane})
 
+    def forget(self, label: str, value: str) -> None:
+        """End every series that carries this value, such as those of a camera that is gone.
+
+        Another one of that name begins at 0 again.
+        """
+        for name, found in self._by_name.items():
+            for series in list(found.values()):
+                if series.labels.get(label) == value:
+                    self._withdraw(BY_NAME[name], series.labels)
+        with self._lock:
+            for (_, of), known in self._values.items():
+                if of == label:
+                    known.discard(value)
+
     def total(self, name: str, /, **labels: str) -> float:
         """Return the sum of a counter or gauge over all series that carry ``labels``."""
         return sum(self.breakdown(name, (), **labels).values())

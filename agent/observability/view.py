@@ -286,3 +286,6 @@ class AgentView:
     processes: tuple[ProcessView, ...] = ()
     actions: tuple[str, ...] = ()  # commands that the page may give, with the token for that
     shelve_max_s: float = UNKNOWN  # longest time that an operator may shelve an alarm for
+    config_changed_utc_ms: int = 0  # since when the configuration is what it is; 0: not known
+    config_changed_by: str = ""  # who asked for that: start, SIGHUP, or uid 1000 (name)
+    config_hash_before: str = ""

@@ -1,7 +1,8 @@
 """The wiring: the only part that knows all stages.
 
 ``build`` makes the stages from a configuration, ``agent`` starts, joins and ends them, ``runner``
-waits for a reason to stop. What flows, where the sinks are the JSON topics and Sparkplug::
+waits for a reason to stop, ``reload`` has another configuration taken over meanwhile. What flows,
+where the sinks are the JSON topics and Sparkplug::
 
     capture --frames--> LiveLoop --readings--> sinks
                            |  \\--readings--> AlarmLoop --alarms--> sinks

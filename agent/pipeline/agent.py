@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 
 from agent.alarms.signals.extract import of_explanation
-from agent.certificates import CertificateWatch
 from agent.config import Config
 from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
@@ -19,9 +18,9 @@ from agent.observability.view import AgentView
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
-from agent.pipeline.factories import certificate_files
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.live import count_fruit
+from agent.pipeline.reload.reloader import ConfigSource, ReloadContext, Reloader
 from agent.pipeline.report import Reporter, books
 from agent.records import (
     Alarm,
@@ -58,18 +57,26 @@ class Agent:
     and starts nothing; ``start`` starts the threads and children; ``stop`` ends them in order.
     """
 
-    def __init__(self, config: Config, config_hash: str, telemetry: PrometheusTelemetry) -> None:
+    def __init__(
+        self,
+        config: Config,
+        config_hash: str,
+        telemetry: PrometheusTelemetry,
+        source: ConfigSource | None = None,
+    ) -> None:
         self._clock = time.monotonic
+        self._varieties: dict[str | None, str] = {}  # by the lane that was named, None: all
         self.telemetry = telemetry
         self._stages = build(config, config_hash, telemetry, self._clock, self)
-        files = certificate_files(self._stages.config)
-        self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
-        self._explains = self._stages.pool.status().workers > 0
+        self.reloads = Reloader(
+            ReloadContext(self._stages, telemetry, self._clock, self.machine, self._varieties),
+            config,
+            source or ConfigSource(),
+        )
         self.kept = True
         """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
-        self._varieties: dict[str | None, str] = {}  # by the lane that was named, None: all
 
     @property
     def http(self) -> HttpServer | None:
@@ -84,7 +91,7 @@ class Agent:
         ``BrokerError`` when the embedded broker cannot have its port, before anything else starts.
         """
         stages = self._stages
-        self._certificates.start()
+        self.reloads.begin()
         for word in stages.running.heard():  # before anybody can say anything newer
             self._hear(word)
         stages.running.say()
@@ -106,7 +113,7 @@ class Agent:
                 sink.withdraw(published, partial(stages.published.told, published.lane))
         stages.store.watch_for_hangs()
         stages.alarm_loop.start()
-        if self._explains:
+        if stages.pool.status().workers:
             stages.pool.start()
         stages.explain.start()
         stages.live.start()
@@ -127,6 +134,7 @@ class Agent:
             broker=stages.first_view.broker_url or "none",
             http=stages.first_view.http_url or "none",
         )
+        self.reloads.start()
 
     def finished(self) -> bool:
         """Whether every source has ended, so that nothing more will come."""
@@ -148,7 +156,7 @@ class Agent:
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
-        self._certificates.stop()
+        self.reloads.end()
         stages.actions.end()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
@@ -191,7 +199,7 @@ class Agent:
         if not 0.0 <= frame.captured_mono - judged_mono < LIGHT_EVERY_S:
             self._light_mono[frame.lane] = frame.captured_mono
             self._stages.alarm_loop.post(segmentation)
-        if self._explains:
+        if self._stages.pool.status().workers:
             self._stages.explain.offer(frame, segmentation)
 
     def on_fruit(self, reading: FruitReading) -> None:
@@ -205,7 +213,8 @@ class Agent:
         self._stages.alarm_loop.post(reading)
 
     def _is_frozen(self, lane: str) -> bool:
-        return self._stages.capture.lane_states()[lane] is CameraState.FROZEN
+        # A camera that was removed has no state, and its last frames are still coming.
+        return self._stages.capture.lane_states().get(lane) is CameraState.FROZEN
 
     # --- what comes from elsewhere ---------------------------------------------------------------
 
@@ -286,3 +295,4 @@ class Agent:
         stages.published.tick()
         stages.history.tick(stages.alarm_loop.levels())
         self._reporter.tick()
+        self.reloads.tick()

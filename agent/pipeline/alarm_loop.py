@@ -35,6 +35,7 @@ from agent.records import (
     SegmentedFrame,
     StorageStatus,
 )
+from agent.supervision.errands import Errands
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class AlarmLoop:
             Command: self._carry_out,
         }
         self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
+        self.errands = Errands()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
         self._alarms: tuple[Alarm, ...] = context.manager.current()
@@ -115,6 +117,19 @@ class AlarmLoop:
             kind = type(news).__name__
             self._telemetry.count("news_lost", kind=kind)
             log_event(logger, logging.WARNING, "desk_full", lost=kind)
+
+    def announce(self, records: Sequence[Alarm]) -> None:
+        """Count, log and publish what was changed beside the judging; an errand."""
+        for record in records:
+            self._announce(record)
+        if records:
+            self._context.publish(records)
+        self._alarms = self._context.manager.current()
+
+    @property
+    def watch(self) -> Watch:
+        """For errands alone."""
+        return self._context.watch
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Return every alarm as of the last tick."""
@@ -141,6 +156,7 @@ class AlarmLoop:
         self._tick()
 
     def _tick(self) -> None:
+        self.errands.run()
         try:
             while not self._inbox.empty():
                 news = self._inbox.get_nowait()

@@ -7,7 +7,7 @@ nothing. ``connect`` comes at the start: the embedded broker has its port only t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -15,11 +15,13 @@ from typing import Protocol
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
 from agent.alarms.catalogue import watched_ids
+from agent.alarms.charts.reference import Reference
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.watch import Watch
 from agent.capture.system import CaptureSystem
 from agent.config import Config, Mqtt
 from agent.config.url import parse_broker
+from agent.models.loaded import LoadedModel
 from agent.observability.http.app_state import AppState
 from agent.observability.http.server import HttpServer
 from agent.observability.newest import Newest
@@ -32,6 +34,7 @@ from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
 from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
+from agent.pipeline.gauges import set_configured
 from agent.pipeline.live import FrameHandlers, LiveLoop
 from agent.pipeline.page.actions import PageActions
 from agent.pipeline.page.history import HistoryKeeper
@@ -90,17 +93,21 @@ class Handlers(FrameHandlers, Protocol):
 
 @dataclass(slots=True)
 class Stages:
-    """Every stage of one agent. ``config`` names the classes that the model has.
+    """Every stage of one agent. ``config`` names the classes that the model has; a reload replaces
+    what it changes.
 
     ``sinks`` is empty until ``connect``; the first one holds the topics of the agent itself.
     """
 
     config: Config
+    model: LoadedModel
+    references: Mapping[str, Reference]
     identity: Identity
     first_view: AgentView
     newest: Newest
     capture: CaptureSystem
     live: LiveLoop
+    live_priority: LivePriority
     pool: AblationPool
     explain: ExplainLoop
     store: Store
@@ -138,18 +145,7 @@ def build(
     telemetry.prime(lanes)
     capture = factories.make_capture(config, session, telemetry, clock)
     live_priority = LivePriority()
-    pool = AblationPool(
-        WorkerSpec(
-            config.model,
-            config.ablation,
-            factories.overlay_ranges(references),
-            agent_id=config.id,
-        ),
-        config.ablation.workers,
-        telemetry,
-        clock,
-        live_priority,
-    )
+    pool = make_pool(config, references, telemetry, clock, live_priority)
     scheduler = Scheduler(config.sampling, workers=pool.status().workers, now=clock())
     explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
     segmenter = factories.make_segmenter(config, model, references, clock)
@@ -167,7 +163,7 @@ def build(
     history = HistoryKeeper(
         store.history,
         factories.devices_of(config),
-        partial(factories.fruit_books, telemetry, lanes),
+        lambda: factories.fruit_books(telemetry, newest.lanes),
     )
     history.restore(manager.current())
     targets = CommandTargets(
@@ -198,9 +194,11 @@ def build(
         factories.make_first_view(config, identity, model.layer or ""),
         http_url=http.url if http else "",
     )
-    _describe(telemetry, config, identity)
+    set_configured(telemetry, config, identity)
     return Stages(
         config=config,
+        model=model,
+        references=references,
         identity=identity,
         first_view=first_view,
         newest=newest,
@@ -212,6 +210,7 @@ def build(
         persistence=persistence,
         running=running,
         history=history,
+        live_priority=live_priority,
         published=PublishedLanes(store.kept, factories.published(config)),
         commands=commands,
         actions=actions,
@@ -221,26 +220,38 @@ def build(
     )
 
 
+def make_pool(
+    config: Config,
+    references: Mapping[str, Reference],
+    telemetry: PrometheusTelemetry,
+    clock: Clock,
+    live_priority: LivePriority,
+) -> AblationPool:
+    """The workers that explain. ``SlotError``."""
+    ranges = factories.overlay_ranges(references)
+    spec = WorkerSpec(config.model, config.ablation, ranges, agent_id=config.id)
+    return AblationPool(spec, config.ablation.workers, telemetry, clock, live_priority)
+
+
 def connect(
     stages: Stages, telemetry: PrometheusTelemetry, clock: Clock, handlers: Handlers
 ) -> None:
     """Start the embedded broker when there is one, and build the sinks. ``BrokerError``."""
-    config, mqtt = stages.config, stages.config.mqtt
+    config = stages.config
     if stages.broker:
         stages.broker.start(EMBEDDED_START_S)
-        mqtt = mqtt.model_copy(update={"broker": f"mqtt://127.0.0.1:{stages.broker.port}"})
-    elif parse_broker(mqtt.broker or "none").kind == "none":
+    elif parse_broker(config.mqtt.broker or "none").kind == "none":
         return
+    mqtt = mqtt_in_force(stages)
     stages.first_view = replace(stages.first_view, broker_url=mask_url(mqtt.broker or ""))
-    node = None
-    if mqtt.sparkplug.enabled:
-        node = _node(stages, mqtt, telemetry, clock)
+    node = make_node(stages, telemetry, clock)
 
     def on_link(status: LinkStatus) -> None:
         """An agent that steps back from another of its id does so as an edge node too."""
         stages.alarm_loop.post(status)
-        if node is not None:
-            node.hold(not status.connected and status.reason == Cause.TAKEN_OVER)
+        for sink in stages.sinks:
+            if isinstance(sink, SparkplugPublisher):
+                sink.hold(not status.connected and status.reason == Cause.TAKEN_OVER)
 
     publisher = Publisher(
         factories.make_publisher_settings(config, mqtt, stages.identity, stages.http),
@@ -254,10 +265,21 @@ def connect(
     stages.sinks = (publisher, node) if node is not None else (publisher,)
 
 
-def _node(
-    stages: Stages, mqtt: Mqtt, telemetry: PrometheusTelemetry, clock: Clock
-) -> SparkplugPublisher:
-    """The agent as a Sparkplug node; what hosts write to its tags becomes commands."""
+def mqtt_in_force(stages: Stages) -> Mqtt:
+    """The settings, with the address of the broker that is really there."""
+    mqtt = stages.config.mqtt
+    if not stages.broker:
+        return mqtt
+    return mqtt.model_copy(update={"broker": f"mqtt://127.0.0.1:{stages.broker.port}"})
+
+
+def make_node(
+    stages: Stages, telemetry: PrometheusTelemetry, clock: Clock
+) -> SparkplugPublisher | None:
+    """The agent as a Sparkplug node, where it is one; what hosts write to its tags becomes
+    commands."""
+    if not stages.config.mqtt.sparkplug.enabled:
+        return None
 
     def answer(command: Command, outcome: CommandOutcome, detail: str) -> None:
         for sink in stages.sinks:
@@ -271,7 +293,7 @@ def _node(
         TagHooks(stages.alarm_loop.post, answer),
     )
     return SparkplugPublisher(
-        factories.make_sparkplug_settings(stages.config, mqtt, stages.identity),
+        factories.make_sparkplug_settings(stages.config, mqtt_in_force(stages), stages.identity),
         NodeHooks(
             bdseq=lambda: stages.store.counters.take("bdseq", 256),
             link=stages.alarm_loop.post,
@@ -310,26 +332,4 @@ def _http(
             descriptions=factories.describe_topics(config),
             words=factories.page_words(config.alarms.language),
         ),
-    )
-
-
-def limit_metric(name: str) -> str:
-    """The gauge of one limit, by its unit, which its name ends in; without one it is a share."""
-    if name.endswith("_window"):
-        return "alarm_window_samples"
-    return "alarm_limit_seconds" if name.endswith("_s") else "alarm_limit_ratio"
-
-
-def _describe(telemetry: PrometheusTelemetry, config: Config, identity: Identity) -> None:
-    """Set the gauges that never change: the limits of the alarms, and what runs."""
-    for name, limit in config.alarms.limits:
-        telemetry.gauge("alarm_limit", float(limit), limit=name)
-        telemetry.gauge(limit_metric(name), float(limit), limit=name)
-    telemetry.gauge(
-        "info",
-        1.0,
-        version=identity.version,
-        model=identity.model_name,
-        model_sha256=identity.model_sha256,
-        config_hash=identity.config_hash,
     )

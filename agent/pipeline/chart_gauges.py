@@ -35,6 +35,7 @@ class ChartGauges:
 
     def update(self, lanes: Mapping[str, LaneCharts], now: float) -> None:
         """Set the gauges of all lanes that have a reference, once in a while."""
+        self._held = {lane: why for lane, why in self._held.items() if lane in lanes}
         for lane, charts in lanes.items():
             if charts.configured:
                 self._update_held(lane, charts.held)

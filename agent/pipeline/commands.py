@@ -46,6 +46,10 @@ class CommandHandler:
         self._clock = clock
         self._utc_ms = utc_ms
 
+    def change_lanes(self, lanes: Collection[str]) -> None:
+        """Know these lanes from now on."""
+        self._targets = replace(self._targets, lanes=tuple(lanes))
+
     def __call__(self, command: Command) -> CommandResult:
         """Carry out one command; called by the thread that owns the manager."""
         if command.refusal is not None:

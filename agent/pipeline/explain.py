@@ -7,10 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from agent import config
 from agent.ablation.pool.pool import AblationPool
 from agent.records import Explanation, Frame, JobFailure, SegmentedFrame, Selection
 from agent.sampling.scheduler import Scheduler
 from agent.sampling.values import Candidate, Skipped
+from agent.supervision.errands import Errands
 from agent.supervision.waker import Waker
 from agent.telemetry import Clock, Telemetry, log_event
 
@@ -48,6 +50,7 @@ class ExplainLoop:
         self._clock = clock
         self._lock = threading.Lock()  # guards the scheduler, whose calls take microseconds
         self._waker = Waker()
+        self.errands = Errands(self._waker.wake)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
         self._open: dict[str, tuple[Selection, float]] = {}  # by job id, with when submitted
@@ -78,6 +81,32 @@ class ExplainLoop:
             now = self._clock()
             return self._scheduler.raise_attention(lane, now + for_s, now)
 
+    def configure(self, settings: config.Sampling, *, new_period: bool) -> None:
+        """Choose by other settings from now on; without ``new_period`` one that was set stays."""
+        workers = self._pool.status().workers
+        with self._lock:
+            self._scheduler.configure(settings, workers, self._clock(), new_period=new_period)
+
+    def exchange(self, pool: AblationPool, settings: config.Sampling, timeout_s: float) -> None:
+        """Let other workers explain; an errand. Jobs under way end by reason ``shutdown``."""
+        before = self._pool
+        before.stop(timeout_s)
+        self._collect()
+        for selection, _ in list(self._open.values()):  # of a pool that has not ended in time
+            self._end(_failed(selection, SHUTDOWN, "the workers were replaced"), busy_s=0.0)
+        self._pool = pool
+        self.configure(settings, new_period=False)
+
+    def forget(self, lane: str) -> None:
+        """Let go what waits of a lane that is gone; what is being explained ends as it does."""
+        with self._lock:
+            skipped = self._scheduler.forget(lane)
+        self._count_skipped(skipped)
+
+    def open_lanes(self) -> frozenset[str]:
+        """Return the lanes of which something is being explained."""
+        return frozenset(selection.frame.lane for selection, _ in list(self._open.values()))
+
     def stop(self, timeout_s: float) -> None:
         """End the loop and the pool; jobs in the workers end as failures by reason ``shutdown``."""
         self._stopping.set()
@@ -93,6 +122,7 @@ class ExplainLoop:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._telemetry.beat("explain")
+            self.errands.run()
             self._waker.wait(WAIT_S, self._pool.fileno())
             self._collect()
             self._dispatch()
@@ -152,7 +182,8 @@ class ExplainLoop:
                 "jobs_dropped", camera=result.lane, stage="pool", reason=result.reason
             )
             if result.reason == SHUTDOWN:  # nothing has failed
-                why = "the agent stops"
+                ends = self._stopping.is_set()
+                why = "the agent stops" if ends else "the workers are replaced"
                 log_event(logger, logging.INFO, "job_cancelled", job=result.job_id, reason=why)
             else:
                 log_event(
@@ -220,11 +251,15 @@ class ExplainLoop:
 
 
 def _refused(selection: Selection) -> JobFailure:
+    return _failed(selection, "refused", "no worker was free")
+
+
+def _failed(selection: Selection, reason: str, detail: str) -> JobFailure:
     return JobFailure(
         job_id=selection.job_id,
         lane=selection.frame.lane,
         frame_id=selection.frame.frame_id,
         sampling_class=selection.sampling_class,
-        reason="refused",
-        detail="no worker was free",
+        reason=reason,
+        detail=detail,
     )

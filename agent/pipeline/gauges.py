@@ -1,5 +1,5 @@
-"""What is said of metrics and alarms, and the numbers of the ``metric/...`` topics, from the
-agent's view."""
+"""What is said of metrics and alarms, the gauges of what is configured, and the numbers of the
+``metric/...`` topics, from the agent's view."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 
 from agent.alarms.catalogue import DEFINITIONS
 from agent.alarms.text.language import Language
+from agent.config import Config
 from agent.observability.view import AgentView, CameraView, ClassView
 from agent.publishing.sparkplug.settings import MetricTag
+from agent.publishing.wire.settings import Identity
 from agent.publishing.wire.topics import AGENT
 from agent.records import ANGLE_NO_READ, CameraState, Quality
+from agent.telemetry import Telemetry
 
 READING_FRESH_S = 10.0
 """An older angle is the last known one and no longer that of a fruit under the camera; messages of
@@ -180,3 +183,25 @@ def _one(
     if not math.isfinite(value):
         return Reported(lane, described.name, 0.0, Quality.BAD, timestamp_ms)
     return Reported(lane, described.name, value, quality, timestamp_ms)
+
+
+def limit_metric(name: str) -> str:
+    """The gauge of one limit, by its unit, which its name ends in; without one it is a share."""
+    if name.endswith("_window"):
+        return "alarm_window_samples"
+    return "alarm_limit_seconds" if name.endswith("_s") else "alarm_limit_ratio"
+
+
+def set_configured(telemetry: Telemetry, config: Config, identity: Identity) -> None:
+    """Set the gauges of what is configured: the limits of the alarms, and what runs."""
+    for name, limit in config.alarms.limits:
+        telemetry.gauge("alarm_limit", float(limit), limit=name)
+        telemetry.gauge(limit_metric(name), float(limit), limit=name)
+    telemetry.gauge(
+        "info",
+        1.0,
+        version=identity.version,
+        model=identity.model_name,
+        model_sha256=identity.model_sha256,
+        config_hash=identity.config_hash,
+    )

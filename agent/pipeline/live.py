@@ -6,15 +6,18 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from agent import config
 from agent.capture.system import CaptureSystem
 from agent.pipeline.waiting import WaitingReadings
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
+from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter
+from agent.supervision.errands import Errands
 from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
@@ -22,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 TAKE_TIMEOUT_S = 0.25
 """Longest wait for a frame: the loop must move several times within the limit of /livez."""
+
+
+Lanes = Mapping[str, LaneGeometry]
 
 
 class FrameHandlers(Protocol):
@@ -65,6 +71,7 @@ class LiveLoop:
         self._telemetry = telemetry
         self._clock = clock
         self._waiting = WaitingReadings(stages.capture.identified)
+        self.errands = Errands()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
 
@@ -77,9 +84,22 @@ class LiveLoop:
         if self._thread.is_alive():  # it may never have been started
             self._thread.join(timeout_s)
 
+    def configure(self, settings: config.Segmentation, lanes: Lanes) -> None:
+        """Segment by other settings and lanes from the next frame on; an errand."""
+        self._stages.segmenter.configure(settings, lanes)
+        self._stages = replace(self._stages, batch_max=settings.batch_max)
+
+    def change_lanes(self, lanes: Lanes) -> None:
+        """Read these lanes from now on, and answer what waits of the others; an errand."""
+        gone = set(self._stages.fruit.lanes) - set(lanes)
+        self._answer(self._stages.fruit.change_lanes(lanes))
+        for reading in self._waiting.ready(self._clock, final=True, lanes=gone):
+            self._handlers.on_fruit(reading)
+
     def _run(self) -> None:
         while True:
             self._telemetry.beat("live")
+            self.errands.run()
             stopping = self._stopping.is_set()
             timeout_s = self._waiting.timeout_s(TAKE_TIMEOUT_S)
             frames = self._stages.capture.take(self._stages.batch_max, timeout_s)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from agent.alarms.lifecycle.manager import AlarmManager
 from agent.alarms.lifecycle.recorder import INITIAL
 from agent.alarms.lifecycle.snapshot import SnapshotError
+from agent.config import Alarms
 from agent.records import Alarm
 from agent.storage.store import Store
 from agent.telemetry import Clock, log_event
@@ -83,6 +84,14 @@ class AlarmPersistence:
                 transition=record.transition,
             )
         return records
+
+    def configure(self, settings: Alarms, alarm_ids: Collection[str]) -> list[Alarm]:
+        """Go on with other settings, and with these alarms only; return the records to be published
+        and saved."""
+        self._alarm_ids = alarm_ids
+        now = (self._clock(), self._utc_ms())
+        records = self._manager.configure(settings, alarm_ids, *now)
+        return [*records, *self.retire()]
 
     def told(self, alarm_id: str) -> None:
         """The broker has taken that an alarm is normal."""

@@ -56,6 +56,19 @@ class PublishedLanes:
             self._take_earlier()
         return list(self._gone.values())
 
+    def change(self, now: Collection[PublishedLane]) -> list[PublishedLane]:
+        """Publish these from now on; return what is to be withdrawn of the others."""
+        before, self._now = self._now, {one.lane: one for one in now}
+        for lane, was in before.items():
+            left = _without(_with(was, self._gone.pop(lane, None)), self._now.get(lane))
+            if left.metrics or left.classes:
+                self._gone[lane] = left
+        for lane in self._now:
+            self._gone.pop(lane, None)
+        if not self._unread:
+            self._save()
+        return [self._gone[lane] for lane in before if lane in self._gone]
+
     def _take_earlier(self) -> None:
         for lane, was in self._earlier().items():
             left = _without(was, self._now.get(lane))

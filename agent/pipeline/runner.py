@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 import cv2
@@ -21,12 +22,14 @@ from rich.console import Console
 from agent.ablation.pool.placement import SlotError
 from agent.alarms.charts.reference import ReferenceFileError
 from agent.config import Config
+from agent.config.load import Loaded
 from agent.models.errors import ModelError
 from agent.observability.http.listener import HttpError
 from agent.observability.logging.logs import Logs, configure_logging
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.terminal.terminal import TerminalView
 from agent.pipeline.agent import Agent
+from agent.pipeline.reload.reloader import ConfigSource
 from agent.publishing.connection.tls import TlsError
 from agent.publishing.embedded.broker import BrokerError
 from agent.storage.errors import StateDirError, StorageError
@@ -41,6 +44,8 @@ EXIT_NOT_KEPT = 74
 EXIT_CONFIG = 78
 EXIT_FORCED = 130
 WAIT_S = 0.2
+SIGHUP = "SIGHUP"
+"""Who asked for a reload, where that is all that is known."""
 NOT_KEPT = "what waited could not be kept: the disk of state_dir does not take it"
 
 
@@ -51,6 +56,7 @@ class RunOptions:
     duration_s: float | None = None
     plain: bool = False
     config_hash: str = ""
+    read_again: Callable[[Config], Loaded] | None = None  # the file; None: there is none
 
 
 def run(config: Config, options: RunOptions) -> int:
@@ -66,7 +72,8 @@ def run(config: Config, options: RunOptions) -> int:
     telemetry = PrometheusTelemetry(CollectorRegistry(), time.monotonic)
     logs = configure_logging(config.logging, telemetry)  # before anybody has something to say
     try:
-        agent = Agent(config, options.config_hash, telemetry)
+        source = ConfigSource(options.read_again, logs)
+        agent = Agent(config, options.config_hash, telemetry, source)
         failed = _run(agent, options, logs)
         if not failed and agent.kept:
             return EXIT_OK
@@ -90,7 +97,9 @@ def _run(agent: Agent, options: RunOptions, logs: Logs) -> dict[str, str]:
     notifier = Notifier(os.environ)
     watchdog = Watchdog(notifier, agent.stalled)
     failed: dict[str, str] = {}
-    with _signals(stop):
+    # Asked now: of a terminal that has closed nothing can be asked any more.
+    reload = None if has_terminal() else partial(agent.reloads.ask, SIGHUP)
+    with _signals(stop, reload):
         try:
             agent.start()
             notifier.ready("started")
@@ -119,11 +128,13 @@ def _wait(
 
 
 @contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP asks for an orderly end; a second SIGINT or SIGTERM ends
-    at once. SIGHUP is never one of the two: a terminal that closes sends it twice, as kernel and as
-    shell, and whoever sent it to have files read again stops the agent in order later. Where it is
-    ignored from the start (nohup), it stays so.
+def _signals(stop: threading.Event, reload: Callable[[], None] | None = None) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks for an orderly end; a second one ends at once.
+
+    SIGHUP has two meanings. With ``reload`` it asks for that, as of any service. Without, it is of
+    a terminal that closes, and asks for an orderly end; it is never the second signal, since such a
+    terminal sends it twice, as kernel and as shell. Where it is ignored from the start (nohup), it
+    stays so.
 
     ``os._exit`` skips every cleanup on purpose: children die with their parent by the kernel's
     parent-death signal, and their shared memory has no name that could stay behind.
@@ -133,6 +144,9 @@ def _signals(stop: threading.Event) -> Iterator[None]:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
+        if number == signal.SIGHUP and reload is not None:
+            reload()
+            return
         if number != signal.SIGHUP:
             if asked:
                 os._exit(EXIT_FORCED)
@@ -148,6 +162,16 @@ def _signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal, whose end SIGHUP would tell (tty(4)); a
+    service has none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

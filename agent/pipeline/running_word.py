@@ -99,6 +99,16 @@ class RunningWord:
         self._taken_out = frozenset(saved.references) - set(self._references)
         self._version += saved.references != self._references  # they are for the next start
 
+    def change_lanes(self, lanes: Collection[str]) -> None:
+        """Go on with these lanes; the word of one that is gone is forgotten."""
+        with self._lock:
+            self._lanes = tuple(lanes)
+            known = (EVERY_LANE, *self._lanes)
+            before = self._words, self._machine
+            self._words = {lane: word for lane, word in self._words.items() if lane in known}
+            self._machine = {lane: pair for lane, pair in self._machine.items() if lane in known}
+            self._version += before != (self._words, self._machine)
+
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""
         every = sorted(self._words.items())  # of every lane first: a lane's own comes over it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
 from agent.records import FruitReading
@@ -34,9 +34,17 @@ class WaitingReadings:
         """How long the loop may wait for the next frame."""
         return min(longest_s, POLL_S) if any(self._lanes.values()) else longest_s
 
-    def ready(self, clock: Callable[[], float], *, final: bool = False) -> Iterator[FruitReading]:
-        """Yield the readings whose ids are settled."""
-        for waiting in self._lanes.values():
+    def ready(
+        self,
+        clock: Callable[[], float],
+        *,
+        final: bool = False,
+        lanes: Collection[str] | None = None,
+    ) -> Iterator[FruitReading]:
+        """Yield the readings whose ids are settled: of ``lanes``, or of all."""
+        for lane, waiting in list(self._lanes.items()):
+            if lanes is not None and lane not in lanes:
+                continue
             while waiting:
                 identified = self._identify(waiting[0], clock(), final=final)
                 if identified is None:

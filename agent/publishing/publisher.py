@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, TypeVar
 
-from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
+from agent.publishing.connection.session import Session
+from agent.publishing.connection.settings import SessionHooks, SessionSettings
 from agent.publishing.inbound import Inbound, InboundHooks
 from agent.publishing.outbox.durable import DurableOutbox
 from agent.publishing.outbox.memory import MemoryOutbox
@@ -45,7 +46,14 @@ logger = logging.getLogger(__name__)
 HELD_CHECK_S = 0.5
 """How often metrics held back by their deadband are looked at."""
 
+HAND_OVER_S = 2.0
+"""For the answers that the broker still owes; what has none is sent again."""
+
 T = TypeVar("T")
+
+
+class HandOverError(Exception):
+    """A connection that was to end does not, and its thread may still send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Publisher:
     ) -> None:
         mqtt = settings.mqtt
         self._settings = settings
+        self._hooks = hooks
         self._telemetry = telemetry
         self._clock = clock
         self._store = store
@@ -89,25 +98,31 @@ class Publisher:
         self._lock = threading.Lock()
         self._alarm_lock = threading.Lock()  # guards what the composer remembers of the evidence
         self._held_due_at = 0.0
+        self._put_meta = False  # what the agent is has changed
         self._normal = hooks.normal
-        inbound = Inbound(
-            settings,
-            telemetry,
-            clock,
-            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.replaced),
-        )
         self._outbox = DurableOutbox(
             MemoryOutbox(mqtt.queue_max, telemetry), store, settings.storage, telemetry, clock
         )
-        self._session = Session(
+        self._session = self._made_session(settings)
+        self._outbox.on_ready = self._session.wake
+
+    def _made_session(self, settings: PublisherSettings) -> Session:
+        hooks = self._hooks
+        inbound = Inbound(
+            settings,
+            self._telemetry,
+            self._clock,
+            InboundHooks(hooks.machine, hooks.command, self.answer, self._status.replaced),
+        )
+        return Session(
             SessionSettings(
-                mqtt=mqtt,
+                mqtt=settings.mqtt,
                 client_id=settings.client_id,
                 subscriptions=inbound.subscriptions,
             ),
             self._outbox,
-            telemetry,
-            clock,
+            self._telemetry,
+            self._clock,
             SessionHooks(
                 will=self._status.will,
                 online=self._online,
@@ -117,13 +132,41 @@ class Publisher:
                 link=hooks.link,
             ),
         )
-        self._outbox.on_ready = self._session.wake
 
     # --- for the wiring ---
 
     def start(self) -> None:
         """Start the publisher's thread; messages may be handed over before."""
         self._session.start()
+
+    def adjust(self, settings: PublisherSettings) -> None:
+        """Go by other settings as far as they need no other connection: who we are, links, limits.
+
+        The topics must be the same.
+        """
+        self._settings = settings
+        mqtt = settings.mqtt
+        self._composer.configure(settings)
+        self._outbox.configure(mqtt.queue_max, settings.storage)
+        self._status.configure(mqtt.status_interval_s)
+        with self._lock:
+            self._deadband.configure(mqtt.metric_deadband, mqtt.metric_interval_s)
+        self._put_meta = True
+        self._session.wake()
+
+    def reconnect(self, settings: PublisherSettings) -> None:
+        """Go by other settings with another connection, which takes over all that waits.
+
+        Raises ``ValueError`` and ``TlsError`` as the constructor does, before anything is changed,
+        and ``HandOverError`` where the connection of now has not ended in time.
+        """
+        session, before = self._made_session(settings), self._session
+        if not before.hand_over(HAND_OVER_S):
+            raise HandOverError(f"the connection has not ended within {HAND_OVER_S:g} s")
+        self._session = session
+        self._outbox.on_ready = session.wake
+        self.adjust(settings)
+        session.start()
 
     def link(self) -> LinkStatus:
         """Return the state of the connection."""
@@ -201,6 +244,8 @@ class Publisher:
 
     def withdraw(self, published: PublishedLane, told: Callable[[], None]) -> None:
         """Put values of quality bad in the place of what nobody measures any more."""
+        with self._lock:
+            self._deadband.forget(published.lane, published.metrics)
         made = self._made(TopicFamily.METRIC, partial(self._composer.withdrawn, published)) or []
         left = {entry.key for entry in made}
 
@@ -271,6 +316,9 @@ class Publisher:
         self._tick(now)
 
     def _tick(self, now: float) -> None:
+        if self._put_meta:
+            self._put_meta = False
+            self._outbox.put(self._composer.meta(now), now)
         status = self._status.due(now)
         if status is not None:
             self._outbox.put(status, now)

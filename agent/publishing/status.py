@@ -30,6 +30,11 @@ class StatusTopic:
         self._replaced = False
         self._sent_mono = float("-inf")
 
+    def configure(self, interval_s: float) -> None:
+        """Say it again after another interval, and once now: what it says of the agent is new."""
+        with self._lock:
+            self._interval_s, self._changed = interval_s, True
+
     def update(self, state: str, reason: str, last_frame_ms: int) -> bool:
         """Take over how the agent is; return whether that is to be said at once."""
         with self._lock:

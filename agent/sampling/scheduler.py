@@ -54,9 +54,7 @@ class Scheduler:
         self._lanes: dict[str, _LaneState] = {}
         self._running: dict[str, Plan] = {}
         self._owed_since: dict[SamplingClass, float] = {}
-        self._starved_after_s = max(
-            _STARVED_PERIODS * settings.period_s, _STARVED_COOLDOWNS * settings.cooldown_s
-        )
+        self._starved_after_s = _starved_after_s(settings)
         self._now = now
         self._offered = 0
         self._finished = 0
@@ -99,6 +97,29 @@ class Scheduler:
             return False
         state.requested_mono = now
         return True
+
+    def configure(
+        self, settings: config.Sampling, workers: int, now: float, *, new_period: bool
+    ) -> None:
+        """Choose by other settings from now on; what waits and runs goes on.
+
+        The budget is not filled up by it. Without ``new_period`` one that was set stays.
+        """
+        if not new_period:
+            settings = settings.model_copy(update={"period_s": self._settings.period_s})
+        rate, level = settings.duty_cycle * max(1, workers), self._budget.level(now)
+        self._budget = ComputeBudget(rate, rate * settings.budget_window_s, settings.borrow_s, now)
+        self._budget.spend(max(0.0, self._budget.capacity - level), now)
+        self._settings = settings
+        self._starved_after_s = _starved_after_s(settings)
+        for state in self._lanes.values():  # a wish that was long must not hold back a shorter one
+            state.due_mono = min(state.due_mono, now + settings.period_s)
+
+    def forget(self, lane: str) -> list[Skipped]:
+        """Let go what waits of a lane that is no more."""
+        state = self._lanes.pop(lane, None)
+        waiting = state.waiting.items() if state is not None else ()
+        return [self._skip(one, SkipReason.SHUTDOWN, of) for of, one in waiting]
 
     def set_period(self, period_s: float) -> None:
         """Explain a frame of each lane every so many seconds from now on, as the budget allows."""
@@ -304,3 +325,7 @@ class Scheduler:
         self._skipped[reason] += 1
         frame = candidate.frame
         return Skipped(frame.lane, frame.frame_id, reason, sampling_class)
+
+
+def _starved_after_s(settings: config.Sampling) -> float:
+    return max(_STARVED_PERIODS * settings.period_s, _STARVED_COOLDOWNS * settings.cooldown_s)

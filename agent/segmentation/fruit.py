@@ -93,6 +93,19 @@ class FruitReader:
         """Answer what is in view of every lane: the agent stops."""
         return [reading for lane in self._lanes.values() for reading in _close(lane)]
 
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The names of the lanes that are known."""
+        return tuple(self._modes)
+
+    def change_lanes(self, lanes: Mapping[str, LaneGeometry]) -> list[FruitReading]:
+        """Go on with these lanes; answer what is in view of those that are gone or have another
+        mode, of which nothing is remembered."""
+        modes = {camera: lane.mode for camera, lane in lanes.items()}
+        ended = [name for name in self._lanes if modes.get(name) is not self._modes.get(name)]
+        self._modes = modes
+        return [reading for name in ended for reading in _close(self._lanes.pop(name))]
+
     def tick(self, now: float) -> list[FruitReading]:
         """Answer fruit that have been in view for ``max_fruit_s``, also when no picture comes."""
         return [reading for lane in self._lanes.values() for reading in self._overdue(lane, now)]

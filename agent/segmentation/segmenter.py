@@ -98,23 +98,32 @@ class Segmenter:
                 f"{model.label}: no class {SUTURE!r} among its classes: {', '.join(model.classes)}"
             )
         self._model = model
-        if model.preprocessing.colour == "gray":
-            settings = settings.model_copy(update={"empty_chroma": 0.0})
-        self._settings = settings
-        self._lanes = dict(lanes)
         self._clock = clock
+        self._plausible_from = dict(plausible_from or {})
         # Of each lane's last frame: a camera rarely changes its field of view.
         self._fields: dict[str, Field] = {}
         self._suture = model.classes.index(SUTURE)
         self._stem = model.classes.index(STEM) if STEM in model.classes else None
         self._calibration = check_calibration(model.card.confidence, model.label)
+        self._free_run: bool | None = None
+        self.configure(settings, lanes)
+
+    def configure(self, settings: config.Segmentation, lanes: Mapping[str, LaneGeometry]) -> None:
+        """Go by other settings and lanes from the next batch on; for the thread that segments."""
+        if self._model.preprocessing.colour == "gray":
+            settings = settings.model_copy(update={"empty_chroma": 0.0})
+        self._settings = settings
+        self._lanes = dict(lanes)
+        self._fields = {lane: field for lane, field in self._fields.items() if lane in lanes}
         free_run = any(lane.mode is CaptureMode.FREE_RUN for lane in lanes.values())
-        self._plausibility = Plausibility(model, free_run)
+        if free_run is not self._free_run:
+            self._free_run = free_run
+            self._plausibility = Plausibility(self._model, free_run)
         self._own = {
             variety: settings.model_copy(
                 update={"min_plausibility": max(least, settings.min_plausibility)}
             )
-            for variety, least in (plausible_from or {}).items()
+            for variety, least in self._plausible_from.items()
         }
 
     def segment(self, frames: Sequence[Frame]) -> list[SegmentedFrame]:

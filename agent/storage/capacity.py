@@ -42,6 +42,10 @@ class Capacity:
         database.on_rollback(self.forget)
         database.run(lambda _connection: self.look_at_disk())
 
+    def configure(self, settings: Storage) -> None:
+        """Go by other limits from the next message on."""
+        self._settings = settings
+
     @property
     def limit_bytes(self) -> int:
         """The cap as it stands now: less where memory has to do for a disk."""

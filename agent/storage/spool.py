@@ -56,6 +56,11 @@ class Spool:
         database.on_join(ages.adopt)
         database.run(ages.adopt)
 
+    def configure(self, settings: Storage) -> None:
+        """Go by other settings from now on; what is too much or too old goes with the next look."""
+        self._settings = settings
+        self.capacity.configure(settings)
+
     # --- rows in, rows out -----------------------------------------------------------------------
 
     def add(self, row: NewRow) -> tuple[int, list[Dropped]]:

@@ -40,6 +40,13 @@ def analyze(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_reload_asks_the_agent_that_the_unit_starts() -> None:
+    start, again = (shlex.split(value(key)) for key in ("ExecStart", "ExecReload"))
+    assert (again[0], again[1]) == (start[0], "reload")
+    assert again[again.index("--config") + 1] == start[start.index("--config") + 1]
+    assert again[again.index("--state-dir") + 1] == f"/var/lib/{value('StateDirectory')}"
+
+
 def test_systemd_has_nothing_to_say(unit: Path) -> None:
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

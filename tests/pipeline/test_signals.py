@@ -51,6 +51,18 @@ def test_the_first_signal_ends_in_order_and_a_terminal_that_closes_is_never_the_
     assert signal.getsignal(HUP) is signal.SIG_DFL, "as it was before"
 
 
+def test_without_a_terminal_sighup_asks_for_a_reload_and_never_ends(forced: list[int]) -> None:
+    stop, asked = threading.Event(), []
+    with _signals(stop, lambda: asked.append("again")):
+        for number in (HUP, HUP):
+            signal.raise_signal(number)
+        assert (asked, stop.is_set()) == (["again", "again"], False)
+        signal.raise_signal(TERM)
+        assert stop.is_set()
+        signal.raise_signal(HUP)  # while it ends
+    assert forced == []
+
+
 def test_under_nohup_the_agent_outlives_its_terminal(forced: list[int]) -> None:
     signal.signal(HUP, signal.SIG_IGN)
     stop = threading.Event()

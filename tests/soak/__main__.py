@@ -35,6 +35,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "storage": lambda where, o: (where, o.share),
     "genicam": lambda where, o: (where, o.seconds or 600.0, o.share),
     "ray": lambda where, o: (where, o.rounds, o.share),
+    "reload": lambda where, o: (where, o.reloads),
 }
 """In the order in which all are run: what each function, named as its module, is given. A proof is
 imported when it is run: ``--help`` waits for none."""
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument(
         "--camera", choices=("sim", "genicam"), default="sim", help="of endurance: what it runs on"
     )
+    parser.add_argument("--reloads", type=int, default=200, help="of reload, beside every key once")
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     wanted = options.proof or list(PROOFS)

@@ -47,7 +47,8 @@ class Books:
 
 class RunningAgent:
     """``pitwatch run ...`` with its log in a file; ``http``: on a port that is free here, or as
-    its configuration says; ``forked``: without the seconds that its imports take."""
+    its configuration says; ``forked``: without the seconds that its imports take; ``own_session``:
+    without a terminal, as a service manager starts it."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class RunningAgent:
         http: bool = True,
         environment: Mapping[str, str] | None = None,
         forked: bool = False,
+        own_session: bool = False,
     ) -> None:
         self.port = free_port()
         self.log_path = folder / f"agent-{self.port}.log"
@@ -72,6 +74,7 @@ class RunningAgent:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+                start_new_session=own_session,
             )
 
     # --- what it says ----------------------------------------------------------------------------

@@ -158,6 +158,10 @@ class AblationPool:
         """How the workers were at the supervisor's last turn."""
         return self._status
 
+    def slots(self) -> frozenset[str]:
+        """The names of all slots."""
+        return frozenset(slot.name for slot in self._all_slots())
+
     def pids(self) -> dict[str, int]:
         """Process ids by slot, of the workers that have a process; one in a cluster has it on its
         own machine."""

@@ -86,3 +86,8 @@ def blank_record(definition: Definition, subject: str, source: str, language: La
         transition="",
         seq=0,
     )
+
+
+def short_text(text: str, longest: int) -> str:
+    """What a person wrote: printable, on one line, and not longer than that."""
+    return "".join(c if c.isprintable() else " " for c in text)[:longest].strip()

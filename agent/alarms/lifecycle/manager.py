@@ -9,9 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from agent import config
-from agent.alarms.catalogue import BY_CAUSE, Cause
 from agent.alarms.condition import Condition
-from agent.alarms.lifecycle.entry import Entry, blank_record
+from agent.alarms.lifecycle.configured import (
+    in_service,
+    new_entry,
+    said_anew,
+    say_normal,
+    title_anew,
+)
+from agent.alarms.lifecycle.entry import Entry, short_text
 from agent.alarms.lifecycle.lifecycle import Event
 from agent.alarms.lifecycle.recorder import COMMENT, INITIAL, QUALITY, Recorder
 from agent.alarms.lifecycle.snapshot import Now, export_state, restore_state
@@ -24,8 +30,7 @@ logger = logging.getLogger(__name__)
 
 GONE_MAX = 1000
 """Alarms of cameras that are gone and of which no broker was told: more come of no plant."""
-COMMENT_LENGTH = 200
-USER_LENGTH = 60
+COMMENT_LENGTH, USER_LENGTH = 200, 60
 
 
 class AlarmManager:
@@ -53,12 +58,13 @@ class AlarmManager:
         records: list[Alarm] = []
         entry = self._entries.get(condition.alarm_id)
         if entry is None:
-            entry = self._revived(condition) or self._new(condition)
+            entry = self._revived(condition) or new_entry(condition, self._source, self._language)
             self._entries[condition.alarm_id] = entry
             records.append(self._recorder.record(entry, INITIAL, now))
         first, entry.condition = entry.condition is None, condition
         if first:
-            records += self._configured(entry, condition, now)
+            out = self._settings.out_of_service
+            records += in_service(entry, condition, out, self._recorder, now)
         if condition.quality is not entry.record.quality:
             records.append(self._recorder.record(entry, QUALITY, now))
         return records + self._judge(entry, now)
@@ -155,7 +161,7 @@ class AlarmManager:
         entry = self._entries.get(alarm_id)
         if entry is not None and (not event_id or event_id != entry.record.event_id):
             return self._answer("ack", alarm_id, user, CommandOutcome.STALE)
-        by = {"acked_at_ms": now.utc_ms, "acked_by": _text(user, USER_LENGTH)}
+        by = {"acked_at_ms": now.utc_ms, "acked_by": short_text(user, USER_LENGTH)}
         return self._step("ack", Event.ACK, alarm_id, user, now, **by)
 
     def shelve(
@@ -215,7 +221,7 @@ class AlarmManager:
             return self._answer("comment", alarm_id, "", CommandOutcome.UNKNOWN)
         if not event_id or event_id != entry.record.event_id:
             return self._answer("comment", alarm_id, "", CommandOutcome.STALE)
-        words = _text(text, COMMENT_LENGTH)
+        words = short_text(text, COMMENT_LENGTH)
         if words == entry.record.comment:
             return self._answer("comment", alarm_id, "", CommandOutcome.ALREADY)
         record = self._recorder.record(entry, COMMENT, Now(now_mono, now_utc_ms), comment=words)
@@ -249,8 +255,8 @@ class AlarmManager:
             logging.INFO,
             "alarm_command",
             command=command,
-            alarm=_text(alarm_id, USER_LENGTH),
-            user=_text(user, USER_LENGTH),
+            alarm=short_text(alarm_id, USER_LENGTH),
+            user=short_text(user, USER_LENGTH),
             outcome=outcome.value,
         )
         if outcome is CommandOutcome.UNKNOWN and (near := nearest(alarm_id, self._entries)):
@@ -291,10 +297,7 @@ class AlarmManager:
             exported, now, self._settings.shelve_max_s
         )
         for entry in entries:  # another language may have been chosen meanwhile
-            title = self._language.title(entry.definition)
-            entry.record = replace(entry.record, title=title)
-            if entry.life.state is AlarmState.NORM:
-                self._say_normal(entry)
+            title_anew(entry, self._language)
         by_id = {entry.record.alarm_id: entry for entry in entries}
         self._entries = {key: entry for key, entry in by_id.items() if key in alarm_ids}
         gone = [(key, entry) for key, entry in by_id.items() if key not in alarm_ids]
@@ -310,41 +313,38 @@ class AlarmManager:
         """Forget an alarm that is watched no more; false for any other."""
         return self._gone.pop(alarm_id, None) is not None
 
-    def _new(self, condition: Condition) -> Entry:
-        definition = BY_CAUSE[Cause(condition.cause)]
-        blank = blank_record(definition, condition.subject, self._source, self._language)
-        entry = Entry(definition, replace(blank, quality=condition.quality))
-        entry.message = blank.message
-        return entry
-
     def _revived(self, condition: Condition) -> Entry | None:
         """One that was given up, and is watched after all: its counts go on."""
         entry = self._gone.pop(condition.alarm_id, None)
         if entry is not None:
             entry.record = replace(entry.record, quality=condition.quality)
-            self._say_normal(entry)
+            say_normal(entry, self._language)
         return entry
-
-    def _say_normal(self, entry: Entry) -> None:
-        subject = entry.record.camera_id
-        entry.message = self._language.sentence_when_normal(entry.definition, subject)
-        entry.record = replace(entry.record, message=entry.message)
 
     # --- configuration ---------------------------------------------------------------------------
 
-    def _configured(self, entry: Entry, condition: Condition, now: Now) -> list[Alarm]:
-        """Put an alarm out of service, or back into it, as the configuration of this start says."""
-        listed = {condition.alarm_id, condition.cause} & set(self._settings.out_of_service)
-        if listed and entry.life.allows(Event.DISABLE):
-            entry.out_by_configuration = True
-            return [self._recorder.step(entry, Event.DISABLE, now)]
-        if not listed and entry.out_by_configuration:
-            entry.out_by_configuration = False
-            if entry.life.allows(Event.ENABLE):
-                return [self._recorder.step(entry, Event.ENABLE, now)]
-        return []
-
-
-def _text(text: str, longest: int) -> str:
-    """Printable, on one line, and not longer than that."""
-    return "".join(c if c.isprintable() else " " for c in text)[:longest].strip()
+    def configure(
+        self,
+        settings: config.Alarms,
+        alarm_ids: Collection[str],
+        now_mono: float,
+        now_utc_ms: int,
+    ) -> list[Alarm]:
+        """Go on with other settings; what is none of ``alarm_ids`` waits for ``retire``. Return the
+        records of what has other words now, or went in or out of service."""
+        now = Now(now_mono, now_utc_ms)
+        in_other_words = settings.language != self._settings.language
+        self._settings = settings
+        gone = [(key, entry) for key, entry in self._entries.items() if key not in alarm_ids]
+        self._entries = {key: one for key, one in self._entries.items() if key in alarm_ids}
+        self._gone = dict([*self._gone.items(), *gone][-GONE_MAX:])
+        records: list[Alarm] = []
+        if in_other_words:
+            self._language = self._recorder.language = LANGUAGES[settings.language]
+            every = self._entries.values()
+            records += [said_anew(one, self._language, self._recorder, now) for one in every]
+        for entry in self._entries.values():
+            if entry.condition is not None:
+                out = settings.out_of_service
+                records += in_service(entry, entry.condition, out, self._recorder, now)
+        return records

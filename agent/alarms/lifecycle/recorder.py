@@ -27,7 +27,7 @@ class Recorder:
 
     def __init__(self, language: Language) -> None:
         self.seq = 0
-        self._language = language
+        self.language = language
 
     def step(self, entry: Entry, event: Event, now: Now, **changes: Any) -> Alarm:
         """Change the state of an alarm; ``UndefinedEdgeError`` when it has no edge for it."""
@@ -49,7 +49,7 @@ class Recorder:
         for event in (Event.ENABLE, Event.RELEASE, Event.UNSHELVE, Event.CLEAR):
             if entry.life.allows(event):
                 entry.life = entry.life.step(event)
-        entry.message = self._language.sentence_when_gone(entry.definition, entry.record.camera_id)
+        entry.message = self.language.sentence_when_gone(entry.definition, entry.record.camera_id)
         return self.record(
             entry,
             Event.CLEAR.value if standing else INITIAL,
@@ -64,7 +64,7 @@ class Recorder:
         """The record of an alarm as it is now, with these fields changed; it becomes its newest."""
         life, condition = entry.life, entry.condition
         suppressed = AlarmState.SUPPRESSED in life.suppressions
-        reason = self._language.term(entry.suppressed_by(now.mono)) if suppressed else ""
+        reason = self.language.term(entry.suppressed_by(now.mono)) if suppressed else ""
         if condition is not None:
             changes = {
                 "value": condition.value if math.isfinite(condition.value) else 0.0,
@@ -81,7 +81,7 @@ class Recorder:
             shelved=AlarmState.SHELVED in life.suppressions,
             suppressed=suppressed,
             suppressed_by=reason,
-            message=self._language.suppressed.format(message=entry.message, reason=reason)
+            message=self.language.suppressed.format(message=entry.message, reason=reason)
             if reason
             else entry.message,
             transition=transition,

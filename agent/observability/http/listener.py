@@ -45,7 +45,7 @@ class Listener:
     """
 
     def __init__(self, settings: config.Http) -> None:
-        _check_tls(settings.tls)
+        check_tls(settings.tls)
         self.settings = settings
         self.socket = bind(settings.host, settings.port, settings.limits.connections)
         address = self.socket.getsockname()
@@ -53,6 +53,16 @@ class Listener:
         self.loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
         secret = settings.token.get_secret_value() if settings.token else None
         self.signer = Signer(secret, settings.picture_link_s)
+
+    def adopt(self, settings: config.Http) -> None:
+        """Take over other settings; the socket stays. ``HttpError`` for TLS files that do not fit.
+
+        Links that were signed hold on, unless the token is another one.
+        """
+        check_tls(settings.tls)
+        self.settings = settings
+        secret = settings.token.get_secret_value() if settings.token else None
+        self.signer = self.signer.renewed(secret, settings.picture_link_s)
 
     @property
     def url(self) -> str:
@@ -67,7 +77,7 @@ class Listener:
         return self.signer.signed(path, time.time())
 
 
-def _check_tls(settings: config.HttpTls) -> None:
+def check_tls(settings: config.HttpTls) -> None:
     """``HttpError`` for files that a server cannot be made of, before anything starts."""
     if settings.certificate is None:
         return

@@ -10,13 +10,16 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from agent import config
 from agent.observability.http.app_state import AppState
 from agent.observability.http.listener import HttpError, Listener, ServerSpec
 from agent.observability.http.rpc import BEGIN_WITHIN_S, PROBES, AgentService, Call, Counts, Reply
+from agent.observability.page.words import Words
 from agent.supervision.child import Child, ChildSpec
 from agent.supervision.supervised import SupervisedChild
 from agent.supervision.waker import Waker
@@ -29,6 +32,8 @@ TARGET = "agent.observability.http.process:main"
 WORKERS = 3
 """An operator's action waits in one for the thread of the alarms; two are left for all else."""
 TURN_S = 0.1
+RENEW_S = 1.0
+"""For the exchanges under way, when a server with other settings takes over."""
 START_LIMIT_S = 90.0
 """Less than a service manager waits for the agent (120 s in deploy)."""
 SILENT_AFTER_S = 5.0
@@ -49,10 +54,10 @@ class HttpServer(Listener):
         super().__init__(settings)
         self._telemetry = state.telemetry
         self._clock = clock
+        self._state = state
         self._service = AgentService(state)
-        self._spec = ServerSpec(
-            settings, state.newest.lanes, self.signer, self.loopback, state.words
-        )
+        self._spec = self._made_spec()
+        self._renew = threading.Event()
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="http-work")
         self._done: deque[tuple[Child, Reply]] = deque()
         self._waker = Waker()
@@ -67,6 +72,25 @@ class HttpServer(Listener):
     def pid(self) -> int:
         """Process id of the server; 0 while there is none."""
         return self._supervised.pid
+
+    def configure(
+        self, settings: config.Http, words: Words, descriptions: Mapping[str, object]
+    ) -> None:
+        """Serve by other settings, words and lanes: a new process takes the port over, which stays
+        open. Host and port stay what they are. ``HttpError`` for TLS files that do not fit, before
+        anything is changed."""
+        self.adopt(settings)
+        self._state = replace(self._state, words=words, descriptions=descriptions)
+        self._service = AgentService(self._state)
+        self._spec = self._made_spec()
+        self._renew.set()
+        self._waker.wake()
+
+    def _made_spec(self) -> ServerSpec:
+        state = self._state
+        return ServerSpec(
+            self.settings, state.newest.lanes, self.signer, self.loopback, state.words
+        )
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
@@ -106,7 +130,7 @@ class HttpServer(Listener):
     def _run(self) -> None:
         self._supervised.keep(self._child_spec, self._turn, self._stopping)
         if self._supervised.child is not None:
-            self._end(self._supervised.child)
+            self._end(self._supervised.child, self._patience_s)
 
     def _child_spec(self) -> ChildSpec:
         fds = {"listener": self.socket.fileno()}
@@ -114,6 +138,11 @@ class HttpServer(Listener):
 
     def _turn(self, child: Child) -> str:
         """Answer the calls; return why the child must be replaced, or nothing."""
+        if self._renew.is_set():
+            self._renew.clear()
+            self._end(child, RENEW_S)
+            self._supervised.serving.clear()  # the next one may take as long as the first
+            return ""
         self._waker.wait(TURN_S, child.fileno(), writing=not child.flush())
         for message in self._supervised.receive(child):
             self._take(child, message)
@@ -151,10 +180,10 @@ class HttpServer(Listener):
             if caller is child:
                 child.send(reply)
 
-    def _end(self, child: Child) -> None:
+    def _end(self, child: Child, patience_s: float) -> None:
         """Let the child finish what it is at, answers included, then make sure of its end."""
         child.ask_to_stop()
-        end = self._clock() + 0.8 * self._patience_s
+        end = self._clock() + 0.8 * patience_s
         turn = partial(self._turn, child)
         while self._clock() < end and not self._supervised.attempt(turn):
             pass

@@ -21,8 +21,16 @@ class Signer:
 
     def __init__(self, secret: str | None, valid_s: float) -> None:
         key = secret.encode() if secret else secrets.token_bytes(32)
+        self._secret = secret
         self._key = hmac.new(key, PURPOSE, hashlib.sha256).digest()
         self._valid_s = valid_s
+
+    def renewed(self, secret: str | None, valid_s: float) -> Signer:
+        """Return one for other settings; links of this one open there if the secret is the same."""
+        other = Signer(secret, valid_s)
+        if secret == self._secret:
+            other._key = self._key
+        return other
 
     def signed(self, path: str, now: float) -> str:
         """Return ``path`` (not quoted) as a link that holds for ``valid_s`` from now."""

@@ -25,7 +25,9 @@ from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
-KEY_FIELDS = ("camera", "source", "alarm", "slot", "child", "loop", "topic_family", "reason")
+KEY_FIELDS = (
+    "camera", "source", "alarm", "slot", "child", "loop", "topic_family", "reason", "key",
+)  # fmt: skip
 """Fields that make two events of one name different ones when repeats are counted."""
 LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "amqtt", "paho", "asyncio", "PIL")
 LINES_MAX = 5000
@@ -96,11 +98,21 @@ class EventHandler(logging.Handler):
 
     def __init__(self, settings: config.Logging, telemetry: Telemetry, clock: Clock) -> None:
         super().__init__()
-        self._format = format_json if settings.format == "json" else format_keyvalue
+        self._format = _format_of(settings)
         self._telemetry = telemetry
         self._clock = clock
         self._limiter = RepeatLimiter(settings.repeat_window_s, settings.repeat_max)
         self.writer = LineWriter(write_stderr, self.flush_repeats, self._lost)
+
+    def configure(self, settings: config.Logging) -> None:
+        """Write by other settings from now on; repeats that were counted are written first."""
+        self.acquire()
+        try:
+            self._write_repeats(self._limiter.ended(math.inf))
+            self._format = _format_of(settings)
+            self._limiter = RepeatLimiter(settings.repeat_window_s, settings.repeat_max)
+        finally:
+            self.release()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write or count one record; called by logging under this handler's lock."""
@@ -171,12 +183,11 @@ class Logs:
         self._levels = [(logger, logger.level) for logger in named]
         self._root.handlers = [handler]
         self._root.setLevel(logging.WARNING)
-        logging.getLogger("agent").setLevel(level)
         for name in LIBRARIES:
             library = logging.getLogger(name)
             library.handlers.clear()
             library.propagate = True
-            library.setLevel(max(level, logging.WARNING))
+        _set_level(level)
         logging.captureWarnings(capture=True)
         threading.excepthook = _log_dead_thread
         atexit.register(self.close)
@@ -184,6 +195,11 @@ class Logs:
     def redirect(self, sink: Sink) -> Sink:
         """Send the lines elsewhere, such as above a live terminal view; returns the sink before."""
         return self._handler.writer.redirect(sink)
+
+    def configure(self, settings: config.Logging) -> None:
+        """Write by other settings from now on."""
+        self._handler.configure(settings)
+        _set_level(_level_of(settings))
 
     def close(self) -> None:
         """Write everything and take the handler off; a second call does nothing."""
@@ -201,8 +217,21 @@ def configure_logging(
     settings: config.Logging, telemetry: Telemetry, clock: Clock = time.monotonic
 ) -> Logs:
     """Send every event of the process to stderr as one line, from now until ``close``."""
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
-    return Logs(EventHandler(settings, telemetry, clock), level)
+    return Logs(EventHandler(settings, telemetry, clock), _level_of(settings))
+
+
+def _level_of(settings: config.Logging) -> int:
+    return logging.getLevelNamesMapping()[settings.level.upper()]
+
+
+def _set_level(level: int) -> None:
+    logging.getLogger("agent").setLevel(level)
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _format_of(settings: config.Logging) -> Callable[[dict[str, Value]], str]:
+    return format_json if settings.format == "json" else format_keyvalue
 
 
 def write_stderr(_level: int, line: str) -> None:

@@ -63,6 +63,11 @@ class PageActions:
         self._waiting: dict[bytes, _Waiting] = {}
         self._ended = False
 
+    def configure(self, settings: Commands) -> None:
+        """Take commands by other settings from now on."""
+        with self._lock:
+            self._reader = CommandReader(settings, base="")
+
     def act(self, name: str, body: bytes, address: str) -> Acted:
         """Carry out one action: its name, its JSON object as on the topic, and who asks."""
         number, mine = secrets.token_bytes(8), _Waiting()

@@ -68,8 +68,9 @@ class Minutes:
         for lane, (fruit, unread) in books.items():
             fruit_before, unread_before = self._books.get(lane, (0, 0))
             figures = {name: round(value, 4) for name, value in self._worst.get(lane, {}).items()}
-            figures["fruit"] = fruit - fruit_before
-            figures["unread"] = unread - unread_before
+            # A lane that was away meanwhile counts from 0 again.
+            figures["fruit"] = max(0, fruit - fruit_before)
+            figures["unread"] = max(0, unread - unread_before)
             rows.append(Minute(lane, now, seconds, figures))
         self._begin(books, now)
         return rows
@@ -151,6 +152,10 @@ class HistoryKeeper:
         self._occurrences = Occurrences()
         self._minutes = Minutes(dict.fromkeys(devices, (0, 0)), self._elapsed())
         self._sample_mono = -math.inf
+
+    def change_lanes(self, devices: Mapping[str, str]) -> None:
+        """Go on with these lanes and their cameras."""
+        self._devices = devices
 
     def restore(self, alarms: Sequence[Alarm]) -> None:
         """Take up the alarms of an earlier start."""

@@ -39,6 +39,11 @@ class Farewell:
     def within(cls, timeout_s: float, now: float, reason: str = "") -> Farewell:
         return cls(now + (1 - LAST_MESSAGE_SHARE) * timeout_s, now + timeout_s, reason)
 
+    @classmethod
+    def without_message(cls, timeout_s: float, now: float) -> Farewell:
+        """The end of a connection of which the broker is to notice nothing but a DISCONNECT."""
+        return cls(now, now + timeout_s, sent=True)
+
     @property
     def due_at(self) -> float:
         """When the next step is due even if the broker answers nothing."""

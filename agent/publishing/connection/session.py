@@ -10,10 +10,7 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from agent.config import Mqtt
 from agent.config.url import parse_broker
 from agent.publishing.connection.connection import Connection, ConnectRequest
 from agent.publishing.connection.events import (
@@ -30,10 +27,10 @@ from agent.publishing.connection.limits import CONSEQUENCES, NO_RETAIN, NO_WILDC
 from agent.publishing.connection.link import Cause, Link, LinkState
 from agent.publishing.connection.report import LinkReport
 from agent.publishing.connection.sender import Sender
-from agent.publishing.connection.subscriptions import Subscription, Subscriptions
+from agent.publishing.connection.settings import SessionHooks, SessionSettings
+from agent.publishing.connection.subscriptions import Subscriptions
 from agent.publishing.connection.tls import TlsFiles
 from agent.publishing.outbox.outbox import Outbox
-from agent.publishing.wire.messages import Entry, Message
 from agent.records import LinkStatus
 from agent.supervision.waker import Waker
 from agent.telemetry import Clock, Telemetry
@@ -48,39 +45,6 @@ HOLD_S = 2.0
 
 REPEAT_S = 60.0
 """How often a broker that retains nothing is told the alarms again."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """Where to connect, as whom, and which topics to listen to.
-
-    ``name`` tells this client's loop and metrics from another's in the same agent.
-    ``farewell_with_will``: the DISCONNECT after a farewell asks for the will as well (MQTT 5).
-    ``retains``: some of its messages are to be retained.
-    """
-
-    mqtt: Mqtt
-    client_id: str
-    subscriptions: tuple[Subscription, ...] = ()
-    name: str = "uns"
-    farewell_with_will: bool = False
-    retains: bool = True
-
-    @property
-    def loop(self) -> str:
-        return "publisher" if self.name == "uns" else f"publisher_{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionHooks:
-    """What the session asks of its publisher; all but ``will`` are called in the owner thread."""
-
-    will: Callable[[], Message]
-    online: Callable[[float], None]  # connected: put what is fresh, before the snapshot is sent
-    tick: Callable[[float], None]  # every turn while online
-    farewell: Callable[[float], Entry | None]  # the last message of a connection, if there is one
-    received: Callable[[Received], Rival]
-    link: Callable[[LinkStatus], None]
 
 
 class Session:
@@ -122,6 +86,7 @@ class Session:
         self._stop: Farewell | None = None  # set once, by any thread
         self._disconnect: Farewell | None = None  # of the owner thread alone
         self._held = False
+        self._handing_over = False
         self._waker = Waker()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=settings.loop, daemon=True)
@@ -141,10 +106,18 @@ class Session:
         """Send what waits and a last message, then DISCONNECT; true when that was acknowledged."""
         if not self._thread.is_alive():
             return False
-        self._stop = Farewell.within(timeout_s, self._clock())
+        end = Farewell.without_message if self._handing_over else Farewell.within
+        self._stop = end(timeout_s, self._clock())
         self._waker.wake()
         self._thread.join(timeout_s + 2 * IDLE_S)
         return self._stop.acknowledged
+
+    def hand_over(self, timeout_s: float) -> bool:
+        """Disconnect without a last message and leave all that waits to another session of the same
+        outbox; true once this one has ended. Nothing new is sent meanwhile."""
+        self._handing_over = True
+        self.stop(timeout_s)
+        return not self._thread.is_alive()
 
     def disconnect(self, timeout_s: float, reason: str) -> None:
         """Disconnect in order; another connection may follow. For the hooks."""
@@ -164,7 +137,9 @@ class Session:
             except Exception:  # the top of the thread: the agent outlives a fault in here
                 logger.exception("publisher_failed", extra={"fields": {}})
                 self._recover()
-        self._outbox.close("shutdown", clean=self._stop is not None and self._stop.acknowledged)
+        if not self._handing_over:
+            acknowledged = self._stop is not None and self._stop.acknowledged
+            self._outbox.close("shutdown", clean=acknowledged)
 
     def _step(self) -> None:
         now = self._clock()
@@ -186,7 +161,8 @@ class Session:
             if now >= self._repeat_at:
                 self._repeat_at = now + REPEAT_S
                 self._outbox.repeat(now)
-            self._sender.send(connection, now, may_probe=not self._subscriptions.probing())
+            if not self._handing_over:
+                self._sender.send(connection, now, may_probe=not self._subscriptions.probing())
             self._check_timeout(connection, now)
         fd = connection.fileno() if connection is not None else None
         writing = fd is not None and connection is not None and connection.wants_write()

@@ -85,6 +85,12 @@ class DurableOutbox:
         for kind, rows in self._spool.waiting().items():
             self._books.enqueued(FAMILIES[kind], rows)
 
+    def configure(self, queue_max: int, settings: Storage) -> None:
+        """Go by other settings from now on; what waits goes on waiting."""
+        self._memory.resize(queue_max)
+        with self._lock:
+            self._replay.set_pace(settings.replay_per_s, self._clock())
+
     # --- in --------------------------------------------------------------------------------------
 
     def put(self, entry: Entry, now: float) -> None:

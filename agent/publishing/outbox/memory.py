@@ -47,6 +47,12 @@ class MemoryOutbox:
         self._event_bytes: dict[float, int] = defaultdict(int)
         self._books = Books(TopicFamily, telemetry)
 
+    def resize(self, cap: int) -> None:
+        """Keep up to ``cap`` from now on; what is too many goes as others come."""
+        with self._lock:
+            self._cap = cap
+            self._refused_events = deque(self._refused_events, maxlen=cap)
+
     # --- for ``DurableOutbox``: what its methods of the same names do with what is not durable ---
 
     def put(self, entry: Entry, now: float) -> None:

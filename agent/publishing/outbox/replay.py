@@ -39,6 +39,11 @@ class Replay:
         self._from = dict.fromkeys(Kind, -math.inf)  # nothing of a kind is given out before
         self._late_left = 0
 
+    def set_pace(self, per_s: float, now: float) -> None:
+        """Give out at most so many a second from now on."""
+        if per_s != self._pace.rate_per_s:
+            self._pace = TokenBucket(per_s, BURST, now)
+
     def start(self, acked_before: float) -> None:
         """A connection stands. What the broker acknowledged by ``acked_before`` comes again."""
         self._acked_before = acked_before

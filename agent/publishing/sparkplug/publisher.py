@@ -17,14 +17,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.publishing.connection.events import Received, Rival
-from agent.publishing.connection.session import Session, SessionHooks, SessionSettings
+from agent.publishing.connection.session import Session
+from agent.publishing.connection.settings import SessionHooks, SessionSettings
 from agent.publishing.connection.subscriptions import Subscription
 from agent.publishing.sparkplug.births import SEQ_MODULUS, Packet, death_packet
 from agent.publishing.sparkplug.codec import Scalar
 from agent.publishing.sparkplug.host import PrimaryHost
 from agent.publishing.sparkplug.node import EdgeNode
 from agent.publishing.sparkplug.outbox import NodeOutbox
-from agent.publishing.sparkplug.settings import FRUIT_TAGS, SparkplugSettings, node_settings
+from agent.publishing.sparkplug.settings import (
+    CONFIG_HASH,
+    FRUIT_TAGS,
+    SparkplugSettings,
+    node_settings,
+)
 from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample
 from agent.publishing.sparkplug.topics import Type
@@ -146,6 +152,11 @@ class SparkplugPublisher:
     def hold(self, held: bool) -> None:
         """Whether to stay away from the broker: another agent has our id and was there first."""
         self._session.hold(held)
+
+    def identify(self, config_hash: str) -> None:
+        """Say which configuration is in force from now on."""
+        now_ms = self._settings.utc_ms()
+        self._outbox.offer(Sample(NODE, CONFIG_HASH, config_hash, Quality.GOOD, now_ms))
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""

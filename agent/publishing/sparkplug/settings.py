@@ -40,6 +40,7 @@ FRUIT_TAGS: tuple[tuple[str, DataType, str], ...] = (
     ("Fruit/lot", DataType.STRING, ""),
 )
 """Of every fruit, under the names that the JSON payload of a fruit has for the same."""
+CONFIG_HASH = "Properties/Config_Hash"
 BY_EXCEPTION = frozenset({"Fruit/variety", "Fruit/lot"})
 """The same for thousands of fruit, and sent when they change."""
 
@@ -111,7 +112,7 @@ def _facts(settings: SparkplugSettings) -> tuple[Sample, ...]:
         "Properties/Software": "pitwatch",
         "Properties/Software_Version": identity.version,
         "Properties/Session": identity.session,
-        "Properties/Config_Hash": identity.config_hash,
+        CONFIG_HASH: identity.config_hash,
         "Properties/Model": identity.model_name,
         "Properties/Model_SHA256": identity.model_sha256,
     }

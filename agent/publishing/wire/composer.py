@@ -44,6 +44,10 @@ class Composer:
         self._topics = Topics.for_site(settings.site)
         self._evidence: OrderedDict[str, str] = OrderedDict()  # event_id -> topic of its picture
 
+    def configure(self, settings: PublisherSettings) -> None:
+        """Make messages by other settings from now on; the topics stay where they are."""
+        self._settings = settings
+
     # --- the agent ---
 
     def status(

@@ -8,6 +8,7 @@ must not look normal.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from agent.records import Quality
@@ -49,6 +50,15 @@ class Deadband:
             return False
         self._tracks[key] = _Track(sample, now)
         return True
+
+    def configure(self, relative: float, interval_s: float) -> None:
+        """Decide by other numbers from now on."""
+        self.relative, self.interval_s = relative, interval_s
+
+    def forget(self, lane: str, metrics: Collection[str]) -> None:
+        """Nothing that is held of these is sent any more."""
+        for metric in metrics:
+            self._tracks.pop((lane, metric), None)
 
     def due(self, now: float) -> list[tuple[tuple[str, str], Sample]]:
         """Return the held samples whose interval is over, newest of each, and count them sent."""

@@ -1,0 +1,1 @@
+"""Another configuration while the agent runs: read, checked whole, and taken over part by part."""
