@@ -167,6 +167,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("sparkplug_commands", Kind.COUNTER, "Commands and states of hosts", ("outcome",)),
     # the agent itself
     Metric("news_lost", Kind.COUNTER, "News that the alarm desk had no room for", ("kind",)),
+    Metric("control_requests", Kind.COUNTER, "Questions and orders of commands on this machine", ("command", "result")),
     Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),
     Metric("certificate_expiry_timestamp_seconds", Kind.GAUGE, "Unix time until which a certificate of the configuration holds", ("use",)),
     Metric("clock_synchronised", Kind.GAUGE, "1 while the kernel holds its clock for synchronised"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from agent.records import (
     SegmentedFrame,
     Selection,
 )
+from agent.supervision.control.server import ControlServer
 from agent.telemetry import log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
 LIGHT_EVERY_S = 0.2
 """Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
+CONTROL_STOP_S = 0.2
 STORE_STOP_S = 0.5
 """What the disk has for the last words; one that hangs gets no more."""
 SINK_STOP_S = 0.5
@@ -66,6 +69,8 @@ class Agent:
         self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
+        handlers = {"hello": lambda _arguments, _peer: self._hello()}
+        self._control = ControlServer(config.state_dir, handlers, telemetry)
         self.kept = True
         """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
@@ -114,6 +119,7 @@ class Agent:
         for sink in stages.sinks:
             if sink.starts_after_capture:
                 sink.start()
+        self._control.start()
         if stages.http:
             stages.http.wait_started()
         log_event(
@@ -149,6 +155,7 @@ class Agent:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
         self._certificates.stop()
+        self._control.stop(CONTROL_STOP_S)
         stages.actions.end()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
@@ -171,6 +178,17 @@ class Agent:
             log_event(logger, logging.INFO, event, **fields)
         log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged, kept=self.kept)
         return acknowledged
+
+    def _hello(self) -> dict[str, object]:
+        """Who answers on the control socket."""
+        identity = self._stages.identity
+        return {
+            "pid": os.getpid(),
+            "id": identity.agent_id,
+            "version": identity.version,
+            "session": identity.session,
+            "config_hash": identity.config_hash,
+        }
 
     def view(self) -> AgentView:
         """Return the whole state of this moment, for terminal, page and API."""
