@@ -153,7 +153,7 @@ def build(
     scheduler = Scheduler(config.sampling, workers=pool.status().workers, now=clock())
     explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
     segmenter = factories.make_segmenter(config, model, references, clock)
-    frames = factories.make_live_stages(config, segmenter, capture, telemetry)
+    frames = factories.make_live_stages(config, segmenter, capture, telemetry, clock)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
     store = Store(config.state_dir, telemetry, clocks, config.storage)

@@ -40,6 +40,7 @@ from agent.segmentation import reading
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter
+from agent.segmentation.switch import SegmenterSwitch
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -157,13 +158,18 @@ def make_segmenter(
 
 
 def make_live_stages(
-    config: Config, segmenter: Segmenter, capture: CaptureSystem, telemetry: Telemetry
+    config: Config,
+    segmenter: Segmenter,
+    capture: CaptureSystem,
+    telemetry: Telemetry,
+    clock: Clock,
 ) -> LiveStages:
     """What the live loop drives."""
+    fruit = FruitReader(lanes_of(config), telemetry=telemetry)
     return LiveStages(
         capture=capture,
-        segmenter=segmenter,
-        fruit=FruitReader(lanes_of(config), telemetry=telemetry),
+        segmenter=SegmenterSwitch(segmenter, fruit.continues, clock),
+        fruit=fruit,
         batch_max=config.segmentation.batch_max,
     )
 

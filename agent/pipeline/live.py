@@ -14,7 +14,7 @@ from agent.capture.system import CaptureSystem
 from agent.pipeline.waiting import WaitingReadings
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
-from agent.segmentation.segmenter import Segmenter
+from agent.segmentation.switch import SegmenterSwitch
 from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
 
@@ -39,7 +39,7 @@ class LiveStages:
     """The stages that the live loop drives."""
 
     capture: CaptureSystem
-    segmenter: Segmenter
+    segmenter: SegmenterSwitch
     fruit: FruitReader
     batch_max: int
 
@@ -82,7 +82,9 @@ class LiveLoop:
             self._telemetry.beat("live")
             stopping = self._stopping.is_set()
             timeout_s = self._waiting.timeout_s(TAKE_TIMEOUT_S)
-            frames = self._stages.capture.take(self._stages.batch_max, timeout_s)
+            # One by one while another model is to take over: it does between two fruit.
+            count = 1 if self._stages.segmenter.pending else self._stages.batch_max
+            frames = self._stages.capture.take(count, timeout_s)
             if frames:
                 with self._live_priority.claimed():
                     self._handle(frames)
