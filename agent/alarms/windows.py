@@ -30,6 +30,11 @@ class MeanWindow:
             self._values.append(value)
         return defined
 
+    def clear(self) -> None:
+        """Forget every sample, but for how many there were."""
+        self._values.clear()
+        self._defined.clear()
+
     def __len__(self) -> int:
         return len(self._values)
 

@@ -18,6 +18,7 @@ from agent.alarms.catalogue import Cause
 from agent.alarms.charts.charted import Usual
 from agent.alarms.level import Judged
 from agent.alarms.lifecycle.manager import AlarmManager
+from agent.alarms.live_model import LiveModel
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges, LevelGauges
 from agent.records import (
@@ -58,6 +59,7 @@ News = (
     | StorageStatus
     | Command
     | MachineInfo
+    | LiveModel
 )
 
 
@@ -95,6 +97,7 @@ class AlarmLoop:
             LinkStatus: watch.on_link,
             StorageStatus: watch.on_storage,
             MachineInfo: watch.on_machine,
+            LiveModel: watch.on_live_model,
             Command: self._carry_out,
         }
         self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
