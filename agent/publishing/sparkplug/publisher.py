@@ -24,7 +24,13 @@ from agent.publishing.sparkplug.codec import Scalar
 from agent.publishing.sparkplug.host import PrimaryHost
 from agent.publishing.sparkplug.node import EdgeNode
 from agent.publishing.sparkplug.outbox import NodeOutbox
-from agent.publishing.sparkplug.settings import FRUIT_TAGS, SparkplugSettings, node_settings
+from agent.publishing.sparkplug.settings import (
+    FRUIT_TAGS,
+    MODEL,
+    MODEL_SHA256,
+    SparkplugSettings,
+    node_settings,
+)
 from agent.publishing.sparkplug.states import NodeState
 from agent.publishing.sparkplug.tags import NODE, Sample
 from agent.publishing.sparkplug.topics import Type
@@ -146,6 +152,11 @@ class SparkplugPublisher:
     def hold(self, held: bool) -> None:
         """Whether to stay away from the broker: another agent has our id and was there first."""
         self._session.hold(held)
+
+    def model(self, name: str, sha256: str) -> None:
+        """Say which network reads the fruit from now on: properties of the node."""
+        for tag, value in ((MODEL, name), (MODEL_SHA256, sha256)):
+            self._outbox.offer(Sample(NODE, tag, value, Quality.GOOD, self._settings.utc_ms()))
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""
