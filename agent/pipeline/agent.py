@@ -22,6 +22,7 @@ from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
 from agent.pipeline.factories import certificate_files
 from agent.pipeline.follow_up import follow_up_s
+from agent.pipeline.going_live import live_model, make_swap
 from agent.pipeline.live import count_fruit
 from agent.pipeline.report import Reporter, books
 from agent.records import (
@@ -48,6 +49,7 @@ BROKER_STOP_S = 1.0
 LIGHT_EVERY_S = 0.2
 """Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
 CONTROL_STOP_S = 0.2
+SWAP_STOP_S = 0.7
 STORE_STOP_S = 0.5
 """What the disk has for the last words; one that hangs gets no more."""
 SINK_STOP_S = 0.5
@@ -69,7 +71,8 @@ class Agent:
         self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
-        handlers = {"hello": lambda _arguments, _peer: self._hello()}
+        self._swap = make_swap(self._stages, telemetry, self._clock)
+        handlers = {"hello": lambda _arguments, _peer: self._hello(), **self._swap.handlers}
         self._control = ControlServer(config.state_dir, handlers, telemetry)
         self.kept = True
         """After ``stop``: whether everything that was to survive it is on the disk."""
@@ -110,6 +113,7 @@ class Agent:
             for sink in stages.sinks:
                 sink.withdraw(published, partial(stages.published.told, published.lane))
         stages.store.watch_for_hangs()
+        stages.alarm_loop.post(live_model(stages.first_model))
         stages.alarm_loop.start()
         if self._explains:
             stages.pool.start()
@@ -119,6 +123,7 @@ class Agent:
         for sink in stages.sinks:
             if sink.starts_after_capture:
                 sink.start()
+        self._swap.trials.start()
         self._control.start()
         if stages.http:
             stages.http.wait_started()
@@ -156,6 +161,7 @@ class Agent:
         stages, deadline = self._stages, self._clock() + STOP_S
         self._certificates.stop()
         self._control.stop(CONTROL_STOP_S)
+        self._swap.trials.stop(SWAP_STOP_S)
         stages.actions.end()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
@@ -209,6 +215,7 @@ class Agent:
         if not 0.0 <= frame.captured_mono - judged_mono < LIGHT_EVERY_S:
             self._light_mono[frame.lane] = frame.captured_mono
             self._stages.alarm_loop.post(segmentation)
+        self._swap.trials.offer(frame, segmentation)
         if self._explains:
             self._stages.explain.offer(frame, segmentation)
 
@@ -231,6 +238,7 @@ class Agent:
         """One explanation, or why there is none: published, judged."""
         if isinstance(result, Explanation):
             self._stages.newest.on_explanation(result, selection)
+            self._swap.trials.on_explanation(result)
             for name, value in of_explanation(result, None).items():
                 self.telemetry.gauge("signal", value, camera=result.lane, signal=name)
             for sink in self._stages.sinks:

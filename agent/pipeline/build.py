@@ -6,6 +6,7 @@ nothing. ``connect`` comes at the start: the embedded broker has its port only t
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,9 +31,9 @@ from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
 from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
-from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.model_swap.prepared import Prepared, first_model
 from agent.pipeline.page.actions import PageActions
 from agent.pipeline.page.history import HistoryKeeper
 from agent.pipeline.persistence import AlarmPersistence
@@ -56,6 +57,7 @@ from agent.records import (
 )
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
+from agent.segmentation.switch import SegmenterSwitch
 from agent.storage.store import Clocks, Store
 from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, wall_clock_ms
@@ -90,12 +92,17 @@ class Handlers(FrameHandlers, Protocol):
 
 @dataclass(slots=True)
 class Stages:
-    """Every stage of one agent. ``config`` names the classes that the model has.
+    """Every stage of one agent. ``config`` names the classes that the model has; ``asked`` is what
+    the file says, also of the model where another one was promoted.
 
     ``sinks`` is empty until ``connect``; the first one holds the topics of the agent itself.
     """
 
     config: Config
+    asked: Config
+    first_model: Prepared
+    live_priority: LivePriority
+    segmenter: SegmenterSwitch
     identity: Identity
     first_view: AgentView
     newest: Newest
@@ -130,9 +137,8 @@ def build(
     """
     session = secrets.token_hex(4)
     factories.check_ports(config)
-    model = factories.load(config)
-    config = fitted(config, model)
-    references = factories.load_references(config, model)
+    asked, first = config, first_model(config, clock)
+    config, model, references = first.config, first.model, first.references
     lanes = factories.lanes_of(config)
     newest = Newest(lanes, {name: lane.cutting_line_deg for name, lane in lanes.items()})
     telemetry.prime(lanes)
@@ -152,8 +158,7 @@ def build(
     )
     scheduler = Scheduler(config.sampling, workers=pool.status().workers, now=clock())
     explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
-    segmenter = factories.make_segmenter(config, model, references, clock)
-    frames = factories.make_live_stages(config, segmenter, capture, telemetry, clock)
+    frames = factories.make_live_stages(config, first.segmenter, capture, telemetry, clock)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
     store = Store(config.state_dir, telemetry, clocks, config.storage)
@@ -201,6 +206,10 @@ def build(
     _describe(telemetry, config, identity)
     return Stages(
         config=config,
+        asked=asked,
+        first_model=first,
+        live_priority=live_priority,
+        segmenter=frames.segmenter,
         identity=identity,
         first_view=first_view,
         newest=newest,
@@ -325,9 +334,14 @@ def _describe(telemetry: PrometheusTelemetry, config: Config, identity: Identity
     for name, limit in config.alarms.limits:
         telemetry.gauge("alarm_limit", float(limit), limit=name)
         telemetry.gauge(limit_metric(name), float(limit), limit=name)
+    tell_model(telemetry, identity, live=True)
+
+
+def tell_model(telemetry: PrometheusTelemetry, identity: Identity, *, live: bool) -> None:
+    """Set the gauge of what runs; ``live`` false: it does not any more."""
     telemetry.gauge(
         "info",
-        1.0,
+        1.0 if live else math.nan,
         version=identity.version,
         model=identity.model_name,
         model_sha256=identity.model_sha256,

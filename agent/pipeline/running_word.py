@@ -99,6 +99,13 @@ class RunningWord:
         self._taken_out = frozenset(saved.references) - set(self._references)
         self._version += saved.references != self._references  # they are for the next start
 
+    def set_references(self, references: Collection[str]) -> None:
+        """Another model is live, and these varieties have a reference made with it."""
+        with self._lock:
+            self._references = tuple(sorted(references))
+            self._taken_out -= set(references)
+            self._version += 1
+
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""
         every = sorted(self._words.items())  # of every lane first: a lane's own comes over it
