@@ -119,6 +119,11 @@ _NAMED: tuple[Metric, ...] = (
     Metric("chart_value", Kind.GAUGE, "Value of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
     Metric("chart_limit", Kind.GAUGE, "Limit of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
     Metric("charts_held", Kind.GAUGE, "1 while nothing is charted: the machine stands, or the reference does not fit", ("camera",)),
+    # another model beside the live one
+    Metric("model_changes", Kind.COUNTER, "Models staged, refused, promoted, taken back, discarded", ("action",)),
+    Metric("shadow_pictures", Kind.COUNTER, "Pictures that a staged model has seen beside the live one", ("outcome",)),
+    Metric("shadow_busy_seconds", Kind.COUNTER, "Time that the process of a staged model has taken"),
+    Metric("shadow_dice_ratio", Kind.GAUGE, "Agreement of the staged model's newest mask with the live one's", ("class",)),
     # alarms
     Metric("alarm_active", Kind.GAUGE, "1 while the condition is true; camera: what the alarm is of, or agent", ("alarm", "camera")),
     Metric("alarm_value_ratio", Kind.GAUGE, "Share that an alarm compares with its limit, over its window", ("alarm", "camera")),
@@ -167,6 +172,7 @@ _NAMED: tuple[Metric, ...] = (
     Metric("sparkplug_commands", Kind.COUNTER, "Commands and states of hosts", ("outcome",)),
     # the agent itself
     Metric("news_lost", Kind.COUNTER, "News that the alarm desk had no room for", ("kind",)),
+    Metric("control_requests", Kind.COUNTER, "Questions and orders of commands on this machine", ("command", "result")),
     Metric("loop_age_seconds", Kind.GAUGE, "Time since a loop of the parent last moved", ("loop",)),
     Metric("certificate_expiry_timestamp_seconds", Kind.GAUGE, "Unix time until which a certificate of the configuration holds", ("use",)),
     Metric("clock_synchronised", Kind.GAUGE, "1 while the kernel holds its clock for synchronised"),

@@ -27,6 +27,7 @@ class Cause(enum.StrEnum):
     LATENCY_BUDGET = "latency_budget"
     BROKER_SESSION_CONFLICT = "broker_session_conflict"
     SPOOL_LOSS = "spool_loss"
+    MODEL_MISMATCH = "model_mismatch"
 
 
 class Situation(enum.StrEnum):
@@ -218,6 +219,12 @@ DEFINITIONS: tuple[Definition, ...] = (
         cause=Cause.SPOOL_LOSS,
         priority="high",
         off_delay_s=60.0,
+        evidence=Evidence.NONE,
+    ),
+    Definition(
+        cause=Cause.MODEL_MISMATCH,
+        priority="medium",
+        off_delay_s=10.0,
         evidence=Evidence.NONE,
     ),
 )

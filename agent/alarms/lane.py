@@ -16,6 +16,7 @@ from agent.alarms.diagnosis.diagnosis import Diagnosis
 from agent.alarms.diagnosis.observations import NewestAngles, Observations
 from agent.alarms.level import Judged, Level, deadband_of
 from agent.alarms.light import LightWatch, in_the_dark
+from agent.alarms.live_model import LiveModel
 from agent.alarms.machine import MachineWatch
 from agent.alarms.text.language import Fact
 from agent.alarms.windows import MeanWindow, QuantileWindow
@@ -86,6 +87,7 @@ class LaneWatch:
         self._light = LightWatch(limits)
         self._pictured = _Seen()
         self._data = DataFlow(name, limits)
+        self._retired: frozenset[str] = frozenset()  # networks that were live before
 
     def configure(self, limits: config.AlarmLimits) -> None:
         """Judge by other limits from now on; what was seen stays, as far as it fits the windows."""
@@ -107,6 +109,8 @@ class LaneWatch:
         if self.machine.standing or reading.camera_frozen:
             return
         self._data.on_reading(seen.captured_mono)
+        if seen.model_sha256 in self._retired:  # a last fruit of the network before
+            return
         if reading.empty:
             self.charts.on_cup(reading, values)
             return
@@ -136,7 +140,7 @@ class LaneWatch:
     def on_explanation(self, explanation: Explanation) -> None:
         """Take one explanation; only one that says something of the suture counts as fresh."""
         suture = [each for each in explanation.classes if each.class_name == SUTURE]
-        if self.machine.standing or not suture:
+        if self.machine.standing or not suture or explanation.model_sha256 in self._retired:
             return
         self.charts.on_explanation(explanation)
         each = suture[0]
@@ -153,6 +157,15 @@ class LaneWatch:
                 explanation.captured_utc_ms,
                 explanation.captured_mono,
             )
+
+    def on_live_model(self, model: LiveModel, retired: frozenset[str], now: float) -> None:
+        """Another network is live: charts of its references, and limits judge nothing but its own
+        fruit and explanations. Late ones of the ``retired`` count no more."""
+        self._retired = retired
+        self.charts.replace(model.references, now)
+        for window in (self._no_reads, self._reliance, self._sensitivity):
+            window.clear()
+        self._angles = NewestAngles()
 
     def on_failure(self, failure: JobFailure) -> None:
         """Remember why there is no explanation."""

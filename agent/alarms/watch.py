@@ -14,6 +14,7 @@ from agent.alarms.charts.reference import Reference
 from agent.alarms.condition import Condition, Detail
 from agent.alarms.lane import LaneWatch, Surroundings
 from agent.alarms.level import Judged
+from agent.alarms.live_model import LiveModel
 from agent.alarms.schedule import in_change_over
 from agent.alarms.text.language import Fact
 from agent.records import (
@@ -76,6 +77,10 @@ class Watch:
         self._pool_short_mono: float | None = None
         self._link_conflict: LinkStatus | None = None
         self._storage: StorageStatus | None = None
+        self._live: LiveModel | None = None
+        self._live_mono = -math.inf
+        self._retired: frozenset[str] = frozenset()  # live before, in this start
+        self._explained_other = ""  # what is explained instead of the live network
         self._now = -math.inf
 
     def configure(
@@ -104,9 +109,29 @@ class Watch:
             lane.on_picture(seen)
 
     def on_explanation(self, explanation: Explanation) -> None:
+        self._compare_models(explanation)
         lane = self._lanes.get(explanation.lane)
         if lane is not None:
             lane.on_explanation(explanation)
+
+    def on_live_model(self, model: LiveModel) -> None:
+        """Take which network is live; the first word of it says what the watch was made with."""
+        before, self._live = self._live, model
+        if before is None or before.sha256 == model.sha256:
+            return
+        self._live_mono, self._explained_other = self._now, ""
+        self._retired = (self._retired | {before.sha256}) - {model.sha256}
+        for lane in self._lanes.values():
+            lane.on_live_model(model, self._retired, self._now)
+
+    def _compare_models(self, explanation: Explanation) -> None:
+        live = self._live
+        if live is None or not explanation.model_sha256:
+            return
+        if explanation.model_sha256 == live.sha256:
+            self._explained_other = ""
+        elif self._now - self._live_mono > live.patience_s:
+            self._explained_other = f"{explanation.model_name} {explanation.model_sha256[:8]}"
 
     def on_failure(self, failure: JobFailure) -> None:
         lane = self._lanes.get(failure.lane)
@@ -157,6 +182,7 @@ class Watch:
         workers = self._workers_degraded(now)
         explaining = self._pool is None or self._pool.workers > 0
         conditions: list[Condition] = [workers, self._session_conflict(now), self._spool_loss(now)]
+        conditions.append(self._model_mismatch())
         for name, source in self._sources.items():
             conditions += self._camera(name, source, now)
         for lane in self._lanes.values():
@@ -295,5 +321,19 @@ class Watch:
             subject=AGENT,
             beyond=recent or bool(degraded),
             back=not recent and not degraded,
+            detail=detail,
+        )
+
+    def _model_mismatch(self) -> Condition:
+        live, other = self._live, self._explained_other
+        detail: Detail | str = ""
+        if live is not None and other:
+            named = {"live": f"{live.name} {live.sha256[:8]}", "explained": other}
+            detail = Detail(Fact.MODELS_DIFFER, named)
+        return Condition(
+            cause=Cause.MODEL_MISMATCH,
+            subject=AGENT,
+            beyond=bool(other),
+            back=not other,
             detail=detail,
         )

@@ -36,6 +36,11 @@ class MeanWindow:
         self._values = deque(self._values, maxlen=size)
         self._defined = deque(self._defined, maxlen=2 * size)
 
+    def clear(self) -> None:
+        """Forget every sample, but for how many there were."""
+        self._values.clear()
+        self._defined.clear()
+
     def __len__(self) -> int:
         return len(self._values)
 

@@ -21,6 +21,7 @@ from agent.cli.cameras import cameras
 from agent.cli.explanations import explain, study
 from agent.cli.health import health
 from agent.cli.line import check_config, run
+from agent.cli.model import model
 from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
 from agent.cli.reload import reload
@@ -50,6 +51,7 @@ for _command in (
     evaluate,
 ):
     app.command(_command.__name__.replace("_", "-"), cls=Command)(_command)
+app.add_typer(model)
 
 
 def main() -> None:

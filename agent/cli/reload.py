@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agent.cli.options import EXIT_CONFIG, EXIT_FAILED, ConfigOption, one_line
+from agent.cli.options import EXIT_CONFIG, EXIT_FAILED, ConfigOption
+from agent.cli.running import StateDirOption, ask_agent
 
 RUNS_ON = "the agent runs on as it did"
 
 
 def reload(
     config: ConfigOption = None,
-    state_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Of the running agent; default: as configured."),
-    ] = None,
+    state_dir: StateDirOption = None,
     effective: Annotated[
         bool,
         typer.Option("--effective", help="Read nothing; print what is in force, secrets masked."),
@@ -33,40 +30,12 @@ def reload(
     which is where it is asked. Exit code 0: all of the file is in force; 1: some of it needs a
     restart, a camera does not deliver, or no agent answers; 78: the file has errors.
     """
-    from agent.supervision.control import ControlError, ask
-
-    folder = state_dir or _state_dir(config)
-    with one_line(ControlError):
-        answer = ask(folder, {"command": "effective" if effective else "reload"}, timeout)
-    if "error" in answer:
-        typer.echo(f"pitwatch: {answer['error']}", err=True)
-        raise typer.Exit(EXIT_FAILED)
+    command = "effective" if effective else "reload"
+    answer = ask_agent(config, state_dir, command, {}, timeout)
     if effective:
         typer.echo(str(answer["yaml"]), nl=False)
         return
     raise typer.Exit(_tell(answer))
-
-
-def _state_dir(config: Path | None) -> Path:
-    """As the file says, whatever else is wrong in it: that is for the agent to tell."""
-    from agent.config.load import ConfigErrors, load_config
-
-    if config is None:
-        raise typer.BadParameter("name the file, or --state-dir", param_hint="--config")
-    try:
-        found = load_config(config).config.state_dir
-    except ConfigErrors as errors:
-        found = getattr(errors.config, "state_dir", None)
-        if found is None:
-            typer.echo(f"pitwatch: {errors}", err=True)
-            raise typer.Exit(EXIT_CONFIG) from errors
-    if found is None:
-        typer.echo(
-            "pitwatch: state_dir is not set, and there the agent would be asked; send it SIGHUP",
-            err=True,
-        )
-        raise typer.Exit(EXIT_FAILED)
-    return found
 
 
 def _tell(answer: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
 from agent.pipeline.follow_up import follow_up_s
+from agent.pipeline.going_live import live_model, make_swap
 from agent.pipeline.live import count_fruit
 from agent.pipeline.reload.reloader import ConfigSource, ReloadContext, Reloader
 from agent.pipeline.report import Reporter, books
@@ -34,6 +36,7 @@ from agent.records import (
     SegmentedFrame,
     Selection,
 )
+from agent.supervision.control.server import ControlServer
 from agent.telemetry import log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ kill. What follows takes up to another second and a half."""
 BROKER_STOP_S = 1.0
 LIGHT_EVERY_S = 0.2
 """Pictures of a lane whose light is judged; more of a free-running camera would say no more."""
+CONTROL_STOP_S = 0.2
+SWAP_STOP_S = 0.7
 STORE_STOP_S = 0.5
 """What the disk has for the last words; one that hangs gets no more."""
 SINK_STOP_S = 0.5
@@ -74,6 +79,13 @@ class Agent:
             config,
             source or ConfigSource(),
         )
+        self._swap = make_swap(self._stages, telemetry, self._clock)
+        handlers = {
+            "hello": lambda _arguments, _peer: self._hello(),
+            **self._swap.handlers,
+            **self.reloads.handlers,
+        }
+        self._control = ControlServer(config.state_dir, handlers, telemetry)
         self.kept = True
         """After ``stop``: whether everything that was to survive it is on the disk."""
         self._light_mono: dict[str, float] = {}  # when each lane's light was judged last
@@ -112,6 +124,7 @@ class Agent:
             for sink in stages.sinks:
                 sink.withdraw(published, partial(stages.published.told, published.lane))
         stages.store.watch_for_hangs()
+        stages.alarm_loop.post(live_model(stages.prepared))
         stages.alarm_loop.start()
         if stages.pool.status().workers:
             stages.pool.start()
@@ -121,6 +134,8 @@ class Agent:
         for sink in stages.sinks:
             if sink.starts_after_capture:
                 sink.start()
+        self._swap.trials.start()
+        self._control.start()
         if stages.http:
             stages.http.wait_started()
         log_event(
@@ -156,7 +171,9 @@ class Agent:
     def stop(self) -> bool:
         """Stop intake, end jobs, flush, say ``stopped``; true when the broker acknowledged it."""
         stages, deadline = self._stages, self._clock() + STOP_S
+        self._control.stop(CONTROL_STOP_S)
         self.reloads.end()
+        self._swap.trials.stop(SWAP_STOP_S)
         stages.actions.end()
         stages.capture.end_intake(1.5)
         stages.live.stop(0.5)
@@ -180,6 +197,17 @@ class Agent:
         log_event(logger, logging.INFO, "agent_stopped", acknowledged=acknowledged, kept=self.kept)
         return acknowledged
 
+    def _hello(self) -> dict[str, object]:
+        """Who answers on the control socket."""
+        identity = self._stages.identity
+        return {
+            "pid": os.getpid(),
+            "id": identity.agent_id,
+            "version": identity.version,
+            "session": identity.session,
+            "config_hash": identity.config_hash,
+        }
+
     def view(self) -> AgentView:
         """Return the whole state of this moment, for terminal, page and API."""
         return self._reporter.view()
@@ -199,6 +227,7 @@ class Agent:
         if not 0.0 <= frame.captured_mono - judged_mono < LIGHT_EVERY_S:
             self._light_mono[frame.lane] = frame.captured_mono
             self._stages.alarm_loop.post(segmentation)
+        self._swap.trials.offer(frame, segmentation)
         if self._stages.pool.status().workers:
             self._stages.explain.offer(frame, segmentation)
 
@@ -222,6 +251,7 @@ class Agent:
         """One explanation, or why there is none: published, judged."""
         if isinstance(result, Explanation):
             self._stages.newest.on_explanation(result, selection)
+            self._swap.trials.on_explanation(result)
             for name, value in of_explanation(result, None).items():
                 self.telemetry.gauge("signal", value, camera=result.lane, signal=name)
             for sink in self._stages.sinks:

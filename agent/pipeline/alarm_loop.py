@@ -18,6 +18,7 @@ from agent.alarms.catalogue import Cause
 from agent.alarms.charts.charted import Usual
 from agent.alarms.level import Judged
 from agent.alarms.lifecycle.manager import AlarmManager
+from agent.alarms.live_model import LiveModel
 from agent.alarms.watch import Watch
 from agent.pipeline.chart_gauges import ChartGauges, LevelGauges
 from agent.records import (
@@ -59,6 +60,7 @@ News = (
     | StorageStatus
     | Command
     | MachineInfo
+    | LiveModel
 )
 
 
@@ -96,6 +98,7 @@ class AlarmLoop:
             LinkStatus: watch.on_link,
             StorageStatus: watch.on_storage,
             MachineInfo: watch.on_machine,
+            LiveModel: watch.on_live_model,
             Command: self._carry_out,
         }
         self._inbox: queue.Queue[News] = queue.Queue(INBOX_MAX)
@@ -108,6 +111,14 @@ class AlarmLoop:
 
     def start(self) -> None:
         self._thread.start()
+
+    def takes(self, news: News) -> bool:
+        """Hand over one report, unless there is no room for it just now; never waits."""
+        try:
+            self._inbox.put_nowait(news)
+        except queue.Full:
+            return False
+        return True
 
     def post(self, news: News) -> None:
         """Hand over one report; never waits. A full queue refuses it, which is counted."""

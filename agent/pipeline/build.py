@@ -7,6 +7,7 @@ nothing. ``connect`` comes at the start: the embedded broker has its port only t
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,10 +33,10 @@ from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
 from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import CommandHandler, CommandTargets
 from agent.pipeline.explain import ExplainLoop, Result
-from agent.pipeline.fit import fitted
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.gauges import set_configured
 from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.model_swap.prepared import Prepared, first_model
 from agent.pipeline.page.actions import PageActions
 from agent.pipeline.page.history import HistoryKeeper
 from agent.pipeline.persistence import AlarmPersistence
@@ -59,6 +60,7 @@ from agent.records import (
 )
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
+from agent.segmentation.switch import SegmenterSwitch
 from agent.storage.store import Clocks, Store
 from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, wall_clock_ms
@@ -93,15 +95,20 @@ class Handlers(FrameHandlers, Protocol):
 
 @dataclass(slots=True)
 class Stages:
-    """Every stage of one agent. ``config`` names the classes that the model has; a reload replaces
-    what it changes.
+    """Every stage of one agent.
+
+    ``asked`` is what the file says; ``config`` the same with the classes that the model has, and
+    with the section of the model that was promoted, if one was. A reload replaces what it changes,
+    and another model ``prepared``: one change at a time, for which ``changing`` is held.
 
     ``sinks`` is empty until ``connect``; the first one holds the topics of the agent itself.
     """
 
     config: Config
-    model: LoadedModel
-    references: Mapping[str, Reference]
+    asked: Config
+    prepared: Prepared
+    segmenter: SegmenterSwitch
+    changing: threading.RLock
     identity: Identity
     first_view: AgentView
     newest: Newest
@@ -122,6 +129,16 @@ class Stages:
     broker: EmbeddedBroker | None
     sinks: tuple[Sink, ...] = ()
 
+    @property
+    def model(self) -> LoadedModel:
+        """The network that reads the fruit."""
+        return self.prepared.model
+
+    @property
+    def references(self) -> Mapping[str, Reference]:
+        """Its references, by variety."""
+        return self.prepared.references
+
 
 def build(
     config: Config,
@@ -137,9 +154,8 @@ def build(
     """
     session = secrets.token_hex(4)
     factories.check_ports(config)
-    model = factories.load(config)
-    config = fitted(config, model)
-    references = factories.load_references(config, model)
+    asked, first = config, first_model(config, clock)
+    config, model, references = first.config, first.model, first.references
     lanes = factories.lanes_of(config)
     newest = Newest(lanes, {name: lane.cutting_line_deg for name, lane in lanes.items()})
     telemetry.prime(lanes)
@@ -148,8 +164,7 @@ def build(
     pool = make_pool(config, references, telemetry, clock, live_priority)
     scheduler = Scheduler(config.sampling, workers=pool.status().workers, now=clock())
     explain = ExplainLoop(scheduler, pool, handlers.on_result, telemetry, clock)
-    segmenter = factories.make_segmenter(config, model, references, clock)
-    frames = factories.make_live_stages(config, segmenter, capture, telemetry)
+    frames = factories.make_live_stages(config, first.segmenter, capture, telemetry, clock)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
     store = Store(config.state_dir, telemetry, clocks, config.storage)
@@ -197,8 +212,10 @@ def build(
     set_configured(telemetry, config, identity)
     return Stages(
         config=config,
-        model=model,
-        references=references,
+        asked=asked,
+        prepared=first,
+        segmenter=frames.segmenter,
+        changing=threading.RLock(),
         identity=identity,
         first_view=first_view,
         newest=newest,

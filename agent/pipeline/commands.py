@@ -86,6 +86,10 @@ class CommandHandler:
                 return CommandResult(CommandOutcome.DONE, detail=self._uncharted(machine.variety))
         return self._alarm(command)
 
+    def set_varieties(self, varieties: Collection[str]) -> None:
+        """Which varieties have a reference from now on."""
+        self._targets = replace(self._targets, varieties=tuple(varieties))
+
     def _uncharted(self, variety: str | None) -> str:
         """What whoever announced a variety should know where nothing can be charted of it."""
         varieties = self._targets.varieties

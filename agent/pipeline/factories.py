@@ -40,6 +40,7 @@ from agent.segmentation import reading
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
 from agent.segmentation.segmenter import Segmenter
+from agent.segmentation.switch import SegmenterSwitch
 from agent.telemetry import Clock, Telemetry, log_event
 
 logger = logging.getLogger(__name__)
@@ -90,18 +91,26 @@ def load(config: Config) -> LoadedModel:
     return model
 
 
-def load_references(config: Config, model: LoadedModel) -> dict[str, Reference]:
-    """The reference of each variety. ``ReferenceFileError`` for one that is not of this model."""
-    running = Bound(
+def bound_of(config: Config, model: LoadedModel) -> Bound:
+    """What a reference must have been made with to serve."""
+    return Bound(
         model_sha256=model.sha256,
         layer=model.layer or "",
         score=config.ablation.score.value,
         width_px=model.preprocessing.width_px,
         height_px=model.preprocessing.height_px,
     )
+
+
+def load_references(
+    config: Config, model: LoadedModel, files: Mapping[str, Path] | None = None
+) -> dict[str, Reference]:
+    """The reference of each variety, of those configured or of ``files``. ``ReferenceFileError``
+    for one that is not of this model."""
+    running = bound_of(config, model)
     references = {
         variety: load_reference(path, variety, running)
-        for variety, path in config.alarms.reference.items()
+        for variety, path in (config.alarms.reference if files is None else files).items()
     }
     for variety, one in references.items():
         log_event(
@@ -157,13 +166,18 @@ def make_segmenter(
 
 
 def make_live_stages(
-    config: Config, segmenter: Segmenter, capture: CaptureSystem, telemetry: Telemetry
+    config: Config,
+    segmenter: Segmenter,
+    capture: CaptureSystem,
+    telemetry: Telemetry,
+    clock: Clock,
 ) -> LiveStages:
     """What the live loop drives."""
+    fruit = FruitReader(lanes_of(config), telemetry=telemetry)
     return LiveStages(
         capture=capture,
-        segmenter=segmenter,
-        fruit=FruitReader(lanes_of(config), telemetry=telemetry),
+        segmenter=SegmenterSwitch(segmenter, fruit.continues, clock),
+        fruit=fruit,
         batch_max=config.segmentation.batch_max,
     )
 

@@ -197,9 +197,14 @@ def set_configured(telemetry: Telemetry, config: Config, identity: Identity) -> 
     for name, limit in config.alarms.limits:
         telemetry.gauge("alarm_limit", float(limit), limit=name)
         telemetry.gauge(limit_metric(name), float(limit), limit=name)
+    tell_model(telemetry, identity, live=True)
+
+
+def tell_model(telemetry: Telemetry, identity: Identity, *, live: bool) -> None:
+    """Set the gauge of what runs; ``live`` false: it does not any more."""
     telemetry.gauge(
         "info",
-        1.0,
+        1.0 if live else math.nan,
         version=identity.version,
         model=identity.model_name,
         model_sha256=identity.model_sha256,

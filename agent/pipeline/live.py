@@ -16,7 +16,7 @@ from agent.pipeline.waiting import WaitingReadings
 from agent.records import Frame, FruitReading, SegmentedFrame
 from agent.segmentation.fruit import FruitReader
 from agent.segmentation.reading import LaneGeometry
-from agent.segmentation.segmenter import Segmenter
+from agent.segmentation.switch import SegmenterSwitch
 from agent.supervision.errands import Errands
 from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, Telemetry, log_event
@@ -45,7 +45,7 @@ class LiveStages:
     """The stages that the live loop drives."""
 
     capture: CaptureSystem
-    segmenter: Segmenter
+    segmenter: SegmenterSwitch
     fruit: FruitReader
     batch_max: int
 
@@ -102,7 +102,9 @@ class LiveLoop:
             self.errands.run()
             stopping = self._stopping.is_set()
             timeout_s = self._waiting.timeout_s(TAKE_TIMEOUT_S)
-            frames = self._stages.capture.take(self._stages.batch_max, timeout_s)
+            # One by one while another model is to take over: it does between two fruit.
+            count = 1 if self._stages.segmenter.pending else self._stages.batch_max
+            frames = self._stages.capture.take(count, timeout_s)
             if frames:
                 with self._live_priority.claimed():
                     self._handle(frames)

@@ -109,6 +109,13 @@ class RunningWord:
             self._machine = {lane: pair for lane, pair in self._machine.items() if lane in known}
             self._version += before != (self._words, self._machine)
 
+    def set_references(self, references: Collection[str]) -> None:
+        """Another model is live, and these varieties have a reference made with it."""
+        with self._lock:
+            self._references = tuple(sorted(references))
+            self._taken_out -= set(references)
+            self._version += 1
+
     def heard(self) -> list[MachineInfo]:
         """Return the words in force as messages, for those who have not heard them."""
         every = sorted(self._words.items())  # of every lane first: a lane's own comes over it

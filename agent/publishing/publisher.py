@@ -185,6 +185,11 @@ class Publisher:
         if self._status.update(state, reason, last_frame_ms):
             self._session.wake()
 
+    def model(self, name: str, sha256: str) -> None:
+        """Publish ``meta`` again, with the network that reads the fruit from now on."""
+        self._composer.set_model(name, sha256)
+        self._put(TopicFamily.META, self._composer.meta)
+
     def camera(self, status: CameraStatus) -> None:
         """No topic of its own: a source that is away shows in status, quality and alarms."""
 

@@ -43,6 +43,9 @@ class Sink(Protocol):
     def status(self, state: str, reason: str, last_frame_ms: int) -> None:
         """Say how the agent is."""
 
+    def model(self, name: str, sha256: str) -> None:
+        """Say that another network reads the fruit from now on."""
+
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is."""
 

@@ -219,6 +219,7 @@ class SegmentedFrame:
     focus: float = 0.0  # mean |Laplacian| inside the aperture, grey levels: falls with blur
     warmth: float = 0.0  # mean red minus mean blue inside the aperture, grey levels
     chunks: Mapping[str, Any] = field(default_factory=dict)  # those of the frame
+    model_sha256: str = ""  # of the network that saw it
 
 
 @dataclass(frozen=True, slots=True)

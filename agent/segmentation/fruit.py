@@ -89,6 +89,15 @@ class FruitReader:
             return out + self._feed_named(lane, key, segmentation, now)
         return out + self._feed_by_presence(lane, segmentation, now)
 
+    def continues(self, lane: str, machine: MachineInfo) -> bool:
+        """Whether a picture of that lane, taken with that word of the machine, would be one more of
+        a fruit that is in view and not answered yet."""
+        known = self._lanes.get(lane)
+        if known is None or known.fruit is None:
+            return False
+        key, named = known.fruit.key, _key(machine)
+        return key is None or named is None or key == named
+
     def flush(self) -> list[FruitReading]:
         """Answer what is in view of every lane: the agent stops."""
         return [reading for lane in self._lanes.values() for reading in _close(lane)]

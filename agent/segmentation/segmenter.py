@@ -126,6 +126,11 @@ class Segmenter:
             for variety, least in self._plausible_from.items()
         }
 
+    @property
+    def model_sha256(self) -> str:
+        """Digest of the network."""
+        return self._model.sha256
+
     def segment(self, frames: Sequence[Frame]) -> list[SegmentedFrame]:
         """One segmentation per frame, in their order; at most ``batch_max`` frames a batch."""
         return [analysis.segmentation for analysis in self.analyse(frames)]
@@ -225,6 +230,7 @@ class Segmenter:
             coverage=given.light.coverage,
             focus=given.light.focus,
             warmth=given.light.warmth,
+            model_sha256=self.model_sha256,
         )
         return segmentation, measurement
 
@@ -255,6 +261,7 @@ class Segmenter:
             done_mono=0.0,
             seconds=0.0,
             coverage=0.0,
+            model_sha256=self.model_sha256,
         )
 
 

@@ -94,6 +94,7 @@ def test_every_cause_has_a_condition_for_every_camera_it_belongs_to() -> None:
             "workers_degraded-agent",
             "broker_session_conflict-agent",
             "spool_loss-agent",
+            "model_mismatch-agent",
         ]
         + [
             f"{cause}-{lane}"

@@ -64,6 +64,8 @@ class Looking:
         self._naps.append(seconds)
         time.sleep(seconds)
 
+    pending = False
+
     def segment(self, frames: Sequence[Frame]) -> Any:
         self.calls += 1
         self._pause.wait()

@@ -126,6 +126,14 @@ def test_every_topic_arrives_with_its_qos_retain_flag_expiry_and_valid_payload(
         assert len(rig.books.observed["alarm_to_puback_seconds"]) == 2
 
 
+def test_another_network_is_told_in_meta_at_once(broker: Mosquitto) -> None:
+    with Observer(broker.port) as observer, running(broker.url) as rig:
+        observer.wait(f"{BASE}/meta")
+        rig.publisher.model("second", "b" * 64)
+        wait_until(lambda: read(observer.all(f"{BASE}/meta")[-1])["model_sha256"] == "b" * 64, 10)
+        assert read(observer.all(f"{BASE}/meta")[-1])["model"] == "second"
+
+
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_what_stays_of_a_lane_that_is_gone_is_of_quality_bad_and_its_alarm_normal(
     broker: Mosquitto, protocol: str

@@ -19,6 +19,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "endurance": lambda where, o: (where, o.seconds or 600.0, o.camera),
     "isolation": lambda where, o: (where, o.rounds, o.seconds or 40.0),
+    "promote": lambda where, o: (where, o.rounds, o.share),
     "pages": lambda where, o: (where, o.rounds, o.seconds or 40.0),
     "one_fruit": lambda where, o: (where, round(200 * o.share)),
     "cameras": lambda where, o: (where, o.rounds, o.seconds or 40.0),
@@ -59,7 +60,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam and ray",
+        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam, promote and ray",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"

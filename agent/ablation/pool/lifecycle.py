@@ -43,13 +43,19 @@ class End(enum.StrEnum):
     MEMORY_LIMIT = "memory_limit"
     JOB_COUNT = "job_count"
     NOT_WANTED = "not_wanted"  # the cluster that it stood in for is back
+    NEW_MODEL = "new_model"  # another model is live, which its successor explains
 
 
-ROUTINE = frozenset({End.MEMORY_LIMIT, End.JOB_COUNT, End.NOT_WANTED})
+ROUTINE = frozenset({End.MEMORY_LIMIT, End.JOB_COUNT, End.NOT_WANTED, End.NEW_MODEL})
 """Ends that every long run has."""
+AT_ONCE = frozenset({End.JOB_COUNT, End.NOT_WANTED, End.NEW_MODEL})
+"""Ends that say nothing against the worker: its successor need not wait."""
 
 READY = frozenset({WorkerState.IDLE, WorkerState.BUSY})
 """With a proven model."""
+
+COMING = frozenset({WorkerState.WAITING, WorkerState.STARTING})
+"""On the way to a proven model, or to being out of service."""
 
 _ANY_PROCESS = frozenset({WorkerState.STARTING, WorkerState.IDLE, WorkerState.BUSY})
 
@@ -144,7 +150,7 @@ class WorkerLife:
     def ended(self, end: End, now: float, *, permanent: bool = False) -> None:
         """The process is gone. ``permanent``: trying again soon is of no use."""
         outgrown = end is End.MEMORY_LIMIT and self.jobs >= FEWEST_JOBS
-        worn = outgrown or end in (End.JOB_COUNT, End.NOT_WANTED)
+        worn = outgrown or end in AT_ONCE
         if worn:
             self._due_mono = now
             self._move(WorkerState.WAITING)

@@ -37,7 +37,7 @@ from collections.abc import Iterable
 
 from agent import config
 from agent.ablation.pool.cluster.link import ClusterLink, plan_cluster_slots
-from agent.ablation.pool.lifecycle import READY, End, WorkerLife, WorkerState
+from agent.ablation.pool.lifecycle import COMING, READY, End, WorkerLife, WorkerState
 from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.placement import Placement, plan_slots
 from agent.ablation.pool.process import WorkerProcess
@@ -79,6 +79,8 @@ class AblationPool:
         self._telemetry = telemetry
         self._clock = clock
         context = WorkerContext(spec, settings, telemetry, clock, self._end, live or LivePriority())
+        self._context = context
+        self._renewing: WorkerSlot | None = None
         self._survivors = context.survivors
         rng = random.Random()  # noqa: S311 - jitter
 
@@ -140,6 +142,16 @@ class AblationPool:
         """How many jobs ``submit`` would take now."""
         with self._lock:
             return self._free()
+
+    def renew(self, spec: WorkerSpec) -> None:
+        """Have the workers replaced by those of ``spec``, one after the other; one at a job ends it
+        first. Its explanation says which model it is of."""
+        self._context.spec = spec
+        self._waker.wake()
+
+    def renewed(self) -> bool:
+        """Whether every worker that there is was started with the spec of the last ``renew``."""
+        return not any(slot.outdated for slot in self._all_slots())
 
     def results(self) -> list[Result]:
         """Return and forget the jobs that have ended, oldest first."""
@@ -224,6 +236,7 @@ class AblationPool:
             except Exception:  # about one worker: the others go on
                 logger.exception("pool_failed", extra={"fields": {"slot": slot.name}})
                 self._give_up(slot)
+        self._renew()
         self._assign(now)
         self._report()
 
@@ -239,6 +252,18 @@ class AblationPool:
             event = "cluster_away" if self._standby.wanted else "cluster_back"
             log_event(logger, logging.WARNING, event, local_workers=len(self._stand_ins))
             self._telemetry.gauge("workers_stand_in", float(self._standby.wanted))
+
+    def _renew(self) -> None:
+        """Replace the next outdated worker once the one before is ready, or is out of service."""
+        outdated = [slot for slot in self._all_slots() if slot.outdated]
+        for slot in outdated:
+            if slot.state is WorkerState.STARTING:  # with a model that is live no more
+                slot.renew()
+        if self._renewing is not None and self._renewing.state in COMING:
+            return
+        self._renewing = next((s for s in outdated if s.state is WorkerState.IDLE), None)
+        if self._renewing is not None:
+            self._renewing.renew()
 
     def _give_up(self, slot: WorkerSlot) -> None:
         """Lose a slot's process, whatever it is at; its back-off says when the next one starts."""

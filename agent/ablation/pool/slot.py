@@ -34,9 +34,12 @@ logger = logging.getLogger(__name__)
 Result = Explanation | JobFailure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WorkerContext:
-    """What all slots share. ``end`` takes the one result of each job; ``live`` goes first."""
+    """What all slots share. ``end`` takes the one result of each job; ``live`` goes first.
+
+    ``spec`` alone changes: what the next workers are started with.
+    """
 
     spec: WorkerSpec
     settings: config.Workers
@@ -89,6 +92,12 @@ class WorkerSlot:
         """Whether it is to have a process; one at a job ends it first."""
         self._job: Selection | None = None
         self._phase = ""
+        self._spec = context.spec  # of the newest process
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its process was started with another spec than the next one would be."""
+        return self.process is not None and self._spec is not self._context.spec
 
     @property
     def name(self) -> str:
@@ -149,6 +158,11 @@ class WorkerSlot:
             state=self.state.value,
         )
 
+    def renew(self) -> None:
+        """End a process that has no job, for one of the spec that holds now."""
+        self.lose(End.NEW_MODEL, "another model is live")
+        self.trouble = ""
+
     def close(self, reason: str) -> None:
         """The pool ends: no process, no job, no successor."""
         self._kill()
@@ -157,6 +171,7 @@ class WorkerSlot:
     def _start(self) -> None:
         try:
             self._context.survivors.check_room()
+            self._spec = self._context.spec
             self.process = self._launch(self.placement)
         except (OSError, ChildGone) as error:
             self.lose(End.START_FAILED, str(error))

@@ -84,6 +84,15 @@ class LaneCharts:
             if self._bank is not None:
                 self._bank.reset()
 
+    def replace(self, references: Mapping[str, Reference], now: float) -> None:
+        """Chart by these from now on, each chart anew. What was captured before is left out."""
+        if self._bank is not None:
+            self._bank.hold()
+        self._banks = {variety: ChartBank(one) for variety, one in references.items()}
+        only = next(iter(references)) if len(references) == 1 else ""
+        self._variety = self._announced or only
+        self._since_mono, self._foreign = now, ""
+
     def stand(self, standing: bool, now: float) -> None:
         """Freeze while the machine stands; what was captured before it runs again is left out."""
         if standing:
@@ -182,8 +191,12 @@ class LaneCharts:
         if not self._banks:
             return None
         self.announce(seen.machine.variety, seen.captured_mono)
+        bank = self._bank
         counts = not self.held and seen.captured_mono >= self._since_mono
-        return self._bank if counts else None
+        if bank is None or not counts:
+            return None
+        of_another = seen.model_sha256 not in ("", bank.reference.model_sha256)
+        return None if of_another else bank
 
     @property
     def _bank(self) -> ChartBank | None:

@@ -77,6 +77,11 @@ ENGLISH = Language(
             "On {camera} {detail}: alarms of an outage or before a restart may be missing in "
             "SCADA; call plant IT to look at the disk of the state folder.",
         ),
+        Cause.MODEL_MISMATCH: AlarmText(
+            "Another model is explained than the one that reads",
+            "On {camera} {detail}: nobody watches what the live model looks at; call the vision "
+            "engineer.",
+        ),
     },
     facts={
         Fact.CAMERA_STATE: "{state}: {cause}",
@@ -98,6 +103,7 @@ ENGLISH = Language(
         Fact.SESSION_TAKEN: "the broker closed ours for it",
         Fact.DISK_UNREACHED: "nothing reaches the disk ({reason})",
         Fact.DISK_HANGS: "the disk hangs",
+        Fact.MODELS_DIFFER: "{live} reads the fruit and {explained} is explained",
     },
     findings={
         Fact.DARK: (

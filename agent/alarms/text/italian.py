@@ -81,6 +81,11 @@ ITALIAN = Language(
             "prima di un riavvio; chiamare i sistemi informatici per controllare il disco "
             "della cartella di stato.",
         ),
+        Cause.MODEL_MISMATCH: AlarmText(
+            "Spiegato un modello diverso da quello che legge",
+            "Su {camera} {detail}: nessuno controlla che cosa guarda il modello in uso; chiamare "
+            "il tecnico della visione.",
+        ),
     },
     facts={
         Fact.CAMERA_STATE: "{state}: {cause}",
@@ -104,6 +109,7 @@ ITALIAN = Language(
         Fact.SESSION_TAKEN: "il broker ha chiuso la nostra per questo",
         Fact.DISK_UNREACHED: "nulla arriva al disco ({reason})",
         Fact.DISK_HANGS: "il disco non risponde",
+        Fact.MODELS_DIFFER: "{live} legge i frutti e viene spiegato {explained}",
     },
     findings={
         Fact.DARK: (

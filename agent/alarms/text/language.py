@@ -37,6 +37,7 @@ class Fact(enum.StrEnum):
     SESSION_TAKEN = "session_taken"
     DISK_UNREACHED = "disk_unreached"
     DISK_HANGS = "disk_hangs"
+    MODELS_DIFFER = "models_differ"
 
 
 def signal_detail(signal: str, value: float, usual: tuple[float, float]) -> Detail:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from agent.config.rules import Broken, unique
-from agent.config.sections.base import Name, Section, text
+from agent.config.sections.base import LongSeconds, Name, Section, text
 
 
 class ModelFormat(enum.StrEnum):
@@ -68,6 +68,20 @@ class Preprocessing(Section):
 Sha256 = Annotated[str, text(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")]
 
 
+class Shadow(Section):
+    """How a staged model is tried beside the live one, before anybody promotes it."""
+
+    every: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """One picture in so many is shown to it."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the time, at most, that its process computes."""
+    time_s: LongSeconds = 3600.0
+    pictures_min: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    """It is not over before it has seen so many."""
+    explain_every: Annotated[int, Field(ge=0, le=100_000)] = 10
+    """One of its pictures in so many is also explained; 0: none."""
+
+
 class Model(Section):
     """The segmentation network. Fields left at None come from the model card beside the weights."""
 
@@ -88,6 +102,7 @@ class Model(Section):
     device: Annotated[str, text(r"^(auto|cpu|cuda(:\d+)?)$", "auto, cpu, cuda or cuda:N")] = "auto"
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads inside operators of the live path; more than one competes with the workers."""
+    shadow: Shadow = Shadow()
 
     def rule_format(self) -> Iterator[Broken]:
         kind = self.format.value

@@ -35,7 +35,8 @@ from agent.pipeline.reload.result import Reloaded, ReloadResult, settled
 from agent.publishing.connection.tls import TlsError
 from agent.records import CameraStatus, MachineInfo
 from agent.storage.audit import AuditRow
-from agent.supervision.control import ControlServer
+from agent.supervision.control.protocol import Peer, RefusedError
+from agent.supervision.control.server import Handler
 from agent.telemetry import Clock, log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,6 @@ class Reloader:
         self._ended = threading.Event()
         self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
-        self._control: ControlServer | None = None
         self._certificates = self._made_certificates(config)
         sha256, kept = context.stages.identity.config_hash, context.stages.store.kept
         self._origin = origin.at_start(kept, sha256, wall_clock_ms())
@@ -103,24 +103,12 @@ class Reloader:
     def start(self) -> None:
         """The agent has started: from now on it can be asked."""
         self._thread.start()
-        if self._raw.state_dir is None:
-            return
-        try:
-            self._control = ControlServer(
-                self._raw.state_dir, {"reload": self._asked_for, "effective": self._effective}
-            )
-        except OSError as error:
-            log_event(logger, logging.WARNING, "control_unavailable", detail=str(error))
-            return
-        self._control.start()
 
     def end(self) -> None:
         """The agent stops: no reload begins any more, and one under way is given a moment."""
         self._ended.set()
         self._asked.put(None)
         self._certificates.stop()
-        if self._control is not None:
-            self._control.stop()
         if self._turn.acquire(timeout=END_S):
             self._turn.release()
 
@@ -141,10 +129,17 @@ class Reloader:
                     return
             self.reload(by)
 
-    def _asked_for(self, _request: Mapping[str, object], by: str) -> Mapping[str, object]:
-        return self.reload(by).as_json()
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """By command of the control socket."""
+        return {"reload": self._asked_for, "effective": self._effective}
 
-    def _effective(self, _request: Mapping[str, object], _by: str) -> Mapping[str, object]:
+    def _asked_for(self, _arguments: Mapping[str, object], peer: Peer) -> Mapping[str, object]:
+        if not self._thread.is_alive():
+            raise RefusedError("the agent is still starting")
+        return self.reload(origin.of_peer(peer)).as_json()
+
+    def _effective(self, _arguments: Mapping[str, object], _peer: Peer) -> Mapping[str, object]:
         found = self._origin
         return {
             "yaml": effective_yaml(self._raw),
@@ -179,11 +174,17 @@ class Reloader:
             loaded = self._source.read(self._raw)
         except ConfigErrors as errors:
             return self._refused(by, errors.source, *map(str, errors.problems))
+        with self._stages.changing:
+            wanted, result = self._taken_over(loaded, by)
+        return result if wanted is None else replace(result, cameras=self._settled(wanted))
+
+    def _taken_over(self, loaded: Loaded, by: str) -> tuple[Plan | None, Reloaded]:
+        """The plan where it is in force, and what came of it so far."""
         try:
-            wanted = plan(self._raw, loaded.config, self._stages.model)
+            wanted = self._plan(self._raw, loaded.config)
             applies = self._prepared(wanted)
         except CONFIG_REFUSALS as error:
-            return self._refused(by, loaded.source, str(error))
+            return None, self._refused(by, loaded.source, str(error))
         result = replace(
             self._failed(by),
             source=loaded.source,
@@ -192,17 +193,22 @@ class Reloader:
         )
         if not wanted.taken:
             kind = ReloadResult.PARTLY if wanted.changes else ReloadResult.UNCHANGED
-            return replace(result, result=kind)
+            return None, replace(result, result=kind)
         if problem := self._applied(wanted, applies, by):
-            return replace(result, problems=(problem,))
+            return None, replace(result, problems=(problem,))
         whole = len(wanted.taken) == len(wanted.changes)
-        return replace(
+        return wanted, replace(
             result,
             result=ReloadResult.APPLIED if whole else ReloadResult.PARTLY,
-            cameras=self._settled(wanted),
             before=self._origin.before,
             sha256=self._origin.sha256,
         )
+
+    def _plan(self, before: Config, after: Config) -> Plan:
+        """With the model that is live, which need not be the one that the file names."""
+        found = plan(before, after, self._stages.model)
+        live = {"model": self._stages.config.model}
+        return replace(found, config=found.config.model_copy(update=live))
 
     def _prepared(self, wanted: Plan) -> tuple[parts.Apply, ...]:
         """What takes the plan over, part by part. Raises one of ``CONFIG_REFUSALS``."""
@@ -234,7 +240,7 @@ class Reloader:
                 apply()
         except Exception as error:  # whatever it is, the last good configuration comes back
             logger.exception("reload_part_failed", extra={"fields": {}})
-            back = plan(wanted.raw, before_raw, self._stages.model)
+            back = self._plan(wanted.raw, before_raw)
             undo = self._prepared(back)
             self._in_force(before_config, before_raw, before_origin)
             for apply in undo:
@@ -252,7 +258,7 @@ class Reloader:
     def _in_force(self, config: Config, raw: Config, changed: origin.Origin) -> None:
         stages, telemetry = self._stages, self._context.telemetry
         telemetry.forget("config_hash", stages.identity.config_hash)
-        stages.config, self._raw, self._origin = config, raw, changed
+        stages.config, stages.asked, self._raw, self._origin = config, raw, raw, changed
         stages.identity = replace(stages.identity, config_hash=changed.sha256)
         parts.views(stages, config)
         self._show_origin()

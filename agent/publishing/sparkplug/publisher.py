@@ -28,6 +28,8 @@ from agent.publishing.sparkplug.outbox import NodeOutbox
 from agent.publishing.sparkplug.settings import (
     CONFIG_HASH,
     FRUIT_TAGS,
+    MODEL,
+    MODEL_SHA256,
     SparkplugSettings,
     node_settings,
 )
@@ -157,6 +159,11 @@ class SparkplugPublisher:
         """Say which configuration is in force from now on."""
         now_ms = self._settings.utc_ms()
         self._outbox.offer(Sample(NODE, CONFIG_HASH, config_hash, Quality.GOOD, now_ms))
+
+    def model(self, name: str, sha256: str) -> None:
+        """Say which network reads the fruit from now on: properties of the node."""
+        for tag, value in ((MODEL, name), (MODEL_SHA256, sha256)):
+            self._outbox.offer(Sample(NODE, tag, value, Quality.GOOD, self._settings.utc_ms()))
 
     def camera(self, status: CameraStatus) -> None:
         """Say in which state a source is: the devices of its lanes are born, or dead."""

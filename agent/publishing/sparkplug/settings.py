@@ -44,6 +44,8 @@ CONFIG_HASH = "Properties/Config_Hash"
 BY_EXCEPTION = frozenset({"Fruit/variety", "Fruit/lot"})
 """The same for thousands of fruit, and sent when they change."""
 
+MODEL, MODEL_SHA256 = "Properties/Model", "Properties/Model_SHA256"
+
 
 @dataclass(frozen=True, slots=True)
 class MetricTag:
@@ -113,8 +115,8 @@ def _facts(settings: SparkplugSettings) -> tuple[Sample, ...]:
         "Properties/Software_Version": identity.version,
         "Properties/Session": identity.session,
         CONFIG_HASH: identity.config_hash,
-        "Properties/Model": identity.model_name,
-        "Properties/Model_SHA256": identity.model_sha256,
+        MODEL: identity.model_name,
+        MODEL_SHA256: identity.model_sha256,
     }
     return tuple(Sample(NODE, name, text, Quality.GOOD, now_ms) for name, text in facts.items())
 

@@ -50,6 +50,11 @@ class Composer:
 
     # --- the agent ---
 
+    def set_model(self, name: str, sha256: str) -> None:
+        """What ``meta`` says of the network from now on."""
+        identity = replace(self._settings.identity, model_name=name, model_sha256=sha256)
+        self._settings = replace(self._settings, identity=identity)
+
     def status(
         self,
         state: str,

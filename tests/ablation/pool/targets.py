@@ -124,3 +124,21 @@ def fails_until_mended(channel: Channel, args: WorkerArgs, fds: Mapping[str, int
         serve(channel, args, fds, prepare)
     else:
         channel.send(StartFailed("ModelError", "broken weights", permanent=True))
+
+
+def names_its_model(channel: Channel, args: WorkerArgs, fds: Mapping[str, int]) -> None:
+    """Explains as the model that its layer setting names; cannot load one called ``broken``."""
+
+    def named(
+        order: Order, image: NDArray[np.uint8], aperture: NDArray[np.bool_] | None
+    ) -> Explanation:
+        if int(image.flat[0]) == SLOW:
+            time.sleep(SLOW_S)
+        return explanation(order, model_sha256=str(args.spec.model.layer))
+
+    def load(args: WorkerArgs, phase: Phase) -> tuple[Answer, str]:
+        if args.spec.model.layer == "broken":
+            raise ModelError("weights.pt: broken")
+        return named, ""
+
+    serve(channel, args, fds, load)

@@ -396,7 +396,7 @@ def check_cameras(agent: Agent, wanted: Config) -> None:
                 cutting_line_deg=lane.cutting_line_deg,
                 mm_per_px=lane.mm_per_px,
             )
-            assert stages.live._stages.segmenter._lanes[lane.name] == cut
+            assert stages.live._stages.segmenter.current._lanes[lane.name] == cut
             assert stages.newest._cutting_lines_deg[lane.name] == lane.cutting_line_deg
         assert [(one.name, one.region) for one in running.effective_lanes()] == [
             (one.name, one.region) for one in camera.effective_lanes()

@@ -106,6 +106,18 @@ def test_a_host_follows_the_node_from_its_birth_over_data_to_its_death(
     wait_until(lambda: len(listener.listen().of("NDEATH")) == (2 if protocol == "5" else 1), 5)
 
 
+def test_another_network_changes_the_nodes_properties(
+    broker: Mosquitto, listener: Listener
+) -> None:
+    with sparkplug(broker.url) as rig:
+        publish_everything(rig)
+        listener.wait(lambda h: "cam1" in h.devices, "the births")
+        rig.publisher.model("second", "b" * 64)
+        listener.wait(lambda h: h.value("Properties/Model") == "second", "the new name")
+        listener.wait(lambda h: h.value("Properties/Model_SHA256") == "b" * 64, "the new digest")
+        assert rig.publisher.stop(2.0)
+
+
 @covers("message-flow-edge-node-ncmd-subscribe")
 def test_a_rebirth_command_is_answered_with_births_of_the_same_bdseq(
     broker: Mosquitto, listener: Listener

@@ -1,0 +1,1 @@
+"""A new model without stopping: staged, audited, run in the shadow, promoted, taken back."""
