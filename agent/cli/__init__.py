@@ -24,6 +24,8 @@ from agent.cli.line import check_config, run
 from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
 from agent.cli.shown import Command, Group, never_fail_on_a_character
+from agent.cli.state import state
+from agent.cli.upkeep import bundle, status, upgrade
 
 app = typer.Typer(
     name="pitwatch",
@@ -38,6 +40,9 @@ for _command in (
     run,
     check_config,
     health,
+    status,
+    upgrade,
+    bundle,
     cameras,
     explain,
     study,
@@ -48,6 +53,7 @@ for _command in (
     evaluate,
 ):
     app.command(_command.__name__.replace("_", "-"), cls=Command)(_command)
+app.add_typer(state)
 
 
 def main() -> None:

@@ -45,6 +45,13 @@ class Config(Section):
     http: Http = Http()
     logging: Logging = Logging()
 
+    @property
+    def owner(self) -> str:
+        """Which agent this is, wherever it runs: what the state on the disk belongs to."""
+        site = self.site
+        levels = (site.enterprise, site.site, site.area, site.line, site.machine)
+        return "/".join((*levels, self.id))
+
     def rule_cameras(self) -> Iterator[Broken]:
         if not self.cameras:
             yield Broken(("cameras",), "is empty", "at least one camera")

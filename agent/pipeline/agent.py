@@ -17,6 +17,7 @@ from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
+from agent.pipeline.asked import answers
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
@@ -69,7 +70,10 @@ class Agent:
         self._certificates = CertificateWatch(files, telemetry)
         self._reporter = Reporter(self._stages, telemetry, self._clock)
         self._explains = self._stages.pool.status().workers > 0
-        handlers = {"hello": lambda _arguments, _peer: self._hello()}
+        handlers = {
+            "hello": lambda _arguments, _peer: self._hello(),
+            **answers(self.view, self._stages),
+        }
         self._control = ControlServer(config.state_dir, handlers, telemetry)
         self.kept = True
         """After ``stop``: whether everything that was to survive it is on the disk."""

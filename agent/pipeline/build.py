@@ -156,7 +156,7 @@ def build(
     frames = factories.make_live_stages(config, segmenter, capture, telemetry)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
-    store = Store(config.state_dir, telemetry, clocks, config.storage)
+    store = Store(config.state_dir, telemetry, clocks, config.storage, config.owner)
     manager = AlarmManager(config.alarms, config.id, session)
     running = RunningWord(store.kept, lanes, references, clock)
     running.restore()

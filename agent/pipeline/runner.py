@@ -90,7 +90,7 @@ def _run(agent: Agent, options: RunOptions, logs: Logs) -> dict[str, str]:
     notifier = Notifier(os.environ)
     watchdog = Watchdog(notifier, agent.stalled)
     failed: dict[str, str] = {}
-    with _signals(stop):
+    with _signals(stop), _reopening(logs):
         try:
             agent.start()
             notifier.ready("started")
@@ -148,6 +148,16 @@ def _signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _reopening(logs: Logs) -> Iterator[None]:
+    """SIGUSR1 has the log file opened anew, as logrotate wants it; without one it does nothing."""
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: logs.reopen())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from typing import Any
 from agent.records import StorageCause
 from agent.storage.errors import StorageError
 from agent.storage.file import copying, opening
+from agent.storage.file.backup import CopyError
+from agent.storage.file.copy_request import CopyRequest
 from agent.storage.file.executor import Executor, Mode
 from agent.storage.file.health import Health
 from agent.storage.file.transaction import transaction
@@ -32,6 +34,8 @@ WATCH_S = 1.0
 """How often it is looked whether the file still lies in its place."""
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
 """What is kept in memory when the disk fails; of a larger file the states and alarm events."""
+JOBS_BETWEEN = 8
+"""Pieces of work between two pieces of a copy, at most."""
 UNREAD_MAX = 3
 """Tries to read a file that has lost its place, before it is given up."""
 REPLACED = "the state folder was removed or replaced"
@@ -61,6 +65,7 @@ class Disk:
         self._retry_at = -math.inf
         self._said = ""  # why memory could not be left, when it was last said aloud
         self._closing = threading.Event()
+        self._wanted: CopyRequest | None = None
         self._opened: Job[None] = Job(lambda _: None)
         self._thread = threading.Thread(target=self._run, name="storage", daemon=True)
         executor.committed = self._committed
@@ -78,6 +83,11 @@ class Disk:
     def take_over(self, cause: StorageCause, why: str) -> None:
         """Let memory stand in for a disk that does not answer."""
         self._executor.to_memory(lambda: self._begin_in_memory(cause, why))
+
+    def copy(self, request: CopyRequest) -> None:
+        """Have the file copied while it is in use. One at a time."""
+        self._wanted = request
+        self._executor.poke()
 
     def close(self, timeout_s: float) -> bool:
         """Finish, with a last try to leave memory; false while the thread is not at its end."""
@@ -119,6 +129,7 @@ class Disk:
                     self._do(job, epoch)
                 elif mode is Mode.DISK and not closing:
                     moved = self._moved(epoch)
+                    self._copy_wanted(epoch)
                 elif mode is Mode.MEMORY and (not tried_last if closing else self._is_due()):
                     tried_last = closing
                     self._come_back()
@@ -242,6 +253,27 @@ class Disk:
             lambda: self._begin_in_memory(StorageCause.FOLDER_REPLACED, REPLACED), epoch=epoch
         )
         return True
+
+    def _copy_wanted(self, epoch: int) -> None:
+        wanted, self._wanted = self._wanted, None
+        file = self._file
+        if wanted is None or file is None:
+            return
+
+        def work_between() -> None:
+            """What waits is done meanwhile; a stream of it does not hold the copy up."""
+            for _ in range(JOBS_BETWEEN):
+                if wanted.given_up or self._closing.is_set():
+                    raise CopyError("the copy was given up: the agent stops, or it took too long")
+                job, now = self._executor.next(0.0)
+                if job is not None:
+                    self._do(job, now)
+                if now != epoch or self._file is not file:
+                    raise CopyError("the disk of state_dir failed meanwhile")
+                if job is None:
+                    return
+
+        wanted.make(file, work_between)
 
     # --- the way back ----------------------------------------------------------------------------
 
