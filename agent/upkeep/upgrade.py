@@ -15,6 +15,7 @@ from agent import __version__
 from agent.alarms.charts.reference import ReferenceFileError, load_reference
 from agent.config import Config
 from agent.config.load import ConfigErrors
+from agent.config.models import VERSION as CONFIG_VERSION
 from agent.preflight import load_config
 from agent.storage.file.backup import backup_name, needed_bytes
 from agent.storage.file.identity import foreign, owner_at
@@ -43,7 +44,9 @@ class Outlook:
 
 def look_ahead(path: Path | None) -> Outlook:
     """Return what an upgrade to this version would meet. Raises nothing."""
-    outlook = Outlook([f"this version: {__version__}, schema {VERSION}, configuration version 1"])
+    outlook = Outlook(
+        [f"this version: {__version__}, schema {VERSION}, configuration version {CONFIG_VERSION}"]
+    )
     try:
         loaded = load_config(path)
         config: Config | None = loaded.config

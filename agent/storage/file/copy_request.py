@@ -6,21 +6,50 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agent.storage.file.backup import CopyError, copy_pages
+from agent.storage.file.executor import Executor
+from agent.storage.jobs import Job
+
+JOBS_BETWEEN = 8
+"""Pieces of work between two pieces of a copy, at most: a stream of it does not hold that up."""
 
 
 class CopyRequest:
-    """Pages are copied by the thread that the file belongs to; ``part`` is nobody else's."""
+    """Pages are copied by the thread that the file belongs to; ``part`` is nobody else's.
+
+    ``stays``: whether the file is still the one that is open, in an epoch of the executor.
+    """
 
     def __init__(self, part: Path) -> None:
+        self.stays: Callable[[int], bool] = lambda _epoch: True
         self._part = part
         self._done = threading.Event()
         self._why: str | None = None
-        self.given_up = False
+        self._given_up = False
 
-    def make(self, source: sqlite3.Connection, between: Callable[[], None]) -> None:
-        """Copy, and tell whoever waits how it went."""
+    def make(
+        self,
+        source: sqlite3.Connection,
+        executor: Executor,
+        do: Callable[[Job[Any], int], None],
+        closing: threading.Event,
+    ) -> None:
+        """Copy, do the work that waits in between, and tell whoever waits how it went."""
+
+        def between() -> None:
+            for _ in range(JOBS_BETWEEN):
+                job, epoch = executor.next(0.0)
+                if job is not None:
+                    do(job, epoch)
+                if self._given_up or closing.is_set():
+                    raise CopyError("the copy was given up: the agent stops, or it took too long")
+                if not self.stays(epoch):
+                    raise CopyError("the disk of state_dir failed meanwhile")
+                if job is None:
+                    return
+
         try:
             copy_pages(source, self._part, between)
         except (CopyError, OSError, sqlite3.Error) as error:
@@ -31,7 +60,7 @@ class CopyRequest:
     def wait(self, timeout_s: float) -> None:
         """``CopyError`` where it failed, or has not come to its end in time."""
         if not self._done.wait(timeout_s):
-            self.given_up = True
+            self._given_up = True
             raise CopyError(f"the disk has not copied its file within {timeout_s:g} s")
         if self._why is not None:
             raise CopyError(self._why)

@@ -18,7 +18,6 @@ from typing import Any
 from agent.records import StorageCause
 from agent.storage.errors import StorageError
 from agent.storage.file import copying, opening
-from agent.storage.file.backup import CopyError
 from agent.storage.file.copy_request import CopyRequest
 from agent.storage.file.executor import Executor, Mode
 from agent.storage.file.health import Health
@@ -34,8 +33,6 @@ WATCH_S = 1.0
 """How often it is looked whether the file still lies in its place."""
 MEMORY_MAX_BYTES = 64 * 1024 * 1024
 """What is kept in memory when the disk fails; of a larger file the states and alarm events."""
-JOBS_BETWEEN = 8
-"""Pieces of work between two pieces of a copy, at most."""
 UNREAD_MAX = 3
 """Tries to read a file that has lost its place, before it is given up."""
 REPLACED = "the state folder was removed or replaced"
@@ -257,23 +254,9 @@ class Disk:
     def _copy_wanted(self, epoch: int) -> None:
         wanted, self._wanted = self._wanted, None
         file = self._file
-        if wanted is None or file is None:
-            return
-
-        def work_between() -> None:
-            """What waits is done meanwhile; a stream of it does not hold the copy up."""
-            for _ in range(JOBS_BETWEEN):
-                if wanted.given_up or self._closing.is_set():
-                    raise CopyError("the copy was given up: the agent stops, or it took too long")
-                job, now = self._executor.next(0.0)
-                if job is not None:
-                    self._do(job, now)
-                if now != epoch or self._file is not file:
-                    raise CopyError("the disk of state_dir failed meanwhile")
-                if job is None:
-                    return
-
-        wanted.make(file, work_between)
+        if wanted is not None and file is not None:
+            wanted.stays = lambda now: now == epoch and self._file is file
+            wanted.make(file, self._executor, self._do, self._closing)
 
     # --- the way back ----------------------------------------------------------------------------
 
