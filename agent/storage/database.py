@@ -208,7 +208,7 @@ class Database:
         with self._copying, part_of(path) as part:
             request = CopyRequest(part)
             self._disk.copy(request)
-            request.wait(timeout_s)
+            request.wait(timeout_s, lambda: not self.stands_in)
         return path.stat().st_size
 
     def _hung(self) -> None:

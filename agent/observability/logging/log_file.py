@@ -87,6 +87,7 @@ class LogFile:
         if self._fd < 0:
             return False
         ours = os.fstat(self._fd)
+        self._size = ours.st_size  # somebody may have cut it (copytruncate)
         try:
             there = self._path.stat()
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from agent.storage.file.backup import CopyError, copy_pages
 from agent.storage.file.executor import Executor
 from agent.storage.jobs import Job
 
+LOOK_S = 0.2
 JOBS_BETWEEN = 8
 """Pieces of work between two pieces of a copy, at most: a stream of it does not hold that up."""
 
@@ -57,10 +59,15 @@ class CopyRequest:
         finally:
             self._done.set()
 
-    def wait(self, timeout_s: float) -> None:
-        """``CopyError`` where it failed, or has not come to its end in time."""
-        if not self._done.wait(timeout_s):
-            self._given_up = True
-            raise CopyError(f"the disk has not copied its file within {timeout_s:g} s")
+    def wait(self, timeout_s: float, served: Callable[[], bool]) -> None:
+        """``CopyError`` where it failed, has not come to its end in time, or nobody is there any
+        more who would do it (not ``served``)."""
+        end = time.monotonic() + timeout_s
+        while not self._done.wait(LOOK_S):
+            late = time.monotonic() >= end
+            if late or not served():
+                self._given_up = True
+                why = f"not done within {timeout_s:g} s" if late else "the agent stops"
+                raise CopyError(f"the copy was given up: {why}, or its disk failed")
         if self._why is not None:
             raise CopyError(self._why)

@@ -84,6 +84,19 @@ def test_after_logrotate_took_it_away_a_new_one_is_opened(
     assert lines(path) == ["three"]
 
 
+def test_a_file_that_was_cut_in_place_is_not_rotated_by_its_old_length(
+    tmp_path: Path, books: Books, clock: FakeClock
+) -> None:
+    path = tmp_path / "log"
+    file = of(path, books, clock)
+    file.write("x" * 90)
+    os.truncate(path, 0)
+    clock.now += 1.0
+    file.write("y" * 50)
+    assert lines(path) == ["y" * 50]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_full_disk_costs_lines_that_are_counted_and_is_tried_again(
     tmp_path: Path, books: Books, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,5 +103,6 @@ def test_a_stop_does_not_wait_for_a_copy(tmp_path: Path, monkeypatch: pytest.Mon
     began.wait(30)
     assert store.close(30.0)
     copying.join(30)
+    assert not copying.is_alive()
     assert failed == [] or "given up" in failed[0]
     assert look_at(tmp_path / FILE).waiting["alarm"] == UNDELIVERED
