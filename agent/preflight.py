@@ -19,7 +19,7 @@ from agent.alarms.catalogue import Cause, watched_ids
 from agent.capture.check import check_source
 from agent.capture.source import SourceError
 from agent.capture.urls import parse
-from agent.config import Alarms, Camera, Config, GenicamOptions, Head, Model, ModelFormat
+from agent.config import Alarms, Camera, Config, GenicamOptions, Head, Logging, Model, ModelFormat
 from agent.config.load import ConfigErrors, ConfigProblem, Loaded, Overrides
 from agent.config.load import load_config as load
 from agent.config.rules import Broken
@@ -109,14 +109,13 @@ def missing_things(config: Config, in_use: Path | None = None) -> Iterator[Broke
             yield from _source_problems(path, section, getattr(config, "state_dir", None))
         for key, value in section:
             if isinstance(value, Path):
-                if (
-                    key == "state_dir"
-                    and in_use is not None
-                    and value.resolve() == in_use.resolve()
-                ):
-                    continue
-                look = _state_dir_problems if key == "state_dir" else _file_problems
-                yield from look((*path, key), value)
+                if key == "state_dir":
+                    if in_use is None or value.resolve() != in_use.resolve():
+                        yield from _state_dir_problems((*path, key), value, _owner(config))
+                elif isinstance(section, Logging):  # a file that is written
+                    yield from _folder_problems((*path, key), value.parent)
+                else:
+                    yield from _file_problems((*path, key), value)
         if isinstance(section, Model):
             for broken in incomplete(section):
                 if broken.path != ("layer",) or _explains(config):
@@ -292,13 +291,20 @@ def _file_problems(path: KeyPath, file: Path) -> Iterator[Broken]:
         yield Broken(path, "is no path", "a readable file")
 
 
-def _state_dir_problems(path: KeyPath, folder: Path) -> Iterator[Broken]:
+def _owner(config: Config) -> str:
+    try:
+        return config.owner
+    except AttributeError:  # an error of its own
+        return ""
+
+
+def _state_dir_problems(path: KeyPath, folder: Path, owner: str) -> Iterator[Broken]:
     """What is wrong with it. Nothing is where the disk does not answer in time: a start that waited
     for it would wait for as long as it hangs, and the storage lives with such a disk."""
     found: list[Broken] = []
 
     def look() -> None:
-        found.extend(_state_dir_refusals(path, folder))
+        found.extend(_state_dir_refusals(path, folder, owner))
 
     looking = threading.Thread(target=look, name="preflight", daemon=True)
     looking.start()
@@ -309,11 +315,12 @@ def _state_dir_problems(path: KeyPath, folder: Path) -> Iterator[Broken]:
     yield from found
 
 
-def _state_dir_refusals(path: KeyPath, folder: Path) -> Iterator[Broken]:
-    """A folder that takes a file must have locks, and no database of a later version."""
+def _state_dir_refusals(path: KeyPath, folder: Path, owner: str) -> Iterator[Broken]:
+    """A folder that takes a file must have locks, and no database of a later version or of another
+    agent."""
     found = tuple(_folder_problems(path, folder))
     yield from found
-    if not found and folder.is_dir() and (refused := refusal(folder)):
+    if not found and folder.is_dir() and (refused := refusal(folder, owner)):
         yield Broken(path, refused)
 
 

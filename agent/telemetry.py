@@ -179,6 +179,8 @@ _NAMED: tuple[Metric, ...] = (
     Metric("process_memory_bytes", Kind.GAUGE, "Resident memory by kind of process", ("process",)),
     Metric("log_events", Kind.COUNTER, "Log events by level", ("level",)),
     Metric("log_events_suppressed", Kind.COUNTER, "Repeated log events not written"),
+    Metric("log_file_lines_lost", Kind.COUNTER, "Lines that the log file did not take: its disk is full or fails"),
+    Metric("log_file_rotations_failed", Kind.COUNTER, "Rotations of the log file that its folder refused"),
     Metric("telemetry_errors", Kind.COUNTER, "Telemetry calls refused, or a label value folded into 'other'", ("reason",)),
     Metric("http_restarts", Kind.COUNTER, "Processes of the HTTP server that were replaced", ("reason",)),
     Metric("http_requests", Kind.COUNTER, "Requests served", ("route", "status")),

@@ -26,6 +26,8 @@ from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
 from agent.cli.reload import reload
 from agent.cli.shown import Command, Group, never_fail_on_a_character
+from agent.cli.state import state
+from agent.cli.upkeep import bundle, status, upgrade
 
 app = typer.Typer(
     name="pitwatch",
@@ -41,6 +43,9 @@ for _command in (
     check_config,
     reload,
     health,
+    status,
+    upgrade,
+    bundle,
     cameras,
     explain,
     study,
@@ -52,6 +57,7 @@ for _command in (
 ):
     app.command(_command.__name__.replace("_", "-"), cls=Command)(_command)
 app.add_typer(model)
+app.add_typer(state)
 
 
 def main() -> None:

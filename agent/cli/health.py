@@ -10,6 +10,7 @@ import http.client
 import ipaddress
 import json
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from agent.cli.options import EXIT_CONFIG, EXIT_FAILED, ConfigOption, one_line
 
 ANSWER_LIMIT_BYTES = 65536
 REASON_CHARS = 300
+AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +37,58 @@ class Place:
 def health(
     config: ConfigOption = None,
     ready: Annotated[
-        bool,
+        bool | None,
         typer.Option("--ready/--live", help="Can fruit be read? Or: does every loop move?"),
-    ] = False,
+    ] = None,
     http: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="As given to run, where it was.")
     ] = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="To wait for the answer.")
     ] = 3.0,
+    wait: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, max=86400, help="Wait so long for it to be ready (or alive)."
+        ),
+    ] = 0.0,
 ) -> None:
     """Ask the running agent how it is: exit code 0 well, 1 not, 78 an error of the configuration.
 
     Port, address and TLS come from the configuration. Where it switches the HTTP server off there
-    is nobody to ask, and the exit code is 0.
+    is nobody to ask, and the exit code is 0; but 78 with --wait, which is the gate of an upgrade.
     """
     place = _listens(config, http)
+    if not place.enabled and wait:
+        typer.echo("pitwatch: http.enabled is false: there is nobody to wait for", err=True)
+        raise typer.Exit(EXIT_CONFIG)
     if not place.enabled:
         typer.echo("not asked: http.enabled is false")
         return
     if place.port == 0:
         typer.echo("pitwatch: http.port is 0, any free one: nobody can know which", err=True)
         raise typer.Exit(EXIT_CONFIG)
+    if ready is None:
+        ready = wait > 0
     question = "ready" if ready else "alive"
-    wrong = _ask(place, "/readyz" if ready else "/livez", timeout)
+    wrong = _wait(place, "/readyz" if ready else "/livez", timeout, wait)
     if wrong:
-        typer.echo(f"pitwatch: not {question}: {wrong}", err=True)
+        within = f" within {wait:g} s" if wait else ""
+        typer.echo(f"pitwatch: not {question}{within}: {wrong}", err=True)
         raise typer.Exit(EXIT_FAILED)
     typer.echo(question)
+
+
+def _wait(place: Place, path: str, timeout_s: float, wait_s: float) -> str:
+    """Ask until all is well or the time is over, at least once; what was wrong last."""
+    end = time.monotonic() + wait_s
+    while True:
+        left_s = end - time.monotonic()
+        wrong = _ask(place, path, min(timeout_s, max(0.1, left_s)) if wait_s else timeout_s)
+        left_s = end - time.monotonic()
+        if not wrong or left_s <= 0:
+            return wrong
+        time.sleep(min(AGAIN_S, left_s))
 
 
 def _listens(config: Path | None, http: str | None) -> Place:

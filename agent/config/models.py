@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from agent.config.rules import Broken, having
 from agent.config.sections.ablation import Ablation
@@ -25,10 +28,15 @@ from agent.config.sections.storage import Storage
 from agent.config.yaml import KeyPath
 from agent.nearest import nearest
 
+VERSION = 1
+"""Of the form of the file: rises when a key changes its meaning."""
+
 
 class Config(Section):
     """The whole file."""
 
+    version: Annotated[int, Field(ge=1)] = VERSION
+    """Of the form of this file: one that is written for a later version of pitwatch is refused."""
     id: Name = "pitwatch"
     state_dir: Path | None = None
     """Where what must survive a restart is kept; None: nothing survives (the demonstration)."""
@@ -44,6 +52,21 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     logging: Logging = Logging()
+
+    @property
+    def owner(self) -> str:
+        """Which agent this is, wherever it runs: what the state on the disk belongs to."""
+        site = self.site
+        levels = (site.enterprise, site.site, site.area, site.line, site.machine)
+        return "/".join((*levels, self.id))
+
+    def rule_version(self) -> Iterator[Broken]:
+        if self.version > VERSION:
+            yield Broken(
+                ("version",),
+                "is of a later version of pitwatch, which may mean other things by the same keys",
+                f"{VERSION}",
+            )
 
     def rule_cameras(self) -> Iterator[Broken]:
         if not self.cameras:

@@ -58,6 +58,9 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "http.port": _RESTART,
         "http.loop_limit_s": _AT_ONCE,
         "logging": _AT_ONCE,
+        "logging.file": _RESTART,
+        "logging.file_limit_bytes": _RESTART,
+        "logging.file_count": _RESTART,
     }
 )
 """By key; a key that is not here belongs to the nearest one above it that is."""

@@ -16,6 +16,7 @@ from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
+from agent.pipeline.asked import answers
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
 from agent.pipeline.explain import Result
@@ -82,6 +83,7 @@ class Agent:
         self._swap = make_swap(self._stages, telemetry, self._clock)
         handlers = {
             "hello": lambda _arguments, _peer: self._hello(),
+            **answers(self.view, self._stages),
             **self._swap.handlers,
             **self.reloads.handlers,
         }

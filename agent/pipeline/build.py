@@ -167,7 +167,7 @@ def build(
     frames = factories.make_live_stages(config, first.segmenter, capture, telemetry, clock)
     live = LiveLoop(frames, handlers, telemetry, clock, live_priority)
     clocks = Clocks(clock, wall_clock_ms, lambda: synchronised() == 1.0)
-    store = Store(config.state_dir, telemetry, clocks, config.storage)
+    store = Store(config.state_dir, telemetry, clocks, config.storage, config.owner)
     manager = AlarmManager(config.alarms, config.id, session)
     running = RunningWord(store.kept, lanes, references, clock)
     running.restore()

@@ -99,7 +99,7 @@ def _run(agent: Agent, options: RunOptions, logs: Logs) -> dict[str, str]:
     failed: dict[str, str] = {}
     # Asked now: of a terminal that has closed nothing can be asked any more.
     reload = None if has_terminal() else partial(agent.reloads.ask, SIGHUP)
-    with _signals(stop, reload):
+    with _signals(stop, reload), _reopening(logs):
         try:
             agent.start()
             notifier.ready("started")
@@ -172,6 +172,16 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def _reopening(logs: Logs) -> Iterator[None]:
+    """SIGUSR1 has the log file opened anew, as logrotate wants it; without one it does nothing."""
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: logs.reopen())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @contextmanager

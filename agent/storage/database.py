@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from typing import Any
 
 from agent.records import StorageCause, StorageStatus
 from agent.storage.file import copying
+from agent.storage.file.backup import CopyError, part_of
+from agent.storage.file.copy_request import CopyRequest
 from agent.storage.file.disk import Disk
 from agent.storage.file.executor import Executor, Mode
 from agent.storage.file.health import Health
@@ -41,6 +44,7 @@ HANG_S = 2.0
 OPEN_S = 30.0
 """The same until ``watch_for_hangs``: at its start a large file is read as a whole."""
 CLOSE_S = 5.0
+COPY_S = 300.0
 
 
 class Database:
@@ -59,6 +63,7 @@ class Database:
         self._on_lost: list[Callable[[Mapping[Kind, int]], None]] = []
         self._disk: Disk | None = None
         self._kept: bool | None = None
+        self._copying = threading.Lock()
         if path is None:
             self._executor.memory = open_file(None)
         else:
@@ -188,6 +193,23 @@ class Database:
     def settle(self, timeout_s: float = 60.0) -> bool:
         """Wait until everything is done that the disk is to do now; false if it is not in time."""
         return self._disk is None or self._executor.wait_turn(timeout_s)
+
+    def back_up(self, path: Path, timeout_s: float = COPY_S) -> int:
+        """Copy the file to ``path`` while it is in use, and return its bytes; work goes on
+        meanwhile, in between. Waits for it: for a thread that nobody waits for.
+
+        ``CopyError`` where there is no file or memory stands in for it, ``path`` is there already,
+        or the disk does not take it; ``OSError`` and ``sqlite3.Error`` as well.
+        """
+        if self._disk is None:
+            raise CopyError("there is no file to copy: state_dir is not set")
+        if self.stands_in:
+            raise CopyError(f"memory stands in for the disk: {self.status.degraded}")
+        with self._copying, part_of(path) as part:
+            request = CopyRequest(part)
+            self._disk.copy(request)
+            request.wait(timeout_s, lambda: not self.stands_in)
+        return path.stat().st_size
 
     def _hung(self) -> None:
         if self._disk is not None:

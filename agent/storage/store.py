@@ -14,6 +14,9 @@ from agent.storage.alarm_state import AlarmState
 from agent.storage.audit import Audit
 from agent.storage.counters import Counters
 from agent.storage.database import CLOSE_S, Database
+from agent.storage.errors import StateDirError
+from agent.storage.file.identity import NAME as IDENTITY
+from agent.storage.file.identity import foreign, parse_owner, write_owner
 from agent.storage.file.state_dir import FILE
 from agent.storage.history import History, HistoryClocks
 from agent.storage.kept import Kept
@@ -43,8 +46,9 @@ class Clocks:
 class Store:
     """The parts of one database. ``folder`` None: everything works, and nothing survives.
 
-    Raises ``StorageError`` when another process has the folder, ``StateDirError`` when it can never
-    serve.
+    ``owner``: the agent that it is for, whose name is written into a file without one; empty: not
+    looked at. Raises ``StorageError`` when another process has the folder, ``StateDirError`` when
+    it can never serve, another agent's among them.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Store:
         telemetry: Telemetry,
         clocks: Clocks | None = None,
         settings: Storage | None = None,
+        owner: str = "",
     ) -> None:
         clocks = clocks or Clocks()
         path = folder / FILE if folder is not None else None
@@ -61,6 +66,8 @@ class Store:
         self.alarms = AlarmState(self.database, self.counters)
         self.audit = Audit(self.database)
         self.kept = Kept(self.database)
+        if folder is not None and owner:
+            self._claim(folder, owner)
         self.history = History(
             self.database,
             telemetry,
@@ -68,6 +75,17 @@ class Store:
         )
         ages = Ages(clocks.mono, clocks.utc_ms, clocks.synchronised)
         self.spool = Spool(self.database, settings or Storage(), ages)
+
+    def _claim(self, folder: Path, owner: str) -> None:
+        """A disk that cannot be read now is not asked whose it is, and not written to either."""
+        if self.kept.out_of_reach:
+            return
+        found = parse_owner(self.kept.get(IDENTITY))
+        if refused := foreign(found, owner):
+            self.database.close()
+            raise StateDirError(f"state_dir: {folder} {refused}")
+        if not found:
+            self.database.run(lambda connection: write_owner(connection, owner))
 
     def status(self) -> StorageStatus:
         return self.database.status

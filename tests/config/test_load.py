@@ -808,3 +808,13 @@ def test_a_reference_that_is_not_there_is_named_with_its_variety(tmp_path: Path)
     )
     with pytest.raises(ConfigErrors, match=r"alarms\.reference\.golden"):
         load_config(file, environment={})
+
+
+def test_a_file_of_a_later_form_is_refused_by_its_version(tmp_path: Path) -> None:
+    file = tmp_path / "later.yaml"
+    file.write_text("version: 2\nmqtt: {broker: none}\ncameras: [{name: cam1, source: 'sim:'}]\n")
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(file)
+    (problem,) = caught.value.problems
+    assert problem.path == "version"
+    assert problem.message.startswith("is of a later version of pitwatch")

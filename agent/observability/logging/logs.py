@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent import config
+from agent.observability.logging.log_file import LogFile
 from agent.observability.logging.log_format import Value, clean, format_json, format_keyvalue
 from agent.observability.logging.repeats import RepeatLimiter
 from agent.telemetry import Clock, Telemetry, log_event
@@ -41,9 +42,14 @@ class LineWriter:
     """A bounded buffer of lines and the thread that empties it into the sink."""
 
     def __init__(
-        self, sink: Sink, on_tick: Callable[[], None], on_lost: Callable[[], None]
+        self,
+        sink: Sink,
+        on_tick: Callable[[], None],
+        on_lost: Callable[[], None],
+        file: LogFile | None = None,
     ) -> None:
         self._sink = sink
+        self._file = file
         self._on_tick = on_tick
         self._on_lost = on_lost
         self._lines: deque[tuple[int, str]] = deque()
@@ -78,11 +84,15 @@ class LineWriter:
             self._on_tick()
             while self._lines:
                 level, line = self._lines.popleft()
+                if self._file is not None:
+                    self._file.write(line)
                 try:
                     self._sink(level, line)
                 except (OSError, ValueError):  # the reader of the pipe went away
                     self._on_lost()
             if self._closing.is_set() and not self._lines:
+                if self._file is not None:
+                    self._file.close()
                 return
 
 
@@ -102,7 +112,11 @@ class EventHandler(logging.Handler):
         self._telemetry = telemetry
         self._clock = clock
         self._limiter = RepeatLimiter(settings.repeat_window_s, settings.repeat_max)
-        self.writer = LineWriter(write_stderr, self.flush_repeats, self._lost)
+        self.file: LogFile | None = None
+        if settings.file is not None:
+            size, count = settings.file_limit_bytes, settings.file_count
+            self.file = LogFile(settings.file, size, count, telemetry, clock)
+        self.writer = LineWriter(write_stderr, self.flush_repeats, self._lost, self.file)
 
     def configure(self, settings: config.Logging) -> None:
         """Write by other settings from now on; repeats that were counted are written first."""
@@ -201,6 +215,11 @@ class Logs:
         self._handler.configure(settings)
         _set_level(_level_of(settings))
 
+    def reopen(self) -> None:
+        """Open the log file anew, after logrotate has taken it away; safe in a signal handler."""
+        if self._handler.file is not None:
+            self._handler.file.reopen()
+
     def close(self) -> None:
         """Write everything and take the handler off; a second call does nothing."""
         if self._handler not in self._root.handlers:
@@ -216,7 +235,8 @@ class Logs:
 def configure_logging(
     settings: config.Logging, telemetry: Telemetry, clock: Clock = time.monotonic
 ) -> Logs:
-    """Send every event of the process to stderr as one line, from now until ``close``."""
+    """Send every event of the process to stderr as one line, and to the file that is configured,
+    from now until ``close``."""
     return Logs(EventHandler(settings, telemetry, clock), _level_of(settings))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from agent.records import StorageCause
 from agent.storage.errors import StorageError
 from agent.storage.file import copying, opening
+from agent.storage.file.copy_request import CopyRequest
 from agent.storage.file.executor import Executor, Mode
 from agent.storage.file.health import Health
 from agent.storage.file.transaction import transaction
@@ -61,6 +62,7 @@ class Disk:
         self._retry_at = -math.inf
         self._said = ""  # why memory could not be left, when it was last said aloud
         self._closing = threading.Event()
+        self._wanted: CopyRequest | None = None
         self._opened: Job[None] = Job(lambda _: None)
         self._thread = threading.Thread(target=self._run, name="storage", daemon=True)
         executor.committed = self._committed
@@ -78,6 +80,11 @@ class Disk:
     def take_over(self, cause: StorageCause, why: str) -> None:
         """Let memory stand in for a disk that does not answer."""
         self._executor.to_memory(lambda: self._begin_in_memory(cause, why))
+
+    def copy(self, request: CopyRequest) -> None:
+        """Have the file copied while it is in use. One at a time."""
+        self._wanted = request
+        self._executor.poke()
 
     def close(self, timeout_s: float) -> bool:
         """Finish, with a last try to leave memory; false while the thread is not at its end."""
@@ -119,6 +126,7 @@ class Disk:
                     self._do(job, epoch)
                 elif mode is Mode.DISK and not closing:
                     moved = self._moved(epoch)
+                    self._copy_wanted(epoch)
                 elif mode is Mode.MEMORY and (not tried_last if closing else self._is_due()):
                     tried_last = closing
                     self._come_back()
@@ -242,6 +250,13 @@ class Disk:
             lambda: self._begin_in_memory(StorageCause.FOLDER_REPLACED, REPLACED), epoch=epoch
         )
         return True
+
+    def _copy_wanted(self, epoch: int) -> None:
+        wanted, self._wanted = self._wanted, None
+        file = self._file
+        if wanted is not None and file is not None:
+            wanted.stays = lambda now: now == epoch and self._file is file
+            wanted.make(file, self._executor, self._do, self._closing)
 
     # --- the way back ----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.storage.errors import StateDirError, StorageError
+from agent.storage.file.backup import back_up_before_migration
 from agent.storage.file.migrations import STEPS, migrate
 from agent.storage.file.state_dir import refusal
 from agent.storage.file.transaction import transaction
@@ -38,7 +39,11 @@ class Mark:
 
 
 def open_file(path: Path | None) -> sqlite3.Connection:
-    """Return a connection in autocommit mode with the newest schema. ``sqlite3.Error``."""
+    """Return a connection in autocommit mode with the newest schema. ``sqlite3.Error``.
+
+    A file of an earlier schema is copied beside itself before it is migrated; ``OSError`` where
+    that cannot be done, and it stays as it is.
+    """
     connection = sqlite3.connect(
         str(path) if path is not None else ":memory:",
         timeout=BUSY_S,
@@ -51,7 +56,7 @@ def open_file(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         _check(connection)
-        if migrate(connection, STEPS) == 0:
+        if bring_up_to_date(connection, path) == 0:
             # No id comes twice, not even in the file that takes a damaged one's place.
             start = time.time_ns() // 1_000_000
             connection.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (start,))
@@ -69,6 +74,14 @@ def open_file(path: Path | None) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: Path | None) -> int:
+    """Migrate to the newest schema, a file not before it was copied beside itself; return the
+    version that it had. ``OSError``, ``sqlite3.Error``."""
+    if path is not None:
+        back_up_before_migration(connection, path, len(STEPS))
+    return migrate(connection, STEPS)
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -90,7 +103,7 @@ def open_folder(path: Path) -> sqlite3.Connection:
     try:
         return open_file(path)
     except sqlite3.Error as error:
-        if _is_busy(error):
+        if is_busy(error):
             raise StorageError(
                 f"state_dir: {path.parent} is in use by another process; "
                 "every agent needs an id and a state_dir of its own"
@@ -134,7 +147,7 @@ def is_corrupt(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,

@@ -11,6 +11,7 @@ import struct
 import tempfile
 from pathlib import Path
 
+from agent.storage.file.identity import foreign, owner_at
 from agent.storage.file.migrations import VERSION
 
 FILE = "pitwatch.db"
@@ -24,9 +25,10 @@ WAL_FRAME_BYTES = 24
 WAL_MAGIC = (0x377F0682, 0x377F0683)
 
 
-def refusal(folder: Path) -> str | None:
+def refusal(folder: Path, owner: str = "") -> str | None:
     """Why this folder cannot serve, in words that follow its name; None when it can.
 
+    ``owner``: the agent that it is to serve; empty: any.
     Looks only; what else may be wrong with the disk is lived with and no refusal.
     """
     try:
@@ -34,9 +36,11 @@ def refusal(folder: Path) -> str | None:
         if version > VERSION:
             return (
                 f"holds a {FILE} of a later version of pitwatch (schema {version}, this one knows "
-                f"up to {VERSION}); it is left as it is: install that version again, or name "
-                "another folder"
+                f"up to {VERSION}); it is left as it is: install that version again, put back what "
+                f"was before it with pitwatch state restore, or name another folder"
             )
+        if owner and (whose := foreign(owner_at(folder / FILE), owner)):
+            return whose
         return None if has_locks(folder) else "is on a file system without locks; name a local disk"
     except OSError:
         return None

@@ -57,6 +57,34 @@ def test_an_agent_that_is_well_is_alive_and_ready(
     assert ask(there, "--live") == (0, "alive")
 
 
+def test_a_gate_waits_until_the_agent_is_ready_and_no_longer(
+    agent: FakeAgent, serve: ServeAgent, ask: Ask
+) -> None:
+    there = f"http: {{port: {serve().port}}}"
+    agent.sources = {"cam1": CameraState.BACKOFF}
+    code, said = ask(there, "--wait", "0.3")
+    assert code == 1
+    assert said.startswith("pitwatch: not ready within 0.3 s: no source is live")
+    assert ask(there, "--wait", "0.3", "--live") == (0, "alive")
+
+    def becomes_ready() -> None:
+        agent.sources = {"cam1": CameraState.LIVE}
+
+    later = threading.Timer(0.5, becomes_ready)
+    later.start()
+    try:
+        assert ask(there, "--wait", "60") == (0, "ready")
+    finally:
+        later.join()
+
+
+def test_a_gate_with_nobody_to_ask_does_not_open(ask: Ask) -> None:
+    code, said = ask("http: {enabled: false}", "--wait", "1")
+    assert (code, "nobody to wait for" in said) == (78, True)
+    code, said = ask(f"http: {{port: {free_port()}}}", "--wait", "0.2")
+    assert (code, "does not answer" in said) == (1, True)
+
+
 def has_ipv6() -> bool:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):

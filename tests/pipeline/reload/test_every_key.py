@@ -319,7 +319,7 @@ def second(files: Files) -> dict[str, Any]:
 def check(agent: Agent, wanted: Config, logs: Logs, pools: list[tuple[Any, Any]]) -> None:
     """Every part goes by this configuration."""
     stages = agent._stages
-    segmenter, scheduler = stages.live._stages.segmenter, stages.explain._scheduler
+    segmenter, scheduler = stages.live._stages.segmenter.current, stages.explain._scheduler
     assert stages.live._stages.batch_max == wanted.segmentation.batch_max
     assert segmenter._settings == wanted.segmentation
     assert scheduler._settings == wanted.sampling

@@ -1,0 +1,64 @@
+"""Takes every secret out of a text that leaves the plant."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from agent.config import words
+from agent.config.values import each
+from agent.config.yaml import KeyPath
+from agent.redaction import HIDDEN, is_secret_name, mask_url, redact
+from agent.upkeep.settings import Settings
+
+SHORTEST = 3
+"""A shorter secret would take letters out of every word."""
+_USER_INFO = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s]+)@", re.IGNORECASE)
+Filter = Callable[[str], str]
+
+
+def filter_of(settings: Settings, file: Path | None) -> Filter:
+    """Return what hides the secrets of this configuration wherever they stand, and what looks like
+    a secret of anybody's."""
+    values = sorted(_secrets(settings, file), key=len, reverse=True)
+
+    def clean(text: str) -> str:
+        for value in values:
+            text = text.replace(value, HIDDEN)
+        return "\n".join(mask_url(line) for line in redact(text).split("\n"))
+
+    return clean
+
+
+def _secrets(settings: Settings, file: Path | None) -> set[str]:
+    """The values of secret keys, and users and passwords in URLs: of the models, and of the file as
+    it is written, where it has errors."""
+    found: set[str] = set()
+
+    def note(path: KeyPath, value: Any) -> Any:
+        if isinstance(value, str):
+            if words.is_secret(path) or any(is_secret_name(str(part)) for part in path):
+                found.add(value)
+            found.update(_of_url(value))
+        return value
+
+    if settings.loaded is not None:
+        # the models mask nothing in what they dump; that text goes nowhere
+        each(settings.loaded.config.model_dump(mode="json"), note)
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
+            each(yaml.safe_load(file.read_bytes()), note)
+    return {form for one in found if len(one) >= SHORTEST for form in (one, quote(one, safe=""))}
+
+
+def _of_url(text: str) -> Iterator[str]:
+    if (match := _USER_INFO.search(text)) is None:
+        return
+    user, _, password = match[1].partition(":")
+    yield from (one for one in (password, f"{user}:{password}") if password)
