@@ -244,6 +244,10 @@ def test_going_back_without_a_release_before_is_refused(site: Site) -> None:
     done = site.release("rollback")
     assert (done.returncode, site.running()) == (1, "1.0")
     assert "no release before" in done.stderr
+    site.install(site.bundle("2.0"))
+    shutil.rmtree(site.home / "releases/1.0")  # by hand
+    done = site.release("rollback")
+    assert (done.returncode, site.running()) == (1, "2.0"), "no link that leads nowhere"
 
 
 def test_the_program_of_a_bundle_changes_nothing_in_it_and_is_kept_for_the_next(site: Site) -> None:
