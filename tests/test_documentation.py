@@ -28,7 +28,7 @@ def test_the_readme_has_its_two_commands() -> None:
         command = re.search(rf"<!-- {marker} -->\n```sh\n(.*?)\n```", text, re.DOTALL)
         assert command, marker
         assert words in command[1]
-        assert "-c constraints.txt" in command[1], "both pin torch in one place"
+        assert "deploy/offline/install-locked -q" in command[1], "both install by hash"
         assert "python3 -m venv .venv" in command[1]
     assert not re.search(r"^[A-Z]+_[A-Z]+$", text, re.MULTILINE), "a placeholder was left"
 
@@ -58,9 +58,15 @@ RUN_BY = {
 """Commands in the documentation: the test (or fixture) that runs them, with ports, folders or a
 length of its own, and words of the command that the test contains."""
 PARSED_ONLY = (
-    r"python3 -m venv \.venv && \.venv/bin/pip install .*",
+    r"python3 -m venv \.venv && \.venv/bin/python deploy/offline/install-locked .*",
     r"(docker compose|kubectl (create|apply|patch)) .*",
     r"\.venv/bin/pip install .*",
+    r"\.venv/bin/python deploy/offline/install-locked .*",
+    r"(sudo )?(python3 (pitwatch-release|/tmp/pitwatch/\S+/pitwatch-release)|pitwatch-release) .*",
+    r"tar -xf pitwatch-\*\.tar && cd pitwatch-\*/|tar -xf /tmp/pitwatch/\S+ -C /tmp/pitwatch",
+    r"(python3 )?deploy/offline/(make|lock) .*",
+    r"openssl (genpkey|pkey|pkeyutl) .*",
+    r"sha256sum --check .*",
     r"sudo unshare -n bash|ip link set lo up|arv-fake-gv-camera-0\.8 .* &",
 )
 """Commands that need a daemon, a cluster, a network or a shell of root: read, never run."""

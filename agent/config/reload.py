@@ -30,6 +30,7 @@ _AT_ONCE, _RESTART = Part.AT_ONCE, Part.RESTART
 
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
     {
+        "version": _AT_ONCE,  # of the file's form; one that cannot be read is refused
         "id": _RESTART,
         "state_dir": _RESTART,
         "site": _RESTART,  # the old topics would keep their values

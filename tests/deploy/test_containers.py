@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
@@ -66,7 +65,11 @@ def test_both_images_run_as_nobody_special_and_start_the_agent() -> None:
         assert stage(parent)[0] == "base"
     assert str(COMMAND).replace("'", '"') in stage("base")[1]
     assert f"CMD {json.dumps([PROGRAM, *HEALTH])}" in stage("base")[1]
-    assert len(re.findall("-c constraints.txt", DOCKERFILE)) == 4, "torch is pinned in one place"
+    installs = re.findall(r"pip install (.*)", DOCKERFILE)
+    assert len(installs) == 7
+    assert [
+        one for one in installs if "--require-hashes" not in one and "/wheels/" not in one
+    ] == []
 
 
 def test_the_images_hold_what_reads_machine_cameras() -> None:
@@ -84,27 +87,40 @@ def test_the_images_hold_what_reads_machine_cameras() -> None:
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
 def test_a_change_of_the_agents_code_reaches_the_last_layer_alone(name: str) -> None:
     _, torch = stage(f"torch-{name}")
-    assert re.findall(r"^COPY (.*)$", torch, re.M) == ["constraints.txt ./"]
+    assert re.findall(r"^COPY (.*)$", torch, re.M) == [f"--from=wheel /torch-{name}.txt ./"]
     _, text = stage(name)
     rest, agent = re.findall(r"^RUN (.*)$", text, re.M)
-    assert rest.endswith("pip install -c constraints.txt -r requirements.txt")
+    assert rest.endswith(f"pip install --require-hashes -r {name}.txt")
     assert "from=wheel" in agent
     assert "--no-deps" in agent
-    assert re.findall(r"^COPY (.*)$", text, re.M) == ["--from=wheel /requirements.txt ./"]
+    assert re.findall(r"^COPY (.*)$", text, re.M) == [f"--from=wheel /{name}.txt ./"]
 
 
-def test_the_layer_of_dependencies_has_those_of_the_package(tmp_path: Path) -> None:
-    command = re.search(r'^RUN python -c "(.*)" > /requirements.txt$', DOCKERFILE, re.M)
+def test_the_layers_of_dependencies_have_what_the_locks_have(tmp_path: Path) -> None:
+    """The script of the image, with its folders here and without pip."""
+    _, text = stage("wheel")
+    command = re.search(r"^RUN (for build .*?)\s*&& pip install", text, re.M | re.S)
     assert command is not None
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for extras in ("", "cluster"):
-        done = subprocess.run(
-            ["sh", "-c", f'{sys.executable} -c "{command[1]}"'],
-            cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+    script = command[1].replace(">/", f">{tmp_path}/").replace('>"/', f'>"{tmp_path}/')
+    for extras in ("", "study cluster"):
+        subprocess.run(
+            ["sh", "-euc", script], cwd=ROOT / "deploy/offline", timeout=30, check=True,
             env={**os.environ, "EXTRAS": extras},
         )  # fmt: skip
-        more = project["optional-dependencies"][extras] if extras else []
-        assert done.stdout.splitlines() == [*project["dependencies"], *more]
+        for build in ("cpu", "cuda"):
+            names = (build, *extras.split())
+            locks = [(ROOT / f"deploy/offline/locks/{name}.txt").read_text() for name in names]
+            assert (tmp_path / f"{build}.txt").read_text() == "".join(locks)
+            torch = (tmp_path / f"torch-{build}.txt").read_text()
+            assert torch in locks[0]
+            assert set(re.findall(r"^\S+?(?===)", torch, re.M)) == {"torch"}
+            assert not torch.rstrip().endswith("\\"), "whole entries"
+    assert (tmp_path / "setuptools.txt").read_text().startswith("setuptools==")
+    done = subprocess.run(
+        ["sh", "-euc", script], cwd=ROOT / "deploy/offline", capture_output=True, timeout=30,
+        check=False, env={**os.environ, "EXTRAS": "nonsense"},
+    )  # fmt: skip
+    assert done.returncode != 0, "an extra without a lock ends the build"
 
 
 def test_the_base_is_a_tag_whose_place_takes_a_digest() -> None:

@@ -29,7 +29,7 @@ def value(key: str) -> str:
 def unit(tmp_path: Path) -> Path:
     """The unit with a program that is there: all that systemd looks at besides the text."""
     here = tmp_path / "pitwatch.service"
-    here.write_text(UNIT.read_text().replace("/opt/pitwatch/bin/pitwatch", "/bin/true"))
+    here.write_text(UNIT.read_text().replace("/opt/pitwatch/current/bin/pitwatch", "/bin/true"))
     return here
 
 
@@ -94,16 +94,58 @@ def test_the_watchdog_leaves_time_to_name_the_loop_that_hangs() -> None:
     assert value("Type") == "notify"
 
 
-def test_what_the_unit_documents_is_there_once_it_is_installed(tmp_path: Path) -> None:
-    head, _, body = UNIT.read_text().partition("[Unit]")
-    (tmp_path / "etc/systemd/system").mkdir(parents=True)
-    installs = re.findall(r"^#   (install .*)$", head, re.MULTILINE)
-    assert len(installs) == 2
-    for command in installs:
-        words = [f"{tmp_path}{word}" if word.startswith("/") else word for word in command.split()]
-        subprocess.run(words, cwd=ROOT, check=True, timeout=30)
-    assert (tmp_path / "etc/systemd/system/pitwatch.service").is_file()
-    documented = re.findall(r"^Documentation=file:(\S+)$", body, re.MULTILINE)
-    assert len(documented) == body.count("Documentation=") == 2
-    for file in documented:
-        assert (tmp_path / file.lstrip("/")).is_file(), file
+def test_the_units_name_commands_that_there_are() -> None:
+    check = shlex.split(value("ExecStartPre"))
+    assert check == [
+        shlex.split(value("ExecStart"))[0], "check-config", "/etc/pitwatch/pitwatch.yaml",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", *check[1:]], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == EXIT_CONFIG
+    assert "/etc/pitwatch/pitwatch.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["pitwatch-backup.service", "pitwatch-backup.timer"])
+def test_systemd_has_nothing_to_say_of_the_backup(name: str, tmp_path: Path) -> None:
+    for file in UNIT.parent.glob("pitwatch*.*e*r*"):
+        text = file.read_text().replace("/opt/pitwatch/current/bin/pitwatch", "/bin/true")
+        (tmp_path / file.name).write_text(text)
+    done = analyze("verify", "--man=no", str(tmp_path / name))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_backup_is_confined_as_the_agent_is_and_nicer() -> None:
+    text = (UNIT.parent / "pitwatch-backup.service").read_text()
+    for key in ("User", "StateDirectory", "UMask", "ProtectSystem", "NoNewPrivileges"):
+        assert f"\n{key}={value(key)}\n" in text
+    assert "\nPrivateNetwork=yes\n" in text
+    assert "\nNice=19\n" in text
+
+
+def test_the_documented_commands_make_user_and_folders_as_the_unit_wants(tmp_path: Path) -> None:
+    """The two commands of the unit's head, word for word, with a root of their own."""
+    require_tool("systemd-sysusers", "systemd-tmpfiles")
+    head = UNIT.read_text().partition("[Unit]")[0]
+    commands = re.findall(r"^#   (systemd-\S+ .*)$", head, re.MULTILINE)
+    assert [one.split()[0] for one in commands] == ["systemd-sysusers", "systemd-tmpfiles"]
+    for name in ("sysusers", "tmpfiles"):
+        (tmp_path / f"etc/{name}.d").mkdir(parents=True)
+        file = tmp_path / f"etc/{name}.d/pitwatch.conf"
+        file.write_text((UNIT.parent / f"pitwatch.{name}").read_text())
+    (tmp_path / "var/lib").mkdir(parents=True)
+    for command in commands:
+        program, *words = command.split()
+        words = [word.replace("/etc/", f"{tmp_path}/etc/") for word in words]
+        done = subprocess.run(
+            [program, f"--root={tmp_path}", *words],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    users = (tmp_path / "etc/passwd").read_text()
+    assert re.search(r"^pitwatch:.*:/var/lib/pitwatch:/usr/sbin/nologin$", users, re.MULTILINE)
+    user = int(users.split("pitwatch:")[1].split(":")[1])
+    state, settings = tmp_path / "var/lib/pitwatch", tmp_path / "etc/pitwatch"
+    assert (state.stat().st_mode & 0o7777, state.stat().st_uid) == (0o750, user)
+    assert (settings.stat().st_mode & 0o7777, settings.stat().st_uid) == (0o750, 0)
+    assert settings.stat().st_gid == state.stat().st_gid, "its user reads the configuration"

@@ -1,0 +1,1 @@
+"""The bundle for machines without a network, and the locks that it is made from."""
