@@ -104,7 +104,11 @@ def parsed(words: list[str]) -> None:
     """Parse the words of a ``pitwatch`` command as the command would; a wrong one raises."""
     name, *arguments = words
     top = typer.main.get_command(app)
-    made = top.commands[name].make_context(name, list(arguments))
+    command = top.commands[name]
+    if isinstance(command, typer.core.TyperGroup):  # ``pitwatch model stage``
+        name, *arguments = arguments
+        command = command.commands[name]
+    made = command.make_context(name, list(arguments))
     assert made.args == [], "the command line takes all of it"
 
 

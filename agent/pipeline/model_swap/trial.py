@@ -44,6 +44,12 @@ TIMED = 3
 
 def main(channel: Channel, args: TrialArgs, fds: Mapping[str, int]) -> None:
     """Target of ``agent.supervision``: answer one message after the other."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    cv2.setNumThreads(1)
     live = PauseForLive(fds["live"])
     try:
         with live.meanwhile():
@@ -72,17 +78,11 @@ class Trial:
     cannot be used."""
 
     def __init__(self, args: TrialArgs) -> None:
-        import cv2
-        import torch
-
         from agent.ablation.engine import Engine
         from agent.models.fusing import fused
         from agent.models.loading import load_model
         from agent.segmentation.segmenter import Segmenter
 
-        torch.set_num_threads(1)
-        torch.set_num_interop_threads(1)
-        cv2.setNumThreads(1)
         self._args = args
         self._model = model = load_model(args.own, args.device)
         if SUTURE not in model.classes:
