@@ -143,7 +143,7 @@ def _changed(view: Mapping[str, Any]) -> str:
     if not at:
         return ", as at the start"
     when = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    before = view.get("config_changed_from") or ""
+    before = view.get("config_hash_before") or ""
     return f", changed {when} by {by or 'nobody known'}" + (
         f" from {before[:12]}" if before else ""
     )
