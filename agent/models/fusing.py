@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -25,6 +26,9 @@ from agent.telemetry import log_event
 
 logger = logging.getLogger(__name__)
 
+TRACING = threading.Lock()
+"""Held while a module is traced, and by a thread that calls one while another thread may trace:
+``torch.fx`` puts its own ``__call__`` into ``nn.Module`` meanwhile, for every thread."""
 TOLERANCE = 1e-4
 """Largest difference to the plain model's logits, relative to the largest of them."""
 
@@ -67,7 +71,9 @@ def fold_batchnorm(module: nn.Module) -> tuple[nn.Module, int]:
     else as well, or is called twice, is left alone. Raises what torch.fx raises on a ``forward``
     that it cannot trace.
     """
-    traced = fx.symbolic_trace(copy.deepcopy(module))
+    copied = copy.deepcopy(module)
+    with TRACING:
+        traced = fx.symbolic_trace(copied)
     parts = dict(traced.named_modules())
     calls = [node.target for node in traced.graph.nodes if node.op == "call_module"]
     folded = 0

@@ -23,6 +23,7 @@ from agent import config
 from agent.models import pictures
 from agent.models.card import ConfidenceCalibration
 from agent.models.errors import ModelError
+from agent.models.fusing import TRACING
 from agent.models.loaded import LoadedModel, logits
 from agent.models.plausibility import Plausibility
 from agent.records import STEM, SUTURE, CaptureMode, Frame, NoReadReason, SegmentedFrame
@@ -185,7 +186,8 @@ class Segmenter:
         return _Input(frame, fitted, field, light)
 
     def _infer(self, fitted: list[NDArray[np.uint8]]) -> _Output:
-        with torch.inference_mode():
+        # Another model may be made ready in another thread meanwhile.
+        with TRACING, torch.inference_mode():
             batch = pictures.to_tensor(fitted, self._model.preprocessing, self._model.device)
             with self._plausibility.watching():
                 z = logits(self._model, batch)

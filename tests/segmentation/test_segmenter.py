@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from torch import nn
 from agent import config
 from agent.models.card import ConfidenceCalibration
 from agent.models.errors import ModelError
+from agent.models.fusing import fold_batchnorm
 from agent.models.loaded import logits, preprocess
 from agent.models.pictures import resize
+from agent.models.unet import UNet
 from agent.records import MachineInfo, NoReadReason
 from agent.segmentation.line import angle_error_deg
 from agent.segmentation.reading import FEATURES, LaneGeometry
@@ -278,3 +281,26 @@ def test_the_analysis_holds_what_the_reading_was_made_from():
     assert angle_error_deg(good.measurement.line.angle_deg, 30) <= 0.5
     assert good.measurement.features.stem_found == 1.0
     assert bad.measurement is None
+
+
+def test_another_model_is_made_ready_in_another_thread_meanwhile():
+    """Without a lock a traced module's neighbours in other threads raise, within a few traces."""
+    network = UNet(init_features=4).eval()
+    done = threading.Event()
+
+    def trace() -> None:
+        while not done.is_set():
+            fold_batchnorm(network)
+
+    # Many modules, so that one is called at almost any moment.
+    live = segmenter(colour_model(nn.Sequential(ColourNet(), *(nn.Identity() for _ in range(200)))))
+    expected = live.segment([frame(fruit(47.0))])[0].reading.angle_deg
+    thread = threading.Thread(target=trace)
+    thread.start()
+    try:
+        for _ in range(100):
+            [got] = live.segment([frame(fruit(47.0))])
+            assert got.reading.angle_deg == expected
+    finally:
+        done.set()
+        thread.join()

@@ -52,7 +52,7 @@ def _kind(name: Path) -> str:
         return "backups"
     if first.startswith(f"{FILE}."):
         return "set_aside"
-    return {"watch": "journals", "models": "models"}.get(first, "other")
+    return {"watch": "journals", "model": "models"}.get(first, "other")
 
 
 def _files(folder: Path, deep: bool = True) -> Iterator[tuple[Path, int]]:
