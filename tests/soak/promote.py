@@ -3,10 +3,13 @@ live path does not feel it."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import random
 import statistics
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from agent.models.card import card_path
 from agent.models.loading import default_weights
 from agent.supervision.control.client import ask
-from tests.soak.measure import Disturbance, Plan, Run, measure
-from tests.support.running import RunningAgent
+from agent.supervision.control.protocol import ControlError
+from tests.soak.measure import READY_S, Disturbance, Plan, Run, measure
+from tests.support.running import RunningAgent, running_agent
 
 SHADOW = "{every: 2, share: 0.5, time_s: 5.0, pictures_min: 20, explain_every: 5}"
 CONFIG = (
@@ -29,6 +33,7 @@ TRIED_S = 900.0
 """For load, audit and shadow, at the lowest priority."""
 EVERY_S = 1.0
 LIMIT = 1.2
+KILL_WITHIN_S = 1.0
 
 
 def second_model(folder: Path) -> Path:
@@ -136,7 +141,51 @@ def promote(folder: Path, rounds: int, share: float) -> tuple[list[str], list[st
         missed.append(f"{done} changes of {2 * times * rounds}")
     if any(run.exit_code for run, _ in swapped):
         missed.append("an agent did not end in order")
+    more, wrong = _kills(folder / "kills", max(1, round(20 * share)))
+    return [*lines, *more], [*missed, *wrong]
+
+
+def _kills(folder: Path, count: int) -> tuple[list[str], list[str]]:
+    """``kill -9`` at random moments of a change: the next start runs one of the two models, and
+    knows which."""
+    folder.mkdir(parents=True)
+    state, config, draw = folder / "state", folder / "soak.yaml", random.Random(0)
+    state.mkdir()
+    config.write_text(f"{CONFIG}mqtt: {{broker: none}}\n")
+    found: Counter[str] = Counter()
+    missed: list[str] = []
+    given = hashlib.sha256(second_model(folder / "given").read_bytes()).hexdigest()
+    for number in range(count + 1):
+        with running_agent(folder, "--config", str(config)) as agent:
+            agent.wait_ready(READY_S)
+            if number == 0:
+                Swaps(folder, 0).begin(agent)
+            said = ask(state, "model.status")
+            live = agent.status()["model_sha256"]
+            promoted = said["decided_by"] == "promotion"
+            if said["live"]["sha256"] != live or promoted != (live == given):  # type: ignore[index]
+                missed.append(f"after kill {number}: {live[:12]} is live, but {said}")
+            found["second" if live == given else "first"] += number > 0
+            if number == count:
+                agent.stop()
+                break
+            order = "model.rollback" if promoted else "model.promote"
+            threading.Thread(target=_asked, args=(state, order), daemon=True).start()
+            threading.Event().wait(draw.uniform(0.0, KILL_WITHIN_S))
+            agent.process.kill()
+            agent.process.wait()
+    lines = [
+        f"`kill -9` within {KILL_WITHIN_S:g} s of a change asked for, {count} times: the next start "
+        f"ran the model before it or the one after it, {dict(found)}, and said which: "
+        f"{count - len(missed)} of {count}.",
+        "",
+    ]
     return lines, missed
+
+
+def _asked(state: Path, order: str) -> None:
+    with contextlib.suppress(ControlError):  # it was killed, as it was to be
+        ask(state, order, {}, 60.0)
 
 
 def _of_trial(staged: dict[str, Any]) -> str:
