@@ -32,7 +32,7 @@ TABLE = read_faults()
 
 @pytest.fixture(scope="module")
 def words() -> frozenset[str]:
-    """Every text, number and class name that stands in the agent's code: what a label may say."""
+    """Every text, number, class and field that stands in the agent's code: what a label may say."""
     found: set[str] = set()
     for file in (ROOT / "agent").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -40,6 +40,8 @@ def words() -> frozenset[str]:
                 found.add(str(node.value))
             elif isinstance(node, ast.ClassDef):
                 found.add(node.name)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found.add(node.target.id)
     return frozenset(found | OF_THE_PROTOCOL)
 
 
@@ -96,6 +98,11 @@ def test_every_section_of_the_runbook_is_reached() -> None:
     more = {one.runbook for one in TABLE.faults if one.runbook}
     assert more <= set(sections())
     assert set(sections()) <= reached | more
+
+
+def test_what_the_runbook_quotes_is_said_by_the_agent(words: frozenset[str]) -> None:
+    quoted = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", RUNBOOK.read_text(encoding="utf-8")))
+    assert {one for one in quoted if not one.startswith("pitwatch_")} - words == set()
 
 
 def test_every_metric_of_the_runbook_tells_of_a_fault_or_it_is_said_why_not() -> None:
