@@ -105,6 +105,15 @@ def test_what_the_runbook_quotes_is_said_by_the_agent(words: frozenset[str]) -> 
     assert {one for one in quoted if not one.startswith("pitwatch_")} - words == set()
 
 
+def test_what_the_alerts_select_is_said_by_the_agent(words: frozenset[str]) -> None:
+    """An alert on a label value that there is not never fires, and nobody sees that it does not."""
+    texts = (file.read_text(encoding="utf-8") for file in (ALERTS, ALERTS.with_name("rules.yml")))
+    found = re.findall(r'([a-z_]+)(?:=|!=|=~|!~)"([^"{}]+)"', "".join(texts))
+    selected = {one for name, text in found if name != "job" for one in text.split("|")}
+    assert {"live", "superseded", "new_model"} <= selected
+    assert selected <= words, selected - words
+
+
 def test_every_metric_of_the_runbook_tells_of_a_fault_or_it_is_said_why_not() -> None:
     text = RUNBOOK.read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `(pitwatch_[a-z_]+)`", text, flags=re.MULTILINE))
