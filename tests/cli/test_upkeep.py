@@ -171,6 +171,34 @@ def test_the_archive_of_an_agent_that_is_down_has_no_secret_in_any_place(tmp_pat
     assert archive.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("more", ["", "nonsense: 1\n"], ids=["valid", "with an error"])
+def test_secrets_that_the_file_only_refers_to_are_in_no_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    (tmp_path / "mqtt-password").write_text(SECRETS[0] + "\n")
+    (tmp_path / "token").write_text(SECRETS[1])
+    monkeypatch.setenv("PLANT_CAMERA", f"rtsp://joe:{SECRETS[2]}@127.0.0.1:9/x")
+    monkeypatch.setenv("PLANT_TOKEN", SECRETS[3])
+    log = tmp_path / "pitwatch.log"
+    log.write_text("\n".join(f"event=planted said=x{one}y" for one in SECRETS) + "\n")
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(
+        f"mqtt: {{broker: 'mqtt://127.0.0.1:{free_port()}', username: plant, "
+        f"password: '${{FILE:{tmp_path}/mqtt-password}}'}}\n"
+        f"http: {{port: {free_port()}, token: '${{FILE:{tmp_path}/token}}', "
+        "actions: {token: '${ENV:PLANT_TOKEN}'}}\n"
+        f"logging: {{file: {log}}}\n"
+        "cameras: [{name: cam2, source: '${ENV:PLANT_CAMERA}'}]\n" + more
+    )
+    archive = tmp_path / "out.tar.gz"
+    code, said = pitwatch("bundle", archive, "--config", config, "--timeout", 0.2)
+    assert code == 0, said
+    found = texts(archive)
+    assert found["logs/pitwatch.log"].count("event=planted") == len(SECRETS)
+    for secret in SECRETS:
+        assert secret not in "\n".join(found.values()), secret
+
+
 def test_an_archive_never_takes_the_place_of_a_file_and_a_full_disk_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
