@@ -76,6 +76,49 @@ def test_a_backup_and_a_check_of_an_agent_that_is_down(tmp_path: Path) -> None:
     assert (code, "is there already" in said) == (1, True)
 
 
+def test_a_backup_that_only_the_agent_sees_is_no_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit has a /tmp of its own: what the agent writes there, nobody else finds."""
+    config = config_of(tmp_path)
+    asked = []
+
+    def ask(*arguments: object) -> dict[str, object]:
+        asked.append(arguments)
+        return {"bytes": 4096}
+
+    monkeypatch.setattr("agent.upkeep.backups.ask", ask)
+    copy = tmp_path / "copy.db"
+    code, said = pitwatch("state", "backup", copy, "--config", config)
+    assert code == 1
+    assert "a /tmp of its own" in said
+    assert f"choose a folder under {tmp_path / 'state'}" in said
+    copy.write_bytes(b"of before")
+    code, said = pitwatch("state", "backup", copy, "--config", config)
+    assert (code, "is there already" in said, len(asked)) == (1, True, 1)
+    assert copy.read_bytes() == b"of before"
+
+
+def test_without_a_configuration_a_folder_is_of_the_agent_that_its_database_names(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = tmp_path / "state", tmp_path / "theirs"
+    for folder, owner in ((ours, "e/s/a/l/m/ours"), (theirs, "e/s/a/l/m/theirs")):
+        folder.mkdir()
+        assert Store(folder, NullTelemetry(), owner=owner).close()
+    before = (ours / FILE).read_bytes()
+    other = theirs / FILE
+    for command in (["restore"], ["adopt"], ["adopt", "--from", "e/s/a/l/m/third"]):
+        code, said = pitwatch("state", *command, other, "--state-dir", ours)
+        assert (code, "another agent: e/s/a/l/m/theirs" in said) == (1, True), said
+    assert (ours / FILE).read_bytes() == before
+    code, said = pitwatch("state", "adopt", "--state-dir", ours, "--from", "e/s/a/l/m/ours")
+    assert (code, "--config FILE" in said) == (2, True), "to whom, only a configuration says"
+    more = ("--state-dir", ours, "--from", "e/s/a/l/m/theirs")
+    code, said = pitwatch("state", "adopt", other, *more)
+    assert code == 0, said
+
+
 def test_restore_and_adopt_say_what_they_did(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     path = tmp_path / "state" / FILE
