@@ -43,6 +43,13 @@ def _place(config: Path | None, folder: Path | None) -> tuple[Path, str]:
     return folder, owner
 
 
+def _whose(owner: str, path: Path) -> str:
+    """The agent that a database is for: the configuration's, else the one whose name is in it."""
+    from agent.storage.file.identity import owner_at
+
+    return owner or owner_at(path)
+
+
 @state.command(cls=Command)
 def backup(
     file: Annotated[
@@ -125,7 +132,7 @@ def restore(
     folder, owner = _place(config, state_dir)
     path = folder / FILE
     with one_line(StorageError):
-        done = put_back(file or newest_backup(path), path, owner, as_it_was)
+        done = put_back(file or newest_backup(path), path, _whose(owner, path), as_it_was)
     typer.echo(f"{path}: schema {done.schema}")
     if done.unreadable:
         typer.echo(f"pitwatch: nothing could be carried over: {done.unreadable}", err=True)
@@ -165,8 +172,9 @@ def adopt(
             was = give_over(folder / FILE, owner, given_from)
         typer.echo(f"{folder / FILE}: the state of {owner}, before of {was}")
         return
+    path = folder / FILE
     with one_line(StorageError):
-        done = take_over(file, folder / FILE, owner, given_from)
+        done = take_over(file, path, _whose(owner, path), given_from)
     _say(done.carried)
     typer.echo(f"taken over: {done.file}")
 

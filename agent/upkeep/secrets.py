@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import yaml
+from pydantic import SecretStr
 
 from agent.config import words
+from agent.config.sections.base import Section
 from agent.config.values import each
 from agent.config.yaml import KeyPath
 from agent.redaction import HIDDEN, is_secret_name, mask_url, redact
@@ -37,24 +40,34 @@ def filter_of(settings: Settings, file: Path | None) -> Filter:
 
 
 def _secrets(settings: Settings, file: Path | None) -> set[str]:
-    """The values of secret keys, and users and passwords in URLs: of the models, and of the file as
-    it is written, where it has errors."""
+    """The values of secret keys, and users and passwords in URLs: as the agent has them, where
+    references were followed, and as the file has them, where it has errors."""
     found: set[str] = set()
 
-    def note(path: KeyPath, value: Any) -> Any:
-        if isinstance(value, str):
+    def note(place: KeyPath, within: KeyPath, value: Any) -> Any:
+        path = (*place, *within)
+        if isinstance(value, SecretStr):  # its dump is asterisks
+            found.add(value.get_secret_value())
+        elif isinstance(value, str):
             if words.is_secret(path) or any(is_secret_name(str(part)) for part in path):
                 found.add(value)
             found.update(_of_url(value))
         return value
 
-    if settings.loaded is not None:
-        # the models mask nothing in what they dump; that text goes nowhere
-        each(settings.loaded.config.model_dump(mode="json"), note)
+    for section_path, section in settings.config.walk() if settings.config is not None else ():
+        for key, value in section:
+            each(_plain(value), partial(note, (*section_path, key)))
     if file is not None:
         with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
-            each(yaml.safe_load(file.read_bytes()), note)
+            each(yaml.safe_load(file.read_bytes()), partial(note, ()))
     return {form for one in found if len(one) >= SHORTEST for form in (one, quote(one, safe=""))}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as the lists of plain values; sections are walked by themselves."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value if not isinstance(one, Section)]
+    return None if isinstance(value, Section) else value
 
 
 def _of_url(text: str) -> Iterator[str]:

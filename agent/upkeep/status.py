@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent import __version__
+from agent.records import AlarmState
 from agent.upkeep.asking import Answer
 
 WELL, TROUBLE, NOT_RUNNING = 0, 1, 3
 """Exit codes; 3 as of a service that is not running (LSB, "status")."""
 LIVE = "live"
+SILENCED = (AlarmState.SHELVED, AlarmState.SUPPRESSED, AlarmState.OUT_OF_SERVICE)
+"""States of an alarm that calls for nobody, though its condition holds."""
 MIB = 1 << 20
 
 
@@ -26,7 +29,7 @@ def troubles(answer: Answer) -> list[str]:
     rings = [
         f"alarm {one['alarm_id']}"
         for one in view["alarms"]
-        if one.get("active") and one.get("state") not in ("SUPPR", "OOSRV")
+        if one.get("active") and one.get("state") not in SILENCED
     ]
     link, workers = view.get("link"), view.get("workers")
     broker = [] if not link or link.get("connected") else ["the broker is not connected"]

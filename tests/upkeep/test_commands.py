@@ -76,6 +76,49 @@ def test_a_backup_and_a_check_of_an_agent_that_is_down(tmp_path: Path) -> None:
     assert (code, "is there already" in said) == (1, True)
 
 
+def test_a_backup_that_only_the_agent_sees_is_no_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit has a /tmp of its own: what the agent writes there, nobody else finds."""
+    config = config_of(tmp_path)
+    asked = []
+
+    def ask(*arguments: object) -> dict[str, object]:
+        asked.append(arguments)
+        return {"bytes": 4096}
+
+    monkeypatch.setattr("agent.upkeep.backups.ask", ask)
+    copy = tmp_path / "copy.db"
+    code, said = pitwatch("state", "backup", copy, "--config", config)
+    assert code == 1
+    assert "a /tmp of its own" in said
+    assert f"choose a folder under {tmp_path / 'state'}" in said
+    copy.write_bytes(b"of before")
+    code, said = pitwatch("state", "backup", copy, "--config", config)
+    assert (code, "is there already" in said, len(asked)) == (1, True, 1)
+    assert copy.read_bytes() == b"of before"
+
+
+def test_without_a_configuration_a_folder_is_of_the_agent_that_its_database_names(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = tmp_path / "state", tmp_path / "theirs"
+    for folder, owner in ((ours, "e/s/a/l/m/ours"), (theirs, "e/s/a/l/m/theirs")):
+        folder.mkdir()
+        assert Store(folder, NullTelemetry(), owner=owner).close()
+    before = (ours / FILE).read_bytes()
+    other = theirs / FILE
+    for command in (["restore"], ["adopt"], ["adopt", "--from", "e/s/a/l/m/third"]):
+        code, said = pitwatch("state", *command, other, "--state-dir", ours)
+        assert (code, "another agent: e/s/a/l/m/theirs" in said) == (1, True), said
+    assert (ours / FILE).read_bytes() == before
+    code, said = pitwatch("state", "adopt", "--state-dir", ours, "--from", "e/s/a/l/m/ours")
+    assert (code, "--config FILE" in said) == (2, True), "to whom, only a configuration says"
+    more = ("--state-dir", ours, "--from", "e/s/a/l/m/theirs")
+    code, said = pitwatch("state", "adopt", other, *more)
+    assert code == 0, said
+
+
 def test_restore_and_adopt_say_what_they_did(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     path = tmp_path / "state" / FILE
@@ -169,6 +212,34 @@ def test_the_archive_of_an_agent_that_is_down_has_no_secret_in_any_place(tmp_pat
     assert json.loads(found["alarms.json"])["states"]
     assert any("status.json" in one for one in json.loads(found["manifest.json"])["left_out"])
     assert archive.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("more", ["", "nonsense: 1\n"], ids=["valid", "with an error"])
+def test_secrets_that_the_file_only_refers_to_are_in_no_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    (tmp_path / "mqtt-password").write_text(SECRETS[0] + "\n")
+    (tmp_path / "token").write_text(SECRETS[1])
+    monkeypatch.setenv("PLANT_CAMERA", f"rtsp://joe:{SECRETS[2]}@127.0.0.1:9/x")
+    monkeypatch.setenv("PLANT_TOKEN", SECRETS[3])
+    log = tmp_path / "pitwatch.log"
+    log.write_text("\n".join(f"event=planted said=x{one}y" for one in SECRETS) + "\n")
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(
+        f"mqtt: {{broker: 'mqtt://127.0.0.1:{free_port()}', username: plant, "
+        f"password: '${{FILE:{tmp_path}/mqtt-password}}'}}\n"
+        f"http: {{port: {free_port()}, token: '${{FILE:{tmp_path}/token}}', "
+        "actions: {token: '${ENV:PLANT_TOKEN}'}}\n"
+        f"logging: {{file: {log}}}\n"
+        "cameras: [{name: cam2, source: '${ENV:PLANT_CAMERA}'}]\n" + more
+    )
+    archive = tmp_path / "out.tar.gz"
+    code, said = pitwatch("bundle", archive, "--config", config, "--timeout", 0.2)
+    assert code == 0, said
+    found = texts(archive)
+    assert found["logs/pitwatch.log"].count("event=planted") == len(SECRETS)
+    for secret in SECRETS:
+        assert secret not in "\n".join(found.values()), secret
 
 
 def test_an_archive_never_takes_the_place_of_a_file_and_a_full_disk_leaves_none(

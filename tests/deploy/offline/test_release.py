@@ -16,6 +16,7 @@ RESTARTED = [
     "daemon-reload",
     "enable pitwatch.service pitwatch-backup.timer",
     "start pitwatch-backup.timer",
+    "reset-failed pitwatch.service",
     "restart pitwatch.service",
 ]
 
@@ -137,6 +138,81 @@ def test_a_service_that_does_not_start_is_gone_back_from(site: Site) -> None:
     done = site.install(site.bundle("2.0"))
     assert (done.returncode, site.running()) == (1, "1.0"), done.stderr
     assert "1.0 runs again" in done.stderr
+
+
+def test_a_release_that_failed_is_not_the_one_that_rollback_leads_to(site: Site) -> None:
+    site.with_systemd()
+    site.install(site.bundle("1.0"))
+    site.install(site.bundle("2.0"))
+    site.answer("3.0", "health", "1")
+    assert site.install(site.bundle("3.0")).returncode == 1
+    assert (site.running(), (site.home / "previous").readlink().name) == ("2.0", "1.0")
+    assert site.release("rollback").returncode == 0
+    assert site.running() == "1.0"
+
+
+def test_after_a_failed_second_release_there_is_nothing_to_roll_back_to(site: Site) -> None:
+    site.with_systemd()
+    site.install(site.bundle("1.0"))
+    site.answer("2.0", "health", "1")
+    assert site.install(site.bundle("2.0")).returncode == 1
+    done = site.release("rollback")
+    assert (done.returncode, site.running()) == (1, "1.0")
+    assert "no release before" in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["0", "1"])
+def test_an_agent_without_http_is_asked_by_its_socket(site: Site, answer: str) -> None:
+    site.with_systemd()
+    site.install(site.bundle("1.0"))
+    site.answer("2.0", "health", "78")  # http.enabled: false, or http.port: 0
+    site.answer("2.0", "status", answer)
+    site.asked()
+    done = site.install(site.bundle("2.0"))
+    assert (done.returncode, site.running()) == (0, "2.0"), done.stderr
+    assert [one.split(" --")[0] for one in site.asked()[-2:]] == ["2.0 health", "2.0 status"]
+
+
+def test_an_agent_without_http_is_asked_until_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = module("pitwatch-release")
+    now, answers, asked = [0.0], [78, *[3] * 30, 0], []
+
+    def pitwatch(_place: object, _release: Path, *words: str) -> int:
+        asked.append(words[0])
+        return answers[min(len(asked) - 1, len(answers) - 1)]
+
+    monkeypatch.setattr(program, "pitwatch", pitwatch)
+    monkeypatch.setattr(program.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(program.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    place = program.Place(tmp_path)
+    assert program.comes_up(place, tmp_path), "the last answer in time is yes"
+    assert asked == ["health", *["status"] * 31]
+    assert now[0] == program.HEALTH_S
+    now[0], answers[:] = 0.0, [78, 3]
+    asked.clear()
+    assert not program.comes_up(place, tmp_path)
+    assert now[0] == program.HEALTH_S
+
+
+@pytest.mark.parametrize("command", ["upgrade", "state"])
+def test_a_first_bundle_looks_at_a_state_that_is_there_already_and_backs_it_up(
+    site: Site, command: str
+) -> None:
+    state = site.root / "var/lib/pitwatch"
+    state.mkdir(parents=True)
+    (state / "pitwatch.db").touch()
+    site.answer("1.0", command, "1")
+    bundle = site.bundle("1.0")
+    done = site.install(bundle)
+    assert "nothing was switched" in done.stderr
+    assert done.returncode != 0
+    assert not (site.home / "current").exists()
+    (site.settings / f"1.0 {command}").unlink()
+    site.asked()
+    assert site.install(bundle).returncode == 0
+    assert site.asked()[1:] == ["1.0 upgrade --check", "1.0 state backup"]
 
 
 def test_a_first_release_that_does_not_come_up_stays_to_be_looked_at(site: Site) -> None:

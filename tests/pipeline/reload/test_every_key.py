@@ -28,6 +28,7 @@ from agent.pipeline.reload.reloader import ConfigSource
 from agent.pipeline.reload.result import ReloadResult
 from agent.publishing.publisher import Publisher
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.records import AlarmState
 from agent.segmentation.reading import LaneGeometry
 from agent.telemetry import NullTelemetry
 from tests.publishing.certificates import Authority
@@ -350,10 +351,10 @@ def check_alarms(agent: Agent, wanted: Config) -> None:
         assert lane._limits == lane._light._limits == lane._data._limits == alarms.limits
         assert lane._no_reads._size == alarms.limits.fruit_window
         assert lane._reliance._size == alarms.limits.explanations_window
-    out = {one.alarm_id for one in manager.current() if "OOSRV" in one.state.name.upper()}
+    out = {one.alarm_id for one in manager.current() if one.state is AlarmState.OUT_OF_SERVICE}
     assert stages.first_view.shelve_max_s == alarms.shelve_max_s
     assert stages.first_view.limits.no_read_rate == alarms.limits.no_read_rate
-    assert out <= set(alarms.out_of_service)
+    assert out == set(alarms.out_of_service)
 
 
 def check_network(agent: Agent, wanted: Config) -> None:
