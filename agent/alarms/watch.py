@@ -90,7 +90,11 @@ class Watch:
         before = self._lanes
         self._lanes = {}
         for name in lanes:
-            lane = before.get(name) or LaneWatch(name, settings.limits, self._references)
+            lane = before.get(name)
+            if lane is None:
+                lane = LaneWatch(name, settings.limits, self._references)
+                if self._live is not None and self._retired:
+                    lane.on_live_model(self._live, self._retired, self._now)
             lane.configure(settings.limits)
             self._lanes[name] = lane
         self._change_overs = settings.change_overs
@@ -117,6 +121,7 @@ class Watch:
     def on_live_model(self, model: LiveModel) -> None:
         """Take which network is live; the first word of it says what the watch was made with."""
         before, self._live = self._live, model
+        self._references = model.references
         if before is None or before.sha256 == model.sha256:
             return
         self._live_mono, self._explained_other = self._now, ""
@@ -149,6 +154,10 @@ class Watch:
     def on_pool(self, status: PoolStatus) -> None:
         self._pool = status
         self._pool_full_once = self._pool_full_once or status.ready >= status.workers
+
+    def workers_begin_anew(self) -> None:
+        """They load a model again, and have the time of a start for it."""
+        self._pool_full_once, self._pool_short_mono = False, None
 
     def on_link(self, status: LinkStatus) -> None:
         if status.reason == TAKEN_OVER:

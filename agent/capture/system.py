@@ -227,8 +227,10 @@ class CaptureSystem:
         """Whether no frame will ever come again: every source ended or failed, all frames taken."""
         with self._lock:
             now = self._clock()
-            return not self._changing and all(
-                feed.over and feed.queue.oldest_mono(now) is None for feed in self._feeds
+            return (
+                bool(self._feeds)
+                and not self._changing
+                and all(feed.over and feed.queue.oldest_mono(now) is None for feed in self._feeds)
             )
 
     def pids(self) -> dict[str, int]:

@@ -30,7 +30,7 @@ _AT_ONCE, _RESTART = Part.AT_ONCE, Part.RESTART
 
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
     {
-        "version": _AT_ONCE,  # of the file's form; one that cannot be read is refused
+        "version": _RESTART,  # of the file's form; one that cannot be read is refused
         "id": _RESTART,
         "state_dir": _RESTART,
         "site": _RESTART,  # the old topics would keep their values
@@ -44,6 +44,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "segmentation.batches": _RESTART,  # proven before the network runs
         "sampling": _AT_ONCE,
         "ablation": Part.WORKERS,
+        "ablation.score": _RESTART,  # references are made with one
         "ablation.classes": _RESTART,  # with the fractions, the keys of topics and tags
         "ablation.fractions": _RESTART,
         "alarms": _AT_ONCE,
@@ -57,7 +58,6 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "http.enabled": _RESTART,
         "http.host": _RESTART,
         "http.port": _RESTART,
-        "http.loop_limit_s": _AT_ONCE,
         "logging": _AT_ONCE,
         "logging.file": _RESTART,
         "logging.file_limit_bytes": _RESTART,

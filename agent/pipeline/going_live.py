@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 
 from agent.ablation.pool.messages import WorkerSpec
+from agent.alarms.catalogue import watched_ids
 from agent.alarms.charts.reference import differences, load_reference
 from agent.alarms.live_model import LiveModel
 from agent.commissioning.audit import FRUIT
@@ -20,11 +20,12 @@ from agent.pipeline.model_swap.prepared import Prepared, prepare, with_shadow
 from agent.pipeline.model_swap.shadow import ShadowSettings
 from agent.pipeline.model_swap.state import Staged
 from agent.pipeline.model_swap.trial_process import TrialProcess
-from agent.telemetry import Clock
+from agent.supervision.errands import ErrandError
+from agent.telemetry import Clock, log_event
 
 logger = logging.getLogger(__name__)
 
-POST_S = 5.0
+ERRAND_S = 10.0
 PATIENCE_MAX_S = 600.0
 
 
@@ -50,9 +51,6 @@ def _go_live(stages: Stages, telemetry: PrometheusTelemetry, prepared: Prepared)
     stages.prepared = prepared
     stages.config = stages.config.model_copy(update={"model": prepared.config.model})
     stages.segmenter.switch(prepared.segmenter)
-    deadline = time.monotonic() + POST_S
-    while not stages.alarm_loop.takes(live_model(prepared)) and time.monotonic() < deadline:
-        time.sleep(0.05)  # its inbox is full for a moment; what it is told must not be lost
     stages.pool.renew(worker_spec(stages))
     identity = replace(before, model_name=model.name, model_sha256=model.sha256)
     stages.identity = identity
@@ -64,10 +62,29 @@ def _go_live(stages: Stages, telemetry: PrometheusTelemetry, prepared: Prepared)
     )
     stages.running.set_references(prepared.references)
     stages.commands.set_varieties(prepared.references)
+    _tell_alarms(stages, live_model(prepared))
     tell_model(telemetry, before, live=False)
     tell_model(telemetry, identity, live=True)
     for sink in stages.sinks:
         sink.model(model.name, model.sha256)
+
+
+def _tell_alarms(stages: Stages, model: LiveModel) -> None:
+    """Its references, and with them which alarms there are."""
+    loop, config = stages.alarm_loop, stages.config
+    cameras = [camera.name for camera in config.cameras]
+
+    def change() -> None:
+        loop.watch.on_live_model(model)
+        loop.watch.workers_begin_anew()
+        ids = watched_ids(tuple(stages.newest.lanes), cameras, stages.running.charted())
+        loop.announce(stages.persistence.configure(config.alarms, ids))
+
+    try:
+        loop.errands.do(change, ERRAND_S)
+    except ErrandError as error:  # it hears of it later, and of its alarms at the next start
+        log_event(logger, logging.ERROR, "alarms_not_told", model=model.name, reason=str(error))
+        loop.post(model)
 
 
 def worker_spec(stages: Stages) -> WorkerSpec:

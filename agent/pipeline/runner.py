@@ -73,8 +73,11 @@ def run(config: Config, options: RunOptions) -> int:
     logs = configure_logging(config.logging, telemetry)  # before anybody has something to say
     try:
         source = ConfigSource(options.read_again, logs)
-        agent = Agent(config, options.config_hash, telemetry, source)
-        failed = _run(agent, options, logs)
+        with _reopening(logs), _loading() as asked:
+            agent = Agent(config, options.config_hash, telemetry, source)
+            if asked:
+                agent.reloads.ask(SIGHUP)
+            failed = _run(agent, options, logs)
         if not failed and agent.kept:
             return EXIT_OK
         refusal, code = NOT_KEPT, EXIT_NOT_KEPT
@@ -99,7 +102,7 @@ def _run(agent: Agent, options: RunOptions, logs: Logs) -> dict[str, str]:
     failed: dict[str, str] = {}
     # Asked now: of a terminal that has closed nothing can be asked any more.
     reload = None if has_terminal() else partial(agent.reloads.ask, SIGHUP)
-    with _signals(stop, reload), _reopening(logs):
+    with _signals(stop, reload):
         try:
             agent.start()
             notifier.ready("started")
@@ -172,6 +175,20 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def _loading() -> Iterator[list[int]]:
+    """Keep the SIGHUP that asks for a reload while the model is loaded, instead of ending by it."""
+    asked: list[int] = []
+    if has_terminal() or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        yield asked
+        return
+    signal.signal(signal.SIGHUP, lambda number, _frame: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def main() -> None:
     die_with_parent(parent_pid)
     # The parent alone decides when a child ends: a Ctrl-C, a terminal that closes or a SIGTERM to
     # the whole service reaches the parent, whose orderly stop needs its children a moment more.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     _prepare_output()
     os.set_inheritable(control_fd, False)

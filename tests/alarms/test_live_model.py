@@ -11,7 +11,7 @@ from agent.alarms.condition import Condition
 from agent.alarms.live_model import LiveModel
 from agent.alarms.text.languages import LANGUAGES
 from agent.alarms.watch import Watch
-from agent.records import CameraState
+from agent.records import CameraState, PoolStatus
 from tests.alarms.references import MODEL_SHA256, reference, signal
 from tests.alarms.support import explanation, fruit, said, status
 
@@ -108,6 +108,28 @@ def test_a_rollback_brings_the_old_reference_back() -> None:
     line.run(600, model=OLD)
     assert line.margin == 5.0
     assert line[Cause.SEGMENTATION_DEGRADED].beyond is False
+
+
+def test_a_lane_that_comes_later_is_charted_by_the_live_models_reference() -> None:
+    line = Line()
+    line.run(60)
+    line.goes_live("new", NEW)
+    line.watch.configure(config.Alarms(), ("cam1",), ("cam1", "cam2"))
+    late = line.watch._lanes["cam2"]
+    assert {name: bank.reference for name, bank in late.charts._banks.items()} == {"golden": OF_NEW}
+    assert late._retired == {OLD}
+
+
+def test_workers_that_begin_anew_have_the_time_of_a_start() -> None:
+    line = Line()
+    line.watch.on_pool(PoolStatus(1, 1, 0, 0, breaker_open=False, reason=""))
+    line.run(5)
+    line.watch.workers_begin_anew()
+    line.watch.on_pool(PoolStatus(1, 0, 0, 1, breaker_open=False, reason=""))
+    line.run(100)
+    assert line[Cause.WORKERS_DEGRADED].beyond is False
+    line.run(100)
+    assert line[Cause.WORKERS_DEGRADED].beyond is True
 
 
 def test_limits_judge_nothing_but_the_fruit_and_explanations_of_the_new_model() -> None:

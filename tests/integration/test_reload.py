@@ -193,7 +193,7 @@ def test_a_line_is_changed_while_it_runs(line: Line) -> None:
     wait_until(lambda: not (line.folder / "state" / "control.sock").exists(), 10)
     nobody = line.reload()
     assert nobody.returncode == 1
-    assert "no agent runs with state_dir" in nobody.stderr
+    assert "no agent runs with this state_dir" in nobody.stderr
 
 
 def test_of_a_file_nothing_of_which_can_be_read_the_command_says_where_to_ask(
@@ -202,7 +202,7 @@ def test_of_a_file_nothing_of_which_can_be_read_the_command_says_where_to_ask(
     file = tmp_path / "line.yaml"
     for text, code, said in (
         ("cameras: [", 78, "line"),
-        ("mqtt: {broker: none}\n", 1, "state_dir is not set"),
+        ("mqtt: {broker: none}\n", 78, "state_dir is not set"),
     ):
         file.write_text(text)
         done = reload("-c", str(file))

@@ -9,10 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from agent import config
-from agent.alarms.live_model import LiveModel
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.pipeline.agent import Agent
-from agent.pipeline.going_live import go_live
+from agent.pipeline.going_live import go_live, live_model
 from agent.pipeline.model_swap.prepared import first_model, key_of, prepare
 from agent.pipeline.model_swap.state import Chosen, State, StateFile
 from agent.records import LinkStatus
@@ -54,10 +53,12 @@ def test_every_stage_is_told_and_a_rollback_tells_them_again(
     telemetry = PrometheusTelemetry(CollectorRegistry(), time.monotonic)
     asked = settings(tmp_path)
     agent = Agent(asked, "0" * 64, telemetry)
-    stages, told, posted = agent._stages, Told(), list[object]()
+    stages, told = agent._stages, Told()
     stages.sinks = (told,)  # type: ignore[assignment]
-    monkeypatch.setattr(stages.alarm_loop, "takes", lambda news: posted.append(news) or True)
-    first = stages.first_model
+    # The threads of the agent do not run: what the alarms' is asked for is done here.
+    monkeypatch.setattr(stages.alarm_loop.errands, "do", lambda work, _timeout_s: work())
+    stages.alarm_loop.watch.on_live_model(live_model(stages.prepared))
+    first = stages.prepared
     chosen = Chosen(settings=config.Model(path=second_model(tmp_path / "given")))
     second = prepare(asked, chosen, time.monotonic)
     assert second.model.sha256 != first.model.sha256
@@ -69,8 +70,9 @@ def test_every_stage_is_told_and_a_rollback_tells_them_again(
         assert agent.view().model_name == one.model.name
         assert telemetry.breakdown("info", ("model_sha256",)) == {sha256: 1.0}
         assert told.models[-1] == (one.model.name, sha256)
-        assert isinstance(posted[-1], LiveModel)
-        assert posted[-1].sha256 == sha256
+        live = stages.alarm_loop.watch._live
+        assert live is not None
+        assert live.sha256 == sha256
     agent.stop()
 
 

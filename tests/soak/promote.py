@@ -33,7 +33,7 @@ TRIED_S = 900.0
 """For load, audit and shadow, at the lowest priority."""
 EVERY_S = 1.0
 LIMIT = 1.2
-KILL_WITHIN_S = 1.0
+KILL_WITHIN_S = 3.0
 
 
 def second_model(folder: Path) -> Path:

@@ -125,9 +125,10 @@ class ModelSwap:
             )
             self._replace_staged(staged, "staged", peer, request.given)
             self._hooks.reached("staged")
-            self._book.wait(self._is_loaded, STAGE_ANSWER_S)
-            found = self._book.staged
-        if found is not None and found.phase is Phase.REFUSED:
+        self._book.wait(self._is_loaded, STAGE_ANSWER_S)
+        found = self._book.staged
+        ours = found is not None and found.since_utc_ms == staged.since_utc_ms
+        if found is not None and ours and found.phase is Phase.REFUSED:
             raise RefusedError(found.told)
         return self.status()
 
@@ -147,6 +148,8 @@ class ModelSwap:
             if why := _not_yet(staged, early=arguments.get("early") is True):
                 raise RefusedError(why)
             prepared = self._prepared(staged.chosen)
+            if prepared.model.sha256 == self.live.model.sha256:
+                raise RefusedError(f"{staged.given} is the model that is live already")
             state = self._book.state.model_copy(
                 update={
                     "key": key_of(self._config),
@@ -166,13 +169,17 @@ class ModelSwap:
             if previous is None:
                 raise RefusedError("there is no model to go back to")
             prepared = self._prepared(previous)
-            # One that is in the shadow meanwhile stays staged; else the one taken back is.
+            # One that is in the shadow meanwhile stays staged; else the one taken back is. One that
+            # is live again is not staged beside itself.
+            staged = self._book.staged or before.promoted
+            if staged is not None and staged.chosen.sha256 == prepared.model.sha256:
+                staged = None
             state = self._book.state.model_copy(
                 update={
                     "key": key_of(self._config),
                     "running": None if previous.from_configuration else prepared.chosen,
                     "previous": self.live.chosen,
-                    "staged": _afresh(self._book.staged or before.promoted),
+                    "staged": _afresh(staged),
                     "promoted": None,
                 }
             )

@@ -32,7 +32,6 @@ def cameras(work: Work, plan: Plan, gone: Gone, machine: Callable[[], MachineInf
     def apply() -> None:
         ending = plan.removed | {camera.name for camera in plan.changed}
         beginning = (*plan.changed, *plan.added)
-        before = factories.lanes_of(stages.config)
         with stages.capture.changing():
             if ending:
                 stages.capture.remove(ending, DRAIN_S)
@@ -40,14 +39,14 @@ def cameras(work: Work, plan: Plan, gone: Gone, machine: Callable[[], MachineInf
             if segment is not None:
                 segment()
             after = factories.lanes_of(config)
-            names = frozenset(before) - frozenset(after)
+            names = plan.lanes_before - frozenset(after)
             for lane in names:
                 stages.explain.forget(lane)
             work.telemetry.prime(after)
             _change_lanes(stages, config)
             if alarm is not None:
                 alarm()
-            added = frozenset(after) - frozenset(before)
+            added = frozenset(after) - plan.lanes_before
             tell = partial(_tell, stages, config, added, machine())
             stages.alarm_loop.errands.do(tell, ERRAND_S)
             gone.put(names | plan.removed, there={*after, *_names(config.cameras)})

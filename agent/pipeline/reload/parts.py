@@ -7,6 +7,7 @@ there is nothing to do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,7 @@ from agent.publishing.connection.tls import TlsFiles
 from agent.publishing.publisher import Publisher
 from agent.publishing.sink import Sink
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.redaction import mask_url
 from agent.telemetry import Clock
 
 ERRAND_S = 10.0
@@ -110,6 +112,10 @@ def workers(work: Work, plan: Plan) -> Apply | None:
         before = stages.pool
         stages.explain.errands.do(exchange, ERRAND_S)
         stages.pool = pool
+        stages.alarm_loop.errands.do(stages.alarm_loop.watch.workers_begin_anew, ERRAND_S)
+        if config.ablation.workers.pool != "ray":
+            for name in ("cluster_connected", "workers_stand_in"):  # there is no cluster any more
+                work.telemetry.gauge(name, math.nan)
         _forget_slots(work.telemetry, before, pool)
         if pool.status().workers:
             pool.start()
@@ -194,10 +200,11 @@ def _exchange_node(work: Work, others: tuple[Sink, ...]) -> None:
 def views(stages: Stages, config: Config) -> None:
     """What page and terminal show of the configuration."""
     before, layer = stages.first_view, stages.model.layer or ""
+    broker = mqtt_in_force(stages).broker if stages.sinks else None
     stages.first_view = replace(
         factories.make_first_view(config, stages.identity, layer),
         http_url=stages.http.url if stages.http else "",
-        broker_url=before.broker_url,
+        broker_url=mask_url(broker) if broker else before.broker_url,
         config_changed_utc_ms=before.config_changed_utc_ms,
         config_changed_by=before.config_changed_by,
         config_hash_before=before.config_hash_before,

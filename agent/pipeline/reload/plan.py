@@ -9,6 +9,7 @@ from agent.config import Camera, Config
 from agent.config.difference import Change, differences, held_back
 from agent.config.reload import Part
 from agent.models.loaded import LoadedModel
+from agent.pipeline.factories import lanes_of
 from agent.pipeline.fit import fitted
 
 GEOMETRY = ("cutting_line_deg", "mm_per_px")
@@ -22,11 +23,13 @@ class NotTogetherError(Exception):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``raw`` is the configuration as it is to be in force: the new one, but for the keys that need
-    a restart. ``config`` is the same with the classes of the model. The cameras are by name."""
+    a restart. ``config`` is the same with the classes of the model. The cameras are by name;
+    ``lanes_before`` are those of what was in force."""
 
     changes: tuple[Change, ...]
     raw: Config
     config: Config
+    lanes_before: frozenset[str] = frozenset()
     added: tuple[Camera, ...] = ()
     changed: tuple[Camera, ...] = ()
     removed: frozenset[str] = frozenset()
@@ -74,6 +77,7 @@ def plan(before: Config, after: Config, model: LoadedModel) -> Plan:
         changes,
         raw,
         fitted(raw, model),
+        lanes_before=frozenset(lanes_of(before)),
         added=tuple(one for name, one in new.items() if name not in old),
         changed=tuple(one for name, one in new.items() if name in old and name in restarted),
         removed=frozenset(old) - frozenset(new),

@@ -237,15 +237,17 @@ class Reloader:
         self._in_force(wanted.config, wanted.raw, changed)
         try:
             for apply in applies:
+                if self._ended.is_set():
+                    return "the agent stops"
                 apply()
         except Exception as error:  # whatever it is, the last good configuration comes back
             logger.exception("reload_part_failed", extra={"fields": {}})
-            back = self._plan(wanted.raw, before_raw)
-            undo = self._prepared(back)
             self._in_force(before_config, before_raw, before_origin)
-            for apply in undo:
-                apply()
-            return f"{type(error).__name__}: {error}; what was in force before is so again"
+            again = "what was in force before is so again"
+            if not self._taken_back(wanted.raw, before_raw):
+                again = "not all that was in force before could be brought back: restart the agent"
+            return f"{type(error).__name__}: {error}; {again}"
+        self._show(wanted.config)  # the addresses are others only now
         origin.save(self._stages.store.kept, changed)
         if wanted.touches("mqtt", "http"):
             self._certificates.stop()
@@ -255,14 +257,33 @@ class Reloader:
             self._context.varieties.pop(lane, None)
         return ""
 
+    def _taken_back(self, raw: Config, before: Config) -> bool:
+        """Bring every part back; one that fails keeps none of the others from it."""
+        try:
+            undo = self._prepared(self._plan(raw, before))
+        except Exception:
+            logger.exception("reload_undo_failed", extra={"fields": {}})
+            return False
+        done = True
+        for apply in undo:
+            try:
+                apply()
+            except Exception:
+                logger.exception("reload_undo_failed", extra={"fields": {}})
+                done = False
+        return done
+
     def _in_force(self, config: Config, raw: Config, changed: origin.Origin) -> None:
         stages, telemetry = self._stages, self._context.telemetry
         telemetry.forget("config_hash", stages.identity.config_hash)
         stages.config, stages.asked, self._raw, self._origin = config, raw, raw, changed
         stages.identity = replace(stages.identity, config_hash=changed.sha256)
-        parts.views(stages, config)
-        self._show_origin()
+        self._show(config)
         set_configured(telemetry, config, stages.identity)
+
+    def _show(self, config: Config) -> None:
+        parts.views(self._stages, config)
+        self._show_origin()
 
     def _show_origin(self) -> None:
         self._stages.first_view = replace(

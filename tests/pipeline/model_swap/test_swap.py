@@ -54,6 +54,21 @@ def test_a_model_goes_from_loading_over_audit_and_shadow_to_live_and_back(
     assert plant.live == [SECOND, FIRST, SECOND]
 
 
+def test_two_rollbacks_lead_to_where_one_was_and_leave_nothing_staged_beside_itself(
+    plant: Plant, file: Path
+) -> None:
+    plant.stage(file)
+    plant.pictures(22)
+    for order in ("promote", "rollback", "rollback"):
+        plant.ask(order)
+    assert plant.live == [SECOND, FIRST, SECOND]
+    assert plant.ask("status")["staged"] is None
+    with pytest.raises(RefusedError, match="no model is staged"):
+        plant.ask("promote")
+    plant.ask("rollback")
+    assert plant.live[-1] == FIRST
+
+
 def test_the_report_says_how_they_compare(plant: Plant, file: Path) -> None:
     plant.ready(file)
     staged = plant.ask("status")["staged"]

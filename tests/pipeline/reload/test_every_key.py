@@ -184,7 +184,6 @@ def first(files: Files) -> dict[str, Any]:
             "uncertain_confidence": 0.5,
         },
         "ablation": {
-            "score": "dice_drop",
             "baseline": "mean",
             "region_threshold": 0.4,
             "background_draws": 3,

@@ -88,6 +88,37 @@ def test_a_part_that_fails_brings_back_those_before_it(
     assert line.runs_as(other)
 
 
+def test_a_part_that_cannot_be_brought_back_keeps_none_of_the_others_from_it(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("no descriptor left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "storage", lambda *_: broken)  # first, both ways
+        patched.setattr(parts, "sampling", lambda *_: None)
+        failed = line.reload(of("cam1", "cam3"))
+    assert failed.result is ReloadResult.FAILED
+    assert "not all that was in force before could be brought back" in failed.problems[0]
+    assert line.runs_as(line.start)
+    assert line.agent.view().config_hash == "hash"
+
+
+def test_lanes_that_go_and_come_are_told_apart_from_cameras(line: Line) -> None:
+    def lanes(*names: str) -> Config:
+        at = {"left": (0, 0, 128, 256), "right": (128, 0, 128, 256), "far": (128, 0, 128, 256)}
+        cut = tuple({"name": name, "region": at[name]} for name in names)
+        return of(cameras=({"name": "cam1", "source": "sim:?rate=30", "lanes": cut},))
+
+    forgotten: list[str] = []
+    explain = line.agent._stages.explain
+    explain.forget = forgotten.append  # type: ignore[method-assign]
+    assert line.reload(lanes("left", "right")).result is ReloadResult.APPLIED
+    assert sorted(forgotten) == ["cam1", "cam2"]
+    assert line.reload(lanes("left", "far")).result is ReloadResult.APPLIED
+    assert forgotten[2:] == ["right"]
+
+
 def test_a_model_that_lacks_what_the_file_asks_refuses_it_before_anything_is_touched(
     line: Line,
 ) -> None:
