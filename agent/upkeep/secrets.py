@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -60,7 +61,15 @@ def _secrets(settings: Settings, file: Path | None) -> set[str]:
     if file is not None:
         with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
             each(yaml.safe_load(file.read_bytes()), partial(note, ()))
-    return {form for one in found if len(one) >= SHORTEST for form in (one, quote(one, safe=""))}
+    return {form for one in found if len(one) >= SHORTEST for form in _forms(one)}
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it stands in a text, in a URL, and in the JSON of logs and answers."""
+    yield secret
+    yield quote(secret, safe="")
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import signal
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from typer.testing import CliRunner
@@ -212,6 +213,25 @@ def test_the_archive_of_an_agent_that_is_down_has_no_secret_in_any_place(tmp_pat
     assert json.loads(found["alarms.json"])["states"]
     assert any("status.json" in one for one in json.loads(found["manifest.json"])["left_out"])
     assert archive.stat().st_mode & 0o077 == 0
+
+
+def test_a_secret_is_hidden_as_json_and_urls_write_it(tmp_path: Path) -> None:
+    secret = 'pä"ss\\w/1'
+    (tmp_path / "password").write_text(secret)
+    log = tmp_path / "pitwatch.log"
+    written = [secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False)]
+    written.append(quote(secret, safe=""))
+    log.write_text("\n".join(f"event=planted said={one}" for one in written) + "\n")
+    config = tmp_path / "pitwatch.yaml"
+    config.write_text(
+        f"mqtt: {{broker: none, username: plant, password: '${{FILE:{tmp_path}/password}}'}}\n"
+        f"http: {{port: {free_port()}}}\nlogging: {{file: {log}}}\n"
+    )
+    archive = tmp_path / "out.tar.gz"
+    assert pitwatch("bundle", archive, "--config", config, "--timeout", 0.2)[0] == 0
+    found = texts(archive)["logs/pitwatch.log"]
+    assert found.count("event=planted") == len(written)
+    assert "ss" not in found.replace("event=", ""), found
 
 
 @pytest.mark.parametrize("more", ["", "nonsense: 1\n"], ids=["valid", "with an error"])

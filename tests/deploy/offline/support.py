@@ -36,9 +36,13 @@ def main():
     if len(words) > 3 and (here / f"{answer.name} {words[1]}").exists():
         answer = here / f"{answer.name} {words[1]}"
     if answer.exists():
-        text = answer.read_text()
+        text, _, said = answer.read_text().partition(" ")
         if text == "kill":
             os.kill(os.getppid(), signal.SIGKILL)
+        if text == "variable":
+            sys.exit(0 if said in os.environ else 78)
+        if said:
+            print(said)
         sys.exit(int(text))
 '''
 
@@ -177,10 +181,17 @@ class Site:
         programs.mkdir(exist_ok=True)
         program = programs / "systemctl"
         program.write_text(
-            f'#!/bin/sh\necho "$@" >>{self.where}/systemctl\n'
+            f'#!/bin/sh\n[ "$1" = show ] && exec cat {self.where}/unit\n'
+            f'echo "$@" >>{self.where}/systemctl\n'
             f'[ "$1" = restart ] || exit 0\n{restart}\n'
         )
         program.chmod(0o755)
+        (self.where / "unit").touch()
+
+    def with_unit(self, process: int, **said: str) -> None:
+        """What that systemd says of the unit; ``process`` 0: it is stopped."""
+        lines = [f"MainPID={process}", *(f"{name}={value}" for name, value in said.items())]
+        (self.where / "unit").write_text("\n".join(lines) + "\n")
 
     def release(
         self, *words: object, typed: str = "", program: Path = OFFLINE
@@ -198,7 +209,8 @@ class Site:
         return self.release("install", bundle, "--key", self.public, *more)
 
     def answer(self, version: str, command: str, text: str) -> None:
-        """What the stand-in of one version is to do when it is asked: an exit code, or kill."""
+        """What the stand-in of one version is to do when it is asked: an exit code, and what to
+        print; kill; or variable NAME, without which the configuration does not fit."""
         self.settings.mkdir(parents=True, exist_ok=True)
         (self.settings / f"{version} {command}").write_text(text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_a_state_that_the_newer_release_migrated_is_put_back_by_it(site: Site) -
     site.with_systemd()
     site.install(site.bundle("1.0"))
     site.install(site.bundle("2.0"))
-    site.answer("1.0", "upgrade", "78")  # of a later version
+    site.answer("1.0", "upgrade", "78 INCOMPATIBLE: state: pitwatch.db is of a later version")
     site.asked(), site.systemd_was_asked()
     assert site.release("rollback").returncode == 0
     assert [one for one in site.asked() if "--config" not in one and "check-config" not in one] == [
@@ -111,6 +112,64 @@ def test_a_state_that_the_newer_release_migrated_is_put_back_by_it(site: Site) -
     ]
     assert site.systemd_was_asked() == ["stop pitwatch.service", *RESTARTED]
     assert site.running() == "1.0"
+
+
+def test_secrets_that_go_with_the_service_are_no_reason_to_put_a_state_back(site: Site) -> None:
+    """Its credentials are gone once it is stopped: an error of the configuration, not of the
+    state."""
+    site.with_systemd()
+    site.install(site.bundle("1.0"))
+    site.install(site.bundle("2.0"))
+    site.answer("1.0", "upgrade", "78 INCOMPATIBLE: pitwatch.yaml: mqtt.password: cannot be read")
+    site.asked()
+    assert site.release("rollback").returncode == 0
+    assert "2.0 state restore" not in site.asked()
+    assert site.running() == "1.0"
+
+
+def test_a_check_has_the_variables_of_the_unit_that_runs(site: Site) -> None:
+    site.with_systemd()
+    site.install(site.bundle("1.0"))
+    for command in ("check-config", "upgrade"):
+        site.answer("2.0", command, "variable PLANT_TOKEN")
+    bundle = site.bundle("2.0")
+    service = subprocess.Popen(
+        ["/bin/cat"], stdin=subprocess.PIPE, env={"PLANT_TOKEN": "x", "NOTIFY_SOCKET": "y"}
+    )
+    try:
+        site.with_unit(service.pid, Environment="PLANT_TOKEN=x")
+        done = site.install(bundle)
+        site.answer("1.0", "check-config", "variable NOTIFY_SOCKET")
+        refused = site.release("rollback")
+    finally:
+        service.communicate()
+    assert (done.returncode, site.running()) == (0, "2.0"), done.stderr
+    assert refused.returncode == 78, "what is the process's own goes to nobody else"
+
+
+@pytest.mark.parametrize("name", ["LoadCredential", "EnvironmentFiles"])
+def test_a_stopped_unit_with_secrets_checks_its_configuration_at_its_start(
+    site: Site, name: str
+) -> None:
+    site.with_systemd()
+    site.install(site.bundle("1.0"))
+    site.with_unit(0)
+    site.answer("2.0", "check-config", "78")
+    site.answer("2.0", "upgrade", "78 INCOMPATIBLE: pitwatch.yaml: mqtt.password: cannot be read")
+    bundle = site.bundle("2.0")
+    done = site.install(bundle)
+    assert (done.returncode, site.running()) == (78, "1.0"), "no secrets: the file is wrong"
+    site.with_unit(0, **{name: "mqtt_password:/etc/credstore/pitwatch.mqtt_password"})
+    site.answer("2.0", "upgrade", "78 INCOMPATIBLE: state: pitwatch.db is of a later version")
+    done = site.install(bundle)
+    assert (done.returncode, site.running()) == (78, "1.0")
+    assert "the state does not fit 2.0" in done.stderr
+    site.answer("2.0", "upgrade", "78 NOT NOW: /var/lib/pitwatch: too little room for the backup")
+    assert site.install(bundle).returncode == 78
+    site.answer("2.0", "upgrade", "78 INCOMPATIBLE: pitwatch.yaml: mqtt.password: cannot be read")
+    done = site.install(bundle)
+    assert (done.returncode, site.running()) == (0, "2.0"), done.stderr
+    assert "its start checks the configuration" in done.stdout
 
 
 def test_a_rollback_that_does_not_come_up_goes_forth_again(site: Site) -> None:
