@@ -7,9 +7,7 @@ An error of another key is for ``run`` and ``check-config``; it must not end an 
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import json
-import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli.options import EXIT_CONFIG, EXIT_FAILED, ConfigOption, one_line
+from agent.upkeep.own_machine import connection_to, reachable
 
 ANSWER_LIMIT_BYTES = 65536
 REASON_CHARS = 300
@@ -152,14 +151,8 @@ def _mapping(parent: Any, key: str) -> dict[Any, Any] | None:
 
 def _ask(place: Place, path: str, timeout_s: float) -> str:
     """Ask, and return what is wrong; nothing when all is well."""
-    host = _reachable(place.host)
-    connection = (
-        http.client.HTTPSConnection(
-            host, place.port, timeout=timeout_s, context=_without_checking()
-        )
-        if place.encrypted
-        else http.client.HTTPConnection(host, place.port, timeout=timeout_s)
-    )
+    host = reachable(place.host)
+    connection = connection_to(host, place.port, timeout_s, encrypted=place.encrypted)
     named = f"[{place.host}]" if ":" in place.host else place.host
     url = f"{'https' if place.encrypted else 'http'}://{named}:{place.port}{path}"
     try:
@@ -173,26 +166,6 @@ def _ask(place: Place, path: str, timeout_s: float) -> str:
     finally:
         connection.close()
     return "" if answer.status == 200 else f"{_reasons(body) or url} ({answer.status})"
-
-
-def _reachable(host: str) -> str:
-    """Where to connect to for an address to listen on; of all addresses, this machine's own."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not address.is_unspecified:
-        return host
-    return "::1" if address.version == 6 else "127.0.0.1"
-
-
-def _without_checking() -> ssl.SSLContext:
-    """It asks its own machine and sends no secret. The certificate is for the name that others use,
-    and one that has run out must not end an agent that reads fruit."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _reasons(body: bytes) -> str:

@@ -35,16 +35,11 @@ def state_dir_of(config: Path | None) -> Path:
     """As the configuration names it, whatever else may be wrong with it just now."""
     if config is None:
         raise typer.BadParameter("is missing, and --state-dir as well", param_hint="--config")
-    from agent.config.load import ConfigErrors, load_config
+    from agent.upkeep.settings import read_settings
 
-    try:
-        found = load_config(config).config.state_dir
-    except ConfigErrors as errors:
-        found = getattr(errors.config, "state_dir", None)
-        if found is None:
-            typer.echo(f"pitwatch: {errors}", err=True)
-            raise typer.Exit(EXIT_CONFIG) from errors
-    if found is None:
-        typer.echo(f"pitwatch: {config}: state_dir is not set: nobody can be asked", err=True)
+    settings = read_settings(config)
+    if settings.state_dir is None:
+        wrong = settings.wrong or f"{config}: state_dir is not set: nobody can be asked"
+        typer.echo(f"pitwatch: {wrong}", err=True)
         raise typer.Exit(EXIT_CONFIG)
-    return found
+    return settings.state_dir

@@ -23,7 +23,8 @@ from agent.pipeline.explain import Result
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.going_live import live_model, make_swap
 from agent.pipeline.live import count_fruit
-from agent.pipeline.reload.reloader import ConfigSource, ReloadContext, Reloader
+from agent.pipeline.reload.context import ConfigSource, ReloadContext
+from agent.pipeline.reload.reloader import Reloader
 from agent.pipeline.report import Reporter, books
 from agent.records import (
     Alarm,

@@ -112,14 +112,6 @@ class AlarmLoop:
     def start(self) -> None:
         self._thread.start()
 
-    def takes(self, news: News) -> bool:
-        """Hand over one report, unless there is no room for it just now; never waits."""
-        try:
-            self._inbox.put_nowait(news)
-        except queue.Full:
-            return False
-        return True
-
     def post(self, news: News) -> None:
         """Hand over one report; never waits. A full queue refuses it, which is counted."""
         try:

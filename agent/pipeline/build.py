@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.pool.pool import AblationPool
 from agent.alarms.catalogue import watched_ids
 from agent.alarms.charts.reference import Reference
@@ -245,8 +244,7 @@ def make_pool(
     live_priority: LivePriority,
 ) -> AblationPool:
     """The workers that explain. ``SlotError``."""
-    ranges = factories.overlay_ranges(references)
-    spec = WorkerSpec(config.model, config.ablation, ranges, agent_id=config.id)
+    spec = factories.worker_spec(config, references)
     return AblationPool(spec, config.ablation.workers, telemetry, clock, live_priority)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent import __version__
+from agent.ablation.pool.messages import WorkerSpec
 from agent.ablation.split.apart import why_not_together
 from agent.alarms.charts.reference import Bound, Reference, load_reference
 from agent.alarms.signals.signals import describe_signals
@@ -136,6 +137,12 @@ def overlay_ranges(references: Mapping[str, Reference]) -> dict[str, float] | No
         for name, value in reference.overlay_range.items():
             ranges[name] = max(value, ranges.get(name, 0.0))
     return ranges or None
+
+
+def worker_spec(config: Config, references: Mapping[str, Reference]) -> WorkerSpec:
+    """What the workers explain, and how."""
+    ranges = overlay_ranges(references)
+    return WorkerSpec(config.model, config.ablation, ranges, agent_id=config.id)
 
 
 def make_capture(config: Config, session: str, telemetry: Telemetry, clock: Clock) -> CaptureSystem:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from agent.ablation.pool.messages import WorkerSpec
-from agent.alarms.catalogue import watched_ids
 from agent.alarms.charts.reference import differences, load_reference
 from agent.alarms.live_model import LiveModel
 from agent.commissioning.audit import FRUIT
@@ -20,6 +18,7 @@ from agent.pipeline.model_swap.prepared import Prepared, prepare, with_shadow
 from agent.pipeline.model_swap.shadow import ShadowSettings
 from agent.pipeline.model_swap.state import Staged
 from agent.pipeline.model_swap.trial_process import TrialProcess
+from agent.pipeline.watched import watch_alarms
 from agent.supervision.errands import ErrandError
 from agent.telemetry import Clock, log_event
 
@@ -51,7 +50,7 @@ def _go_live(stages: Stages, telemetry: PrometheusTelemetry, prepared: Prepared)
     stages.prepared = prepared
     stages.config = stages.config.model_copy(update={"model": prepared.config.model})
     stages.segmenter.switch(prepared.segmenter)
-    stages.pool.renew(worker_spec(stages))
+    stages.pool.renew(factories.worker_spec(stages.config, stages.references))
     identity = replace(before, model_name=model.name, model_sha256=model.sha256)
     stages.identity = identity
     stages.first_view = replace(
@@ -71,27 +70,18 @@ def _go_live(stages: Stages, telemetry: PrometheusTelemetry, prepared: Prepared)
 
 def _tell_alarms(stages: Stages, model: LiveModel) -> None:
     """Its references, and with them which alarms there are."""
-    loop, config = stages.alarm_loop, stages.config
-    cameras = [camera.name for camera in config.cameras]
+    loop = stages.alarm_loop
 
     def change() -> None:
         loop.watch.on_live_model(model)
         loop.watch.workers_begin_anew()
-        ids = watched_ids(tuple(stages.newest.lanes), cameras, stages.running.charted())
-        loop.announce(stages.persistence.configure(config.alarms, ids))
+        watch_alarms(stages, stages.config)
 
     try:
         loop.errands.do(change, ERRAND_S)
     except ErrandError as error:  # it hears of it later, and of its alarms at the next start
         log_event(logger, logging.ERROR, "alarms_not_told", model=model.name, reason=str(error))
         loop.post(model)
-
-
-def worker_spec(stages: Stages) -> WorkerSpec:
-    """What the workers explain."""
-    config = stages.config
-    ranges = factories.overlay_ranges(stages.references)
-    return WorkerSpec(config.model, config.ablation, ranges, agent_id=config.id)
 
 
 def make_swap(stages: Stages, telemetry: PrometheusTelemetry, clock: Clock) -> ModelSwap:

@@ -29,7 +29,7 @@ from agent.observability.logging.logs import Logs, configure_logging
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.terminal.terminal import TerminalView
 from agent.pipeline.agent import Agent
-from agent.pipeline.reload.reloader import ConfigSource
+from agent.pipeline.reload.context import ConfigSource
 from agent.publishing.connection.tls import TlsError
 from agent.publishing.embedded.broker import BrokerError
 from agent.storage.errors import StateDirError, StorageError

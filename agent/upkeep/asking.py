@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.supervision.control.client import ask
 from agent.supervision.control.protocol import ControlError, NotRunningError
+from agent.upkeep.own_machine import connection_to, reachable
 from agent.upkeep.settings import Settings
 
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
@@ -63,17 +63,11 @@ def get(settings: Settings, path: str, timeout_s: float) -> bytes:
     try:
         if section is None or not section.enabled or section.port == 0:
             raise NoAnswerError("HTTP: http.enabled is false, or its port is not known")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104
+        host = reachable(section.host)
         encrypted, token, port = section.tls.certificate is not None, section.token, section.port
     except AttributeError as error:  # a key with an error of its own
         raise NoAnswerError("HTTP: the section http has errors") from error
-    connection: http.client.HTTPConnection
-    if encrypted:
-        connection = http.client.HTTPSConnection(
-            host, port, timeout=timeout_s, context=_own_machine()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    connection = connection_to(host, port, timeout_s, encrypted=encrypted)
     headers = {"Connection": "close"}
     # A certificate is not checked here, so the secret goes to this machine's own address alone.
     if token is not None and host in ("127.0.0.1", "::1", "localhost"):
@@ -90,13 +84,6 @@ def get(settings: Settings, path: str, timeout_s: float) -> bytes:
     if answer.status != 200:
         raise NoAnswerError(f"HTTP: {host}:{port}{path} answers {answer.status}")
     return body
-
-
-def _own_machine() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _text(secret: Any) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from agent.ablation.pool.pool import AblationPool
-from agent.alarms.catalogue import watched_ids
 from agent.config import Config
 from agent.config.reload import Part
 from agent.config.url import parse_broker
@@ -23,6 +22,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.pipeline import factories
 from agent.pipeline.build import Stages, make_node, make_pool, mqtt_in_force
 from agent.pipeline.reload.plan import Plan
+from agent.pipeline.watched import watch_alarms
 from agent.publishing.connection.tls import TlsFiles
 from agent.publishing.publisher import Publisher
 from agent.publishing.sink import Sink
@@ -90,9 +90,8 @@ def alarms(work: Work, plan: Plan) -> Apply | None:
     cameras = [camera.name for camera in config.cameras]
 
     def change() -> None:
-        ids = watched_ids(lanes, cameras, stages.running.charted())
         stages.alarm_loop.watch.configure(config.alarms, cameras, lanes)
-        stages.alarm_loop.announce(stages.persistence.configure(config.alarms, ids))
+        watch_alarms(stages, config)
 
     def apply() -> None:
         stages.alarm_loop.errands.do(change, ERRAND_S)

@@ -12,8 +12,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from agent.ablation.pool.placement import SlotError
 from agent.certificates import CertificateWatch
@@ -22,22 +22,20 @@ from agent.config.effective import effective_hash, effective_yaml
 from agent.config.load import ConfigErrors, Loaded
 from agent.models.errors import ModelError
 from agent.observability.http.listener import HttpError
-from agent.observability.logging.logs import Logs
-from agent.observability.prometheus import PrometheusTelemetry
 from agent.pipeline import factories
-from agent.pipeline.build import Stages
 from agent.pipeline.gauges import set_configured
 from agent.pipeline.reload import origin, parts
 from agent.pipeline.reload.cameras import cameras
+from agent.pipeline.reload.context import ConfigSource, ReloadContext
 from agent.pipeline.reload.gone import Gone
 from agent.pipeline.reload.plan import NotTogetherError, Plan, plan
 from agent.pipeline.reload.result import Reloaded, ReloadResult, settled
 from agent.publishing.connection.tls import TlsError
-from agent.records import CameraStatus, MachineInfo
+from agent.records import CameraStatus
 from agent.storage.audit import AuditRow
 from agent.supervision.control.protocol import Peer, RefusedError
 from agent.supervision.control.server import Handler
-from agent.telemetry import Clock, log_event, wall_clock_ms
+from agent.telemetry import log_event, wall_clock_ms
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +48,6 @@ END_S = 1.0
 NO_FILE = "there is no configuration file to read again: the agent was started without one"
 CONFIG_REFUSALS = (ModelError, SlotError, TlsError, HttpError, NotTogetherError)
 """What a prepared part says of a configuration that it cannot take."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigSource:
-    """``read`` reads the file anew, with the options of the command line, and checks it whole
-    (``ConfigErrors``); it is given the configuration in force. None: there is no file."""
-
-    read: Callable[[Config], Loaded] | None = None
-    logs: Logs | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadContext:
-    """The running agent, as far as a reload concerns it. ``varieties`` are kept by lane."""
-
-    stages: Stages
-    telemetry: PrometheusTelemetry
-    clock: Clock
-    machine: Callable[[], MachineInfo]
-    varieties: dict[str | None, str]
 
 
 class Reloader:

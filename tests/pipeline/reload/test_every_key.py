@@ -24,7 +24,7 @@ from agent.observability.prometheus import PrometheusTelemetry
 from agent.pipeline import build
 from agent.pipeline.agent import Agent
 from agent.pipeline.reload import reloader
-from agent.pipeline.reload.reloader import ConfigSource
+from agent.pipeline.reload.context import ConfigSource
 from agent.pipeline.reload.result import ReloadResult
 from agent.publishing.publisher import Publisher
 from agent.publishing.sparkplug.publisher import SparkplugPublisher

@@ -15,7 +15,8 @@ from agent.config.load import ConfigErrors, ConfigProblem, Loaded
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.pipeline.agent import Agent
 from agent.pipeline.reload import parts, reloader
-from agent.pipeline.reload.reloader import NO_FILE, ConfigSource
+from agent.pipeline.reload.context import ConfigSource
+from agent.pipeline.reload.reloader import NO_FILE
 from agent.pipeline.reload.result import ReloadResult
 from agent.storage.store import Store
 from agent.telemetry import NullTelemetry
