@@ -133,7 +133,6 @@ class SupervisedChild:
             self._backoff.reset()
         self.serving.clear()
         wait_s = self._backoff.next()
-        self.restarts += 1
         log_event(
             logger,
             logging.ERROR,
@@ -143,6 +142,7 @@ class SupervisedChild:
             retry_in_s=round(wait_s, 1),
         )
         self._telemetry.count(self._counter, reason=reason)
+        self.restarts += 1
         end = self._clock() + wait_s
         while not stopping.wait(max(0.0, min(BEAT_S, end - self._clock()))):
             self._telemetry.beat(self._loop)

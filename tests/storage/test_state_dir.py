@@ -124,7 +124,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_look_at_the_configuration(
 ) -> None:
     """The start stood for as long as the disk, before it had said or begun anything."""
     answers = threading.Event()
-    monkeypatch.setattr(preflight, "refusal", lambda _folder: answers.wait(60) and None)
+    monkeypatch.setattr(preflight, "refusal", lambda *_: answers.wait(60) and None)
     monkeypatch.setattr(preflight, "LOOK_S", 0.01)
     file = tmp_path / "pitwatch.yaml"
     cameras = "cameras: [{name: cam1, source: 'sim:'}]"
