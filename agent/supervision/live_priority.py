@@ -1,4 +1,4 @@
-"""The live path goes first: workers pause while it handles a picture.
+"""The live path goes first: workers pause while it handles a picture, at their start too.
 
 A lower priority alone does not do it: on cores that share caches, memory and execution units, a
 worker of priority ``idle`` on the other core still made every segmentation a third slower (measured
@@ -10,6 +10,7 @@ parent that hangs or dies holds nobody up for longer than ``HOLD_S``.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import signal
@@ -54,24 +55,43 @@ class PauseForLive:
         mapped = mmap.mmap(fd, _BYTES, prot=mmap.PROT_READ)
         self._until_ns = memoryview(mapped).cast("Q")
         self._sleep = sleep
+        self._share = 1.0
+        self._pausing = False
+        self._paused_s = self._began_mono = 0.0
         signal.signal(signal.SIGALRM, self._on_timer)
         signal.siginterrupt(
             signal.SIGALRM, False
         )  # native code may not expect its calls to be cut short
 
     @contextlib.contextmanager
-    def meanwhile(self) -> Iterator[None]:
-        """Check every ``CHECK_S`` of this block, between two instructions of the interpreter."""
+    def meanwhile(self, share: float = 1.0) -> Iterator[None]:
+        """Check every ``CHECK_S`` of this block, between two instructions of the interpreter.
+
+        Of the block's time at most ``share`` is paused, and ``HOLD_S``: what has to end one day
+        does so beside a live path that always has a picture in hand.
+        """
+        self._share, self._paused_s, self._began_mono = share, 0.0, time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, CHECK_S, CHECK_S)
         try:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
-    def wait(self) -> None:
-        """Return once nobody claims the processors."""
-        while time.monotonic_ns() < self._until_ns[0]:
+    def wait(self, limit_s: float = math.inf) -> None:
+        """Return once nobody claims the processors, or after ``limit_s``."""
+        end = time.monotonic() + limit_s
+        while time.monotonic_ns() < self._until_ns[0] and time.monotonic() < end:
             self._sleep(POLL_S)
 
     def _on_timer(self, _signal: int, _frame: FrameType | None) -> None:
-        self.wait()
+        if self._pausing:  # the timer goes on, and would call this again within itself
+            return
+        now = time.monotonic()
+        allowed_s = HOLD_S + self._share * (now - self._began_mono) - self._paused_s
+        if allowed_s > 0:
+            self._pausing = True
+            try:
+                self.wait(allowed_s)
+            finally:
+                self._pausing = False
+            self._paused_s += time.monotonic() - now

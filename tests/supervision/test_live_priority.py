@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from agent.supervision.child import Child, ChildSpec, spawn
-from agent.supervision.live_priority import HOLD_S, LivePriority
+from agent.supervision.live_priority import HOLD_S, LivePriority, PauseForLive
 from tests.support import wait_until
 
 
@@ -79,3 +80,33 @@ def test_a_claim_ends_with_an_error_inside_it(live: LivePriority, computing: Com
         raise ValueError("a bad picture")
     before = computing.count
     wait_until(lambda: computing.count > before, 5, "it goes on")
+
+
+def test_of_a_start_no_more_than_its_share_is_paused(live: LivePriority) -> None:
+    """Beside a live path that always has a picture in hand no worker would ever be ready."""
+    over = threading.Event()
+
+    def always() -> None:
+        while not over.is_set():
+            with live.claimed():
+                time.sleep(HOLD_S / 2)
+
+    claims = threading.Thread(target=always)
+    claims.start()
+    naps = list[float]()
+
+    def nap(seconds: float) -> None:
+        began = time.monotonic()
+        time.sleep(seconds)
+        naps.append(time.monotonic() - began)
+
+    pause = PauseForLive(live.fd, sleep=nap)
+    began = time.monotonic()
+    with pause.meanwhile(0.5):
+        while time.monotonic() < began + 1.0:
+            pass  # between two of these it is paused
+    lasted_s = time.monotonic() - began
+    over.set()
+    claims.join()
+    assert sum(naps) > HOLD_S  # it does pause
+    assert sum(naps) - max(naps) <= HOLD_S + 0.5 * lasted_s

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from agent.ablation.engine import Engine
 
 RECEIVE_S = 0.5
+START_PAUSED = 0.5
+"""Largest share of its start that a worker gives to the live path: it has a time limit."""
 CHECK_SIDE_PX = 128
 
 Phase = Callable[[str], None]
@@ -61,13 +63,15 @@ def serve(
     """
     started = time.monotonic()
     pulse = _Pulse(channel, args.heartbeat_s)
+    live = PauseForLive(fds["live"])
     try:
-        answer, detail = prepare(args, pulse.at)
+        with live.meanwhile(START_PAUSED):
+            answer, detail = prepare(args, pulse.at)
     except Exception as error:  # noqa: BLE001 - the top of the worker's start: said, then the end
         permanent = isinstance(error, ModelError | AblationError)
         channel.send(StartFailed(type(error).__name__, _line(error), permanent))
         return
-    reader, live = SharedImageReader(fds["image"]), PauseForLive(fds["live"])
+    reader = SharedImageReader(fds["image"])
     channel.send(Ready(time.monotonic() - started, rss_bytes(), detail))
     while not channel.stopping.is_set():
         pulse.at("")
