@@ -14,6 +14,8 @@ from agent.telemetry import Telemetry, log_event
 
 logger = logging.getLogger(__name__)
 
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A gauge's name and labels."""
 INTERVAL_S = 5.0
 """A chart moves once a window, which is a minute or so."""
 LEVELS_S = 1.0
@@ -32,28 +34,38 @@ class ChartGauges:
         self._telemetry = telemetry
         self._due_mono = 0.0
         self._held: dict[str, str] = {}
+        self._shown: set[Series] = set()
 
     def update(self, lanes: Mapping[str, LaneCharts], now: float) -> None:
         """Set the gauges of all lanes that have a reference, once in a while."""
-        self._held = {lane: why for lane, why in self._held.items() if lane in lanes}
+        charted = {lane for lane, charts in lanes.items() if charts.configured}
+        for lane in self._held.keys() - charted:
+            del self._held[lane]
+            self._telemetry.gauge("charts_held", math.nan, camera=lane)
         for lane, charts in lanes.items():
-            if charts.configured:
+            if lane in charted:
                 self._update_held(lane, charts.held)
         if now < self._due_mono:
             return
         self._due_mono = now + INTERVAL_S
+        shown = dict[Series, float]()
         for lane, charts in lanes.items():
             for signal, mean in charts.means().items():
-                self._telemetry.gauge("signal_mean", mean, camera=lane, signal=signal)
+                shown["signal_mean", (("camera", lane), ("signal", signal))] = mean
             for one in charts.chart_values():
-                labels = {
-                    "camera": lane,
-                    "signal": one.signal,
-                    "side": one.side,
-                    "chart": one.chart.value,
-                }
-                self._telemetry.gauge("chart_value", one.value, **labels)
-                self._telemetry.gauge("chart_limit", one.limit, **labels)
+                labels = (
+                    ("camera", lane),
+                    ("signal", one.signal),
+                    ("side", one.side),
+                    ("chart", one.chart.value),
+                )
+                shown["chart_value", labels] = one.value
+                shown["chart_limit", labels] = one.limit
+        # Of a lane, a variety or a model without this reference nothing stands still for ever.
+        gone = dict.fromkeys(self._shown - shown.keys(), math.nan)
+        for (name, of), value in {**gone, **shown}.items():
+            self._telemetry.gauge(name, value, **dict(of))
+        self._shown = set(shown)
 
     def _update_held(self, lane: str, reason: str) -> None:
         if self._held.get(lane) == reason:

@@ -82,6 +82,21 @@ def test_a_lane_shows_its_means_charts_and_whether_they_are_held(
     assert [record.levelno for record in held] == [logging.WARNING]
 
 
+def test_of_a_model_without_references_no_chart_stands_still_for_ever() -> None:
+    line, gauges = Line(GOLDEN), Gauges()
+    shown = ChartGauges(gauges)  # type: ignore[arg-type]
+    line.run(5)
+    shown.update(line.watch.charts(), 10.0)
+    known = {name for name, value in gauges.seen.items() if math.isfinite(value)}
+    assert ("signal_mean", "cam1", "brightness") in known
+    line.watch.charts()["cam1"].replace({}, line.now)
+    shown.update(line.watch.charts(), 20.0)
+    assert {name[0] for name in known} == {
+        "signal_mean", "chart_value", "chart_limit", "charts_held"
+    }  # fmt: skip
+    assert [name for name in known if not math.isnan(gauges.seen[name])] == []
+
+
 def test_a_lane_without_a_reference_shows_nothing() -> None:
     gauges = Gauges()
     ChartGauges(gauges).update({"cam1": LaneCharts({})}, time.monotonic())  # type: ignore[arg-type]

@@ -28,8 +28,8 @@ from agent.pipeline.model_swap.state import (
     State,
     StateError,
     StateFile,
+    afresh,
 )
-from agent.pipeline.model_swap.tally import Tally
 from agent.pipeline.model_swap.trials import Trials
 from agent.supervision.control.protocol import Peer, RefusedError
 from agent.supervision.control.server import Handler
@@ -179,7 +179,7 @@ class ModelSwap:
                     "key": key_of(self._config),
                     "running": None if previous.from_configuration else prepared.chosen,
                     "previous": self.live.chosen,
-                    "staged": _afresh(staged),
+                    "staged": afresh(staged) if staged is not None else None,
                     "promoted": None,
                 }
             )
@@ -275,10 +275,3 @@ def _not_yet(staged: Staged, *, early: bool) -> str:
         seen = f"{staged.tally.pictures} pictures in {staged.shadow_s:.0f} s"
         return f"{staged.given} is still in the shadow ({seen}); --early promotes it all the same"
     return f"{staged.given} is not audited yet (it is at {staged.phase.value})"
-
-
-def _afresh(staged: Staged | None) -> Staged | None:
-    """One that is still in the shadow compares anew, with what is live from now on."""
-    if staged is None or staged.phase is not Phase.SHADOW:
-        return staged
-    return staged.model_copy(update={"tally": Tally(), "shadow_s": 0.0})

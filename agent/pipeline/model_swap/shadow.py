@@ -15,7 +15,7 @@ from typing import Protocol
 from agent.ablation.pool.shared_image import SharedImageError
 from agent.pipeline.model_swap.messages import Audited, Loaded, Refused, Seen, Taken, TrialArgs
 from agent.pipeline.model_swap.pace import ShadowPace
-from agent.pipeline.model_swap.state import AuditLine, Phase, Staged, moved
+from agent.pipeline.model_swap.state import AuditLine, Phase, Staged, afresh, moved
 from agent.records import Frame, NoReadReason, SegmentedFrame
 from agent.supervision.child import ChildBusy, ChildGone
 from agent.telemetry import Clock, Telemetry, log_event
@@ -74,6 +74,7 @@ class Shadow:
         self._clock = clock
         self._pace = ShadowPace(settings.every, settings.share)
         self._process: Trying | None = None
+        self._args: TrialArgs | None = None
         self._loaded = False
         self._wanted = ""  # which pictures are wanted now: none, "audit", or "shadow"
         self._slot: tuple[Frame, SegmentedFrame] | None = None
@@ -118,6 +119,7 @@ class Shadow:
             self._excuse(passed_s)
             passed_s = 0.0
         try:
+            self._follow()
             self._listen(now)
             self._feed(now)
         except (ChildGone, ChildBusy, OSError) as error:
@@ -136,11 +138,21 @@ class Shadow:
 
     # --- the process -----------------------------------------------------------------------------
 
+    def _follow(self) -> None:
+        """Begin anew where the configuration that the process was started with has changed: it
+        would compare a model of now with one of before."""
+        if self._process is None or self._settings.args(self.staged) == self._args:
+            return
+        self.end()
+        self.staged = afresh(self.staged)
+        log_event(logger, logging.INFO, "trial_begins_anew", reason="the configuration changed")
+
     def _listen(self, now: float) -> None:
         if self._process is None:
             if now < self._retry_mono:
                 return
-            self._process = self._settings.launch(self._settings.args(self.staged))
+            self._args = self._settings.args(self.staged)
+            self._process = self._settings.launch(self._args)
             self._asked = (now, LOAD_S)
         for message in self._process.receive():
             self._asked = None

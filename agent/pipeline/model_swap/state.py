@@ -146,6 +146,13 @@ def moved(staged: Staged, phase: Phase, **changes: object) -> Staged:
     return staged.model_copy(update={"phase": phase, **changes})
 
 
+def afresh(staged: Staged) -> Staged:
+    """One that is still in the shadow compares anew, with what is in force from now on."""
+    if staged.phase is not Phase.SHADOW:
+        return staged
+    return staged.model_copy(update={"tally": Tally(), "shadow_s": 0.0})
+
+
 class StateFile:
     """The file in ``state_dir``; None: kept in memory alone, until the agent ends."""
 

@@ -67,6 +67,7 @@ class FakeTrial:
     """Answers every message at the next ``receive``; ``fate`` decides what becomes of it."""
 
     def __init__(self, args: TrialArgs, fate: Fate) -> None:
+        self.args = args
         self._fate = fate
         self._left = fate.fruit
         self._said: list[object] = [fate.loaded(args)]

@@ -391,3 +391,23 @@ def test_without_a_state_folder_nothing_is_staged(tmp_path: Path, file: Path) ->
     plant.start()
     with pytest.raises(RefusedError, match="state_dir is not set"):
         plant.ask("stage", path=str(file))
+
+
+def test_a_reload_has_the_trial_begin_anew_with_what_is_in_force(plant: Plant, file: Path) -> None:
+    """What was compared before a change of thresholds says nothing of after it."""
+    plant.stage(file)
+    plant.pictures(16)
+    assert plant.phase == Phase.SHADOW
+    assert plant.ask("status")["staged"]["shadow"]["pictures"] > 0  # type: ignore[index]
+    before = plant.fate.started[-1]
+    segmentation = plant.config.segmentation.model_copy(update={"min_confidence": 0.77})
+    plant.config = plant.config.model_copy(update={"segmentation": segmentation})
+    plant.pictures(1)
+    assert before.ended
+    after = plant.fate.started[-1]
+    assert after.args.segmentation.min_confidence == 0.77
+    assert plant.phase == Phase.SHADOW
+    assert plant.ask("status")["staged"]["shadow"]["pictures"] <= 1  # type: ignore[index]
+    plant.pictures(10)
+    assert plant.phase == Phase.READY
+    assert plant.fate.started[-1] is after
