@@ -33,6 +33,7 @@ from tests.ablation.pool.support import (
     selection,
     wait_ready,
 )
+from tests.soak.ray_guarded import guarded
 from tests.soak.ray_live import live_path
 from tests.support import wait_until
 from tests.support.ray_cluster import RayCluster, ray_cluster
@@ -58,6 +59,7 @@ def ray(folder: Path, rounds: int, share: float) -> tuple[list[str], list[str]]:
         partial(_real_jobs, rounds),
         partial(_kills, result, max(1, round(KILLS * share))),
         partial(_flood, result),
+        partial(guarded, folder / "guarded"),
         partial(live_path, folder / "live", rounds),
     ):
         more, failures = part()

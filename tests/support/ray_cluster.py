@@ -41,10 +41,11 @@ def require_ray() -> None:
 @dataclass
 class RayCluster:
     """One head with its raylet. ``folder`` is a short path: Ray's sockets lie in it; ``nice`` is of
-    all its processes."""
+    all its processes; ``prefix``: words before its command."""
 
     cpus: float = 4
     nice: int = 0
+    prefix: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="pwr", dir="/tmp")))
@@ -118,14 +119,15 @@ class RayCluster:
             **self.environ,
         }
         done = subprocess.run(
-            ["nice", "-n", str(self.nice), sys.executable, "-m", "ray.scripts.scripts", *words],
+            [*self.prefix, "nice", "-n", str(self.nice), sys.executable,
+             "-m", "ray.scripts.scripts", *words],
             env=environ,
             cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=START_S,
             check=False,
-        )
+        )  # fmt: skip
         return None if done.returncode == 0 else done.stdout + done.stderr
 
 
