@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from agent.config import Config
-from agent.supervision.control import ask
+from agent.supervision.control.client import ask
 from tests.pipeline.reload.test_every_key import Files, before, first, second
 from tests.soak.leaks import ERRORS, NOISE_MIB, _line
 from tests.support.mosquitto import mosquitto
@@ -43,7 +43,7 @@ class Line:
     def reload(self, raw: Raw, what: str) -> None:
         """Write the file and have it taken over."""
         write(self.file, raw)
-        answer = ask(self.state, {"command": "reload"}, ANSWER_S)
+        answer = ask(self.state, "reload", {}, ANSWER_S)
         self.seconds.append(float(answer.get("seconds", 0.0)))
         if answer.get("result") not in ("applied", "unchanged"):
             self.refused.append(f"{what}: {answer}"[:300])
