@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ sys.dont_write_bytecode = False
 
 settings.register_profile("loaded", deadline=None)  # a busy machine is no defect of the code
 settings.load_profile("loaded")
+
+
+def pytest_sessionstart() -> None:
+    """Nothing that collecting the tests makes is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests, a million objects and more, are not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

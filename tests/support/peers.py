@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -26,6 +26,14 @@ def torchvision_loads() -> None:
     _LIBRARY.append(library)
 
 
+def needed(name: str, extra: str) -> None:
+    """Skip the module of tests that asks for it where ``name`` is not installed. It is imported by
+    the tests that use it: some take seconds, which each process of a run would pay."""
+    torchvision_loads()
+    if importlib.util.find_spec(name) is None:
+        _missing(name, extra, "it is not found")
+
+
 def peer(name: str, extra: str = "bench") -> Any:
     """The module of that name; skips the test, or the module of tests that asks for it at its
     beginning, where it is not installed."""
@@ -35,5 +43,11 @@ def peer(name: str, extra: str = "bench") -> Any:
     except ImportError as error:
         if os.environ.get("PITWATCH_REQUIRE_PEERS"):
             raise
-        reason = f"{name} is not installed (pip install of the extra '{extra}'): {error}"
-        pytest.skip(reason, allow_module_level=True)
+        _missing(name, extra, str(error))
+
+
+def _missing(name: str, extra: str, why: str) -> NoReturn:
+    reason = f"{name} is not installed (pip install of the extra '{extra}'): {why}"
+    if os.environ.get("PITWATCH_REQUIRE_PEERS"):
+        raise ImportError(reason)
+    pytest.skip(reason, allow_module_level=True)

@@ -18,9 +18,9 @@ from tests.models.onnx_in.support import (
     tensor,
     written,
 )
-from tests.support.peers import peer
+from tests.support.peers import needed, peer
 
-peer("onnx2torch", "onnx")
+needed("onnx2torch", "onnx")
 
 
 @pytest.fixture

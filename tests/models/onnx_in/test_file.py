@@ -27,9 +27,9 @@ from tests.models.onnx_in.support import (
     tensor,
     written,
 )
-from tests.support.peers import peer
+from tests.support.peers import needed
 
-peer("onnx2torch", "onnx")
+needed("onnx2torch", "onnx")
 BATCHES = ("n", 1)
 
 
