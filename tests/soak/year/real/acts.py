@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
+import socket
 import time
 from contextlib import suppress
 from typing import Any
@@ -236,3 +238,34 @@ def remove_socket(plant: Plant) -> None:
 
 def misuse_socket(plant: Plant) -> None:
     ask(plant, "nonsense")
+
+
+# --- page and control -----------------------------------------------------------------------------
+
+
+def another_site(plant: Plant) -> None:
+    """A web page of somebody else reaches the agent by a name of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", plant.agent.port, timeout=5)
+    with suppress(OSError):
+        connection.request("GET", "/api/v1/status", headers={"Host": "elsewhere.example"})
+        connection.getresponse().read()
+    connection.close()
+
+
+def slow_clients(plant: Plant) -> None:
+    """They begin to ask, and go away in the middle or never end."""
+    clients = []
+    for _ in range(30):
+        with suppress(OSError):
+            client = socket.create_connection(("127.0.0.1", plant.agent.port), 2)
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0")
+            clients.append(client)
+    time.sleep(2.0)
+    for one in clients:
+        one.close()
+
+
+def needs_a_restart(plant: Plant) -> None:
+    """The file names another line than the agent was started for."""
+    plant.write(more="site: {line: other}\n")
+    ask(plant, "reload")

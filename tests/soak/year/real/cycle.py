@@ -98,7 +98,11 @@ class Run:
         late = [one for one in pair if one.planting.holds_up]
         for one in late:
             plant.wait(
-                lambda one=one: not list(untold(one.fault, plant.said, one.planting.unseen)),
+                lambda one=one: (
+                    not list(  # type: ignore[misc]
+                        untold(one.fault, plant.said, one.planting.unseen)
+                    )
+                ),
                 one.planting.within_s,
             )
         if late:  # both: the other one was not looked for either

@@ -139,6 +139,16 @@ PLANTINGS: Plantings = {
         begin=acts.reload(more="nonsense: 1\n"), end=acts.as_before, on="configuration"
     ),
     "reload-twice-at-once": Planting(begin=acts.reload_twice, end=acts.as_before, on="configuration"),
+    "reload-needs-a-restart": Planting(
+        begin=acts.needs_a_restart, end=acts.as_before, on="configuration"
+    ),
+    "page-of-another-site": Planting(begin=acts.another_site, on="page"),
+    "page-clients-slow": Planting(begin=acts.slow_clients, on="page"),
+    "control-socket-away": Planting(
+        begin=acts.remove_socket,
+        on="control",
+        unseen={"control_refused": "it is there again before anybody could be told"},
+    ),
     "staged-model-refused": Planting(begin=acts.no_model, on="model"),
     "control-socket-misused": Planting(
         begin=acts.misuse_socket, on="control",

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import paho.mqtt.client as paho
 import psutil
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.alarms.catalogue import Cause
 from agent.observability.logging.log_format import parse_keyvalue
@@ -266,8 +266,21 @@ def standing(folder: Path) -> Iterator[Plant]:
         _clocked(plant)
         plant.write()
         stack.callback(plant.close)
+        listener = _listener(broker)
+        stack.callback(listener.loop_stop)
+        stack.callback(listener.disconnect)
         plant.start()
         yield plant
+
+
+def _listener(broker: Mosquitto) -> paho.Client:
+    """Somebody who takes every message: what nobody listens to is not delivered."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.on_connect = lambda client, *_rest: client.subscribe("#", qos=1)
+    client.reconnect_delay_set(1, 1)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    return client
 
 
 def _does(*command: object) -> None:

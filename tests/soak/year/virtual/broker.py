@@ -98,16 +98,18 @@ class Connection:
                 self.ended(Cause.NO_ANSWER, f"nothing within {CONNECT_TIMEOUT_S:g} s")
         elif how == Cause.UNSUPPORTED and self._request.protocol != V5:
             self._opened()
+        elif how == Cause.NO_RETAIN and not self._request.will_retain:
+            self._opened(retain=False)
         elif how:
             self.ended(Cause(how), "planted")
         else:
             self._opened()
 
-    def _opened(self) -> None:
+    def _opened(self, *, retain: bool = True) -> None:
         self._open = True
         self._request.will()
         limit = self._broker.limit_bytes
-        self._events.append(Opened(packet_limit_bytes=limit))
+        self._events.append(Opened(packet_limit_bytes=limit, retain=retain))
 
     def publish(self, message: Message, qos: int, _age_s: float = 0.0) -> int | None:
         """Take a message; its answer comes with the next step."""

@@ -38,6 +38,7 @@ class CameraLife:
     says: list[Unreadable | Remarked | Measurements] = field(default_factory=list)
     spawn_fails: bool = False
     facts_too_long: bool = False
+    queued: int = 0
 
 
 class PretendChild:
@@ -79,6 +80,9 @@ class PretendChild:
             self._writer = RingWriter(self._ring, self._fds["event"])
             self._writer.beat(now)
             self._next_mono = now
+            while life.queued:
+                life.queued -= 1
+                self._writer.leave_out()
             info = SourceInfo(life.size_px, life.size_px, life.fps, live=True)
             self._messages.append(Opened(info))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from agent.alarms.catalogue import Cause
+from agent.capture.messages import Remarked, Unreadable
 from agent.capture.source import Measurements
-from agent.publishing.connection.link import Cause
+from agent.publishing.connection import link
 from agent.records import MachineInfo
 from agent.telemetry import log_event
 from tests.soak.year.told import Beside
@@ -13,16 +15,34 @@ from tests.soak.year.virtual.of_cameras import ALSO, RESTARTED, well
 from tests.soak.year.virtual.plant import VARIETY, Plant
 from tests.soak.year.virtual.planting import Act, Planting, Plantings
 
-TOLD = Beside(log={"pictures_lost": "in words"})
+TOLD = Beside(log={"pictures_lost": "in words", "pictures_unreadable": "in words"})
 HOUR_S = 3600.0
 MONTH_S = 30 * 86_400.0
 
 
-def _measures(message: Measurements) -> Planting:
+def _measures(*messages: Measurements | Unreadable | Remarked) -> Planting:
     def begin(plant: Plant, camera: str) -> None:
-        plant.cameras.lives[camera].says.append(message)
+        plant.cameras.lives[camera].says += messages
 
     return Planting(begin=begin, lasts_s=3.0, beside=TOLD)
+
+
+def _warm(plant: Plant, camera: str) -> None:
+    warm = 60.0 + float(plant.draw.random())
+    plant.cameras.lives[camera].says.append(Measurements(temperature_celsius=warm))
+
+
+def _without_ptp(plant: Plant, camera: str) -> None:
+    off_s = 0.5 + float(plant.draw.random())
+    plant.cameras.lives[camera].says.append(Measurements(clock_offset_s=off_s))
+
+
+def _queued(plant: Plant, camera: str) -> None:
+    """Its next session begins with what stood on the way."""
+    plant.cameras.lives[camera].queued = 3
+    for child in plant.cameras._children:
+        if child.name == f"capture-{camera}":
+            child._gone = True
 
 
 def _step(seconds: float) -> Act:
@@ -58,7 +78,7 @@ def _runs(plant: Plant, _camera: str) -> None:
 def _asleep(plant: Plant, _camera: str) -> None:
     """Nothing runs for ten minutes, and the broker has given the connection up."""
     plant.clock.advance(600.0)
-    plant.broker.cut(Cause.LOST)
+    plant.broker.cut(link.Cause.LOST)
 
 
 def _more_than_the_inbox(plant: Plant, _camera: str) -> None:
@@ -113,6 +133,20 @@ PLANTINGS: Plantings = {
     "machine-camera-pictures-lost-in-transit": _measures(Measurements(lost={"transit": 2})),
     "computer-too-slow-for-the-camera": _measures(Measurements(lost={"underrun": 2})),
     "machine-camera-packets-sent-again": _measures(Measurements(packets={"resent": 7})),
+    "machine-camera-picture-incomplete": _measures(
+        Unreadable({"incomplete": 1}, "planted"), Measurements(packets={"missing": 3})
+    ),
+    "camera-grows-warm": Planting(begin=_warm, again=_warm, lasts_s=3.0),
+    "camera-without-ptp-master": Planting(begin=_without_ptp, again=_without_ptp, lasts_s=3.0),
+    "queue-at-the-connect": Planting(
+        begin=_queued,
+        end=well,
+        beside=Beside(
+            {Cause.CAMERA_LOST: "its session is ended, so that another one begins"},
+            ALSO.metrics,
+            ALSO.log,
+        ),
+    ),
     "triggers-lost": _measures(Measurements(triggers_lost=1)),
     "wall-clock-steps": Planting(begin=_step(HOUR_S), end=_step(-HOUR_S), lasts_s=30.0),
     "clock-not-synchronised": Planting(

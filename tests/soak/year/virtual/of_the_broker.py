@@ -57,6 +57,16 @@ def _answers(reason: str, family: str = "*") -> Act:
     return begin
 
 
+def _denied(plant: Plant, _camera: str) -> None:
+    plant.broker.answers["subscribe"] = "not_authorized"
+    plant.broker.cut(Cause.LOST)
+
+
+def _hangs_up(plant: Plant, _camera: str) -> None:
+    plant.broker.hangs_up_at = "/metric/cam1/fps"
+    plant.broker.cut(Cause.LOST)
+
+
 def _refuses(plant: Plant, _camera: str) -> None:
     odd = int(plant.mono()) // 10 % 2
     plant.broker.answers["*"] = "not_authorized" if odd else "quota_exceeded"
@@ -142,6 +152,22 @@ PLANTINGS: Plantings = {
     "broker-speaks-garbage": _away("refused"),
     "broker-speaks-an-older-protocol": Planting(
         begin=_connects("unsupported_protocol"), end=_anew, beside=RESTARTED
+    ),
+    "broker-can-do-less": Planting(
+        begin=_connects("retain_not_supported"), end=_anew, beside=RESTARTED
+    ),
+    "broker-denies-a-subscription": Planting(
+        begin=_denied,
+        end=_anew,
+        beside=RESTARTED,
+        unseen={
+            "subscription_denied": "of a broker that hangs up at it",
+            "wildcards_refused": "of one that takes no wildcards",
+            "subscription_at_qos_0": "of one that takes it at a lower quality",
+        },
+    ),
+    "broker-denies-a-topic": Planting(
+        begin=_hangs_up, end=_anew, within_s=600.0, back_s=900.0, beside=RESTARTED
     ),
     "broker-frozen": Planting(
         begin=_answers("never"), end=well, lasts_s=60.0, back_s=900.0, beside=ALSO
