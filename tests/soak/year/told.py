@@ -15,8 +15,8 @@ Labels = frozenset[tuple[str, str]]
 Key = tuple[str, Labels]
 Event = tuple[int, str, Mapping[str, str]]
 
-ALWAYS = frozenset({"log_events", "log_events_suppressed"})
-"""Counters of the log itself: its events are judged one by one."""
+ALWAYS = frozenset({"log_events", "log_events_suppressed", "alarm_transitions"})
+"""Counters of what is judged one by one: events of the log, alarms."""
 VOLUME = frozenset({"fruit"})
 """Counters by which a fault is told that makes them rise less."""
 FOLLOWS = frozenset(

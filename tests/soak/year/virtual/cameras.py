@@ -175,6 +175,12 @@ class Cameras:
         self._children.append(child)
         return child
 
+    def end(self) -> None:
+        """Their parent is gone, and they with it."""
+        for child in self._children:
+            child.kill()
+        self._children.clear()
+
     def turn(self) -> None:
         """Let every child do what is due."""
         self._children = [child for child in self._children if child.alive()]

@@ -44,6 +44,11 @@ class Telemetry(PrometheusTelemetry):
         with self._hearing:
             self.heard.counted[key_of(name, labels)] += int(amount)
 
+    def _count_error(self, reason: str) -> None:
+        super()._count_error(reason)
+        with self._hearing:
+            self.heard.counted[key_of("telemetry_errors", {"reason": reason})] += 1
+
     def gauge(self, name: str, value: float, /, **labels: str) -> None:
         super().gauge(name, value, **labels)
         key = key_of(name, labels)

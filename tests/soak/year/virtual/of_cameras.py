@@ -15,7 +15,10 @@ ALSO = Beside(
         "frames_dropped": "what a session that ended still held",
         "alarm_transitions": "an alarm that comes too often is suppressed for a while",
     },
-    log={"camera_state": "each change of a camera"},
+    log={
+        "camera_state": "each change of a camera",
+        "camera_differs": "its size may be another one than before",
+    },
 )
 RESTARTED = Beside(
     metrics={

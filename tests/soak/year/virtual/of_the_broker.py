@@ -23,6 +23,8 @@ ALSO = Beside(
     log={"broker_lost": "", "broker_connect_failed": "", "publish_refused": "each topic once"},
 )
 
+ANEW = Beside(metrics={**RESTARTED.metrics, **ALSO.metrics}, log={**RESTARTED.log, **ALSO.log})
+
 
 def _connects(how: str, cut: Cause | None = Cause.LOST) -> Act:
     def begin(plant: Plant, _camera: str) -> None:
@@ -151,15 +153,15 @@ PLANTINGS: Plantings = {
     "broker-not-trusted": _away("tls"),
     "broker-speaks-garbage": _away("refused"),
     "broker-speaks-an-older-protocol": Planting(
-        begin=_connects("unsupported_protocol"), end=_anew, beside=RESTARTED
+        begin=_connects("unsupported_protocol"), end=_anew, beside=ANEW
     ),
     "broker-can-do-less": Planting(
-        begin=_connects("retain_not_supported"), end=_anew, beside=RESTARTED
+        begin=_connects("retain_not_supported"), end=_anew, beside=ANEW
     ),
     "broker-denies-a-subscription": Planting(
         begin=_denied,
         end=_anew,
-        beside=RESTARTED,
+        beside=ANEW,
         unseen={
             "subscription_denied": "of a broker that hangs up at it",
             "wildcards_refused": "of one that takes no wildcards",
@@ -167,7 +169,7 @@ PLANTINGS: Plantings = {
         },
     ),
     "broker-denies-a-topic": Planting(
-        begin=_hangs_up, end=_anew, within_s=600.0, back_s=900.0, beside=RESTARTED
+        begin=_hangs_up, end=_anew, within_s=600.0, back_s=900.0, beside=ANEW
     ),
     "broker-frozen": Planting(
         begin=_answers("never"), end=well, lasts_s=60.0, back_s=900.0, beside=ALSO

@@ -82,7 +82,12 @@ PLANTINGS: Plantings = {
     "job-fails": Planting(begin=_either, again=_either, end=well, lasts_s=25.0, beside=ALSO),
     "picture-not-handed-over": _bad(5.0, job="picture"),
     "explanations-stop": Planting(
-        begin=_life(job="error"), end=well, within_s=300.0, back_s=900.0, beside=ALSO
+        begin=_life(job="error"),
+        end=well,
+        within_s=300.0,
+        back_s=900.0,
+        beside=ALSO,
+        unseen={"last_explanation_timestamp_seconds": "it stands"},
     ),
     "pool-defect": Planting(
         begin=_defect,

@@ -205,6 +205,7 @@ class Plant:
         """End it in order; true when all is on the disk."""
         assert self.agent is not None
         self.agent.stop()
+        self.cameras.end()
         kept, self.agent = self.agent.kept, None
         return kept
 
