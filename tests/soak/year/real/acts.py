@@ -78,8 +78,9 @@ def stamp() -> int:
 
 
 def invalid_words(plant: Plant) -> None:
-    plant.publish(("machine", b"{", False), ("machine", b"", False))
-    plant.agent.post("/machine", json.dumps({"state": "running", "variety": 5}).encode())
+    half = json.dumps({"timestamp_ms": stamp(), "state": "unknown", "variety": 5}).encode()
+    plant.publish(("machine", b"{", False), ("machine", b"", False), ("machine", half, False))
+    plant.agent.post("/machine", json.dumps({"state": "unknown", "variety": 5}).encode())
 
 
 def flood_of_words(plant: Plant) -> None:
