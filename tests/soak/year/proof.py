@@ -42,7 +42,7 @@ def year(
     rows = _planted_lines(known, read_faults())
     for part in parts:
         entries = book.of(part, seed)[: counts[part]]
-        found, wrong = _part(part, entries, VIRTUAL if part == "virtual" else REAL, seed)
+        found, wrong = _part(part, entries, counts[part], seed)
         rows += found
         missed += wrong
     return rows, missed
@@ -93,8 +93,9 @@ def _planted_lines(known: Planted, table: Table) -> list[str]:
     ]
 
 
-def _part(part: str, entries: list[Entry], whole: int, seed: int) -> tuple[list[str], list[str]]:
-    """The lines of one part, and what was missed."""
+def _part(part: str, entries: list[Entry], asked: int, seed: int) -> tuple[list[str], list[str]]:
+    """The lines of one part, and what was missed; ``asked``: cycles of this run."""
+    whole = VIRTUAL if part == "virtual" else REAL
     if not entries:
         return [f"{part}: no cycle was made"], [f"{part}: no cycle"]
     wrong = [one for one in entries if one.findings]
@@ -130,8 +131,13 @@ def _part(part: str, entries: list[Entry], whole: int, seed: int) -> tuple[list[
         f"{one.life}: {one.name} grows by {one.growth:.1f}" for one in fitted if not one.level
     ]
     missed += log_grows(entries)
-    if len(entries) < whole:
-        missed.append(f"{part}: {len(entries)} of {whole} cycles so far")
+    if len(entries) < asked:
+        missed.append(f"{part}: {len(entries)} of {asked} cycles so far")
     if not fitted:
-        missed.append(f"{part}: no life of {LEAST} cycles yet to fit a line to")
+        rows += [
+            f"No process has lived for {LEAST} cycles after its warm-up: no line is fitted.",
+            "",
+        ]
+        if asked == whole:
+            missed.append(f"{part}: no line")
     return rows, missed

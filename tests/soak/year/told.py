@@ -17,8 +17,8 @@ Event = tuple[int, str, Mapping[str, str]]
 
 ALWAYS = frozenset({"log_events", "log_events_suppressed", "alarm_transitions"})
 """Counters of what is judged one by one: events of the log, alarms."""
-VOLUME = frozenset({"fruit"})
-"""Counters by which a fault is told that makes them rise less."""
+VOLUME = frozenset({"fruit", "fruit_no_read"})
+"""Counters by which a fault is told that makes them rise less, or more than they always do."""
 FOLLOWS = frozenset(
     {"alarm", "alarm_command", "model_takes_over", "desk_full", "charts_held", "running_word"}
 )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import psutil
+
 from tests.soak.faults import Fault, Table
+from tests.soak.troubles import CannotBeMadeError
 from tests.soak.year.cycles import Cycle
 from tests.soak.year.real.plant import WELL_S, Plant
 from tests.soak.year.real.planting import Planting
 from tests.soak.year.told import unasked, untold
 
 APART_S = 1.0
+STOPS = (OSError, AssertionError, psutil.Error, CannotBeMadeError)
+"""By which a planting ends that cannot be made now; the next cycle is tried all the same."""
 
 
 @dataclass(slots=True)
@@ -48,9 +54,12 @@ class Run:
                     one.planting.begin(plant)
                     self._until_told([one], findings)
                     self._end(one)
+        except STOPS as error:
+            findings.append(f"could not be made: {type(error).__name__}: {error}")
         finally:
             for one in pair:
-                self._end(one)
+                with contextlib.suppress(*STOPS):
+                    self._end(one)
         findings += self._afterwards(pair)
         if not plant.wait(plant.well, WELL_S):
             findings.append(f"not well again: {plant.active()}")
