@@ -182,15 +182,22 @@ def here(plant: Plant) -> None:
 
 def damaged_picture(plant: Plant) -> None:
     whole = (plant.pictures / "0.png").read_bytes()
-    (plant.pictures / "9.png").write_bytes(whole[: len(whole) // 2])
+    _exchange(plant, whole[: len(whole) // 2])
 
 
 def other_size(plant: Plant) -> None:
-    cv2.imwrite(str(plant.pictures / "9.png"), np.zeros((64, 64, 3), np.uint8))
+    _exchange(plant, cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
 
 
-def take_picture_away(plant: Plant) -> None:
-    (plant.pictures / "9.png").unlink()
+def whole_picture(plant: Plant) -> None:
+    _exchange(plant, (plant.pictures / "0.png").read_bytes())
+
+
+def _exchange(plant: Plant, content: bytes) -> None:
+    """At once: a file that is away when its turn comes is another fault."""
+    part = plant.folder / "part.png"
+    part.write_bytes(content)
+    part.replace(plant.pictures / "4.png")
 
 
 def rotate_log(plant: Plant) -> None:

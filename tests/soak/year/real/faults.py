@@ -70,10 +70,10 @@ PLANTINGS: Plantings = {
     "folder-away": Planting(begin=acts.away, end=acts.here, on="cameras", lasts_s=5.0, beside=BACK,
         unseen={"camera_transitions{state=backoff,reason=open_failed}": "the first of two causes"}),
     "picture-file-damaged": Planting(
-        begin=acts.damaged_picture, end=acts.take_picture_away, on="cameras", lasts_s=8.0, beside=BACK
+        begin=acts.damaged_picture, end=acts.whole_picture, on="cameras", lasts_s=8.0, beside=BACK
     ),
     "picture-file-of-another-size": Planting(
-        begin=acts.other_size, end=acts.take_picture_away, on="cameras", lasts_s=8.0, beside=BACK
+        begin=acts.other_size, end=acts.whole_picture, on="cameras", lasts_s=8.0, beside=BACK
     ),
     "worker-killed": Planting(
         begin=acts.child("worker", signal.SIGKILL), on="workers", beside=WORKER
