@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from agent.dataset.text import facts_bytes
 
 UNFINISHED = re.compile(r"\..+\.(?:part|gone)")
 """Hidden names of a record that is being written, or removed."""
+BLOCK_BYTES = 4096
+FACTS_ROOM_BYTES = 16 * 1024
 _STAMP = "%Y%m%dT%H%M%S"
 _PNG_LEVEL = 2
 """Of 9. A picture of a camera has noise: more takes several times as long and saves few percent."""
@@ -40,6 +43,48 @@ def record_id(camera: str, captured_at: datetime, frame_id: str) -> str:
     return f"{camera}-{_stamp(captured_at)}-{frame}"
 
 
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A record whose files are made and lie nowhere yet, by name."""
+
+    record: Record
+    files: Mapping[str, bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        """What it will take of the disk, see ``disk_bytes``."""
+        return disk_bytes(*(len(self.files[name]) for name in (PICTURE, MASK, FACTS)))
+
+
+def disk_bytes(picture: int, mask: int, facts: int) -> int:
+    """What a record of these three files takes: in whole blocks, with its folder, and with room for
+    the explanation that may come."""
+    blocks = [-(-size // BLOCK_BYTES) for size in (picture, mask, max(facts, FACTS_ROOM_BYTES))]
+    return (sum(blocks) + 1) * BLOCK_BYTES
+
+
+def make_record(
+    root: Path,
+    facts: Facts,
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    aperture: NDArray[np.bool_] | None = None,
+) -> Unwritten:
+    """The files of a record below ``root``, as ``write_record`` writes them. ``ValueError``."""
+    _check(facts, picture, mask, aperture)
+    record = _record(root, facts, picture.shape[:2])
+    pixels = picture
+    if aperture is not None and not aperture.all():
+        pixels = np.dstack([picture, np.where(aperture, 255, 0).astype(np.uint8)])
+    files = {PICTURE: _png(pixels), MASK: _png(mask)}
+    record = dataclasses.replace(
+        record,
+        picture_sha256=hashlib.sha256(files[PICTURE]).hexdigest(),
+        mask_sha256=hashlib.sha256(files[MASK]).hexdigest(),
+    )
+    return Unwritten(record, files | {FACTS: facts_bytes(record)})
+
+
 def write_record(
     root: Path,
     facts: Facts,
@@ -54,25 +99,19 @@ def write_record(
     ``ValueError`` for other shapes, ``OSError`` where the disk refuses (``FileExistsError`` for a
     picture that is kept already); then nothing is left.
     """
-    _check(facts, picture, mask, aperture)
-    record = _record(root, facts, picture.shape[:2])
-    pixels = picture
-    if aperture is not None and not aperture.all():
-        pixels = np.dstack([picture, np.where(aperture, 255, 0).astype(np.uint8)])
-    files = {PICTURE: _png(pixels), MASK: _png(mask)}
-    record = dataclasses.replace(
-        record,
-        picture_sha256=hashlib.sha256(files[PICTURE]).hexdigest(),
-        mask_sha256=hashlib.sha256(files[MASK]).hexdigest(),
-    )
-    files[FACTS] = facts_bytes(record)
+    return place_record(make_record(root, facts, picture, mask, aperture))
+
+
+def place_record(made: Unwritten) -> Record:
+    """Write the files of a record. ``OSError`` as of ``write_record``."""
+    record = made.record
     if record.folder.exists():
         raise FileExistsError(errno.EEXIST, "is recorded already", str(record.folder))
     record.folder.parent.mkdir(parents=True, exist_ok=True)
     part = record.folder.with_name(f".{record.id}.part")
     try:
         part.mkdir()
-        for name, data in files.items():
+        for name, data in made.files.items():
             _write(part / name, data)
         _sync(part)
         part.rename(record.folder)
