@@ -69,7 +69,7 @@ def foreign(root: Path, owner: str) -> str:
         found = read_object((root / FILE).read_bytes(), LIMIT_BYTES).values.get("agent")
     except OSError:
         return ""
-    if not isinstance(found, str) or found in ("", owner):
+    if not isinstance(found, str) or not owner or found in ("", owner):
         return ""
     return (
         f"holds the pictures of another agent: {found}, not {owner}. Name another folder, or, "
