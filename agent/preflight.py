@@ -23,8 +23,10 @@ from agent.config import Alarms, Camera, Config, GenicamOptions, Head, Logging, 
 from agent.config.load import ConfigErrors, ConfigProblem, Loaded, Overrides
 from agent.config.load import load_config as load
 from agent.config.rules import Broken
+from agent.config.sections.recording import Recording
 from agent.config.url import SOURCE_FORMS, check_stream
 from agent.config.yaml import KeyPath
+from agent.dataset.claim import foreign
 from agent.models.card import card_path, read_card
 from agent.models.errors import ModelError
 from agent.models.files import BEGINNING, check_beginning, check_sha256, read_file, sha256_of
@@ -112,6 +114,10 @@ def missing_things(config: Config, in_use: Path | None = None) -> Iterator[Broke
                 if key == "state_dir":
                     if in_use is None or value.resolve() != in_use.resolve():
                         yield from _state_dir_problems((*path, key), value, _owner(config))
+                elif isinstance(section, Recording):
+                    yield from _folder_problems((*path, key), value)
+                    if whose := foreign(value, _owner(config)):
+                        yield Broken((*path, key), whose)
                 elif isinstance(section, Logging):  # a file that is written
                     yield from _folder_problems((*path, key), value.parent)
                 else:

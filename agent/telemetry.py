@@ -119,6 +119,13 @@ _NAMED: tuple[Metric, ...] = (
     Metric("chart_value", Kind.GAUGE, "Value of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
     Metric("chart_limit", Kind.GAUGE, "Limit of a control chart, in normal scores", ("camera", "signal", "side", "chart")),
     Metric("charts_held", Kind.GAUGE, "1 while nothing is charted: the machine stands, or the reference does not fit", ("camera",)),
+    # pictures that are recorded
+    Metric("recording_on", Kind.GAUGE, "1 while pictures are recorded, 0 while that is off or paused"),
+    Metric("recorded_pictures", Kind.COUNTER, "Pictures recorded, by the reason under which they are booked", ("camera", "reason")),
+    Metric("recordings_dropped", Kind.COUNTER, "Pictures that were to be recorded and are not", ("camera", "reason")),
+    Metric("recordings_removed", Kind.COUNTER, "Recordings removed for their age or for newer ones", ("reason",)),
+    Metric("recordings_bytes", Kind.GAUGE, "Bytes of the recordings", ("reason",)),
+    Metric("recordings_oldest_seconds", Kind.GAUGE, "Age of the oldest recording"),
     # another model beside the live one
     Metric("model_changes", Kind.COUNTER, "Models staged, refused, promoted, taken back, discarded", ("action",)),
     Metric("shadow_pictures", Kind.COUNTER, "Pictures that a staged model has seen beside the live one", ("outcome",)),

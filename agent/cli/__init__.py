@@ -24,6 +24,7 @@ from agent.cli.line import check_config, run
 from agent.cli.model import model
 from agent.cli.models import evaluate, train
 from agent.cli.options import EXIT_FAILED
+from agent.cli.recording import recording
 from agent.cli.reload import reload
 from agent.cli.shown import Command, Group, never_fail_on_a_character
 from agent.cli.state import state
@@ -57,6 +58,7 @@ for _command in (
 ):
     app.command(_command.__name__.replace("_", "-"), cls=Command)(_command)
 app.add_typer(model)
+app.add_typer(recording)
 app.add_typer(state)
 
 

@@ -30,6 +30,7 @@ from agent.config.sections.http import Http, HttpLimits, HttpTls
 from agent.config.sections.logging import Logging
 from agent.config.sections.model import Head, Model, ModelFormat, Preprocessing
 from agent.config.sections.mqtt import Mqtt, Protocol, Sparkplug, Tls
+from agent.config.sections.recording import Explained, Recording, Wanted
 from agent.config.sections.sampling import Sampling
 from agent.config.sections.segmentation import Segmentation
 from agent.config.sections.site import Site
@@ -47,6 +48,7 @@ __all__ = [
     "CommandName",
     "Commands",
     "Config",
+    "Explained",
     "Extent",
     "GenicamBackend",
     "GenicamOptions",
@@ -67,6 +69,7 @@ __all__ = [
     "Priority",
     "Protocol",
     "Ray",
+    "Recording",
     "Sampling",
     "Score",
     "Seconds",
@@ -79,6 +82,7 @@ __all__ = [
     "Storage",
     "Tls",
     "Transport",
+    "Wanted",
     "Weekday",
     "Workers",
 ]

@@ -21,6 +21,7 @@ from agent.config.sections.http import Http
 from agent.config.sections.logging import Logging
 from agent.config.sections.model import Model
 from agent.config.sections.mqtt import Mqtt
+from agent.config.sections.recording import Recording
 from agent.config.sections.sampling import Sampling
 from agent.config.sections.segmentation import Segmentation
 from agent.config.sections.site import Site
@@ -30,6 +31,8 @@ from agent.nearest import nearest
 
 VERSION = 1
 """Of the form of the file: rises when a key changes its meaning."""
+RECORD_BYTES = 64 * 1024
+"""What a recorded picture takes beside its pixels: mask, text, folder."""
 
 
 class Config(Section):
@@ -48,6 +51,7 @@ class Config(Section):
     ablation: Ablation = Ablation()
     alarms: Alarms = Alarms()
     storage: Storage = Storage()
+    recording: Recording = Recording()
     commands: Commands = Commands()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
@@ -110,6 +114,32 @@ class Config(Section):
         if self.mqtt.broker == "embedded" and self.http.enabled and ports_meet:
             yield Broken(("mqtt", "embedded_port"), "is the port of the HTTP server too")
 
+    def rule_recording(self) -> Iterator[Broken]:
+        recording = self.recording
+        if recording.enabled and recording.place(self.state_dir) is None:
+            yield Broken(
+                ("recording", "enabled"),
+                "has no place for pictures: neither recording.folder nor state_dir is set",
+            )
+
+    def rule_recording_limit(self) -> Iterator[Broken]:
+        """What is smaller than one picture keeps none, or throws out each for the next."""
+        recording, (picture_bytes, whose) = self.recording, self._largest_record()
+        if recording.limit_bytes < picture_bytes:
+            yield Broken(
+                ("recording", "limit_bytes"),
+                f"is smaller than one recorded picture of {whose}",
+                f"at least {picture_bytes}",
+            )
+            return
+        for name, wanted in recording.wanted.items():
+            if wanted.per_minute and 0 < wanted.share * recording.limit_bytes < picture_bytes:
+                yield Broken(
+                    ("recording", name, "share"),
+                    f"of recording.limit_bytes is smaller than one recorded picture of {whose}",
+                    f"0, or at least {picture_bytes / recording.limit_bytes:.2g}",
+                )
+
     def rule_sparkplug(self) -> Iterator[Broken]:
         if not self.mqtt.sparkplug.enabled:
             return
@@ -120,6 +150,17 @@ class Config(Section):
                 ("mqtt", "client_id"),
                 "is that of the Sparkplug client: two would throw each other out",
             )
+
+    def _largest_record(self) -> tuple[int, str]:
+        """Most that a picture takes as PNG, and of which lane; of cameras that say their size."""
+        sizes = [(RECORD_BYTES, "any camera")]
+        for _, camera in having("name", self.cameras):
+            for lane in camera.effective_lanes():
+                width, height = camera.width_px or 0, camera.height_px or 0
+                if lane.region is not None:
+                    width, height = lane.region[2:]
+                sizes.append((RECORD_BYTES + 3 * width * height, lane.name))
+        return max(sizes)
 
     def _names(self) -> Iterator[tuple[KeyPath, str]]:
         """The names of cameras and lanes, with the place of each."""

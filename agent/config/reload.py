@@ -51,6 +51,8 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "alarms.language": Part.SERVER,
         "alarms.reference": _RESTART,
         "storage": _AT_ONCE,
+        "recording": _AT_ONCE,
+        "recording.folder": _RESTART,
         "commands": Part.PUBLISHER,
         "mqtt": Part.PUBLISHER,
         "mqtt.embedded_port": _RESTART,

@@ -16,6 +16,7 @@ from agent.observability.view import (
     LevelView,
     MessagesView,
     ProcessView,
+    RecordingView,
     RunningView,
     UsualView,
 )
@@ -38,6 +39,7 @@ class Now:
     link: LinkStatus | None = None
     alarms: Sequence[Alarm] = ()
     processes: Sequence[ProcessView] = ()
+    recording: RecordingView = field(default_factory=RecordingView)
     levels: Mapping[str, Mapping[str, LevelView]] = field(default_factory=dict)  # by lane
     running: Mapping[str, RunningView] = field(default_factory=dict)  # by lane
     usual: Mapping[str, UsualView] = field(default_factory=dict)  # by lane
@@ -60,6 +62,7 @@ def build_view(
         workers=now.workers,
         link=now.link,
         messages=_messages(telemetry),
+        recording=now.recording,
         alarms=tuple(now.alarms),
         evidence=newest.evidence_ids(),
         processes=tuple(now.processes),

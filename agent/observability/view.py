@@ -241,6 +241,23 @@ class MessagesView:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingView:
+    """Pictures that are kept on the disk to be labelled. ``records`` by the reason under which they
+    are booked; ``paused``: why nothing is written although it is on, empty while it is."""
+
+    on: bool = False
+    since_utc_ms: int = 0  # on, or off
+    by: str = ""
+    paused: str = ""
+    records: Mapping[str, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    limit_bytes: int = 0
+    oldest_utc_ms: int = 0  # 0: there is none
+    recorded: int = 0  # since the start, as the next
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessView:
     """Resident memory of one kind of process: agent, capture, worker, broker, http."""
 
@@ -280,6 +297,7 @@ class AgentView:
     workers: PoolStatus | None = None
     link: LinkStatus | None = None  # None: publishing is off
     messages: MessagesView = MessagesView()
+    recording: RecordingView = RecordingView()
     alarms: tuple[Alarm, ...] = ()
     evidence: tuple[str, ...] = ()  # event ids whose picture can be asked for
     limits: LimitsView = LimitsView()

@@ -16,6 +16,7 @@ from agent.observability.health import livez
 from agent.observability.http.server import HttpServer
 from agent.observability.prometheus import PrometheusTelemetry
 from agent.observability.view import AgentView
+from agent.pipeline import factories
 from agent.pipeline.asked import answers
 from agent.pipeline.build import build, connect
 from agent.pipeline.evidence import evidence_of
@@ -23,6 +24,7 @@ from agent.pipeline.explain import Result
 from agent.pipeline.follow_up import follow_up_s
 from agent.pipeline.going_live import live_model, make_swap
 from agent.pipeline.live import count_fruit
+from agent.pipeline.recording import alarmed_lanes
 from agent.pipeline.reload.context import ConfigSource, ReloadContext
 from agent.pipeline.reload.reloader import Reloader
 from agent.pipeline.report import Reporter, books
@@ -53,6 +55,7 @@ CONTROL_STOP_S = 0.2
 SWAP_STOP_S = 0.7
 STORE_STOP_S = 0.5
 """What the disk has for the last words; one that hangs gets no more."""
+RECORDING_STOP_S = 0.5
 SINK_STOP_S = 0.5
 """What a sink has for its end, however late the shutdown is."""
 
@@ -86,6 +89,7 @@ class Agent:
             "hello": lambda _arguments, _peer: self._hello(),
             **answers(self.view, self._stages),
             **self._swap.handlers,
+            **self._stages.recording.handlers,
             **self.reloads.handlers,
         }
         self._control = ControlServer(config.state_dir, handlers, telemetry)
@@ -131,6 +135,7 @@ class Agent:
         stages.alarm_loop.start()
         if stages.pool.status().workers:
             stages.pool.start()
+        stages.recording.recorder.start()
         stages.explain.start()
         stages.live.start()
         stages.capture.start()
@@ -182,6 +187,7 @@ class Agent:
         stages.live.stop(0.5)
         stages.capture.stop(0.1)
         stages.explain.stop(0.5)
+        stages.recording.recorder.stop(RECORDING_STOP_S)
         stages.alarm_loop.stop(0.5)
         acknowledged = True
         for sink in reversed(stages.sinks):  # the one that says ``stopped`` last
@@ -226,6 +232,7 @@ class Agent:
         self._stages.newest.on_segmented(frame, segmentation)
         if self._is_frozen(frame.lane):
             return
+        self._stages.recording.recorder.hold(frame)
         judged_mono = self._light_mono.get(frame.lane, -math.inf)
         if not 0.0 <= frame.captured_mono - judged_mono < LIGHT_EVERY_S:
             self._light_mono[frame.lane] = frame.captured_mono
@@ -242,6 +249,7 @@ class Agent:
         self._stages.newest.on_fruit(reading)
         for sink in self._stages.sinks:
             sink.fruit(reading, reading.segmentation.lane)
+        self._stages.recording.recorder.fruit(reading)
         self._stages.alarm_loop.post(reading)
 
     def _is_frozen(self, lane: str) -> bool:
@@ -255,6 +263,7 @@ class Agent:
         if isinstance(result, Explanation):
             self._stages.newest.on_explanation(result, selection)
             self._swap.trials.on_explanation(result)
+            self._stages.recording.recorder.explained(result, selection)
             for name, value in of_explanation(result, None).items():
                 self.telemetry.gauge("signal", value, camera=result.lane, signal=name)
             for sink in self._stages.sinks:
@@ -327,5 +336,8 @@ class Agent:
         stages.persistence.tick()
         stages.published.tick()
         stages.history.tick(stages.alarm_loop.levels())
+        stages.recording.recorder.alarmed(
+            alarmed_lanes(stages.alarm_loop.alarms(), factories.devices_of(stages.config))
+        )
         self._reporter.tick()
         self.reloads.tick()

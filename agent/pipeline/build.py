@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from agent.ablation.pool.pool import AblationPool
 from agent.alarms.catalogue import watched_ids
@@ -31,15 +30,17 @@ from agent.pipeline import factories
 from agent.pipeline.alarm_loop import AlarmLoop, AlarmLoopContext
 from agent.pipeline.clock import synchronised
 from agent.pipeline.commands import CommandHandler, CommandTargets
-from agent.pipeline.explain import ExplainLoop, Result
+from agent.pipeline.explain import ExplainLoop
 from agent.pipeline.follow_up import FOLLOW_UP_S
 from agent.pipeline.gauges import set_configured
-from agent.pipeline.live import FrameHandlers, LiveLoop
+from agent.pipeline.handlers import Handlers
+from agent.pipeline.live import LiveLoop
 from agent.pipeline.model_swap.prepared import Prepared, first_model
 from agent.pipeline.page.actions import PageActions
 from agent.pipeline.page.history import HistoryKeeper
 from agent.pipeline.persistence import AlarmPersistence
 from agent.pipeline.published_lanes import PublishedLanes
+from agent.pipeline.recording import Recording
 from agent.pipeline.running_word import RunningWord
 from agent.publishing.connection.link import Cause
 from agent.publishing.embedded.broker import EmbeddedBroker
@@ -49,13 +50,9 @@ from agent.publishing.sparkplug.publisher import NodeHooks, SparkplugPublisher
 from agent.publishing.tag_commands import TagCommands, TagHooks
 from agent.publishing.wire.settings import Identity
 from agent.records import (
-    Alarm,
     Command,
     CommandOutcome,
-    CommandResult,
     LinkStatus,
-    MachineInfo,
-    Selection,
 )
 from agent.redaction import mask_url
 from agent.sampling.scheduler import Scheduler
@@ -65,31 +62,6 @@ from agent.supervision.live_priority import LivePriority
 from agent.telemetry import Clock, wall_clock_ms
 
 EMBEDDED_START_S = 20.0
-
-
-class Handlers(FrameHandlers, Protocol):
-    """What the stages call once they run. No call waits, but those that store."""
-
-    def on_result(self, result: Result, selection: Selection) -> None:
-        """An explanation has ended, well or not."""
-
-    def on_machine(self, machine: MachineInfo) -> None:
-        """The machine, or an operator, says what it does."""
-
-    def machine(self) -> MachineInfo:
-        """Return what the machine said last."""
-
-    def on_alarms(self, alarms: Sequence[Alarm]) -> None:
-        """Alarms have changed: all that one tick made, in order."""
-
-    def on_answer(self, command: Command, result: CommandResult) -> None:
-        """A command was carried out or refused."""
-
-    def on_tick(self) -> None:
-        """Called several times a second by the thread of the alarms."""
-
-    def view(self) -> AgentView:
-        """Return the whole state of this moment."""
 
 
 @dataclass(slots=True)
@@ -119,6 +91,7 @@ class Stages:
     store: Store
     persistence: AlarmPersistence
     running: RunningWord
+    recording: Recording
     history: HistoryKeeper
     published: PublishedLanes
     commands: CommandHandler
@@ -148,8 +121,9 @@ def build(
 ) -> Stages:
     """Build everything but the sinks.
 
-    Raises ``ModelError``, ``ReferenceFileError``, ``SlotError``, ``HttpError``, ``BrokerError``
-    and ``StorageError`` for what cannot work; a port in use before the model is loaded.
+    Raises ``ModelError``, ``ReferenceFileError``, ``SlotError``, ``HttpError``, ``BrokerError``,
+    ``StorageError`` and ``ClaimError`` for what cannot work; a port in use before the model is
+    loaded.
     """
     session = secrets.token_hex(4)
     factories.check_ports(config)
@@ -170,6 +144,8 @@ def build(
     manager = AlarmManager(config.alarms, config.id, session)
     running = RunningWord(store.kept, lanes, references, clock)
     running.restore()
+    recording = Recording(config, running.of_lane, store, telemetry, clock)
+    recording.know_model(model.name, model.sha256)
     cameras = [camera.name for camera in config.cameras]
     alarm_ids = watched_ids(lanes, cameras, running.charted())
     persistence = AlarmPersistence(manager, store, alarm_ids, clock, wall_clock_ms)
@@ -225,6 +201,7 @@ def build(
         store=store,
         persistence=persistence,
         running=running,
+        recording=recording,
         history=history,
         live_priority=live_priority,
         published=PublishedLanes(store.kept, factories.published(config)),

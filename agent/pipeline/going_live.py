@@ -59,6 +59,7 @@ def _go_live(stages: Stages, telemetry: PrometheusTelemetry, prepared: Prepared)
         model_sha256=model.sha256,
         layer=model.layer or "",
     )
+    stages.recording.know_model(model.name, model.sha256)
     stages.running.set_references(prepared.references)
     stages.commands.set_varieties(prepared.references)
     _tell_alarms(stages, live_model(prepared))

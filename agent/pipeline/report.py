@@ -12,6 +12,7 @@ from agent.observability.view import (
     AgentView,
     LevelView,
     ProcessView,
+    RecordingView,
     RunningView,
     UsualView,
 )
@@ -20,6 +21,7 @@ from agent.pipeline.clock import synchronised
 from agent.pipeline.gauges import agent_state, reported
 from agent.pipeline.processes import processes
 from agent.pipeline.running_word import InForce
+from agent.recording.status import RecordingStatus
 from agent.records import MachineInfo, PoolStatus, Quality, StorageStatus
 from agent.telemetry import Clock, wall_clock_ms
 
@@ -92,6 +94,7 @@ class Reporter:
                 lane: UsualView(one.held, one.low, one.high, one.mean)
                 for lane, one in stages.alarm_loop.usual().items()
             },
+            recording=recording_view(self._stages.recording.recorder.status(), self._telemetry),
             running={one.lane: running_view(one, utc_ms) for one in stages.running.in_force()},
         )
         return build_view(stages.first_view, now, stages.newest, self._telemetry)
@@ -110,6 +113,7 @@ class Reporter:
     def _set_gauges(self, view: AgentView) -> None:
         gauge = self._telemetry.gauge
         gauge("clock_synchronised", synchronised())
+        self._stages.recording.recorder.tell()
         gauge("messages_limit", self._stages.config.mqtt.queue_max)
         if view.messages.delivered > self._delivered:
             self._delivered = view.messages.delivered
@@ -179,3 +183,20 @@ def books(view: AgentView) -> Iterator[tuple[str, dict[str, object]]]:
                 "no_read": camera.fruit_no_read,
             },
         )
+
+
+def recording_view(status: RecordingStatus, telemetry: PrometheusTelemetry) -> RecordingView:
+    """Recording as page and status show it."""
+    holding = status.holding
+    return RecordingView(
+        on=status.on,
+        since_utc_ms=status.since_utc_ms,
+        by=status.by,
+        paused=status.paused.value if status.paused else "",
+        records={reason.value: count for reason, count in holding.records.items() if count},
+        size_bytes=sum(holding.bytes.values()),
+        limit_bytes=status.limit_bytes,
+        oldest_utc_ms=holding.oldest_utc_ms,
+        recorded=int(telemetry.total("recorded_pictures")),
+        dropped=int(telemetry.total("recordings_dropped")),
+    )

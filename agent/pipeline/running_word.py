@@ -222,6 +222,11 @@ class RunningWord:
             found.append(InForce(lane, word.variety, word.lot, by, word.since_utc_ms))
         return found
 
+    def of_lane(self, lane: str) -> tuple[str, str]:
+        """Return variety and lot of a lane, empty where nobody has named them. For any thread."""
+        found = next((one for one in self.in_force() if one.lane == lane), None)
+        return ("", "") if found is None else (found.variety, found.lot)
+
     def charted(self) -> list[str]:
         """Return the lanes of which charts can judge alarms, now or when their variety runs again:
         not those whose variety has lost its reference since the start before."""

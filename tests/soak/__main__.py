@@ -37,6 +37,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "genicam": lambda where, o: (where, o.seconds or 600.0, o.share),
     "ray": lambda where, o: (where, o.rounds, o.share),
     "reload": lambda where, o: (where, o.reloads),
+    "recording": lambda where, o: (where, o.rounds, o.seconds or 40.0, o.share),
     "offline": lambda where, o: (where,),
     "year": lambda where, o: (where, o.share, o.only, o.seed, o.state),
 }
@@ -62,7 +63,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam, promote, ray and year",
+        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam, promote, ray, recording and year",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"

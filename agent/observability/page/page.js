@@ -89,6 +89,14 @@ function showSystem(view) {
       m.spool_oldest_s > 0 ? t("oldest", {age: age(m.spool_oldest_s)}) : t("empty"),
       t("filled", {size: mebibytes(m.spool_bytes, 1), cap: mebibytes(m.spool_limit_bytes)}));
   }
+  const kept = view.recording;
+  tile(t("recording"), kept.paused ? "bad" : kept.on && kept.dropped ? "warn" : kept.on ? "good" : "",
+    kept.paused ? t("recording_paused", {why: term(kept.paused)})
+      : t(kept.on ? "recording_on" : "recording_off"),
+    [kept.since_utc_ms && t("recording_since", {date: date(kept.since_utc_ms), time: time(kept.since_utc_ms)}),
+      kept.on && t("filled", {size: mebibytes(kept.size_bytes, 1), cap: mebibytes(kept.limit_bytes)}),
+      kept.on && counts(kept.records), kept.on && kept.dropped && t("not_kept", {count: total(kept.dropped)})]
+      .filter(Boolean).join(" · "));
   const memory = view.processes.reduce((sum, p) => sum + p.resident_bytes, 0);
   tile(t("memory"), "good", `${mebibytes(memory)} MiB`, view.processes
     .filter((p) => p.count).map((p) => `${term(p.process)} ${mebibytes(p.resident_bytes)}`).join(", "));

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import pwd
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from agent.storage.kept import Kept, parse_kept
-from agent.supervision.control.protocol import Peer
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +35,6 @@ class Origin:
     before: str
     changed_utc_ms: int
     by: str
-
-
-def of_peer(peer: Peer) -> str:
-    """Who asks, as the kernel and the machine's list of users know it."""
-    try:
-        return f"uid {peer.uid} ({pwd.getpwuid(peer.uid).pw_name})"
-    except KeyError:
-        return f"uid {peer.uid}"
 
 
 def at_start(kept: Kept, sha256: str, utc_ms: int) -> Origin:

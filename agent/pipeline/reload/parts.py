@@ -61,6 +61,14 @@ def storage(work: Work, plan: Plan) -> Apply | None:
     return partial(work.stages.store.spool.configure, plan.config.storage)
 
 
+def recording(work: Work, plan: Plan) -> Apply | None:
+    """Which pictures are kept, and how many; whether at all, where the file says something else
+    than before."""
+    if not plan.touches("recording"):
+        return None
+    return partial(work.stages.recording.configure, plan.config)
+
+
 def sampling(work: Work, plan: Plan) -> Apply | None:
     """Which frames are explained; a period that a command has set stays, unless the file has
     another one."""

@@ -115,7 +115,7 @@ class Reloader:
     def _asked_for(self, _arguments: Mapping[str, object], peer: Peer) -> Mapping[str, object]:
         if not self._thread.is_alive():
             raise RefusedError("the agent is still starting")
-        return self.reload(origin.of_peer(peer)).as_json()
+        return self.reload(peer.who).as_json()
 
     def _effective(self, _arguments: Mapping[str, object], _peer: Peer) -> Mapping[str, object]:
         found = self._origin
@@ -194,6 +194,7 @@ class Reloader:
         found = (
             parts.logging(wanted, self._source.logs),
             parts.storage(work, wanted),
+            parts.recording(work, wanted),
             parts.sampling(work, wanted),
             cameras(work, wanted, self._gone, self._context.machine),
             parts.workers(work, wanted),

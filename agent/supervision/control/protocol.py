@@ -7,6 +7,7 @@ Request ``{"command": "...", "arguments": {...}}``; answer ``{"ok": true, "resul
 from __future__ import annotations
 
 import json
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +37,14 @@ class Peer:
 
     uid: int
     pid: int
+
+    @property
+    def who(self) -> str:
+        """As the kernel and the machine's list of users know it: ``uid 1000 (name)``."""
+        try:
+            return f"uid {self.uid} ({pwd.getpwuid(self.uid).pw_name})"
+        except KeyError:
+            return f"uid {self.uid}"
 
 
 @dataclass(frozen=True, slots=True)

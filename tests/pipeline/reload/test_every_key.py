@@ -28,6 +28,7 @@ from agent.pipeline.reload.context import ConfigSource
 from agent.pipeline.reload.result import ReloadResult
 from agent.publishing.publisher import Publisher
 from agent.publishing.sparkplug.publisher import SparkplugPublisher
+from agent.recording.writer import quotas_of
 from agent.records import AlarmState
 from agent.segmentation.reading import LaneGeometry
 from agent.telemetry import NullTelemetry
@@ -80,6 +81,7 @@ def before(files: Files) -> dict[str, Any]:
         "ablation": {"workers": {"count": 0}},
         "mqtt": {"broker": "mqtts://127.0.0.1:1", "tls": {"ca": files.ca}},
         "http": {"port": 0},
+        "recording": {"folder": files.of / "recordings"},
         "logging": {"level": "warning"},
     }
 
@@ -244,6 +246,28 @@ def first(files: Files) -> dict[str, Any]:
             "keep_acknowledged_s": 60,
             "replay_per_s": 50,
         },
+        "recording": {
+            "enabled": True,
+            "folder": files.of / "recordings",
+            "limit_bytes": 2**30,
+            "age_s": 1000,
+            "free_disk_bytes": 2**20,
+            "queue_frames": 8,
+            "seed": 1,
+            "no_read": {"per_minute": 1, "share": 0.1},
+            "uncertain": {"per_minute": 1, "share": 0.1, "confidence_below": 0.5},
+            "implausible": {"per_minute": 1, "share": 0.2, "plausibility_below": 0.4},
+            "alarmed": {"per_minute": 1, "share": 0.2},
+            "explained": {
+                "per_minute": 1,
+                "share": 0.2,
+                "reliance_above": 0.4,
+                "foreground_below": 0.1,
+                "spot_error_above": 0.1,
+            },
+            "random": {"per_minute": 1, "share": 0.1, "one_in": 10},
+            "sure": {"per_minute": 1, "share": 0.05, "confidence_from": 0.8},
+        },
         "commands": {"allow": ("ack",), "max_age_s": 30, "per_s": 2},
         "mqtt": {
             "broker": "mqtts://localhost:1",
@@ -333,12 +357,22 @@ def check(agent: Agent, wanted: Config, logs: Logs, pools: list[tuple[Any, Any]]
     check_network(agent, wanted)
     assert stages.store.spool._settings == wanted.storage
     assert stages.store.spool.capacity._settings == wanted.storage
+    check_recording(agent, wanted)
     handler = logs._handler
     assert handler._format.__name__ == f"format_{wanted.logging.format}"
     assert handler._limiter._window_s == wanted.logging.repeat_window_s
     assert handler._limiter._limit == wanted.logging.repeat_max
     assert logging.getLogger("agent").level == getattr(logging, wanted.logging.level.upper())
     check_cameras(agent, wanted)
+
+
+def check_recording(agent: Agent, wanted: Config) -> None:
+    recorder, section = agent._stages.recording.recorder, wanted.recording
+    assert recorder.status().on == section.enabled
+    assert recorder._settings.recording == recorder._choice._settings == section
+    shelf = recorder._writer.shelf
+    assert shelf.holdings.quotas == quotas_of(section)
+    assert shelf.free_disk_bytes == section.free_disk_bytes
 
 
 def check_alarms(agent: Agent, wanted: Config) -> None:
