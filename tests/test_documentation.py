@@ -77,7 +77,7 @@ PARSED_ONLY = (
     r"\.venv/bin/python -m pytest -q -n 3 -m long",
     r"sudo unshare -n bash|ip link set lo up|arv-fake-gv-camera-0\.8 .* &",
 )
-"""Commands that need a daemon, a cluster, a network or a shell of root, or are the tests themselves:
+"""Commands that need a daemon, a cluster, a network or a shell of root, and the tests themselves:
 read, never run."""
 
 
