@@ -20,6 +20,7 @@ INTERVAL_S = 5.0
 """A chart moves once a window, which is a minute or so."""
 LEVELS_S = 1.0
 LEVEL_METRICS = {
+    Cause.IMAGE_QUALITY: "alarm_value_ratio",
     Cause.NO_READ_RATE: "alarm_value_ratio",
     Cause.BACKGROUND_RELIANCE: "alarm_value_ratio",
     Cause.FOREGROUND_INSENSITIVE: "alarm_value_ratio",

@@ -15,7 +15,7 @@ from agent.alarms.charts.charted import LaneCharts
 from agent.alarms.charts.reference import ReferenceFileError, save_reference
 from agent.alarms.level import Judged, Level
 from agent.models.loading import load_model
-from agent.pipeline.chart_gauges import ChartGauges, LevelGauges
+from agent.pipeline.chart_gauges import LEVEL_METRICS, ChartGauges, LevelGauges
 from agent.pipeline.factories import load_references
 from agent.records import MachineState, Quality
 from tests.alarms.charts.test_charted import GOLDEN, Line
@@ -107,16 +107,24 @@ def test_what_an_alarm_compares_is_shown_only_where_it_would_go_by_it() -> None:
     gauges, level = Gauges(), Level(0.24, 0.2, 0.05, 280, 280)
     levels = {
         Cause.NO_READ_RATE: Judged(level, Quality.GOOD),
+        Cause.IMAGE_QUALITY: Judged(level, Quality.GOOD),
         Cause.LATENCY_BUDGET: Judged(level, Quality.UNCERTAIN),
     }
     LevelGauges(gauges).update({"cam1": levels}, 10.0)  # type: ignore[arg-type]
     assert gauges.seen.pop(("alarm_value_ratio", "no_read_rate", "cam1")) == 0.24
+    assert gauges.seen.pop(("alarm_value_ratio", "image_quality", "cam1")) == 0.24
     assert set(gauges.seen) == {
         ("alarm_value_seconds", "latency_budget", "cam1"),
         ("alarm_value_ratio", "background_reliance", "cam1"),
         ("alarm_value_ratio", "foreground_insensitive", "cam1"),
     }
     assert all(math.isnan(value) for value in gauges.seen.values())
+
+
+def test_every_alarm_that_has_a_fixed_limit_of_fruit_shows_what_it_compares() -> None:
+    line = Line(GOLDEN)
+    line.run(5)
+    assert set(line.watch.levels()["cam1"]) <= set(LEVEL_METRICS)
 
 
 def test_a_chart_that_moves_makes_the_loop_ask_for_explanations() -> None:

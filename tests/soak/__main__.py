@@ -38,6 +38,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "ray": lambda where, o: (where, o.rounds, o.share),
     "reload": lambda where, o: (where, o.reloads),
     "offline": lambda where, o: (where,),
+    "year": lambda where, o: (where, o.share, o.only, o.seed, o.state),
 }
 """In the order in which all are run: what each function, named as its module, is given. A proof is
 imported when it is run: ``--help`` waits for none."""
@@ -61,7 +62,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam, promote and ray",
+        help="of the counts of one_fruit, delivery, leaks, audits, plausibility, matrix, storage, genicam, promote, ray and year",
     )
     parser.add_argument(
         "--pictures", action="append", default=[], metavar="KIND=FOLDER", help="of plausibility"
@@ -70,7 +71,15 @@ def main() -> int:
         "--leave-out", action="append", default=[], metavar="WORD", help="names of its peaches"
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="TROUBLE", help="pairs of matrix with it"
+        "--only",
+        action="append",
+        default=[],
+        metavar="TROUBLE",
+        help="pairs of matrix with it; virtual or real: that part of year",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of year: which faults meet")
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="of year: its book, by which a cut run goes on"
     )
     parser.add_argument(
         "--camera", choices=("sim", "genicam"), default="sim", help="of endurance: what it runs on"

@@ -88,12 +88,20 @@ def _reason(pool: AblationPool) -> str:
     return pool.status().reason
 
 
+def _own_addresses() -> list[str]:
+    found = subprocess.run(("hostname", "-I"), check=True, capture_output=True, text=True)
+    return [one for one in found.stdout.split() if ":" not in one]
+
+
 def _certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """An authority and a certificate of 127.0.0.1, as files."""
+    """An authority and a certificate of this machine, as files. Ray asks for the addresses by which
+    it knows its members, of which loopback is none where there is another."""
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     certificate, key = folder / "node.pem", folder / "node.key"
     extensions = folder / "extensions"
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    addresses = ["127.0.0.1", *_own_addresses()]
+    names = ",".join(["DNS:localhost", *(f"IP:{one}" for one in addresses)])
+    extensions.write_text(f"subjectAltName={names}\n")
     new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-days", "2")
     for words in (
         (*new, "-x509", "-subj", "/CN=authority", "-keyout", ca_key, "-out", ca),

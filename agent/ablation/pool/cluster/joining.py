@@ -112,6 +112,8 @@ def _ask(address: str) -> Mapping[str, str]:
 def _refused(address: str, error: Exception) -> Refused:
     name = type(error).__name__
     words = " ".join(str(error).split())[:300]
+    if "Timed out" in words and os.environ.get("RAY_USE_TLS") != "1":
+        words += " (it takes connections: does it want TLS? ablation.workers.ray.tls is not set)"
     permanent = name == "AuthenticationError" or "Version mismatch" in words
     if name == "AuthenticationError" and not os.environ.get("RAY_AUTH_TOKEN_PATH"):
         words += " (ablation.workers.ray.token_file is not set)"

@@ -149,6 +149,8 @@ class ClusterLink:
             ChildSpec(
                 name="ray-driver",
                 target=DRIVER_TARGET,
+                # It takes a second of processor time to start, beside a live path.
+                priority="low",
                 args=DriverArgs(
                     address=ray.address or "",
                     agent_id=context.spec.agent_id,
