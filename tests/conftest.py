@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 from agent.storage.file.disk import Disk
+from tests.support import long_tests
 from tests.support.forked import CHILDREN, WHOLE_AGENT, forked_children, template
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,6 +37,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The command of the long tests imports no file that has none."""
+    return long_tests.left_out(collection_path, config.option.markexpr) or None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Every test belongs to one of the two commands."""
+    long_tests.refuse_what_both_leave_out(item)
 
 
 @pytest.fixture(autouse=True)

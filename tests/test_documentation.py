@@ -22,14 +22,21 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert not missing
 
 
+def command_of(marker: str) -> str:
+    """The README's block of this name, as ``.ci/run`` reads it."""
+    text = (ROOT / "README.md").read_text()
+    command = re.search(rf"<!-- {marker} -->\n```sh\n(.*?)\n```", text, re.DOTALL)
+    assert command, marker
+    return command[1]
+
+
 def test_the_readme_has_its_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
     for marker, words in (("run-command", "pitwatch run"), ("test-command", "pytest")):
-        command = re.search(rf"<!-- {marker} -->\n```sh\n(.*?)\n```", text, re.DOTALL)
-        assert command, marker
-        assert words in command[1]
-        assert "deploy/offline/install-locked -q" in command[1], "both install by hash"
-        assert "python3 -m venv .venv" in command[1]
+        command = command_of(marker)
+        assert words in command
+        assert "deploy/offline/install-locked -q" in command, "both install by hash"
+        assert "python3 -m venv .venv" in command
     assert not re.search(r"^[A-Z]+_[A-Z]+$", text, re.MULTILINE), "a placeholder was left"
 
 
@@ -67,9 +74,11 @@ PARSED_ONLY = (
     r"(python3 )?deploy/offline/(make|lock) .*",
     r"openssl (genpkey|pkey|pkeyutl) .*",
     r"sha256sum --check .*",
+    r"\.venv/bin/python -m pytest -q -n 3 -m long",
     r"sudo unshare -n bash|ip link set lo up|arv-fake-gv-camera-0\.8 .* &",
 )
-"""Commands that need a daemon, a cluster, a network or a shell of root: read, never run."""
+"""Commands that need a daemon, a cluster, a network or a shell of root, and the tests themselves:
+read, never run."""
 
 
 def source_of(owner: str) -> str:

@@ -150,6 +150,7 @@ def test_deltas_agree_with_float64_hook_re_runs(seed, rows):
         assert found.spot_error <= 1e-4
 
 
+@pytest.mark.long
 def test_neither_the_path_nor_the_batch_size_changes_a_number():
     model, image, region = unet(), picture(64), bar_and_disc(64)
     results = [
@@ -162,6 +163,7 @@ def test_neither_the_path_nor_the_batch_size_changes_a_number():
             assert np.abs(a.deltas - b.deltas).max() <= 1e-5 * np.abs(a.deltas).max()
 
 
+@pytest.mark.long
 def test_several_classes_in_one_pass_are_those_of_one_pass_each():
     model, image, region = unet(), picture(64), bar_and_disc(64)
     engine = Engine(model, settings(), tuning=Tuning(batch=8))
@@ -190,6 +192,7 @@ def test_a_channel_that_is_zero_everywhere_has_delta_zero():
     assert abs(found.classes[0].deltas[5]) <= 1e-7 * scale
 
 
+@pytest.mark.long
 def test_a_constant_added_to_all_logits_changes_no_margin_delta():
     model, image, region = unet(), picture(64), bar_and_disc(64)
     before = Engine(model, settings(), tuning=Tuning(batch=8)).explain(image, region=region)
@@ -200,6 +203,7 @@ def test_a_constant_added_to_all_logits_changes_no_margin_delta():
         assert np.abs(a.deltas - b.deltas).max() <= 2e-5 * np.abs(a.deltas).max()
 
 
+@pytest.mark.long
 def test_permuting_the_channels_permutes_the_deltas_and_leaves_the_map():
     model, image, region = unet(), picture(64), bar_and_disc(64)
     before = Engine(model, settings(), tuning=Tuning(batch=8)).explain(image, region=region)
@@ -231,6 +235,7 @@ def test_an_affine_score_is_not_moved_by_region_cells_outside_its_reach():
     assert equal[0].cells == int((region == 1).sum())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("score", list(Score))
 def test_draws_read_on_m_alone_are_those_of_the_general_way(score):
     """All draws give the sensitivity; what M does not show is that of the first of them."""
@@ -319,6 +324,7 @@ def test_a_blank_map_is_flagged():
     assert found.classes[0].reason == BLANK
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [one for one in Score if one is not Score.MARGIN])
 def test_other_scores_drop_by_what_the_plain_model_says(kind):
     engine = Engine(unet(), settings(score=kind), tuning=Tuning(batch=8))
@@ -339,6 +345,7 @@ def test_a_score_that_is_not_there_is_refused_by_name():
         engine.explain(picture(16), region=bar_and_disc(16), scores=["mean"])
 
 
+@pytest.mark.long
 def test_a_dice_drops_by_the_same_whether_channels_share_what_they_have_in_common_or_not():
     both = [
         Engine(unet(), settings(score=Score.DICE_DROP), tuning=Tuning(batch=8, rows=rows)).explain(
@@ -364,6 +371,7 @@ class Ticks:
         return self.now
 
 
+@pytest.mark.long
 def test_the_partial_rung_refines_until_the_deadline_and_estimates_the_rest_with_its_error():
     model, image, region = unet(features=16), picture(64), bar_and_disc(64)
     full = Engine(model, settings(), tuning=Tuning(batch=8)).explain(image, region=region)
@@ -401,6 +409,7 @@ def test_time_enough_makes_the_partial_rung_exact():
     assert not any("channels" in what for what in result.left_out)
 
 
+@pytest.mark.long
 def test_with_dice_the_estimates_are_brought_to_scale():
     engine = Engine(
         unet(features=16), settings(score=Score.DICE_DROP), tuning=Tuning(batch=8, clock=Ticks())
@@ -424,6 +433,7 @@ def test_progress_rises_to_its_total():
     assert len({total for _, total in seen}) == 1
 
 
+@pytest.mark.long
 def test_no_hook_and_no_mode_is_left_behind():
     model = unet()
     engine = Engine(model, settings(), tuning=Tuning(batch=8))
@@ -434,6 +444,7 @@ def test_no_hook_and_no_mode_is_left_behind():
     assert all(p.grad is None for p in model.module.parameters())
 
 
+@pytest.mark.long
 def test_the_spot_check_wanders_over_the_channels():
     engine = Engine(unet(), settings(), tuning=Tuning(batch=16))
     spots = {
@@ -554,6 +565,7 @@ def cramped(room):
     return engine, split
 
 
+@pytest.mark.long
 def test_a_device_out_of_memory_is_asked_for_half_a_batch_from_then_on():
     engine, split = cramped(room=5)
     found = engine.explain(picture(64), region=bar_and_disc(64)).classes[0]

@@ -281,6 +281,7 @@ def test_a_standing_machine_may_switch_its_light_off() -> None:
     assert not lane.rings(300)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_shift_rings_by_itself(seed: int) -> None:
     """Two hours and a half: varieties, lots, gaps in the feed, a break on empty cups."""

@@ -23,6 +23,7 @@ def test_a_row_that_fails_is_said_to_and_the_rest_goes_on():
     assert lines[-1] == "| good | 1.0 | met |"
 
 
+@pytest.mark.long
 def test_a_row_is_said_before_the_next_one_begins():
     seen = []
     lines = []
@@ -31,6 +32,7 @@ def test_a_row_is_said_before_the_next_one_begins():
     assert seen == ["| a | 1 |  |"]
 
 
+@pytest.mark.long
 def test_past_its_time_no_row_is_begun_and_that_is_a_failure():
     times = iter([0.0, 5.0, 61.0])
     begun = []

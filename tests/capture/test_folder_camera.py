@@ -63,6 +63,7 @@ def test_a_file_that_ends_its_session_costs_itself_and_not_the_place(
     assert run.state() is CameraState.ENDED
 
 
+@pytest.mark.long
 def test_a_first_file_that_hangs_costs_itself(
     capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_stream_that_is_killed_and_restarted_is_live_again(
     assert "rtsp://***@127.0.0.1" in text
 
 
+@pytest.mark.long
 def test_a_stream_that_freezes_is_stalled_within_the_bar_then_replaced(
     capture: Capture, serve: Serve
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_stream_that_freezes_is_stalled_within_the_bar_then_replaced(
     assert run.state() is CameraState.LIVE
 
 
+@pytest.mark.long
 def test_still_streams_are_frozen_while_the_machine_runs_and_no_fault_while_it_stands(
     capture: Capture, serve: Serve
 ) -> None:

@@ -37,6 +37,7 @@ def opened(url: str, **keys: object) -> Source:
     return source
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["slices", "jpeg"])
 def test_a_picture_is_as_old_as_its_stamp_says_and_none_is_left_inside(codec: str) -> None:
     fps = 5
@@ -54,6 +55,7 @@ def test_a_picture_is_as_old_as_its_stamp_says_and_none_is_left_inside(codec: st
         assert watcher.errors == []
 
 
+@pytest.mark.long
 def test_after_a_stall_pictures_show_their_age_and_the_old_ones_are_dropped(
     capture: Capture,
 ) -> None:
@@ -70,6 +72,7 @@ def test_after_a_stall_pictures_show_their_age_and_the_old_ones_are_dropped(
         assert run.seen()[-1] == ("live", "frames_resumed"), "the stall was told of"
 
 
+@pytest.mark.long
 def test_the_queue_at_a_connect_is_not_new(capture: Capture) -> None:
     """A network that was stalled while the stream began hands out what was sent meanwhile."""
     with CounterServer(codec="jpeg", fps=10) as server, StallingNetwork(server.port) as network:
@@ -84,6 +87,7 @@ def test_the_queue_at_a_connect_is_not_new(capture: Capture) -> None:
             assert max(seen.hidden_s for seen in watcher.seen) <= 1 / 10 + MARGIN_S
 
 
+@pytest.mark.long
 def test_a_stream_that_changes_its_size_is_opened_anew_and_told_of(
     capture: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,6 +102,7 @@ def test_a_stream_that_changes_its_size_is_opened_anew_and_told_of(
         ]
 
 
+@pytest.mark.long
 def test_lanes_are_not_cut_from_a_stream_of_another_size_than_before(capture: Capture) -> None:
     lanes = ({"name": "cam1", "region": (0, 0, 120, 240)},)
     with CounterServer(codec="h264", fps=10, size="320x240", then="240x240", at=15) as server:

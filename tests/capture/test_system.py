@@ -172,6 +172,7 @@ def test_a_read_that_never_returns_is_noticed_killed_and_replaced(
         assert 1.0 <= stalled - last_frame < 5.0  # the bar is 1 s; other work shares the cores
 
 
+@pytest.mark.long
 def test_an_open_that_never_returns_is_killed_and_replaced(
     capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def test_cameras_that_keep_failing_back_off_each_with_its_cause(capture: Capture
         assert all(text.startswith(detail) for text in failures), failures
 
 
+@pytest.mark.long
 def test_a_frozen_camera_is_said_to_be_frozen_and_its_frames_still_come(capture: Capture) -> None:
     run = capture(camera("test:freezes?frozen_s=3", frozen_after_s=1.5))
     run.wait_for("frozen", "identical")
@@ -225,18 +227,21 @@ def test_a_frozen_camera_is_said_to_be_frozen_and_its_frames_still_come(capture:
     run.wait_for("live", "picture_changed")
 
 
+@pytest.mark.long
 def test_the_same_pictures_of_a_file_are_no_freeze(capture: Capture) -> None:
     run = capture(camera("test:freezes?frozen_s=2&file=1&fps=50", frozen_after_s=0.5))
     run.wait_for_frames(100)
     assert run.state() is CameraState.LIVE
 
 
+@pytest.mark.long
 def test_silence_without_a_hang_is_a_stall_and_ends_with_the_next_picture(capture: Capture) -> None:
     run = capture(camera("test:falls_silent?silent_s=2", read_timeout_s=5))
     run.wait_for("stalled", "silence")
     run.wait_for("live", "frames_resumed")
 
 
+@pytest.mark.long
 def test_the_silence_of_a_triggered_camera_is_no_stall_on_a_stopped_machine(
     capture: Capture,
 ) -> None:
@@ -280,6 +285,7 @@ def test_a_camera_that_changes_its_size_is_opened_anew(capture: Capture) -> None
     assert {frame.image.shape for frame in run.frames} == {(48, 64, 3)}
 
 
+@pytest.mark.long
 def test_a_camera_that_gives_old_pictures_alone_is_not_live(capture: Capture) -> None:
     run = capture(camera("test:old"))
     run.wait_for("stalled", "no_first_frame")
@@ -387,6 +393,7 @@ def test_a_video_file_is_a_camera(capture: Capture, tmp_path: Path) -> None:
     assert greys == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
 
 
+@pytest.mark.long
 def test_stopping_ends_every_child_at_once_also_those_that_hang(
     capture: Capture, tmp_path: Path
 ) -> None:

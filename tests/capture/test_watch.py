@@ -226,6 +226,7 @@ def test_one_name_again_and_again_is_numbered_without_a_look_at_each_number(
     assert len(looks) <= 25
 
 
+@pytest.mark.long
 def test_a_picture_that_came_while_others_were_read_has_its_own_stamp(tmp_path: Path) -> None:
     for number in range(4):
         drop(tmp_path, f"{number}.png", number)
@@ -376,6 +377,7 @@ def test_a_file_under_the_name_of_one_that_hung_is_another_picture(tmp_path: Pat
 # --- with real processes -------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_empty_watched_folder_is_live_and_its_first_picture_says_the_size(
     capture: Capture, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def load(file: Path, raw: bytes) -> str:
     return ""
 
 
+@pytest.mark.long
 @relaxed
 @given(data=st.dictionaries(keys, values, max_size=6))
 @example(data={"mqtt": {"password": "${ENV:X}", "tls": {"key": "${ENV:X}"}, "broker": "${ENV:X}"}})

@@ -228,6 +228,7 @@ def asked(file: Path, port: int, question: str) -> int:
     return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 @pytest.mark.timeout(180)
 def test_the_command_of_the_image_runs_by_hand_against_the_broker_of_compose(

@@ -255,6 +255,7 @@ def speak(telemetry: PrometheusTelemetry) -> None:
                     telemetry.gauge(name, 1.0, **{key: every[key] for key in metric.labels})
 
 
+@pytest.mark.long
 @pytest.mark.needs_prometheus
 @pytest.mark.timeout(420)
 def test_every_query_of_every_panel_has_a_finite_answer_of_each_of_two_agents(
@@ -357,6 +358,7 @@ def type_errors(tmp_path: Path, contents: dict[str, dict[str, Any]]) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.needs_node
 def test_grafana_knows_every_field_and_finds_planted_errors(tmp_path: Path) -> None:
     wrong = dashboard("line")

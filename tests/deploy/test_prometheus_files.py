@@ -62,6 +62,7 @@ def test_promtool_has_nothing_to_say(command: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.needs_prometheus
 def test_an_alert_that_would_not_fire_fails_its_test(tmp_path: Path) -> None:
     require_tool("promtool")

@@ -79,6 +79,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
         yield there
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_they_scrape_an_agent_and_their_rules_give_values(
     agent: RunningAgent, tmp_path: Path

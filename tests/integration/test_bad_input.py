@@ -248,6 +248,7 @@ def test_a_folder_that_is_away_or_empty_is_waited_for_as_any_camera(
     assert f"waited for: {folder}/away: No such file" in checked.stderr
 
 
+@pytest.mark.long
 def test_a_camera_that_failed_for_good_is_an_exit_code_and_a_last_line(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
     answer = run_with(

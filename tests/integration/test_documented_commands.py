@@ -47,6 +47,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAge
         yield there, port
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("command", those("curl", "mosquitto_sub", "mosquitto_pub"))
@@ -112,6 +113,7 @@ def test_a_picture_of_the_simulator(command: str, tmp_path: Path) -> None:
     assert (tmp_path / "fruit.png").stat().st_size > 1000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [c for _, c in commands() if MODULE.fullmatch(c)])
 def test_options_of_modules(command: str) -> None:
     """``python -m``: the module is there, and every option shown is one that ``--help`` names."""

@@ -17,6 +17,7 @@ from tests.support.running import forked_agent
 STOP_S = 1.6
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 def test_ids_stay_with_their_fruit_while_the_agent_is_stopped(tmp_path: Path) -> None:
     """Of two lanes of one picture: the left with the PLC's stamps, the right without."""

@@ -34,6 +34,7 @@ def fruit_go_on(agent: RunningAgent) -> None:
     agent.wait(lambda: agent.total("pitwatch_fruit_total") >= before + 5, 60, "fruit go on")
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 @pytest.mark.timeout(240)
 def test_worker_capture_and_broker_are_killed_and_the_agent_recovers(tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ def test_worker_capture_and_broker_are_killed_and_the_agent_recovers(tmp_path: P
     assert_jobs_and_messages_balance(agent)
 
 
+@pytest.mark.long
 def test_the_end_does_not_wait_for_children_that_hang(tmp_path: Path) -> None:
     config = tmp_path / "pitwatch.yaml"
     config.write_text(
@@ -141,6 +143,7 @@ def test_the_http_server_is_killed_and_an_agent_that_stands_still_is_not_alive(
         assert agent.get("/livez")[0] == 0, "the port is free"
 
 
+@pytest.mark.long
 def test_a_stopped_worker_is_replaced_while_fruit_go_on(tmp_path: Path) -> None:
     config = tmp_path / "pitwatch.yaml"
     config.write_text(

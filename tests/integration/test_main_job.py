@@ -81,6 +81,7 @@ def assert_the_books_balance(agent: RunningAgent, dropped: int = 0) -> None:
         assert books["dropped"] <= dropped, (camera, books)
 
 
+@pytest.mark.long
 def test_without_configuration_the_demonstration_runs_and_ends_cleanly(tmp_path: Path) -> None:
     with running_agent(tmp_path, *demonstration(tmp_path)) as agent:
         agent.wait_ready()
@@ -118,6 +119,7 @@ def test_scada_receives_fruit_explanations_pictures_and_a_clean_goodbye(tmp_path
     assert_the_books_balance(agent)
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 def test_a_folder_of_pictures_is_read_to_its_end_into_a_broker(tmp_path: Path) -> None:
     folder = fruit_pictures(tmp_path / "fruit", 20)
@@ -139,6 +141,7 @@ def test_a_folder_of_pictures_is_read_to_its_end_into_a_broker(tmp_path: Path) -
     assert agent.events("pictures_unreadable"), agent.log
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 def test_a_video_file_is_played_into_a_broker(tmp_path: Path) -> None:
     video = fruit_video(tmp_path / "fruit.mp4", 30, fps=10)
@@ -197,6 +200,7 @@ def test_a_signal_ends_it_in_order_and_soon(tmp_path: Path, number: int) -> None
     assert_the_books_balance(agent, dropped=2)  # what waited for the first, which takes longest
 
 
+@pytest.mark.long
 def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path) -> None:
     """The live view loses its terminal in the middle of a picture; the log is in a file."""
     ours, its = os.openpty()
@@ -246,6 +250,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert not psutil.wait_procs(family, timeout=5)[1]
 
 
+@pytest.mark.long
 def test_killing_the_agent_leaves_no_child_no_port_and_no_shared_memory(tmp_path: Path) -> None:
     before = set(Path("/dev/shm").iterdir())
     with running_agent(tmp_path, *demonstration(tmp_path)) as agent:

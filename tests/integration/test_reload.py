@@ -113,6 +113,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
         one.agent.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # on a machine that does much else
 def test_a_line_is_changed_while_it_runs(line: Line) -> None:
     agent = line.agent

@@ -57,6 +57,7 @@ def test_the_picture_behind_an_alarm_is_served_after_a_restart(tmp_path: Path) -
             assert agent.get(path) == (200, picture)
 
 
+@pytest.mark.long
 def test_an_end_without_a_disk_has_an_exit_code_of_its_own_and_says_what_is_lost(
     tmp_path: Path,
 ) -> None:

@@ -46,6 +46,7 @@ def said(observer: Observer, ending: str) -> list[dict[str, Any]]:
     return [json.loads(seen.payload) for seen in observer.all(ending)]
 
 
+@pytest.mark.long
 @pytest.mark.needs_mosquitto
 def test_nothing_false_stays_of_a_camera_that_is_gone_and_the_operators_variety_stands(
     tmp_path: Path, pictures: Path

@@ -180,6 +180,7 @@ def test_a_torchscript_program_reads_as_before_and_says_that_it_cannot_tell(
     assert np.isnan(judged.plausibility(2)).all()
 
 
+@pytest.mark.long
 def test_an_exported_program_whose_layers_are_named_is_judged(net, tmp_path) -> None:
     model = load_model(trusted(exported(net, tmp_path / "m.pt2")))
     batch = torch.rand(3, 3, 32, 32)

@@ -62,6 +62,7 @@ def test_torchscript_gives_the_logits_of_the_module_it_was_made_from(net, tmp_pa
     assert fused(model) is model
 
 
+@pytest.mark.long
 def test_an_exported_program_gives_the_logits_of_the_module_it_was_made_from(net, tmp_path):
     model = load_model(trusted(exported(net, tmp_path / "m.pt2")))
     x = torch.rand(3, 3, 32, 32)
@@ -69,6 +70,7 @@ def test_an_exported_program_gives_the_logits_of_the_module_it_was_made_from(net
     assert torch.allclose(logits(fused(model), x), net(x), atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_program_made_for_one_picture_is_fed_one_at_a_time(net, tmp_path):
     model = load_model(trusted(exported(net, tmp_path / "m.pt2", batch=1, dynamic=False)))
     assert not model.batchable

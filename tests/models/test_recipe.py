@@ -41,6 +41,7 @@ def recipe(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path, sha256
 
 
+@pytest.mark.long
 def test_the_recipe_works_word_for_word(recipe: tuple[Path, str]) -> None:
     folder, sha256 = recipe
     script = "".join(blocks("sh")).replace(FOLDER, f"{folder}/networks")

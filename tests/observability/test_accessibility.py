@@ -21,6 +21,7 @@ def _packages() -> None:
     require_decoders()
 
 
+@pytest.mark.long
 @pytest.mark.needs_node
 @pytest.mark.needs_chromium
 @pytest.mark.parametrize(

@@ -312,6 +312,7 @@ def test_every_alarm_can_be_seen_by_cause_and_those_that_do_not_ring_with_why(
     assert browser.errors == []
 
 
+@pytest.mark.long
 @pytest.mark.needs_chromium
 def test_the_page_says_that_the_agent_is_gone_and_when_it_is_back(
     busy: FakeAgent, browser: Chromium

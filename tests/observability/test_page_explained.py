@@ -51,6 +51,7 @@ class Said:
         return str(self._browser.run(SAYS)).replace("\u202f", " ").replace("\xa0", " ")
 
 
+@pytest.mark.long
 @pytest.mark.needs_chromium
 def test_the_shares_are_those_of_the_record_and_are_compared_with_the_reference(
     busy: FakeAgent, serve: ServeAgent, browser: Chromium

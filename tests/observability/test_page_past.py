@@ -45,6 +45,7 @@ CHARTS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.needs_chromium
 def test_the_last_hours_are_drawn_with_their_limits_and_what_is_missing_is_a_gap(
     busy: FakeAgent, server: Served, browser: Chromium

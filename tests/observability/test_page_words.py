@@ -146,6 +146,7 @@ def strangers(said: Iterable[str]) -> list[str]:
     return left
 
 
+@pytest.mark.long
 @pytest.mark.needs_chromium
 def test_no_word_of_the_page_is_outside_its_table_and_numbers_are_of_its_language(
     busy: FakeAgent,
@@ -196,6 +197,7 @@ def test_no_word_of_the_page_is_outside_its_table_and_numbers_are_of_its_languag
     assert strangers(browser.run(SAID)) == []
 
 
+@pytest.mark.long
 @pytest.mark.needs_chromium
 def test_a_page_that_stays_open_becomes_that_of_the_agent_of_the_next_version(
     busy: FakeAgent, serve: ServeAgent, browser: Chromium

@@ -36,6 +36,7 @@ def test_prometheus_scrapes_the_agent_and_has_a_sample_of_every_metric(
     assert target["lastError"] == ""
 
 
+@pytest.mark.long
 @pytest.mark.needs_prometheus
 def test_prometheus_keeps_the_frame_id_of_a_latency(
     agent: FakeAgent, server: Served, prometheus: RunPrometheus

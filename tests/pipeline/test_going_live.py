@@ -81,6 +81,7 @@ def start(folder: Path, **more: object) -> str:
     return first_model(settings(folder, **more), time.monotonic).model.name
 
 
+@pytest.mark.long
 def test_a_start_runs_what_was_promoted_until_the_configuration_names_another_model(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -130,6 +130,7 @@ def dimmed(lit: Line, model: LoadedModel, left: float) -> Line:
     return line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [0.2, 0.1, 0.05, 0.02, 0.0])
 def test_a_lamp_that_fails_is_named_and_nothing_else(
     lit: Line, model: LoadedModel, left: float
@@ -147,6 +148,7 @@ def test_a_lamp_that_fails_is_named_and_nothing_else(
     assert empty <= 0.25 * len(line.seen), "fruit are not passed off as empty cups"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [1.0, 0.5])
 def test_light_that_fruit_are_read_by_is_not_called_dark(
     lit: Line, model: LoadedModel, left: float
@@ -164,6 +166,7 @@ def test_a_feed_that_runs_empty_is_no_lamp_that_fails(model: LoadedModel, lit: L
     assert line.told == []
 
 
+@pytest.mark.long
 def test_a_free_running_camera_without_light_makes_no_readings_and_says_why(
     model: LoadedModel,
 ) -> None:

@@ -48,6 +48,7 @@ class Fed(Notifier):
         self.meals += 1
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_the_watchdog_starves_whichever_loop_hangs() -> None:
     telemetry, fed = Hangs(), Fed()

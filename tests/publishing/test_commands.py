@@ -231,6 +231,7 @@ def nearly_valid(draw: st.DrawFn) -> tuple[str, bytes]:
     return name, json.dumps(said).encode()
 
 
+@pytest.mark.long
 @given(
     st.tuples(
         st.sampled_from([*VALID, "result", "x"]) | st.text(max_size=10), st.binary(max_size=200)

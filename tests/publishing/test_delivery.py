@@ -11,6 +11,7 @@ from tests.soak.delivery import broker_kills, kills, outage
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 def test_50_kills_of_the_publishing_process_lose_nothing(tmp_path: Path) -> None:
     lines, failures = kills(tmp_path, 50)
     assert failures == [], "\n".join(lines)

@@ -45,6 +45,7 @@ def metrics(line: dict[str, Any]) -> dict[str, Any]:
     return {one["name"]: one["value"] for one in line["payload"]["metrics"]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("datatype_in_data", [False, True])
 def test_tahus_decoder_reads_births_data_deaths_and_a_rebirth_without_error(
     broker: Mosquitto, datatype_in_data: bool

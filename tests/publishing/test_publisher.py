@@ -390,6 +390,7 @@ def test_a_frozen_broker_is_noticed_by_the_answer_that_stays_away_and_nothing_is
         assert rig.books.total("messages_delivered", "event") == 1
 
 
+@pytest.mark.long
 def test_a_frozen_broker_without_traffic_is_noticed_by_the_keepalive(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker:
         quiet = {"status_interval_s": 3600, "puback_timeout_s": 3600, "keepalive_s": 5}
@@ -485,6 +486,7 @@ def test_an_alarm_event_without_a_subscriber_waits_for_one(
             assert rig.books.total("messages_delivered", "event") == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.mark.parametrize("own_client_ids", [False, True])
 def test_of_two_agents_with_the_same_id_the_first_stays_and_the_other_steps_back(

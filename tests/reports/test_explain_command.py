@@ -123,6 +123,7 @@ def test_any_named_layer_and_score_can_be_asked_for(tmp_path, fruit, model):
     )
 
 
+@pytest.mark.long
 def test_the_cards_colour_range_holds_for_its_own_layer_and_score_only(tmp_path, fruit, model):
     weights = tmp_path / "m.safetensors"
     shutil.copy(model.path, weights)
@@ -138,6 +139,7 @@ def test_the_cards_colour_range_holds_for_its_own_layer_and_score_only(tmp_path,
     assert [one["fixed"] for one in ranges[1:]] == [False, False]
 
 
+@pytest.mark.long
 def test_region_occlusion_has_a_figure_of_its_own(tmp_path, fruit, model):
     one, other = tmp_path / "cam.png", tmp_path / "regions.png"
     assert explain_picture(options(fruit, model, out=one)) == EXIT_OK
@@ -206,6 +208,7 @@ def test_importing_the_command_loads_no_network_library():
 # --- methods, regions, baselines ------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["occlusion", "hires", "seg-eigen-cam"])
 def test_every_method_has_a_figure_of_its_own(tmp_path, fruit, model, method):
     cam, own = tmp_path / "cam.png", tmp_path / "own.png"
@@ -218,6 +221,7 @@ def test_every_method_has_a_figure_of_its_own(tmp_path, fruit, model, method):
     assert not np.array_equal(first[450:], second[450:])
 
 
+@pytest.mark.long
 def test_without_the_dice_the_drops_are_the_same_and_the_figure_says_so(tmp_path, fruit, model):
     found = []
     for dice in (True, False):
@@ -368,6 +372,7 @@ def test_a_folder_without_a_picture_and_files_where_folders_belong_are_refused(
     assert "belong to one picture" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_sheet_shows_every_layer_that_fits_the_pattern(tmp_path, fruit, model, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wanted = options(fruit, model, sheet=tmp_path / "s.png", layers="encoder[34].*relu2")

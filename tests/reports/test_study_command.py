@@ -64,6 +64,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.long
 def test_a_study_of_two_pictures_has_every_table_plot_and_a_page_of_its_own(
     tmp_path, model, capsys
 ):
@@ -104,6 +105,7 @@ def test_a_study_of_two_pictures_has_every_table_plot_and_a_page_of_its_own(
     assert "<script" not in page
 
 
+@pytest.mark.long
 def test_a_picture_that_cannot_be_read_is_named_and_costs_no_other(tmp_path, model, capsys):
     def broken():
         raise AblationError("broken.png: no picture that can be decoded")

@@ -101,6 +101,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     return Course(tmp_path_factory.mktemp("score"))
 
 
+@pytest.mark.long
 def test_faults_are_scored_beside_the_softmax_tests(course: Course) -> None:
     faults = [word for name in SHIFTS for word in ("--fault", name)]
     result = course.run("--trial", *faults)

@@ -237,6 +237,7 @@ def test_varieties_take_turns_and_start_their_charts_anew() -> None:
     assert found.causes == Counter({"image_quality": 2}), "2 of 8 lots begin a run of amber"
 
 
+@pytest.mark.long
 def test_a_shift_with_changes_of_variety_is_quiet_fruit_by_fruit() -> None:
     references = {"golden": usual_reference(), "amber": usual_reference(variety="amber")}
     lots = {

@@ -76,6 +76,7 @@ def test_a_gross_shift_is_raised_when_its_first_window_is_over(
     assert 60.0 <= first[0].mono - 300.0 - waits_s <= 70.0
 
 
+@pytest.mark.long
 def test_a_small_shift_takes_the_windows_that_its_cusum_needs() -> None:
     # One deviation of a window mean: S grows by 1 - 0.5 a window, and the limit is 13.
     by = 1.0 / math.sqrt(60)
@@ -91,6 +92,7 @@ def test_explanations_of_unsure_fruit_move_no_chart() -> None:
     assert replayed(recording(1, minutes=5), moved).raised == []
 
 
+@pytest.mark.long
 def test_a_replay_is_the_same_every_time() -> None:
     lots = recording(1, minutes=5), recording(2, minutes=10, shift={"entropy": 1.0})
     assert replayed(*lots).raised == replayed(*lots).raised != []

@@ -292,6 +292,7 @@ KEYS = st.one_of(
 REASONS = st.sampled_from([None, None, NoReadReason.NO_SUTURE, NoReadReason.IMAGE_QUALITY])
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(
     shown=st.lists(st.tuples(st.floats(0, 1), KEYS, REASONS, st.sampled_from([0.05, 3.0]))),

@@ -48,6 +48,7 @@ def test_drawn_other_things_get_no_angle(segmenter, kind):
         assert reading.plausibility < 0.5
 
 
+@pytest.mark.long
 def test_fruit_are_read_as_before_and_empty_cups_stay_empty(segmenter):
     cases = list(simulated_cases(8106, 30, empty=0.2))
     seen = segmenter.segment([frame(one.sample.image, one.sample.aperture) for one in cases])

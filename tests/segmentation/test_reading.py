@@ -73,6 +73,7 @@ def test_the_angle_rises_counter_clockwise_as_seen():
     assert answer(seen(thick)).angle_deg == pytest.approx(45.0, abs=0.5)
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(
     angle=st.floats(0, 180, exclude_max=True),

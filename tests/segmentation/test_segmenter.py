@@ -283,6 +283,7 @@ def test_the_analysis_holds_what_the_reading_was_made_from():
     assert bad.measurement is None
 
 
+@pytest.mark.long
 def test_another_model_is_made_ready_in_another_thread_meanwhile():
     """Without a lock a traced module's neighbours in other threads raise, within a few traces."""
     network = UNet(init_features=4).eval()

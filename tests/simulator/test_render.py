@@ -85,6 +85,7 @@ def test_the_bar_is_as_wide_as_the_annotators_draw_it_and_crosses_the_view() -> 
         assert np.ptp(along) > 200
 
 
+@pytest.mark.long
 def test_stems_are_found_in_the_middle_at_the_border_and_sometimes_not_at_all(
     renderer: Renderer,
 ) -> None:

@@ -247,6 +247,7 @@ def test_a_step_that_fails_leaves_the_version_before_it() -> None:
     assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'more'").fetchall()
 
 
+@pytest.mark.long
 def test_every_commit_calls_the_sync_of_the_operating_system(tmp_path: Path) -> None:
     require_tool("strace")
     code = f"""

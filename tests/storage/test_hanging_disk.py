@@ -192,6 +192,7 @@ def test_what_waits_in_the_file_waits_until_it_answers_and_is_sent_then(
     plant.books.balance()
 
 
+@pytest.mark.long
 def test_a_disk_that_hangs_again_while_memory_joins_it_costs_nothing(
     plant: Plant, disk: HangingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

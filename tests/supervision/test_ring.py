@@ -219,6 +219,7 @@ def test_any_interleaving_accounts_for_every_picture_exactly_once(
         os.close(both.fd)
 
 
+@pytest.mark.long
 def test_killing_the_writer_at_any_time_leaves_only_whole_pictures_and_books_that_balance() -> None:
     rng = random.Random(4)
     for _ in range(6):

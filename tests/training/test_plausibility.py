@@ -75,6 +75,7 @@ def judged(model: LoadedModel, picture: np.ndarray) -> float:
     )
 
 
+@pytest.mark.long
 def test_the_command_writes_statistics_by_which_fruit_are_told_from_other_things(
     weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

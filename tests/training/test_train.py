@@ -72,6 +72,7 @@ def test_a_larger_network_needs_more_room() -> None:
     assert 3 < widths[1] / widths[0] < 5
 
 
+@pytest.mark.long
 def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(
     tmp_path: Path,
 ) -> None:
@@ -104,6 +105,7 @@ def test_training_on_both_kinds_of_data_ends_with_weights_and_a_card_that_load(
     assert out.with_name(out.name + ".checkpoint").exists()
 
 
+@pytest.mark.long
 def test_an_interrupted_training_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     out = tmp_path / "peach.safetensors"
     whole = train(options(tmp_path / "whole.safetensors"))

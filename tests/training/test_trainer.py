@@ -22,12 +22,14 @@ def tiny_trainer(recipe: Recipe = TINY) -> Trainer:
     return Trainer(recipe, lambda stage: SimulatedSamples(stage.render_px), Preprocessing())
 
 
+@pytest.mark.long
 def test_the_loss_falls() -> None:
     recipe = Recipe(stages=(Stage(32, 40, 6, 48),), features=4, warmup=5)
     losses = [step.loss for step in tiny_trainer(recipe).run()]
     assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
 
 
+@pytest.mark.long
 def test_a_run_that_was_interrupted_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = tiny_trainer()
     for _ in whole.run():

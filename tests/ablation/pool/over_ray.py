@@ -35,7 +35,8 @@ LOCAL_ONLY = frozenset({
 
 def kinds_of_pool(test: str) -> list[Any]:
     """The pools that a test runs over, as parameters."""
-    ray = pytest.param("ray", marks=[pytest.mark.needs_ray, pytest.mark.timeout(400)])
+    marks = [pytest.mark.needs_ray, pytest.mark.long, pytest.mark.timeout(400)]
+    ray = pytest.param("ray", marks=marks)
     if test in RAY_ONLY:
         return [ray]
     return ["local", ray] if test in ALWAYS or (ALL and test not in LOCAL_ONLY) else ["local"]

@@ -78,6 +78,7 @@ def pair(
 # --- jobs ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_worker_sees_the_picture_and_its_aperture(start: Start) -> None:
     pool, _ = start(threads=2)
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -187,6 +188,7 @@ def test_a_worker_that_fails_is_replaced_and_only_its_job_is_lost(
     assert isinstance(run_job(pool, selection()), Explanation)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [what.STOP, what.HOLD_GIL])
 def test_a_worker_without_a_heartbeat_is_replaced_long_before_its_deadline(
     start: Start, kind: int
@@ -199,6 +201,7 @@ def test_a_worker_without_a_heartbeat_is_replaced_long_before_its_deadline(
     assert telemetry.counted["worker_restarts hung"] >= 1
 
 
+@pytest.mark.long
 def test_a_worker_stopped_in_its_job_ends_at_the_deadline_when_that_comes_first(
     start: Start,
 ) -> None:
@@ -210,6 +213,7 @@ def test_a_worker_stopped_in_its_job_ends_at_the_deadline_when_that_comes_first(
     assert isinstance(run_job(pool, selection()), Explanation)
 
 
+@pytest.mark.long
 def test_workers_killed_in_their_jobs_are_replaced(
     pair: tuple[AblationPool, CountingTelemetry],
 ) -> None:
@@ -242,6 +246,7 @@ def test_an_idle_worker_that_dies_or_stops_is_replaced_and_no_job_is_lost(
     assert pid_of(run_job(pool, selection())) != pid
 
 
+@pytest.mark.long
 def test_a_job_taken_while_its_worker_dies_ends_once(start: Start) -> None:
     pool, _ = start(restart_budget=50)
     for _ in range(5):

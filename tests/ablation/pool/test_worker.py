@@ -73,6 +73,7 @@ def explained(pool: AblationPool, rung: Rung, **job: object) -> Explanation:
     return result
 
 
+@pytest.mark.long
 def test_a_picture_is_explained_with_its_controls_and_overlays(pool: AblationPool) -> None:
     aperture = np.zeros((96, 96), np.bool_)
     aperture[8:88, 8:88] = True

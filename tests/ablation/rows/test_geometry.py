@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from agent.ablation.rows import geometry
 from agent.ablation.rows.geometry import Tables
@@ -40,6 +41,7 @@ def test_many_threads_keep_the_count_of_bytes_right():
     assert tables.bytes == 8 * KIB
 
 
+@pytest.mark.long
 def test_pictures_of_many_sizes_stay_within_the_bytes_that_are_named():
     geometry.tables.clear()
     for side in range(16, 400, 4):

@@ -107,6 +107,7 @@ def test_a_wrong_channel_trips_the_spot_check(engine):
     assert not isinstance(caught.value, NullControlError)
 
 
+@pytest.mark.long
 def test_two_swapped_channels_trip_the_spot_check_within_some_explanations(engine):
     """Two items of each batch of eight are swapped: about a quarter of all spot checks see it."""
 
@@ -308,6 +309,7 @@ def test_weights_of_a_neighbouring_channel_in_the_fast_path_trip_the_spot_check(
         explain(fast, times=3)
 
 
+@pytest.mark.long
 def test_wrong_cells_trip_the_spot_check_of_occlusions(fast, monkeypatch):
     """Channels are right, since they are run alone; cells are shifted by two."""
     run = Program.run_maps

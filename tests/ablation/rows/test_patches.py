@@ -119,6 +119,7 @@ def same_drops(model, case, wanted, settings):
     np.testing.assert_allclose(found.drop, general.drop, rtol=0, atol=1e-5 * scale + rounding)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Score.MARGIN, Score.LOGIT_SUM])
 @pytest.mark.parametrize("fill", [Fill.ZERO, Fill.BLUR])
 def test_the_map_of_patches_is_that_of_the_general_way(kind, fill):

@@ -115,6 +115,7 @@ class Mixed(nn.Module):
         return self.head(torch.cat((a, up), 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("act", [nn.ReLU(), nn.Sigmoid(), nn.LeakyReLU(0.2), nn.SiLU(inplace=True)])
 def test_other_networks_of_the_same_operations_are_right_as_well(act):
     model = loaded(seeded(Mixed(act)), "features", size=64)

@@ -52,6 +52,7 @@ def test_the_error_is_the_mean_over_the_sample_relative_to_the_largest_delta():
     assert estimate.error(guess, exact, np.zeros(0, np.int64), 10.0) == 0.0
 
 
+@pytest.mark.long
 def test_the_first_answer_of_the_shipped_model_puts_channels_in_nearly_their_exact_order():
     """In the median of three fruit; one by one it varies (README, "Rungs")."""
     torch.set_num_threads(1)

@@ -29,6 +29,7 @@ def changed(case, count=5):
     return case.x + 0.3 * torch.randn((count, *case.x.shape[1:]), generator=generator)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [None, 5])
 def test_what_is_read_is_what_plain_runs_give(count):
     model = unet(SIZE)
@@ -71,6 +72,7 @@ def test_a_model_that_has_no_rows_is_run_whole(caplog):
     assert "input_rows_unused" in caplog.text
 
 
+@pytest.mark.long
 def test_rows_that_trip_the_null_control_are_left_for_the_whole_model(monkeypatch):
     model = unet(SIZE)
     case, made, targets = prepared(model)

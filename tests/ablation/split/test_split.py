@@ -181,6 +181,7 @@ def program(kind, module, size):
     return programs.load_export(data.getvalue(), "m.pt2").eval()
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(("kind", "path"), [("torchscript", "fx"), ("export", "export")])
 def test_a_program_is_explained_by_the_layers_of_the_module_it_was_made_from(kind, path):

@@ -357,6 +357,7 @@ def test_no_hook_is_left_behind(linear):
     assert not any(p.requires_grad for p in linear.model.module.parameters())
 
 
+@pytest.mark.long
 def test_a_fault_in_the_path_of_the_blocks_is_caught_by_their_own_null_control(monkeypatch, caplog):
     engine = Engine(unet(64), config.Ablation(classes=("suture",)))
     assert engine.path == "fx+rows"

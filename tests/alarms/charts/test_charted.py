@@ -272,6 +272,7 @@ def test_a_standing_machine_freezes_the_charts() -> None:
     assert list(line.active()) == []
 
 
+@pytest.mark.long
 def test_each_variety_has_charts_of_its_own_and_the_change_is_no_fault() -> None:
     amber = reference([signal("brightness", 90.0, 2.0, count=60)], variety="amber")
     line = Line(GOLDEN, amber, variety="golden")

@@ -377,6 +377,7 @@ def test_a_colour_that_comes_and_goes_rings_once(other: Lane) -> None:
         assert other.rung(1) == set()
 
 
+@pytest.mark.long
 def test_pictures_that_cannot_be_read_are_no_matter_of_the_fruit(other: Lane) -> None:
     other.finds(PICTURES, SEEN, **CHARTED)
     assert other.rung(3600) == {SEEN}

@@ -204,6 +204,7 @@ def test_a_library_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         assert (caught.value.reason, caught.value.permanent) == ("bad_producer", True)
 
 
+@pytest.mark.long
 def test_a_producer_that_hangs_is_killed_with_its_child(capture: Capture) -> None:
     """A stopped process is a call that does not return: the camera comes back with the next."""
     patient = {"open_timeout_s": 60, "read_timeout_s": 2.5}  # of a loaded computer

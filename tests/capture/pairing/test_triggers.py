@@ -38,6 +38,7 @@ class Delay:
 # --- never a wrong id that is called certain ------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stamped", [True, False], ids=["stamps", "no_stamps"])
 @pytest.mark.parametrize("delay", [any_delay, Delay(1.2), Delay(3.0)])
 def test_ten_thousand_triggers_with_delays_losses_and_doubles_name_no_wrong_fruit(
@@ -54,6 +55,7 @@ def test_ten_thousand_triggers_with_delays_losses_and_doubles_name_no_wrong_frui
         assert outcome.right > 0.7, "stamps tell late messages from lost ones"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stamped", [True, False], ids=["stamps", "no_stamps"])
 @pytest.mark.parametrize(("period_s", "triggers"), [(PERIOD_S, 10_000), (0.06, 3000), (0.86, 3000)])
 def test_with_jitter_under_half_a_period_and_nothing_lost_nearly_all_are_certain(

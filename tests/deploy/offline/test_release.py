@@ -70,6 +70,7 @@ def test_an_upgrade_asks_backs_up_switches_restarts_and_waits_in_this_order(site
     assert site.running() == "2.0"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
@@ -97,6 +98,7 @@ def test_what_fails_leaves_the_old_release_running(
     assert site.running() == "2.0"
 
 
+@pytest.mark.long
 def test_a_state_that_the_newer_release_migrated_is_put_back_by_it(site: Site) -> None:
     site.with_systemd()
     site.install(site.bundle("1.0"))
@@ -114,6 +116,7 @@ def test_a_state_that_the_newer_release_migrated_is_put_back_by_it(site: Site) -
     assert site.running() == "1.0"
 
 
+@pytest.mark.long
 def test_secrets_that_go_with_the_service_are_no_reason_to_put_a_state_back(site: Site) -> None:
     """Its credentials are gone once it is stopped: an error of the configuration, not of the
     state."""
@@ -127,6 +130,7 @@ def test_secrets_that_go_with_the_service_are_no_reason_to_put_a_state_back(site
     assert site.running() == "1.0"
 
 
+@pytest.mark.long
 def test_a_check_has_the_variables_of_the_unit_that_runs(site: Site) -> None:
     site.with_systemd()
     site.install(site.bundle("1.0"))
@@ -147,6 +151,7 @@ def test_a_check_has_the_variables_of_the_unit_that_runs(site: Site) -> None:
     assert refused.returncode == 78, "what is the process's own goes to nobody else"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["LoadCredential", "EnvironmentFiles"])
 def test_a_stopped_unit_with_secrets_checks_its_configuration_at_its_start(
     site: Site, name: str
@@ -199,6 +204,7 @@ def test_a_service_that_does_not_start_is_gone_back_from(site: Site) -> None:
     assert "1.0 runs again" in done.stderr
 
 
+@pytest.mark.long
 def test_a_release_that_failed_is_not_the_one_that_rollback_leads_to(site: Site) -> None:
     site.with_systemd()
     site.install(site.bundle("1.0"))
@@ -283,6 +289,7 @@ def test_a_first_release_that_does_not_come_up_stays_to_be_looked_at(site: Site)
     assert site.running() == "1.0"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["state", "health"])
 def test_a_kill_at_any_step_leaves_a_whole_release_and_the_next_try_works(
     site: Site, command: str
@@ -310,6 +317,7 @@ def test_a_release_that_was_never_finished_is_made_again(site: Site) -> None:
     assert site.running() == "1.0"
 
 
+@pytest.mark.long
 def test_old_releases_go_but_never_the_two_that_are_linked(site: Site) -> None:
     for version in ("1.0", "2.0", "3.0"):
         assert site.install(site.bundle(version), "--keep", "2").returncode == 0
@@ -318,6 +326,7 @@ def test_old_releases_go_but_never_the_two_that_are_linked(site: Site) -> None:
     assert (site.home / "previous").readlink().name == "2.0"
 
 
+@pytest.mark.long
 def test_a_wheel_of_another_hash_is_not_installed(site: Site) -> None:
     """Also where the sums were made, and signed, after it was exchanged."""
     bundle = site.bundle("1.0", quick=False)
@@ -374,6 +383,7 @@ def test_uninstalling_asks_and_keeps_what_is_the_plants(site: Site) -> None:
     assert "nothing is installed" in done.stderr
 
 
+@pytest.mark.long
 def test_going_back_without_a_release_before_is_refused(site: Site) -> None:
     site.install(site.bundle("1.0"))
     done = site.release("rollback")

@@ -207,6 +207,7 @@ def test_who_guesses_tokens_is_refused_and_keeps_nobody_of_that_address_out(
     wait_until(lambda: agent.telemetry.total("http_requests", status="429") >= 1)
 
 
+@pytest.mark.long
 def test_who_floods_without_a_token_keeps_nobody_with_one_out(serve: ServeAgent) -> None:
     server = serve(host="0.0.0.0", token=TOKEN, limits={"burst": 3, "requests_per_s": 1.0})
     with client_of(server) as client:

@@ -138,6 +138,7 @@ def test_a_picture_that_has_not_changed_is_not_handed_over_again(
     assert handed == ["Picture", "Unchanged", "Picture"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_server_that_dies_or_hangs_is_replaced_on_the_same_port(
     number: signal.Signals, agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
@@ -185,6 +186,7 @@ def test_the_probes_answer_while_everything_else_waits(agent: FakeAgent, start: 
     agent.hold_view.set()
 
 
+@pytest.mark.long
 def test_an_agent_that_stands_still_is_said_to(agent: FakeAgent, start: Start) -> None:
     server = start()
     go_on = threading.Event()
@@ -339,6 +341,7 @@ def test_a_server_whose_agent_never_reads_is_not_stopped_by_its_full_socket(
         child.kill()
 
 
+@pytest.mark.long
 def test_a_state_of_the_machine_that_was_refused_is_not_taken_later(
     agent: FakeAgent, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

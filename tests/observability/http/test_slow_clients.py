@@ -78,6 +78,7 @@ def closed(one: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sends",
     [b"G", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"POST /machine HTTP/1.1\r\n"
@@ -192,6 +193,7 @@ def test_a_header_that_is_too_long_is_refused(server: Served) -> None:
     assert httpx.get(f"{server.url}/livez", trust_env=False, verify=TRUST).status_code == 200
 
 
+@pytest.mark.long
 def test_a_connection_that_is_kept_alive_serves_many_requests(server: Served) -> None:
     with httpx.Client(base_url=server.url, trust_env=False, verify=TRUST) as client:
         for _ in range(50):

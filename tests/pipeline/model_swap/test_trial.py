@@ -40,6 +40,7 @@ def trial(args: TrialArgs) -> Trial:
     return Trial(args)
 
 
+@pytest.mark.long
 def test_it_says_what_it_has_loaded(trial: Trial) -> None:
     loaded = trial.loaded
     assert (loaded.name, loaded.classes) == ("second", ("background", "suture", "stem"))

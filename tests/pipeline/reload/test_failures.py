@@ -69,6 +69,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     one.agent.stop()
 
 
+@pytest.mark.long
 def test_a_part_that_fails_brings_back_those_before_it(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

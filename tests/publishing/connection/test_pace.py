@@ -158,6 +158,7 @@ def states_of_this_connection(broker: FaultBroker) -> set[str]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("says", [False, True])
 def test_a_broker_that_hangs_up_above_a_rate_is_found_out_and_gets_everything(
     says: bool,

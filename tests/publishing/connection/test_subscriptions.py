@@ -81,6 +81,7 @@ def test_a_subscription_at_which_the_broker_hangs_up_is_left_out(
         assert broker.closes == closes
 
 
+@pytest.mark.long
 def test_a_client_that_is_answered_nothing_finds_it_out_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -297,6 +297,7 @@ def test_a_client_that_speaks_nonsense_costs_only_its_own_connection(
     assert broker.restarts == restarts
 
 
+@pytest.mark.long
 def test_a_thousand_retained_pictures_on_a_few_topics_take_no_more_memory_than_a_few(
     broker: EmbeddedBroker,
 ) -> None:
@@ -316,6 +317,7 @@ def test_a_thousand_retained_pictures_on_a_few_topics_take_no_more_memory_than_a
     publisher.loop_stop()
 
 
+@pytest.mark.long
 def test_a_subscriber_that_reads_nothing_is_cut_off_and_no_other_waits_for_it(
     broker: EmbeddedBroker,
 ) -> None:

@@ -489,6 +489,7 @@ def test_a_host_writes_to_an_alarm_and_reads_what_it_came_to(
     assert host.value(name("shelve")) == "2025-10-09T08:54:20Z"
 
 
+@pytest.mark.long
 def test_an_alarm_of_a_camera_that_is_gone_is_normal_in_the_births_and_then_in_none(
     broker: Mosquitto, listener: Listener
 ) -> None:

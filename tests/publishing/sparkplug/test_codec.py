@@ -120,6 +120,7 @@ def test_of_what_googles_library_writes_commands_are_read(payload: Payload) -> N
     assert read_controls(data) == [control_of(metric, sent_ms) for metric in payload.metrics]
 
 
+@pytest.mark.long
 @given(st.binary(max_size=200) | PAYLOADS.map(encode).flatmap(
     lambda data: st.integers(0, len(data)).map(lambda end: data[:end])))  # fmt: skip
 @settings(max_examples=200, deadline=None)

@@ -26,6 +26,7 @@ def say(rig: SparkplugRig, seq: int) -> None:
     rig.publisher.alarm(examples.alarm(timestamp_ms=stamp))
 
 
+@pytest.mark.long
 def test_a_broker_that_is_paused_is_missed_and_told_all_again_when_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ WAITING = 100 + 4  # events and pictures
 STEPS_LEAST = {"upgrade": 12, "restore": 20, "adopt": 15}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("what", "between", "end"),
     [
