@@ -114,6 +114,7 @@ def ratios(seed, features=8):
     return error(deltas, exact) / error(plain, exact)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("onednn", [True, False], ids=["onednn", "blas"])
 def test_drops_err_no_more_than_those_of_plain_reruns(monkeypatch, onednn):
     """With either kind of products: one of the two is what this processor is given."""
@@ -123,6 +124,7 @@ def test_drops_err_no_more_than_those_of_plain_reruns(monkeypatch, onednn):
     assert np.exp(np.log(found).mean()) <= CHANCE
 
 
+@pytest.mark.long
 def test_nor_do_those_of_wide_networks_whose_sums_are_longer():
     found = np.concatenate([ratios(seed, features=32) for seed in range(2)])
     assert np.exp(np.log(found).mean()) <= CHANCE

@@ -101,6 +101,7 @@ def folder_of(tmp_path: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_recording_ends_and_says_how_much_is_missing(
     model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_source_that_is_none_is_named(model: LoadedModel, tmp_path: Path, sour
         Commissioning(Config(), Camera(name="cam1", source=source), model, plan).run()
 
 
+@pytest.mark.long
 def test_an_input_blind_model_is_refused_with_reasons_and_pictures(
     model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_run_that_has_begun_to_collect_meanwhile_is_not_overwritten(
     assert plan.collected.read_text() == "{}\n{}\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("asked", "minutes", "whole"), [(2, 16, 12), (14, 16, 14)])
 def test_lots_that_make_too_few_windows_are_gone_on_from(
     tmp_path: Path,

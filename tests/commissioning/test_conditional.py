@@ -87,6 +87,7 @@ def test_lots_too_short_for_a_reference_have_no_run_length() -> None:
     assert charts_of_samples([known(windows=12)], np.eye(1), BUDGET, (12, 1)) is None
 
 
+@pytest.mark.long
 def test_signals_that_go_together_share_their_luck(monkeypatch: pytest.MonkeyPatch) -> None:
     """With independent ones the worst of many decides; alike, all are lucky or none."""
     monkeypatch.setattr(conditional, "SAMPLES", 20)
@@ -141,6 +142,7 @@ def test_samples_have_the_share_of_lots_the_correlation_and_the_windows_of_the_m
     assert measured == pytest.approx(expected, abs=0.07)
 
 
+@pytest.mark.long
 def test_more_lots_make_the_run_length_surer_and_it_lies_around_what_was_designed() -> None:
     few, many = run_of(10), run_of(40)
     aim = BUDGET.days * BUDGET.margin
@@ -167,6 +169,7 @@ def test_limits_that_keep_the_budget_stay_as_they_are_designed() -> None:
     assert easy.run_length_that_holds(designed_for) == designed_for
 
 
+@pytest.mark.long
 def test_the_normal_tail_is_not_trusted_further_than_it_is_told_to_be() -> None:
     """The file then says how few days one sample in twenty has."""
     found, designed_for = charts(10)

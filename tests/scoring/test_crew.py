@@ -43,6 +43,7 @@ def scored(course: Course, faults: tuple[str, ...], processes: int) -> dict[str,
     return found
 
 
+@pytest.mark.long
 def test_two_processes_score_as_one_does_and_a_fault_named_twice_once(course: Course) -> None:
     found = scored(course, FAULTS, 1)
     assert [row["fault"] for row in found["faults"]] == ["lamp_fade", "control"]
@@ -66,6 +67,7 @@ def children() -> list[int]:
     return [one.pid for one in below if one.is_running() and one.name().startswith("score-")]
 
 
+@pytest.mark.long
 def test_days_and_shifts_are_the_same_whoever_replays_them(course: Course) -> None:
     changes = {"populations": 2, "shifts": 2, "days": 0.25}
     given = Assignment(
@@ -84,6 +86,7 @@ def test_days_and_shifts_are_the_same_whoever_replays_them(course: Course) -> No
     assert all(found[1][Population(number)].days > 0 for number in range(2))
 
 
+@pytest.mark.long
 def test_lots_recorded_by_two_are_those_that_one_records(
     course: Course, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -172,6 +175,7 @@ def test_an_error_with_arguments_of_its_own_reaches_the_parent(
     assert "null control failed on the logits" in str(answer)
 
 
+@pytest.mark.long
 def test_a_killed_scoring_leaves_no_process(course: Course, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "agent", "score-alarms", "--trial", "--processes", "2"]
     command += ["--config", str(course.config), "--reference", str(course.reference)]

@@ -14,12 +14,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [True, False])
 def test_explanations_leave_no_hook_and_no_graph(rows):
     left = leaks.run(leaks._engine(rows=rows), FEW, READINGS)
     assert (left.hooks, left.more) == (0, 0)
 
 
+@pytest.mark.long
 def test_what_stays_is_found(monkeypatch):
     engine = leaks._engine(rows=True)
     kept = []

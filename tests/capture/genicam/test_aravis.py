@@ -243,6 +243,7 @@ def test_a_camera_that_a_killed_process_left_running_is_opened_again(far: FarSid
     source.close()
 
 
+@pytest.mark.long
 @own_network
 def test_who_or_what_took_the_camera_away_is_told_apart(far: FarSide) -> None:
     far.power_on()
