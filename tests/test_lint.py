@@ -29,7 +29,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     [
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
-        pytest.param(("mypy",), marks=pytest.mark.long, id="mypy"),
+        ("mypy",),
         ("lint-imports", "--no-cache"),
     ],
     ids=" ".join,
