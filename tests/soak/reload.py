@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from agent.config import Config
 from agent.supervision.control.client import ask
+from agent.supervision.control.protocol import RefusedError
 from tests.pipeline.reload.test_every_key import Files, before, first, second
 from tests.soak.leaks import ERRORS, NOISE_MIB, _line
 from tests.support.mosquitto import mosquitto
@@ -99,6 +100,7 @@ def _keys(folder: Path) -> tuple[list[str], list[str]]:
     with running_agent(folder, "--config", str(file)) as agent:
         line = Line(agent, file, folder / "state")
         agent.wait(lambda: line.camera("witness")["state"] == "live", 120, "live")
+        agent.wait(lambda: _started(line.state), 120, "reloads are taken")
         count = 0
         for target in (first(files), second(files)):
             for what, raw in _steps(now, _witnessed(target, folder)):
@@ -131,6 +133,14 @@ def _keys(folder: Path) -> tuple[list[str], list[str]]:
     }
     rows += [f"- {one}" for one in line.refused]
     return rows, [name for name, met in checks.items() if not met]
+
+
+def _started(state: Path) -> bool:
+    try:
+        ask(state, "reload", {}, ANSWER_S)
+    except RefusedError:  # it is still starting
+        return False
+    return True
 
 
 def _witnessed(raw: Raw, folder: Path) -> Raw:
