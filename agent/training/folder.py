@@ -2,7 +2,8 @@
 
 Either ``name.png`` beside ``name_mask.png``, or ``images/name.*`` and ``masks/name.*``. A mask is a
 colour picture (black background, white suture, green stem, edges anti-aliased) or a label map (one
-channel: 0 background, 1 suture, 2 stem). Everything wrong with a folder is reported at once.
+channel: 0 background, 1 suture, 2 stem). ``dataset.json``, where there is one, tells the lots.
+Everything wrong with a folder is reported at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from agent.picture_files.decode import decode_raw, read_bytes
 from agent.picture_files.errors import PictureError
 from agent.simulator.layout import MASK_BACKGROUND, MASK_STEM, MASK_SUTURE
 from agent.training.errors import TrainingError
+from agent.training.line.lots import CARD, held_out_lots, lots_of
 from agent.training.samples import Sample
 
 SUFFIXES = tuple(suffix for suffix in picture_files.SUFFIXES if suffix != ".webp")
@@ -35,11 +37,12 @@ SHOWN_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One picture and its mask."""
+    """One picture and its mask. ``lot`` "" where no ``dataset.json`` says it."""
 
     name: str
     picture: Path
     mask: Path
+    lot: str = ""
 
     def load(self) -> Sample:
         """Read both; ``TrainingError`` naming the file for whatever is wrong with them."""
@@ -78,7 +81,9 @@ class FolderSamples:
 
 def find_pairs(folder: Path) -> tuple[Pair, ...]:
     """All pairs of a folder, by name; ``TrainingError`` listing every picture without its mask and
-    every mask without its picture, or saying that there are none."""
+    every mask without its picture, or saying that there are none. Where the folder has a
+    ``dataset.json``, it tells their lots, and a picture that it gives none is an error unless it
+    gives none to any."""
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder")
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
@@ -92,8 +97,20 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     problems += [f"{masks[stem]}: has no picture" for stem in sorted(masks.keys() - images.keys())]
     if not problems and not images:
         problems = [f"{folder}: holds no pictures ({', '.join(SUFFIXES)})"]
+    lots = lots_of(folder)
+    # The card names the picture by its own name, or by that of its copy as PNG.
+    told = {
+        stem: lots.get(path.name) or lots.get(f"{stem}.png", "") for stem, path in images.items()
+    }
+    if any(told.values()):
+        problems += [
+            f"{images[stem]}: {CARD} gives it no lot, as it does to others: it might be of a lot "
+            "that is held out"
+            for stem in sorted(told)
+            if not told[stem]
+        ]
     _raise(problems)
-    return tuple(Pair(stem, images[stem], masks[stem]) for stem in sorted(images))
+    return tuple(Pair(stem, images[stem], masks[stem], told[stem]) for stem in sorted(images))
 
 
 def check_pairs(pairs: tuple[Pair, ...], done: Callable[[int], None] = lambda _: None) -> None:
@@ -109,8 +126,16 @@ def check_pairs(pairs: tuple[Pair, ...], done: Callable[[int], None] = lambda _:
 
 
 def split_pairs(pairs: tuple[Pair, ...]) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """(training, held out): about a fifth is held out, chosen by name, so that adding pictures
-    moves none from one side to the other. One pair serves as both."""
+    """(training, held out): about a fifth is held out, so that adding pictures moves none from one
+    side to the other. Where lots are known, whole lots chosen by their names, and never a picture
+    of a lot that is trained on; ``TrainingError`` for one lot alone. Else pictures by name; one
+    pair serves as both."""
+    if any(pair.lot for pair in pairs):
+        lots = held_out_lots((pair.lot for pair in pairs), HELD_OUT_SHARE)
+        return (
+            tuple(pair for pair in pairs if pair.lot not in lots),
+            tuple(pair for pair in pairs if pair.lot in lots),
+        )
     ranked = sorted(pairs, key=lambda p: hashlib.sha256(p.name.encode()).hexdigest())
     if len(ranked) < 2:
         return tuple(ranked), tuple(ranked)
@@ -119,6 +144,18 @@ def split_pairs(pairs: tuple[Pair, ...]) -> tuple[tuple[Pair, ...], tuple[Pair, 
     held = held or ranked[:1]
     kept = [p for p in ranked if p not in held] or ranked[-1:]
     return tuple(kept), tuple(held)
+
+
+def held_out_words(pairs: tuple[Pair, ...]) -> str:
+    """One sentence for the card: what the numbers of these pairs were measured on."""
+    _, held = split_pairs(pairs)
+    lots = sorted({pair.lot for pair in held} - {""})
+    if lots:
+        return f"Held out: {len(held)} pictures, all those of the lots {', '.join(lots)}."
+    return (
+        f"Held out: {len(held)} pictures by name; their lots are not known, so that they may be of "
+        "lots that were trained on."
+    )
 
 
 def decode_mask(raw: NDArray[np.uint8], place: str) -> NDArray[np.uint8]:

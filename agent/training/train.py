@@ -23,7 +23,14 @@ from agent.training.calibrate import fit_confidence
 from agent.training.cases import Case, annotated_case, simulated_cases
 from agent.training.errors import TrainingError
 from agent.training.evaluate import Evaluation, Outcome, evaluate
-from agent.training.folder import FolderSamples, Pair, check_pairs, find_pairs, split_pairs
+from agent.training.folder import (
+    FolderSamples,
+    Pair,
+    check_pairs,
+    find_pairs,
+    held_out_words,
+    split_pairs,
+)
 from agent.training.plausibility import fruit_statistics
 from agent.training.recipe import Recipe, Stage
 from agent.training.reference import layer_means, overlay_ranges
@@ -115,9 +122,10 @@ def train(
     pairs: tuple[Pair, ...] = ()
     if options.folder is not None:
         pairs = find_pairs(options.folder)
+    kept, _ = split_pairs(pairs)
+    if pairs:
         phases.begin("reading samples", len(pairs))
         check_pairs(pairs, phases.done)
-    kept, _ = split_pairs(pairs)
     trainer = Trainer(
         options.recipe, lambda stage: _samples(stage, options, kept), PREPROCESSING, options.device
     )
@@ -164,6 +172,8 @@ def finish(
     phases = phases or Unseen()
     _, held = split_pairs(pairs)
     notes = notes_of(options)
+    if pairs:
+        notes += " " + held_out_words(pairs)
     size = options.recipe.stages[-1].size_px
     card = ModelCard(
         name=options.name,

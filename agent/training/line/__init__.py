@@ -1,0 +1,1 @@
+"""Training on the line's own pictures: where they came from, and which are held out."""
