@@ -70,6 +70,7 @@ class Shelf:
         A damaged record is booked under no reason of its own, as a random one: it goes in its turn.
         ``OSError``.
         """
+        self.holdings, self.damaged = Holdings(self.holdings.quotas), 0
         remove_unfinished(self.root)
         for day in days(self.root):
             for folder in folders(day):

@@ -50,6 +50,15 @@ def test_what_is_kept_is_what_lies_there_and_is_known_after_a_restart(tmp_path: 
     second.close()
 
 
+def test_a_folder_that_is_looked_through_again_is_booked_once(tmp_path: Path) -> None:
+    on = shelf(tmp_path)
+    keep(on, 1)
+    before = on.holdings.size_bytes
+    on.look_through()
+    assert on.holdings.size_bytes == before
+    on.close()
+
+
 def test_the_oldest_goes_for_a_newcomer_and_leaves_no_empty_folder(tmp_path: Path) -> None:
     on = shelf(tmp_path, limit=3 * SIZE)
     old = keep(on, -86_400)

@@ -22,6 +22,7 @@ from agent.observability.view import (
     CameraView,
     LevelView,
     LimitsView,
+    RecordingView,
     RunningView,
     UsualView,
 )
@@ -71,6 +72,7 @@ class FakeAgent:
     link: LinkStatus | None = None
     running: dict[str, RunningView] = field(default_factory=dict)
     usual: dict[str, UsualView] = field(default_factory=dict)
+    recording: RecordingView = field(default_factory=RecordingView)
     machine_word: MachineInfo = field(default_factory=MachineInfo)
     utc_ms: int = 1_700_000_000_000
     views: int = 0
@@ -113,7 +115,7 @@ class FakeAgent:
             mono=time.monotonic(), utc_ms=self.utc_ms, alarms=self.alarms,
             statuses=self.statuses, started_mono=self.started, levels=self.levels,
             workers=self.workers, link=self.link, machine=self.machine_word, running=self.running,
-            usual=self.usual,
+            usual=self.usual, recording=self.recording,
         )  # fmt: skip
         return build_view(first, now, self.newest, self.telemetry)
 

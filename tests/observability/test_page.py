@@ -19,7 +19,7 @@ from agent import config
 from agent.observability.page.document import load_page
 from agent.observability.page.words import load_words
 from agent.observability.pictures import map_scale
-from agent.observability.view import LevelView
+from agent.observability.view import LevelView, RecordingView
 from agent.records import AlarmState, CameraState, Rung, SamplingClass, Selection
 from tests.observability.conftest import (
     ANGLE,
@@ -71,6 +71,14 @@ def prefixed(url: str, prefix: str) -> Iterator[str]:
 def test_the_page_fills_with_everything_that_the_agent_knows(
     busy: FakeAgent, server: Served, browser: Chromium
 ) -> None:
+    busy.recording = RecordingView(
+        on=True,
+        since_utc_ms=busy.utc_ms,
+        records={"no_read": 7, "sure": 3},
+        size_bytes=2 * 2**20,
+        limit_bytes=10 * 2**30,
+        dropped=1,
+    )
     browser.open(server.url + ONE)
     browser.wait(f"{ANGLE} === '12.5°'")
     browser.wait("document.querySelectorAll('.map:not([hidden])').length === 2")
@@ -93,7 +101,12 @@ def test_the_page_fills_with_everything_that_the_agent_knows(
     assert browser.run(f"{lines}('y1'))")[:2] == [str(49 - 48 * 0.2), str(49 - 48 * 0.6)]
     assert "L" in browser.run("document.querySelector('.chart path:last-child').getAttribute('d')")
     assert re.search(r"oldest 30 s\s+2\.0 of 256 MiB", browser.text("#system"))
-    assert {"Explanations", "Workers", "Broker", "Messages", "Spool", "Memory"} == set(
+    kept = browser.text("#system")
+    assert re.search(
+        r"Recording\s*on\s.*2\.0 of 10,?240 MiB.*no read 7, sure 3.*1 not kept", kept, re.S
+    )
+    tiles = {"Explanations", "Workers", "Broker", "Messages", "Spool", "Recording", "Memory"}
+    assert tiles == set(
         browser.run("[...document.querySelectorAll('.tile h3')].map((h) => h.textContent)")
     )
     assert browser.errors == []
