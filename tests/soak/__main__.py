@@ -37,6 +37,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "genicam": lambda where, o: (where, o.seconds or 600.0, o.share),
     "ray": lambda where, o: (where, o.rounds, o.share),
     "reload": lambda where, o: (where, o.reloads),
+    "labels": lambda where, o: (where,),
     "offline": lambda where, o: (where,),
 }
 """In the order in which all are run: what each function, named as its module, is given. A proof is
