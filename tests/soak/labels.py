@@ -54,6 +54,8 @@ else:
         assert item.media is not None, item.id
         height, width = item.media.size
         for one in item.annotations:
+            if one.type == datumaro.AnnotationType.bbox:  # COCO's own box, beside its mask
+                continue
             place = ["", "suture", "stem"].index(names[one.label])
             if one.type == datumaro.AnnotationType.polygon:
                 mask = tools.decode(tools.frPyObjects([list(one.points)], height, width))[:, :, 0]
