@@ -20,6 +20,7 @@ from agent.cli.alarms import calibrate, check_angle, score_alarms
 from agent.cli.cameras import cameras
 from agent.cli.explanations import explain, study
 from agent.cli.health import health
+from agent.cli.labelling import export, import_labels
 from agent.cli.line import check_config, run
 from agent.cli.model import model
 from agent.cli.models import evaluate, train
@@ -57,6 +58,8 @@ for _command in (
     evaluate,
 ):
     app.command(_command.__name__.replace("_", "-"), cls=Command)(_command)
+app.command("export", cls=Command)(export)
+app.command("import", cls=Command)(import_labels)
 app.add_typer(model)
 app.add_typer(recording)
 app.add_typer(state)

@@ -38,6 +38,7 @@ PROOFS: dict[str, Callable[[Path, argparse.Namespace], tuple[Any, ...]]] = {
     "ray": lambda where, o: (where, o.rounds, o.share),
     "reload": lambda where, o: (where, o.reloads),
     "recording": lambda where, o: (where, o.rounds, o.seconds or 40.0, o.share),
+    "labels": lambda where, o: (where,),
     "offline": lambda where, o: (where,),
     "year": lambda where, o: (where, o.share, o.only, o.seed, o.state),
 }

@@ -1,0 +1,1 @@
+"""Pictures of the line to labelling tools, and their labels back."""
