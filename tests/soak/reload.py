@@ -43,11 +43,17 @@ class Line:
 
     def reload(self, raw: Raw, what: str) -> None:
         """Write the file and have it taken over."""
+        if why := self.asked(raw, what):
+            self.refused.append(why)
+
+    def asked(self, raw: Raw, what: str) -> str:
+        """Why it was not taken over, or nothing."""
         write(self.file, raw)
         answer = ask(self.state, "reload", {}, ANSWER_S)
         self.seconds.append(float(answer.get("seconds", 0.0)))
-        if answer.get("result") not in ("applied", "unchanged"):
-            self.refused.append(f"{what}: {answer}"[:300])
+        if answer.get("result") in ("applied", "unchanged"):
+            return ""
+        return f"{what}: {answer.get('result')}: {answer.get('problems')}"[:500]
 
     def camera(self, name: str) -> Raw:
         # The page is a process of its own, which may have been begun anew.
@@ -103,9 +109,12 @@ def _keys(folder: Path) -> tuple[list[str], list[str]]:
         agent.wait(lambda: _started(line.state), 120, "reloads are taken")
         count = 0
         for target in (first(files), second(files)):
+            waiting: list[str] = []  # a file of TLS means nothing before the address has it
             for what, raw in _steps(now, _witnessed(target, folder)):
-                line.reload(raw, what)
+                why = line.asked(raw, what)
+                waiting = [*waiting, why] if why else []
                 now, count = raw, count + 1
+            line.refused += waiting
         # The books are read in the log, of which a key has just been changed.
         line.reload({**now, "logging": {"level": "info"}}, "logging")
         seen = line.camera("witness")
@@ -234,6 +243,7 @@ def _many(folder: Path, reloads: int) -> tuple[list[str], list[str]]:
         with running_agent(folder, "--config", str(file)) as agent:
             line = Line(agent, file, folder / "state")
             agent.wait_ready(180)
+            agent.wait(lambda: _started(line.state), 120, "reloads are taken")
             readings = []
             for cycle in range(cycles):
                 for number, raw in enumerate(variants):

@@ -3,7 +3,7 @@ held out. Prints every number of the evaluation."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from agent import config
@@ -14,9 +14,10 @@ from tests.standin.world import HELD_OUT_LOTS, StandIn
 FRUIT_A_LOT = 20
 
 
-def main(arguments: list[str]) -> None:
-    path = Path(arguments[0]) if arguments else None
-    model = load_model(config.Model(path=path), "cpu")
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.standin", description=__doc__)
+    parser.add_argument("weights", nargs="?", type=Path, help="a model's file")
+    model = load_model(config.Model(path=parser.parse_args().weights), "cpu")
     judged = evaluate(model, StandIn().cases(HELD_OUT_LOTS, FRUIT_A_LOT))
     print(f"{model.label}, {len(HELD_OUT_LOTS)} lots of {FRUIT_A_LOT} fruit")
     for name, value in judged.summary().items():
@@ -24,4 +25,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
