@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.dataset.record import FACTS, MASK, PICTURE, Record, RecordError
@@ -16,7 +17,8 @@ _TIME = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-.+")
 def read_record(folder: Path) -> Record:
     """Read what is known of a recorded picture. ``RecordError`` names the file and what is wrong.
 
-    The pictures themselves are looked at when they are asked for.
+    The pictures themselves are looked at when they are asked for. Where the disk cannot be read the
+    error's cause is an ``OSError``: the record may be whole.
     """
     path = folder / FACTS
     try:
@@ -51,6 +53,15 @@ def captured_stamp(folder: Path) -> str:
     """The time of capture in a record's name, in an order of its own; empty where there is none."""
     match = _TIME.fullmatch(folder.name.removeprefix(f"{folder.parent.parent.name}-"))
     return match[1] if match else ""
+
+
+def captured_ms(folder: Path) -> int | None:
+    """The same in milliseconds of Unix time; None where its name is none of a record."""
+    try:
+        at = datetime.strptime(captured_stamp(folder), "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return round(at.timestamp() * 1000)
 
 
 def _order(folder: Path) -> tuple[str, str]:

@@ -47,6 +47,10 @@ class RecordError(Exception):
         self.problem = problem
 
 
+class OtherVersionError(RecordError):
+    """A record of another version of this program, which that one can read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a picture when it is kept.

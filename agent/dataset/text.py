@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.dataset.record import VERSION, Reason, Record, RecordError
+from agent.dataset.record import VERSION, OtherVersionError, Reason, Record, RecordError
 from agent.strict_json import read_object
 
 LIMIT_BYTES = 1 << 20
@@ -65,7 +65,7 @@ def parse_facts(path: Path, data: bytes) -> Record:
     found = text.values
     if found.get("version", VERSION) != VERSION:
         problem = f"version: {found['version']!r}, where this agent reads {VERSION}"
-        raise RecordError(path, problem)
+        raise OtherVersionError(path, problem)
     values: dict[str, Any] = dict(found)
     for key, kind in _KINDS.items():
         if key not in values:
@@ -80,7 +80,7 @@ def parse_facts(path: Path, data: bytes) -> Record:
         at = datetime.fromisoformat(values["captured_at"])
         values["captured_at"] = at.astimezone(UTC)
         values["reasons"] = tuple(Reason(reason) for reason in values["reasons"])
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise RecordError(path, str(error)) from error
     if at.tzinfo is None:
         raise RecordError(path, "captured_at: has no time zone")

@@ -22,7 +22,7 @@ from agent.dataset.reading import days, folders
 from agent.dataset.record import FACTS, MASK, PICTURE, Facts, Reason, Record
 from agent.dataset.text import facts_bytes
 
-UNFINISHED = re.compile(r"\..+\.(?:part|gone)")
+UNFINISHED = re.compile(r"\..+-\d{8}T\d{6}\.\d{3}Z-.+\.(?:part|gone)")
 """Hidden names of a record that is being written, or removed."""
 BLOCK_BYTES = 4096
 FACTS_ROOM_BYTES = 16 * 1024

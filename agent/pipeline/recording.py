@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from agent.config import Config
 from agent.dataset import Reason
 from agent.dataset.claim import ClaimError
+from agent.pipeline.clock import synchronised
 from agent.publishing.wire import payloads
 from agent.publishing.wire.settings import ExplanationShape
 from agent.recording.recorder import NoPlaceError, Recorder
@@ -53,10 +54,7 @@ def settings_of(config: Config) -> RecorderSettings:
 
 
 class Recording:
-    """The recorder of one agent, and its switch. ``running``: variety and lot of a lane.
-
-    ``ClaimError`` where it is to record from the start and the folder is another's.
-    """
+    """The recorder of one agent, and its switch. ``running``: variety and lot of a lane."""
 
     def __init__(
         self,
@@ -76,6 +74,7 @@ class Recording:
             running=running,
             model_name=lambda sha256: self._models.get(sha256, ""),
             utc_ms=wall_clock_ms,
+            clock_is_right=lambda: synchronised() == 1.0,
         )
         self.recorder = Recorder(settings_of(config), described, telemetry, clock)
         self._restore()
@@ -144,10 +143,10 @@ class Recording:
         found = self._store.kept.get(NAME)
         saved = parse_kept(found, NAME, _Saved, logger) if found is not None else None
         if saved is not None and saved.configured == self._configured:
-            self.recorder.switch(on=saved.on, since_utc_ms=saved.since_utc_ms, by=saved.by)
+            self.recorder.restore(on=saved.on, since_utc_ms=saved.since_utc_ms, by=saved.by)
         else:
             now_ms = wall_clock_ms()
-            self.recorder.switch(on=self._configured, since_utc_ms=now_ms, by=CONFIGURATION)
+            self.recorder.restore(on=self._configured, since_utc_ms=now_ms, by=CONFIGURATION)
             self._save()
         status = self.recorder.status()
         if status.on:

@@ -11,6 +11,7 @@ from agent.recording.status import Described, Drop, RecorderSettings, RecordingS
 from agent.recording.waiting import HeldFrames, Job, JobQueue
 from agent.recording.writer import Writer, quotas_of
 from agent.records import Explanation, Frame, FruitReading, Selection
+from agent.supervision.errands import ErrandError
 from agent.telemetry import Clock, Telemetry
 
 ERRAND_S = 20.0
@@ -71,26 +72,40 @@ class Recorder:
         if self._writer.is_alive():
             self._writer.errands.do(lambda: self._writer.configure(settings.recording), ERRAND_S)
 
-    def _begin(self) -> None:
+    def restore(self, *, on: bool, since_utc_ms: int, by: str) -> None:
+        """As ``switch``, of an agent that is being built: the folder is opened once the thread
+        runs. Neither a disk that hangs nor a folder that is taken keeps fruit from being read."""
+        if on:
+            self._writer.begin_later(self._shelf())
+        self._on, self._since_utc_ms, self._by = on, since_utc_ms, by
+
+    def _shelf(self) -> Shelf:
         settings = self._settings
         if settings.folder is None:
             raise NoPlaceError("neither recording.folder nor state_dir is set")
-        shelf = Shelf(
+        return Shelf(
             settings.folder,
             settings.owner,
             quotas_of(settings.recording),
             settings.recording.free_disk_bytes,
         )
+
+    def _begin(self) -> None:
+        shelf = self._shelf()
         if self._writer.is_alive():
             self._writer.errands.do(lambda: self._writer.begin(shelf), ERRAND_S)
-        else:  # the agent is being built
+        else:
             self._writer.begin(shelf)
         self._on = True
 
     def _end(self) -> None:
         self._on = False
         if self._writer.is_alive():
-            self._writer.errands.do(self._writer.end, ERRAND_S)
+            try:
+                self._writer.errands.do(self._writer.end, ERRAND_S)
+            except ErrandError:
+                self._on = True
+                raise
         else:
             self._writer.end()
 

@@ -38,6 +38,7 @@ class Described:
     """How what is kept beside a picture is made: as the messages to SCADA hold it.
 
     ``running``: variety and lot of a lane; ``model_name``: of the network with that SHA-256.
+    ``clock_is_right``: by what the kernel says; a clock that is wrong makes nothing old.
     """
 
     reading: Callable[[FruitReading], Mapping[str, object]]
@@ -45,6 +46,7 @@ class Described:
     running: Callable[[str], tuple[str, str]]
     model_name: Callable[[str], str]
     utc_ms: Callable[[], int]
+    clock_is_right: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)

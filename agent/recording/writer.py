@@ -89,6 +89,9 @@ class Writer:
     def begin(self, shelf: Shelf) -> None:
         """Write to this folder from now on. ``ClaimError`` where it is another's; a disk that
         refuses is tried again later. An errand, or before the start."""
+        if self.shelf is not None:  # an end that was not waited for
+            self.shelf.close()
+            self._open = False
         try:
             shelf.open()
             self._open = True
@@ -96,6 +99,10 @@ class Writer:
             self._pause(_drop_of(error), str(error))
         self.shelf = shelf
         self._looked = False
+
+    def begin_later(self, shelf: Shelf) -> None:
+        """The same before the start: the thread opens it, and a disk that hangs holds up nobody."""
+        self.shelf = shelf
 
     def end(self) -> None:
         """Write what waits, and leave the folder. An errand."""
@@ -142,29 +149,35 @@ class Writer:
             if not self._open:
                 shelf.open()
                 self._open = True
-            if not self._looked:
-                self._look_through(shelf)
+                if self.paused is not None:
+                    self._resume()
+            if not self._looked and not self._look_through(shelf):
+                return  # somebody waits: it is begun again
             if self._clock() >= self._tidy_mono:
                 self._tidy_mono = self._clock() + TIDY_S
-                self._removed(*shelf.tidy(self._described.utc_ms()))
-            if self.paused is not None and shelf.has_room():
-                self._resume()
+                described = self._described
+                now = described.utc_ms() if described.clock_is_right() else None
+                self._removed(*shelf.tidy(now))
         except ClaimError as error:
             self._pause(Drop.FOLDER_TAKEN, str(error))
         except OSError as error:
             self._pause(_drop_of(error), str(error))
 
-    def _look_through(self, shelf: Shelf) -> None:
-        shelf.look_through(lambda: not self._stopping.is_set())
-        self._looked = True
+    def _look_through(self, shelf: Shelf) -> bool:
+        self._looked = shelf.look_through(
+            lambda: not self._stopping.is_set() and not self.errands.waiting
+        )
+        if not self._looked:
+            return False
         if shelf.damaged:
             log_event(logger, logging.WARNING, "recordings_damaged", records=shelf.damaged)
         self._tell(shelf)
+        return True
 
     def _do(self, job: Job) -> None:
         """One picture. Nothing that is wrong with it ends the thread or costs another."""
         lane, shelf = job.frame.lane, self.shelf
-        if shelf is None or self.paused is not None:
+        if shelf is None or not self._may_write(shelf):
             if job.reasons:
                 self.dropped(lane, self.paused or Drop.ERROR)
             return
@@ -178,8 +191,6 @@ class Writer:
         except DiskLowError as error:
             self.dropped(lane, Drop.DISK_FULL)
             self._pause(Drop.DISK_FULL, str(error))
-        except FileExistsError:
-            self.dropped(lane, Drop.ERROR)
         except OSError as error:
             self.dropped(lane, _drop_of(error))
             self._pause(_drop_of(error), str(error))
@@ -187,7 +198,26 @@ class Writer:
             self.dropped(lane, Drop.ERROR)
             logger.exception("record_failed", extra={"fields": {"error": repr(error)}})
 
+    def _may_write(self, shelf: Shelf) -> bool:
+        """Whether a picture is tried. While paused one is now and then, and ends the pause if it is
+        kept: free space alone does not say that a disk takes anything."""
+        if self.paused is None:
+            return True
+        try:
+            return self._open and self._clock() >= self._retry_mono and shelf.has_room()
+        except OSError:
+            return False
+
     def _keep(self, shelf: Shelf, job: Job, reasons: tuple[Reason, ...]) -> None:
+        """Its record, or what comes to the one that an explanation made before."""
+        record = self._recent.get(job.frame.frame_id)
+        if record is None:
+            self._keep_new(shelf, job, reasons)
+        else:
+            self._recent[job.frame.frame_id] = shelf.explain(record, record.explanation, reasons)
+        self._resume()
+
+    def _keep_new(self, shelf: Shelf, job: Job, reasons: tuple[Reason, ...]) -> None:
         frame, seen = job.frame, job.fruit.segmentation
         variety, lot = self._described.running(frame.lane)
         told = job.explanation
@@ -218,7 +248,7 @@ class Writer:
             numbers = self._described.explanation(job.explanation)
             reasons = (Reason.EXPLAINED,) if job.unusual else ()
             try:
-                shelf.explain(record, numbers, reasons)
+                self._recent[job.frame.frame_id] = shelf.explain(record, numbers, reasons)
             except FileNotFoundError:  # it has gone for another one meanwhile
                 del self._recent[job.frame.frame_id]
         elif job.unusual and self._choice().take_explained(job.frame.lane, self._clock()):

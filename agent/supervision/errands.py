@@ -61,6 +61,11 @@ class Errands:
         self._wake()
         return errand.wait(timeout_s)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody waits: long work that can be begun anew is to be left."""
+        return not self._waiting.empty()
+
     def run(self) -> None:
         """Do what was asked for; never raises."""
         while True:

@@ -145,13 +145,15 @@ def test_an_explanation_of_a_record_that_is_gone_makes_no_new_one(tmp_path: Path
 def test_what_a_killed_process_left_is_no_record_and_is_cleared(tmp_path: Path) -> None:
     record = write(tmp_path)
     day = record.folder.parent
-    for name in (".x.part", ".y.gone"):
+    stranger = day / ".thumbnails.part"  # somebody else's
+    stranger.mkdir()
+    for name in (f".{record.id}0.part", f".{record.id}1.gone"):
         (day / name).mkdir()
         (day / name / "picture.png").write_bytes(b"half")
     (record.folder / ".record.json.part").write_bytes(b"{")
     assert list(dataset.records(tmp_path)) == [dataset.read_record(record.folder)]
     assert dataset.remove_unfinished(tmp_path) == 2
-    assert [entry.name for entry in day.iterdir()] == [record.id]
+    assert {entry.name for entry in day.iterdir()} == {record.id, stranger.name}
     assert not (record.folder / ".record.json.part").exists()
 
 

@@ -112,6 +112,40 @@ def test_a_damaged_record_is_counted_told_and_goes_first(tmp_path: Path) -> None
     on.close()
 
 
+def test_what_is_no_record_of_this_version_is_left_alone_however_old(tmp_path: Path) -> None:
+    """A folder of somebody's labels, and what a later version wrote, were removed as very old."""
+    stranger = tmp_path / "labels" / "line3" / "images"
+    stranger.mkdir(parents=True)
+    later = write(tmp_path).folder
+    text = (later / "record.json").read_text()
+    (later / "record.json").write_text(text.replace('"version": 1', '"version": 2'))
+    on = shelf(tmp_path, limit=9 * SIZE)
+    assert on.tidy(2**53) == (0, 0)
+    assert stranger.is_dir()
+    assert (later / "picture.png").is_file()
+    assert on.damaged == 1
+    on.close()
+
+
+def test_a_disk_that_cannot_be_read_makes_no_record_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    on = shelf(tmp_path, limit=9 * SIZE)
+
+    def fail(folder: Path) -> None:
+        raise RecordError(folder, "cannot be read") from OSError(5, "Input/output error")
+
+    monkeypatch.setattr("agent.dataset.shelf.read_record", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        on.look_through()
+    monkeypatch.undo()
+    on.look_through()
+    assert on.damaged == 0
+    assert sum(on.holdings.counts().values()) == 1
+    on.close()
+
+
 def test_what_the_disk_does_not_remove_stays_booked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,9 +157,11 @@ def test_what_the_disk_does_not_remove_stays_booked(
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr("agent.dataset.shelf.remove_record", refuse)
+    keep(on, 2)
+    assert on.holdings.size_bytes == 2 * before
     with pytest.raises(PermissionError):
-        keep(on, 2)
-    assert on.holdings.size_bytes == before
+        on.tidy(0)
+    assert on.holdings.size_bytes == 2 * before
     on.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.config import Config
-from agent.dataset.claim import ClaimError
+from agent.dataset.claim import FILE
 from agent.pipeline.recording import Recording, alarmed_lanes
 from agent.records import AlarmState
 from agent.storage.store import Store
@@ -19,6 +19,7 @@ from agent.supervision.control.protocol import Peer, RefusedError
 from agent.telemetry import NullTelemetry
 from tests.observability.samples import alarm as an_alarm
 from tests.recording.support import frame, fruit, kept
+from tests.support import wait_until
 
 ME = Peer(os.getuid(), os.getpid())
 
@@ -84,12 +85,17 @@ def test_what_was_switched_stays_over_a_restart_until_the_file_says_something_el
     assert not ask(make(store, tmp_path / "r", enabled=True), "status")["on"]
 
 
-def test_a_folder_of_another_agent_ends_the_start_and_refuses_the_command(
+def test_a_folder_of_another_agent_pauses_from_the_start_and_refuses_the_command(
     tmp_path: Path, store: Store
 ) -> None:
     first = make(store, tmp_path / "r", enabled=True)
-    with pytest.raises(ClaimError, match="another process records there"):
-        make(store, tmp_path / "r", enabled=True)
+    first.recorder.start()
+    wait_until(lambda: (tmp_path / "r" / FILE).exists(), 30, "it has the folder")
+    beside = make(store, tmp_path / "r", enabled=True)
+    beside.recorder.start()
+    wait_until(lambda: ask(beside, "status")["paused"] == "folder_taken", 30, "it is told")
+    assert "another process records there" in str(ask(beside, "status")["detail"])
+    beside.recorder.stop(30.0)
     other = Store(tmp_path / "other", NullTelemetry())
     second = make(other, tmp_path / "r")
     with pytest.raises(RefusedError, match="another process records there"):
@@ -97,7 +103,7 @@ def test_a_folder_of_another_agent_ends_the_start_and_refuses_the_command(
     assert [row[2] for row in audit(other)] == ["refused"]
     assert not ask(second, "status")["on"]
     other.close(5.0)
-    end(first)
+    first.recorder.stop(30.0)
 
 
 def test_without_a_place_a_command_is_refused(store: Store) -> None:

@@ -113,6 +113,7 @@ def test_off_writes_what_waits_and_leaves_the_folder(tmp_path: Path, recorder: R
 def test_a_folder_that_another_records_to_is_refused_and_all_is_as_it_was(
     tmp_path: Path, recorder: Recorder
 ) -> None:
+    settled(recorder)  # it has the folder
     other = make(tmp_path / "r", Counted())
     with pytest.raises(ClaimError):
         other.switch(on=True, since_utc_ms=0, by="test")
@@ -169,6 +170,21 @@ def test_an_alarm_of_the_lane_is_a_reason(tmp_path: Path, recorder: Recorder) ->
     assert record.reasons == (Reason.ALARMED,)
 
 
+def test_an_explanation_that_comes_first_costs_the_fruit_nothing(
+    tmp_path: Path, recorder: Recorder, telemetry: Counted
+) -> None:
+    seen = fruit(frame(1), reason=NO_SUTURE)
+    unusual = explanation(frame(1), input_context_reliance=0.9)
+    recorder.explained(unusual, selection(frame(1), seen))
+    settled(recorder)
+    see(recorder, 1)
+    recorder.stop(30.0)
+    (record,) = kept(tmp_path / "r")
+    assert record.reasons == (Reason.EXPLAINED, Reason.NO_READ)
+    assert record.explanation == {"job_id": "job"}
+    assert not [name for name in telemetry.counts if name[0] == "recordings_dropped"]
+
+
 def test_a_disk_that_fills_pauses_recording_until_it_has_room(
     tmp_path: Path, recorder: Recorder, telemetry: Counted, now: Now
 ) -> None:
@@ -186,9 +202,10 @@ def test_a_disk_that_fills_pauses_recording_until_it_has_room(
     shelf._free_bytes = lambda _: 1 << 40
     now.s = 60.0
     settled(recorder)
-    recorder._writer.errands.do(lambda: None, 30.0)
-    assert recorder.status().paused is None
+    assert recorder.status().paused is Drop.DISK_FULL, "free space alone does not say it"
     see(recorder, 4)
+    settled(recorder)
+    assert recorder.status().paused is None
     recorder.stop(30.0)
     assert [record.id[-1] for record in kept(tmp_path / "r")] == ["1", "4"]
 

@@ -151,8 +151,11 @@ class Shadow:
         if self._process is None:
             if now < self._retry_mono:
                 return
-            self._args = self._settings.args(self.staged)
-            self._process = self._settings.launch(self._args)
+            args = self._settings.args(self.staged)
+            if self._args not in (None, args):  # changed while it had no process
+                self.staged = afresh(self.staged)
+            self._args = args
+            self._process = self._settings.launch(args)
             self._asked = (now, LOAD_S)
         for message in self._process.receive():
             self._asked = None

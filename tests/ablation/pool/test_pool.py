@@ -141,8 +141,8 @@ def test_two_workers_work_at_the_same_time(start: Start) -> None:
     assert pids == set(pool.pids().values())
     assert len(pids) == 2
     wait_until(lambda: telemetry.gauges["workers idle"] == 2)
-    assert telemetry.gauges["worker_memory_bytes cpu-0"] > 1_000_000
-    assert telemetry.gauges["worker_memory_bytes cpu-1"] > 1_000_000
+    for name in pool.pids():
+        assert telemetry.gauges[f"worker_memory_bytes {name}"] > 1_000_000
     assert telemetry.beats > 0
 
 

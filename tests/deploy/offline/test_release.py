@@ -198,7 +198,7 @@ def test_without_a_state_there_is_nothing_to_back_up(site: Site) -> None:
 def test_a_service_that_does_not_start_is_gone_back_from(site: Site) -> None:
     site.with_systemd()
     site.install(site.bundle("1.0"))
-    site.with_systemd(f"readlink {site.home}/current | grep -q 1.0")
+    site.with_systemd(f"readlink {site.home}/current | grep -q '1[.]0$'")
     done = site.install(site.bundle("2.0"))
     assert (done.returncode, site.running()) == (1, "1.0"), done.stderr
     assert "1.0 runs again" in done.stderr
