@@ -304,7 +304,7 @@ def _variants(folder: Path, broker: str) -> Iterator[Raw]:
         ],
         "mqtt": {"broker": broker, "sparkplug": {"enabled": True}},
         "ablation": {"workers": {"count": 0}},
-        "logging": {"level": "warning"},
+        "logging": {"level": "info"},
     }
     first_camera = base["cameras"][0]
     lanes = [{"name": f"lane{i}", "region": [256 * i, 0, 200, 200]} for i in range(2)]
