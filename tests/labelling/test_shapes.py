@@ -78,6 +78,12 @@ def test_a_brush_that_is_cut_off_or_of_another_size_is_refused(data: list[int]) 
         unpack_brush(data, 4, 4)
 
 
+@pytest.mark.parametrize("data", [1 << 40, "0" * 8, [True] * 8, [0, 0, 0, 64] + [0] * 500, None])
+def test_a_brush_that_is_no_list_of_bytes_or_too_long_is_refused_unmade(data: object) -> None:
+    with pytest.raises(ValueError, match="a brush"):
+        unpack_brush(data, 4, 4)
+
+
 @pytest.mark.parametrize(
     "text",
     [
