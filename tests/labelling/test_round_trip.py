@@ -21,6 +21,7 @@ from agent.labelling.colour_masks import FOLDER
 from agent.labelling.errors import LabellingError
 from agent.labelling.exporting import Exported, ExportOptions, Format, export
 from agent.labelling.importing import Imported, ImportOptions, import_labels
+from agent.training.errors import TrainingError
 from agent.training.folder import find_pairs
 
 LABELS = {
@@ -98,6 +99,12 @@ def test_masks_come_back_identical_from_every_format(tmp_path: Path, form: Forma
     card = read_card(tmp_path / "labelled")
     assert {row["lot"] for row in card.pictures.values()} == {"L-0", "L-1"}
     assert card.pictures.keys() == made.card.pictures.keys()
+
+
+def test_an_export_is_no_truth_to_train_on_before_its_labels_are_imported(tmp_path: Path) -> None:
+    exported(tmp_path)
+    with pytest.raises(TrainingError, match="pitwatch import its labels first"):
+        find_pairs(tmp_path / "export")
 
 
 def test_an_edited_mask_is_what_comes_back_and_counts_as_changed(tmp_path: Path) -> None:

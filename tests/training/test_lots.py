@@ -92,6 +92,10 @@ def test_pictures_of_one_lot_alone_are_refused_before_anything_is_computed(tmp_p
         ('{"version": 2, "pictures": {}}', "version 2, expected 1"),
         ('{"version": 1, "pictures": []}', "pictures: is no object"),
         ('{"version": 1, "pictures": {"a.png": 3}}', "a.png: lot: is no text"),
+        (
+            '{"version": 1, "pictures": {"a.png": {"lot": "L1", "predicted_sha256": "ab"}}}',
+            "an export: its masks are the model's own; pitwatch import its labels first",
+        ),
         ('{"version": 1, "pictures": {"a.png": {"lot": 7}}}', "a.png: lot: is no text"),
     ],
 )
