@@ -50,6 +50,8 @@ def export(
         made = write(records, out, options, phases.done)
     for problem in made.damaged:
         typer.echo(f"pitwatch: left out: {problem}", err=True)
+    if warning := made.card.lots_warning:
+        typer.echo(f"pitwatch: {warning}", err=True)
     typer.echo(
         f"{out}: {len(made.card.pictures)} pictures; left out: {made.near} near-duplicates, "
         f"{len(made.damaged)} damaged records"
@@ -97,6 +99,8 @@ def import_labels(
             f"pitwatch: {picture}: {pixels} pixels were drawn as suture and stem; they are stem",
             err=True,
         )
+    if warning := made.card.lots_warning:
+        typer.echo(f"pitwatch: {warning}", err=True)
     typer.echo(
         f"{out}: {len(made.card.pictures)} labelled pictures, {made.unchanged} of them exactly as "
         f"predicted; left out: {len(made.problems)}"

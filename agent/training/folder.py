@@ -102,7 +102,12 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     told = {
         stem: lots.get(path.name) or lots.get(f"{stem}.png", "") for stem, path in images.items()
     }
-    if any(told.values()):
+    if any(told.values()) and not all(told.values()):
+        known = sum(map(bool, told.values()))
+        problems += [
+            f"{folder / CARD}: has the lots of {known} of {len(told)} pictures: write the others' "
+            "there, or take those pictures and their masks away, or the file to hold out by name"
+        ]
         problems += [
             f"{images[stem]}: {CARD} gives it no lot, as it does to others: it might be of a lot "
             "that is held out"

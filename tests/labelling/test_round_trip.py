@@ -101,6 +101,14 @@ def test_masks_come_back_identical_from_every_format(tmp_path: Path, form: Forma
     assert card.pictures.keys() == made.card.pictures.keys()
 
 
+def test_lots_that_training_would_refuse_are_told(tmp_path: Path) -> None:
+    made = exported(tmp_path)
+    assert not made.card.lots_warning
+    record(tmp_path / "records", 9, lot="")
+    mixed = export(tmp_path / "records", tmp_path / "mixed", ExportOptions(Format.MASKS))
+    assert mixed.card.lots_warning.startswith("1 of 4 pictures have no lot: train --folder refuses")
+
+
 def test_an_export_is_no_truth_to_train_on_before_its_labels_are_imported(tmp_path: Path) -> None:
     exported(tmp_path)
     with pytest.raises(TrainingError, match="pitwatch import its labels first"):
@@ -245,6 +253,7 @@ def test_the_commands_write_and_take_back(tmp_path: Path) -> None:
     done = run.invoke(app, ["import", str(out), "--export", str(out), "-o", str(back)])
     assert done.exit_code == 0, done.output
     assert "1 of them exactly as predicted" in done.output
+    assert "all 1 pictures are of lot L-1: train --folder refuses them" in done.output
     done = run.invoke(app, ["import", str(out), "--export", str(out), "-o", str(back)])
     assert done.exit_code == 1
     assert "is not empty" in done.output

@@ -71,6 +71,7 @@ def test_every_picture_without_a_lot_beside_others_with_one_is_named(tmp_path: P
     assert "b.png: dataset.json gives it no lot" in str(caught.value)
     assert "c.png: dataset.json gives it no lot" in str(caught.value)
     assert "a.png" not in str(caught.value)
+    assert "has the lots of 1 of 3 pictures: write the others' there" in str(caught.value)
 
 
 def test_pictures_of_one_lot_alone_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
