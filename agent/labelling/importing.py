@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from collections import Counter
@@ -130,7 +131,7 @@ def _mask(
             raise ValueError(f"shape {number}: unknown class {shape.label!r}; there are {known}")
         try:
             drawn[label] |= shape.draw(height, width)
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise ValueError(f"shape {number}, {label}: {error}") from error
     mask = np.zeros((height, width), np.uint8)
     for place, label in enumerate(CLASSES, 1):  # stem over suture, however they were drawn
@@ -164,6 +165,7 @@ def _read(labels: Path, export: str) -> tuple[str, list[Labelled]]:
         data = labels.read_bytes()
     except OSError as error:
         raise LabellingError(f"{labels}: cannot be read: {error.strerror}") from error
+    data = data.removeprefix(codecs.BOM_UTF8)
     if data[:2] == b"PK":
         raise LabellingError(f"{labels}: is an archive; unpack it and name the folder")
     if data.lstrip()[:1] == b"<":

@@ -90,7 +90,8 @@ def test_a_brush_that_is_no_list_of_bytes_or_too_long_is_refused_unmade(data: ob
         "<!DOCTYPE a [<!ENTITY b 'c'>]><annotations/>",
         "<annotations",
         "<annotations><track/></annotations>",
-        "<annotations><image name='a.png'/></annotations>",
+        "<?xml version='1.0' encoding='nonesuch'?><annotations/>",
+        "<\0a\0/\0>\0",
     ],
 )
 def test_xml_that_is_none_of_cvat_is_refused_with_its_file(text: str) -> None:
