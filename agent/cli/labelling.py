@@ -73,7 +73,11 @@ def import_labels(
     ] = False,
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", metavar="NAME=CLASS", help="NAME is suture, stem or background."),
+        typer.Option(
+            "--class",
+            metavar="NAME=CLASS",
+            help="NAME is suture, stem or background.",
+        ),
     ] = None,
 ) -> None:
     """Take labels back into a folder for train --folder, with where each picture came from."""
@@ -88,6 +92,8 @@ def import_labels(
     named = {}
     for one in classes or ():
         name, _, meant = one.rpartition("=")
+        if not name:
+            raise typer.BadParameter(f"{one!r} is no NAME=CLASS", param_hint="--class")
         named[name] = one_of((*CLASSES, BACKGROUND), meant, "--class")
     with one_line(LabellingError), shown(Console()) as phases:
         phases.begin("labels")
@@ -97,6 +103,11 @@ def import_labels(
     for picture, pixels in made.overlaps.items():
         typer.echo(
             f"pitwatch: {picture}: {pixels} pixels were drawn as suture and stem; they are stem",
+            err=True,
+        )
+    for picture, count in made.backgrounds.items():
+        typer.echo(
+            f"pitwatch: {picture}: shapes of class background change nothing, {count} left out",
             err=True,
         )
     if warning := made.card.lots_warning:

@@ -10,9 +10,10 @@ import pytest
 
 from agent.labelling.coco import read_coco
 from agent.labelling.cvat import read_cvat
+from agent.labelling.exporting import Format
 from agent.labelling.label_studio import read_label_studio
 from agent.labelling.labels import Labelled
-from tests.labelling.test_round_trip import Format, exported, imported
+from tests.labelling.test_round_trip import exported, imported
 
 FILE = Path("labels.file")
 HUGE = float("inf")

@@ -101,6 +101,19 @@ def test_masks_come_back_identical_from_every_format(tmp_path: Path, form: Forma
     assert card.pictures.keys() == made.card.pictures.keys()
 
 
+def test_shapes_of_background_are_told_by_picture_and_a_class_wants_a_name(tmp_path: Path) -> None:
+    exported(tmp_path, Format.CVAT)
+    path = tmp_path / "export" / LABELS[Format.CVAT]
+    path.write_text(path.read_text().replace('label="stem"', 'label="Backdrop"', 1))
+    out = str(tmp_path / "export")
+    command = ["import", out, "--export", out, "-o", str(tmp_path / "labelled"), "--class"]
+    for wrong in ("suture", "=suture"):
+        assert CliRunner().invoke(app, [*command, wrong]).exit_code == 2
+    done = CliRunner().invoke(app, [*command, "Backdrop=background"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("shapes of class background change nothing, 1 left out") == 1
+
+
 def test_lots_that_training_would_refuse_are_told(tmp_path: Path) -> None:
     made = exported(tmp_path)
     assert not made.card.lots_warning
