@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from agent import config
 from agent.config import Head, Preprocessing
 from agent.models.card import ModelCard
 from agent.models.errors import ModelError
+from agent.models.files import sha256_of
 from agent.models.loading import UNET_LAYER, default_weights, load_model
 from agent.models.unet import UNet
 from agent.output_file import output_refusal
@@ -265,7 +265,7 @@ def _started_elsewhere(options: TrainOptions) -> bool:
     if options.start is None:
         return False
     try:
-        shipped = hashlib.sha256(default_weights().read_bytes()).hexdigest()
+        shipped = sha256_of(default_weights().read_bytes())
     except (ModelError, OSError):
         return True
     return options.recipe.start_sha256 != shipped
