@@ -50,6 +50,8 @@ def export(
         made = write(records, out, options, phases.done)
     for problem in made.damaged:
         typer.echo(f"pitwatch: left out: {problem}", err=True)
+    if warning := made.card.lots_warning:
+        typer.echo(f"pitwatch: {warning}", err=True)
     typer.echo(
         f"{out}: {len(made.card.pictures)} pictures; left out: {made.near} near-duplicates, "
         f"{len(made.damaged)} damaged records"
@@ -71,7 +73,11 @@ def import_labels(
     ] = False,
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", metavar="NAME=CLASS", help="NAME is suture, stem or background."),
+        typer.Option(
+            "--class",
+            metavar="NAME=CLASS",
+            help="NAME is suture, stem or background.",
+        ),
     ] = None,
 ) -> None:
     """Take labels back into a folder for train --folder, with where each picture came from."""
@@ -86,6 +92,8 @@ def import_labels(
     named = {}
     for one in classes or ():
         name, _, meant = one.rpartition("=")
+        if not name:
+            raise typer.BadParameter(f"{one!r} is no NAME=CLASS", param_hint="--class")
         named[name] = one_of((*CLASSES, BACKGROUND), meant, "--class")
     with one_line(LabellingError), shown(Console()) as phases:
         phases.begin("labels")
@@ -97,6 +105,13 @@ def import_labels(
             f"pitwatch: {picture}: {pixels} pixels were drawn as suture and stem; they are stem",
             err=True,
         )
+    for picture, count in made.backgrounds.items():
+        typer.echo(
+            f"pitwatch: {picture}: shapes of class background change nothing, {count} left out",
+            err=True,
+        )
+    if warning := made.card.lots_warning:
+        typer.echo(f"pitwatch: {warning}", err=True)
     typer.echo(
         f"{out}: {len(made.card.pictures)} labelled pictures, {made.unchanged} of them exactly as "
         f"predicted; left out: {len(made.problems)}"

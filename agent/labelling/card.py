@@ -34,6 +34,25 @@ class Card:
         """The name of the export, which labels of it may carry."""
         return str(self.about.get("export", ""))
 
+    @property
+    def lots_warning(self) -> str:
+        """Why ``train --folder`` will refuse pictures of these lots, and what helps; "" if not."""
+        lots = [str(row["lot"]) for row in self.pictures.values()]
+        without, known = lots.count(""), set(lots) - {""}
+        if known and without:
+            return (
+                f"{without} of {len(lots)} pictures have no lot: train --folder refuses them with "
+                f"others that have one; write their lots in {FILE}, or take these pictures and "
+                f"their masks away, or {FILE} to hold out pictures by name"
+            )
+        if len(known) == 1:
+            return (
+                f"all {len(lots)} pictures are of lot {known.pop()}: train --folder refuses them, "
+                f"since it holds out whole lots; add pictures of another lot, or take {FILE} away "
+                "to hold out pictures by name"
+            )
+        return ""
+
     def write(self, folder: Path, title: str) -> None:
         """Both files. ``OSError``."""
         document = {"version": VERSION, **self.about, "pictures": self.pictures}

@@ -17,6 +17,7 @@ from agent.labelling.runs import counts_of, mask_of, unpack_counts
 from agent.labelling.shapes import polygon_mask, polygons
 
 FILE = "annotations/instances_default.json"
+_WRONG = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class CocoWriter:
@@ -73,27 +74,45 @@ class CocoWriter:
 
 
 def read_coco(document: dict[str, Any], place: Path) -> list[Labelled]:
-    """``LabellingError`` where the document is none of COCO."""
+    """``LabellingError`` where the document is none of COCO.
+
+    What is wrong with an entry whose picture is known is the problem of that picture.
+    """
     try:
         names = {one["id"]: str(one["name"]) for one in document["categories"]}
-        by_image: dict[Any, list[Shape]] = defaultdict(list)
+        by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
         for one in document["annotations"]:
-            label = names.get(one["category_id"], f"category {one['category_id']}")
-            by_image[one["image_id"]].append(Shape(label, _draw(one.get("segmentation"))))
+            by_image[one["image_id"]].append(one)
         made = [
-            Labelled(
-                base_name(str(image["file_name"])),
-                (int(image["height"]), int(image["width"])),
-                tuple(by_image.pop(image["id"], ())),
-            )
+            _image(base_name(str(image["file_name"])), image, by_image, names)
             for image in document["images"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _WRONG as error:
         raise LabellingError(f"{place}: is no COCO file: {error!r}") from error
     if by_image:
         stray = ", ".join(sorted(map(str, by_image))[:5])
         raise LabellingError(f"{place}: annotations of pictures that it does not name: {stray}")
     return made
+
+
+def _image(
+    name: str,
+    image: dict[str, Any],
+    by_image: dict[Any, list[dict[str, Any]]],
+    names: dict[Any, str],
+) -> Labelled:
+    """Takes its annotations out of ``by_image``."""
+    try:
+        notes = by_image.pop(image["id"], ())
+        size = (int(image["height"]), int(image["width"]))
+        return Labelled(name, size, tuple(_shape(one, names) for one in notes))
+    except _WRONG as error:
+        return Labelled(name, None, (), f"is no picture as COCO has it: {error!r}")
+
+
+def _shape(one: dict[str, Any], names: dict[Any, str]) -> Shape:
+    label = names.get(one["category_id"], f"category {one['category_id']}")
+    return Shape(label, _draw(one.get("segmentation")))
 
 
 def _draw(segmentation: Any) -> Any:

@@ -68,24 +68,29 @@ class CvatWriter:
 
 
 def read_cvat(data: bytes, place: Path) -> list[Labelled]:
-    """``LabellingError`` where the document is none of CVAT for images."""
+    """``LabellingError`` where the document is none of CVAT for images.
+
+    A picture without its size is the problem of that picture.
+    """
+    if b"\0" in data:  # two bytes a letter would hide a document type
+        raise LabellingError(f"{place}: is no XML in UTF-8: it holds zero bytes")
     if b"<!DOCTYPE" in data:
         raise LabellingError(f"{place}: has a document type, which CVAT never writes")
     try:
         root = Xml.fromstring(data)  # noqa: S314
-    except (Xml.ParseError, ValueError) as error:
+    except (Xml.ParseError, ValueError, LookupError) as error:
         raise LabellingError(f"{place}: is no XML: {error}") from error
     if root.tag != "annotations" or root.find("track") is not None:
         raise LabellingError(f"{place}: is no file of the format CVAT for images 1.1")
-    return [_image(image, place) for image in root.iter("image")]
+    return [_image(image) for image in root.iter("image")]
 
 
-def _image(image: Xml.Element, place: Path) -> Labelled:
+def _image(image: Xml.Element) -> Labelled:
     name = base_name(image.get("name", ""))
     try:
         size = (int(image.get("height", "")), int(image.get("width", "")))
-    except ValueError as error:
-        raise LabellingError(f"{place}: {name}: a picture without its size") from error
+    except ValueError:
+        return Labelled(name, None, (), "a picture without its size")
     shapes = tuple(
         Shape(one.get("label", ""), partial(_draw, one)) for one in image if one.tag != "tag"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from collections import Counter
@@ -22,7 +23,7 @@ from agent.labelling.cvat import read_cvat
 from agent.labelling.errors import LabellingError
 from agent.labelling.label_studio import FILE as TASKS_FILE
 from agent.labelling.label_studio import read_label_studio
-from agent.labelling.labels import CLASSES, Labelled
+from agent.labelling.labels import CLASSES, Labelled, Shape
 from agent.labelling.place import new_folder
 
 BACKGROUND = "background"
@@ -40,12 +41,14 @@ class ImportOptions:
 @dataclass(frozen=True, slots=True)
 class Imported:
     """``problems`` by picture, of those that were left out; ``overlaps``: pictures with the pixels
-    that were drawn as both, which are stem; ``unchanged``: as the model had predicted them."""
+    that were drawn as both, which are stem; ``unchanged``: as the model had predicted them;
+    ``backgrounds``: pictures with the number of shapes of that class, which draw nothing."""
 
     card: Card
     problems: tuple[str, ...]
     overlaps: Mapping[str, int]
     unchanged: int
+    backgrounds: Mapping[str, int]
 
 
 def import_labels(
@@ -64,6 +67,7 @@ def import_labels(
     problems: list[str] = []
     rows: dict[str, dict[str, Any]] = {}
     overlaps: dict[str, int] = {}
+    backgrounds: dict[str, int] = {}
     unchanged = 0
     counts = Counter(one.picture for one in found)
     strangers = sorted(counts.keys() - card.pictures.keys())
@@ -91,6 +95,8 @@ def import_labels(
                 continue
             if both:
                 overlaps[name] = both
+            if count := sum(_is_background(shape, options.classes) for shape in one.shapes):
+                backgrounds[name] = count
             predicted = row.pop("predicted_sha256", "")
             row["changed"] = hashlib.sha256(mask.tobytes()).hexdigest() != predicted
             unchanged += not row["changed"]
@@ -107,7 +113,7 @@ def import_labels(
         }
         made = Card(rows, about)
         made.write(folder, "Labelled pictures of the line")
-    return Imported(made, tuple(problems), overlaps, unchanged)
+    return Imported(made, tuple(problems), overlaps, unchanged, backgrounds)
 
 
 def _mask(
@@ -122,15 +128,15 @@ def _mask(
         raise ValueError(f"labels of {found} pixels, where the picture has {width} x {height}")
     drawn = {label: np.zeros((height, width), np.bool_) for label in CLASSES}
     for number, shape in enumerate(one.shapes, 1):
-        label = classes.get(shape.label, shape.label).strip().lower()
-        if label == BACKGROUND:
+        if _is_background(shape, classes):
             continue
+        label = _class(shape, classes)
         if label not in drawn:
             known = ", ".join((*CLASSES, BACKGROUND))
             raise ValueError(f"shape {number}: unknown class {shape.label!r}; there are {known}")
         try:
             drawn[label] |= shape.draw(height, width)
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise ValueError(f"shape {number}, {label}: {error}") from error
     mask = np.zeros((height, width), np.uint8)
     for place, label in enumerate(CLASSES, 1):  # stem over suture, however they were drawn
@@ -138,6 +144,14 @@ def _mask(
     if not mask.any():
         raise ValueError("an empty label: no suture and no stem")
     return mask, int(np.logical_and.reduce(list(drawn.values())).sum())
+
+
+def _class(shape: Shape, classes: Mapping[str, str]) -> str:
+    return classes.get(shape.label, shape.label).strip().lower()
+
+
+def _is_background(shape: Shape, classes: Mapping[str, str]) -> bool:
+    return _class(shape, classes) == BACKGROUND
 
 
 def _picture(path: Path, sha256: str) -> bytes:
@@ -164,6 +178,7 @@ def _read(labels: Path, export: str) -> tuple[str, list[Labelled]]:
         data = labels.read_bytes()
     except OSError as error:
         raise LabellingError(f"{labels}: cannot be read: {error.strerror}") from error
+    data = data.removeprefix(codecs.BOM_UTF8)
     if data[:2] == b"PK":
         raise LabellingError(f"{labels}: is an archive; unpack it and name the folder")
     if data.lstrip()[:1] == b"<":

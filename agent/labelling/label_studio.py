@@ -74,7 +74,10 @@ class LabelStudioWriter:
 
 
 def read_label_studio(tasks: list[Any], place: Path, export: str) -> list[Labelled]:
-    """``LabellingError`` where the list is none of tasks, or of another export than ``export``."""
+    """``LabellingError`` where the list is none of tasks, or of another export than ``export``.
+
+    What is wrong with a task whose picture is known is the problem of that picture.
+    """
     made = []
     for number, task in enumerate(tasks):
         try:
@@ -85,11 +88,15 @@ def read_label_studio(tasks: list[Any], place: Path, export: str) -> list[Labell
                     f"{place}: task {number}: is of the export {of}, not of {export}"
                 )
             name = data.get("pitwatch_picture") or base_name(unquote(str(data["image"])))
-            made.append(_task(str(name), task.get("annotations") or []))
         except (KeyError, TypeError, AttributeError) as error:
             raise LabellingError(
                 f"{place}: task {number}: is no task as Label Studio's JSON has it: {error!r}"
             ) from error
+        try:
+            made.append(_task(str(name), task.get("annotations") or []))
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            problem = f"is no task as Label Studio's JSON has it: {error!r}"
+            made.append(Labelled(str(name), None, (), problem))
     return made
 
 

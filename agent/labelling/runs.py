@@ -16,6 +16,9 @@ CHANNELS = 4
 _WORD_BITS = 8
 _SIZES_BITS = (3, 4, 8, 16)
 _MOST_PIXELS = 1 << 28
+_HEAD_BITS = 32 + 5 + 4 * 4
+_LONGEST_RUN_BITS = 1 + 2 + 16 + 32
+"""Of a run of one value, as wasteful as a brush can be."""
 
 
 def counts_of(flat: Mask) -> list[int]:
@@ -85,17 +88,21 @@ def pack_brush(mask: Mask) -> list[int]:
     return [int(text[at : at + 8], 2) for at in range(0, len(text), 8)]
 
 
-def unpack_brush(data: Sequence[int], height: int, width: int) -> Mask:
+def unpack_brush(data: object, height: int, width: int) -> Mask:
     """The (height, width) mask of a brush: where its alpha is above 0. ``ValueError``."""
-    try:
-        text = "".join(f"{byte:08b}" for byte in bytes(data))
-    except (TypeError, ValueError) as error:
-        raise ValueError("a brush that is no list of bytes") from error
-    reader = _Bits(text)
+    due = height * width * CHANNELS
+    if not isinstance(data, list) or not all(type(one) is int and 0 <= one < 256 for one in data):
+        raise ValueError("a brush that is no list of bytes")
+    if due > _MOST_PIXELS * CHANNELS:
+        raise ValueError(f"a brush of {due} values, more than are read")
+    if len(data) > (_HEAD_BITS + due * _LONGEST_RUN_BITS) // 8 + 1:
+        raise ValueError(f"a brush of {len(data)} bytes, more than its picture can need")
+    count = int.from_bytes(data[:4])
+    if len(data) >= 4 and count != due:
+        raise ValueError(f"a brush of {count} values, where {due} are due")
+    reader = _Bits("".join(f"{byte:08b}" for byte in data))
     count, word_bits = reader.number(32), reader.number(5) + 1
     sizes = [reader.number(4) + 1 for _ in range(4)]
-    if count != height * width * CHANNELS or count > _MOST_PIXELS * CHANNELS:
-        raise ValueError(f"a brush of {count} values, where {height * width * CHANNELS} are due")
     values = np.zeros(count, np.uint32)
     at = 0
     while at < count:

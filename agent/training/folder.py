@@ -33,6 +33,7 @@ STRANGE_SHARE = 0.002
 """A colour mask may have this share of pixels that are neither black, white nor green: the rims of
 anti-aliased edges under compression. More is a mask of other classes."""
 SHOWN_PROBLEMS = 20
+STARTED_WORDS = " The weights that it was refined from may have been trained on them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,12 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     told = {
         stem: lots.get(path.name) or lots.get(f"{stem}.png", "") for stem, path in images.items()
     }
-    if any(told.values()):
+    if any(told.values()) and not all(told.values()):
+        known = sum(map(bool, told.values()))
+        problems += [
+            f"{folder / CARD}: has the lots of {known} of {len(told)} pictures: write the others' "
+            "there, or take those pictures and their masks away, or the file to hold out by name"
+        ]
         problems += [
             f"{images[stem]}: {CARD} gives it no lot, as it does to others: it might be of a lot "
             "that is held out"
@@ -146,15 +152,17 @@ def split_pairs(pairs: tuple[Pair, ...]) -> tuple[tuple[Pair, ...], tuple[Pair, 
     return tuple(kept), tuple(held)
 
 
-def held_out_words(pairs: tuple[Pair, ...]) -> str:
-    """One sentence for the card: what the numbers of these pairs were measured on."""
+def held_out_words(pairs: tuple[Pair, ...], started: bool = False) -> str:
+    """For the card: what the numbers of these pairs were measured on. ``started``: from weights
+    of which nobody knows here what they were trained on."""
+    known = STARTED_WORDS if started else ""
     _, held = split_pairs(pairs)
     lots = sorted({pair.lot for pair in held} - {""})
     if lots:
-        return f"Held out: {len(held)} pictures, all those of the lots {', '.join(lots)}."
+        return f"Held out: {len(held)} pictures, all those of the lots {', '.join(lots)}.{known}"
     return (
         f"Held out: {len(held)} pictures by name; their lots are not known, so that they may be of "
-        "lots that were trained on."
+        f"lots that were trained on.{known}"
     )
 
 

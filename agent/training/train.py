@@ -13,7 +13,9 @@ import torch
 from agent import config
 from agent.config import Head, Preprocessing
 from agent.models.card import ModelCard
-from agent.models.loading import UNET_LAYER, load_model
+from agent.models.errors import ModelError
+from agent.models.files import sha256_of
+from agent.models.loading import UNET_LAYER, default_weights, load_model
 from agent.models.unet import UNet
 from agent.output_file import output_refusal
 from agent.phases import Phases, Unseen
@@ -173,7 +175,7 @@ def finish(
     _, held = split_pairs(pairs)
     notes = notes_of(options)
     if pairs:
-        notes += " " + held_out_words(pairs)
+        notes += " " + held_out_words(pairs, _started_elsewhere(options))
     size = options.recipe.stages[-1].size_px
     card = ModelCard(
         name=options.name,
@@ -256,6 +258,17 @@ def notes_of(options: TrainOptions) -> str:
     if options.start is not None:
         notes += REFINED_NOTES.format(sha256=options.recipe.start_sha256)
     return notes
+
+
+def _started_elsewhere(options: TrainOptions) -> bool:
+    """Whether training starts from other weights than those shipped, which saw simulated fruit."""
+    if options.start is None:
+        return False
+    try:
+        shipped = sha256_of(default_weights().read_bytes())
+    except (ModelError, OSError):
+        return True
+    return options.recipe.start_sha256 != shipped
 
 
 def folder_cases(folder: Path) -> Iterator[Case]:

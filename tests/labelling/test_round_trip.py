@@ -21,6 +21,7 @@ from agent.labelling.colour_masks import FOLDER
 from agent.labelling.errors import LabellingError
 from agent.labelling.exporting import Exported, ExportOptions, Format, export
 from agent.labelling.importing import Imported, ImportOptions, import_labels
+from agent.training.errors import TrainingError
 from agent.training.folder import find_pairs
 
 LABELS = {
@@ -98,6 +99,33 @@ def test_masks_come_back_identical_from_every_format(tmp_path: Path, form: Forma
     card = read_card(tmp_path / "labelled")
     assert {row["lot"] for row in card.pictures.values()} == {"L-0", "L-1"}
     assert card.pictures.keys() == made.card.pictures.keys()
+
+
+def test_shapes_of_background_are_told_by_picture_and_a_class_wants_a_name(tmp_path: Path) -> None:
+    exported(tmp_path, Format.CVAT)
+    path = tmp_path / "export" / LABELS[Format.CVAT]
+    path.write_text(path.read_text().replace('label="stem"', 'label="Backdrop"', 1))
+    out = str(tmp_path / "export")
+    command = ["import", out, "--export", out, "-o", str(tmp_path / "labelled"), "--class"]
+    for wrong in ("suture", "=suture"):
+        assert CliRunner().invoke(app, [*command, wrong]).exit_code == 2
+    done = CliRunner().invoke(app, [*command, "Backdrop=background"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("shapes of class background change nothing, 1 left out") == 1
+
+
+def test_lots_that_training_would_refuse_are_told(tmp_path: Path) -> None:
+    made = exported(tmp_path)
+    assert not made.card.lots_warning
+    record(tmp_path / "records", 9, lot="")
+    mixed = export(tmp_path / "records", tmp_path / "mixed", ExportOptions(Format.MASKS))
+    assert mixed.card.lots_warning.startswith("1 of 4 pictures have no lot: train --folder refuses")
+
+
+def test_an_export_is_no_truth_to_train_on_before_its_labels_are_imported(tmp_path: Path) -> None:
+    exported(tmp_path)
+    with pytest.raises(TrainingError, match="pitwatch import its labels first"):
+        find_pairs(tmp_path / "export")
 
 
 def test_an_edited_mask_is_what_comes_back_and_counts_as_changed(tmp_path: Path) -> None:
@@ -238,6 +266,7 @@ def test_the_commands_write_and_take_back(tmp_path: Path) -> None:
     done = run.invoke(app, ["import", str(out), "--export", str(out), "-o", str(back)])
     assert done.exit_code == 0, done.output
     assert "1 of them exactly as predicted" in done.output
+    assert "all 1 pictures are of lot L-1: train --folder refuses them" in done.output
     done = run.invoke(app, ["import", str(out), "--export", str(out), "-o", str(back)])
     assert done.exit_code == 1
     assert "is not empty" in done.output

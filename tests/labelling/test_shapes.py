@@ -78,13 +78,20 @@ def test_a_brush_that_is_cut_off_or_of_another_size_is_refused(data: list[int]) 
         unpack_brush(data, 4, 4)
 
 
+@pytest.mark.parametrize("data", [1 << 40, "0" * 8, [True] * 8, [0, 0, 0, 64] + [0] * 500, None])
+def test_a_brush_that_is_no_list_of_bytes_or_too_long_is_refused_unmade(data: object) -> None:
+    with pytest.raises(ValueError, match="a brush"):
+        unpack_brush(data, 4, 4)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "<!DOCTYPE a [<!ENTITY b 'c'>]><annotations/>",
         "<annotations",
         "<annotations><track/></annotations>",
-        "<annotations><image name='a.png'/></annotations>",
+        "<?xml version='1.0' encoding='nonesuch'?><annotations/>",
+        "<\0a\0/\0>\0",
     ],
 )
 def test_xml_that_is_none_of_cvat_is_refused_with_its_file(text: str) -> None:

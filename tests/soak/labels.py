@@ -1,4 +1,4 @@
-"""What is exported opens in the tools' own readers, pixel by pixel, and comes back edited."""
+"""What is exported opens in the tools' own readers, pixel by pixel, and comes back the same."""
 
 from __future__ import annotations
 

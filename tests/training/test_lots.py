@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import Model
+from agent.models.files import sha256_of
+from agent.models.loading import default_weights
 from agent.training.errors import TrainingError
 from agent.training.folder import Pair, find_pairs, held_out_words, split_pairs
 from agent.training.line.lots import held_out_lots, lots_of
-from agent.training.train import TrainOptions, train
+from agent.training.recipe import Recipe
+from agent.training.train import TrainOptions, _started_elsewhere, train
 from tests.training.test_folder import write_pair
 
 
@@ -62,6 +66,16 @@ def test_without_lots_pictures_are_held_out_by_name_and_the_words_say_so(tmp_pat
     assert "lots are not known" in held_out_words(find_pairs(tmp_path))
 
 
+def test_the_card_says_that_weights_of_elsewhere_may_know_what_is_held_out(tmp_path: Path) -> None:
+    shipped = sha256_of(default_weights().read_bytes())
+    start = Model(path=default_weights())
+    for sha256, known in ((shipped, False), ("ab" * 32, True)):
+        chosen = TrainOptions(tmp_path / "x.safetensors", Recipe(start_sha256=sha256), start=start)
+        assert _started_elsewhere(chosen) is known
+        words = held_out_words(pairs_of(4), known)
+        assert words.endswith(" may have been trained on them.") is known
+
+
 def test_every_picture_without_a_lot_beside_others_with_one_is_named(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         write_pair(tmp_path, name)
@@ -71,6 +85,7 @@ def test_every_picture_without_a_lot_beside_others_with_one_is_named(tmp_path: P
     assert "b.png: dataset.json gives it no lot" in str(caught.value)
     assert "c.png: dataset.json gives it no lot" in str(caught.value)
     assert "a.png" not in str(caught.value)
+    assert "has the lots of 1 of 3 pictures: write the others' there" in str(caught.value)
 
 
 def test_pictures_of_one_lot_alone_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
@@ -92,6 +107,10 @@ def test_pictures_of_one_lot_alone_are_refused_before_anything_is_computed(tmp_p
         ('{"version": 2, "pictures": {}}', "version 2, expected 1"),
         ('{"version": 1, "pictures": []}', "pictures: is no object"),
         ('{"version": 1, "pictures": {"a.png": 3}}', "a.png: lot: is no text"),
+        (
+            '{"version": 1, "pictures": {"a.png": {"lot": "L1", "predicted_sha256": "ab"}}}',
+            "an export: its masks are the model's own; pitwatch import its labels first",
+        ),
         ('{"version": 1, "pictures": {"a.png": {"lot": 7}}}', "a.png: lot: is no text"),
     ],
 )

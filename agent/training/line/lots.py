@@ -12,12 +12,15 @@ from agent.training.errors import TrainingError
 CARD = "dataset.json"
 VERSION = 1
 LIMIT_BYTES = 256 << 20
+PREDICTED = "predicted_sha256"
+"""A key of pictures that were exported; import takes it away."""
 
 
 def lots_of(folder: Path) -> Mapping[str, str]:
     """Lot by name of picture, "" where the card knows none; empty where the folder has no card.
 
-    ``TrainingError`` naming the file, and in it the picture, for a card that cannot be used.
+    ``TrainingError`` naming the file, and in it the picture, for a card that cannot be used, and
+    for that of an export whose labels were not imported.
     """
     path = folder / CARD
     try:
@@ -34,6 +37,10 @@ def lots_of(folder: Path) -> Mapping[str, str]:
     rows = found.values.get("pictures")
     if not isinstance(rows, dict):
         raise TrainingError(f"{path}: pictures: is no object")
+    if any(isinstance(row, dict) and PREDICTED in row for row in rows.values()):
+        raise TrainingError(
+            f"{path}: an export: its masks are the model's own; pitwatch import its labels first"
+        )
     lots: dict[str, str] = {}
     for name, row in rows.items():
         lot = row.get("lot") if isinstance(row, dict) else None
