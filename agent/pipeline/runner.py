@@ -23,7 +23,6 @@ from agent.ablation.pool.placement import SlotError
 from agent.alarms.charts.reference import ReferenceFileError
 from agent.config import Config
 from agent.config.load import Loaded
-from agent.dataset.claim import ClaimError
 from agent.models.errors import ModelError
 from agent.observability.http.listener import HttpError
 from agent.observability.logging.logs import Logs, configure_logging
@@ -87,7 +86,7 @@ def run(config: Config, options: RunOptions) -> int:
             refusal, code = told, EXIT_FAILED
     except (ModelError, ReferenceFileError, SlotError, StateDirError, TlsError) as error:
         refusal, code = str(error), EXIT_CONFIG
-    except (HttpError, BrokerError, StorageError, ClaimError) as error:
+    except (HttpError, BrokerError, StorageError) as error:
         refusal, code = str(error), EXIT_FAILED
     finally:
         logs.close()

@@ -149,8 +149,7 @@ class Writer:
             if not self._open:
                 shelf.open()
                 self._open = True
-                if self.paused is not None:
-                    self._resume()
+                self._resume()
             if not self._looked and not self._look_through(shelf):
                 return  # somebody waits: it is begun again
             if self._clock() >= self._tidy_mono:

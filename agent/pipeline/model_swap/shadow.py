@@ -139,21 +139,20 @@ class Shadow:
     # --- the process -----------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        """Begin anew where the configuration that the process was started with has changed: it
-        would compare a model of now with one of before."""
-        if self._process is None or self._settings.args(self.staged) == self._args:
-            return
-        self.end()
-        self.staged = afresh(self.staged)
-        log_event(logger, logging.INFO, "trial_begins_anew", reason="the configuration changed")
+        """End a process that was started with another configuration: it would compare a model of
+        now with one of before."""
+        if self._process is not None and self._settings.args(self.staged) != self._args:
+            self.end()
 
     def _listen(self, now: float) -> None:
         if self._process is None:
             if now < self._retry_mono:
                 return
             args = self._settings.args(self.staged)
-            if self._args not in (None, args):  # changed while it had no process
+            if self._args not in (None, args):
                 self.staged = afresh(self.staged)
+                known = {"reason": "the configuration changed"}
+                log_event(logger, logging.INFO, "trial_begins_anew", **known)
             self._args = args
             self._process = self._settings.launch(args)
             self._asked = (now, LOAD_S)
