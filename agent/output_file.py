@@ -1,7 +1,9 @@
-"""Whether a result can be written, looked at before the work that makes it begins."""
+"""Whether a result can be written, looked at before the work that makes it begins; and that it is
+on the disk."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,3 +31,12 @@ def output_refusal(path: Path, suffix: str, room_bytes: int = 0) -> str:
     if free < room_bytes:
         return f"{path}: {free / MB:.0f} MB are free there, {room_bytes / MB:.0f} MB are needed"
     return ""
+
+
+def sync(path: Path) -> None:
+    """Have a file or a folder on the disk. ``OSError``."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from agent.dataset.reading import days, folders
 from agent.dataset.record import FACTS, MASK, PICTURE, Facts, Reason, Record
 from agent.dataset.text import facts_bytes
+from agent.output_file import sync
 
 UNFINISHED = re.compile(r"\..+-\d{8}T\d{6}\.\d{3}Z-.+\.(?:part|gone)")
 """Hidden names of a record that is being written, or removed."""
@@ -113,9 +114,9 @@ def place_record(made: Unwritten) -> Record:
         part.mkdir()
         for name, data in made.files.items():
             _write(part / name, data)
-        _sync(part)
+        sync(part)
         part.rename(record.folder)
-        _sync(record.folder.parent)
+        sync(record.folder.parent)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)  # the first error is the one to tell
         raise
@@ -227,11 +228,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.labelling.errors import LabellingError
+from agent.output_file import sync
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield made
         _sync_tree(made)
         made.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)  # the first error is the one to tell
         raise LabellingError(f"{path}: cannot be written: {error.strerror}") from error
@@ -52,13 +53,5 @@ def new_folder(path: Path) -> Iterator[Path]:
 def _sync_tree(top: Path) -> None:
     for folder, _, files in os.walk(top, topdown=False):
         for name in files:
-            _sync(Path(folder, name))
-        _sync(Path(folder))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            sync(Path(folder, name))
+        sync(Path(folder))

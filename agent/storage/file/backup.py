@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agent.output_file import sync
 from agent.storage.file.migrations import version_of
 
 PAGES = 64
@@ -129,15 +130,6 @@ def needed_bytes(path: Path) -> int:
         with contextlib.suppress(OSError):
             size += file.stat().st_size
     return 2 * size + ROOM_BYTES
-
-
-def sync(path: Path) -> None:
-    """Have a file or a folder on the disk. ``OSError``."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def like(path: Path, of: Path) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.output_file import sync
 from agent.storage.errors import StorageError
 from agent.storage.file.backup import (
     CopyError,
@@ -26,7 +27,6 @@ from agent.storage.file.backup import (
     like,
     needed_bytes,
     schema_backups,
-    sync,
 )
 from agent.storage.file.identity import owner_in
 from agent.storage.file.migrations import version_of
